@@ -1,0 +1,236 @@
+"""Configuration as frozen dataclasses; `from_dict` refuses unknown keys and lists all faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from elp_core.errors import ConfigError
+
+Activation = Literal["gelu", "relu"]
+PromptPlace = Literal["prefix", "suffix"]
+Precision = Literal["no", "bf16", "fp16"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EncoderAdapterConfig:
+    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III)."""
+
+    bottleneck: int = 256
+    """Width of the bottleneck."""
+    layers: tuple[int, ...] | None = None
+    """Encoder layers (from 0) that get one; None means every layer but the last."""
+    activation: Activation = "gelu"
+
+    def __post_init__(self) -> None:
+        _refuse(self, _positive(self, "bottleneck"))
+
+
+@dataclass(frozen=True)
+class LayerAdapterConfig:
+    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III)."""
+
+    width: int = 512
+    """Dimension of the projected frames that the head sees."""
+    layers: tuple[int, ...] | None = None
+    """Encoder layers (from 0) that take part; None means all."""
+    activation: Activation = "gelu"
+
+    def __post_init__(self) -> None:
+        _refuse(self, _positive(self, "width"))
+
+
+@dataclass(frozen=True)
+class PromptConfig:
+    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III)."""
+
+    count: int = 5
+    """Number of pseudo features."""
+    place: PromptPlace = "prefix"
+
+    def __post_init__(self) -> None:
+        _refuse(self, _positive(self, "count"))
+
+
+@dataclass(frozen=True)
+class ElpConfig:
+    """Which adapter parts there are and how large; None switches a part off."""
+
+    encoder: EncoderAdapterConfig | None = field(default_factory=EncoderAdapterConfig)
+    layer: LayerAdapterConfig | None = field(default_factory=LayerAdapterConfig)
+    prompt: PromptConfig | None = field(default_factory=PromptConfig)
+    tune_norms: bool = True
+    """Train copies of the encoder layers' own layer norms; the backbone's stay as they are."""
+    dropout: float = 0.0
+    """Dropout inside the E- and L-adapters while training."""
+
+    def __post_init__(self) -> None:
+        _refuse(self, [] if 0.0 <= self.dropout < 1.0 else [f"dropout is {self.dropout}, expected 0 <= dropout < 1"])
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of training clips only. Zero switches a part off."""
+
+    speed: float = 0.1
+    """Speed is drawn from 1 - speed … 1 + speed (resampling: pitch moves too)."""
+    noise_probability: float = 0.3
+    """Share of clips that get coloured noise."""
+    noise_snr: tuple[float, float] = (5.0, 25.0)
+    """Range of the noise's SNR in dB."""
+    time_mask: float = 0.1
+    """Share of each clip's frames hidden in spans (features set to zero)."""
+    feature_mask: float = 0.1
+    """Share of feature channels hidden in spans."""
+    gain_db: float = 6.0
+    """Gain is drawn from -gain_db … +gain_db."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. Learning rates by parameter group, as the authors set them apart (arXiv 2407.21066, section IV)."""
+
+    epochs: int = 30
+    batch_seconds: float = 32.0
+    """Audio per batch after padding, in seconds."""
+    lr_head: float = 1e-3
+    lr_layer: float = 5e-4
+    lr_encoder: float = 5e-4
+    """E-adapters, prompts and tuned norms."""
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    """Share of all steps with a rising learning rate; it then decays linearly to zero."""
+    clip_norm: float = 1.0
+    patience: int = 8
+    """Validations without improvement before training stops; 0 never stops early."""
+    seed: int = 0
+    precision: Precision = "no"
+    """Mixed precision, on a GPU only."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    checkpoint_minutes: float = 5.0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        faults = _positive(self, "epochs", "batch_seconds", "clip_norm", "lr_head", "lr_layer", "lr_encoder")
+        if not 0.0 <= self.warmup < 1.0:
+            faults.append(f"warmup is {self.warmup}, expected a share of the steps: 0 <= warmup < 1")
+        if self.device not in {"auto", "cpu", "cuda"}:
+            faults.append(f"device is {self.device!r}, expected auto, cpu or cuda")
+        _refuse(self, faults)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON-ready values (tuples become lists)."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        return value
+
+    result: dict[str, Any] = plain(config)
+    return result
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configuration") -> T:
+    """Build `kind` from plain values; the inverse of `to_dict`.
+
+    Raises:
+        ConfigError: with every unknown key, wrong type and refused value found, each named by its dotted path.
+    """
+    faults: list[str] = []
+    built = _build(kind, values, "", faults)
+    if faults:
+        raise ConfigError(where, faults)
+    return typing.cast(T, built)
+
+
+def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
+    """`value` as `kind`; what is wrong goes to `faults` with its path."""
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(typing.cast(type, kind), value, path, faults)
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _build(next(a for a in args if a is not type(None)), value, path, faults)
+    if origin is Literal:
+        if value not in args:
+            faults.append(f"{path or 'value'} is {value!r}, expected one of {', '.join(map(str, args))}")
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            faults.append(f"{path} has {len(value)} values, expected {len(args)}")
+            return value
+        inner = args if args[-1] is not Ellipsis else (args[0],) * len(value)
+        return tuple(_build(k, v, f"{path}[{i}]", faults) for i, (k, v) in enumerate(zip(inner, value, strict=True)))
+    if origin in (dict, Mapping) or kind is dict:
+        if not isinstance(value, Mapping):
+            faults.append(f"{path} is {value!r}, expected a mapping")
+            return {}
+        item = args[1] if args else Any
+        return {str(k): _build(item, v, f"{path}.{k}", faults) for k, v in value.items()}
+    return _scalar(kind, value, path, faults)
+
+
+def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        faults.append(f"{path or kind.__name__} is {value!r}, expected a mapping")
+        return None
+    hints = typing.get_type_hints(kind)
+    names = {f.name for f in dataclasses.fields(kind)}
+    prefix = f"{path}." if path else ""
+    faults.extend(
+        f"unknown key {prefix}{key}, expected one of {', '.join(sorted(names))}" for key in value if key not in names
+    )
+    before = len(faults)
+    arguments = {k: _build(hints[k], v, f"{prefix}{k}", faults) for k, v in value.items() if k in names}
+    missing = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    faults.extend(f"missing key {prefix}{name}" for name in missing)
+    if len(faults) > before:
+        return None
+    try:
+        return kind(**arguments)
+    except ConfigError as error:
+        faults.extend(f"{prefix}{fault}" for fault in error.faults)
+        return None
+
+
+def _scalar(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as a string, and people write learning rates so.
+        try:
+            return float(value)
+        except ValueError:
+            faults.append(f"{path} is {value!r}, expected a number")
+            return value
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        faults.append(f"{path} is {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _positive(config: Any, *names: str) -> list[str]:
+    return [f"{n} is {getattr(config, n)}, expected more than 0" for n in names if not getattr(config, n) > 0]
+
+
+def _refuse(config: Any, faults: list[str]) -> None:
+    if faults:
+        raise ConfigError(type(config).__name__, faults)

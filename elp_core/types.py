@@ -1,0 +1,64 @@
+"""Values that cross module borders, and the units they are in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import torch
+
+Seconds = float
+Hertz = int
+Samples = int
+Decibels = float
+Split = Literal["train", "validation", "test"]
+
+SAMPLE_RATE: Hertz = 16_000
+"""Every waveform inside the system is mono float32 at this rate."""
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording as it stands in a shard: the audio's bytes and what is known of it."""
+
+    id: str
+    """SHA-256 (hex, 64 digits) of the decoded 16 kHz int16 samples: the same sound has the same id."""
+    audio: bytes
+    """FLAC file, 16 kHz mono 16-bit."""
+    duration: Seconds
+    split: Split
+    text: str = ""
+    """Normalised transcript (ASR), else empty."""
+    speaker: str = ""
+    label: str = ""
+    """Class of the clip (SER, SIC), else empty."""
+    condition: str = ""
+    """Recording condition such as ``clean`` or ``factory-5db``: the gate looks at each apart."""
+    path: str = ""
+    """Name of the file it came from, for people."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees. B clips, T samples of the longest one."""
+
+    ids: tuple[str, ...]
+    waveforms: torch.Tensor
+    """float32 [B, T], 16 kHz, zero beyond each clip's length."""
+    lengths: torch.Tensor
+    """int64 [B], samples."""
+    targets: Any
+    """Made by the task's `targets`; opaque to everything else."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Every layer's output for a batch. L layers, B clips, F frames, D dimensions."""
+
+    layers: tuple[torch.Tensor, ...]
+    """L + 1 tensors float32 [B, F, D]: the encoder's input first, then each layer's output."""
+    counts: torch.Tensor
+    """int64 [B], frames that are real (20 ms each at a stride of 320 samples)."""

@@ -1,0 +1,66 @@
+"""The operational half of the error tree (its root is `elp_core.errors.ElpError`).
+
+    OpsError                    exit code 1
+    ├── UsageError              a name or an option is wrong (exit code 2)
+    ├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
+    ├── IntakeError             a source cannot be read as the format it claims to be
+    ├── DataRefused             the data as a whole failed its checks: no version was made
+    ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
+    ├── ServiceError            a server or a worker is not up, or its port is taken
+    ├── RegistryError           the model registry does not hold what was asked for
+    └── GateRefused             the gate did not pass the adapter (exit code 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elp_core.errors import OpsError
+
+
+class UsageError(OpsError):
+    """The command was used wrongly: a bad slot name, an unknown option value."""
+
+    exit_code = 2
+
+
+class WorkspaceError(OpsError):
+    """The workspace cannot be used as it stands."""
+
+
+class IntakeError(OpsError):
+    """A source of audio cannot be read; `faults` lists every broken line or file found."""
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        self.faults = tuple(faults)
+        shown = "".join(f"\n  - {fault}" for fault in self.faults[:20])
+        more = f"\n  … and {len(self.faults) - 20} more" if len(self.faults) > 20 else ""
+        super().__init__(message + shown + more)
+
+
+class DataRefused(OpsError):
+    """A delivery failed the checks of the whole set; `faults` says which, and no version was made."""
+
+    def __init__(self, slot: str, faults: Sequence[str]) -> None:
+        self.slot = slot
+        self.faults = tuple(faults)
+        lines = "\n".join(f"  - {fault}" for fault in self.faults)
+        super().__init__(f"{slot}: the delivery was refused, no dataset version was made\n{lines}")
+
+
+class VersioningError(OpsError):
+    """A dataset version could not be stored, found or fetched."""
+
+
+class ServiceError(OpsError):
+    """A server or worker this needs is not up, or cannot start."""
+
+
+class RegistryError(OpsError):
+    """The model registry does not hold what was asked for, or refused a change."""
+
+
+class GateRefused(OpsError):
+    """The gate's verdict was not a pass; the evidence says why."""
+
+    exit_code = 3
