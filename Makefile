@@ -1,0 +1,59 @@
+# Five commands, and CI runs those: setup, check, test, demo, bench.
+VENV ?= .venv
+PYTHON ?= python3.11
+ELP := $(VENV)/bin/elp
+PYTEST := $(VENV)/bin/python -m pytest
+STAMP := $(VENV)/.installed
+# Test processes side by side; each one keeps to a single thread of arithmetic
+JOBS ?= 2
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export DO_NOT_TRACK = 1
+
+.PHONY: help setup check test test-all demo demo-down bench lock format clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+setup: $(STAMP)  ## make the virtual environment and install everything from the lock
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON) is not on the PATH; name another Python 3.11 with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "making $(VENV) (about 2 GB, two or three minutes)"
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt setuptools wheel
+	@echo "installing the packages of constraints.txt"
+	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[pipelines,dev]'
+	@touch $@
+	@echo "installed; try: $(ELP) --help"
+
+check: $(STAMP)  ## format, lint, types, imports
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: $(STAMP)  ## the tests that need no root and take minutes
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "not slow"
+
+test-all: $(STAMP)  ## every test, the long ones too
+	$(PYTEST) -n $(JOBS) --dist worksteal
+
+demo: $(STAMP)  ## the main job on the embedded corpus, in a workspace of its own
+	@$(ELP) demo
+
+demo-down: $(STAMP)  ## end the demo's servers
+	@$(ELP) demo --down
+
+bench: $(STAMP)  ## the measurements behind docs/benchmarks.md
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(VENV)/bin/python $$file || exit 1; done
+
+format: $(STAMP)  ## write the format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: $(STAMP)  ## renew constraints.txt from what is installed
+	@{ sed -n '/^#/p' constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -1,0 +1,176 @@
+"""The embedded corpus: two sites spoken by espeak-ng, as deliveries that the NeMo importer takes in.
+
+Every clip is synthetic and its manifest says so. The voices are those that the embedded backbone never heard
+(`reserved` in params.yaml). espeak-ng does not repeat a waveform bit by bit, so a delivery is written once and kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile as sf
+
+from elp_core.types import SAMPLE_RATE, Split
+
+Wave = npt.NDArray[np.float32]
+
+_DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+@dataclass(frozen=True)
+class Site:
+    """How one site sounds and what is said there."""
+
+    name: str
+    accent: str
+    variants: tuple[str, ...]
+    phrases: tuple[tuple[str, ...], ...]
+    """One choice of words for each place in a sentence."""
+    noisy: str
+    """Name of the noisy condition; the other one is ``quiet``."""
+    telephone: bool
+    """Band of 300 to 3,400 Hz."""
+
+
+SITES = (
+    Site(
+        "plant-a",
+        "en-us",
+        ("m1", "m2", "f1", "klatt"),
+        (
+            ("start", "stop", "open", "close", "check", "reset"),
+            ("pump", "valve", "belt", "motor", "door", "press"),
+            _DIGITS,
+        ),
+        "machine-hall",
+        telephone=False,
+    ),
+    Site(
+        "call-b",
+        "en-gb-scotland",
+        ("m3", "f2", "f3", "Annie"),
+        (
+            ("cancel", "confirm", "change", "repeat", "extend", "track"),
+            ("order", "ticket", "booking", "invoice", "account", "parcel"),
+            _DIGITS,
+        ),
+        "street",
+        telephone=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A voice: a variant of the site's accent at one pitch and rate."""
+
+    name: str
+    variant: str
+    pitch: int
+    rate: int
+    split: Split
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """One delivery: which speakers say how much, and whether half of the transcripts are swapped."""
+
+    name: str
+    per_speaker: int
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    swap_half: bool = False
+
+
+def speakers(site: Site) -> list[Speaker]:
+    """The 24 speakers of a site: 14 to train on, 2 to validate, 8 to test."""
+    made = []
+    for index in range(24):
+        variant = site.variants[index % len(site.variants)]
+        pitch, rate = 15 + 14 * (index // len(site.variants)), (140, 165, 190)[index % 3]
+        split: Split = "test" if index % 3 == 2 else ("validation" if index in (4, 13) else "train")
+        made.append(Speaker(f"{site.name}-{variant.lower()}-{pitch}-{rate}", variant, pitch, rate, split))
+    return made
+
+
+def write_delivery(
+    site: Site, plan: DeliveryPlan, folder: Path, seed: int, progress: Callable[[str], None] = lambda _: None
+) -> Path:
+    """Speak a delivery into `folder` (16 kHz WAV files and ``manifest.jsonl``); an existing one is left as it is.
+
+    Returns:
+        The manifest's path.
+    """
+    manifest = folder / "manifest.jsonl"
+    if manifest.is_file():
+        return manifest
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "audio").mkdir(parents=True)
+    rows = list(_speak(site, plan, partial, np.random.default_rng(seed)))
+    if plan.swap_half:
+        _swap_half(rows, np.random.default_rng(seed + 1))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (partial / manifest.name).write_text(lines, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    minutes = sum(float(str(row["duration"])) for row in rows) / 60
+    progress(f"{site.name}/{plan.name}: {len(rows)} clips, {minutes:.1f} minutes, synthetic")
+    return manifest
+
+
+def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generator) -> Iterator[dict[str, object]]:
+    from pipelines.intake.espeak import Synthesiser
+
+    synthesiser = Synthesiser()
+    for speaker in speakers(site):
+        if speaker.split not in plan.splits:
+            continue
+        for take in range(plan.per_speaker):
+            text = " ".join(str(rng.choice(words)) for words in site.phrases)
+            voice = f"{site.accent}+{speaker.variant}"
+            rate = speaker.rate + int(rng.integers(-8, 9))
+            wave = synthesiser.say(text, voice, rate=rate, pitch=speaker.pitch, pitch_range=50)
+            noisy = take % 2 == 1
+            wave = _room(site, wave, noisy, rng)
+            name = f"audio/{speaker.name}-{plan.name}-{take:03}.wav"
+            sf.write(folder / name, wave, SAMPLE_RATE, subtype="PCM_16")
+            yield {
+                "audio_filepath": name,
+                "duration": round(len(wave) / SAMPLE_RATE, 4),
+                "text": text,
+                "speaker": speaker.name,
+                "split": speaker.split,
+                "condition": site.noisy if noisy else "quiet",
+                "synthetic": True,
+            }
+
+
+def _room(site: Site, wave: Wave, noisy: bool, rng: np.random.Generator) -> Wave:
+    """The wave as the site's microphone hears it; noise at 8 to 14 dB in the noisy condition, 30 dB else."""
+    from elp_core.data.noise import factory_noise, mix
+
+    if site.telephone:
+        spectrum = np.fft.rfft(wave)
+        hertz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+        spectrum[(hertz < 300) | (hertz > 3400)] *= 0.01
+        wave = np.fft.irfft(spectrum, len(wave)).astype(np.float32)
+    snr = float(rng.uniform(8, 14)) if noisy else 30.0
+    mixed = mix(wave, factory_noise(len(wave), int(rng.integers(2**31))), snr)
+    return np.asarray(0.7 * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
+
+
+def _swap_half(rows: Sequence[dict[str, object]], rng: np.random.Generator) -> None:
+    """Give every second clip another clip's transcript: none of them keeps its own."""
+    chosen = rng.permutation(len(rows))[: len(rows) // 2]
+    texts = [rows[int(i)]["text"] for i in chosen]
+    ordered = sorted(range(len(chosen)), key=lambda k: str(texts[k]))
+    half = len(ordered) // 2
+    for place, k in enumerate(ordered):
+        rows[int(chosen[k])]["text"] = texts[ordered[(place + half) % len(ordered)]]
