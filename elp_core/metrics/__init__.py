@@ -1,0 +1,1 @@
+"""Word errors, equal error rates and their resampling; numpy only."""

@@ -1,0 +1,105 @@
+"""Equal error rate and detection cost of verification trials.
+
+A trial is accepted where its score reaches the threshold. Miss rate rises with the threshold, false-alarm rate falls;
+the EER lies where the two meet, on the straight line between the operating points on either side (tied scores are one
+operating point).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.scores import BoolArray, Evaluation, FloatArray, IntArray, TrialScores
+
+
+@dataclass(frozen=True)
+class Eer:
+    """An equal error rate and what it was measured on."""
+
+    value: float
+    threshold: float
+    targets: int
+    nontargets: int
+
+
+def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Operating points from the lowest threshold to beyond the highest.
+
+    Returns:
+        miss [K + 1], false alarm [K + 1], threshold [K + 1] for K distinct scores; the last threshold accepts nothing.
+
+    Raises:
+        CorpusError: without both target and impostor trials.
+    """
+    scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
+    total = int(targets.sum())
+    if total == 0 or total == len(targets):
+        raise CorpusError(
+            f"{total} target and {len(targets) - total} impostor trials; an equal error rate needs both: "
+            "two clips of one speaker, and two speakers"
+        )
+    order = np.argsort(scores, kind="stable")
+    ranked, hits = scores[order], targets[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    below_targets = np.concatenate([[0], np.cumsum(hits)])[np.append(starts, len(ranked))]
+    below = np.append(starts, len(ranked))
+    miss = below_targets / total
+    false_alarm = 1.0 - (below - below_targets) / (len(targets) - total)
+    return miss, false_alarm, np.append(ranked[starts], np.nextafter(ranked[-1], np.inf))
+
+
+def eer(scores: FloatArray, targets: BoolArray) -> Eer:
+    """Equal error rate of N trials as a share, with its threshold.
+
+    Raises:
+        CorpusError: without both target and impostor trials.
+    """
+    miss, false_alarm, thresholds = detection_curve(scores, targets)
+    high = int(np.argmax(miss >= false_alarm))
+    low = high - 1  # the lowest threshold accepts all: miss 0 < false alarm 1, so high >= 1
+    share = crossing(miss[low] - false_alarm[low], miss[high] - false_alarm[high])
+    value = float(miss[low] + share * (miss[high] - miss[low]))
+    threshold = float(thresholds[low] + share * (thresholds[high] - thresholds[low]))
+    count = int(np.asarray(targets).sum())
+    return Eer(value, threshold, count, len(targets) - count)
+
+
+def crossing(below: float, above: float) -> float:
+    """Where on the line from `below` < 0 to `above` >= 0 zero lies, as a share of the way."""
+    return float(below / (below - above))
+
+
+def min_dcf(
+    scores: FloatArray, targets: BoolArray, prior: float = 0.01, cost_miss: float = 1.0, cost_false_alarm: float = 1.0
+) -> float:
+    """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it)."""
+    miss, false_alarm, _ = detection_curve(scores, targets)
+    cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
+    return float(cost.min() / min(cost_miss * prior, cost_false_alarm * (1.0 - prior)))
+
+
+def evaluate_trials(
+    ids: Sequence[str],
+    speakers: Sequence[str],
+    conditions: Sequence[str],
+    a: IntArray,
+    b: IntArray,
+    scores: FloatArray,
+    targets: BoolArray,
+) -> Evaluation:
+    """Score N trials over C clips (`a` and `b` are positions in `ids`); `extra` has min_dcf, threshold and counts."""
+    trials = TrialScores(tuple(ids), tuple(speakers), tuple(conditions), a, b, scores, targets)
+    result = eer(trials.scores, trials.targets)
+    extra = {
+        "min_dcf": min_dcf(trials.scores, trials.targets),
+        "threshold": result.threshold,
+        "trials": float(len(trials)),
+        "targets": float(result.targets),
+        "nontargets": float(result.nontargets),
+        "clips": float(len(trials.ids)),
+    }
+    return Evaluation("eer", result.value, trials, extra)

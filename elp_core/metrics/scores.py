@@ -1,0 +1,129 @@
+"""What an evaluation leaves behind: enough to compute its metric again, whole or resampled. N items, C clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from elp_core.errors import CorpusError
+
+IntArray: TypeAlias = npt.NDArray[np.int64]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScores:
+    """Edit counts by clip. WER = errors.sum() / words.sum()."""
+
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...]
+    """Speaker of each clip; empty where unknown."""
+    conditions: tuple[str, ...]
+    errors: IntArray
+    """int64 [N], substitutions + deletions + insertions in words."""
+    words: IntArray
+    """int64 [N], words of the reference."""
+    hypotheses: tuple[str, ...]
+    references: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
+        object.__setattr__(self, "words", np.asarray(self.words, np.int64))
+        columns = (self.speakers, self.conditions, self.errors, self.words, self.hypotheses, self.references)
+        _same_length(len(self.ids), columns, "clip scores")
+        if (self.errors < 0).any() or (self.words < 0).any():
+            raise CorpusError("clip scores hold a negative count of errors or words; expected counts >= 0")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
+        """The clips at the positions `keep`."""
+        at = np.asarray(keep, np.int64)
+
+        def take(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(values[i] for i in at)
+
+        return ClipScores(
+            take(self.ids),
+            take(self.speakers),
+            take(self.conditions),
+            self.errors[at],
+            self.words[at],
+            take(self.hypotheses),
+            take(self.references),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrialScores:
+    """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`."""
+
+    ids: tuple[str, ...]
+    """Clip ids, C of them."""
+    speakers: tuple[str, ...]
+    """Speaker of each clip, C."""
+    conditions: tuple[str, ...]
+    """Condition of each clip, C."""
+    a: IntArray
+    """int64 [N]."""
+    b: IntArray
+    """int64 [N]."""
+    scores: FloatArray
+    """float64 [N], higher means more alike."""
+    targets: BoolArray
+    """bool [N], True where both clips are of one speaker."""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("a", np.int64), ("b", np.int64), ("scores", np.float64), ("targets", np.bool_)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
+        _same_length(len(self.ids), (self.speakers, self.conditions), "clips of the trials")
+        _same_length(len(self.a), (self.b, self.scores, self.targets), "trials")
+        if len(self.a) and not (
+            0 <= min(self.a.min(), self.b.min()) and max(self.a.max(), self.b.max()) < len(self.ids)
+        ):
+            raise CorpusError(f"a trial names a clip beyond the {len(self.ids)} clips given")
+        if not np.isfinite(self.scores).all():
+            raise CorpusError("trial scores are not all finite; look for NaN in the embeddings")
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
+        """The trials at the positions `keep`, with the clips that they use."""
+        at = np.asarray(keep, np.int64)
+        used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
+        return TrialScores(
+            tuple(self.ids[i] for i in used),
+            tuple(self.speakers[i] for i in used),
+            tuple(self.conditions[i] for i in used),
+            places[: len(at)],
+            places[len(at) :],
+            self.scores[at],
+            self.targets[at],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One model on one set of clips."""
+
+    metric: str
+    """``wer`` or ``eer``: lower is better."""
+    value: float
+    scores: ClipScores | TrialScores
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers: cer, min_dcf, threshold, trials …"""
+
+
+def _same_length(
+    expected: int, columns: Sequence[Sequence[object] | IntArray | FloatArray | BoolArray], what: str
+) -> None:
+    lengths = [len(column) for column in columns]
+    if any(length != expected for length in lengths):
+        raise CorpusError(f"{what}: columns of lengths {expected} and {lengths}; expected one length")

@@ -1,0 +1,80 @@
+"""Word and character error rates from Levenshtein edit counts (rapidfuzz, in C)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.scores import ClipScores, Evaluation, IntArray
+
+
+def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Edits and reference words of each pair; words are what white space parts.
+
+    Returns:
+        errors int64 [N], words int64 [N].
+
+    Raises:
+        CorpusError: where the two lists differ in length.
+    """
+    _check_pairs(hypotheses, references)
+    split = [
+        (hypothesis.split(), reference.split()) for hypothesis, reference in zip(hypotheses, references, strict=True)
+    ]
+    errors = np.array([Levenshtein.distance(h, r) for h, r in split], np.int64)
+    return errors, np.array([len(r) for _, r in split], np.int64)
+
+
+def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Edits and reference characters of each pair, spaces counted, as `word_errors`."""
+    _check_pairs(hypotheses, references)
+    errors = [Levenshtein.distance(h, r) for h, r in zip(hypotheses, references, strict=True)]
+    return np.array(errors, np.int64), np.array([len(r) for r in references], np.int64)
+
+
+def error_rate(errors: IntArray, words: IntArray) -> float:
+    """Edits over reference tokens of the whole set.
+
+    A set without a single reference token has rate 0 where nothing was said and 1 where something was.
+    """
+    edits, tokens = int(errors.sum()), int(words.sum())
+    return edits / tokens if tokens else float(edits > 0)
+
+
+def wer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Word error rate of the whole set, as a share (0.08 is 8 %)."""
+    return error_rate(*word_errors(hypotheses, references))
+
+
+def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
+    """Character error rate of the whole set, as a share."""
+    return error_rate(*character_errors(hypotheses, references))
+
+
+def evaluate_transcripts(
+    ids: Sequence[str],
+    speakers: Sequence[str],
+    conditions: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+) -> Evaluation:
+    """Score one hypothesis a clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (clips with no answer)."""
+    errors, words = word_errors(hypotheses, references)
+    scores = ClipScores(
+        tuple(ids), tuple(speakers), tuple(conditions), errors, words, tuple(hypotheses), tuple(references)
+    )
+    extra = {
+        "cer": cer(hypotheses, references),
+        "words": float(words.sum()),
+        "clips": float(len(scores)),
+        "empty": float(sum(not h.strip() for h in hypotheses)),
+    }
+    return Evaluation("wer", error_rate(errors, words), scores, extra)
+
+
+def _check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if len(hypotheses) != len(references):
+        raise CorpusError(f"{len(hypotheses)} hypotheses for {len(references)} references; expected one each")
