@@ -1,0 +1,58 @@
+"""What every test stands on: a home of its own, fixed seeds, no network, no telemetry, real speech where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set before any test module is collected: these libraries read them at import.
+os.environ.update(
+    DO_NOT_TRACK="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    GX_ANALYTICS_ENABLED="false",
+    DVC_NO_ANALYTICS="1",
+    HF_HUB_OFFLINE="1",
+    MPLBACKEND="Agg",
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A HOME per test, with a Git identity; nothing of the developer's own is read or written."""
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text("[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+    for name in ("ELP_WORKSPACE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "GIT_DIR", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """The same random numbers in every order of tests."""
+    import sys
+
+    random.seed(0)
+    # only where a test module has loaded them: importing torch costs seconds
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def fsdd() -> Path:
+    """The Free Spoken Digit Dataset (a folder or its archive); the test is skipped where it is not at hand."""
+    places = [Path(os.environ["ELP_FSDD"])] if os.environ.get("ELP_FSDD") else []
+    places.append(ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
+    for place in places:
+        if place.exists():
+            return place
+    pytest.skip(f"no real speech: set ELP_FSDD, or put the archive at one of {', '.join(map(str, places))}")
