@@ -1,0 +1,107 @@
+"""One connection to an MLflow server, and what its failures mean to the user."""
+
+from __future__ import annotations
+
+import functools
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from pipelines.errors import RegistryError, ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HEALTH_SECONDS = 5.0
+"""How long a server may take to say that it is there."""
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_FAIL_FAST = {
+    # MLflow's own defaults wait for minutes before they say that nobody is there
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+_UNREACHABLE = ("failed with exception", "Max retries exceeded", "Connection refused", "failed with error code 5")
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the MLflow server at `uri`, for tracking and registry both; nothing global is set.
+
+    Raises:
+        ServiceError: where no MLflow server answers there within a few seconds.
+    """
+    for name, value in {**_QUIET, **_FAIL_FAST}.items():
+        os.environ.setdefault(name, value)
+    if uri.startswith(("http://", "https://")):
+        _check_health(uri)
+    with warnings.catch_warnings():
+        # MLflow warns about its own type hints while it is imported
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def unreachable(uri: str, reason: object) -> ServiceError:
+    """The error for a server that does not answer."""
+    return ServiceError(f"no MLflow server answers at {uri} ({reason}); start it with: elp up, or look at: elp status")
+
+
+def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatenate[MlflowClient, P], T]:
+    """Wrap a function whose first argument is the client: MLflow's failures become this project's errors."""
+
+    @functools.wraps(call)
+    def wrapped(client: MlflowClient, *args: P.args, **kwargs: P.kwargs) -> T:
+        import requests
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return call(client, *args, **kwargs)
+        except requests.exceptions.RequestException as error:
+            raise unreachable(client.tracking_uri, type(error).__name__) from error
+        except MlflowException as error:
+            raise _translate(client.tracking_uri, error) from error
+
+    return wrapped
+
+
+def missing(error: Exception) -> bool:
+    """Whether MLflow says that the thing asked for does not exist (it has two ways to say so)."""
+    code = getattr(error, "error_code", "")
+    return code == "RESOURCE_DOES_NOT_EXIST" or (code == "INVALID_PARAMETER_VALUE" and "not found" in str(error))
+
+
+def _translate(uri: str, error: Exception) -> RegistryError | ServiceError:
+    text = str(error)
+    if any(sign in text for sign in _UNREACHABLE):
+        return unreachable(uri, "the connection broke")
+    if getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        return RegistryError(f"the MLflow server at {uri} refused: {text}")
+    return RegistryError(f"MLflow at {uri}: {text}")
+
+
+def _check_health(uri: str) -> None:
+    host = urllib.parse.urlsplit(uri).hostname or ""
+    handlers = [urllib.request.ProxyHandler({})] if host in {"127.0.0.1", "localhost", "::1"} else []
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(uri.rstrip("/") + "/health", timeout=HEALTH_SECONDS) as answer:
+            body = answer.read(64).strip()
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise unreachable(uri, getattr(error, "reason", error)) from error
+    if body != b"OK":
+        raise ServiceError(
+            f"what answers at {uri} is not MLflow; set servers.mlflow_uri in elp.yaml to the right address"
+        )
