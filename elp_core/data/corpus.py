@@ -1,0 +1,205 @@
+"""Shards: immutable Parquet files of clips, with the FLAC bytes inside and the measurements beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from elp_core.audio import Waveform, clip_id, encode_flac, measure
+from elp_core.errors import CorpusError
+from elp_core.types import SAMPLE_RATE, SPLITS, Clip, Decibels, Hertz, Seconds, Split
+
+
+@dataclass(frozen=True)
+class ShardRow:
+    """One clip as a row of a shard: what `Clip` holds, and the measurements (units as in `elp_core.audio.measure`)."""
+
+    id: str
+    audio: bytes
+    path: str
+    duration: Seconds
+    split: Split
+    text: str
+    speaker: str
+    label: str
+    condition: str
+    rms_db: Decibels
+    peak: float
+    clipping: float
+    dc: float
+    silence: float
+    snr_db: Decibels
+    source_rate: Hertz
+    """Sampling rate of the file that the clip came from."""
+    delivery: str
+    """Name of the delivery that brought the clip."""
+
+
+_TEXTS = ("split", "text", "speaker", "label", "condition")
+_MEASURES = ("rms_db", "peak", "clipping", "dc", "silence", "snr_db")
+_META = ("id", "duration", *_TEXTS)
+
+
+def _schema() -> pa.Schema:
+    fields = [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False),
+        pa.field("duration", pa.float64()),
+        *(pa.field(name, pa.string()) for name in _TEXTS),
+        *(pa.field(name, pa.float64()) for name in _MEASURES),
+        pa.field("source_rate", pa.int32()),
+        pa.field("delivery", pa.string()),
+    ]
+    kinds = {pa.string(): "string", pa.float64(): "float64", pa.int32(): "int32"}
+    features: dict[str, Any] = {
+        field.name: {"_type": "Audio", "sampling_rate": SAMPLE_RATE}
+        if field.name == "audio"
+        else {"_type": "Value", "dtype": kinds[field.type]}
+        for field in fields
+    }
+    # what makes Hugging Face `datasets` decode the audio column
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+SCHEMA: pa.Schema = _schema()
+"""Columns of a shard."""
+
+
+def make_row(
+    samples: Waveform,
+    *,
+    split: Split,
+    text: str = "",
+    speaker: str = "",
+    label: str = "",
+    condition: str = "",
+    path: str = "",
+    source_rate: Hertz = SAMPLE_RATE,
+    delivery: str = "",
+) -> ShardRow:
+    """Row of a clip from its float32 [samples] at 16 kHz: id, FLAC bytes and measurements are worked out here."""
+    figures = dataclasses.asdict(measure(samples))
+    return ShardRow(
+        id=clip_id(samples),
+        audio=encode_flac(samples),
+        path=path,
+        split=split,
+        text=text,
+        speaker=speaker,
+        label=label,
+        condition=condition,
+        source_rate=source_rate,
+        delivery=delivery,
+        **figures,
+    )
+
+
+def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> Path:
+    """Write rows as one immutable shard, named by its content: the same rows in any order give the same file.
+
+    Args:
+        rows: `ShardRow`s, or mappings with the columns of `SCHEMA`.
+        folder: made where it is missing.
+
+    Returns:
+        Path of the shard, ``<16 hex digits>.parquet``. It appears whole or not at all.
+
+    Raises:
+        CorpusError: where there are no rows, one id occurs twice or a row lacks a column.
+    """
+    records = sorted((_record(row) for row in rows), key=lambda record: str(record["id"]))
+    if not records:
+        raise CorpusError("a shard needs one row or more, got none")
+    twice = sorted({a["id"] for a, b in itertools.pairwise(records) if a["id"] == b["id"]})
+    if twice:
+        raise CorpusError(f"{len(twice)} clip(s) occur twice in one shard, the first is {twice[0]}; drop the copies")
+    table = pa.Table.from_pylist(records, schema=SCHEMA)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        # FLAC does not shrink any further; small row groups let a reader take a split without the rest
+        plain = {column: "zstd" for column in SCHEMA.names if column != "audio"}
+        codecs = plain | {"audio.bytes": "none", "audio.path": "zstd"}
+        pq.write_table(table, temporary, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery"])
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        target = folder / f"{digest[:16]}.parquet"
+        temporary.chmod(0o644)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _record(row: ShardRow | Mapping[str, Any]) -> dict[str, Any]:
+    """A row as the columns of `SCHEMA`."""
+    if isinstance(row, ShardRow):
+        record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        record["audio"] = {"bytes": row.audio, "path": record.pop("path")}
+    else:
+        record = dict(row)
+    missing = [name for name in SCHEMA.names if record.get(name) is None]
+    if missing:
+        raise CorpusError(f"row {record.get('id', '(no id)')} lacks the column(s) {', '.join(missing)}")
+    if record["split"] not in SPLITS:
+        raise CorpusError(f"row {record['id']} has the split {record['split']!r}, expected one of {', '.join(SPLITS)}")
+    return record
+
+
+def read_table(
+    paths: Sequence[Path], columns: Sequence[str] | None = None, splits: Collection[Split] | None = None
+) -> pa.Table:
+    """Columns of shards (None: all) as one Arrow table in the order of `paths`, rows of `splits` only (None: all).
+
+    Raises:
+        CorpusError: naming the file that is missing or is no shard.
+    """
+    chosen = None if splits is None else [("split", "in", sorted(splits))]
+    wanted = list(SCHEMA.names if columns is None else columns)
+    tables = [SCHEMA.empty_table().select(wanted)]
+    for path in paths:
+        try:
+            tables.append(pq.read_table(path, columns=wanted, filters=chosen))
+        except FileNotFoundError as error:
+            raise CorpusError(f"shard {path} is not there; fetch the dataset version again") from error
+        except (pa.ArrowException, OSError) as error:
+            raise CorpusError(f"{path} is no readable shard: {error}") from error
+    return pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+
+
+def read_clips(
+    paths: Sequence[Path], splits: Collection[Split] | None = None, columns: Literal["all", "meta"] = "all"
+) -> list[Clip]:
+    """Clips of shards, sorted by id, so that the order never depends on how they were delivered.
+
+    Args:
+        paths: shards.
+        splits: which splits to read; None reads all.
+        columns: ``meta`` leaves the audio on disk (`Clip.audio` is then empty).
+
+    Raises:
+        CorpusError: where a shard cannot be read, or two shards hold one clip.
+    """
+    audio = ["audio"] if columns == "all" else []
+    table = read_table(paths, [*_META, *audio], splits)
+    clips = []
+    for record in table.to_pylist():
+        sound = record.pop("audio", None) or {"bytes": b"", "path": ""}
+        clips.append(Clip(audio=sound["bytes"], path=sound["path"], **record))
+    clips.sort(key=lambda clip: clip.id)
+    for before, after in itertools.pairwise(clips):
+        if before.id == after.id:
+            raise CorpusError(f"clip {after.id} is in two shards; the dataset version is inconsistent, add it again")
+    return clips
