@@ -61,16 +61,12 @@ def eer(scores: FloatArray, targets: BoolArray) -> Eer:
     miss, false_alarm, thresholds = detection_curve(scores, targets)
     high = int(np.argmax(miss >= false_alarm))
     low = high - 1  # the lowest threshold accepts all: miss 0 < false alarm 1, so high >= 1
-    share = crossing(miss[low] - false_alarm[low], miss[high] - false_alarm[high])
+    below, above = miss[low] - false_alarm[low], miss[high] - false_alarm[high]
+    share = below / (below - above)
     value = float(miss[low] + share * (miss[high] - miss[low]))
     threshold = float(thresholds[low] + share * (thresholds[high] - thresholds[low]))
     count = int(np.asarray(targets).sum())
     return Eer(value, threshold, count, len(targets) - count)
-
-
-def crossing(below: float, above: float) -> float:
-    """Where on the line from `below` < 0 to `above` >= 0 zero lies, as a share of the way."""
-    return float(below / (below - above))
 
 
 def min_dcf(

@@ -85,7 +85,7 @@ class TrialScores:
         _same_length(len(self.ids), (self.speakers, self.conditions), "clips of the trials")
         _same_length(len(self.a), (self.b, self.scores, self.targets), "trials")
         if len(self.a) and not (
-            0 <= min(self.a.min(), self.b.min()) and max(self.a.max(), self.b.max()) < len(self.ids)
+            min(self.a.min(), self.b.min()) >= 0 and max(self.a.max(), self.b.max()) < len(self.ids)
         ):
             raise CorpusError(f"a trial names a clip beyond the {len(self.ids)} clips given")
         if not np.isfinite(self.scores).all():

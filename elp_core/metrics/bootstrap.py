@@ -1,0 +1,175 @@
+"""Paired bootstrap of WER and EER over blocks (speakers or clips).
+
+R resamples of G blocks. A resample draws G blocks with replacement; how often a block was drawn is its multiplicity.
+All systems are measured on the same resamples, so differences between them are paired (Efron & Tibshirani 1993,
+chapter 8; Bisani & Ney 2004 for WER).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.scores import BoolArray, ClipScores, FloatArray, IntArray, TrialScores
+
+Unit = Literal["clips", "speakers"]
+_CHUNK = 2_000_000  # numbers held at once: 16 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Which block each clip belongs to."""
+
+    index: IntArray
+    """int64 [C], from 0 to count - 1."""
+    count: int
+    unit: Unit
+
+
+def blocks_of(speakers: Sequence[str], by: Unit) -> Blocks:
+    """One block a speaker, or one a clip. A clip of unknown speaker (empty name) is a block of its own."""
+    if by == "clips" or not any(speakers):
+        return Blocks(np.arange(len(speakers), dtype=np.int64), len(speakers), "clips")
+    names = [speaker or f"\0{place}" for place, speaker in enumerate(speakers)]
+    unique, index = np.unique(np.array(names), return_inverse=True)
+    return Blocks(index.astype(np.int64), len(unique), "speakers")
+
+
+def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterator[FloatArray]:
+    """Multiplicities of `count` blocks, float64 [r, count] with r <= `chunk`, `resamples` rows in all.
+
+    The rows depend on `seed` alone, not on `chunk`.
+    """
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = (generator.random((rows, count)) * count).astype(np.int64)
+        drawn += (np.arange(rows) * count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def resample_wer(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
+    """WER of each system on the same resamples.
+
+    Returns:
+        float64 [systems, R]; NaN where a resample holds no reference word.
+    """
+    tables = np.stack([np.bincount(blocks.index, s.errors, minlength=blocks.count) for s in systems], axis=1)
+    words = np.stack([np.bincount(blocks.index, s.words, minlength=blocks.count) for s in systems], axis=1)
+    rates = []
+    for weights in multiplicities(blocks.count, resamples, seed, max(1, _CHUNK // max(1, blocks.count))):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            totals = weights @ words
+            rates.append(np.where(totals > 0, weights @ tables / totals, np.nan))
+    return np.concatenate(rates).T
+
+
+def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
+    """EER of each system on the same resamples of blocks.
+
+    A trial between two blocks weighs the product of their multiplicities. A trial inside one block (a speaker's own
+    target trials) weighs its multiplicity: two copies of one speaker make neither an impostor nor a target trial.
+
+    Returns:
+        float64 [systems, R]; NaN where a resample holds no target or no impostor trial.
+    """
+    ranked = [_rank(system, blocks) for system in systems]
+    widest = max(max(len(r.first), int(np.diff(r.bins).max()), blocks.count) for r in ranked)
+    rates = []
+    for weights in multiplicities(blocks.count, resamples, seed, max(1, _CHUNK // widest)):
+        rates.append(np.stack([_weighted_eer(r, weights) for r in ranked]))
+    return np.concatenate(rates, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """Trials in rising order of score, binned. N trials, P distinct block pairs, M bins of whole tie groups."""
+
+    first: IntArray
+    """int64 [P], the pair's one block."""
+    second: IntArray
+    """int64 [P], the other, or the same."""
+    pair: IntArray
+    """int64 [N], the pair of each ranked trial."""
+    hit: BoolArray
+    """bool [N], target trial."""
+    start: IntArray
+    """int64 [N], rank at which the trial's tie group starts."""
+    last: BoolArray
+    """bool [N], the trial closes its tie group."""
+    bins: IntArray
+    """int64 [M + 1], ranks where bins start; the last is N."""
+    below_hits: FloatArray
+    """float64 [M + 1, P], target trials of each pair below each bin."""
+    below_rest: FloatArray
+    """float64 [M + 1, P], impostor trials of each pair below each bin."""
+
+
+def _rank(trials: TrialScores, blocks: Blocks) -> _Ranked:
+    order = np.argsort(trials.scores, kind="stable")
+    scores, hit = trials.scores[order], trials.targets[order]
+    one, other = blocks.index[trials.a[order]], blocks.index[trials.b[order]]
+    keys = np.minimum(one, other) * blocks.count + np.maximum(one, other)
+    pairs, pair = np.unique(keys, return_inverse=True)
+    if len(scores) == 0:
+        raise CorpusError("no trials to resample; an equal error rate needs target and impostor trials")
+    opens = np.concatenate([[True], scores[1:] != scores[:-1]])
+    starts = np.flatnonzero(opens)
+    group = np.cumsum(opens) - 1
+    # a finer grid makes the products larger and the search inside a bin shorter; 50 balances the two as measured
+    wanted = int(np.clip(np.sqrt(50 * len(scores) / len(pairs)), 1, min(1024, max(1, 8_000_000 // len(pairs)))))
+    chosen = np.unique(np.linspace(0, len(starts), min(wanted, len(starts)) + 1).astype(np.int64))
+    bins = np.append(starts, len(scores))[chosen]
+    bin_of = np.repeat(np.arange(len(bins) - 1), np.diff(bins))
+
+    def below(which: BoolArray) -> FloatArray:
+        cells = bin_of[which] * len(pairs) + pair[which]
+        counts = np.bincount(cells, minlength=(len(bins) - 1) * len(pairs)).reshape(-1, len(pairs))
+        return np.concatenate([np.zeros((1, len(pairs))), np.cumsum(counts, axis=0)])
+
+    last = np.append(opens[1:], True)
+    return _Ranked(
+        pairs // blocks.count, pairs % blocks.count, pair, hit, starts[group], last, bins, below(hit), below(~hit)
+    )
+
+
+def _weighted_eer(trials: _Ranked, weights: FloatArray) -> FloatArray:
+    """EER [r] of trials weighted by multiplicities [r, G]: find the bin where the rates cross, then the tie group."""
+    pair_weights = weights[:, trials.first] * np.where(
+        trials.first == trials.second, 1.0, weights[:, trials.second]
+    )  # [r, P]
+    hits, rest = pair_weights @ trials.below_hits.T, pair_weights @ trials.below_rest.T  # [r, M + 1]
+    usable = (hits[:, -1] > 0) & (rest[:, -1] > 0)
+    total_hits, total_rest = np.where(usable, hits[:, -1], 1.0), np.where(usable, rest[:, -1], 1.0)
+    gap = hits / total_hits[:, None] - 1.0 + rest / total_rest[:, None]  # miss − false alarm
+    gap[:, -1] = 1.0  # every threshold passed: miss 1, false alarm 0, whatever rounding says
+    bin_at = np.argmax(gap >= 0.0, axis=1) - 1
+    bin_at = np.maximum(bin_at, 0)
+    rows = np.arange(len(weights))
+    width = int(np.diff(trials.bins)[bin_at].max())
+    begin = trials.bins[bin_at]
+    ranks = begin[:, None] + np.arange(width)  # [r, width], beyond the bin's end masked below
+    inside = ranks < trials.bins[bin_at + 1][:, None]
+    ranks = np.minimum(ranks, len(trials.pair) - 1)
+    trial_weights = np.where(inside, pair_weights[rows[:, None], trials.pair[ranks]], 0.0)
+    hit = trials.hit[ranks]
+    up_hits = _running(np.where(hit, trial_weights, 0.0), hits[rows, bin_at]) / total_hits[:, None]  # [r, width + 1]
+    up_rest = _running(np.where(hit, 0.0, trial_weights), rest[rows, bin_at]) / total_rest[:, None]
+    inner = up_hits - 1.0 + up_rest
+    closes = (inner[:, 1:] >= 0.0) & trials.last[ranks] & inside
+    ends = np.where(closes.any(axis=1), np.argmax(closes, axis=1), trials.bins[bin_at + 1] - begin - 1)
+    starts = trials.start[begin + ends] - begin
+    low, high = inner[rows, starts], inner[rows, ends + 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(high > low, low / (low - high), 0.0)
+    value = up_hits[rows, starts] + share * (up_hits[rows, ends + 1] - up_hits[rows, starts])
+    return np.where(usable, value, np.nan)
+
+
+def _running(steps: FloatArray, begin: FloatArray) -> FloatArray:
+    """Running sums [r, width + 1] of steps [r, width] from `begin` [r]."""
+    return np.cumsum(np.concatenate([begin[:, None], steps], axis=1), axis=1)
