@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries and artifacts around the plain steps."""

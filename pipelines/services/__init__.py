@@ -1,0 +1,1 @@
+"""The local servers and workers: their processes, addresses and environment."""
