@@ -1,7 +1,7 @@
 """The one door through which a slot's champion changes.
 
-Whatever makes a version champion (a promotion, a rollback, policy) calls `set_champion`; a server-side guard or a ledger
-of changes hooks in here and nowhere else.
+Whatever makes a version champion (a promotion, a rollback, policy) calls `set_champion`; a server-side guard or a
+ledger of changes hooks in here and nowhere else.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
     """Wrap a function whose first argument is the client: MLflow's failures become this project's errors."""
 
     @functools.wraps(call)
-    def wrapped(client: MlflowClient, *args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapped(client: MlflowClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         import requests
         from mlflow.exceptions import MlflowException
 

@@ -157,7 +157,10 @@ def annotate(
     tags: Mapping[str, str] | None = None,
     description: str | None = None,
 ) -> AdapterVersion:
-    """Set tags and the description of a version. The description must not begin with ``#``: the list shows its first line raw."""
+    """Set tags and the description of a version.
+
+    The list of versions shows the description's first line raw, so begin with a plain sentence and not with ``#``.
+    """
     for key, value in (tags or {}).items():
         client.set_model_version_tag(slot.model_name, str(version), key, str(value))
     if description is not None:

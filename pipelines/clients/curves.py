@@ -1,0 +1,74 @@
+"""Training curves, sent to MLflow while training goes on, at a cost that training does not feel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from pipelines.clients.tracking import log_points
+from pipelines.errors import RegistryError, ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+SEND_SECONDS = 5.0
+RETRY_SECONDS = 60.0
+"""Training goes on while the server is away; this long between two tries."""
+_RATES_EVERY = 10
+
+
+class Curves:
+    """An observer of training that buffers points and sends them now and then.
+
+    A server that goes away does not stop the training: the points wait, and `finish` sends what is left.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, log: Callable[[str], None]) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._log = log
+        self._points: list[Metric] = []
+        self._next = time.monotonic() + SEND_SECONDS
+        self._away = False
+
+    def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
+        """Take one optimizer step's loss, and now and then the learning rates."""
+        self._add("train.loss", loss, step)
+        if step % _RATES_EVERY == 0:
+            for group, rate in rates.items():
+                self._add(f"rate.{group}", rate, step)
+        if time.monotonic() >= self._next:
+            self._send()
+
+    def on_epoch(self, epoch: int, loss: float, value: float) -> None:
+        """Take one epoch's mean loss and the value of the metric on the validation split."""
+        self._add("epoch.loss", loss, epoch)
+        self._add("epoch.validation", value, epoch)
+        if time.monotonic() >= self._next:
+            self._send()
+
+    def finish(self) -> None:
+        """Send what is left.
+
+        Raises:
+            ServiceError: where the server is still away.
+        """
+        log_points(self._client, self._run_id, self._points)
+        self._points = []
+
+    def _send(self) -> None:
+        try:
+            self.finish()
+        except (ServiceError, RegistryError) as error:
+            if not self._away:
+                self._log(f"training goes on without its curves for now: {error}")
+            self._away, self._next = True, time.monotonic() + RETRY_SECONDS
+        else:
+            self._away, self._next = False, time.monotonic() + SEND_SECONDS
+
+    def _add(self, name: str, value: float, step: int) -> None:
+        from mlflow.entities import Metric
+
+        self._points.append(Metric(name, float(value), int(time.time() * 1000), step))

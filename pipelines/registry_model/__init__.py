@@ -1,0 +1,8 @@
+"""The code that MLflow keeps beside a bundle and runs to serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CODE = Path(__file__).with_name("adapter.py")
+"""The file that is logged with each bundle (models from code)."""

@@ -1,0 +1,67 @@
+"""A registered adapter as an MLflow pyfunc: `mlflow.pyfunc.load_model("models:/elp.plant-a.asr@champion")`.
+
+MLflow copies this file beside the bundle and runs it to load the model, so it may lean on `elp_core` only. The backbone
+is not in the registry: it is loaded by the id in the bundle, or from the path in the environment variable ELP_BACKBONE,
+and refused where its fingerprint is another.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+from elp_core import audio
+from elp_core.backbones import Backbone
+from elp_core.bundle import load_bundle, verify_bundle
+from elp_core.inference import predict
+
+with warnings.catch_warnings():
+    # MLflow asks for type hints that it can turn into a schema; waveforms of any length have none
+    warnings.simplefilter("ignore")
+
+    class AdapterModel(PythonModel):  # type: ignore[misc]
+        """One adapter on its backbone."""
+
+        def load_context(self, context: Any) -> None:
+            """Verify the bundle, load the backbone it names, and put the adapter on it."""
+            folder = Path(context.artifacts["bundle"])
+            manifest = verify_bundle(folder)
+            backbone = Backbone.from_pretrained(os.environ.get("ELP_BACKBONE") or manifest.backbone_id)
+            self.model = load_bundle(folder, backbone)
+
+        def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[Any]:
+            """A transcript (ASR) or a unit-norm embedding (ASV) for each input.
+
+            Args:
+                context: MLflow's; unused after loading.
+                model_input: Paths of audio files, encoded audio as bytes, or float32 mono 16 kHz arrays [samples]; a
+                    list, or a DataFrame whose first column holds them.
+                params: None are known.
+            """
+            return predict(self.model, [_waveform(item) for item in _items(model_input)])
+
+
+def _items(model_input: Any) -> Sequence[Any]:
+    if isinstance(model_input, np.ndarray) and model_input.dtype.kind == "f":
+        return [model_input] if model_input.ndim == 1 else list(model_input)
+    if hasattr(model_input, "iloc"):
+        return list(model_input.iloc[:, 0])
+    return [model_input] if isinstance(model_input, str | bytes | Path) else list(model_input)
+
+
+def _waveform(item: Any) -> np.ndarray[Any, Any]:
+    if isinstance(item, bytes):
+        return audio.load(item)
+    if isinstance(item, str | Path):
+        return audio.load(Path(item))
+    return np.asarray(item, dtype=np.float32)
+
+
+set_model(AdapterModel())
