@@ -85,16 +85,24 @@ class AugmentConfig:
     noise_snr: tuple[float, float] = (5.0, 25.0)
     """Range of the noise's SNR in dB."""
     time_mask: float = 0.1
-    """Share of each clip's frames hidden in spans (features set to zero)."""
+    """Mean share of each clip's frames hidden in spans (features set to zero)."""
+    time_span: int = 4
+    """Longest span of hidden frames; a frame is 20 ms."""
     feature_mask: float = 0.1
-    """Share of feature channels hidden in spans."""
+    """Mean share of feature channels hidden in spans."""
     gain_db: float = 6.0
     """Gain is drawn from -gain_db … +gain_db."""
+    variants: int = 4
+    """Copies of each clip with speed, noise and gain drawn apart; epochs take turns. 0 draws anew each epoch."""
+    join: float = 0.3
+    """Share of clips that are joined to others to make longer utterances, where the task allows it (ASR)."""
+    join_clips: int = 3
+    """Most clips in one joined utterance."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Learning rates by parameter group, as the authors set them apart (arXiv 2407.21066, section IV)."""
+    """One training run. Learning rates go by parameter group, as the authors have them (arXiv 2407.21066, section IV)."""
 
     epochs: int = 30
     batch_seconds: float = 32.0

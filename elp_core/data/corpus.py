@@ -53,8 +53,8 @@ _META = ("id", "duration", *_TEXTS)
 
 def _schema() -> pa.Schema:
     fields = [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False),
+        pa.field("id", pa.string()),
+        pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         pa.field("duration", pa.float64()),
         *(pa.field(name, pa.string()) for name in _TEXTS),
         *(pa.field(name, pa.float64()) for name in _MEASURES),

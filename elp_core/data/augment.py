@@ -1,0 +1,81 @@
+"""Augmentation of training clips, every draw a function of (seed, epoch or variant, clip): a resumed run repeats it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from elp_core.audio import MIN_SAMPLES, Waveform, resample
+from elp_core.config import AugmentConfig
+from elp_core.data.noise import coloured_noise, mix
+from elp_core.types import SAMPLE_RATE, Samples
+
+SPEED_STEPS = 8
+"""Speeds to either side of 1.0 that can be drawn; few, so that their resampling kernels are made once."""
+
+
+def augment_waveform(
+    samples: Waveform, config: AugmentConfig, rng: np.random.Generator, min_samples: Samples = MIN_SAMPLES
+) -> Waveform:
+    """Speed, noise and gain, in this order.
+
+    Args:
+        samples: float32 [samples] at 16 kHz; stays as it is.
+        config: what is drawn, and from which ranges.
+        rng: made by `generator`.
+        min_samples: a speed that would leave fewer samples than this is not used.
+
+    Returns:
+        float32 [samples / speed].
+    """
+    steps = int(rng.integers(-SPEED_STEPS, SPEED_STEPS + 1))
+    noisy, snr, slope = rng.random() < config.noise_probability, rng.uniform(*config.noise_snr), rng.uniform(0.0, 2.0)
+    gain = rng.uniform(-config.gain_db, config.gain_db)
+    rate = round(SAMPLE_RATE * (1 + config.speed * steps / SPEED_STEPS) / 100) * 100
+    if rate != SAMPLE_RATE and len(samples) * SAMPLE_RATE // rate >= min_samples:
+        samples = resample(samples, rate, SAMPLE_RATE)
+    if noisy:
+        samples = mix(samples, coloured_noise(len(samples), slope, rng), snr)
+    return (samples * np.float32(10 ** (gain / 20))).astype(np.float32)
+
+
+def mask_features(
+    features: torch.Tensor, counts: torch.Tensor, config: AugmentConfig, rng: np.random.Generator
+) -> torch.Tensor:
+    """Hide spans of frames and of channels: their features become zero (SpecAugment, arXiv 1904.08779).
+
+    Args:
+        features: [B, F, C].
+        counts: int64 [B], real frames of each clip.
+        config: `time_mask` and `feature_mask` are the mean shares hidden.
+        rng: made by `generator`.
+
+    Returns:
+        A masked copy.
+    """
+    batch, frames, channels = features.shape
+    keep = np.ones((batch, frames), bool)
+    open_channels = np.ones((batch, channels), bool)
+    for row, count in enumerate(counts.tolist()):
+        _hide(keep[row, :count], config.time_mask, config.time_span, rng)
+        _hide(open_channels[row], config.feature_mask, max(1, channels // 16), rng)
+    mask = torch.from_numpy(keep).unsqueeze(2) & torch.from_numpy(open_channels).unsqueeze(1)
+    return features * mask.to(features.device)
+
+
+def _hide(row: np.typing.NDArray[np.bool_], share: float, span: int, rng: np.random.Generator) -> None:
+    """Set spans of up to `span` to False until about `share` of the row is hidden (in the mean over many rows)."""
+    hidden = rng.uniform(0, 2 * share) * len(row)
+    while hidden > 0 and len(row):
+        width = min(int(rng.integers(1, span + 1)), len(row))
+        # the last span may overshoot what is left to hide; toss for it, so that the mean stays right
+        if width > hidden and rng.random() > hidden / width:
+            return
+        start = int(rng.integers(0, len(row) - width + 1))
+        row[start : start + width] = False
+        hidden -= width
+
+
+def generator(*key: int) -> np.random.Generator:
+    """A random generator that depends on all of `key` (seed, epoch, position, …) and nothing else."""
+    return np.random.default_rng(key)

@@ -1,0 +1,65 @@
+"""Which clips share a batch: clips of like length, under a budget of seconds, shuffled anew each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from elp_core.types import Seconds
+
+
+def length_buckets(
+    durations: Sequence[Seconds], batch_seconds: Seconds, seed: int, epoch: int, shuffle: bool = True
+) -> list[list[int]]:
+    """Batches of positions in `durations`.
+
+    Laws: every position occurs in exactly one batch; clips x longest clip is at most `batch_seconds` (a longer clip is
+    a batch by itself); the same arguments give the same batches.
+
+    Args:
+        durations: of each clip.
+        batch_seconds: audio in a batch, padding counted.
+        seed: of the run.
+        epoch: another epoch mixes and orders the batches anew.
+        shuffle: False sorts by length alone, for evaluation.
+    """
+    lengths = np.asarray(durations, np.float64)
+    if not shuffle:
+        return _fill(np.argsort(lengths, kind="stable"), lengths, batch_seconds)
+    rng = np.random.default_rng([seed, epoch, 1])
+    # lengths blurred by a tenth: neighbours differ from epoch to epoch while padding stays small
+    order = np.argsort(lengths * rng.uniform(0.9, 1.1, size=len(lengths)), kind="stable")
+    batches = _fill(order, lengths, batch_seconds)
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _fill(
+    order: np.typing.NDArray[np.int64], lengths: np.typing.NDArray[np.float64], budget: Seconds
+) -> list[list[int]]:
+    batches: list[list[int]] = []
+    longest = 0.0
+    for position in order.tolist():
+        longest = max(longest, float(lengths[position]))
+        if not batches or longest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            longest = float(lengths[position])
+        batches[-1].append(position)
+    return batches
+
+
+def join_groups(count: int, share: float, size: int, seed: int, epoch: int) -> list[tuple[int, ...]]:
+    """Positions 0 … count - 1 in groups: about `share` of them in groups of 2 … `size`, the others alone.
+
+    Each position occurs exactly once. Joining short clips shows a model the borders between words.
+    """
+    rng = np.random.default_rng([seed, epoch, 2])
+    order = rng.permutation(count).tolist()
+    joined = round(share * count) if size > 1 else 0
+    groups: list[tuple[int, ...]] = []
+    at = 0
+    while at < joined:
+        take = min(int(rng.integers(2, size + 1)), count - at)
+        groups.append(tuple(order[at : at + take]))
+        at += take
+    return groups + [(position,) for position in order[at:]]
