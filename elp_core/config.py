@@ -102,7 +102,7 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Learning rates go by parameter group, as the authors have them (arXiv 2407.21066, section IV)."""
+    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV)."""
 
     epochs: int = 30
     batch_seconds: float = 32.0

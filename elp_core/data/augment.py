@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from elp_core.audio import MIN_SAMPLES, Waveform, resample
@@ -63,7 +64,7 @@ def mask_features(
     return features * mask.to(features.device)
 
 
-def _hide(row: np.typing.NDArray[np.bool_], share: float, span: int, rng: np.random.Generator) -> None:
+def _hide(row: npt.NDArray[np.bool_], share: float, span: int, rng: np.random.Generator) -> None:
     """Set spans of up to `span` to False until about `share` of the row is hidden (in the mean over many rows)."""
     hidden = rng.uniform(0, 2 * share) * len(row)
     while hidden > 0 and len(row):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from elp_core.types import Seconds
 
@@ -34,9 +35,7 @@ def length_buckets(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _fill(
-    order: np.typing.NDArray[np.int64], lengths: np.typing.NDArray[np.float64], budget: Seconds
-) -> list[list[int]]:
+def _fill(order: npt.NDArray[np.int64], lengths: np.typing.NDArray[np.float64], budget: Seconds) -> list[list[int]]:
     batches: list[list[int]] = []
     longest = 0.0
     for position in order.tolist():
