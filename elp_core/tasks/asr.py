@@ -26,6 +26,7 @@ class LetterHead(nn.Module):
         self.letters = nn.Linear(dim, outputs)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Logits of frames."""
         logits: torch.Tensor = self.letters(self.dropout(frames))
         return logits
 
@@ -87,7 +88,7 @@ class SpeechRecognition:
         """Mean over clips of the negative log-likelihood by letter; float32 whatever the precision around it."""
         letters, lengths = targets
         log_probabilities = F.log_softmax(head(frames).float(), dim=-1).transpose(0, 1)
-        each = F.ctc_loss(
+        each: torch.Tensor = F.ctc_loss(
             log_probabilities, letters, counts.cpu(), lengths.cpu(), BLANK, reduction="none", zero_infinity=False
         )
         return (each / lengths.clamp(min=1)).mean()

@@ -167,6 +167,17 @@ class SpeakerVerification:
             [clip.condition for clip in clips],
             a,
             b,
-            np.einsum("td,td->t", embeddings[a], embeddings[b]),
+            _cosines(embeddings, a, b),
             speakers[a] == speakers[b],
         )
+
+
+def _cosines(
+    embeddings: npt.NDArray[np.float64], a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], block: int = 100_000
+) -> npt.NDArray[np.float64]:
+    """Products of unit embeddings at positions `a` and `b`, a block at a time to bound the memory."""
+    scores = np.empty(len(a))
+    for start in range(0, len(a), block):
+        part = slice(start, start + block)
+        scores[part] = np.einsum("td,td->t", embeddings[a[part]], embeddings[b[part]])
+    return scores
