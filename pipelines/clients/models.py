@@ -53,6 +53,19 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
 
 
 @answering
+def fetch(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
+    """Download the version's bundle into `folder`, as the registry has it now; nothing is verified."""
+    import mlflow.artifacts
+
+    came = mlflow.artifacts.download_artifacts(
+        f"{version.source}/artifacts/{BUNDLE}",
+        dst_path=str(folder),
+        tracking_uri=client.tracking_uri,
+        registry_uri=client.tracking_uri,
+    )
+    return Path(came)
+
+
 def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
     """The version's bundle as a verified local folder; kept under its digest, so that a second call copies nothing.
 
@@ -60,8 +73,6 @@ def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path
         RegistryError: where the version carries no digest, or what came is not the bundle that was registered.
         BundleError: where the bundle is incomplete or altered.
     """
-    import mlflow.artifacts
-
     from elp_core.bundle import bundle_digest, verify_bundle
 
     expected = version.bundle_digest
@@ -72,14 +83,9 @@ def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
-        came = mlflow.artifacts.download_artifacts(
-            f"{version.source}/artifacts/{BUNDLE}",
-            dst_path=scratch,
-            tracking_uri=client.tracking_uri,
-            registry_uri=client.tracking_uri,
-        )
-        verify_bundle(Path(came))
-        got = bundle_digest(Path(came))
+        came = fetch(client, version, Path(scratch))
+        verify_bundle(came)
+        got = bundle_digest(came)
         if got != expected:
             raise RegistryError(
                 f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; somebody changed "

@@ -83,6 +83,12 @@ def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float])
 
 
 @answering
+def run_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
+    """The last value of each metric of a run, by name."""
+    return {str(name): float(value) for name, value in client.get_run(run_id).data.metrics.items()}
+
+
+@answering
 def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
     """Log points of curves in as few calls as MLflow allows."""
     for start in range(0, len(points), _BATCH):

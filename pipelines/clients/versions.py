@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from elp_core.config import to_dict
 from pipelines.errors import RegistryError
-from pipelines.settings import Slot
+from pipelines.settings import GatePolicy, Slot
 
 Status = Literal["candidate", "challenger", "champion", "retired", "rejected"]
 
@@ -62,7 +64,7 @@ class GateRecord:
     """Version it was compared with; None where the slot had no champion."""
     champion_bundle: str = ""
     policy: str = ""
-    """Digest of the policy."""
+    """`policy_digest` of the limits that were asked."""
     evidence: str = ""
     """Folder of the evidence among the artifacts of the version's run."""
     decided_at: str = ""
@@ -85,6 +87,12 @@ class GateRecord:
             raise RegistryError(
                 f"the tag {Tags.GATE} is not a gate record ({error}); run the gate again: elp gate"
             ) from error
+
+
+def policy_digest(policy: GatePolicy) -> str:
+    """``sha256:…`` of a gate policy: whether a verdict was made under the limits that hold now."""
+    canonical = json.dumps(to_dict(policy), sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,198 @@
+"""``elp promote | rollback | audit | run | adapters``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
+from pipelines.cli.output import emit, mark, progress, table
+from pipelines.settings import Slot
+from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.clients.versions import AdapterVersion
+    from pipelines.steps.promote import Promotion
+    from pipelines.steps.run import Answer
+
+_by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
+_why = click.option("--why", default="", metavar="TEXT", help="Why, for the record.")
+
+
+@click.command()
+@slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
+@click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
+@_by
+@_why
+@json_option
+@workspace_option
+def promote(
+    slot: Slot, version: int | None, again: bool, by: str, why: str, as_json: bool, workspace: Workspace
+) -> None:
+    """Make a challenger that passed the gate the champion.
+
+    Only a version whose verdict passed against the champion of this moment is taken.
+    """
+    from pipelines.steps import promote as step
+
+    done = step.promote(
+        slot,
+        workspace.settings,
+        version,
+        mlflow_uri=_uri(workspace),
+        cache=workspace.state / "cache",
+        by=by,
+        why=why,
+        golden=_golden(workspace, slot),
+        again=again,
+        log=progress,
+    )
+    emit(done, as_json, _told)
+
+
+@click.command()
+@slot_argument
+@_by
+@_why
+@json_option
+@workspace_option
+def rollback(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+    """Bring back the champion that the present one replaced."""
+    from pipelines.steps import promote as step
+
+    done = step.rollback(
+        slot,
+        workspace.settings,
+        mlflow_uri=_uri(workspace),
+        cache=workspace.state / "cache",
+        by=by,
+        why=why,
+        log=progress,
+    )
+    emit(done, as_json, _told)
+
+
+@click.command()
+@slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="Version to look at [default: the champion].")
+@json_option
+@workspace_option
+def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) -> None:
+    """Show where an adapter came from, and whether that still holds.
+
+    Ends with exit code 1 where something is found to be otherwise than recorded.
+    """
+    from pipelines.lineage.audit import render
+    from pipelines.steps import audit as step
+
+    tree = step.audit(
+        slot,
+        workspace.settings,
+        version,
+        mlflow_uri=_uri(workspace),
+        cache=workspace.state / "cache",
+        repository=str(workspace.root),
+    )
+    emit(tree.to_json() if as_json else tree, as_json, lambda _: render(tree))
+    for fact in tree.mismatches:
+        progress(f"mismatch: {fact.name} was recorded as {fact.value}: {fact.note}")
+    if tree.mismatches:
+        sys.exit(1)
+
+
+@click.command()
+@slot_argument
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
+@json_option
+@workspace_option
+def run(slot: Slot, files: tuple[Path, ...], version: int | None, as_json: bool, workspace: Workspace) -> None:
+    """Transcribe files (asr), or say whether two are of one speaker (asv)."""
+    from pipelines.clients.versions import CHAMPION
+    from pipelines.steps import run as step
+
+    answer = step.run(
+        slot,
+        workspace.settings,
+        files,
+        mlflow_uri=_uri(workspace),
+        cache=workspace.state / "cache",
+        version=version or CHAMPION,
+    )
+    emit(answer, as_json, _answer)
+
+
+@click.command()
+@click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
+@json_option
+@workspace_option
+def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
+    """List the adapters of a slot, or the newest and the champion of every slot."""
+    from pipelines.clients import registry
+
+    client = registry.connect(_uri(workspace))
+    if slot is not None:
+        found = registry.versions(client, slot)
+    else:
+        found = [v for each in registry.slots(client) for v in _heads(registry.versions(client, each))]
+    emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
+
+
+def _heads(versions: Sequence[AdapterVersion]) -> list[AdapterVersion]:
+    """Of a slot's versions, newest first: the newest, and those with an alias."""
+    return [version for position, version in enumerate(versions) if position == 0 or version.aliases]
+
+
+def _listing(versions: Sequence[AdapterVersion]) -> str:
+    from pipelines.clients.versions import Tags
+
+    rows = [
+        [
+            str(v.slot),
+            v.version,
+            mark(v.status),
+            mark(v.tags.get(Tags.VERDICT, "")),
+            f"{v.tags.get(Tags.METRIC, '').upper()} {v.tags.get(Tags.VALUE, '')}".strip(),
+            v.tags.get(Tags.DATASET, ""),
+            v.created.replace("T", " ").removesuffix("+00:00"),
+        ]
+        for v in versions
+    ]
+    headers = ["slot", "version", "status", "verdict", "validation", "dataset", "registered (UTC)"]
+    return table(headers, rows, empty="no adapters yet; make one with: elp retrain SITE/TASK")
+
+
+def _told(done: Promotion) -> str:
+    if not done.changed:
+        return f"{done.slot}: v{done.version} is the champion already; nothing changed"
+    before = f"before: v{done.previous}" if done.previous else "the first"
+    return f"{done.slot}: champion is v{done.version} ({before}); changed by {done.by}"
+
+
+def _answer(answer: Answer) -> str:
+    if answer.score is None:
+        if len(answer.files) == 1:
+            return answer.transcripts[0]
+        return table(["file", "transcript"], zip(answer.files, answer.transcripts, strict=True))
+    if answer.accepted is None or answer.threshold is None:
+        return f"score {answer.score:.3f} (this version has no threshold)"
+    said = "same speaker" if answer.accepted else "different speakers"
+    return f"{said}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+
+
+def _uri(workspace: Workspace) -> str:
+    from pipelines.services.addresses import mlflow_uri
+
+    return mlflow_uri(workspace)
+
+
+def _golden(workspace: Workspace, slot: Slot) -> str:
+    """Tag of the golden set that is pinned now."""
+    from pipelines.steps.dataset import latest
+
+    return latest(workspace, slot).golden

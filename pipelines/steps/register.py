@@ -1,0 +1,130 @@
+"""A finished training becomes a registered version. Every part can be done again and adds nothing the second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.clients import models, registry, tracking
+from pipelines.clients.describe import describe, version_tags
+from pipelines.clients.versions import AdapterVersion, Tags
+from pipelines.settings import Slot
+from pipelines.steps.trained import Trained
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version in the registry."""
+
+    name: str
+    """Registered model: ``elp.<site>.<task>``."""
+    version: int
+    key: str
+    run_id: str
+    bundle_digest: str
+    reused: bool
+    """True where nothing had to be trained: the registry or this machine had it already."""
+    metrics: Mapping[str, float]
+
+
+def register(
+    client: MlflowClient, slot: Slot, run_id: str, trained: Trained, *, reused: bool, log: Callable[[str], None]
+) -> Registered:
+    """Log the run, the bundle as its model, and the model as the slot's next version, in this order.
+
+    Killed anywhere, it goes on where it stopped when called again: a version exists only when all it points to does.
+
+    Raises:
+        ServiceError: where the server is gone; the training stays on this machine.
+    """
+    lineage = trained.lineage
+    tracking.log_params(client, run_id, _params(lineage))
+    tracking.log_metrics(client, run_id, trained.metrics)
+    tracking.log_datasets(client, run_id, _datasets(slot, lineage))
+    tracking.log_folder(client, run_id, trained.report, "report")
+    model_id = models.log_bundle(client, run_id, trained.bundle, lineage["key"])
+    version = registry.find_by_key(client, slot, lineage["key"])
+    if version is None:
+        tags = version_tags(lineage, trained.bundle_digest, trained.metric, trained.value)
+        version = registry.create_version(
+            client,
+            slot,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            model_id=model_id,
+            tags=tags,
+            description=_description(slot, trained, lineage, tags),
+        )
+        log(f"registered {version.name}")
+    tracking.close_run(client, run_id)
+    return registered(version, trained.metrics, reused=reused)
+
+
+def registered(version: AdapterVersion, metrics: Mapping[str, float], *, reused: bool) -> Registered:
+    """The outcome for a version that is in the registry."""
+    return Registered(
+        name=version.slot.model_name,
+        version=version.version,
+        key=version.key,
+        run_id=version.run_id,
+        bundle_digest=version.bundle_digest,
+        reused=reused,
+        metrics=dict(metrics),
+    )
+
+
+def _params(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **lineage["config"],
+        "backbone": lineage["backbone"]["id"],
+        "dataset": lineage["dataset"]["tag"],
+        "training": {"clips": lineage["training"]["clips"], "minutes": round(lineage["training"]["seconds"] / 60, 2)},
+    }
+
+
+def _datasets(slot: Slot, lineage: Mapping[str, Any]) -> list[tracking.DatasetInput]:
+    data, golden = lineage["dataset"], lineage["golden"]
+    source = {"repository": data["repository"], "path": slot.folder.as_posix()}
+    inputs = [
+        tracking.DatasetInput(
+            name=data["tag"],
+            digest=data["dvc_hash"],
+            source={**source, "revision": data["revision"], "tag": data["tag"]},
+            context="training",
+            profile={"clips": data["clips"], "minutes": round(data["seconds"] / 60, 2), "speakers": data["speakers"]},
+        )
+    ]
+    if golden["tag"]:
+        inputs.append(
+            tracking.DatasetInput(
+                name=golden["tag"],
+                digest=golden["digest"].removeprefix("sha256:"),
+                source={**source, "tag": golden["tag"], "digest": golden["digest"]},
+                context="golden",
+                profile={"clips": golden["clips"]},
+            )
+        )
+    return inputs
+
+
+def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+    metric, minutes = trained.metric.upper(), lineage["training"]["seconds"] / 60
+    headline = (
+        f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "
+        f"trained on {minutes:.1f} minutes of {lineage['dataset']['tag']}."
+    )
+    rows = [
+        ("verdict", tags[Tags.VERDICT]),
+        (f"{metric}, validation split", f"{trained.value:.2%}"),
+        ("audio in training", f"{lineage['training']['clips']} clips, {minutes:.1f} minutes"),
+        ("trainable parameters", f"{int(trained.metrics['trainable_parameters']):,}"),
+        ("bundle", f"{trained.metrics['bundle_bytes'] / 1e6:.2f} MB"),
+        ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
+    ]
+    if lineage["dataset"].get("closed_set"):
+        rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
+    return describe(headline, rows, tags)

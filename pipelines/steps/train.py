@@ -1,0 +1,236 @@
+"""Train a slot's adapter on one dataset version and register it; the same inputs are never trained twice."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.config import to_dict
+from elp_core.errors import TrainingError
+from elp_core.types import Clip
+from pipelines.clients import registry, tracking
+from pipelines.clients.curves import Curves
+from pipelines.errors import DataRefused
+from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, training_key
+from pipelines.settings import Settings, Slot, SlotSettings
+from pipelines.steps.register import Registered, register, registered
+from pipelines.steps.report import draw_curves
+from pipelines.steps.trained import (
+    Trained,
+    disk_errors,
+    find_trained,
+    one_at_a_time,
+    training_folder,
+    write_text,
+    write_trained,
+)
+
+if TYPE_CHECKING:
+    from elp_core.backbones import Backbone
+    from pipelines.steps.dataset import DatasetVersion, GoldenSet
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What one training is made of."""
+
+    slot: Slot
+    settings: SlotSettings
+    backbone: Backbone
+    dataset: DatasetVersion
+    golden: GoldenSet
+    repository: str
+    train: list[Clip]
+    validation: list[Clip]
+    excluded: tuple[str, ...]
+    """Ids of the golden set that the dataset holds too: training never sees them."""
+    key: str
+
+
+def train_adapter(
+    repository: str,
+    slot: Slot,
+    tag: str,
+    settings: Settings,
+    *,
+    mlflow_uri: str,
+    cache: Path,
+    flow_run_id: str = "",
+    log: Log = print,
+) -> Registered:
+    """Train the adapter of `slot` on the dataset version `tag`, and register it as a candidate.
+
+    What the registry has already is returned; what this machine trained but could not register is registered; an
+    interrupted training goes on from its checkpoint.
+
+    Args:
+        repository: Path or URL of the workspace's Git repository.
+        slot: The slot.
+        tag: Dataset version, such as ``data/plant-a/asr/v3``.
+        settings: Of the workspace.
+        mlflow_uri: Address of the MLflow server.
+        cache: Folder for fetched data, trainings and bundles.
+        flow_run_id: Prefect flow run this belongs to, for the lineage.
+        log: Takes one line of progress at a time.
+
+    Raises:
+        ServiceError: where MLflow is gone: at once before training; after it the result is kept for the next call.
+        VersioningError: where the dataset version cannot be fetched.
+        DataRefused: where nothing is left to train on.
+        TrainingError: where training fails; the run in MLflow says so too.
+    """
+    client = registry.connect(mlflow_uri)
+    material = _gather(repository, slot, tag, settings, cache)
+    known = registry.find_by_key(client, slot, material.key)
+    if known is not None:
+        log(f"{known.name} was trained from exactly this already; nothing to do")
+        tracking.close_run(client, known.run_id)
+        return registered(known, tracking.run_metrics(client, known.run_id), reused=True)
+    with one_at_a_time(cache, material.key, log):
+        run_id = tracking.open_run(
+            client, slot, material.key, f"{slot} on {tag.rsplit('/', 1)[-1]}", _run_tags(material)
+        )
+        trained = find_trained(cache, material.key)
+        reused = trained is not None
+        if trained is None:
+            trained = _train_noting_failure(client, run_id, material, cache, flow_run_id, log)
+        else:
+            log("this machine has the finished training already; registering it")
+        return register(client, slot, run_id, trained, reused=reused, log=log)
+
+
+def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Path) -> Material:
+    from elp_core.backbones import Backbone
+    from pipelines.steps.dataset import load_golden, load_split, version_at
+
+    dataset = version_at(repository, tag, slot)
+    golden = load_golden(repository, tag, slot, cache)
+    backbone = Backbone.from_pretrained(settings.backbone)
+    kept_out = {clip.id for clip in golden.clips}
+    train, validation = (load_split(repository, tag, slot, (split,), cache) for split in ("train", "validation"))
+    excluded = tuple(sorted({clip.id for clip in (*train, *validation)} & kept_out))
+    mine = settings.for_slot(slot)
+    config = {"slot": str(slot), "adapter": to_dict(mine.adapter), "train": to_dict(mine.train)}
+    key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, excluded)
+    train, validation = ([c for c in clips if c.id not in kept_out] for clips in (train, validation))
+    if not train or not validation:
+        empty = "training" if not train else "validation"
+        raise DataRefused(
+            str(slot), [f"{tag} has no clips left in its {empty} split; add data: elp data add {slot} SOURCE"]
+        )
+    return Material(slot, mine, backbone, dataset, golden, repository, train, validation, excluded, key)
+
+
+def _train_noting_failure(
+    client: Any, run_id: str, material: Material, cache: Path, flow_run_id: str, log: Log
+) -> Trained:
+    """Train; where that fails, the run in MLflow ends as failed and says why."""
+    curves = Curves(client, run_id, log)
+    try:
+        trained = _train(material, cache, curves, run_id, flow_run_id, log)
+    except TrainingError as error:
+        tracking.set_run_tags(client, run_id, {"elp.error": str(error)[:500]})
+        tracking.close_run(client, run_id, "FAILED")
+        raise
+    curves.finish()
+    return trained
+
+
+def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_run_id: str, log: Log) -> Trained:
+    """Train with `elp_core` and write the bundle, the report and, last, the marker that it is whole."""
+    from elp_core.assemble import build, evaluate
+    from elp_core.bundle import write_bundle
+    from elp_core.tasks import make_task
+    from elp_core.training import train
+
+    folder, config = training_folder(cache, material.key), material.settings.train
+    task = make_task(material.slot.task, material.train)
+    model = build(material.backbone, material.settings.adapter, task, config.seed)
+    log(_opening(material))
+    started = time.monotonic()
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        result = train(model, material.train, material.validation, config, curves, folder / "checkpoint")
+        value = evaluate(model, material.validation, config.batch_seconds, config.device)
+        metrics = {
+            value.metric: value.value,
+            **{f"{value.metric}.{name}": number for name, number in value.extra.items()},
+            "train_seconds": time.monotonic() - started,
+            "train_steps": float(result.steps),
+            "train_epochs": float(result.epochs),
+            "best_epoch": float(result.best_epoch),
+            "trainable_parameters": float(sum(p.numel() for p in model.trainable().values())),
+        }
+        lineage = _lineage(material, metrics, value.metric, run_id, flow_run_id)
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+        digest = write_bundle(folder / "bundle", model, lineage, metrics)
+        metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
+        history = [asdict(entry) if not isinstance(entry, Mapping) else dict(entry) for entry in result.history]
+        _write_report(folder / "report", folder / "bundle", history, value.metric)
+        trained = Trained(folder, digest, value.metric, value.value, metrics, history)
+        write_trained(trained)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    log(f"trained in {metrics['train_seconds']:.0f} s: {value.metric} {value.value:.2%} on the validation split")
+    return trained
+
+
+def _lineage(
+    material: Material, metrics: Mapping[str, float], metric: str, run_id: str, flow_run_id: str
+) -> dict[str, Any]:
+    dataset, mine = material.dataset, material.settings
+    clips = [*material.train, *material.validation]
+    lineage = collect(
+        slot=str(material.slot),
+        key=material.key,
+        dataset={
+            "repository": material.repository,
+            "tag": dataset.tag,
+            "version": dataset.version,
+            "revision": dataset.revision,
+            "dvc_hash": dataset.dvc_hash,
+            "clips": dataset.clips,
+            "seconds": dataset.seconds,
+            "speakers": dataset.speakers,
+            "splits": dict(dataset.splits),
+            "quarantined": dataset.quarantined,
+            "validation": dict(dataset.validation),
+            "closed_set": mine.data.closed_set,
+        },
+        golden={"tag": material.golden.tag, "digest": material.golden.digest, "clips": len(material.golden.clips)},
+        training={
+            "clips": len(material.train),
+            "seconds": round(sum(clip.duration for clip in material.train), 3),
+            "ids": ids_digest([clip.id for clip in clips]),
+            "excluded": len(material.excluded),
+        },
+        backbone={"id": material.backbone.id, "fingerprint": material.backbone.fingerprint},
+        config={"adapter": to_dict(mine.adapter), "train": to_dict(mine.train)},
+        seed=mine.train.seed,
+        flow_run=flow_run_id,
+        mlflow_run=run_id,
+    )
+    numbers = {name: number for name, number in metrics.items() if name.partition(".")[0] == metric}
+    return {**lineage, "validation": {"metric": metric, **numbers}}
+
+
+def _write_report(report: Path, bundle: Path, history: list[dict[str, Any]], metric: str) -> None:
+    write_text(report / "lineage.json", (bundle / "lineage.json").read_text(encoding="utf-8"))
+    write_text(report / "packages.txt", "\n".join(installed_packages()) + "\n")
+    draw_curves(history, metric, report / "curves.png")
+
+
+def _run_tags(material: Material) -> dict[str, str]:
+    return {"elp.slot": str(material.slot), "elp.dataset": material.dataset.tag, "elp.backbone": material.backbone.id}
+
+
+def _opening(material: Material) -> str:
+    minutes = sum(clip.duration for clip in material.train) / 60
+    left_out = f", {len(material.excluded)} golden clips left out" if material.excluded else ""
+    clips = f"{len(material.train)} clips ({minutes:.1f} minutes)"
+    return f"training {material.slot} on {clips} of {material.dataset.tag}{left_out}"
