@@ -86,12 +86,12 @@ class SpeechRecognition:
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
         """Mean over clips of the negative log-likelihood by letter; float32 whatever the precision around it."""
-        letters, lengths = targets
-        log_probabilities = F.log_softmax(head(frames).float(), dim=-1).transpose(0, 1)
-        each: torch.Tensor = F.ctc_loss(
-            log_probabilities, letters, counts.cpu(), lengths.cpu(), BLANK, reduction="none", zero_infinity=False
-        )
-        return (each / lengths.clamp(min=1)).mean()
+        letters, lengths = (target.cpu() for target in targets)
+        # on the CPU wherever the network is: the gradient of CTC on CUDA is not the same from run to run
+        log_probabilities = F.log_softmax(head(frames).float().cpu(), dim=-1).transpose(0, 1)
+        each = F.ctc_loss(log_probabilities, letters, counts.cpu(), lengths, BLANK, reduction="none")
+        mean: torch.Tensor = (each / lengths.clamp(min=1)).mean()
+        return mean
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:

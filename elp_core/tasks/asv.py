@@ -25,7 +25,8 @@ class AttentivePooling(nn.Module):
 
     def __init__(self, dim: int, hidden: int = 128) -> None:
         super().__init__()
-        self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, dim))
+        # no bias at the end: the softmax over time would cancel it
+        self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, dim, bias=False))
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """[B, F, D] with `counts` [B] real frames to [B, 2 D]; frames beyond the counts have no part in it."""

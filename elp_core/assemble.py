@@ -1,0 +1,73 @@
+"""Where configuration meets classes: a seeded model from its parts, and its score on a set of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from elp_core.audio import load
+from elp_core.backbones import Backbone
+from elp_core.config import ElpConfig
+from elp_core.data.collate import collate
+from elp_core.data.sampler import length_buckets
+from elp_core.errors import CorpusError, TrainingError
+from elp_core.metrics.scores import Evaluation
+from elp_core.model import ElpModel
+from elp_core.tasks import Task
+from elp_core.types import Clip, Seconds
+
+
+def build(backbone: Backbone, adapter: ElpConfig, task: Task, seed: int) -> ElpModel:
+    """A fresh model: the same seed gives the same adapters and head; the caller's random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ElpModel(backbone, adapter, task)
+
+
+def evaluate(model: ElpModel, clips: Sequence[Clip], batch_seconds: Seconds = 32.0, device: str = "auto") -> Evaluation:
+    """Answer every clip and score the answers with the model's task.
+
+    Args:
+        model: left on `device`, in the mode (training or not) it came in.
+        clips: with their audio.
+        batch_seconds: audio in a batch; it changes speed and memory, never an answer.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        CorpusError: where there are no clips, or they cannot be scored.
+        AudioError: where a clip cannot be decoded.
+    """
+    if not clips:
+        raise CorpusError("there are no clips to evaluate on")
+    return model.task.evaluate(answers(model, clips, batch_seconds, device), clips)
+
+
+@torch.inference_mode()
+def answers(model: ElpModel, clips: Sequence[Clip], batch_seconds: Seconds, device: str) -> dict[str, Any]:
+    """The task's answer for each clip id."""
+    where = pick_device(device)
+    model.to(where)
+    was_training = model.training
+    model.eval()
+    outputs: dict[str, Any] = {}
+    for batch in length_buckets([clip.duration for clip in clips], batch_seconds, 0, 0, shuffle=False):
+        waveforms, lengths = collate([load(clips[position].audio) for position in batch])
+        frames, counts = model(waveforms.to(where), lengths.to(where))
+        found = model.task.predict(model.head, frames, counts)
+        outputs.update((clips[position].id, answer) for position, answer in zip(batch, found, strict=True))
+    model.train(was_training)
+    return outputs
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu`` or ``cuda`` stands for here.
+
+    Raises:
+        TrainingError: for ``cuda`` where there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise TrainingError("the device cuda was asked for and this machine shows none; use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")

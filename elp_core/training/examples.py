@@ -1,0 +1,123 @@
+"""What training learns from in each epoch: clips in varied copies, joined, batched, as masked CNN features."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from elp_core.audio import MIN_SAMPLES, load
+from elp_core.backbones import Backbone
+from elp_core.config import AugmentConfig, TrainConfig
+from elp_core.data.augment import augment_waveform, generator, mask_features
+from elp_core.data.collate import collate, collate_features
+from elp_core.data.features import MEMORY_BYTES, FeatureCache
+from elp_core.data.sampler import join_groups, length_buckets
+from elp_core.tasks import Task
+from elp_core.types import SAMPLE_RATE, Clip, Samples
+
+HOP: Samples = 320
+_WAVEFORM, _MASK = 11, 12
+
+
+@dataclass(frozen=True)
+class Example:
+    """One batch. B utterances of up to F frames, C feature channels."""
+
+    ids: tuple[str, ...]
+    """Every clip in it."""
+    features: torch.Tensor
+    """float32 [B, F, C]."""
+    counts: torch.Tensor
+    """int64 [B]."""
+    targets: Any
+
+
+class Examples:
+    """Batches of training clips, each a pure function of (seed, epoch, place in the epoch)."""
+
+    def __init__(self, clips: Sequence[Clip], task: Task, backbone: Backbone, config: TrainConfig) -> None:
+        self._clips = sorted(clips, key=lambda clip: clip.id)
+        self._task = task
+        self._backbone = backbone
+        self._config = config
+        # without turns there is nothing to keep: each epoch draws anew
+        self._cache = FeatureCache(backbone.fingerprint, MEMORY_BYTES if _turns(config.augment) else 0)
+
+    def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
+        """Batches of groups of clip positions; a group becomes one utterance."""
+        augment, seed = self._config.augment, self._config.seed
+        share = augment.join if self._task.joins else 0.0
+        groups = join_groups(len(self._clips), share, augment.join_clips, seed, epoch)
+        durations = [sum(self._clips[position].duration for position in group) for group in groups]
+        batches = length_buckets(durations, self._config.batch_seconds, seed, epoch)
+        return [[groups[number] for number in batch] for batch in batches]
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Example]:
+        """The epoch's batches from the place `start` on."""
+        for place, groups in enumerate(self.plan(epoch)):
+            if place >= start:
+                yield self._example(groups, epoch, place)
+
+    def _example(self, groups: Sequence[tuple[int, ...]], epoch: int, place: int) -> Example:
+        features, counts = collate_features(
+            [torch.cat([self._features(position, epoch) for position in group]) for group in groups]
+        )
+        masked = mask_features(
+            features, counts, self._config.augment, generator(self._config.seed, _MASK, epoch, place)
+        )
+        utterances = [join([self._clips[position] for position in group]) for group in groups]
+        ids = tuple(self._clips[position].id for group in groups for position in group)
+        return Example(ids, masked, counts, self._task.targets(utterances))
+
+    def _features(self, position: int, epoch: int) -> torch.Tensor:
+        """CNN features of one clip in the copy whose turn it is, clip by clip so that its batch has no part in them."""
+        clip, augment = self._clips[position], self._config.augment
+        turns = _turns(augment)
+        variant = epoch % turns if turns else epoch
+
+        def compute() -> torch.Tensor:
+            samples = load(clip.audio)
+            if variant:  # copy 0 is the recording as it is
+                rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
+                needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
+                samples = augment_waveform(samples, augment, rng, needed)
+            waveforms, lengths = collate([samples])
+            device = next(self._backbone.parameters()).device
+            features, counts = self._backbone.features(waveforms.to(device), lengths.to(device))
+            return features[0, : int(counts[0])]
+
+        return self._cache.get(clip.id, f"{self._config.seed}.{variant}", compute)
+
+
+def join(clips: Sequence[Clip]) -> Clip:
+    """Clips end to end as one, without audio; one clip stays itself."""
+    if len(clips) == 1:
+        return clips[0]
+    return dataclasses.replace(
+        clips[0],
+        id="+".join(clip.id for clip in clips),
+        audio=b"",
+        duration=sum(clip.duration for clip in clips),
+        text=" ".join(clip.text for clip in clips),
+    )
+
+
+def split_short(clips: Sequence[Clip], task: Task) -> tuple[list[Clip], list[Clip]]:
+    """Clips that can be learned from, and those with fewer frames than their target needs."""
+    fit: list[Clip] = []
+    short: list[Clip] = []
+    for clip in clips:
+        frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
+        (fit if frames >= task.frames_needed(clip) else short).append(clip)
+    return fit, short
+
+
+def _turns(augment: AugmentConfig) -> int:
+    """Copies of a clip that epochs take in turn; one where nothing varies, 0 where each epoch draws anew."""
+    varies = augment.speed > 0 or augment.noise_probability > 0 or augment.gain_db > 0
+    return augment.variants if varies else 1

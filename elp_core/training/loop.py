@@ -1,0 +1,270 @@
+"""The training loop: one adapter on one backbone, resumable at any step to the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elp_core.assemble import evaluate, pick_device
+from elp_core.config import TrainConfig, to_dict
+from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
+from elp_core.model import ElpModel
+from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
+from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
+from elp_core.training.examples import Example, Examples, split_short
+from elp_core.training.optim import make_optimizer, set_rates
+from elp_core.training.seed import repeatable, seed_step
+from elp_core.types import Clip
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """Where training stands; all of it goes into the checkpoint."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    batch: int = 0
+    """Steps finished in the present epoch."""
+    step: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int = 0
+    best_value: float = math.inf
+    stale: int = 0
+    """Validations without improvement."""
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(
+    model: ElpModel,
+    train_clips: Sequence[Clip],
+    validation_clips: Sequence[Clip],
+    config: TrainConfig,
+    observer: Observer | None = None,
+    checkpoint: Path | None = None,
+) -> TrainResult:
+    """Train the adapters and the head of `model`; the backbone stays as it is.
+
+    The same model, clips and configuration give the same tensors, bit for bit on one machine, whether the run went
+    through or was killed and resumed from its checkpoint.
+
+    Args:
+        model: left on the device of the training with the tensors of the best epoch.
+        train_clips: with their audio. Clips with fewer frames than their target needs are left out, and named in
+            `TrainResult.excluded`.
+        validation_clips: scored after each epoch; the task's metric on them chooses the best epoch.
+        config: the run.
+        observer: hears of steps and epochs.
+        checkpoint: folder of the checkpoint. Where one of this run is there, training goes on from it.
+
+    Raises:
+        TrainingError: where there is nothing to train on or validate with, or the device is missing.
+        NoGradient: where a trainable tensor has no part in the loss.
+        NonFiniteLoss: where the loss or a gradient becomes NaN or infinite.
+        CheckpointError: where a checkpoint cannot be written or belongs to another run.
+        CorpusError: where the validation clips cannot be scored.
+    """
+    fit, short = split_short(train_clips, model.task)
+    if not fit or not validation_clips:
+        raise TrainingError(
+            f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
+            "expected one or more of each"
+        )
+    if short:
+        log.warning(
+            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
+            len(short),
+            len(train_clips),
+            short[0].id,
+        )
+    device = pick_device(config.device)
+    with repeatable(device):
+        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device)
+        return run.finish(tuple(clip.id for clip in short))
+
+
+class _Run:
+    """One run: the parts that the steps share."""
+
+    def __init__(
+        self,
+        model: ElpModel,
+        clips: Sequence[Clip],
+        validation: Sequence[Clip],
+        config: TrainConfig,
+        observer: Observer,
+        folder: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.model, self.validation, self.config, self.observer, self.folder = (
+            model,
+            validation,
+            config,
+            observer,
+            folder,
+        )
+        self.accelerator = _accelerator(device, config)
+        self.examples = Examples(clips, model.task, model.backbone, config)
+        self.parameters = model.trainable()
+        self.names = {parameter: name for name, parameter in self.parameters.items()}
+        self.optimizer = make_optimizer(self.parameters, config)
+        self.stepper = self.accelerator.prepare(self.optimizer)
+        self.progress, self.best = Progress(), _copy(model.state())
+        self.digest = _digest(model, clips, validation, config)
+        self.began = self.saved = time.monotonic()
+        found = read_checkpoint(folder, self.digest) if folder else None
+        if found is not None:
+            self._restore(found)
+
+    def finish(self, excluded: tuple[str, ...]) -> TrainResult:
+        """Train to the end, leave the best state in the model."""
+        progress, config = self.progress, self.config
+        while progress.epoch < config.epochs and not (config.patience and progress.stale >= config.patience):
+            self._epoch()
+        self._save()
+        self.model.load_state(self.best)
+        self.model.eval()
+        history = tuple(EpochRecord(**_record(entry)) for entry in progress.history)
+        return TrainResult(
+            progress.step, progress.epoch, progress.best_epoch, progress.best_value, self._seconds(), history, excluded
+        )
+
+    def _epoch(self) -> None:
+        progress = self.progress
+        self.model.train()
+        batches = len(self.examples.plan(progress.epoch))
+        for example in self.examples.batches(progress.epoch, progress.batch):
+            self._step(example, batches)
+            if self.folder and time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
+                self._save()
+        value = evaluate(self.model, self.validation, self.config.batch_seconds, self.config.device).value
+        loss = progress.loss_sum / batches
+        progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        self._judge(value)
+        progress.history.append(asdict(EpochRecord(progress.epoch, loss, value, self._seconds())))
+        self.observer.on_epoch(progress.epoch, loss, value)
+
+    def _step(self, example: Example, batches: int) -> None:
+        progress, config, accelerator = self.progress, self.config, self.accelerator
+        seed_step(config.seed, progress.epoch, progress.batch)
+        done = (progress.epoch + (progress.batch + 1) / (batches + 1)) / config.epochs
+        rates = set_rates(self.optimizer, done, config.warmup)
+        device = accelerator.device
+        with accelerator.autocast():
+            frames, counts = self.model.from_features(example.features.to(device), example.counts.to(device))
+            targets = _move(example.targets, device)
+            loss = self.model.task.loss(self.model.head, frames, counts, targets)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise NonFiniteLoss(progress.step + 1, value, example.ids)
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
+        if progress.step == 0:
+            _check_gradients(self.parameters)
+        # in float16 the scaler skips a step that overflowed
+        if config.precision != "fp16" and not math.isfinite(float(norm)):
+            raise NonFiniteLoss(progress.step + 1, float(norm), example.ids)
+        self.stepper.step()
+        self.stepper.zero_grad(set_to_none=True)
+        progress.step, progress.batch, progress.loss_sum = (
+            progress.step + 1,
+            progress.batch + 1,
+            progress.loss_sum + value,
+        )
+        self.observer.on_step(progress.step, max(progress.step, batches * config.epochs), value, rates)
+
+    def _judge(self, value: float) -> None:
+        """Keep the best state. Of equals the later one, which trained at a lower rate."""
+        progress = self.progress
+        better, first = value < progress.best_value, progress.best_epoch == 0
+        if value <= progress.best_value:
+            progress.best_value, progress.best_epoch, self.best = value, progress.epoch, _copy(self.model.state())
+        # CTC answers nothing in its first epochs: before a first improvement, waiting is no sign of having learned all
+        improved = any(entry["value"] > progress.best_value for entry in progress.history)
+        progress.stale = 0 if better or first or not improved else progress.stale + 1
+
+    def _save(self) -> None:
+        if self.folder is None:
+            return
+        state = {**asdict(self.progress), "seconds": self._seconds(), "scaler": self._scaler_state()}
+        state["best_value"] = None if math.isinf(self.progress.best_value) else self.progress.best_value
+        kept = Checkpoint(self.model.state(), self.best, moments(self.optimizer, self.names), state)
+        write_checkpoint(self.folder, kept, self.digest)
+        self.saved = time.monotonic()
+
+    def _restore(self, found: Checkpoint) -> None:
+        values = dict(found.progress)
+        scaler = values.pop("scaler")
+        values["best_value"] = math.inf if values["best_value"] is None else values["best_value"]
+        self.progress = Progress(**values)
+        self.model.load_state(found.tensors)
+        self.best = dict(found.best)
+        restore_moments(self.optimizer, self.parameters, found.moments)
+        if scaler and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(scaler)
+
+    def _scaler_state(self) -> dict[str, float]:
+        scaler = self.accelerator.scaler
+        return dict(scaler.state_dict()) if scaler is not None else {}
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.monotonic() - self.began
+
+
+def _accelerator(device: torch.device, config: TrainConfig) -> Any:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    # accelerate keeps the precision of a process's first run for all others
+    AcceleratorState._reset_state(reset_partial_state=True)
+    on_gpu = device.type == "cuda"
+    return Accelerator(cpu=not on_gpu, mixed_precision=config.precision if on_gpu else "no")
+
+
+def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:
+    """Refuse tensors without any gradient; one lone value may have a zero one (the weight of a single layer)."""
+    idle = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.grad is None or (parameter.numel() > 1 and not parameter.grad.any())
+    ]
+    if idle:
+        raise NoGradient(sorted(idle))
+
+
+def _digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip], config: TrainConfig) -> str:
+    """What makes two runs the same: backbone, adapter shapes, task, clips and configuration."""
+    facts = {
+        "backbone": model.backbone.fingerprint,
+        "shapes": {name: list(parameter.shape) for name, parameter in sorted(model.trainable().items())},
+        "task": model.task.to_json(),
+        "train": sorted((clip.id, clip.text, clip.speaker, clip.label) for clip in clips),
+        "validation": sorted(clip.id for clip in validation),
+        "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _record(entry: dict[str, float]) -> dict[str, Any]:
+    return {**entry, "epoch": int(entry["epoch"])}
+
+
+def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
+
+
+def _move(targets: Any, device: torch.device) -> Any:
+    if isinstance(targets, torch.Tensor):
+        return targets.to(device)
+    return tuple(_move(part, device) for part in targets)

@@ -1,0 +1,43 @@
+"""Learning rates by parameter group, and their course over a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from elp_core.config import TrainConfig
+
+GROUPS = ("head", "layer", "encoder")
+
+
+def group_of(name: str) -> str:
+    """Group of a tensor: ``head`` (head.*), ``layer`` (l.*) or ``encoder`` (e.*, p.*, norm.*)."""
+    return {"head": "head", "l": "layer"}.get(name.partition(".")[0], "encoder")
+
+
+def make_optimizer(parameters: Mapping[str, torch.nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with each group's own rate; weight decay on matrices only, never on biases, gains or mixing weights."""
+    rates = {"head": config.lr_head, "layer": config.lr_layer, "encoder": config.lr_encoder}
+    groups = []
+    for group in GROUPS:
+        for matrices in (True, False):
+            members = [p for n, p in sorted(parameters.items()) if group_of(n) == group and (p.ndim > 1) == matrices]
+            if members:
+                decay = config.weight_decay if matrices else 0.0
+                groups.append({"params": members, "weight_decay": decay, "name": group, "peak": rates[group]})
+    return torch.optim.AdamW(groups, lr=config.lr_head, betas=(0.9, 0.98), fused=True)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, done: float, warmup: float) -> dict[str, float]:
+    """Set each group's rate for the share `done` (0 … 1) of the run: a linear rise over `warmup`, then linearly to zero.
+
+    Returns:
+        The rates by group.
+    """
+    factor = done / warmup if done < warmup else (1.0 - done) / (1.0 - warmup)
+    rates = {}
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+        rates[str(group["name"])] = float(group["lr"])
+    return rates

@@ -1,0 +1,39 @@
+"""Random numbers that depend on where training stands and on nothing else, so that a resumed run repeats them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+def seed_step(seed: int, epoch: int, batch: int) -> None:
+    """Seed torch (dropout) for one step."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, batch]).generate_state(1)[0]))
+
+
+@contextlib.contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels inside the block, and the caller's random state afterwards.
+
+    On a GPU an operation that has no deterministic kernel still runs.
+    """
+    before, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    cuda = device.type == "cuda"
+    if cuda:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []), warnings.catch_warnings():
+        if cuda:
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+        torch.use_deterministic_algorithms(True, warn_only=cuda)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn_only)
