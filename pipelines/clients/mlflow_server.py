@@ -103,5 +103,5 @@ def _check_health(uri: str) -> None:
         raise unreachable(uri, getattr(error, "reason", error)) from error
     if body != b"OK":
         raise ServiceError(
-            f"what answers at {uri} is not MLflow; set servers.mlflow_uri in elp.yaml to the right address"
+            f"what answers at {uri} is not MLflow; put the right address at servers.mlflow_uri in elp.yaml"
         )

@@ -85,7 +85,7 @@ class GateRecord:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
             raise RegistryError(
-                f"the tag {Tags.GATE} is not a gate record ({error}); run the gate again: elp gate"
+                f"the tag {Tags.GATE} is no gate record ({error}); gate the version again: elp gate"
             ) from error
 
 

@@ -25,7 +25,7 @@ def training_key(
     backbone_fingerprint: str,
     code_digest: str,
     seed: int,
-    excluded: Sequence[str] = (),
+    clips: str = "",
 ) -> str:
     """Identify a training by its inputs: equal inputs have equal keys, so the same thing is not trained twice.
 
@@ -35,16 +35,16 @@ def training_key(
         backbone_fingerprint: ``sha256:…`` of the frozen model.
         code_digest: Of `elp_core`, see `code_digest`.
         seed: Seed of the training.
-        excluded: Ids of clips of the dataset that training leaves out (those of the golden set).
+        clips: `ids_digest` of the clips used: those of the golden set are left out of the dataset.
 
     Returns:
         64 hexadecimal digits.
     """
     parts = {
         "backbone": backbone_fingerprint,
+        "clips": clips,
         "code": code_digest,
         "dataset": dataset_dvc_hash,
-        "excluded": sorted(excluded),
         "seed": seed,
         "settings": settings,
     }

@@ -31,9 +31,10 @@ from pipelines.steps.trained import (
 
 if TYPE_CHECKING:
     from elp_core.backbones import Backbone
-    from pipelines.steps.dataset import DatasetVersion, GoldenSet
+    from pipelines.steps.dataset import DatasetVersion, GoldenRef
 
 Log = Callable[[str], None]
+NO_GOLDEN = {"tag": "", "digest": "", "clips": 0}
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class Material:
     settings: SlotSettings
     backbone: Backbone
     dataset: DatasetVersion
-    golden: GoldenSet
+    golden: GoldenRef | None
+    """The golden set in force: its clips are in no other split."""
     repository: str
     train: list[Clip]
     validation: list[Clip]
-    excluded: tuple[str, ...]
-    """Ids of the golden set that the dataset holds too: training never sees them."""
+    ids: str
+    """Digest of the ids of both."""
     key: str
 
 
@@ -107,24 +109,20 @@ def train_adapter(
 
 def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Path) -> Material:
     from elp_core.backbones import Backbone
-    from pipelines.steps.dataset import load_golden, load_split, version_at
+    from pipelines.steps.dataset import golden_ref, load_split, version_at
 
     dataset = version_at(repository, tag, slot)
-    golden = load_golden(repository, tag, slot, cache)
-    backbone = Backbone.from_pretrained(settings.backbone)
-    kept_out = {clip.id for clip in golden.clips}
+    golden = golden_ref(repository, dataset.golden, slot) if dataset.golden else None
+    # clips of the golden set are left out of these
     train, validation = (load_split(repository, tag, slot, (split,), cache) for split in ("train", "validation"))
-    excluded = tuple(sorted({clip.id for clip in (*train, *validation)} & kept_out))
-    mine = settings.for_slot(slot)
-    config = {"slot": str(slot), "adapter": to_dict(mine.adapter), "train": to_dict(mine.train)}
-    key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, excluded)
-    train, validation = ([c for c in clips if c.id not in kept_out] for clips in (train, validation))
     if not train or not validation:
         empty = "training" if not train else "validation"
-        raise DataRefused(
-            str(slot), [f"{tag} has no clips left in its {empty} split; add data: elp data add {slot} SOURCE"]
-        )
-    return Material(slot, mine, backbone, dataset, golden, repository, train, validation, excluded, key)
+        raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
+    backbone, mine = Backbone.from_pretrained(settings.backbone), settings.for_slot(slot)
+    config = {"slot": str(slot), "adapter": to_dict(mine.adapter), "train": to_dict(mine.train)}
+    ids = ids_digest([clip.id for clip in (*train, *validation)])
+    key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
+    return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)
 
 
 def _train_noting_failure(
@@ -184,7 +182,7 @@ def _lineage(
     material: Material, metrics: Mapping[str, float], metric: str, run_id: str, flow_run_id: str
 ) -> dict[str, Any]:
     dataset, mine = material.dataset, material.settings
-    clips = [*material.train, *material.validation]
+    golden, used = material.golden, {"train": len(material.train), "validation": len(material.validation)}
     lineage = collect(
         slot=str(material.slot),
         key=material.key,
@@ -200,14 +198,14 @@ def _lineage(
             "splits": dict(dataset.splits),
             "quarantined": dataset.quarantined,
             "validation": dict(dataset.validation),
-            "closed_set": mine.data.closed_set,
+            "closed_set": dataset.closed_set,
         },
-        golden={"tag": material.golden.tag, "digest": material.golden.digest, "clips": len(material.golden.clips)},
+        golden={"tag": golden.tag, "digest": golden.digest, "clips": golden.clips} if golden else NO_GOLDEN,
         training={
             "clips": len(material.train),
             "seconds": round(sum(clip.duration for clip in material.train), 3),
-            "ids": ids_digest([clip.id for clip in clips]),
-            "excluded": len(material.excluded),
+            "ids": material.ids,
+            "excluded": sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
         },
         backbone={"id": material.backbone.id, "fingerprint": material.backbone.fingerprint},
         config={"adapter": to_dict(mine.adapter), "train": to_dict(mine.train)},
@@ -231,6 +229,5 @@ def _run_tags(material: Material) -> dict[str, str]:
 
 def _opening(material: Material) -> str:
     minutes = sum(clip.duration for clip in material.train) / 60
-    left_out = f", {len(material.excluded)} golden clips left out" if material.excluded else ""
     clips = f"{len(material.train)} clips ({minutes:.1f} minutes)"
-    return f"training {material.slot} on {clips} of {material.dataset.tag}{left_out}"
+    return f"training {material.slot} on {clips} of {material.dataset.tag}"
