@@ -1,0 +1,117 @@
+"""Two systems on one set of clips: values, paired intervals and the sizes behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.bootstrap import Blocks, Unit, blocks_of, resample_eer, resample_wer
+from elp_core.metrics.eer import eer
+from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores
+from elp_core.metrics.wer import error_rate
+from pipelines.gate.interval import Interval, binomial_error, interval
+from pipelines.settings import GatePolicy
+
+Scores: TypeAlias = ClipScores | TrialScores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Challenger and champion on the same clips, resampled together."""
+
+    metric: str
+    challenger: Interval
+    champion: Interval | None
+    delta: Interval | None
+    clips: int
+    size: int
+    """Clips (WER) or target trials (EER): what `min_slice` counts."""
+    blocks: int
+    unit: Unit
+
+
+def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool) -> Comparison:
+    """Measure and resample both systems.
+
+    In a closed set the speakers are given and the recordings vary, so clips are resampled; otherwise speakers are.
+
+    Raises:
+        CorpusError: where the two were not scored on the same clips, or the metric cannot be computed on them.
+    """
+    systems = [challenger] if champion is None else [challenger, champion]
+    if champion is not None:
+        check_pairing(challenger, champion)
+    blocks = _blocks(challenger, closed_set)
+    draws = resample(systems, blocks, policy.resamples, policy.seed)
+    values = [measure(system) for system in systems]
+    clips, tokens = len(challenger.ids), _tokens(challenger)
+    at_limit = binomial_error(min(policy.limit, 1.0), tokens)
+    at_margin = binomial_error(policy.margin, tokens)
+
+    def bounds(value: float, drawn: FloatArray, floor: float) -> Interval:
+        return interval(value, drawn, blocks.count, floor, clips, policy.confidence)
+
+    return Comparison(
+        "wer" if isinstance(challenger, ClipScores) else "eer",
+        bounds(values[0], draws[0], at_limit),
+        None if champion is None else bounds(values[1], draws[1], at_limit),
+        None if champion is None else bounds(round(values[0] - values[1], 12), draws[0] - draws[1], at_margin),
+        clips,
+        clips if isinstance(challenger, ClipScores) else int(challenger.targets.sum()),
+        blocks.count,
+        blocks.unit,
+    )
+
+
+def measure(scores: Scores) -> float:
+    """WER or EER of the whole set."""
+    if isinstance(scores, ClipScores):
+        if not len(scores):
+            raise CorpusError("no clips were scored; a gate needs a golden set with at least one clip")
+        return round(error_rate(scores.errors, scores.words), 12)
+    return round(eer(scores.scores, scores.targets).value, 12)
+
+
+def resample(systems: list[Scores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
+    """Bootstrap draws float64 [systems, R] of systems that `check_pairing` accepts."""
+    clips = [system for system in systems if isinstance(system, ClipScores)]
+    if clips:
+        return resample_wer(clips, blocks, resamples, seed)
+    return resample_eer([s for s in systems if isinstance(s, TrialScores)], blocks, resamples, seed)
+
+
+def delta_draws(challenger: Scores, champion: Scores | None, closed_set: bool, resamples: int, seed: int) -> FloatArray:
+    """Draws [R] of challenger − champion (of the challenger's own value without a champion), for a histogram."""
+    systems = [challenger] if champion is None else [challenger, champion]
+    draws = resample(systems, _blocks(challenger, closed_set), resamples, seed)
+    difference: FloatArray = draws[0] if champion is None else draws[0] - draws[1]
+    return difference[np.isfinite(difference)]
+
+
+def check_pairing(challenger: Scores, champion: Scores) -> None:
+    """Refuse two sets of scores that do not stand on the same clips in the same order."""
+    same = type(challenger) is type(champion) and challenger.ids == champion.ids
+    if same and isinstance(challenger, ClipScores) and isinstance(champion, ClipScores):
+        same = challenger.speakers == champion.speakers and bool(np.array_equal(challenger.words, champion.words))
+    elif same and isinstance(challenger, TrialScores) and isinstance(champion, TrialScores):
+        columns = (("a", challenger.a, champion.a), ("b", challenger.b, champion.b))
+        same = all(np.array_equal(one, other) for _, one, other in columns) and bool(
+            np.array_equal(challenger.targets, champion.targets)
+        )
+    if not same:
+        raise CorpusError(
+            "challenger and champion were not scored on the same clips, speakers and references in the same order; "
+            "evaluate both on one golden set in one run"
+        )
+
+
+def _blocks(scores: Scores, closed_set: bool) -> Blocks:
+    return blocks_of(scores.speakers, "clips" if closed_set else "speakers")
+
+
+def _tokens(scores: Scores) -> float:
+    """Independent pieces whose whole-number errors the metric counts: words, or target trials."""
+    return float(scores.words.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())

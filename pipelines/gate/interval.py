@@ -1,0 +1,112 @@
+"""Confidence intervals from bootstrap draws that stay honest with few blocks and with rare errors.
+
+The percentile interval alone is too narrow in two cases the gate meets every day, so three bounds are formed and the
+widest counts (`docs/gate.md` has the reasons and the measured rates). With G blocks and t the quantile of Student's
+distribution with G − 1 degrees of freedom:
+
+1. the percentile interval with expanded tails, Φ(−t·√(G/(G−1))) instead of α/2 (Hesterberg 2015, "What teachers should
+   know about the bootstrap", The American Statistician 69);
+2. value ± t · standard deviation of the draws · √(G/(G−1));
+3. value ± t' · floor: the standard error the metric would have at the declared limit, and t' over clips. Errors are whole numbers: where none was seen the draws do not vary, yet three clips do not show a small rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from elp_core.metrics.scores import FloatArray
+from pipelines.gate.student import cdf, quantile
+
+MAX_FURTHER = 10_000_000
+"""More further blocks than this are reported as no number at all."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its two-sided interval. Bounds are infinite where one block (or none) says nothing of the spread."""
+
+    value: float
+    lower: float
+    upper: float
+    error: float
+    """Standard error from the draws, with G/(G−1)."""
+    floor: float
+    """Standard error at the declared limit (null model)."""
+    blocks: int
+    items: int
+    """Independent pieces behind the floor: clips."""
+    confidence: float
+
+
+def interval(
+    value: float, draws: FloatArray, blocks: int, floor: float, items: int, confidence: float = 0.95
+) -> Interval:
+    """The interval of `value` given its bootstrap draws [R]; draws that are NaN (an unusable resample) are left out."""
+    usable = draws[np.isfinite(draws)]
+    if blocks < 2 or len(usable) < 2 or not math.isfinite(floor):
+        return Interval(value, -math.inf, math.inf, math.nan, floor, blocks, items, confidence)
+    stretch = math.sqrt(blocks / (blocks - 1))
+    error = round(float(usable.std()) * stretch, 12)
+    t = quantile(0.5 + confidence / 2, blocks - 1)
+    tail = NormalDist().cdf(-t * stretch)
+    low, high = np.quantile(usable, [tail, 1.0 - tail])
+    half = _half(error, blocks, floor, items, confidence)
+    lower, upper = min(float(low), value - half), max(float(high), value + half)
+    return Interval(value, round(lower, 10), round(upper, 10), error, floor, blocks, items, confidence)
+
+
+def binomial_error(rate: float, tokens: float) -> float:
+    """Standard error of a share over `tokens` independent tokens whose true value is `rate` (at least one token)."""
+    if tokens <= 0:
+        return math.inf
+    bounded = min(max(rate, 1.0 / tokens), 1.0)
+    return round(math.sqrt(bounded * (1.0 - bounded) / tokens), 12)
+
+
+def exceeds(found: Interval, target: float) -> float:
+    """One-sided p-value of "the true value is at most `target`": small where it is clearly above."""
+    if found.blocks < 2 or not math.isfinite(found.error):
+        return 1.0
+    error = max(found.error, found.floor)
+    if error == 0.0:
+        return 0.0 if found.value > target else 1.0
+    return round(1.0 - cdf((found.value - target) / error, found.blocks - 1), 10)
+
+
+def further_blocks(found: Interval, target: float) -> int | None:
+    """How many more blocks like those seen would put `target` outside the interval, the value staying as observed.
+
+    None where the value lies on the target, or no reasonable number is enough.
+    """
+    gap = abs(target - found.value)
+    if gap == 0.0 or not math.isfinite(found.floor) or found.blocks == 0:
+        return None
+    # infinite bounds (one block) say nothing: the floor alone then gives the least number
+    error = found.error if math.isfinite(found.error) else 0.0
+    half = _half(error, found.blocks, found.floor, found.items, found.confidence) if found.blocks > 1 else 0.0
+    seen = found.upper - found.value if target > found.value else found.value - found.lower
+    excess = seen / half if half > 0.0 and math.isfinite(seen) else 1.0
+
+    def enough(blocks: int) -> bool:
+        shrink = math.sqrt(found.blocks / blocks) * max(1.0, excess)
+        items = max(blocks, round(found.items * blocks / found.blocks))
+        return _half(error * shrink, blocks, found.floor * shrink, items, found.confidence) < gap
+
+    low, high = max(1, found.blocks), max(2, found.blocks + 1)
+    while not enough(high):
+        low, high = high, high * 2
+        if high > MAX_FURTHER:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high - found.blocks
+
+
+def _half(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
+    level = 0.5 + confidence / 2
+    return max(quantile(level, blocks - 1) * error, quantile(level, max(1, items - 1)) * floor)
