@@ -100,7 +100,7 @@ def read_checkpoint(folder: Path, run: str) -> Checkpoint | None:
     return Checkpoint(parts["m"], parts["best"], parts["o"], header["progress"])
 
 
-def moments(optimizer: torch.optim.Optimizer, names: Mapping[torch.nn.Parameter, str]) -> dict[str, torch.Tensor]:
+def moments(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> dict[str, torch.Tensor]:
     """The optimizer's state as ``<slot>.<parameter name>`` tensors."""
     return {
         f"{slot}.{names[parameter]}": value

@@ -67,9 +67,8 @@ class Examples:
         features, counts = collate_features(
             [torch.cat([self._features(position, epoch) for position in group]) for group in groups]
         )
-        masked = mask_features(
-            features, counts, self._config.augment, generator(self._config.seed, _MASK, epoch, place)
-        )
+        rng = generator(self._config.seed, _MASK, epoch, place)
+        masked = mask_features(features, counts, self._config.augment, rng)
         utterances = [join([self._clips[position] for position in group]) for group in groups]
         ids = tuple(self._clips[position].id for group in groups for position in group)
         return Example(ids, masked, counts, self._task.targets(utterances))

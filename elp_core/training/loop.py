@@ -107,13 +107,8 @@ class _Run:
         folder: Path | None,
         device: torch.device,
     ) -> None:
-        self.model, self.validation, self.config, self.observer, self.folder = (
-            model,
-            validation,
-            config,
-            observer,
-            folder,
-        )
+        self.model, self.validation, self.config = model, validation, config
+        self.observer, self.folder = observer, folder
         self.accelerator = _accelerator(device, config)
         self.examples = Examples(clips, model.task, model.backbone, config)
         self.parameters = model.trainable()
@@ -177,11 +172,8 @@ class _Run:
             raise NonFiniteLoss(progress.step + 1, float(norm), example.ids)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
-        progress.step, progress.batch, progress.loss_sum = (
-            progress.step + 1,
-            progress.batch + 1,
-            progress.loss_sum + value,
-        )
+        progress.step, progress.batch = progress.step + 1, progress.batch + 1
+        progress.loss_sum += value
         self.observer.on_step(progress.step, max(progress.step, batches * config.epochs), value, rates)
 
     def _judge(self, value: float) -> None:

@@ -30,7 +30,7 @@ def make_optimizer(parameters: Mapping[str, torch.nn.Parameter], config: TrainCo
 
 
 def set_rates(optimizer: torch.optim.Optimizer, done: float, warmup: float) -> dict[str, float]:
-    """Set each group's rate for the share `done` (0 … 1) of the run: a linear rise over `warmup`, then linearly to zero.
+    """Set each group's rate for the share `done` (0 … 1) of the run: up over `warmup`, then down to zero.
 
     Returns:
         The rates by group.

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from elp_core.audio import load
+from elp_core.data.corpus import SCHEMA, ShardRow, make_row, read_clips, read_table, write_shard
+from elp_core.errors import CorpusError
+from tests.support.clips import voice
+
+
+def rows(count: int = 3, start: int = 0) -> list[ShardRow]:
+    return [
+        make_row(
+            voice(0.3, 200.0, seed), split=("train", "test")[seed % 2], text=f"t{seed}", speaker="s", path=f"{seed}.wav"
+        )
+        for seed in range(start, start + count)
+    ]
+
+
+def test_a_shard_gives_back_its_clips_sorted_by_id(tmp_path: Path) -> None:
+    made = rows()
+    clips = read_clips([write_shard(made, tmp_path)])
+    assert [c.id for c in clips] == sorted(r.id for r in made)
+    by_id = {r.id: r for r in made}
+    assert all((c.text, c.path, c.audio) == (by_id[c.id].text, by_id[c.id].path, by_id[c.id].audio) for c in clips)
+    assert len(load(clips[0].audio)) == round(clips[0].duration * 16000)
+
+
+def test_the_same_rows_in_any_order_are_the_same_file(tmp_path: Path) -> None:
+    made = rows()
+    path = write_shard(made, tmp_path / "a")
+    again = write_shard(made[::-1], tmp_path / "b")
+    assert (path.name, path.read_bytes()) == (again.name, again.read_bytes())
+    assert [p.name for p in (tmp_path / "a").iterdir()] == [path.name]
+
+
+def test_mappings_are_rows_too(tmp_path: Path) -> None:
+    path = write_shard(rows(), tmp_path / "a")
+    records = pq.read_table(path).to_pylist()
+    assert write_shard(records, tmp_path / "b").read_bytes() == path.read_bytes()
+
+
+def test_splits_and_columns_are_chosen(tmp_path: Path) -> None:
+    paths = [write_shard(rows(), tmp_path), write_shard(rows(start=3), tmp_path)]
+    clips = read_clips(paths, ["test"], "meta")
+    assert {c.split for c in clips} == {"test"}
+    assert all(c.audio == b"" for c in clips)
+    assert read_table(paths, ["snr_db", "source_rate"]).num_rows == 6
+    assert read_clips([]) == []
+
+
+def test_what_cannot_be_a_shard(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="one row or more"):
+        write_shard([], tmp_path)
+    with pytest.raises(CorpusError, match=r"1 clip\(s\) occur twice"):
+        write_shard([*rows(), rows()[0]], tmp_path)
+    with pytest.raises(CorpusError, match=r"lacks the column\(s\) audio"):
+        write_shard([{"id": "x"}], tmp_path)
+    with pytest.raises(CorpusError, match="split 'dev'"):
+        write_shard([make_row(voice(0.3, 200.0, 0), split="dev")], tmp_path)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="is not there"):
+        read_clips([tmp_path / "none.parquet"])
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(CorpusError, match="no readable shard"):
+        read_clips([tmp_path / "bad.parquet"])
+    path = write_shard(rows(), tmp_path)
+    with pytest.raises(CorpusError, match="in two shards"):
+        read_clips([path, path])
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_shard(rows(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+@pytest.mark.filterwarnings("ignore")
+def test_hugging_face_datasets_takes_the_audio_column(tmp_path: Path) -> None:
+    import datasets
+
+    path = write_shard(rows(), tmp_path)
+    loaded = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert isinstance(loaded.features["audio"], datasets.Audio)
+    assert loaded.features["audio"].sampling_rate == 16000
+    assert loaded.column_names == SCHEMA.names
+    sound = loaded.cast_column("audio", datasets.Audio(decode=False))[0]["audio"]
+    assert len(load(sound["bytes"])) == 4800
