@@ -71,8 +71,8 @@ class Synthesiser:
         data = text.encode()
         self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, 1, None, None)
         self._library.espeak_Synchronize()
-        wave = np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32) / 32768
-        return resample(wave, Fraction(SAMPLE_RATE, self._rate))
+        wave = np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32)
+        return resample(np.divide(wave, 32768, dtype=np.float32), Fraction(SAMPLE_RATE, self._rate))
 
 
 def utterances(minutes: float, reserved: tuple[str, ...], seed: int) -> Iterator[Utterance]:

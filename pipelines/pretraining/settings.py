@@ -73,6 +73,9 @@ class BatchSettings:
 class TrainingSettings:
     """Objective and optimiser."""
 
+    front_end_steps: int
+    """Steps in which the CNN alone learns the first targets, before the encoder joins."""
+    front_end_rate: float
     mask_probability: float
     mask_span: int
     unmasked_weight: float
