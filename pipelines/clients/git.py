@@ -1,0 +1,180 @@
+"""Git, through its command: what is there, what is dirty, commit these paths, set this tag."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.errors import VersioningError, WorkspaceError
+
+_INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+
+
+def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
+    """Standard output of ``git`` run in `folder`, without the last line's end.
+
+    Raises:
+        VersioningError: with what Git said, where it fails or is not installed.
+    """
+    # a hook's environment names another repository's index; a prompt would wait for ever
+    environment = {key: value for key, value in os.environ.items() if key not in _INHERITED}
+    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], input=stdin, capture_output=True, text=True, env=environment
+        )
+    except FileNotFoundError as error:
+        raise VersioningError("git is not installed (or not on PATH); install it and try again") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-600:]
+        raise VersioningError(f"git {arguments[0]} failed in {folder}: {said}")
+    return done.stdout.rstrip("\n")
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether `folder` is the top of a Git working tree."""
+    try:
+        top = git(folder, "rev-parse", "--show-toplevel")
+    except VersioningError:
+        return False
+    return Path(top).resolve() == folder.resolve()
+
+
+def head(folder: Path) -> str:
+    """The commit that HEAD is at, or empty before the first one."""
+    try:
+        return git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    except VersioningError:
+        return ""
+
+
+def require_identity(folder: Path) -> None:
+    """Make sure that a commit would have an author.
+
+    Raises:
+        WorkspaceError: with the two commands that set one.
+    """
+    try:
+        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+            git(folder, "-c", "user.useConfigOnly=true", "var", who)
+    except VersioningError as error:
+        raise WorkspaceError(
+            "Git does not know who you are, and every dataset version has an author; run:\n"
+            '  git config --global user.name "Your Name"\n'
+            '  git config --global user.email "you@example.org"'
+        ) from error
+
+
+def require_clean(folder: Path, path: Path) -> None:
+    """Make sure that committing `path` would take nothing else along and overwrite nobody's change.
+
+    Raises:
+        WorkspaceError: not a repository, no branch, a merge under way, staged changes, or changes under `path`.
+    """
+    if not is_repository(folder):
+        raise WorkspaceError(f"{folder} is not the top of a Git repository; make a workspace with: elp init DIR")
+    try:
+        git(folder, "symbolic-ref", "--quiet", "HEAD")
+    except VersioningError as error:
+        raise WorkspaceError(
+            f"{folder} has no branch checked out (detached HEAD), a version would be lost; run: git switch BRANCH"
+        ) from error
+    if staged := git(folder, "diff", "--cached", "--name-only").splitlines():
+        raise WorkspaceError(
+            f"{folder} has staged changes ({_some(staged)}); commit them, or unstage them with: git restore --staged ."
+        )
+    lines = git(folder, "status", "--porcelain", "--untracked-files=all", "--", str(path)).splitlines()
+    if changed := [line[3:] for line in lines]:
+        raise WorkspaceError(
+            f"{path} has changes that are not committed ({_some(changed)}); commit them or put them back "
+            f"with: git restore {path}"
+        )
+
+
+def commit(folder: Path, paths: Sequence[Path], message: str) -> str:
+    """Commit exactly `paths` (relative to `folder`) and return the revision."""
+    names = [str(path) for path in paths]
+    git(folder, "add", "--", *names)
+    git(folder, "commit", "--quiet", "--message", message, "--", *names)
+    return head(folder)
+
+
+def unstage(folder: Path, paths: Sequence[Path]) -> None:
+    """Take `paths` out of the index again; the files stay as they are."""
+    if head(folder):
+        git(folder, "reset", "--quiet", "HEAD", "--", *map(str, paths))
+    else:
+        git(folder, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
+
+
+def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
+    """Set an annotated tag."""
+    git(folder, "tag", "--annotate", "--message", message, name, revision)
+
+
+def tags(folder: Path, pattern: str) -> dict[str, str]:
+    """Commit of every tag that matches `pattern` (such as ``data/plant-a/asr/v*``), by name."""
+    form = "%(refname:strip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
+    lines = git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}").splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def resolve(folder: Path, revision: str) -> str:
+    """The commit that `revision` (a tag, a branch, a hash) names, or empty."""
+    try:
+        return git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except VersioningError:
+        return ""
+
+
+def show(folder: Path, revision: str, path: Path) -> str | None:
+    """Text of a file at a revision, or None where it is not there."""
+    try:
+        return git(folder, "show", f"{revision}:{path.as_posix()}")
+    except VersioningError:
+        return None
+
+
+def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
+    """Text of one file at many revisions, in one call."""
+    if not revisions:
+        return []
+    asked = "".join(f"{revision}:{path.as_posix()}\n" for revision in revisions)
+    data = git(folder, "cat-file", "--batch", stdin=asked).encode()
+    texts: list[str | None] = []
+    at = 0
+    for _ in revisions:
+        end = data.find(b"\n", at)
+        line = data[at : end if end >= 0 else len(data)].decode()
+        at = end + 1
+        if line.endswith(" missing"):
+            texts.append(None)
+            continue
+        size = int(line.rsplit(" ", 1)[1])
+        texts.append(data[at : at + size].decode())
+        at += size + 1
+    return texts
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def local_copy(repository: str, cache: Path) -> Path:
+    """A folder in which Git can look into `repository`: itself where it is a folder here, else a mirror in `cache`."""
+    plain = repository.removeprefix("file://")
+    if Path(plain).is_dir():
+        return Path(plain).resolve()
+    mirror = cache / "repositories" / hashlib.sha256(repository.encode()).hexdigest()[:16]
+    if mirror.is_dir():
+        git(mirror, "fetch", "--quiet", "--prune", "--tags", "--force")
+        return mirror
+    mirror.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
+        git(Path(folder), "clone", "--quiet", "--mirror", repository, "mirror")
+        os.replace(Path(folder) / "mirror", mirror)
+    return mirror

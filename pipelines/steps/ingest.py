@@ -1,0 +1,273 @@
+"""Take a delivery in: read, measure, check, quarantine, version. The same delivery twice gives the same version once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elp_core.types import Seconds
+from pipelines.clients import dvc, git
+from pipelines.errors import DataRefused, WorkspaceError
+from pipelines.intake.clips import Fault, Importer, SourceClip
+from pipelines.intake.importers import choose
+from pipelines.intake.options import DeliveryOptions, delivery_options
+from pipelines.intake.process import Recipe
+from pipelines.intake.quarantine import read_quarantine, reasons, write_quarantine
+from pipelines.intake.survey import Survey, survey
+from pipelines.settings import DataPolicy, Slot
+from pipelines.steps.checks import Checked, check_clips, set_faults
+from pipelines.steps.dataset import version_at, versions
+from pipelines.steps.gather import Gathered, Progress, Totals, gather, keep, read_known, select, totals
+from pipelines.steps.golden import golden_record, golden_versions, now
+from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
+from pipelines.steps.versions import (
+    DATASET_FILE,
+    GOLDEN,
+    GOLDEN_FILE,
+    QUARANTINE,
+    SHARDS,
+    DatasetVersion,
+    record_text,
+)
+from pipelines.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery on its way in, and what it comes into."""
+
+    workspace: Workspace
+    slot: Slot
+    source: Path
+    importer: Importer
+    options: DeliveryOptions
+    policy: DataPolicy
+    survey: Survey
+    current: DatasetVersion | None
+    """The slot's newest version."""
+
+    def clips(self) -> Iterator[SourceClip]:
+        """The clips, again from the start at every call."""
+        return self.importer.read(self.source)
+
+    def folder(self, name: str) -> Path:
+        """A folder of the slot, absolute."""
+        return self.workspace.root / self.slot.folder / name
+
+    def files(self, name: str) -> list[Path]:
+        """Parquet files of a folder of the slot."""
+        return sorted(self.folder(name).glob("*.parquet"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Staged files of a delivery that passed, and its figures."""
+
+    shards: list[Path]
+    quarantine: list[Path]
+    golden: list[Path]
+    faults: Mapping[int, Fault]
+    gathered: Gathered
+    summary: Mapping[str, Any]
+    totals: Totals
+    """Of all the slot's data, the new included."""
+
+
+def ingest(
+    workspace: Workspace,
+    slot: Slot,
+    source: Path,
+    importer: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> DatasetVersion:
+    """Take `source` into the slot as a new dataset version.
+
+    Args:
+        workspace: the workspace.
+        slot: the slot.
+        source: a manifest, folder or archive.
+        importer: name of its format; None finds out.
+        options: `noise`, `snr`, `condition` (see `pipelines.intake.options`).
+        progress: called with clips done, clips in all, seconds of audio done.
+
+    Returns:
+        The new version, or the newest one where the delivery brought nothing new.
+
+    Raises:
+        UsageError: an unknown format or option.
+        IntakeError: the source cannot be read as its format.
+        DataRefused: the data as a whole failed its checks.
+        WorkspaceError: no identity, a dirty tree, a full disk, another run that does not end.
+        VersioningError: Git or DVC failed; nothing was changed.
+    """
+    chosen = choose(source, importer)
+    wanted = delivery_options(options or {})
+    policy = workspace.settings.for_slot(slot).data
+    with exclusive(workspace):
+        recover(workspace, slot)
+        git.require_identity(workspace.root)
+        git.require_clean(workspace.root, slot.folder)
+        past = versions(workspace, slot)
+        looked = survey(chosen.read(source), wanted, policy)
+        current = past[-1] if past else None
+        if current and any(one["key"] == looked.key for one in current.deliveries):
+            return current
+        delivery = Delivery(workspace, slot, source, chosen, wanted, policy, looked, current)
+        with disk_guard(workspace.root, 2 * looked.size), staging(workspace, slot) as stage:
+            _bring_back(delivery)
+            outcome = _prepare(delivery, stage, progress or _silent)
+            if not outcome.shards and not outcome.quarantine and current:
+                return current
+            change = _change(delivery, outcome)
+            store(workspace, change)
+    return version_at(workspace, "latest", slot)
+
+
+def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
+    """Read, measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
+    slot, policy, name = delivery.slot, delivery.policy, delivery.survey.delivery
+    present = delivery.files(SHARDS)
+    recipe = Recipe(policy, delivery.options, name)
+    known = read_known(present)
+    gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress)
+    checked = check_clips(gathered.parts, slot, policy, name, docs_folder(delivery.workspace, slot))
+    faults = gathered.faults | {gathered.indices[clip]: fault for clip, fault in checked.faults.items()}
+    shards = keep(gathered.parts, set(checked.faults), stage / SHARDS)
+    figures = totals([*present, *shards])
+    wrong = set_faults(
+        slot,
+        policy,
+        delivered=delivery.survey.clips,
+        quarantined=[faults[index] for index in sorted(faults)],
+        conflicts=gathered.conflicts,
+        speakers=figures.speakers,
+        shared=figures.shared,
+    )
+    if wrong:
+        raise DataRefused(str(slot), wrong)
+    quarantine = write_quarantine(
+        delivery.clips(), _not_yet_kept(delivery, faults), delivery.survey.digests, name, stage / QUARANTINE
+    )
+    has_golden = delivery.current is not None and delivery.current.golden
+    golden = [] if has_golden else select([*present, *shards], "test", stage / GOLDEN)
+    return Outcome(shards, quarantine, golden, faults, gathered, _summary(delivery, checked), figures)
+
+
+def _not_yet_kept(delivery: Delivery, faults: Mapping[int, Fault]) -> dict[int, Fault]:
+    """Faults of clips that are not in quarantine for the same reason already."""
+    kept = {(one.sha256, one.path, one.reason) for one in read_quarantine(delivery.files(QUARANTINE))}
+    paths = {index: clip.path for index, clip in enumerate(delivery.clips()) if index in faults} if kept else {}
+    return {
+        index: fault
+        for index, fault in faults.items()
+        if (delivery.survey.digests[index], paths.get(index, ""), fault.reason) not in kept
+    }
+
+
+def _change(delivery: Delivery, outcome: Outcome) -> Change:
+    slot, current = delivery.slot, delivery.current
+    version = current.version + 1 if current else 1
+    staged = {SHARDS: outcome.shards, QUARANTINE: outcome.quarantine, GOLDEN: outcome.golden}
+    arriving = {path: slot.folder / name / path.name for name, paths in staged.items() for path in paths}
+    tag = slot.tag(version)
+    golden = None
+    if outcome.golden:
+        number = golden_versions(delivery.workspace, slot) + 1
+        golden = golden_record(slot, number, outcome.golden, "", tag)
+    golden_tag = golden.tag if golden else (current.golden if current else "")
+    record = _record(delivery, outcome, version, golden_tag)
+
+    def describe(hashes: Mapping[Path, str]) -> dict[Path, str]:
+        shards = hashes.get(slot.folder / SHARDS) or (current.dvc_hash if current else "")
+        texts = {slot.folder / DATASET_FILE: record_text(replace(record, dvc_hash=shards))}
+        if golden:
+            pinned = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN], closed_set=record.closed_set)
+            texts[slot.folder / GOLDEN_FILE] = record_text(pinned)
+        return texts
+
+    new = len(outcome.gathered.indices) - outcome.summary["failed"]
+    tags = {tag: f"{record.clips} clips, {record.seconds / 60:.1f} minutes"}
+    return Change(
+        slot=slot,
+        arriving=arriving,
+        leaving=(),
+        folders=[slot.folder / name for name, paths in staged.items() if paths],
+        describe=describe,
+        subject=f"Add {new} clips to {slot} (v{version})",
+        tags=tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {}),
+    )
+
+
+def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str) -> DatasetVersion:
+    figures, current, created = outcome.totals, delivery.current, now()
+    counts = dict(current.quarantine) if current else {}
+    for reason, count in reasons(outcome.faults.values()).items():
+        counts[reason] = counts.get(reason, 0) + count
+    entry = {
+        "key": delivery.survey.key,
+        "name": delivery.survey.delivery,
+        "source": delivery.source.resolve().name,
+        "importer": delivery.importer.name,
+        "options": asdict(delivery.options),
+        "delivered": delivery.survey.clips,
+        "clips": len(outcome.gathered.indices) - outcome.summary["failed"],
+        "seconds": round(outcome.gathered.seconds, 3),
+        "quarantined": len(outcome.faults),
+        "repeats": outcome.gathered.repeats,
+        "version": version,
+        "created": created,
+    }
+    names = [path.name for path in (*delivery.files(SHARDS), *outcome.shards)]
+    return DatasetVersion(
+        slot=delivery.slot,
+        version=version,
+        tag=delivery.slot.tag(version),
+        dvc_hash="",
+        clips=len(figures.ids),
+        seconds=round(figures.seconds, 3),
+        speakers=figures.speakers,
+        splits=dict(sorted(figures.splits.items())),
+        split_seconds=figures.split_seconds,
+        conditions=figures.conditions,
+        quarantined=sum(counts.values()),
+        quarantine=counts,
+        golden=golden_tag,
+        created=created,
+        closed_set=bool(figures.shared),
+        shards=tuple(sorted(names)),
+        deliveries=(*(current.deliveries if current else ()), entry),
+        validation=outcome.summary,
+    )
+
+
+def _summary(delivery: Delivery, checked: Checked) -> dict[str, Any]:
+    docs = docs_folder(delivery.workspace, delivery.slot).relative_to(delivery.workspace.root) / "index.html"
+    return {**checked.summary, "delivery": delivery.survey.delivery, "docs": docs.as_posix()}
+
+
+def _bring_back(delivery: Delivery) -> None:
+    """Make the slot's folders whole, as a fresh clone lacks them: `dvc add` would drop what is not here."""
+    current = delivery.current
+    if current is None:
+        return
+    here = {path.name for path in delivery.files(SHARDS)}
+    if strangers := sorted(here - set(current.shards)):
+        raise WorkspaceError(
+            f"{delivery.folder(SHARDS)} has files that no version knows ({', '.join(strangers[:3])}); remove them"
+        )
+    if set(current.shards) - here:
+        dvc.pull(delivery.workspace.root, delivery.slot.folder / SHARDS)
+    if current.quarantined and not delivery.files(QUARANTINE):
+        dvc.pull(delivery.workspace.root, delivery.slot.folder / QUARANTINE)
+
+
+def docs_folder(workspace: Workspace, slot: Slot) -> Path:
+    """Where the slot's Data Docs lie."""
+    return workspace.state / "data-docs" / slot.site / slot.task
+
+
+def _silent(done: int, total: int, seconds: Seconds) -> None:
+    """Progress that nobody asked for."""

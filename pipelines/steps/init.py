@@ -1,0 +1,70 @@
+"""Make a workspace: a Git and DVC repository with an `elp.yaml`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipelines.clients import dvc, git
+from pipelines.errors import WorkspaceError
+from pipelines.settings import read_settings
+from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
+
+_SETTINGS = """\
+# Everything here has a default; docs/settings of the program says what there is.
+backbone: "elp:tiny"
+remote: "{remote}"
+
+# What a task or a slot is to have otherwise:
+# defaults:
+#   asr:
+#     train: {{epochs: 30}}
+# slots:
+#   plant-a/asr:
+#     data: {{max_quarantined: 0.1}}
+#     gate: {{limit: 0.2}}
+"""
+
+
+def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
+    """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit.
+
+    Args:
+        root: made where it is missing; may hold a Git repository whose top it is.
+        remote: of DVC: a folder (relative to `root` or absolute) or a URL that DVC understands.
+
+    Raises:
+        WorkspaceError: it is a workspace already, Git has no identity, or the folder lies inside another repository.
+    """
+    root = root.expanduser().resolve()
+    if (root / SETTINGS_FILE).exists():
+        raise WorkspaceError(f"{root} is a workspace already; look at it with: elp -w {root} status")
+    if root.exists() and not root.is_dir():
+        raise WorkspaceError(f"{root} is a file; give a folder")
+    git.require_identity(_existing(root))
+    fresh = not (root / ".git").exists()
+    if not fresh:
+        git.require_clean(root, Path(SETTINGS_FILE))
+    text = _SETTINGS.format(remote=remote)
+    read_settings(text)
+    root.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        git.git(root, "init", "--quiet", "--initial-branch=main")
+    if not (root / ".dvc").is_dir():
+        dvc.initialise(root, remote)
+    _ignore(root / ".gitignore", ".elp/")
+    dvc.write_atomic(root / SETTINGS_FILE, text)
+    names = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", SETTINGS_FILE)
+    git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
+    return open_workspace(root)
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder at or above `path` that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _ignore(path: Path, line: str) -> None:
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if line not in before.splitlines():
+        dvc.write_atomic(path, before + ("" if not before or before.endswith("\n") else os.linesep) + line + "\n")
