@@ -30,11 +30,13 @@ class Curves:
         self._run_id = run_id
         self._log = log
         self._points: list[Metric] = []
+        self._at = ""
         self._next = time.monotonic() + SEND_SECONDS
         self._away = False
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
         """Take one optimizer step's loss, and now and then the learning rates."""
+        self._at = f"step {step} of {total}"
         self._add("train.loss", loss, step)
         if step % _RATES_EVERY == 0:
             for group, rate in rates.items():
@@ -43,7 +45,8 @@ class Curves:
             self._send()
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
-        """Take one epoch's mean loss and the value of the metric on the validation split."""
+        """Take one epoch's mean loss and the value of the metric on the validation split, and tell of them."""
+        self._log(f"epoch {epoch}, {self._at}: loss {loss:.3f}, validation {value:.2%}")
         self._add("epoch.loss", loss, epoch)
         self._add("epoch.validation", value, epoch)
         if time.monotonic() >= self._next:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
-from elp_core.errors import TrainingError
+from elp_core.errors import OpsError
 from elp_core.types import Clip
 from pipelines.clients import registry, tracking
 from pipelines.clients.curves import Curves
@@ -30,6 +31,8 @@ from pipelines.steps.trained import (
 )
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from elp_core.backbones import Backbone
     from pipelines.steps.dataset import DatasetVersion, GoldenRef
 
@@ -126,15 +129,17 @@ def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Pa
 
 
 def _train_noting_failure(
-    client: Any, run_id: str, material: Material, cache: Path, flow_run_id: str, log: Log
+    client: MlflowClient, run_id: str, material: Material, cache: Path, flow_run_id: str, log: Log
 ) -> Trained:
     """Train; where that fails, the run in MLflow ends as failed and says why."""
     curves = Curves(client, run_id, log)
     try:
         trained = _train(material, cache, curves, run_id, flow_run_id, log)
-    except TrainingError as error:
-        tracking.set_run_tags(client, run_id, {"elp.error": str(error)[:500]})
-        tracking.close_run(client, run_id, "FAILED")
+    except BaseException as error:
+        # the training's own error is the one to tell, whether or not MLflow can be told
+        with contextlib.suppress(OpsError):
+            tracking.set_run_tags(client, run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
+            tracking.close_run(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     curves.finish()
     return trained
@@ -163,13 +168,14 @@ def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_ru
             "train_steps": float(result.steps),
             "train_epochs": float(result.epochs),
             "best_epoch": float(result.best_epoch),
+            "clips_too_short": float(len(result.excluded)),
             "trainable_parameters": float(sum(p.numel() for p in model.trainable().values())),
         }
         lineage = _lineage(material, metrics, value.metric, run_id, flow_run_id)
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage, metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
-        history = [asdict(entry) if not isinstance(entry, Mapping) else dict(entry) for entry in result.history]
+        history = [asdict(entry) for entry in result.history]
         _write_report(folder / "report", folder / "bundle", history, value.metric)
         trained = Trained(folder, digest, value.metric, value.value, metrics, history)
         write_trained(trained)
