@@ -49,6 +49,8 @@ def initialise(root: Path, remote: str) -> None:
 
 def add(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     """Track folders (relative to `root`) as they are now; returns each one's hash (``md5:….dir``)."""
+    if not folders:
+        return {}
     with _opened(root, "add") as repository:
         repository.add([str(root / folder) for folder in folders])
     return {folder: tracked_hash((root / metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
@@ -56,6 +58,8 @@ def add(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
 
 def push(root: Path, folders: Sequence[Path]) -> None:
     """Copy the folders' files to the remote; what is there already is not sent again."""
+    if not folders:
+        return
     with _opened(root, "push") as repository:
         repository.push(targets=[str(root / metafile(folder)) for folder in folders])
 
@@ -170,9 +174,12 @@ def _opened(root: Path, doing: str) -> Iterator[Any]:
 def _quiet(doing: str, where: Path) -> Iterator[None]:
     """DVC's errors as ours (a full disk stays an OSError), and without its advice on what to type next."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    logging.getLogger("dvc").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        import dvc.repo  # noqa: F401
+
+        # importing it sets the level that its command line wants
+        logging.getLogger("dvc").setLevel(logging.ERROR)
         try:
             yield
         except ElpError:

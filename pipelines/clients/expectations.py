@@ -6,6 +6,7 @@ Importing it takes seconds, so it is imported when a delivery is judged and at n
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,13 @@ def judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs:
         docs: folder of the Data Docs, with ``index.html`` on top.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with warnings.catch_warnings():
+        # it imports modules of the standard library that are on their way out
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return _judge(frame, rules, name, run, docs)
+
+
+def _judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> tuple[Judgement, ...]:
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 

@@ -111,10 +111,8 @@ def _cut(samples: Waveform, clip: SourceClip) -> Waveform:
     begin = round(clip.start * SAMPLE_RATE)
     end = len(samples) if clip.seconds is None else begin + round(clip.seconds * SAMPLE_RATE)
     if end > len(samples) + SAMPLE_RATE // 10 or begin >= len(samples):
-        raise AudioError(
-            "out_of_file",
-            f"the clip ends at {end / SAMPLE_RATE:.2f} s, its file lasts {len(samples) / SAMPLE_RATE:.2f} s",
-        )
+        lasts = len(samples) / SAMPLE_RATE
+        raise AudioError("out_of_file", f"the clip ends at {end / SAMPLE_RATE:.2f} s, its file lasts {lasts:.2f} s")
     cut = samples[begin:end]
     if len(cut) < MIN_SAMPLES:
         raise AudioError("too_short", f"the clip lasts {len(cut) / SAMPLE_RATE:.4f} s, expected 25 ms or more")

@@ -18,7 +18,7 @@ class Survey:
     """What a delivery holds."""
 
     key: str
-    """SHA-256 (hex) of every clip's bytes and words, the options and the policy: the same key gives the same version."""
+    """SHA-256 (hex) of every clip's bytes and words, the options, the policy: the same key, the same version."""
     clips: int
     size: int
     """Bytes of audio."""

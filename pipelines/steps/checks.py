@@ -104,9 +104,8 @@ def set_faults(
 def _frame(parts: Sequence[Path]) -> pd.DataFrame:
     """Rows of the parts without the audio; empty text is None, and letters per second are worked out."""
     names = [name for name in pq.read_schema(parts[0]).names if name != "audio"]
-    frame = pa.concat_tables(
-        [pq.read_table(part, columns=names).replace_schema_metadata(None) for part in parts]
-    ).to_pandas()
+    tables = [pq.read_table(part, columns=names).replace_schema_metadata(None) for part in parts]
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     frame["letters_per_second"] = frame["text"].str.len().astype(float) / frame["duration"]
     for name in ("text", "speaker", "label", "condition"):
         frame[name] = frame[name].astype(object).where(frame[name] != "", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipelines.settings import Slot
 from pipelines.steps.dataset import Where, golden_ref, version_at
 from pipelines.steps.gather import select, totals
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, SHARDS, GoldenRef, ids_digest, record_text
+from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, SHARDS, DatasetVersion, GoldenRef, ids_digest, record_text
 from pipelines.workspace import Workspace
 
 
@@ -21,22 +22,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def golden_record(slot: Slot, version: int, shards: Sequence[Path], dvc_hash: str, source_tag: str) -> GoldenRef:
-    """Record of the golden set that `shards` hold."""
+def golden_record(slot: Slot, version: int, shards: Sequence[Path], source_tag: str, *, closed_set: bool) -> GoldenRef:
+    """Record of the golden set that `shards` hold, its DVC hash still empty."""
     figures = totals(shards)
     return GoldenRef(
         slot=slot,
         version=version,
         tag=slot.tag(version, "golden"),
         digest=ids_digest(figures.ids),
-        dvc_hash=dvc_hash,
+        dvc_hash="",
         clips=len(figures.ids),
         seconds=round(figures.seconds, 3),
         speakers=figures.speakers,
         conditions=figures.conditions,
         source_tag=source_tag,
         created=now(),
-        closed_set=False,
+        closed_set=closed_set,
     )
 
 
@@ -78,13 +79,13 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
             held = golden_versions(workspace, slot)
             if held and golden_ref(workspace, "latest", slot).digest == ids_digest(totals(chosen).ids):
                 return golden_ref(workspace, "latest", slot)
-            store(workspace, _change(workspace, slot, chosen, held + 1, source.tag))
+            store(workspace, _change(workspace, slot, chosen, held + 1, source))
     return golden_ref(workspace, "latest", slot)
 
 
-def _change(workspace: Workspace, slot: Slot, chosen: Sequence[Path], version: int, source_tag: str) -> Change:
+def _change(workspace: Workspace, slot: Slot, chosen: Sequence[Path], version: int, source: DatasetVersion) -> Change:
     folder = slot.folder / GOLDEN
-    record = golden_record(slot, version, chosen, "", source_tag)
+    record = golden_record(slot, version, chosen, source.tag, closed_set=source.closed_set)
     names = {path.name for path in chosen}
     present = sorted((workspace.root / folder).glob("*.parquet"))
     return Change(
@@ -93,14 +94,8 @@ def _change(workspace: Workspace, slot: Slot, chosen: Sequence[Path], version: i
         leaving=[folder / path.name for path in present if path.name not in names],
         folders=[folder],
         describe=lambda hashes: {
-            slot.folder / GOLDEN_FILE: record_text(_with_hash(record, hashes[folder])),
+            slot.folder / GOLDEN_FILE: record_text(replace(record, dvc_hash=hashes[folder])),
         },
-        subject=f"Pin the golden set of {slot} from {source_tag} (v{version}, {record.clips} clips)",
+        subject=f"Pin the golden set of {slot} from {source.tag} (v{version}, {record.clips} clips)",
         tags={record.tag: f"{record.clips} clips, {record.digest}"},
     )
-
-
-def _with_hash(record: GoldenRef, dvc_hash: str) -> GoldenRef:
-    from dataclasses import replace
-
-    return replace(record, dvc_hash=dvc_hash)

@@ -1,4 +1,4 @@
-"""Take a delivery in: read, measure, check, quarantine, version. The same delivery twice gives the same version once."""
+"""Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
 from __future__ import annotations
 
@@ -121,8 +121,7 @@ def ingest(
             outcome = _prepare(delivery, stage, progress or _silent)
             if not outcome.shards and not outcome.quarantine and current:
                 return current
-            change = _change(delivery, outcome)
-            store(workspace, change)
+            store(workspace, _change(delivery, outcome))
     return version_at(workspace, "latest", slot)
 
 
@@ -176,7 +175,8 @@ def _change(delivery: Delivery, outcome: Outcome) -> Change:
     golden = None
     if outcome.golden:
         number = golden_versions(delivery.workspace, slot) + 1
-        golden = golden_record(slot, number, outcome.golden, "", tag)
+        shared = bool(outcome.totals.shared)
+        golden = golden_record(slot, number, outcome.golden, tag, closed_set=shared)
     golden_tag = golden.tag if golden else (current.golden if current else "")
     record = _record(delivery, outcome, version, golden_tag)
 
@@ -184,7 +184,7 @@ def _change(delivery: Delivery, outcome: Outcome) -> Change:
         shards = hashes.get(slot.folder / SHARDS) or (current.dvc_hash if current else "")
         texts = {slot.folder / DATASET_FILE: record_text(replace(record, dvc_hash=shards))}
         if golden:
-            pinned = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN], closed_set=record.closed_set)
+            pinned = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN])
             texts[slot.folder / GOLDEN_FILE] = record_text(pinned)
         return texts
 

@@ -1,4 +1,4 @@
-"""Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo what broke off."""
+"""Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo it."""
 
 from __future__ import annotations
 

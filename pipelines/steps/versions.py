@@ -107,7 +107,8 @@ def read_version(text: str, revision: str = "") -> DatasetVersion:
     Raises:
         VersioningError: where the text is no such record, or of a later format.
     """
-    return dataclasses.replace(_read(DatasetVersion, text, DATASET_FILE), revision=revision)
+    record: DatasetVersion = _read(DatasetVersion, text, DATASET_FILE)
+    return dataclasses.replace(record, revision=revision)
 
 
 def read_golden(text: str, revision: str = "") -> GoldenRef:
@@ -116,7 +117,8 @@ def read_golden(text: str, revision: str = "") -> GoldenRef:
     Raises:
         VersioningError: where the text is no such record, or of a later format.
     """
-    return dataclasses.replace(_read(GoldenRef, text, GOLDEN_FILE), revision=revision)
+    record: GoldenRef = _read(GoldenRef, text, GOLDEN_FILE)
+    return dataclasses.replace(record, revision=revision)
 
 
 def _read(kind: Any, text: str, where: str) -> Any:
