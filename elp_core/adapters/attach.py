@@ -1,0 +1,114 @@
+"""All adapters of one bundle, made to fit one backbone, and where each goes in its forward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from elp_core.adapters.encoder import EncoderAdapter
+from elp_core.adapters.layer import LayerMix
+from elp_core.adapters.prompt import Prompt
+from elp_core.backbones import Backbone
+from elp_core.backbones.forward import LayerInserts
+from elp_core.config import ElpConfig
+from elp_core.errors import ConfigError
+
+
+class TunedNorms(nn.Module):
+    """Copies of one encoder layer's own layer norms, to be trained in their place."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.attention = _copy(layer.layer_norm)
+        self.final = _copy(layer.final_layer_norm)
+
+
+class ElpAdapters(nn.Module):
+    """E-, L- and P-adapters and tuned norms. Child names are the bundle's tensor names: e, l, p, norm.
+
+    Made from `ElpConfig`; the backbone is read, never changed. Parts that no output would depend on (beyond the last
+    layer that the L-adapter sums) are not made.
+
+    Raises:
+        ConfigError: where a layer is named that the backbone does not have, or that nothing depends on.
+    """
+
+    def __init__(self, backbone: Backbone, config: ElpConfig) -> None:
+        super().__init__()
+        self.config = config
+        plan = _plan(backbone.layer_count, config)
+        width, drop = backbone.hidden_size, config.dropout
+        self.e = nn.ModuleDict()
+        if config.encoder is not None:
+            part = config.encoder
+            for layer in plan.encoder:
+                self.e[str(layer)] = EncoderAdapter(width, part.bottleneck, part.activation, drop)
+        self.l: LayerMix | None = None
+        if config.layer is not None:
+            self.l = LayerMix(plan.mixed, width, config.layer.width, config.layer.activation, drop)
+        self.p: Prompt | None = None
+        if config.prompt is not None:
+            self.p = Prompt(config.prompt.count, backbone.feature_size, config.prompt.place)
+        self.norm = nn.ModuleDict({str(layer): TunedNorms(backbone.layers[layer]) for layer in plan.norms})
+
+    @property
+    def learns_input(self) -> bool:
+        """Whether gradients must reach the features."""
+        return self.p is not None
+
+    def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the pseudo features to [B, F, C] and to the counts [B]."""
+        return (features, counts) if self.p is None else self.p.join(features, counts)
+
+    def drop(self, frames: torch.Tensor) -> torch.Tensor:
+        """Remove the pseudo features' frames from [B, F + n, D]."""
+        return frames if self.p is None else self.p.drop(frames)
+
+    def inserts(self, layer: int) -> LayerInserts:
+        """What goes into encoder layer `layer`, from 0."""
+        name = str(layer)
+        after = self.e[name] if name in self.e else None  # noqa: SIM401 (a ModuleDict has no get)
+        if name not in self.norm:
+            return LayerInserts(after_ffn=after)
+        norms = self.norm[name]
+        return LayerInserts(norms.get_submodule("attention"), norms.get_submodule("final"), after)
+
+
+class _Plan:
+    """Which layers get what."""
+
+    def __init__(self, encoder: tuple[int, ...], mixed: tuple[int, ...], norms: tuple[int, ...]) -> None:
+        self.encoder, self.mixed, self.norms = encoder, mixed, norms
+
+
+def _plan(count: int, config: ElpConfig) -> _Plan:
+    everything = tuple(range(count))
+    faults: list[str] = []
+
+    def chosen(name: str, layers: tuple[int, ...] | None, default: tuple[int, ...]) -> tuple[int, ...]:
+        if layers is None:
+            return default
+        strange = sorted({layer for layer in layers if layer not in everything})
+        if strange or not layers or len(set(layers)) != len(layers):
+            faults.append(f"{name}.layers is {list(layers)}, expected different layers of 0 to {count - 1}")
+        return tuple(sorted(layers))
+
+    mixed = chosen("layer", config.layer.layers, everything) if config.layer is not None else ()
+    used = tuple(layer for layer in everything if layer <= max(mixed, default=count - 1))
+    encoder: tuple[int, ...] = ()
+    if config.encoder is not None:
+        encoder = chosen("encoder", config.encoder.layers, tuple(layer for layer in used if layer < count - 1))
+        beyond = [layer for layer in encoder if layer in everything and layer not in used]
+        if beyond:
+            faults.append(f"encoder.layers names {beyond}, but the L-adapter sums no layer from there on")
+    if faults:
+        raise ConfigError("adapter", faults)
+    return _Plan(encoder, mixed, used if config.tune_norms else ())
+
+
+def _copy(norm: Any) -> nn.LayerNorm:
+    own = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, device=norm.weight.device)
+    own.load_state_dict(norm.state_dict())
+    return own

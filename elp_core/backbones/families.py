@@ -1,0 +1,118 @@
+"""Families of speech backbones: the one file that touches transformers' model classes.
+
+transformers is imported inside the functions: it takes seconds, and many callers only need the names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from elp_core.errors import BackboneError
+
+PARTS = ("feature_extractor", "feature_projection", "encoder")
+"""Submodules that make up a backbone; heads, quantisers and the mask embedding are no part of it."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where transformers keep one family."""
+
+    module: str
+    """Package under ``transformers.models``."""
+    suffix: str
+    """Ending of the configuration and modelling modules."""
+    stem: str
+    """Class names begin with it."""
+    prefix: str
+    """Tensor names of task-wrapped checkpoints (such as ``HubertForCTC``) begin with it and a dot."""
+
+
+FAMILIES: dict[str, Family] = {
+    "wav2vec2": Family("wav2vec2", "wav2vec2", "Wav2Vec2", "wav2vec2"),
+    "hubert": Family("hubert", "hubert", "Hubert", "hubert"),
+    "wavlm": Family("wavlm", "wavlm", "WavLM", "wavlm"),
+    "data2vec-audio": Family("data2vec", "data2vec_audio", "Data2VecAudio", "data2vec_audio"),
+    "unispeech-sat": Family("unispeech_sat", "unispeech_sat", "UniSpeechSat", "unispeech_sat"),
+}
+"""By `model_type` of a checkpoint's config.json."""
+
+ARCHITECTURE_KEYS = (
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "feat_proj_layer_norm",
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "conv_bias",
+    "conv_pos_kernel_size",
+    "conv_pos_batch_norm",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "do_stable_layer_norm",
+    "num_buckets",
+    "max_bucket_distance",
+    "adapter_attn_dim",
+)
+"""Configuration keys that decide what the backbone computes; they are part of its fingerprint."""
+
+
+def make_config(values: Mapping[str, Any], where: str) -> Any:
+    """The family's transformers configuration from the values of a config.json.
+
+    Raises:
+        BackboneError: for a model type of no supported family, or values that transformers refuse.
+    """
+    kind = values.get("model_type")
+    if kind not in FAMILIES:
+        raise BackboneError(
+            f"{where}: model_type is {kind!r}, expected one of {', '.join(FAMILIES)}; "
+            "choose a checkpoint of one of these families"
+        )
+    family = FAMILIES[kind]
+    module = _import(f"transformers.models.{family.module}.configuration_{family.suffix}")
+    try:
+        return getattr(module, f"{family.stem}Config").from_dict(dict(values))
+    except Exception as error:  # transformers raise many kinds here; each means the same to the caller
+        raise BackboneError(f"{where}: transformers {_version()} refuse this configuration: {error}") from error
+
+
+def make_model(config: Any, device: str) -> nn.Module:
+    """The bare model of `config` with unset (`device` ``meta``) or random weights."""
+    family = FAMILIES[config.model_type]
+    module = _import(f"transformers.models.{family.module}.modeling_{family.suffix}")
+    with torch.device(device):
+        model: nn.Module = getattr(module, f"{family.stem}Model")(config)
+    return model
+
+
+def architecture(config: Any, normalize: bool) -> dict[str, Any]:
+    """What the backbone computes beside its weights, as plain JSON values.
+
+    `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
+    """
+    found = {key: getattr(config, key) for key in ARCHITECTURE_KEYS if getattr(config, key, None) is not None}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {**plain, "normalize": normalize}
+
+
+def _import(name: str) -> Any:
+    # first: transformers import torchaudio, whose extension does not load beside every build of torch
+    importlib.import_module("elp_core._torchaudio")
+    return importlib.import_module(name)
+
+
+def _version() -> str:
+    return str(importlib.import_module("transformers").__version__)

@@ -1,0 +1,44 @@
+"""Fingerprint of a backbone: one hash for its weights and architecture, one digest for each tensor.
+
+Canonical form: tensors sorted by name, each as a line ``name dtype shape sha256`` where the SHA-256 is over its
+little-endian bytes as stored (a float16 checkpoint keeps its fingerprint although it runs in float32), then the
+architecture as JSON with sorted keys. Names are those of the bare model: without the prefix of a task-wrapped
+checkpoint, and with one spelling for weight normalisation. So the same weights have the same fingerprint whether they
+came as one safetensors file, sharded or as a PyTorch ``.bin``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def fingerprint(tensors: Mapping[str, torch.Tensor], architecture: Mapping[str, Any]) -> str:
+    """``sha256:<hex>`` over tensors and architecture; one flipped bit changes it, the order of the mapping does not."""
+    return fingerprint_of(tensor_digests(tensors), architecture)
+
+
+def fingerprint_of(digests: Mapping[str, str], architecture: Mapping[str, Any]) -> str:
+    """The fingerprint from the result of `tensor_digests`."""
+    form = "".join(f"{name} {line}\n" for name, line in sorted(digests.items()))
+    form += json.dumps(architecture, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
+
+
+def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """``dtype shape sha256`` by tensor name; two backbones differ where these do."""
+    return {name: _digest(tensor) for name, tensor in sorted(tensors.items())}
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    values = tensor.detach().to("cpu").contiguous()
+    raw = values.reshape(-1).view(torch.uint8).numpy()
+    if sys.byteorder == "big":
+        raw = raw.reshape(-1, values.element_size())[:, ::-1]
+    shape = "x".join(map(str, values.shape)) or "scalar"
+    return f"{str(values.dtype).removeprefix('torch.')} {shape} {hashlib.sha256(raw.tobytes()).hexdigest()}"

@@ -1,0 +1,132 @@
+"""The encoder's forward pass over a backbone's frozen submodules, with adapters passed in from outside.
+
+Nothing of the backbone is subclassed, hooked or changed. Without adapters the result is transformers' own, but for one
+thing: frames beyond a clip's end are kept at zero wherever a convolution could read them, so that padding never changes
+a result (transformers let padding leak through HuBERT's batch norm and data2vec's stacked position convolutions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from elp_core.backbones.attention import attend, position_bias
+from elp_core.types import Hidden
+
+if TYPE_CHECKING:
+    from elp_core.backbones.load import Backbone
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class LayerInserts:
+    """What adapters put into one encoder layer; None leaves the backbone's own."""
+
+    attention_norm: Transform | None = None
+    final_norm: Transform | None = None
+    after_ffn: Transform | None = None
+
+
+class Adapters(Protocol):
+    """What the forward pass asks of adapters. B clips, F frames, C feature channels, D dimensions."""
+
+    @property
+    def learns_input(self) -> bool:
+        """Whether gradients must reach the features (there are pseudo features)."""
+
+    def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add pseudo features to [B, F, C] and to the counts [B]."""
+
+    def drop(self, frames: torch.Tensor) -> torch.Tensor:
+        """Remove the pseudo features' frames from [B, F + n, D]."""
+
+    def inserts(self, layer: int) -> LayerInserts:
+        """What goes into encoder layer `layer`, from 0."""
+
+
+def encode(
+    backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
+) -> Hidden:
+    """Every layer's output for CNN features [B, F, C] with `counts` [B] real frames.
+
+    The pseudo features' frames are dropped, and frames beyond the counts hold no meaning. Pre-norm
+    layers' outputs are as they leave the layer: see `Backbone.finish` for the encoder's final norm.
+    """
+    return Hidden(tuple(layer_outputs(backbone, features, counts, adapters)), counts)
+
+
+def layer_outputs(
+    backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
+) -> Iterator[torch.Tensor]:
+    """Yield the encoder's input [B, F, D], then each layer's output, computed only as far as it is asked for."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
+        if adapters is not None:
+            features, counts = adapters.join(features, counts)
+        real = real_frames(counts, features.shape[1])
+        hidden = backbone.embed(backbone.project(features), counts)
+        bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
+    mask = None if real is None else real[:, None, None, :]
+    step = _pre_norm if backbone.pre_norm else _post_norm
+    yield hidden if adapters is None else adapters.drop(hidden)
+    for number, layer in enumerate(backbone.layers):
+        parts = LayerInserts() if adapters is None else adapters.inserts(number)
+        hidden = step(layer, hidden, mask, bias, parts)
+        yield hidden if adapters is None else adapters.drop(hidden)
+
+
+def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
+    """Bool [B, F], true where a frame is real; None where all are."""
+    if int(counts.min()) >= frames:
+        return None
+    return torch.arange(frames, device=counts.device) < counts.unsqueeze(1)
+
+
+def blank(frames: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """Frames [B, F, D] with those that are not real set to zero."""
+    return frames if real is None else frames.masked_fill(~real.unsqueeze(2).to(frames.device), 0.0)
+
+
+def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """The convolutional position embedding [B, F, D] of `hidden` [B, F, D], which is zero where not real."""
+    if hasattr(module, "layers"):  # data2vec: a stack, each layer of which would read its forerunner's padding
+        for layer in module.layers:
+            hidden = blank(layer(hidden.transpose(1, 2)).transpose(1, 2), real)
+        return hidden
+    if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
+        hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
+    result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
+    return result.transpose(1, 2)
+
+
+def _post_norm(
+    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
+) -> torch.Tensor:
+    """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
+    attended = hidden + attend(layer.attention, hidden, mask, bias)
+    attended = _norm(parts.attention_norm, layer.layer_norm)(attended)
+    outcome = layer.feed_forward(attended)
+    if parts.after_ffn is not None:
+        outcome = parts.after_ffn(outcome)
+    return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
+
+
+def _pre_norm(
+    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
+) -> torch.Tensor:
+    """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
+    hidden = hidden + attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), mask, bias)
+    outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
+    if parts.after_ffn is not None:
+        outcome = parts.after_ffn(outcome)
+    hidden = hidden + outcome
+    own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
+    return hidden if own is None else hidden + own(hidden)
+
+
+def _norm(tuned: Transform | None, own: nn.Module) -> Transform:
+    return own if tuned is None else tuned

@@ -1,0 +1,196 @@
+"""`Backbone`: a frozen speech encoder from any checkpoint of a supported family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from elp_core.backbones.families import PARTS, architecture, make_config, make_model
+from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
+from elp_core.backbones.forward import blank, positions, real_frames
+from elp_core.backbones.weights import canonical, find_folder, read_json, read_tensors
+from elp_core.errors import AudioError, BackboneError
+
+TINY = "elp:tiny"
+"""The embedded default; its weights are part of the package."""
+
+
+class Backbone(nn.Module):
+    """A frozen encoder: no gradient, always in eval mode; made by `from_pretrained`.
+
+    B clips, T samples, F frames, C feature channels, D dimensions. Waveforms are float32 mono 16 kHz.
+    """
+
+    feature_extractor: nn.Module
+    feature_projection: nn.Module
+    encoder: Any
+
+    def __init__(self, model: nn.Module, config: Any, name: str, normalize: bool, digests: Mapping[str, str]) -> None:
+        super().__init__()
+        for part in PARTS:
+            self.add_module(part, getattr(model, part))
+        self.requires_grad_(False)
+        self.config = config
+        self.id = name
+        """What it was loaded by."""
+        self.family: str = config.model_type
+        self.hidden_size: int = config.hidden_size
+        """D."""
+        self.feature_size: int = config.conv_dim[-1]
+        """C."""
+        self.pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
+        """Whether layers normalise their input (large style) rather than their output (base style)."""
+        self.normalize = normalize
+        """Whether each waveform is brought to zero mean and unit variance first."""
+        self.digests = dict(digests)
+        """``dtype shape sha256`` by tensor name."""
+        self.architecture = architecture(config, normalize)
+        self.fingerprint = fingerprint_of(self.digests, self.architecture)
+        self.min_samples = self._samples_for(1)
+        """Shortest clip that has a frame."""
+        super().train(False)
+
+    @classmethod
+    def from_pretrained(cls, id_or_path: str | Path) -> Backbone:
+        """Load a checkpoint: a folder, a hub id, or ``elp:tiny``.
+
+        Raises:
+            BackboneError: where there is none, it is of no supported family, or weights and configuration do not fit.
+        """
+        name = str(id_or_path)
+        folder = Path(__file__).parent / "tiny" if name == TINY else find_folder(name)
+        config = make_config(read_json(folder / "config.json"), f"{folder}/config.json")
+        processor = folder / "preprocessor_config.json"
+        normalize = bool(read_json(processor).get("do_normalize", False)) if processor.is_file() else False
+        tensors = read_tensors(folder, config.model_type)
+        model = make_model(config, "meta")
+        _fill(model, tensors, str(folder))
+        return cls(model, config, name, normalize, tensor_digests(tensors))
+
+    @classmethod
+    def from_model(cls, model: Any, name: str, normalize: bool = False) -> Backbone:
+        """Wrap a transformers model of a supported family; its submodules are shared, and frozen from now on."""
+        tensors = canonical(model.state_dict(), model.config.model_type)
+        return cls(model, model.config, name, normalize, tensor_digests(tensors))
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The encoder's transformer layers."""
+        layers: nn.ModuleList = self.encoder.layers
+        return layers
+
+    @property
+    def layer_count(self) -> int:
+        """Number of transformer layers."""
+        return len(self.layers)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in eval mode whatever `mode` says: a frozen backbone has no dropout and drops no layer."""
+        del mode
+        return self
+
+    def frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
+        """Frames [B] that clips of `lengths` [B] samples give."""
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
+        return lengths
+
+    @torch.no_grad()
+    def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """CNN features [B, F, C], zero beyond each clip's frames, and frame counts [B], of waveforms [B, T].
+
+        A CNN with group norm normalises over time, so there only clips of one length run together, without padding.
+
+        Raises:
+            AudioError: ``too_short`` where a clip gives no frame.
+        """
+        self._refuse_short(lengths)
+        counts = self.frame_counts(lengths)
+        if self.normalize:
+            waveforms = _standardise(waveforms, lengths)
+        if self.config.model_type != "data2vec-audio" and self.config.feat_extract_norm == "group":
+            found = self._by_length(waveforms, lengths, counts)
+        else:
+            waveforms = waveforms[:, : int(lengths.max())]
+            found = self.feature_extractor(waveforms).transpose(1, 2)
+            found = blank(found, real_frames(counts, found.shape[1]))
+        return found, counts
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
+        projected = self.feature_projection(features.float())
+        result: torch.Tensor = projected[0] if isinstance(projected, tuple) else projected
+        return result
+
+    def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """The first layer's input [B, F, D]: projected features with positions, normalised in base-style backbones."""
+        real = real_frames(counts, hidden.shape[1])
+        hidden = blank(hidden, real)
+        hidden = hidden + positions(self.encoder.pos_conv_embed, hidden, real)
+        return hidden if self.pre_norm else self.finish_norm(hidden)
+
+    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What the backbone hands out, from its last layer's output [B, F, D]: pre-norm encoders normalise it again."""
+        return self.finish_norm(hidden) if self.pre_norm else hidden
+
+    def finish_norm(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The encoder's own layer norm; base style applies it before the layers, large style after them."""
+        result: torch.Tensor = self.encoder.layer_norm(hidden)
+        return result
+
+    def _by_length(self, waveforms: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        found = waveforms.new_zeros(len(lengths), int(counts.max()), self.feature_size)
+        for length in sorted(set(lengths.tolist())):
+            rows = (lengths == length).nonzero().squeeze(1).to(waveforms.device)
+            part = self.feature_extractor(waveforms[rows, :length]).transpose(1, 2)
+            found[rows, : part.shape[1]] = part.to(found.dtype)
+        return found
+
+    def _refuse_short(self, lengths: torch.Tensor) -> None:
+        shortest = int(lengths.min())
+        if shortest < self.min_samples:
+            raise AudioError(
+                "too_short",
+                f"a clip of {shortest} samples gives no frame; this backbone needs {self.min_samples} or more",
+            )
+
+    def _samples_for(self, frames: int) -> int:
+        for kernel, stride in reversed(list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))):
+            frames = (frames - 1) * stride + kernel
+        return frames
+
+
+def _standardise(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Zero mean and unit variance over each clip's own samples, by the formula of Wav2Vec2FeatureExtractor."""
+    real = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths.to(waveforms.device).unsqueeze(1)
+    count = real.sum(1, keepdim=True)
+    centred = (waveforms - (waveforms * real).sum(1, keepdim=True) / count) * real
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred / (variance + 1e-7).sqrt()
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
+    """Give the model its weights (floating ones as float32).
+
+    Raises:
+        BackboneError: where tensors are missing, of another shape, or of no place in the model.
+    """
+    expected = {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in PARTS}
+    faults = [f"missing {name}" for name in expected if name not in tensors]
+    faults += [f"unexpected {name}" for name in tensors if name not in expected]
+    faults += [
+        f"{name} is {list(tensor.shape)}, expected {list(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if name in expected and tensor.shape != expected[name].shape
+    ]
+    if faults:
+        shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
+        raise BackboneError(
+            f"{where}: weights and config.json do not belong together: {shown}; fetch the checkpoint again"
+        )
+    cast = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    model.load_state_dict(cast, strict=False, assign=True)

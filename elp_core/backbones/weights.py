@@ -1,0 +1,147 @@
+"""Reading a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from elp_core.backbones.families import FAMILIES, PARTS
+from elp_core.errors import BackboneError
+
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_NORM_SPELLINGS = {
+    ".conv.weight_g": ".conv.parametrizations.weight.original0",
+    ".conv.weight_v": ".conv.parametrizations.weight.original1",
+}
+
+
+def find_folder(id_or_path: str) -> Path:
+    """The folder of a checkpoint: a local one as it is, a hub id through the hub's cache (offline where it is there).
+
+    Raises:
+        BackboneError: where there is no such folder, or the hub cannot give it.
+    """
+    path = Path(id_or_path).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or id_or_path.startswith((".", "~")) or id_or_path.count("/") != 1:
+        raise BackboneError(
+            f"{id_or_path} is no folder; expected a checkpoint folder with config.json, a hub id such as "
+            "facebook/hubert-base-ls960, or elp:tiny"
+        )
+    return _from_hub(id_or_path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a checkpoint folder.
+
+    Raises:
+        BackboneError: where the file is missing or no JSON object.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BackboneError(f"{path.parent}: {path.name} is missing; expected a checkpoint folder with it") from None
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{path} cannot be read as JSON: {error}; fetch the checkpoint again") from error
+    if not isinstance(values, dict):
+        raise BackboneError(f"{path} holds a {type(values).__name__}, expected a JSON object")
+    return values
+
+
+def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
+    """The backbone's tensors as stored, under the bare model's names; heads and quantisers are left out.
+
+    Raises:
+        BackboneError: where no weights are found or they cannot be read.
+    """
+    stored: dict[str, torch.Tensor] = {}
+    for path in _weight_files(folder):
+        stored.update(_read(path))
+    return canonical(stored, model_type)
+
+
+def canonical(stored: Mapping[str, torch.Tensor], model_type: str) -> dict[str, torch.Tensor]:
+    """`stored` under the names of the bare model, restricted to what a backbone consists of."""
+    prefix = f"{FAMILIES[model_type].prefix}."
+    renamed = {_rename(name.removeprefix(prefix)): tensor for name, tensor in stored.items()}
+    return {name: tensor for name, tensor in renamed.items() if name.partition(".")[0] in PARTS}
+
+
+def _rename(name: str) -> str:
+    for old, new in _NORM_SPELLINGS.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    for name in _WEIGHT_FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        if not name.endswith(".index.json"):
+            return [path]
+        shards = read_json(path).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
+            raise BackboneError(f"{path} names no shards beside it; fetch the checkpoint again")
+        return [folder / shard for shard in sorted(set(shards.values()))]
+    raise BackboneError(f"{folder}: no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            tensors = load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise BackboneError(f"{path} is missing; fetch the checkpoint again") from None
+    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BackboneError(f"{path} cannot be read: {error}; fetch the checkpoint again") from error
+    if not isinstance(tensors, dict):
+        raise BackboneError(f"{path} holds a {type(tensors).__name__}, expected tensors by name")
+    return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _from_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except EntryNotFoundError:  # not in the repository, or offline and not in the cache
+            return None
+
+    try:
+        config = fetch("config.json")
+        if config is None:
+            raise BackboneError(
+                f"{repository}: no config.json on the hub or in its cache, and no folder of that name; "
+                "check the id, or fetch the checkpoint once while online"
+            )
+        fetch("preprocessor_config.json")
+        for name in _WEIGHT_FILES:
+            found = fetch(name)
+            if found is not None:
+                for shard in _weight_files(config.parent) if name.endswith(".index.json") else ():
+                    fetch(shard.name)
+                break
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise BackboneError(
+            f"{repository} cannot be fetched from the hub: {error}; check the id and the network"
+        ) from error
+    return config.parent

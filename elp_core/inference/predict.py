@@ -1,0 +1,69 @@
+"""The task's answers for waveforms, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from elp_core.errors import AudioError
+from elp_core.model import ElpModel
+from elp_core.types import SAMPLE_RATE, Seconds
+
+
+@torch.inference_mode()
+def predict(model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch_seconds: Seconds = 32.0) -> list[Any]:
+    """One answer for each waveform, in their order: a transcript (ASR) or a unit embedding float32 [E] (ASV).
+
+    Args:
+        model: used on the device it is on, in eval mode, and left in the mode it came in.
+        waveforms: mono 16 kHz, [samples] each.
+        batch_seconds: audio in a batch after padding; it changes speed and memory, never an answer.
+
+    Raises:
+        AudioError: naming the first waveform that is no 1-D array, has values that are not finite, or is too short.
+    """
+    for place, samples in enumerate(waveforms):
+        _check(place, samples, model.backbone.min_samples)
+    device = next(model.backbone.parameters()).device
+    was_training = model.training
+    model.eval()
+    answers: list[Any] = [None] * len(waveforms)
+    try:
+        for batch in _batches([len(samples) for samples in waveforms], batch_seconds):
+            padded = torch.zeros(len(batch), max(len(waveforms[place]) for place in batch))
+            for row, place in zip(padded, batch, strict=True):
+                row[: len(waveforms[place])] = torch.from_numpy(np.asarray(waveforms[place], dtype=np.float32))
+            lengths = torch.tensor([len(waveforms[place]) for place in batch])
+            frames, counts = model(padded.to(device), lengths.to(device))
+            for place, answer in zip(batch, model.task.predict(model.head, frames, counts), strict=True):
+                answers[place] = answer
+    finally:
+        model.train(was_training)
+    return answers
+
+
+def _batches(lengths: Sequence[int], seconds: Seconds) -> list[list[int]]:
+    """Places in order of length, so that little is padding; a batch holds `seconds`, or one longer clip."""
+    limit, batches = seconds * SAMPLE_RATE, list[list[int]]()
+    for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
+        # in this order the newcomer is the longest of its batch
+        if batches and (len(batches[-1]) + 1) * lengths[place] <= limit:
+            batches[-1].append(place)
+        else:
+            batches.append([place])
+    return batches
+
+
+def _check(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:
+    if samples.ndim != 1:
+        raise AudioError("not_mono", f"waveform {place} has shape {samples.shape}, expected [samples] of one channel")
+    if len(samples) < shortest:
+        raise AudioError(
+            "too_short", f"waveform {place} has {len(samples)} samples; this backbone needs {shortest} or more"
+        )
+    if not np.isfinite(samples).all():
+        raise AudioError("nan", f"waveform {place} has values that are NaN or infinite; look at how it was read")
