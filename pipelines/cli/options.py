@@ -16,7 +16,7 @@ from pipelines.workspace import Workspace, open_workspace
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SlotType(click.ParamType):
+class SlotType(click.ParamType[Slot]):
     """SITE/TASK on the command line, read as a `Slot`."""
 
     name = "SITE/TASK"

@@ -1,14 +1,14 @@
-"""Printing: a result as JSON or as text, tables, progress and errors. Results go to stdout, everything else to stderr."""
+"""Printing: a result as JSON or as text, tables, progress. Results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from pipelines.plain import plain
 
 T = TypeVar("T")
 
@@ -19,21 +19,6 @@ def emit(value: T, as_json: bool, render: Callable[[T], str]) -> None:
         click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
     else:
         click.echo(render(value))
-
-
-def plain(value: Any) -> Any:
-    """`value` in JSON's own types: dataclasses and mappings become objects, tuples arrays, paths and the rest strings."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((plain(v) for v in value), key=str)
-    if isinstance(value, Iterable) and not isinstance(value, bytes | Path):
-        return [plain(v) for v in value]
-    return str(value)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing to show") -> str:

@@ -1,0 +1,26 @@
+"""`elp init`: make a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipelines.cli.options import json_option
+from pipelines.cli.output import emit
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
+@json_option
+def init(folder: Path, remote: str, as_json: bool) -> None:
+    """Make DIR a workspace: a Git and DVC repository with elp.yaml."""
+    from pipelines.steps.init import init_workspace
+
+    workspace = init_workspace(folder.resolve(), remote)
+    emit(
+        {"workspace": workspace.root, "remote": workspace.remote},
+        as_json,
+        lambda made: f"{made['workspace']} is a workspace now\nnext: cd {made['workspace']} && elp up",
+    )

@@ -1,0 +1,74 @@
+"""The command line and environment of each service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipelines.services.environment import child_environment
+from pipelines.workspace import Workspace
+
+POOLS = {
+    "elp-cpu": "Data work and the flows that fan out over slots.",
+    "elp-gpu": "Training and evaluation.",
+}
+"""Work pools of type process, and what runs on each."""
+
+_CPU_LIMIT = 4
+"""Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
+
+
+def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
+    """The MLflow server on SQLite, artifacts served from a folder."""
+    state = workspace.state
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{state / 'mlflow.db'}"),
+        *("--artifacts-destination", str(state / "mlflow-artifacts"), "--serve-artifacts"),
+    ]
+
+
+def prefect_command(host: str, port: int) -> list[str]:
+    """The Prefect server with its UI and its scheduler."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+
+
+def worker_command(workspace: Workspace, pool: str) -> list[str]:
+    """A process worker on one pool."""
+    limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
+    return [
+        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
+        *("--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+    ]
+
+
+def server_environment(workspace: Workspace) -> dict[str, str]:
+    """What the two servers run in."""
+    (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    return child_environment(
+        {
+            **_prefect_home(workspace.state / "prefect"),
+            # MLflow's own background jobs (prompt optimisation and the like) are not used here
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # new schedules and late runs are looked at often: one small database on one machine
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+        }
+    )
+
+
+def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
+    """What the workers, and through them the flow runs, run in."""
+    return child_environment(
+        {
+            **_prefect_home(workspace.state / "prefect"),
+            "PREFECT_API_URL": api,
+            "ELP_WORKSPACE": str(workspace.root),
+            # a run starts within two seconds of being asked for
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+        }
+    )
+
+
+def _prefect_home(home: Path) -> dict[str, str]:
+    return {"PREFECT_HOME": str(home), "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}

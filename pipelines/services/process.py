@@ -1,0 +1,124 @@
+"""Detached processes: started in a group of their own, known again by id and creation time, ended with their children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from elp_core.types import Seconds
+
+_CLOCK_TOLERANCE: Seconds = 2.0
+"""A process keeps its creation time to within this much when the system clock is corrected."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that `elp up` started."""
+
+    name: str
+    pid: int
+    created: float
+    """Creation time in seconds since the epoch, as the kernel tells it: a re-used id is not this process."""
+    log: str
+    address: str = ""
+    """Where it serves, empty for a worker."""
+
+
+def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, address: str = "") -> Process:
+    """Start a detached process in a session of its own; its output is appended to `log`.
+
+    Raises:
+        OSError: where the command cannot be run or the log cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        output.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
+        output.flush()
+        child = subprocess.Popen(
+            list(command),
+            env=dict(environment),
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address)
+
+
+def alive(process: Process) -> bool:
+    """Whether exactly this process still runs (not another one that got its id)."""
+    return _find(process) is not None
+
+
+def uptime(process: Process) -> Seconds:
+    """How long it has been running."""
+    return max(0.0, time.time() - process.created)
+
+
+def descendants(process: Process) -> set[int]:
+    """Ids of the processes it started, and they in turn; empty where it is gone."""
+    found = _find(process)
+    return {child.pid for child in found.children(recursive=True)} if found else set()
+
+
+def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
+    """End processes and what they started: a request first, after `patience` by force.
+
+    Returns:
+        Those that were running.
+    """
+    targets = [(process, found) for process in processes if (found := _find(process)) is not None]
+    family = {child for _, found in targets for child in _family(found)}
+    for _, found in targets:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.terminate()
+    psutil.wait_procs([found for _, found in targets], timeout=patience)
+    # a server leaves its own children alone on the way out; what they are was written down before
+    rest = [member for member in family if _running(member)]
+    for member in rest:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(rest, timeout=patience)
+    return [process for process, _ in targets]
+
+
+def tail(log: str | Path, lines: int = 15) -> str:
+    """The last lines of a log file; empty where there is none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, os.path.getsize(log) - 16_384))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _find(process: Process) -> psutil.Process | None:
+    try:
+        found = psutil.Process(process.pid)
+        same = abs(found.create_time() - process.created) < _CLOCK_TOLERANCE
+    except psutil.NoSuchProcess:
+        return None
+    return found if same and _running(found) else None
+
+
+def _family(found: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [found, *found.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _running(found: psutil.Process) -> bool:
+    try:
+        return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

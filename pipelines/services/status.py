@@ -1,0 +1,85 @@
+"""What is up: asked of the processes and of the servers, in a few milliseconds."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from elp_core.types import Seconds
+from pipelines.services import web
+from pipelines.services.addresses import MLFLOW, PREFECT, Record, read_record
+from pipelines.services.commands import POOLS
+from pipelines.services.process import alive, uptime
+from pipelines.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One line of `elp status`."""
+
+    name: str
+    state: str
+    """``up``, ``down``, or ``silent`` (the process runs, or should, but does not answer)."""
+    address: str = ""
+    pid: int | None = None
+    uptime: Seconds | None = None
+    detail: str = ""
+
+
+def status(workspace: Workspace) -> list[ServiceStatus]:
+    """State of both servers and of each pool's workers."""
+    record = read_record(workspace)
+    servers = workspace.settings.servers
+    api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
+    with ThreadPoolExecutor(4) as threads:
+        mlflow = threads.submit(_server, record, MLFLOW, servers.mlflow_uri.rstrip("/"), "/health")
+        prefect = threads.submit(_server, record, PREFECT, api_base, "/api/health")
+        up = prefect.result()
+        api = f"{up.address}/api" if up.state == "up" else ""
+        pools = [threads.submit(_pool, record, pool, api) for pool in POOLS]
+        return [mlflow.result(), up, *(pool.result() for pool in pools)]
+
+
+def _server(record: Record, name: str, elsewhere: str, health: str) -> ServiceStatus:
+    if elsewhere:
+        answered = web.answers(elsewhere + health)
+        return ServiceStatus(name, "up" if answered else "silent", elsewhere, detail="runs elsewhere (elp.yaml)")
+    process = record.find(name)
+    if process is None:
+        return ServiceStatus(name, "down", detail="start with: elp up")
+    if not alive(process):
+        return ServiceStatus(name, "down", process.address, detail=f"it has ended; its log: {process.log}")
+    answered = web.answers(process.address + health)
+    detail = "" if answered else f"does not answer; its log: {process.log}"
+    return ServiceStatus(name, "up" if answered else "silent", process.address, process.pid, uptime(process), detail)
+
+
+def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
+    process = record.find(pool)
+    running = process is not None and alive(process)
+    pid, age = (process.pid, uptime(process)) if process and running else (None, None)
+    if not api:
+        return ServiceStatus(pool, "silent" if running else "down", "", pid, age, "Prefect does not answer")
+    try:
+        workers = web.request(f"{api}/work_pools/{pool}/workers/filter", {})
+        runs = web.request(
+            f"{api}/flow_runs/count",
+            {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "work_pools": {"name": {"any_": [pool]}}},
+        )
+    except OSError as error:
+        return ServiceStatus(pool, "silent" if running else "down", "", pid, age, f"no such pool yet ({error})")
+    online = [w for w in workers if w["status"] == "ONLINE"]
+    beat = min((_age(w) for w in online), default=None)
+    heard = f", last heard {beat:.0f} s ago" if beat is not None else ""
+    # a worker that was killed counts as online with Prefect until its heartbeats have been missing for a while
+    remote = [w for w in online if w["name"] != f"{pool}-local"]
+    state = "up" if running or remote else "down"
+    count = len(remote) + running
+    return ServiceStatus(pool, state, "", pid, age, f"{count} worker(s), {runs} run(s) under way{heard}")
+
+
+def _age(worker: dict[str, Any]) -> Seconds:
+    beat = datetime.fromisoformat(worker["last_heartbeat_time"].replace("Z", "+00:00"))
+    return max(0.0, (datetime.now(UTC) - beat).total_seconds())

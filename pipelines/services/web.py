@@ -1,0 +1,78 @@
+"""Small requests to the local servers with the standard library only: `elp status` has to be quick."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from elp_core.types import Seconds
+
+LOCAL = {"127.0.0.1", "localhost", "::1"}
+
+
+def answers(url: str, timeout: Seconds = 2.0) -> bool:
+    """Whether a GET of `url` is answered with success."""
+    try:
+        with _opener(url).open(url, timeout=timeout) as answer:
+            return 200 <= int(answer.status) < 300
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def request(url: str, body: Any = None, method: str = "", timeout: Seconds = 5.0) -> Any:
+    """GET, or POST where there is a body, or `method`; the answer's JSON, None where it has none.
+
+    Raises:
+        OSError: where nobody answers, or the answer is an error (`urllib.error.URLError` is one).
+    """
+    data = None if body is None else json.dumps(body).encode()
+    call = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"}, method=method or None)
+    with _opener(url).open(call, timeout=timeout) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(host: str) -> int:
+    """A port that is free now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_owner(port: int) -> str:
+    """Who listens there, such as ``python3 (pid 4711)``; empty where that cannot be seen."""
+    import psutil
+
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except (psutil.Error, OSError):
+        return ""
+    for connection in connections:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
+            try:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            except psutil.Error:
+                return f"pid {connection.pid}"
+    return ""
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    host = urllib.parse.urlsplit(url).hostname or ""
+    # a proxy meant for the outside world must not be asked for this machine's own servers
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if host in LOCAL else []))
