@@ -107,8 +107,8 @@ def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetIn
         MlflowInput(
             dataset=Dataset(
                 name=dataset.name,
-                # MLflow takes 36 characters; the tag elp.dvc_hash has the whole
-                digest=dataset.digest[:36],
+                # MLflow takes 36 characters; the whole hash is in the version's tags
+                digest=dataset.digest.split(":")[-1].removesuffix(".dir")[:36],
                 source_type="git+dvc",
                 source=json.dumps(dict(dataset.source), sort_keys=True),
                 profile=json.dumps(dict(dataset.profile), sort_keys=True),

@@ -102,7 +102,7 @@ def _datasets(slot: Slot, lineage: Mapping[str, Any]) -> list[tracking.DatasetIn
         inputs.append(
             tracking.DatasetInput(
                 name=golden["tag"],
-                digest=golden["digest"].removeprefix("sha256:"),
+                digest=golden["digest"],
                 source={**source, "tag": golden["tag"], "digest": golden["digest"]},
                 context="golden",
                 profile={"clips": golden["clips"]},

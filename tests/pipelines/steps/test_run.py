@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from elp_core.errors import AudioError, FingerprintMismatch
+from elp_core.testing.backbones import tiny_model
+from pipelines.clients import registry
+from pipelines.clients.champions import set_champion
+from pipelines.errors import RegistryError, UsageError
+from pipelines.settings import Settings, Slot
+from pipelines.steps.run import run
+from tests.support.bundles import add_bundle
+from tests.support.clips import voice, wav
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return registry.connect(mlflow_uri)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("backbone")
+    tiny_model("hubert").save_pretrained(folder)
+    return Settings(backbone=str(folder))
+
+
+@pytest.fixture
+def options(mlflow_uri: str, cache: Path) -> dict[str, Any]:
+    return {"mlflow_uri": mlflow_uri, "cache": cache}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / "one.wav", tmp_path / "two.wav"]
+    for number, path in enumerate(paths):
+        path.write_bytes(wav(voice(0.5, 200.0 + 50 * number, number)))
+    return paths
+
+
+def test_the_champion_transcribes_each_file(
+    client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot = Slot("heard", "asr")
+    add_bundle(client, slot, "k1", tmp_path)
+    set_champion(client, slot, 1, by="ann", why="first")
+    answer = run(slot, settings, files, **options)
+    assert (answer.version, len(answer.transcripts), answer.score) == (1, 2, None)
+
+
+def test_two_recordings_are_compared_at_the_stored_threshold(
+    client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot = Slot("heard", "asv")
+    add_bundle(client, slot, "k1", tmp_path)
+    same = run(slot, settings, [files[0], files[0]], version=1, **options)
+    other = run(slot, settings, files, version=1, **options)
+    assert same.score == pytest.approx(1.0, abs=1e-5)
+    assert (same.threshold, same.accepted) == (0.5, True)
+    assert other.score is not None
+    assert other.score < same.score
+
+
+def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:
+    with pytest.raises(UsageError, match="compares two recordings, got 1"):
+        run(Slot("x", "asv"), settings, files[:1], **options)
+    with pytest.raises(UsageError, match="no file to transcribe"):
+        run(Slot("x", "asr"), settings, [], **options)
+    with pytest.raises(RegistryError, match="has no champion yet; train and promote one: elp retrain x/asr"):
+        run(Slot("x", "asr"), settings, files, **options)
+
+
+def test_another_backbone_and_a_missing_file_are_refused(
+    client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot = Slot("refused", "asr")
+    add_bundle(client, slot, "k1", tmp_path)
+    with pytest.raises(AudioError, match=r"nowhere\.wav"):
+        run(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
+    tiny_model("hubert", seed=1).save_pretrained(tmp_path / "other")
+    with pytest.raises(FingerprintMismatch, match="the bundle belongs to a backbone with fingerprint"):
+        run(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)

@@ -1,0 +1,79 @@
+"""Real bundles on a tiny random backbone, and versions that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.assemble import build
+from elp_core.bundle import write_bundle
+from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
+from elp_core.tasks import make_task
+from elp_core.testing import tiny_backbone
+from pipelines.clients import models, registry, tracking
+from pipelines.clients.describe import version_tags
+from pipelines.clients.versions import AdapterVersion
+from pipelines.settings import Slot
+from tests.support.clips import two_speakers
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SMALL = ElpConfig(EncoderAdapterConfig(4), LayerAdapterConfig(8), PromptConfig(1))
+
+
+def lineage(slot: Slot, key: str, fingerprint: str = "") -> dict[str, Any]:
+    """A lineage with every part that the registry and the audit read."""
+    return {
+        "format": 1,
+        "slot": str(slot),
+        "key": key,
+        "created": "2026-01-01T00:00:00+00:00",
+        "dataset": {
+            "repository": "",
+            "tag": slot.tag(1),
+            "revision": "a" * 40,
+            "dvc_hash": "d" * 32 + ".dir",
+            "clips": 8,
+            "seconds": 3.2,
+            "speakers": 2,
+        },
+        "golden": {"tag": slot.tag(1, "golden"), "digest": "sha256:" + "e" * 64, "clips": 4},
+        "training": {"clips": 8, "seconds": 3.2, "ids": "sha256:i", "excluded": 0},
+        "backbone": {"id": "tiny", "fingerprint": fingerprint},
+        "config": {"adapter": {}, "train": {}},
+        "seed": 0,
+        "code": {"version": "0.1.0", "digest": "sha256:c", "revision": "", "dirty": None},
+        "packages": {"lock": "sha256:l", "torch": "2"},
+        "hardware": {"system": "test", "cores": 1, "gpu": ""},
+        "flow_run": "",
+        "mlflow_run": "",
+        "validation": {"metric": "eer", "eer": 0.1, "eer.threshold": 0.5},
+    }
+
+
+def make_bundle(folder: Path, slot: Slot, key: str, metrics: Mapping[str, float] | None = None) -> str:
+    """Write an untrained bundle of the slot's task into `folder`; its digest."""
+    backbone = tiny_backbone("hubert")
+    model = build(backbone, SMALL, make_task(slot.task, two_speakers()), seed=0)
+    return write_bundle(folder, model, lineage(slot, key, backbone.fingerprint), dict(metrics or {"wer": 1.0}))
+
+
+def add_bundle(client: MlflowClient, slot: Slot, key: str, scratch: Path) -> AdapterVersion:
+    """Register a version of the slot with a real bundle behind it."""
+    folder = scratch / key / "bundle"
+    folder.parent.mkdir(parents=True)
+    digest = make_bundle(folder, slot, key)
+    run_id = tracking.open_run(client, slot, key, f"run {key}", {})
+    model_id = models.log_bundle(client, run_id, folder, key)
+    tags = version_tags(lineage(slot, key, tiny_backbone("hubert").fingerprint), digest, "wer", 1.0)
+    return registry.create_version(
+        client,
+        slot,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags=tags,
+        description="A version.",
+    )
