@@ -76,13 +76,13 @@ class ElpModel(nn.Module):
         """Every tensor that a bundle keeps, by name; these are the model's own, not copies."""
         return state(self.adapters, self.head)
 
-    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Copy in what `state` gave.
+    def load_state(self, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
+        """Copy in what `state` gave; with `assign` the tensors themselves become the model's.
 
         Raises:
             BundleError: where a tensor is missing, unknown, of another shape or dtype, or not finite; nothing changed.
         """
-        load_state(self.adapters, self.head, tensors)
+        load_state(self.adapters, self.head, tensors, assign)
 
     def parameter_count(self) -> int:
         """Number of trainable values, head included."""

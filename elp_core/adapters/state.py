@@ -28,9 +28,8 @@ def state(adapters: nn.Module, head: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-@torch.no_grad()
-def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy `tensors` in, all or none.
+def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
+    """Copy `tensors` in, all or none; with `assign` they take the place of the modules' own.
 
     Raises:
         BundleError: naming what is missing, of no place, of another shape or dtype, or not finite.
@@ -48,8 +47,9 @@ def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch
         faults.sort()
         shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise BundleError(f"the tensors do not fit the adapter's configuration: {shown}")
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])
+    for prefix, module in (("", adapters), ("head.", head)):
+        names = module.state_dict()
+        module.load_state_dict({name: tensors[prefix + name] for name in names}, assign=assign)
 
 
 def _form(tensor: torch.Tensor) -> str:

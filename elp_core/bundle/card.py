@@ -1,0 +1,98 @@
+"""README.md of a bundle: what a person wants to know before using it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+
+_TEMPLATE = """\
+# ELP adapter{slot}
+
+Encoder, Layer and Prompt adapters (arXiv 2407.21066) with a head for {task}, for one frozen speech backbone. The
+backbone is not in this folder.
+
+{facts}
+
+## Metrics
+
+{metrics}
+
+## Use
+
+```python
+from pathlib import Path
+
+from elp_core.audio import load
+from elp_core.backbones import Backbone
+from elp_core.bundle import load_bundle
+from elp_core.inference import predict
+
+model = load_bundle(Path("this/folder"), Backbone.from_pretrained({backbone!r}))
+print(predict(model, [load(Path("clip.wav"))]))
+```
+
+`lineage.json` says what it was made from, `manifest.json` holds the hash of every file; loading verifies them.
+"""
+_SHARES = {"wer", "cer", "eer", "accuracy"}
+_PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned norms", "head": "head"}
+
+
+def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float], size: int) -> str:
+    """The model card as Markdown, less what the lineage does not say. `size` is of the tensors' file, in bytes."""
+    slot = str(lineage.get("slot", ""))
+    return _TEMPLATE.format(
+        slot=f" `{_cell(slot)}`" if slot else "",
+        task=model.task.name.upper(),
+        facts=_table(("", ""), _facts(model, lineage, size)),
+        metrics=_table(("metric", "value"), ((name, _number(name, metrics[name])) for name in sorted(metrics)))
+        if metrics
+        else "None were measured.",
+        backbone=model.backbone.id,
+    )
+
+
+def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple[str, str]]:
+    counts: dict[str, int] = {}
+    for name, parameter in model.trainable().items():
+        part = name.partition(".")[0]
+        counts[part] = counts.get(part, 0) + parameter.numel()
+    parts = ", ".join(f"{_PARTS[part]} {counts[part]:,}" for part in _PARTS if part in counts)
+    dataset = lineage.get("dataset")
+    data: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) else {}
+    facts = [
+        ("slot", lineage.get("slot")),
+        ("task", model.task.name),
+        ("backbone", model.backbone.id),
+        ("fingerprint", model.backbone.fingerprint),
+        ("trainable parameters", f"{model.parameter_count():,} ({parts})"),
+        ("size", f"{size / 1e6:.2f} MB"),
+        ("dataset", data.get("tag")),
+        ("Git revision of the data", data.get("revision")),
+        ("DVC hash of the data", data.get("dvc_hash")),
+        ("golden set", _inside(lineage, "golden", "tag")),
+        ("code", _inside(lineage, "code", "revision")),
+        ("seed", lineage.get("seed")),
+        ("trained", lineage.get("created")),
+    ]
+    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:
+    found = lineage.get(part)
+    return found.get(key) if isinstance(found, Mapping) else None
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2%}" if name in _SHARES else f"{value:,.6g}"
+
+
+def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|"]
+    return "\n".join(lines + [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,135 @@
+"""Reading bundles: every byte verified before a tensor is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.bundle.format import (
+    CONFIG,
+    FORMAT,
+    LINEAGE,
+    MANIFEST,
+    TENSORS,
+    BundleManifest,
+    check_header,
+    check_names,
+    digest_of,
+    hash_files,
+    open_plain,
+    parse_object,
+    render_manifest,
+)
+from elp_core.config import ElpConfig, from_dict
+from elp_core.errors import BundleError, ConfigError, FingerprintMismatch
+
+if TYPE_CHECKING:
+    from elp_core.backbones import Backbone
+    from elp_core.model import ElpModel
+
+
+def bundle_digest(folder: Path) -> str:
+    """``sha256:<hex>`` of the files as they are now, whatever the manifest says. Needs no torch.
+
+    Raises:
+        BundleError: where a file is missing, in excess, or no plain file.
+    """
+    manifest, _ = hash_files(folder)
+    return digest_of(manifest)
+
+
+def verify_bundle(folder: Path) -> BundleManifest:
+    """Check every file against the manifest, and what they say for sense. Needs no torch.
+
+    Raises:
+        BundleError: where a file is missing, in excess, altered, no plain file, malformed, or of a later format.
+    """
+    return _read(folder)[0]
+
+
+def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
+    """The bundle's model on `backbone`, verified, in eval mode on the backbone's device.
+
+    The tensors are made from the very bytes that were verified.
+
+    Raises:
+        BundleError: as `verify_bundle`, or where tensors are missing, unknown, of another shape, or not finite.
+        FingerprintMismatch: where it belongs to another backbone.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from elp_core.model import ElpModel
+    from elp_core.tasks import task_from_json
+
+    manifest, contents = _read(folder)
+    if manifest.fingerprint != backbone.fingerprint:
+        raise FingerprintMismatch(manifest.fingerprint, backbone.fingerprint)
+    try:
+        # without memory or random numbers of its own: a configuration of absurd sizes costs nothing
+        with torch.device("meta"):
+            model = ElpModel(backbone, manifest.adapter, task_from_json(manifest.task))
+        model.load_state(load(contents[TENSORS]), assign=True)
+    except ConfigError as error:
+        raise BundleError(f"{folder / CONFIG} cannot be used: {error}") from error
+    except SafetensorError as error:
+        raise BundleError(f"{folder / TENSORS} is malformed: {error}; fetch the bundle again") from error
+    return model.to(next(backbone.parameters()).device).eval()
+
+
+def _read(folder: Path) -> tuple[BundleManifest, dict[str, bytes]]:
+    contents = {}
+    for name in (*check_names(folder), MANIFEST):
+        with open_plain(folder, name) as handle:
+            contents[name] = handle.read()
+    written = contents.pop(MANIFEST)
+    files = _check_manifest(folder, written, contents)
+    check_header(contents[TENSORS], str(folder / TENSORS))
+    lineage = parse_object(contents[LINEAGE], str(folder / LINEAGE))
+    config = parse_object(contents[CONFIG], str(folder / CONFIG))
+    return _manifest(folder, digest_of(written), files, config, lineage), contents
+
+
+def _check_manifest(folder: Path, written: bytes, contents: dict[str, bytes]) -> dict[str, str]:
+    """Hashes by file name, where the manifest is the one that the files call for."""
+    where = folder / MANIFEST
+    told, expected = parse_object(written, str(where)), parse_object(render_manifest(contents), str(where))
+    _check_format(where, told)
+    listed = told.get("files")
+    if not isinstance(listed, dict) or set(listed) != set(contents):
+        names = ", ".join(repr(name) for name in listed) if isinstance(listed, dict) else repr(listed)
+        raise BundleError(f"{where} lists {names}, expected {', '.join(sorted(contents))}; fetch the bundle again")
+    altered = [name for name in sorted(contents) if listed[name] != expected["files"][name]]
+    if altered:
+        raise BundleError(
+            f"{folder} was altered: {', '.join(altered)} is not what {MANIFEST} says; fetch the bundle again"
+        )
+    if written != render_manifest(contents):
+        raise BundleError(f"{where} is not in its canonical form; fetch the bundle again")
+    return {name: str(entry["sha256"]) for name, entry in listed.items()}
+
+
+def _manifest(
+    folder: Path, digest: str, files: dict[str, str], config: dict[str, Any], lineage: dict[str, Any]
+) -> BundleManifest:
+    where = folder / CONFIG
+    _check_format(where, config)
+    missing = [name for name in ("adapter", "backbone", "task") if not isinstance(config.get(name), dict)]
+    if missing:
+        raise BundleError(f"{where} lacks {', '.join(missing)}; fetch the bundle again")
+    texts = [config["backbone"].get(key) for key in ("id", "fingerprint")]
+    if not all(isinstance(text, str) for text in texts):
+        raise BundleError(f"{where} lacks the backbone's id or fingerprint; fetch the bundle again")
+    try:
+        adapter = from_dict(ElpConfig, config["adapter"], str(where))
+    except ConfigError as error:
+        raise BundleError(f"{where} cannot be used: {error}") from error
+    return BundleManifest(digest, files, texts[0], texts[1], adapter, config["task"], lineage)
+
+
+def _check_format(where: Path, values: dict[str, Any]) -> None:
+    if values.get("format") != FORMAT or isinstance(values.get("format"), bool):
+        raise BundleError(
+            f"{where} is of format {values.get('format')!r}, this version reads {FORMAT}; update elp-foundry to open it"
+        )

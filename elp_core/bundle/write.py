@@ -1,0 +1,110 @@
+"""Writing bundles: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.bundle.card import render_card
+from elp_core.bundle.format import (
+    CARD,
+    CONFIG,
+    FORMAT,
+    LINEAGE,
+    MANIFEST,
+    TENSORS,
+    digest_of,
+    render_json,
+    render_manifest,
+)
+from elp_core.config import to_dict
+from elp_core.errors import BundleError
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+
+
+def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Write the model's adapters, head and what is known of them into a new folder; the backbone stays outside.
+
+    The same model, lineage and metrics give the same bytes.
+
+    Args:
+        folder: must not exist; it appears with everything in it, or not at all.
+        model: on any device.
+        lineage: plain JSON values; kept whole in lineage.json.
+        metrics: for the model card.
+
+    Returns:
+        The bundle's digest, ``sha256:<hex>``.
+
+    Raises:
+        BundleError: where the folder exists, a value is not finite, or the lineage is no JSON.
+        OSError: where the disk refuses; nothing is left behind.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise BundleError(f"{folder} exists already; a bundle is never written over: choose another folder")
+    contents = {TENSORS: _tensors(model), CONFIG: render_json(describe(model)), LINEAGE: _lineage(lineage)}
+    contents[CARD] = render_card(model, lineage, metrics, len(contents[TENSORS])).encode()
+    manifest = render_manifest(contents)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        scratch.mkdir()
+        for name, raw in {**contents, MANIFEST: manifest}.items():
+            _write(scratch / name, raw)
+        os.rename(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return digest_of(manifest)
+
+
+def describe(model: ElpModel) -> dict[str, Any]:
+    """adapter_config.json: everything that is needed to make the model again on its backbone."""
+    backbone = model.backbone
+    return {
+        "format": FORMAT,
+        "adapter": to_dict(model.config),
+        "task": model.task.to_json(),
+        "parameters": model.parameter_count(),
+        "backbone": {
+            "id": backbone.id,
+            "fingerprint": backbone.fingerprint,
+            "family": backbone.family,
+            "hidden_size": backbone.hidden_size,
+            "feature_size": backbone.feature_size,
+            "layers": backbone.layer_count,
+            "pre_norm": backbone.pre_norm,
+        },
+    }
+
+
+def _tensors(model: ElpModel) -> bytes:
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().to("cpu").contiguous() for name, tensor in sorted(model.state().items())}
+    broken = [
+        name for name, tensor in state.items() if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
+    if broken:
+        raise BundleError(f"{', '.join(broken[:4])}: values are NaN or infinite; train again with lower learning rates")
+    raw: bytes = save(state)
+    return raw
+
+
+def _lineage(lineage: Mapping[str, Any]) -> bytes:
+    try:
+        return render_json(dict(lineage))
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the lineage cannot be written as JSON: {error}") from error
+
+
+def _write(path: Path, raw: bytes) -> None:
+    with open(path, "xb") as handle:
+        handle.write(raw)
+        handle.flush()
+        os.fsync(handle.fileno())
