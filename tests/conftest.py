@@ -1,4 +1,4 @@
-"""What every test stands on: a home of its own, fixed seeds, no network, no telemetry, real speech where it is at hand."""
+"""What every test stands on: a home of its own, fixed seeds, no telemetry, real speech where it is at hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ os.environ.update(
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A HOME per test, with a Git identity; nothing of the developer's own is read or written."""
     home = tmp_path_factory.mktemp("home")
-    (home / ".gitconfig").write_text("[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
+    )
     monkeypatch.setenv("HOME", str(home))
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))

@@ -93,7 +93,7 @@ def speakers(site: Site) -> list[Speaker]:
     made = []
     for index in range(24):
         variant = site.variants[index % len(site.variants)]
-        pitch, rate = 15 + 14 * (index // len(site.variants)), (140, 165, 190)[index % 3]
+        pitch, rate = 15 + 14 * (index // len(site.variants)), (140, 165, 190)[index // len(site.variants) % 3]
         split: Split = "test" if index % 3 == 2 else ("validation" if index in (4, 13) else "train")
         made.append(Speaker(f"{site.name}-{variant.lower()}-{pitch}-{rate}", variant, pitch, rate, split))
     return made
@@ -126,7 +126,7 @@ def write_delivery(
 
 
 def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generator) -> Iterator[dict[str, object]]:
-    from pipelines.intake.espeak import Synthesiser
+    from pipelines.pretraining.espeak import Synthesiser
 
     synthesiser = Synthesiser()
     for speaker in speakers(site):

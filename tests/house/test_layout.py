@@ -45,11 +45,19 @@ def test_no_file_is_too_large_for_the_repository() -> None:
 
 def test_no_registry_host_is_named() -> None:
     host = re.compile(r"(pypi\.org|pythonhosted\.org|deb\.debian\.org|registry\.npmjs)")
-    text_files = [p for p in _tracked() if p.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""} and p != Path(__file__)]
+    text_files = [
+        p
+        for p in _tracked()
+        if p.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".yml", ""} and p != Path(__file__)
+    ]
     assert not [str(p) for p in text_files if host.search(p.read_text(encoding="utf-8", errors="ignore"))]
 
 
 def test_importing_the_packages_loads_nothing_heavy() -> None:
     code = "import sys, elp_core, pipelines.cli.main; print(*{m.split('.')[0] for m in sys.modules})"
-    loaded = set(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
     assert not loaded & {"torch", "transformers", "mlflow", "prefect", "great_expectations", "dvc", "pandas"}

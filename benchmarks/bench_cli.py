@@ -1,0 +1,48 @@
+"""Start-up of the command line, as multiples of an empty Python process (median of runs, side by side)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RUNS = 9
+
+
+def _seconds(command: list[str], folder: str) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, check=False, capture_output=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    elp = str(Path(sys.executable).with_name("elp"))
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "elp --help": [elp, "--help"],
+        "elp status": [elp, "status"],
+        "elp data --help": [elp, "data", "--help"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(GIT_AUTHOR_NAME="b", GIT_AUTHOR_EMAIL="b@example.org")
+        os.environ.update(GIT_COMMITTER_NAME="b", GIT_COMMITTER_EMAIL="b@example.org")
+        subprocess.run([elp, "init", folder], check=True, capture_output=True)
+        for name, command in commands.items():  # once, uncounted: byte code and page cache
+            _seconds(command, folder)
+        for _ in range(RUNS):
+            for name, command in commands.items():
+                times[name].append(_seconds(command, folder))
+    base = statistics.median(times["python -c pass"])
+    print("| command | median s | min s | x an empty Python |\n|---|---|---|---|")
+    for name, values in times.items():
+        middle = statistics.median(values)
+        print(f"| `{name}` | {middle:.3f} | {min(values):.3f} | {middle / base:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

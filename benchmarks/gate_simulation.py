@@ -1,0 +1,155 @@
+"""How often the gate is wrong: draws challengers of known quality and counts what the gate says of them.
+
+Run it whole (about ten minutes on one core): python benchmarks/gate_simulation.py --write docs/gate-simulation.md
+
+A *false pass* is a pass at a true difference that equals the margin; the gate promises 5 % at most. *Power* is the share
+of passes at smaller differences. Everything is seeded: the table repeats on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from elp_core.metrics.eer import eer
+from elp_core.metrics.scores import ClipScores, TrialScores
+from pipelines.gate.compare import compare
+from pipelines.gate.decide import judge
+from pipelines.settings import GatePolicy
+
+_CASTS = 6
+"""How many sets of speakers a closed world is drawn from."""
+STEPS = {"better (−m)": -1.0, "equal (0)": 0.0, "m/2": 0.5, "m": 1.0, "2m": 2.0, "4m": 4.0}
+
+
+@dataclass(frozen=True)
+class WerWorld:
+    """Clips of words. Speakers differ in difficulty, clips within speakers too; harm is spread unevenly over speakers."""
+
+    name: str
+    speakers: int
+    clips: int
+    """Per speaker."""
+    words: int
+    """Per clip."""
+    rate: float
+    """Champion's WER."""
+    fixed: float
+    """Share of the champion's errors that the challenger repairs (and pays back elsewhere): how unlike the two are."""
+    uneven: float
+    """Coefficient of variation of the harm over speakers (0: all alike; 1: exponential)."""
+    margin: float = 0.02
+    closed_set: bool = False
+
+    def draw(self, delta: float, generator: np.random.Generator) -> tuple[ClipScores, ClipScores]:
+        """Challenger and champion whose true WERs differ by `delta`."""
+        harm = np.full(self.speakers, delta)
+        if self.uneven and delta > 0:
+            shape = 1.0 / self.uneven**2
+            harm = delta * generator.gamma(shape, 1.0 / shape, self.speakers)
+            if self.closed_set:  # the speakers are the population: the harm over them is exactly delta
+                harm *= delta / harm.mean()
+        hard = generator.beta(4 * self.rate, 4 * (1 - self.rate), (self.speakers, self.clips)) if self.rate else 0.0
+        base = np.broadcast_to(0.5 * self.rate + 0.5 * hard, (self.speakers, self.clips))
+        fixed = max(self.fixed, min(1.0, -delta / self.rate) if delta < 0 < self.rate else 0.0)
+        broken = np.clip((harm[:, None] + fixed * base) / (1 - base), 0.0, 1.0)
+        before = generator.random((self.speakers, self.clips, self.words)) < base[..., None]
+        chance = generator.random(before.shape)
+        after = np.where(before, chance >= fixed, chance < broken[..., None])
+        return self._scores(after), self._scores(before)
+
+    def _scores(self, wrong: np.ndarray) -> ClipScores:
+        count = self.speakers * self.clips
+        speakers = tuple(f"s{i // self.clips}" for i in range(count))
+        blank = ("",) * count
+        errors = wrong.sum(axis=-1).reshape(-1)
+        return ClipScores(blank, speakers, blank, errors, np.full(count, self.words), blank, blank)
+
+
+@dataclass(frozen=True)
+class EerWorld:
+    """Unit embeddings: a point for each speaker, noise for each clip, half of it common to the two systems."""
+
+    name: str
+    speakers: int
+    clips: int
+    """Per speaker."""
+    spread: float
+    """Champion's noise around a speaker's point; sets its EER."""
+    margin: float = 0.01
+    dimensions: int = 24
+    closed_set: bool = False
+
+    def draw(self, delta: float, generator: np.random.Generator) -> tuple[TrialScores, TrialScores]:
+        """Challenger and champion whose true EERs differ by `delta` (in a closed set: on these very speakers)."""
+        cast = int(generator.integers(_CASTS)) if self.closed_set else None
+        spreads = (_spread_at(self, delta, cast), self.spread)
+        points = self.points(generator if cast is None else np.random.default_rng(cast))
+        noise = generator.standard_normal((3, self.speakers * self.clips, self.dimensions)) * np.sqrt(0.5)
+        systems = [_trials(points, self.clips, spreads[i] * (noise[0] + noise[1 + i])) for i in (0, 1)]
+        return systems[0], systems[1]
+
+    def points(self, generator: np.random.Generator) -> np.ndarray:
+        """A point for each speaker [speakers, dimensions]."""
+        return generator.standard_normal((self.speakers, self.dimensions))
+
+
+@lru_cache(maxsize=None)
+def _spread_at(world: EerWorld, delta: float, cast: int | None) -> float:
+    """The noise at which the true EER lies `delta` from the champion's, measured on many clips.
+
+    An open world is measured on other speakers of its kind, a closed one on the speakers of that `cast`.
+    """
+    generator = np.random.default_rng(1)
+    points = generator.standard_normal((400, world.dimensions))
+    if cast is not None:
+        points = world.points(np.random.default_rng(cast))
+    clips = 4 if cast is None else 100
+    noise = generator.standard_normal((len(points) * clips, world.dimensions))
+
+    def truth(spread: float) -> float:
+        trials = _trials(points, clips, spread * noise)
+        return eer(trials.scores, trials.targets).value
+
+    wanted = max(0.0, truth(world.spread) + delta)
+    low, high = 0.0, 3.0 * world.spread
+    for _ in range(12):
+        middle = (low + high) / 2
+        low, high = (middle, high) if truth(middle) < wanted else (low, middle)
+    return (low + high) / 2
+
+
+def _trials(points: np.ndarray, clips: int, noise: np.ndarray) -> TrialScores:
+    """All pairs of clips, cosine scored; at most 200,000 of them, evenly taken."""
+    embeddings = np.repeat(points, clips, axis=0) + noise
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    speaker = np.repeat(np.arange(len(points)), clips)
+    first, second = np.triu_indices(len(embeddings), 1)
+    targets = speaker[first] == speaker[second]
+    if len(first) > 200_000:
+        keep = np.flatnonzero(targets | (np.arange(len(first)) % (len(first) // 100_000) == 0))
+        first, second, targets = first[keep], second[keep], targets[keep]
+    scores = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
+    blank = ("",) * len(speaker)
+    return TrialScores(blank, tuple(f"s{i}" for i in speaker), blank, first, second, scores, targets)
+
+
+def outcomes(world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 2_000) -> dict[str, float]:
+    """Shares of passed, failed and undecided over `pairs` draws at a true difference of `step` margins.
+
+    Only the comparison with the champion counts here: the absolute limit is out of the way.
+    """
+    policy = GatePolicy(limit=1.0, margin=world.margin, resamples=resamples)
+    generator = np.random.default_rng(seed)
+    counts = {"passed": 0, "failed": 0, "undecided": 0}
+    for _ in range(pairs):
+        found = compare(*world.draw(step * world.margin, generator), policy, world.closed_set)
+        assert found.delta is not None
+        counts[judge(found.delta, policy.margin)] += 1
+    return {name: count / pairs for name, count in counts.items()}

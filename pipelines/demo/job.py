@@ -1,0 +1,171 @@
+"""The main job on the embedded corpus: four adapters from audio to champion, then a bad delivery that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.demo.record import Row, read_rows, write_rows
+from pipelines.errors import OpsError
+from pipelines.intake.synth import SITES, DeliveryPlan, Site, write_delivery
+from pipelines.settings import Slot
+from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
+
+Log = Callable[[str], None]
+
+SETTINGS = """\
+# The demo's workspace. Small data and few epochs, so that five adapters train in minutes on two cores.
+defaults:
+  asr:
+    train: {epochs: 24}
+    gate: {limit: 0.5}
+  asv:
+    train: {epochs: 12}
+    gate: {limit: 0.3}
+"""
+
+FIRST = DeliveryPlan("first", per_speaker=10)
+SWAPPED = DeliveryPlan("swapped", per_speaker=20, splits=("train", "validation"), swap_half=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One delivery to one slot."""
+
+    site: Site
+    task: str
+    plan: DeliveryPlan
+
+    @property
+    def slot(self) -> Slot:
+        """Where it goes."""
+        return Slot(self.site.name, self.task)
+
+
+STAGES = (
+    *(Stage(site, task, FIRST) for site in SITES for task in ("asr", "asv")),
+    Stage(SITES[0], "asr", SWAPPED),
+)
+
+
+def run_demo(root: Path, log: Log) -> list[Row]:
+    """Run what is not done yet, in the workspace `root`; servers are started where they are down.
+
+    Raises:
+        ElpError: as the steps do; run again, the demo goes on where it was.
+    """
+    workspace = _workspace(root, log)
+    _start_servers(workspace, log)
+    record = workspace.state / "demo.json"
+    rows = read_rows(record)
+    for number, stage in enumerate(STAGES, 1):
+        title = f"[{number}/{len(STAGES)}] {stage.slot}, {stage.plan.name} delivery"
+        if any((row.slot, row.delivery) == (str(stage.slot), stage.plan.name) for row in rows):
+            log(f"{title}: done before")
+            continue
+        log(title)
+        rows.append(_run_stage(workspace, stage, log))
+        write_rows(record, rows)
+    return rows
+
+
+def _workspace(root: Path, log: Log) -> Workspace:
+    from pipelines.clients import git
+    from pipelines.steps.init import init_workspace
+
+    if (root / SETTINGS_FILE).exists():
+        return open_workspace(root)
+    log(f"making the workspace {root}")
+    identity(root)
+    init_workspace(root)
+    (root / SETTINGS_FILE).write_text(SETTINGS, encoding="utf-8")
+    git.commit(root, [Path(SETTINGS_FILE)], "Settle what the demo needs")
+    return open_workspace(root)
+
+
+def identity(root: Path) -> None:
+    """Give the demo's own repository a Git identity: a fresh machine has none, and the demo asks for nothing."""
+    from pipelines.clients import git
+
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / ".git").exists():
+        git.git(root, "init", "--quiet", "--initial-branch=main")
+    git.git(root, "config", "user.name", "ELP Foundry demo")
+    git.git(root, "config", "user.email", "demo@localhost")
+
+
+def _start_servers(workspace: Workspace, log: Log) -> None:
+    from pipelines.flows.deployments import register
+    from pipelines.services.lifecycle import up
+
+    up(workspace, register, free_ports=True, log=log)
+
+
+def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
+    folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
+    seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
+    manifest = write_delivery(stage.site, stage.plan, folder, seed, log)
+    outcome = _retrain(workspace, stage.slot, manifest, log)
+    if outcome["verdict"] == "passed":
+        _promote(workspace, stage.slot, log)
+    return Row(
+        slot=str(stage.slot),
+        delivery=stage.plan.name,
+        metric=outcome["metric"],
+        before=_untrained(workspace, stage.slot, outcome["dataset"]),
+        candidate=outcome["challenger"],
+        champion=outcome["champion"],
+        verdict=outcome["verdict"],
+        minutes=outcome["minutes"],
+        parameters=int(outcome["training: trainable_parameters"]),
+        bundle_bytes=int(outcome["training: bundle_bytes"]),
+        train_seconds=outcome["training: train_seconds"],
+        version=outcome["gated version"],
+    )
+
+
+def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[str, Any]:
+    """The retrain flow on a worker, followed to its end."""
+    from pipelines.clients.prefect import find_deployment, read_outcome, start_run
+    from pipelines.clients.prefect_follow import follow
+    from pipelines.flows.deployments import FLOWS
+    from pipelines.services.addresses import prefect_api
+
+    api = prefect_api(workspace)
+    parameters = {"slot": str(slot), "source": str(source)}
+    run = start_run(api, find_deployment(api, "retrain", workspace), parameters, f"retrain {slot}", [str(slot)])
+    run = follow(api, run, FLOWS["retrain"][1], lambda line: log(f"    {line}"))
+    if run.state_type != "COMPLETED":
+        raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
+    return read_outcome(api, run.id)
+
+
+def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
+    from pipelines.services.addresses import mlflow_uri
+    from pipelines.steps.promote import promote
+
+    why = "the demo promotes what passed"
+    cache, uri = workspace.state / "cache", mlflow_uri(workspace)
+    promote(slot, workspace.settings, mlflow_uri=uri, cache=cache, why=why, log=lambda line: log(f"    {line}"))
+
+
+def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
+    """The metric of a fresh adapter on the slot's golden set: what the backbone gives before training."""
+    from elp_core.assemble import build, evaluate
+    from elp_core.backbones import Backbone
+    from elp_core.tasks import make_task
+    from pipelines.steps.dataset import load_golden, load_split
+
+    cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
+    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, ("train",), cache))
+    model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
+    return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
+
+
+def stop_demo(root: Path, log: Log) -> None:
+    """End the demo's servers; its workspace stays."""
+    from pipelines.services.lifecycle import down
+
+    down(open_workspace(root), log)
