@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.demo.record import Row, read_rows, write_rows
 from pipelines.errors import OpsError
-from pipelines.intake.synth import SITES, DeliveryPlan, Site, write_delivery
+from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.settings import Slot
 from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
 
