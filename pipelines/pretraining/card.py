@@ -92,9 +92,9 @@ validation, were never. The espeak-ng variants {reserved} were never heard eithe
 ## How it was trained
 
 Masked prediction (HuBERT, arXiv 2106.07447) of k-means classes, first of MFCCs, then of layer
-{layer} of the first iteration's model. {_percent(batches.noisy)} of the windows lay in noise at {low:.0f} to {high:.0f} dB,
-{_percent(batches.overlapped)} under another talker, {_percent(batches.telephone)} in a telephone band, with the targets
-of the clean audio (WavLM, arXiv 2110.13900). Accuracies are on held-out clips, clean.
+{layer} of the first iteration's model. {_percent(batches.noisy)} of the windows lay in noise at {low:.0f} to
+{high:.0f} dB, {_percent(batches.overlapped)} under another talker, {_percent(batches.telephone)} in a telephone band,
+with the targets of the clean audio (WavLM, arXiv 2110.13900). Accuracies are on held-out clips, clean.
 
 {_iterations(record)}
 
@@ -103,9 +103,9 @@ Hardware: {record["hardware"]}. Finished {record["finished"]}. {versions}.
 ## What its layers know
 
 Mean of a layer's frames, logistic regression trained on {metrics["train_clips"]} FSDD clips (takes
-{first}-49) and asked about {metrics["test_clips"]} clips (takes 5-9). Layer 0 is the encoder's input. "New speaker": the
-classifier was trained without that speaker (the backbone did hear the voice, in other takes). "Untrained": the same
-architecture with random weights.
+{first}-49) and asked about {metrics["test_clips"]} clips (takes 5-9). Layer 0 is the encoder's input. "New
+speaker": the classifier was trained without that speaker (the backbone did hear the voice, in other takes).
+"Untrained": the same architecture with random weights.
 
 {_probes(metrics)}
 

@@ -13,8 +13,6 @@ from pipelines.pretraining.settings import SAMPLE_RATE, BatchSettings
 
 Windows = NDArray[np.float32]
 
-_SECONDS = 60
-
 
 def _coloured(rng: np.random.Generator, count: int, slope: float) -> Windows:
     """Noise whose power falls with frequency to the power of `slope` (0 white, 1 pink, 2 brown)."""
@@ -27,7 +25,8 @@ def _hum(rng: np.random.Generator, count: int) -> Windows:
     """Mains hum: harmonics of 50 or 60 Hz, drifting in level each second, over a pink floor."""
     time = np.arange(count) / SAMPLE_RATE
     base = rng.choice([50.0, 60.0, 100.0, 120.0])
-    level = np.interp(time, np.arange(_SECONDS + 1), rng.uniform(0.3, 1, _SECONDS + 1))
+    knots = count // SAMPLE_RATE + 1
+    level = np.interp(time, np.arange(knots), rng.uniform(0.3, 1, knots))
     harmonics = [
         np.sin(2 * np.pi * base * k * time + rng.uniform(0, 6)) * rng.uniform(0.2, 1) / k**0.7 for k in range(1, 25)
     ]
@@ -38,7 +37,7 @@ def _hum(rng: np.random.Generator, count: int) -> Windows:
 def _clanks(rng: np.random.Generator, count: int) -> Windows:
     """Struck metal: three blows a second, each a few decaying resonances."""
     out = np.zeros(count + SAMPLE_RATE, dtype=np.float64)
-    for start in rng.integers(0, count, 3 * _SECONDS):
+    for start in rng.integers(0, count, max(1, 3 * count // SAMPLE_RATE)):
         length = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE)
         time = np.arange(length) / SAMPLE_RATE
         ring = sum(np.sin(2 * np.pi * f * time) for f in rng.uniform(200, 6500, rng.integers(2, 7)))
@@ -57,10 +56,10 @@ def _machine(rng: np.random.Generator, count: int) -> Windows:
     return np.asarray(noise * (1 + 0.8 * turns), dtype=np.float32)
 
 
-def noise_bank(seed: int) -> Windows:
-    """A minute of each of 14 noises, unit power, `[14, samples]`."""
+def noise_bank(seed: int, seconds: float) -> Windows:
+    """`seconds` of each of 14 noises, unit power, `[14, samples]`."""
     rng = np.random.default_rng([seed, 1])
-    count = _SECONDS * SAMPLE_RATE
+    count = round(seconds * SAMPLE_RATE)
     kinds = [_coloured(rng, count, s) for s in (0.0, 0.5, 1.0, 2.0)]
     kinds += [make(rng, count) for make in (_hum, _hum, _clanks, _clanks, *[_machine] * 6)]
     bank = np.stack(kinds)

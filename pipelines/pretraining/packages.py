@@ -90,10 +90,10 @@ def unpack(package: SpeechPackage, folder: Path) -> Unpacked:
     Raises:
         RecipeError: it cannot be fetched or unpacked.
     """
-    deb = fetch(package.name, folder / "debs")
-    version = _run("dpkg-deb", "-f", str(deb.resolve()), "Version", cwd=folder).strip()
+    deb = fetch(package.name, folder / "debs").resolve()
     root = folder / "unpacked" / package.name
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    _run("dpkg-deb", "-x", str(deb.resolve()), str(root.resolve()), cwd=folder)
+    version = _run("dpkg-deb", "-f", str(deb), "Version", cwd=root).strip()
+    _run("dpkg-deb", "-x", str(deb), ".", cwd=root)
     return Unpacked(package, version, root)

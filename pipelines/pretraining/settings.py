@@ -63,6 +63,8 @@ class BatchSettings:
     seconds: float
     """Audio in one batch, whatever the window's length."""
     windows: tuple[float, ...]
+    noise_seconds: float
+    """Length of each noise that stretches are drawn from."""
     noisy: float
     overlapped: float
     telephone: float

@@ -74,7 +74,7 @@ class Trainer:
         self.precision = pick_precision(recipe.training.precision, self.device)
         self.model = model.to(self.device)
         self.optimiser = make_optimiser(model, recipe.training)
-        self.bank = noise_bank(recipe.seed)
+        self.bank = noise_bank(recipe.seed, recipe.batches.noise_seconds)
         self.position = Position(0, 0.0)
 
     def _tensors(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,7 +159,6 @@ def run_iteration(
     held_out: WindowSource,
     path: Path,
     log: Callable[[str], None],
-    at_checkpoint: Callable[[], None] = lambda: None,
 ) -> IterationResult:
     """Train to the end of the iteration's schedule, from `path` where a checkpoint is there."""
     iteration, settings = trainer.iteration, trainer.settings
@@ -185,7 +184,6 @@ def run_iteration(
             saved = minutes
             checkpoint.save(path, trainer.model, trainer.optimiser, trainer.position)
             log("held out: masked {:.4f} heard {:.4f}".format(*trainer.validate(held_out)))
-            at_checkpoint()
     checkpoint.save(path, trainer.model, trainer.optimiser, trainer.position)
     return _result(trainer, recent, held_out)
 
