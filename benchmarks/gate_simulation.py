@@ -140,7 +140,9 @@ def _trials(points: np.ndarray, clips: int, noise: np.ndarray) -> TrialScores:
     return TrialScores(blank, tuple(f"s{i}" for i in speaker), blank, first, second, scores, targets)
 
 
-def outcomes(world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 2_000) -> dict[str, float]:
+def outcomes(
+    world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 2_000
+) -> dict[str, float]:
     """Shares of passed, failed and undecided over `pairs` draws at a true difference of `step` margins.
 
     Only the comparison with the champion counts here: the absolute limit is out of the way.

@@ -37,7 +37,7 @@ def decide(
         champion: scores of the present one, same clips in the same order.
         policy: declared limits; its `resamples` and `seed` fix the draws.
         checks: conditions beside the statistics.
-        closed_set: speakers of the golden set were heard in training, by declaration: clips are resampled, not speakers.
+        closed_set: the golden set's speakers were declared as heard in training: clips are resampled, not speakers.
 
     Raises:
         CorpusError: where the two were not scored on the same clips, or the metric cannot be computed on them.
@@ -101,12 +101,12 @@ def _reasons(
 ) -> tuple[str, ...]:
     """Sentences for people: what failed first, then what is undecided, then what passed."""
     ranked: list[tuple[int, str]] = [(0, f"check {c.name} failed: {c.detail}") for c in checks if not c.passed]
-    ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
     if found.delta and margin:
         ranked.append((_rank(margin), _margin_words(found.delta, policy, margin, found.metric.upper())))
     else:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
     ranked.append((_rank(limit), _limit_words(found.challenger, policy, limit, found.metric.upper())))
+    ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
     if "undecided" in (limit, margin):
         ranked.append((1, _needed_words(found, needed, blocks)))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
