@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.demo.record import Row, read_rows, write_rows
-from pipelines.errors import OpsError
+from elp_core.errors import OpsError
+from elp_core.types import Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
+from pipelines.demo.record import Row, read_rows, write_rows
 from pipelines.settings import Slot
 from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
 
@@ -159,7 +160,8 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     from pipelines.steps.dataset import load_golden, load_split
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
-    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, ("train",), cache))
+    heard: tuple[Split, ...] = ("train",)
+    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, heard, cache))
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
 
