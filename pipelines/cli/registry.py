@@ -192,7 +192,11 @@ def _uri(workspace: Workspace) -> str:
 
 
 def _golden(workspace: Workspace, slot: Slot) -> str:
-    """Tag of the golden set that is pinned now."""
-    from pipelines.steps.dataset import latest
+    """Tag of the golden set that is pinned now; empty where this workspace has none of the slot."""
+    from pipelines.errors import VersioningError
+    from pipelines.steps.dataset import golden_ref
 
-    return latest(workspace, slot).golden
+    try:
+        return golden_ref(workspace, "latest", slot).tag
+    except VersioningError:
+        return ""

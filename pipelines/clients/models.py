@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUNDLE = "bundle"
 """The bundle's folder among the model's artifacts."""
+_MODELS = "models:/m-"
 
 
 @answering
@@ -54,14 +55,19 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
 
 @answering
 def fetch(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
-    """Download the version's bundle into `folder`, as the registry has it now; nothing is verified."""
+    """Download the version's bundle into `folder`, as the registry has it now; nothing is verified.
+
+    Raises:
+        RegistryError: where the version is no logged model: something else than this project registered it.
+    """
     import mlflow.artifacts
 
+    if not version.source.startswith(_MODELS):
+        raise RegistryError(f"{version.name} points to {version.source}, expected {_MODELS}…: train it with elp train")
+    # not models:/m-…: that scheme asks the process's global server, whatever addresses it is given
+    location = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     came = mlflow.artifacts.download_artifacts(
-        f"{version.source}/artifacts/{BUNDLE}",
-        dst_path=str(folder),
-        tracking_uri=client.tracking_uri,
-        registry_uri=client.tracking_uri,
+        f"{location}/artifacts/{BUNDLE}", dst_path=str(folder), tracking_uri=client.tracking_uri
     )
     return Path(came)
 

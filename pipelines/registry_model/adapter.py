@@ -23,7 +23,7 @@ from elp_core.bundle import load_bundle, verify_bundle
 from elp_core.inference import predict
 
 with warnings.catch_warnings():
-    # MLflow asks for type hints that it can turn into a schema; waveforms of any length have none
+    # MLflow asks for the type all the same
     warnings.simplefilter("ignore")
 
     class AdapterModel(PythonModel):  # type: ignore[misc]
@@ -36,7 +36,8 @@ with warnings.catch_warnings():
             backbone = Backbone.from_pretrained(os.environ.get("ELP_BACKBONE") or manifest.backbone_id)
             self.model = load_bundle(folder, backbone)
 
-        def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> list[Any]:
+        # no type on model_input: MLflow would turn it into a schema, and waveforms of any length have none
+        def predict(self, context: Any, model_input, params: dict[str, Any] | None = None) -> list[Any]:  # type: ignore[no-untyped-def]
             """A transcript (ASR) or a unit-norm embedding (ASV) for each input.
 
             Args:

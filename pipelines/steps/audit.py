@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elp_core.errors import BundleError
+from elp_core.errors import BundleError, OpsError
 from pipelines.clients import models, registry
 from pipelines.clients.champions import history
 from pipelines.clients.versions import CHAMPION, AdapterVersion, Tags, policy_digest
-from pipelines.errors import OpsError, RegistryError, VersioningError
+from pipelines.errors import RegistryError, VersioningError
 from pipelines.lineage.audit import Fact, compared
 from pipelines.settings import Settings, Slot
 

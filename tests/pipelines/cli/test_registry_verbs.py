@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipelines.cli.main import run
+from pipelines.clients import registry
+from pipelines.clients.champions import set_champion
+from pipelines.settings import Slot
+from tests.support.bundles import add_bundle
+from tests.support.mlflow_server import free_port
+from tests.support.versions import add_version, record_verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.integration
+
+Elp = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return registry.connect(mlflow_uri)
+
+
+@pytest.fixture
+def elp(mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Elp:
+    """Run `elp` in a workspace that knows the server; its exit code, stdout and stderr."""
+    root = tmp_path / "workspace"
+    root.mkdir()
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    (root / "elp.yaml").write_text(f"servers: {{mlflow_uri: '{mlflow_uri}'}}\n")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(["-w", str(root), *arguments])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def test_adapters_are_listed_as_a_table_and_as_json(client: MlflowClient, elp: Elp) -> None:
+    slot = Slot("cli-list", "asr")
+    add_version(client, slot, "k1")
+    add_version(client, slot, "k2")
+    set_champion(client, slot, 1, by="ann", why="first")
+    code, out, _ = elp("adapters", "cli-list/asr")
+    assert (code, [line.split()[1:3] for line in out.splitlines()[1:]]) == (0, [["2", "candidate"], ["1", "champion"]])
+    assert [v["status"] for v in json.loads(elp("adapters", "--json", "cli-list/asr")[1])] == ["candidate", "champion"]
+    assert "cli-list/asr" in elp("adapters")[1]
+
+
+def test_a_slot_without_adapters_says_how_to_make_one(elp: Elp) -> None:
+    assert elp("adapters", "cli-none/asr")[:2] == (0, "no adapters yet; make one with: elp retrain SITE/TASK\n")
+
+
+def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
+    slot = Slot("cli-life", "asr")
+    first = record_verdict(client, add_bundle(client, slot, "k1", tmp_path))
+    registry.set_alias(client, slot, "challenger", 1)
+    assert elp("promote", "cli-life/asr", "--by", "ann")[:2] == (
+        0,
+        "cli-life/asr: champion is v1 (the first); changed by ann\n",
+    )
+    record_verdict(client, add_bundle(client, slot, "k2", tmp_path), against=first)
+    assert json.loads(elp("promote", "cli-life/asr", "--version", "2", "--json")[1])["previous"] == 1
+    code, out, _ = elp("audit", "cli-life/asr")
+    assert (code, out.splitlines()[0].split(" (")[0]) == (0, "adapter: cli-life/asr v2 ")
+    assert elp("rollback", "cli-life/asr", "--why", "noise")[1].startswith("cli-life/asr: champion is v1 (before: v2)")
+
+
+def test_a_refused_promotion_ends_with_code_3(client: MlflowClient, elp: Elp) -> None:
+    slot = Slot("cli-refused", "asr")
+    record_verdict(client, add_version(client, slot, "k1"), "failed")
+    code, out, err = elp("promote", "cli-refused/asr", "--version", "1")
+    assert (code, out) == (3, "")
+    assert "the gate's verdict is failed" in err
+
+
+def test_an_audit_that_finds_something_ends_with_code_1(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
+    slot = Slot("cli-forged", "asr")
+    add_bundle(client, slot, "k1", tmp_path)
+    registry.annotate(client, slot, 1, {"elp.fingerprint": "sha256:forged"})
+    code, out, err = elp("audit", "cli-forged/asr")
+    assert code == 1
+    assert "✗ fingerprint: sha256:forged" in out
+    assert "mismatch: fingerprint" in err
+
+
+@pytest.mark.parametrize("slot", ["Plant A/asr", "plant/a/asr", "plant/tts"])
+def test_a_wrong_slot_name_ends_with_code_2(elp: Elp, slot: str) -> None:
+    assert elp("promote", slot)[0] == 2
+
+
+def test_without_the_server_every_verb_says_how_to_start_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "elp.yaml").write_text(f"servers: {{mlflow_uri: 'http://127.0.0.1:{free_port()}'}}\n")
+    for verb in (["adapters"], ["audit", "a/asr"], ["rollback", "a/asr"], ["run", "a/asr", "x.wav"]):
+        assert run(["-w", str(tmp_path), *verb]) == 1
+        assert "start it with: elp up" in capsys.readouterr().err
