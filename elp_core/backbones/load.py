@@ -67,7 +67,8 @@ class Backbone(nn.Module):
         processor = folder / "preprocessor_config.json"
         normalize = bool(read_json(processor).get("do_normalize", False)) if processor.is_file() else False
         tensors = read_tensors(folder, config.model_type)
-        model = make_model(config, "meta")
+        with torch.random.fork_rng(devices=[]):  # transformers draw a mask embedding even there
+            model = make_model(config, "meta")
         _fill(model, tensors, str(folder))
         return cls(model, config, name, normalize, tensor_digests(tensors))
 

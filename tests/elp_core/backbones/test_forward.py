@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from elp_core.backbones import Backbone, encode
+from elp_core.errors import AudioError
+from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
+
+STYLES = [(family, pre) for family in FAMILY_NAMES for pre in (False, True) if (family, pre) != ("data2vec-audio", True)]
+LENGTHS = [6000, 4000, 6400, 400, 4000]
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+
+
+@pytest.mark.parametrize(("family", "pre_norm"), STYLES)
+@torch.no_grad()
+def test_hidden_states_are_those_of_transformers(family: str, pre_norm: bool) -> None:
+    model = tiny_model(family, pre_norm)
+    backbone = Backbone.from_model(model, "tiny")
+    waveforms, lengths = waveform_batch([6000])
+    expected = model(waveforms, output_hidden_states=True)
+    hidden = encode(backbone, *backbone.features(waveforms, lengths))
+    assert len(hidden.layers) == len(expected.hidden_states) == 4
+    for got, wanted in zip(hidden.layers, expected.hidden_states, strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(backbone.finish(hidden.layers[-1]), expected.last_hidden_state, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(("family", "pre_norm"), STYLES)
+@torch.no_grad()
+def test_a_clip_in_a_padded_batch_is_the_clip_alone(family: str, pre_norm: bool, normalize: bool) -> None:
+    backbone = tiny_backbone(family, pre_norm, normalize=normalize)
+    _same_alone_and_batched(backbone)
+
+
+@torch.no_grad()
+def test_batch_norm_before_the_position_convolution_leaks_no_padding() -> None:
+    backbone = tiny_backbone("hubert", conv_pos_batch_norm=True)
+    backbone.encoder.pos_conv_embed.batch_norm.running_mean.normal_()
+    _same_alone_and_batched(backbone)
+
+
+@torch.no_grad()
+def test_normalised_waveforms_are_those_of_the_feature_extractor() -> None:
+    from transformers import Wav2Vec2FeatureExtractor
+
+    model = tiny_model("wav2vec2", pre_norm=True)
+    backbone = Backbone.from_model(model, "tiny", normalize=True)
+    waveforms, lengths = waveform_batch([6000])
+    inputs = Wav2Vec2FeatureExtractor(do_normalize=True)(waveforms[0].numpy(), sampling_rate=16_000).input_values[0]
+    hidden = encode(backbone, *backbone.features(waveforms, lengths))
+    expected = model(torch.as_tensor(inputs)[None]).last_hidden_state
+    torch.testing.assert_close(backbone.finish(hidden.layers[-1]), expected, atol=1e-5, rtol=0)
+
+
+def test_frame_counts_are_those_of_transformers() -> None:
+    model = tiny_model("hubert")
+    lengths = torch.arange(400, 4000, 37)
+    counts = Backbone.from_model(model, "tiny").frame_counts(lengths)
+    assert counts.tolist() == model._get_feat_extract_output_lengths(lengths).tolist()
+
+
+def test_a_clip_without_a_frame_is_refused() -> None:
+    backbone = tiny_backbone()
+    assert backbone.min_samples == 400
+    with pytest.raises(AudioError, match="399 samples gives no frame; this backbone needs 400"):
+        backbone.features(torch.zeros(1, 399), torch.tensor([399]))
+
+
+def _same_alone_and_batched(backbone: Backbone) -> None:
+    waveforms, lengths = waveform_batch(LENGTHS)
+    features, counts = backbone.features(waveforms, lengths)
+    together = encode(backbone, features, counts)
+    for row, length in enumerate(LENGTHS):
+        alone = encode(backbone, *backbone.features(waveforms[row : row + 1, :length], lengths[row : row + 1]))
+        for batched, single in zip(together.layers, alone.layers, strict=True):
+            torch.testing.assert_close(batched[row, : counts[row]], single[0], atol=1e-5, rtol=0)
