@@ -171,12 +171,12 @@ def read_table(
     tables = [SCHEMA.empty_table().select(wanted)]
     for path in paths:
         try:
-            tables.append(pq.read_table(path, columns=wanted, filters=chosen))
+            tables.append(pq.read_table(path, columns=wanted, filters=chosen).cast(tables[0].schema))
         except FileNotFoundError as error:
             raise CorpusError(f"shard {path} is not there; fetch the dataset version again") from error
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise CorpusError(f"{path} is no readable shard: {error}") from error
-    return pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    return pa.concat_tables(tables)
 
 
 def read_clips(

@@ -70,6 +70,9 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(CorpusError, match="no readable shard"):
         read_clips([tmp_path / "bad.parquet"])
+    pq.write_table(SCHEMA.empty_table().select(["id"]), tmp_path / "other.parquet")
+    with pytest.raises(CorpusError, match="no readable shard"):
+        read_clips([tmp_path / "other.parquet"])
     path = write_shard(rows(), tmp_path)
     with pytest.raises(CorpusError, match="in two shards"):
         read_clips([path, path])
