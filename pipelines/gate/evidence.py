@@ -1,0 +1,104 @@
+"""What a verdict rests on, written down: evidence.json to decide again from, report.html and plots to read.
+
+<folder>/
+├── evidence.json      verdict, scores of both systems by clip or trial, policy, context
+├── report.html        the same for people, self-contained
+└── *.png              the report's plots
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elp_core.errors import OpsError
+from pipelines.gate.compare import Scores
+from pipelines.gate.decide import decide
+from pipelines.gate.pack import pack, unpack
+from pipelines.gate.verdict import Verdict, from_json, to_json
+
+FORMAT = 1
+EVIDENCE_FILE, REPORT_FILE = "evidence.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An evidence file, read."""
+
+    verdict: Verdict
+    challenger: Scores
+    champion: Scores | None
+    context: Mapping[str, Any]
+    """Names for people and machines: slot, versions, bundles, golden set …; decides nothing."""
+
+
+def write_evidence(
+    folder: Path, verdict: Verdict, challenger: Scores, champion: Scores | None, context: Mapping[str, Any]
+) -> Path:
+    """Write the evidence of a verdict, whole or not at all; what lay in `folder` before is replaced.
+
+    Returns:
+        `folder`.
+    """
+    from pipelines.gate.plots import draw
+    from pipelines.gate.report import render
+
+    evidence = Evidence(verdict, challenger, champion, dict(context))
+    plots = draw(evidence)
+    values = {
+        "format": FORMAT,
+        "verdict": to_json(verdict),
+        "challenger": pack(challenger),
+        "champion": pack(champion) if champion else None,
+        "context": dict(context),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for plot in plots:
+            (scratch / plot.file).write_bytes(plot.png)
+        (scratch / REPORT_FILE).write_text(render(evidence, plots), encoding="utf-8")
+        (scratch / EVIDENCE_FILE).write_text(json.dumps(values, sort_keys=True) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return folder
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read an evidence file, or the one in a folder.
+
+    Raises:
+        OpsError: where it is missing, malformed, or of another format.
+        CorpusError: where its scores are damaged.
+        ConfigError: where its verdict is.
+    """
+    file = path / EVIDENCE_FILE if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        written = values["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OpsError(f"{file} is no gate evidence: {error!r}; gate the version again") from error
+    if written != FORMAT:
+        raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
+    champion = unpack(values["champion"]) if values.get("champion") else None
+    return Evidence(from_json(values["verdict"]), unpack(values["challenger"]), champion, values.get("context", {}))
+
+
+def recompute(path: Path) -> Verdict:
+    """Decide again from an evidence file alone: equal to the verdict in it, unless somebody changed one of the two.
+
+    Raises:
+        OpsError: as `read_evidence`.
+    """
+    found = read_evidence(path)
+    told = found.verdict
+    return decide(found.challenger, found.champion, told.policy, told.checks, closed_set=told.closed_set)
