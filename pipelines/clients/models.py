@@ -114,7 +114,7 @@ def requirements() -> list[str]:
 def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:
     """Write the MLflow model folder: MLmodel, the code file, the bundle."""
     with warnings.catch_warnings():
-        # MLflow asks for type hints that it can turn into a schema; waveforms of any length have none
+        # MLflow warns about its own type hints while it is imported
         warnings.simplefilter("ignore")
         import mlflow.pyfunc
         from mlflow.models import Model

@@ -8,7 +8,6 @@ and refused where its fingerprint is another.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,31 +21,30 @@ from elp_core.backbones import Backbone
 from elp_core.bundle import load_bundle, verify_bundle
 from elp_core.inference import predict
 
-with warnings.catch_warnings():
-    # MLflow asks for the type all the same
-    warnings.simplefilter("ignore")
 
-    class AdapterModel(PythonModel):  # type: ignore[misc]
-        """One adapter on its backbone."""
+class AdapterModel(PythonModel):  # type: ignore[misc]
+    """One adapter on its backbone."""
 
-        def load_context(self, context: Any) -> None:
-            """Verify the bundle, load the backbone it names, and put the adapter on it."""
-            folder = Path(context.artifacts["bundle"])
-            manifest = verify_bundle(folder)
-            backbone = Backbone.from_pretrained(os.environ.get("ELP_BACKBONE") or manifest.backbone_id)
-            self.model = load_bundle(folder, backbone)
+    # MLflow would turn the type of model_input into a schema, or warn that it cannot: waveforms of any length have none
+    _skip_type_hint_validation = True
 
-        # no type on model_input: MLflow would turn it into a schema, and waveforms of any length have none
-        def predict(self, context: Any, model_input, params: dict[str, Any] | None = None) -> list[Any]:  # type: ignore[no-untyped-def]
-            """A transcript (ASR) or a unit-norm embedding (ASV) for each input.
+    def load_context(self, context: Any) -> None:
+        """Verify the bundle, load the backbone it names, and put the adapter on it."""
+        folder = Path(context.artifacts["bundle"])
+        manifest = verify_bundle(folder)
+        backbone = Backbone.from_pretrained(os.environ.get("ELP_BACKBONE") or manifest.backbone_id)
+        self.model = load_bundle(folder, backbone)
 
-            Args:
-                context: MLflow's; unused after loading.
-                model_input: Paths of audio files, encoded audio as bytes, or float32 mono 16 kHz arrays [samples]; a
-                    list, or a DataFrame whose first column holds them.
-                params: None are known.
-            """
-            return predict(self.model, [_waveform(item) for item in _items(model_input)])
+    def predict(self, context: Any, model_input, params: Any = None) -> list[Any]:  # type: ignore[no-untyped-def]
+        """A transcript (ASR) or a unit-norm embedding (ASV) for each input.
+
+        Args:
+            context: MLflow's; unused after loading.
+            model_input: Paths of audio files, encoded audio as bytes, or float32 mono 16 kHz arrays [samples]; a
+                list, or a DataFrame whose first column holds them.
+            params: None are known.
+        """
+        return predict(self.model, [_waveform(item) for item in _items(model_input)])
 
 
 def _items(model_input: Any) -> Sequence[Any]:
