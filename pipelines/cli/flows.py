@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, fields, mark, progress, seconds
 from pipelines.clients.prefect import REFUSED, FlowRun, find_deployment, read_outcome, start_run
-from pipelines.errors import GateRefused, OpsError, UsageError
+from pipelines.errors import GateRefused, UsageError
 from pipelines.flows.deployments import FLOWS
 from pipelines.services.addresses import mlflow_uri, prefect_api
 from pipelines.settings import Slot

@@ -6,7 +6,6 @@ import click
 
 from pipelines.cli.options import json_option, workspace_option
 from pipelines.cli.output import emit, mark, table
-from pipelines.clients.prefect import find_deployment
 from pipelines.clients.prefect_schedules import (
     Schedule,
     read_schedules,
@@ -35,24 +34,16 @@ def schedule(workspace: Workspace, words: tuple[str, ...], cron: str | None, tim
     elp schedule SITE/TASK --cron "0 3 * * *" [--timezone Europe/Berlin]
     elp schedule list
     elp schedule pause | resume | remove SITE/TASK
-    """
+    """  # noqa: D301 - click reads the \b
     action, name = _read(words, cron)
     api = prefect_api(workspace)
-    if action != "list":
-        deployment = find_deployment(api, _flow(name), workspace)
-        if action == "set":
-            parameters = {} if name == "all" else {"slot": name}
-            set_schedule(api, deployment, name, parameters, {"cron": cron, "timezone": timezone})
-        elif action == "remove":
-            remove_schedule(api, deployment, name)
-        else:
-            set_active(api, deployment, name, active=action == "resume")
-    found = [
-        entry
-        for flow in ("retrain", "retrain-all")
-        for entry in read_schedules(api, find_deployment(api, flow, workspace))
-    ]
-    emit(found, as_json, _render)
+    if action == "set":
+        set_schedule(api, workspace, name, {"cron": cron, "timezone": timezone})
+    elif action == "remove":
+        remove_schedule(api, workspace, name)
+    elif action != "list":
+        set_active(api, workspace, name, active=action == "resume")
+    emit(read_schedules(api, workspace), as_json, _render)
 
 
 def _read(words: tuple[str, ...], cron: str | None) -> tuple[str, str]:
@@ -74,10 +65,6 @@ def _read(words: tuple[str, ...], cron: str | None) -> tuple[str, str]:
     if action != "set" and cron:
         raise UsageError(f"--cron does not go with {action}")
     return action, names[0] if names[0] == "all" else str(Slot.parse(names[0]))
-
-
-def _flow(name: str) -> str:
-    return "retrain-all" if name == "all" else "retrain"
 
 
 def _render(found: list[Schedule]) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from elp_core.types import Seconds
 from pipelines.errors import ServiceError, UsageError
 from pipelines.services import web
 from pipelines.workspace import Workspace
@@ -22,6 +24,9 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 REFUSED = "Refused"
 """Name of the completed state of a run whose adapter the gate did not pass."""
+
+_BUSY_DELAYS: tuple[Seconds, ...] = (0.3, 1.0, 2.0, 5.0, 10.0)
+"""Pauses before a request is made again where Prefect's database was busy."""
 
 LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 
@@ -62,24 +67,23 @@ def deployment_name(workspace: Workspace) -> str:
 
 
 def call(api: str, path: str, body: Any = None, method: str = "") -> Any:
-    """One request to Prefect.
+    """One request to Prefect; where its database is busy (HTTP 429, 503) it is made again, as Prefect's client does.
 
     Raises:
         ServiceError: where Prefect does not answer or fails.
         UsageError: where it refuses what it was given (HTTP 409 or 422).
         LookupError: where the thing asked for is not there (HTTP 404).
     """
-    try:
-        return web.request(f"{api}{path}", body, method, timeout=15.0)
-    except urllib.error.HTTPError as error:
-        text = error.read().decode(errors="replace")
-        if error.code == 404:
-            raise LookupError(f"Prefect has no {path}") from error
-        if error.code in (409, 422):
-            raise UsageError(f"Prefect refused the request: {_detail(text)}") from error
-        raise ServiceError(f"Prefect at {api} failed with HTTP {error.code}: {_detail(text)}") from error
-    except OSError as error:
-        raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
+    for delay in (*_BUSY_DELAYS, None):
+        try:
+            return web.request(f"{api}{path}", body, method, timeout=30.0)
+        except urllib.error.HTTPError as error:
+            if delay is None or error.code not in (429, 503):
+                raise _translate(api, path, error) from error
+            time.sleep(delay)
+        except OSError as error:
+            raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
+    raise AssertionError("the last try returns or raises")
 
 
 def find_deployment(api: str, flow: str, workspace: Workspace) -> dict[str, Any]:
@@ -152,6 +156,15 @@ def workers_online(api: str, pool: str) -> int:
         return 0
 
 
+def _translate(api: str, path: str, error: urllib.error.HTTPError) -> Exception:
+    text = error.read().decode(errors="replace")
+    if error.code == 404:
+        return LookupError(f"Prefect has no {path}")
+    if error.code in (409, 422):
+        return UsageError(f"Prefect refused the request: {_detail(text)}")
+    return ServiceError(f"Prefect at {api} failed with HTTP {error.code}: {_detail(text)}")
+
+
 def _flow_run(api: str, raw: Mapping[str, Any]) -> FlowRun:
     state = raw.get("state") or {}
     return FlowRun(
@@ -176,5 +189,8 @@ def _detail(text: str) -> str:
     if isinstance(detail, dict):
         detail = detail.get("exception_detail") or detail.get("detail") or detail.get("exception_message") or detail
     if isinstance(detail, list):
+        # one value that fits none of several kinds fails once for each: what it is, not what it lacks, is the reason
+        said = [d for d in detail if isinstance(d, dict) and d.get("type") == "value_error"]
+        detail = said or detail
         return "; ".join(str(d.get("msg", d)) if isinstance(d, dict) else str(d) for d in detail)[:500]
     return str(detail)[:500]

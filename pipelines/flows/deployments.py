@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.clients.prefect import call, deployment_name, refuse_foreign
+from pipelines.clients.prefect import call, deployment_name, find_deployment, refuse_foreign
+from pipelines.clients.prefect_schedules import refresh
 from pipelines.services.commands import POOLS
 from pipelines.services.environment import OFFLINE
 from pipelines.workspace import Workspace
@@ -35,6 +36,7 @@ def register(workspace: Workspace, api: str) -> None:
         _ensure_pool(api, pool, description)
     for name in FLOWS:
         _ensure_deployment(api, name, workspace)
+    refresh(api, workspace, find_deployment(api, "retrain", workspace))
 
 
 def _ensure_pool(api: str, pool: str, description: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
@@ -144,15 +144,16 @@ def retrain_in_a_run_of_its_own(deployment: str, workspace: str, slot: str) -> d
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
-    run = run_deployment(
-        deployment,
-        parameters={"workspace": workspace, "slot": slot},
-        flow_run_name=f"retrain {slot}",
-        tags=[slot],
-        poll_interval=2,
-        timeout=None,
+    run = cast(
+        FlowRun,
+        run_deployment(
+            deployment,
+            parameters={"workspace": workspace, "slot": slot},
+            flow_run_name=f"retrain {slot}",
+            tags=[slot],
+            poll_interval=2,
+        ),
     )
-    state = run.state
-    get_run_logger().info("%s: %s", slot, state.name if state else "unknown")
-    return {"slot": slot, "state": state.name if state else "", "type": state.type.value if state else "",
-            "message": (state.message or "") if state else "", "run": str(run.id)}  # fmt: skip
+    name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
+    get_run_logger().info("%s: %s", slot, name)
+    return {"slot": slot, "state": name, "type": kind, "message": message or "", "run": str(run.id)}

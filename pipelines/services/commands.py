@@ -52,6 +52,9 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # new schedules and late runs are looked at often: one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+            # SQLite has one writer at a time: wait for it rather than fail
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         }
     )
 

@@ -1,4 +1,4 @@
-"""Detached processes: started in a group of their own, known again by id and creation time, ended with their children."""
+"""Detached processes: known again by id and creation time, ended with their children."""
 
 from __future__ import annotations
 
