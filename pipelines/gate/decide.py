@@ -114,7 +114,7 @@ def _reasons(
 
 
 def _margin_words(delta: Interval, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    change = f"{metric} changed by {points(delta.value)} (between {points(delta.lower)} and {points(delta.upper)})"
+    change = f"{metric} changed by {points(delta.value)} ({_range(delta.lower, delta.upper)})"
     verdict = {
         "passed": f"no worse than the allowed {points(policy.margin)}",
         "failed": f"worse than the allowed {points(policy.margin)} even at the better end",
@@ -124,17 +124,21 @@ def _margin_words(delta: Interval, policy: GatePolicy, outcome: Outcome, metric:
 
 
 def _limit_words(value: Interval, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    own = f"{metric} {percent(value.value)} (between {percent(max(0.0, value.lower))} and {percent(value.upper)})"
+    low, high = 100 * max(0.0, value.lower), 100 * value.upper
+    spread = f"between {low:.2f} and {high:.2f} %" if math.isfinite(high) else "the spread is unknown"
+    own = f"{metric} {percent(value.value)} ({spread})"
     verdict = {"passed": "within", "failed": "above", "undecided": "not clearly within"}
     return f"{own} is {verdict[outcome]} the absolute limit of {percent(policy.limit)}"
 
 
 def _needed_words(found: Comparison, needed: int | None, blocks: int | None) -> str:
-    size = f"{found.clips} clip(s)" + (f" of {found.blocks} speaker(s)" if found.unit == "speakers" else "")
+    size = _count(found.clips, "clip") + (f" of {_count(found.blocks, 'speaker')}" if found.unit == "speakers" else "")
     if needed is None or blocks is None:
         return f"the golden set of {size} cannot decide this, and no larger one would at the difference observed"
-    more = f"about {needed} more clips" + (f" ({blocks} more speakers)" if found.unit == "speakers" else "")
-    return f"the golden set of {size} is too small: {more} are needed to decide what was observed"
+    more = f"about {_count(needed, 'more clip')}" + (
+        f" ({_count(blocks, 'more speaker')})" if found.unit == "speakers" else ""
+    )
+    return f"the golden set of {size} is too small: {more} would decide what was observed"
 
 
 def percent(share: float) -> str:
@@ -144,7 +148,17 @@ def percent(share: float) -> str:
 
 def points(share: float) -> str:
     """A difference of shares in percentage points, signed."""
-    return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points"
+    return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
+
+
+def _range(lower: float, upper: float) -> str:
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        return "the spread is unknown"
+    return f"between {100 * lower:+.2f} and {100 * upper:+.2f}".replace("-", "−")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _rank(outcome: Outcome) -> int:

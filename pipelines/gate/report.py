@@ -142,5 +142,5 @@ def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:
     if not all(math.isfinite(bound) for bound in bounds):
         return "unknown"
     if signed:
-        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}"
+        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}".replace("-", "−")
     return f"{100 * max(0.0, bounds[0]):.2f} … {100 * bounds[1]:.2f} %"

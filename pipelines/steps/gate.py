@@ -1,0 +1,227 @@
+"""Judge a version against the champion on the golden set, keep the evidence, and write the verdict on the version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.clients import models, registry
+from pipelines.clients.versions import AdapterVersion, GateRecord, policy_digest
+from pipelines.errors import RegistryError
+from pipelines.gate.decide import decide
+from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, write_evidence
+from pipelines.gate.verdict import Check, Verdict
+from pipelines.settings import Settings, Slot, SlotSettings
+from pipelines.steps.gate_record import publish, recorded
+from pipelines.steps.versions import GoldenRef
+
+if TYPE_CHECKING:
+    from elp_core.metrics.scores import Evaluation
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """A verdict and where it lies."""
+
+    verdict: Verdict
+    evidence: Path
+    """Folder with evidence.json, report.html and the plots."""
+    version: int
+    champion: int | None
+    """Version it was compared with; None where there was none."""
+    reused: bool
+    """The same comparison was made before; its verdict stands."""
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged: two versions, one golden set, one policy."""
+
+    slot: Slot
+    settings: SlotSettings
+    backbone: str
+    repository: str
+    cache: Path
+    challenger: AdapterVersion
+    champion: AdapterVersion | None
+    golden: GoldenRef
+
+    @property
+    def record(self) -> GateRecord:
+        """What the verdict is about; verdict and time are filled in when there is one."""
+        content = asdict(
+            GateRecord(
+                verdict="",
+                bundle=self.challenger.bundle_digest,
+                golden=self.golden.tag,
+                golden_digest=self.golden.digest,
+                champion=self.champion.version if self.champion else None,
+                champion_bundle=self.champion.bundle_digest if self.champion else "",
+                policy=policy_digest(self.settings.gate),
+            )
+        )
+        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        return GateRecord(**{**content, "evidence": f"gate/v{self.challenger.version}-{key}"})
+
+    @property
+    def folder(self) -> Path:
+        """Where the evidence lies on this machine."""
+        return self.cache / self.slot.site / self.slot.task / self.record.evidence
+
+
+def gate(
+    repository: str,
+    slot: Slot,
+    settings: Settings,
+    version: int | None = None,
+    dry_run: bool = False,
+    *,
+    mlflow_uri: str,
+    cache: Path,
+    log: Log = print,
+) -> GateOutcome:
+    """Judge a version of the slot's adapter.
+
+    A version that was judged against the same champion, golden set and policy keeps its verdict; one that is the
+    champion keeps the verdict that made it so. A pass makes it the challenger; promotion is another step.
+
+    Args:
+        repository: Path or URL of the workspace's Git repository.
+        slot: The slot.
+        settings: Of the workspace; the slot's policy and the backbone are taken from them.
+        version: Version to judge; None takes the newest candidate.
+        dry_run: Judge and leave the evidence in `cache`, but change nothing in the registry.
+        mlflow_uri: Address of the MLflow server.
+        cache: Folder for fetched data, bundles and evidence.
+        log: Takes one line of progress at a time.
+
+    Raises:
+        RegistryError: where there is nothing to judge, or a bundle is not what was registered.
+        VersioningError: where the slot has no golden set, or the data cannot be fetched.
+        FingerprintMismatch: where a bundle belongs to another backbone than the workspace's.
+        CorpusError: where the metric cannot be computed on the golden set.
+    """
+    from pipelines.steps.dataset import golden_ref
+
+    client = registry.connect(mlflow_uri)
+    challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
+    if challenger is None:
+        raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
+    champion = registry.champion(client, slot)
+    serving = champion is not None and champion.version == challenger.version
+    case = Case(
+        slot,
+        settings.for_slot(slot),
+        settings.backbone,
+        repository,
+        cache / "verdicts",
+        challenger,
+        None if serving else champion,
+        golden_ref(repository, "latest", slot),
+    )
+    against = case.champion.version if case.champion else None
+    found = recorded(client, case.challenger, case.record, case.folder, keep=serving)
+    if found is not None:
+        verdict = read_evidence(found).verdict
+        log(f"{challenger.name} was judged on exactly this before: {verdict.outcome}")
+        return GateOutcome(verdict, found, challenger.version, against, True, dry_run)
+    if not (case.folder / EVIDENCE_FILE).is_file():
+        _judge(client, case, cache, log)
+    else:
+        log("this machine has judged exactly this already; writing the verdict down")
+    verdict = read_evidence(case.folder).verdict
+    log(f"{challenger.name}: {verdict.outcome}; {verdict.reasons[0]}")
+    if not dry_run:
+        decided = datetime.now(UTC).isoformat(timespec="seconds")
+        publish(client, challenger, case.champion, case.record, verdict, case.folder, decided, serving=serving)
+    return GateOutcome(verdict, case.folder, challenger.version, against, False, dry_run)
+
+
+def _judge(client: Any, case: Case, cache: Path, log: Log) -> None:
+    """Evaluate both on one backbone, decide, and leave the evidence in the case's folder."""
+    from elp_core.assemble import evaluate
+    from elp_core.backbones import Backbone
+    from elp_core.bundle import load_bundle
+    from pipelines.steps.dataset import load_golden
+
+    golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
+    backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
+
+    def score(version: AdapterVersion) -> Evaluation:
+        model = load_bundle(models.download(client, version, cache), backbone)
+        log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
+        return evaluate(model, golden.clips, train.batch_seconds, train.device)
+
+    challenger = score(case.challenger)
+    champion = score(case.champion) if case.champion else None
+    checks = (
+        Check("bundle intact", True, f"every file is what was registered as {case.challenger.bundle_digest}"),
+        Check("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
+        *_overlap(client, case, [clip.id for clip in golden.clips], {clip.speaker for clip in golden.clips}, cache),
+    )
+    verdict = decide(
+        challenger.scores,
+        champion.scores if champion else None,
+        case.settings.gate,
+        checks,
+        closed_set=case.golden.closed_set,
+    )
+    context = _context(case, backbone.id, backbone.fingerprint, challenger, champion)
+    write_evidence(case.folder, verdict, challenger.scores, champion.scores if champion else None, context)
+
+
+def _overlap(client: Any, case: Case, golden: list[str], speakers: set[str], cache: Path) -> tuple[Check, Check]:
+    """Whether a clip, or in an open set a speaker, of the golden set was heard in training.
+
+    What was heard is read again from the dataset version that the bundle's lineage names, and must have the digest
+    that the lineage gives.
+    """
+    from pipelines.steps.dataset import load_split
+    from pipelines.steps.versions import ids_digest
+
+    bundle = models.download(client, case.challenger, cache)
+    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
+    tag = str(lineage["dataset"]["tag"])
+    heard = load_split(case.repository, tag, case.slot, ("train", "validation"), cache, "meta")
+    same = ids_digest(clip.id for clip in heard) == lineage["training"]["ids"]
+    shared = {clip.id for clip in heard} & set(golden)
+    if not same:
+        detail = f"the clips of {tag} are not those the bundle's lineage says it was trained on"
+    else:
+        detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(heard)} that training used ({tag})"
+    known = ({clip.speaker for clip in heard} & speakers) - {""}
+    told = f"{len(known)} of {len(speakers - {''})} golden speakers were heard in training"
+    if case.golden.closed_set:
+        told += "; the data is declared a closed set, so the error rates hold for known speakers only"
+    return (
+        Check("no clip in training", same and not shared, detail),
+        Check("speakers", case.golden.closed_set or not known, told),
+    )
+
+
+def _context(
+    case: Case, backbone: str, fingerprint: str, challenger: Evaluation, champion: Evaluation | None
+) -> dict[str, Any]:
+    """Names for the reader of the evidence; nothing is decided from them."""
+    context: dict[str, Any] = {
+        "slot": str(case.slot),
+        "challenger": f"v{case.challenger.version}",
+        "champion": f"v{case.champion.version}" if case.champion else "",
+        "challenger_bundle": case.challenger.bundle_digest,
+        "champion_bundle": case.champion.bundle_digest if case.champion else "",
+        "golden": {"tag": case.golden.tag, "digest": case.golden.digest, "revision": case.golden.revision},
+        "backbone": {"id": backbone, "fingerprint": fingerprint},
+        "policy_digest": case.record.policy,
+        "challenger_also": {name: round(value, 6) for name, value in challenger.extra.items()},
+    }
+    if champion:
+        context["champion_also"] = {name: round(value, 6) for name, value in champion.extra.items()}
+    return context
