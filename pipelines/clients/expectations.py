@@ -6,6 +6,7 @@ Importing it takes seconds, so it is imported when a delivery is judged and at n
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,8 +51,10 @@ def _judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    for site in list(context.list_data_docs_sites()):
+    for site, config in dict(context.list_data_docs_sites()).items():
         context.delete_data_docs_site(site)
+        # made in the temporary folder, and left there
+        shutil.rmtree(config["store_backend"]["base_directory"], ignore_errors=True)
     context.add_data_docs_site("docs", _site(docs))
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for number, rule in enumerate(rules):

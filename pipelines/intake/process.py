@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +23,8 @@ from pipelines.intake.splits import split_of
 from pipelines.settings import DataPolicy
 
 _CHUNK = 64
+_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
+"""How the decoder names bytes that came out of an archive."""
 _POOL_FROM = 1000
 """Clips from which worker processes are worth their start (they import torch to resample)."""
 
@@ -85,7 +88,7 @@ def take(index: int, clip: SourceClip, recipe: Recipe) -> Taken:
         rate = probe(clip.audio).rate
         samples = _mixed(_cut(load(clip.audio), clip), recipe.options)
     except AudioError as error:
-        return Taken(index, bare, Fault(error.reason, str(error)))
+        return Taken(index, bare, Fault(error.reason, _OBJECT.sub("it", str(error))))
     policy = recipe.policy
     key = clip.speaker or clip_id(samples)
     row = make_row(

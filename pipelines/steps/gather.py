@@ -32,6 +32,16 @@ class Known(NamedTuple):
     split: str
 
 
+class Again(NamedTuple):
+    """A clip whose sound is there already."""
+
+    place: int
+    """Which clip of the delivery it is, from 0."""
+    id: str
+    conflict: str
+    """A sentence on what differs; empty where the words are the same, too."""
+
+
 @dataclass
 class Gathered:
     """What a delivery brought."""
@@ -42,10 +52,8 @@ class Gathered:
     """Place in the delivery of each clip in `parts`, by id."""
     faults: dict[int, Fault] = field(default_factory=dict)
     """Clips that could not be read, by their place."""
-    conflicts: list[str] = field(default_factory=list)
-    """Sentences on sounds that came twice with different words."""
-    repeats: int = 0
-    """Clips left out because the same sound, with the same words, is there already."""
+    again: list[Again] = field(default_factory=list)
+    """Clips left out because the same sound is there already."""
     seconds: Seconds = 0.0
     """Audio read, the repeats too."""
 
@@ -55,9 +63,10 @@ def read_known(shards: Iterable[Path]) -> dict[str, Known]:
     known: dict[str, Known] = {}
     for shard in shards:
         table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
-        columns = [table[name].to_pylist() for name in ("id", "audio", "text", "speaker", "label", "split")]
-        for clip_id, audio, *words in zip(*columns, strict=True):
-            known[clip_id] = Known(audio["path"], *words)
+        # a leaf read alone comes under its own name
+        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
+        for clip_id, *words in zip(*columns, strict=True):
+            known[clip_id] = Known(*words)
     return known
 
 
@@ -82,7 +91,7 @@ def gather(
             gathered.faults[taken.index] = taken.outcome
         else:
             gathered.seconds += taken.outcome.duration
-            if _is_new(taken.outcome, known, gathered):
+            if _is_new(taken.index, taken.outcome, known, gathered):
                 gathered.indices[taken.outcome.id] = taken.index
                 rows.append(taken.outcome)
                 held += len(taken.outcome.audio)
@@ -95,8 +104,8 @@ def gather(
     return gathered
 
 
-def _is_new(row: ShardRow, known: dict[str, Known], gathered: Gathered) -> bool:
-    """Whether the sound is heard for the first time; else it is a repeat or a conflict."""
+def _is_new(index: int, row: ShardRow, known: dict[str, Known], gathered: Gathered) -> bool:
+    """Whether the sound is heard for the first time."""
     mine = Known(row.path, row.text, row.speaker, row.label, row.split)
     before = known.get(row.id)
     if before is None:
@@ -107,10 +116,8 @@ def _is_new(row: ShardRow, known: dict[str, Known], gathered: Gathered) -> bool:
         for name, theirs, ours in zip(Known._fields[1:], before[1:], mine[1:], strict=True)
         if theirs != ours
     ]
-    if differing:
-        gathered.conflicts.append(f"{before.path} and {row.path} are one recording with {', '.join(differing)}")
-    else:
-        gathered.repeats += 1
+    conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""
+    gathered.again.append(Again(index, row.id, conflict))
     return False
 
 

@@ -70,6 +70,7 @@ class Outcome:
     golden: list[Path]
     faults: Mapping[int, Fault]
     gathered: Gathered
+    repeats: int
     summary: Mapping[str, Any]
     totals: Totals
     """Of all the slot's data, the new included."""
@@ -134,6 +135,9 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress)
     checked = check_clips(gathered.parts, slot, policy, name, docs_folder(delivery.workspace, slot))
     faults = gathered.faults | {gathered.indices[clip]: fault for clip, fault in checked.faults.items()}
+    # a copy of a bad clip is bad for the same reason, whatever its words
+    faults |= {one.place: checked.faults[one.id] for one in gathered.again if one.id in checked.faults}
+    again = [one for one in gathered.again if one.id not in checked.faults]
     shards = keep(gathered.parts, set(checked.faults), stage / SHARDS)
     figures = totals([*present, *shards])
     wrong = set_faults(
@@ -141,7 +145,7 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
         policy,
         delivered=delivery.survey.clips,
         quarantined=[faults[index] for index in sorted(faults)],
-        conflicts=gathered.conflicts,
+        conflicts=[one.conflict for one in again if one.conflict],
         speakers=figures.speakers,
         shared=figures.shared,
     )
@@ -152,7 +156,7 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     )
     has_golden = delivery.current is not None and delivery.current.golden
     golden = [] if has_golden else select([*present, *shards], "test", stage / GOLDEN)
-    return Outcome(shards, quarantine, golden, faults, gathered, _summary(delivery, checked), figures)
+    return Outcome(shards, quarantine, golden, faults, gathered, len(again), _summary(delivery, checked), figures)
 
 
 def _not_yet_kept(delivery: Delivery, faults: Mapping[int, Fault]) -> dict[int, Fault]:
@@ -216,7 +220,7 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         "clips": len(outcome.gathered.indices) - outcome.summary["failed"],
         "seconds": round(outcome.gathered.seconds, 3),
         "quarantined": len(outcome.faults),
-        "repeats": outcome.gathered.repeats,
+        "repeats": outcome.repeats,
         "version": version,
         "created": created,
     }

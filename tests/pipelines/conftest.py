@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pipelines.workspace import Workspace, open_workspace
 from tests.support.mlflow_server import mlflow_server
+from tests.support.workspaces import isolate
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +18,20 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running MLflow server; tests keep apart by using slots of their own."""
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def _fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from pipelines.steps.init import init_workspace
+
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(tmp_path_factory.mktemp("home"), patch)
+        return init_workspace(tmp_path_factory.mktemp("fresh") / "workspace").root
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, _fresh_workspace: Path) -> Workspace:
+    """An empty workspace of the test's own: Git, DVC and a remote inside it."""
+    root = tmp_path / "workspace"
+    shutil.copytree(_fresh_workspace, root)
+    return open_workspace(root)
