@@ -48,7 +48,9 @@ def test_one_flipped_bit_changes_it_and_the_digests_say_where(place: int, bit: i
         (_tensors(), {"hidden_size": 5}),
     ],
 )
-def test_shape_dtype_names_and_architecture_count(tensors: dict[str, torch.Tensor], architecture: dict[str, Any]) -> None:
+def test_shape_dtype_names_and_architecture_count(
+    tensors: dict[str, torch.Tensor], architecture: dict[str, Any]
+) -> None:
     assert fingerprint(tensors, architecture) != fingerprint(_tensors(), ARCHITECTURE)
 
 

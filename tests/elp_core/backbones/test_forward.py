@@ -7,7 +7,9 @@ from elp_core.backbones import Backbone, encode
 from elp_core.errors import AudioError
 from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
 
-STYLES = [(family, pre) for family in FAMILY_NAMES for pre in (False, True) if (family, pre) != ("data2vec-audio", True)]
+STYLES = [
+    (family, pre) for family in FAMILY_NAMES for pre in (False, True) if (family, pre) != ("data2vec-audio", True)
+]
 LENGTHS = [6000, 4000, 6400, 400, 4000]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
