@@ -45,7 +45,9 @@ def of_gate(outcome: Mapping[str, Any]) -> dict[str, Any]:
         "metric": verdict["metric"],
         "challenger": verdict["challenger"],
         "champion": verdict["champion"],
+        "champion version": outcome["champion"],
         "first version": verdict["first_version"],
+        "clips still needed": verdict["needed"],
         "reasons": "; ".join(verdict["reasons"]),
         "evidence": outcome["evidence"],
     }

@@ -28,30 +28,30 @@ class ServiceStatus:
     detail: str = ""
 
 
-def status(workspace: Workspace) -> list[ServiceStatus]:
-    """State of both servers and of each pool's workers."""
+def status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
+    """State of both servers and of each pool's workers; each is given `patience` to answer."""
     record = read_record(workspace)
     servers = workspace.settings.servers
     api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
     with ThreadPoolExecutor(4) as threads:
-        mlflow = threads.submit(_server, record, MLFLOW, servers.mlflow_uri.rstrip("/"), "/health")
-        prefect = threads.submit(_server, record, PREFECT, api_base, "/api/health")
+        mlflow = threads.submit(_server, record, MLFLOW, servers.mlflow_uri.rstrip("/"), "/health", patience)
+        prefect = threads.submit(_server, record, PREFECT, api_base, "/api/health", patience)
         up = prefect.result()
         api = f"{up.address}/api" if up.state == "up" else ""
         pools = [threads.submit(_pool, record, pool, api) for pool in POOLS]
         return [mlflow.result(), up, *(pool.result() for pool in pools)]
 
 
-def _server(record: Record, name: str, elsewhere: str, health: str) -> ServiceStatus:
+def _server(record: Record, name: str, elsewhere: str, health: str, patience: Seconds) -> ServiceStatus:
     if elsewhere:
-        answered = web.answers(elsewhere + health)
+        answered = web.answers(elsewhere + health, patience)
         return ServiceStatus(name, "up" if answered else "silent", elsewhere, detail="runs elsewhere (elp.yaml)")
     process = record.find(name)
     if process is None:
         return ServiceStatus(name, "down", detail="start with: elp up")
     if not alive(process):
         return ServiceStatus(name, "down", process.address, detail=f"it has ended; its log: {process.log}")
-    answered = web.answers(process.address + health)
+    answered = web.answers(process.address + health, patience)
     detail = "" if answered else f"does not answer; its log: {process.log}"
     return ServiceStatus(name, "up" if answered else "silent", process.address, process.pid, uptime(process), detail)
 
