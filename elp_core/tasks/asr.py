@@ -18,16 +18,24 @@ from elp_core.types import Clip
 
 
 class LetterHead(nn.Module):
-    """Dropout and one linear layer: frames [B, F, D] to logits [B, F, letters and blank]."""
+    """A convolution over neighbouring frames, beside them, and a linear layer: frames [B, F, D] to logits [B, F, N].
 
-    def __init__(self, dim: int, outputs: int, dropout: float) -> None:
+    Frames beyond a clip's end must be zero, as the convolution's own padding is: a clip alone and in a batch agree.
+    """
+
+    def __init__(self, dim: int, outputs: int, context: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
+        self.context = nn.Conv1d(dim, dim, context, padding=context // 2) if context else None
         self.letters = nn.Linear(dim, outputs)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Logits of frames."""
-        logits: torch.Tensor = self.letters(self.dropout(frames))
+        frames = self.dropout(frames)
+        if self.context is not None:
+            near = self.context(frames.transpose(1, 2)).transpose(1, 2)
+            frames = frames + self.dropout(F.gelu(near))
+        logits: torch.Tensor = self.letters(frames)
         return logits
 
 
@@ -41,6 +49,8 @@ class SpeechRecognition:
 
     alphabet: Alphabet = field(default_factory=Alphabet)
     dropout: float = 0.1
+    context: int = 5
+    """Frames that the head sees at once; an odd number, or 0 for each frame by itself."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
@@ -64,15 +74,20 @@ class SpeechRecognition:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
         """The inverse of `to_json`."""
-        return cls(Alphabet(str(values["alphabet"])), float(values["dropout"]))
+        return cls(Alphabet(str(values["alphabet"])), float(values["dropout"]), int(values["context"]))
 
     def to_json(self) -> dict[str, Any]:
         """The alphabet in the order of the head's outputs."""
-        return {"name": self.name, "alphabet": self.alphabet.letters, "dropout": self.dropout}
+        return {
+            "name": self.name,
+            "alphabet": self.alphabet.letters,
+            "dropout": self.dropout,
+            "context": self.context,
+        }
 
     def build_head(self, dim: int) -> nn.Module:
-        """One linear layer on each frame."""
-        return LetterHead(dim, len(self.alphabet), self.dropout)
+        """A convolution and a linear layer on each frame."""
+        return LetterHead(dim, len(self.alphabet), self.context, self.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
         """Its letters, and a blank between equal neighbours."""

@@ -112,7 +112,7 @@ class _Run:
         self.accelerator = _accelerator(device, config)
         self.examples = Examples(clips, model.task, model.backbone, config)
         self.parameters = model.trainable()
-        self.names = {parameter: name for name, parameter in self.parameters.items()}
+        self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
         self.optimizer = make_optimizer(self.parameters, config)
         self.stepper = self.accelerator.prepare(self.optimizer)
         self.progress, self.best = Progress(), _copy(model.state())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from elp_core.model import ElpModel
 
 from elp_core.assemble import build
 from elp_core.config import (
@@ -19,6 +18,7 @@ from elp_core.config import (
     TrainConfig,
 )
 from elp_core.errors import CheckpointError, NoGradient, NonFiniteLoss, TrainingError
+from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
 from elp_core.training import Silent, train
