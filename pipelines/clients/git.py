@@ -117,7 +117,7 @@ def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
 
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:
-    """Commit of every tag that matches `pattern` (such as ``data/plant-a/asr/v*``), by name."""
+    """Commit of every tag that matches `pattern` (``data/plant-a/asr/v*``) or lies under it (``data``), by name."""
     form = "%(refname:strip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
     lines = git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}").splitlines()
     return dict(line.rsplit(" ", 1) for line in lines)

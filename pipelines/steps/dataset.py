@@ -88,7 +88,7 @@ def version_at(where: Where, version: str, slot: Slot) -> DatasetVersion:
 def slots(where: Where) -> list[Slot]:
     """Slots that have a dataset version, by name."""
     found = set()
-    for tag in git.tags(_git_folder(where), "data/*"):
+    for tag in git.tags(_git_folder(where), "data"):
         parts = tag.split("/")
         if len(parts) == 4:
             found.add(Slot.parse("/".join(parts[1:3])))

@@ -29,6 +29,7 @@ from pipelines.steps.versions import (
     QUARANTINE,
     SHARDS,
     DatasetVersion,
+    read_golden,
     record_text,
 )
 from pipelines.workspace import Workspace
@@ -53,7 +54,7 @@ class Delivery:
         return self.importer.read(self.source)
 
     def folder(self, name: str) -> Path:
-        """A folder of the slot, absolute."""
+        """A folder or file of the slot, absolute."""
         return self.workspace.root / self.slot.folder / name
 
     def files(self, name: str) -> list[Path]:
@@ -154,8 +155,7 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     quarantine = write_quarantine(
         delivery.clips(), _not_yet_kept(delivery, faults), delivery.survey.digests, name, stage / QUARANTINE
     )
-    has_golden = delivery.current is not None and delivery.current.golden
-    golden = [] if has_golden else select([*present, *shards], "test", stage / GOLDEN)
+    golden = [] if _golden_tag(delivery) else select([*present, *shards], "test", stage / GOLDEN)
     return Outcome(shards, quarantine, golden, faults, gathered, len(again), _summary(delivery, checked), figures)
 
 
@@ -181,8 +181,7 @@ def _change(delivery: Delivery, outcome: Outcome) -> Change:
         number = golden_versions(delivery.workspace, slot) + 1
         shared = bool(outcome.totals.shared)
         golden = golden_record(slot, number, outcome.golden, tag, closed_set=shared)
-    golden_tag = golden.tag if golden else (current.golden if current else "")
-    record = _record(delivery, outcome, version, golden_tag)
+    record = _record(delivery, outcome, version, golden.tag if golden else _golden_tag(delivery))
 
     def describe(hashes: Mapping[Path, str]) -> dict[Path, str]:
         shards = hashes.get(slot.folder / SHARDS) or (current.dvc_hash if current else "")
@@ -245,6 +244,12 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         deliveries=(*(current.deliveries if current else ()), entry),
         validation=outcome.summary,
     )
+
+
+def _golden_tag(delivery: Delivery) -> str:
+    """The golden set in force in the workspace, or empty."""
+    path = delivery.folder(GOLDEN_FILE)
+    return read_golden(path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
 def _summary(delivery: Delivery, checked: Checked) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.clients import git
+from pipelines.errors import WorkspaceError
+from pipelines.steps.init import init_workspace
+from pipelines.workspace import open_workspace
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_workspace_is_a_clean_repository_with_a_remote(tmp_path: Path) -> None:
+    made = init_workspace(tmp_path / "new" / "workspace")
+    assert open_workspace(made.root) == made
+    assert git.git(made.root, "status", "--porcelain") == ""
+    assert "url = ../.elp/remote" in (made.root / ".dvc" / "config").read_text()
+
+
+def test_a_repository_that_is_there_becomes_one_and_keeps_its_files(tmp_path: Path) -> None:
+    git.git(tmp_path, "init", "--quiet")
+    (tmp_path / ".gitignore").write_text("*.log")
+    git.commit(tmp_path, [Path(".gitignore")], "Begin")
+    init_workspace(tmp_path, remote="s3://bucket/path")
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.elp/\n"
+    assert "url = s3://bucket/path" in (tmp_path / ".dvc" / "config").read_text()
+
+
+def test_a_workspace_is_not_made_twice(tmp_path: Path) -> None:
+    init_workspace(tmp_path / "workspace")
+    with pytest.raises(WorkspaceError, match="is a workspace already"):
+        init_workspace(tmp_path / "workspace")
+
+
+def test_without_an_identity_nothing_is_made(tmp_path: Path) -> None:
+    (Path(os.environ["HOME"]) / ".gitconfig").unlink()
+    with pytest.raises(WorkspaceError, match=r"git config --global user\.name"):
+        init_workspace(tmp_path / "workspace")
+    assert not (tmp_path / "workspace").exists()
+
+
+def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkspaceError, match="is a file"):
+        init_workspace(tmp_path / "file")
