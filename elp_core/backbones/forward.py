@@ -70,7 +70,7 @@ def layer_outputs(
         real = real_frames(counts, features.shape[1])
         hidden = backbone.embed(backbone.project(features), counts)
         bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
-    mask = None if real is None else real[:, None, None, :]
+    mask = None if real is None else real[:, None, None, :].to(hidden.device)
     step = _pre_norm if backbone.pre_norm else _post_norm
     yield hidden if adapters is None else adapters.drop(hidden)
     for number, layer in enumerate(backbone.layers):

@@ -95,6 +95,19 @@ def test_a_fresh_adapter_changes_the_output_in_proportion_to_its_gain(family: st
     assert change(1e-2) < 0.1
 
 
+@pytest.mark.parametrize("place", ["prefix", "suffix"])
+@pytest.mark.parametrize(("family", "pre_norm"), STYLES)
+def test_mixed_precision_runs_and_reaches_every_tensor(family: str, pre_norm: bool, place: PromptPlace) -> None:
+    model = _model(family, pre_norm, place).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        frames, _ = model(*waveform_batch(LENGTHS))
+        loss = model.head(frames).float().square().mean()
+    loss.backward()
+    assert bool(loss.isfinite())
+    idle = [name for name, p in model.trainable().items() if p.grad is None or not bool(p.grad.isfinite().all())]
+    assert idle == []
+
+
 def test_train_mode_reaches_adapters_and_head_only() -> None:
     model = _model().train()
     assert model.adapters.training
