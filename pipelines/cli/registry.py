@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +81,7 @@ def rollback(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace)
 @click.option("--version", type=click.IntRange(min=1), help="Version to look at [default: the champion].")
 @json_option
 @workspace_option
-def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) -> None:
+def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) -> int:
     """Show where an adapter came from, and whether that still holds.
 
     Ends with exit code 1 where something is found to be otherwise than recorded.
@@ -101,8 +100,7 @@ def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) 
     emit(tree.to_json() if as_json else tree, as_json, lambda _: render(tree))
     for fact in tree.mismatches:
         progress(f"mismatch: {fact.name} was recorded as {fact.value}: {fact.note}")
-    if tree.mismatches:
-        sys.exit(1)
+    return 1 if tree.mismatches else 0
 
 
 @click.command()

@@ -127,6 +127,14 @@ def log_folder(client: MlflowClient, run_id: str, folder: Path, place: str) -> N
 
 
 @answering
+def fetch_artifact(client: MlflowClient, run_id: str, name: str, folder: Path) -> Path | None:
+    """Download one file of the run's artifacts into `folder`; None where it is not there."""
+    if name not in {file.path for file in client.list_artifacts(run_id, str(Path(name).parent))}:
+        return None
+    return Path(client.download_artifacts(run_id, name, str(folder)))
+
+
+@answering
 def set_run_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags on a run."""
     from mlflow.entities import RunTag

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elp_core.errors import BundleError, OpsError
-from pipelines.clients import models, registry
+from elp_core.errors import BundleError, ElpError, OpsError
+from pipelines.clients import models, registry, tracking
 from pipelines.clients.champions import history
-from pipelines.clients.versions import CHAMPION, AdapterVersion, Tags, policy_digest
+from pipelines.clients.versions import CHAMPION, AdapterVersion, GateRecord, Tags, policy_digest
 from pipelines.errors import RegistryError, VersioningError
 from pipelines.lineage.audit import Fact, compared
 from pipelines.settings import Settings, Slot
@@ -53,10 +53,10 @@ def audit(
         Fact("status", subject.status, note=", ".join(subject.aliases)),
         bundle,
         _dataset(subject, lineage, repository),
-        _golden(subject, lineage),
+        _golden(lineage),
         _backbone(subject, lineage),
         _making(subject, lineage),
-        _verdict(subject, settings),
+        _verdict(client, subject, settings),
         _changes(subject),
     )
     return Fact("adapter", subject.name, note=f"registered {subject.created}", children=children)
@@ -113,12 +113,15 @@ def _dataset(subject: AdapterVersion, lineage: Mapping[str, Any] | None, reposit
     return Fact("dataset", tag, children=(revision, dvc_hash, *checks, amount))
 
 
-def _golden(subject: AdapterVersion, lineage: Mapping[str, Any] | None) -> Fact:
-    tag = subject.tags.get(Tags.GOLDEN, "")
-    digest = str(_inside(lineage, "golden").get("digest", ""))
-    left_out = _inside(lineage, "training").get("excluded", "?")
+def _golden(lineage: Mapping[str, Any] | None) -> Fact:
+    recorded = _inside(lineage, "golden")
+    left_out = Fact("clips of training left out for it", str(_inside(lineage, "training").get("excluded", "?")))
+    tag = str(recorded.get("tag") or "none")
     return Fact(
-        "golden set", tag or "none", children=(Fact("digest", digest), Fact("of its clips kept out", str(left_out)))
+        "golden set",
+        tag,
+        note="in force at training",
+        children=(Fact("digest", str(recorded.get("digest", ""))), left_out),
     )
 
 
@@ -147,7 +150,7 @@ def _making(subject: AdapterVersion, lineage: Mapping[str, Any] | None) -> Fact:
     )
 
 
-def _verdict(subject: AdapterVersion, settings: Settings) -> Fact:
+def _verdict(client: MlflowClient, subject: AdapterVersion, settings: Settings) -> Fact:
     record = subject.gate_record
     if record is None:
         return Fact("verdict", "not gated")
@@ -163,9 +166,29 @@ def _verdict(subject: AdapterVersion, settings: Settings) -> Fact:
             Fact("against", against, note=record.champion_bundle),
             Fact("on", record.golden, note=record.golden_digest),
             Fact("policy", record.policy, note=same),
-            Fact("evidence", record.evidence, note=f"in MLflow run {subject.run_id}"),
+            _evidence(client, subject, record),
         ),
     )
+
+
+def _evidence(client: MlflowClient, subject: AdapterVersion, record: GateRecord) -> Fact:
+    """The verdict, decided again from the scores in its evidence."""
+    from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, recompute
+
+    name = f"{record.evidence}/{EVIDENCE_FILE}"
+    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
+        file = tracking.fetch_artifact(client, subject.run_id, name, Path(scratch)) if record.evidence else None
+        if file is None:
+            return Fact("evidence", record.evidence, "unchecked", f"not among the artifacts of run {subject.run_id}")
+        try:
+            told, again = read_evidence(file), recompute(file)
+        except ElpError as error:
+            return Fact("evidence", record.evidence, "mismatch", str(error))
+    about = str(told.context.get("challenger_bundle", ""))
+    if again != told.verdict or again.outcome != record.verdict:
+        return Fact("evidence", record.evidence, "mismatch", f"decided again from its scores: {again.outcome}")
+    children = (compared("about the bundle", record.bundle, about, "the evidence"),)
+    return Fact("evidence", record.evidence, "ok", "decided again from its scores: the same", children)
 
 
 def _changes(subject: AdapterVersion) -> Fact:
