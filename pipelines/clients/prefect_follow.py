@@ -15,6 +15,8 @@ _PATIENCE: Seconds = 30.0
 """How long a run may wait for a worker before that is said."""
 _OUTAGE: Seconds = 60.0
 """How long Prefect may be silent before following ends."""
+_NOISE = ("Finished in state Completed", "Downloading flow code", "Beginning flow run", "View at ")
+"""Starts of Prefect's own lines that say nothing to somebody who follows one run."""
 
 
 def follow(api: str, run: FlowRun, pool: str, log: Log, every: Seconds = 1.0) -> FlowRun:
@@ -61,7 +63,10 @@ def _report(api: str, run_id: str, seen: int, log: Log) -> int:
     while lines := read_logs(api, run_id, seen + count):
         count += len(lines)
         for line in lines:
-            log(line.message if line.level == "info" else f"{line.level}: {line.message}")
+            if not line.message.startswith(_NOISE):
+                # the traceback stays in Prefect's UI
+                said = line.message.split("\nTraceback (most recent call last)")[0]
+                log(said if line.level == "info" else f"{line.level}: {said}")
         if len(lines) < 200:
             break
     return count

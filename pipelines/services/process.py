@@ -50,6 +50,8 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    # it outlives this program on purpose; without a return code Python warns of a child that nobody waited for
+    child.returncode = 0
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address)
 
 

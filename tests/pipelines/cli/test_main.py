@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from elp_core.errors import ElpError
+from pipelines.cli import main
+from pipelines.errors import GateRefused, UsageError
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch):
+    """`elp fail` raises what the test says."""
+
+    def install(error: BaseException) -> None:
+        @click.command()
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setitem(main.VERBS, "Tests", {"fail": (f"{__name__}:fail", "fails")})
+        monkeypatch.setitem(sys.modules, __name__, type(sys)("stand-in"))
+        monkeypatch.setattr(sys.modules[__name__], "fail", fail, raising=False)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ElpError("the thing broke; do this"), 1),
+        (UsageError("wrong word"), 2),
+        (GateRefused("not better"), 3),
+        (KeyboardInterrupt(), 130),
+        (ValueError("odd"), 1),
+    ],
+)
+def test_every_error_ends_with_its_exit_code_and_no_traceback(failing, capfd, error, code) -> None:
+    failing(error)
+    assert main.run(["fail"]) == code
+    shown = capfd.readouterr().err
+    assert "Traceback" not in shown
+    assert str(error) in shown
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(failing, capfd) -> None:
+    failing(ElpError("broke"))
+    assert main.run(["fail", "--debug"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_an_unexpected_error_says_that_it_is_a_fault_of_the_program(failing, capfd) -> None:
+    failing(RuntimeError("impossible"))
+    main.run(["fail"])
+    assert "unexpected RuntimeError: impossible" in capfd.readouterr().err
+
+
+def test_a_full_disk_is_told_as_such(failing, capfd) -> None:
+    failing(OSError(28, "No space left on device", "/data/x"))
+    assert main.run(["fail"]) == 1
+    assert "the disk is full at /data/x" in capfd.readouterr().err
+
+
+def test_an_unknown_verb_names_the_nearest(capfd) -> None:
+    assert main.run(["retarin"]) == 2
+    assert "did you mean: elp retrain" in capfd.readouterr().err
+
+
+def test_help_groups_every_verb(capfd) -> None:
+    assert main.run(["--help"]) == 0
+    shown = capfd.readouterr().out
+    assert all(f"{group}:" in shown for group in ("Setup", "Data", "Adapters", "Operations"))
+    assert all(f"\n  {verb} " in shown for verb in main.verbs())
+
+
+@pytest.mark.parametrize("verb", sorted(main.verbs()))
+def test_every_verb_has_help_and_json(verb: str, capfd) -> None:
+    assert main.run([verb, "--help"]) == 0
+    shown = capfd.readouterr().out
+    assert "Usage: elp" in shown
+    if verb != "data":
+        assert "--json" in shown
+
+
+def test_outside_a_workspace_the_next_step_is_told(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["status"]) == 1
+    assert "elp init DIR" in capfd.readouterr().err
+
+
+def test_help_answers_at_once() -> None:
+    code = "import sys; from pipelines.cli.main import run; run(['--help']); print(*sys.modules)"
+    began = time.perf_counter()
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert time.perf_counter() - began < 3
+    assert not {"torch", "mlflow", "prefect", "great_expectations", "yaml"} & set(shown.split())

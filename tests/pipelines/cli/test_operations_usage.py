@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from pipelines.cli.main import run
+from pipelines.workspace import Workspace
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["retrain"], "name one slot"),
+        (["retrain", "plant-a/asr", "--all"], "name one slot"),
+        (["retrain", "Plant A/asr"], "is not a slot"),
+        (["retrain", "plant-a/ocr"], "unknown task"),
+        (["retrain", "plant-a/asr", "nowhere.jsonl"], "does not exist"),
+        (["retrain", "plant-a/asr", "--snr", "5"], "about a SOURCE"),
+        (["gate", "plant-a/asr", "--dry-run", "--detach"], "nothing to detach from"),
+        (["schedule", "plant-a/asr"], "say when"),
+        (["schedule", "pause", "plant-a/asr", "--cron", "0 3 * * *"], "does not go with pause"),
+        (["schedule", "pause"], "expected one slot"),
+        (["schedule", "list", "plant-a/asr"], "expected one slot"),
+        (["schedule", "plant a/asr", "--cron", "0 3 * * *"], "is not a slot"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_reason(workspace: Workspace, monkeypatch, capfd, words, reason) -> None:
+    monkeypatch.chdir(workspace.root)
+    assert run(words) == 2
+    assert reason in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["retrain", "plant-a/asr"], ["train", "plant-a/asr"], ["schedule", "list"]])
+def test_without_servers_the_next_step_is_told(workspace: Workspace, capfd, words) -> None:
+    assert run([*words, "-w", str(workspace.root)]) == 1
+    assert "start it with: elp up" in capfd.readouterr().err
+
+
+def test_status_of_a_workspace_at_rest(workspace: Workspace, capfd) -> None:
+    assert run(["-w", str(workspace.root), "status"]) == 1
+    shown = capfd.readouterr().out
+    assert shown.count("down") == 4
+    assert "elp up" in shown
+
+
+def test_down_at_rest_does_nothing(workspace: Workspace, capfd) -> None:
+    assert run(["down", "-w", str(workspace.root)]) == 0
+    assert "nothing was running" in capfd.readouterr().out

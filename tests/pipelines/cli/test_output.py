@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.output import emit, fields, seconds, table
+from pipelines.plain import plain
+from pipelines.settings import Slot
+
+
+def test_a_table_aligns_numbers_right_and_words_left() -> None:
+    lines = table(("name", "n"), [("a", 5), ("long", 123)]).splitlines()
+    assert [line.split("m")[-1] for line in lines[1:]] == ["a       5", "long  123"]
+
+
+def test_an_empty_table_says_so() -> None:
+    assert table(("a",), [], empty="no versions yet") == "no versions yet"
+
+
+def test_missing_values_print_as_a_dash() -> None:
+    assert fields([("champion", None), ("wer", 0.08)]) == "champion  —\nwer       0.0800"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8.31, "8.3 s"), (250, "4 min 10 s"), (11_100, "3 h 05 min"), (187_200, "2 d 4 h")]
+)
+def test_durations_read_well(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+def test_plain_turns_everything_into_json() -> None:
+    value = {"slot": Slot("a", "asr"), "path": Path("/x"), "set": {2, 1}, "tuple": (1.5, None)}
+    assert plain(value) == {"slot": {"site": "a", "task": "asr"}, "path": "/x", "set": [1, 2], "tuple": [1.5, None]}
+
+
+def test_emit_prints_json_that_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"ü": [1, 2]}, True, str)
+    assert json.loads(capsys.readouterr().out) == {"ü": [1, 2]}
