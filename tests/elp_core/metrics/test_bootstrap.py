@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.bootstrap import Unit, blocks_of, multiplicities, resample_eer, resample_wer
+from elp_core.metrics.eer import eer
+from elp_core.metrics.scores import ClipScores, TrialScores
+from elp_core.metrics.wer import error_rate
+
+
+def transcripts(errors: list[int], words: list[int], speakers: tuple[str, ...]) -> ClipScores:
+    blank = ("",) * len(errors)
+    return ClipScores(blank, speakers, blank, np.array(errors), np.array(words), blank, blank)
+
+
+def trials(speakers: int, clips: int, digits: int = 6) -> TrialScores:
+    """All pairs of noisy clips; few digits make ties."""
+    rng = np.random.default_rng(speakers)
+    names = np.repeat(np.arange(speakers), clips)
+    points = rng.standard_normal((speakers, 8))[names] + 0.9 * rng.standard_normal((len(names), 8))
+    first, second = np.triu_indices(len(names), 1)
+    scores = np.round((points[first] * points[second]).sum(1), digits)
+    blank = ("",) * len(names)
+    labels = tuple(f"s{name}" for name in names)
+    return TrialScores(blank, labels, blank, first, second, scores, names[first] == names[second])
+
+
+def test_resamples_depend_on_the_seed_and_not_on_the_chunk() -> None:
+    whole = np.concatenate(list(multiplicities(7, 50, 3, 50)))
+    parts = np.concatenate(list(multiplicities(7, 50, 3, 8)))
+    assert np.array_equal(whole, parts)
+    assert not np.array_equal(whole, np.concatenate(list(multiplicities(7, 50, 4, 50))))
+    assert (whole.sum(axis=1) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("speakers", "by", "count", "unit"),
+    [
+        (("x", "y", "x"), "speakers", 2, "speakers"),
+        (("x", "", ""), "speakers", 3, "speakers"),
+        (("", "", ""), "speakers", 3, "clips"),
+        (("x", "x"), "clips", 2, "clips"),
+    ],
+)
+def test_unknown_speakers_stand_alone(speakers: tuple[str, ...], by: Unit, count: int, unit: Unit) -> None:
+    blocks = blocks_of(speakers, by)
+    assert (blocks.count, blocks.unit, len(set(blocks.index.tolist()))) == (count, unit, count)
+
+
+def test_word_errors_are_those_of_the_repeated_clips() -> None:
+    scores = transcripts([1, 0, 3, 2], [4, 5, 6, 2], ("x", "y", "x", "z"))
+    blocks = blocks_of(scores.speakers, "speakers")
+    weights = np.concatenate(list(multiplicities(3, 40, 0, 40)))
+    times = weights[:, blocks.index].astype(int)
+    expected = [error_rate(np.repeat(scores.errors, t), np.repeat(scores.words, t)) for t in times]
+    assert resample_wer([scores], blocks, 40, 0)[0] == pytest.approx(np.array(expected))
+
+
+@pytest.mark.parametrize("by", ["speakers", "clips"])
+@pytest.mark.parametrize(("speakers", "clips", "digits"), [(6, 4, 6), (4, 5, 1), (3, 4, 0), (9, 3, 6)])
+def test_equal_error_rates_are_those_of_the_repeated_trials(speakers: int, clips: int, digits: int, by: Unit) -> None:
+    scores = trials(speakers, clips, digits)
+    blocks = blocks_of(scores.speakers, by)
+    one, other = blocks.index[scores.a], blocks.index[scores.b]
+    for weights, found in zip(
+        np.concatenate(list(multiplicities(blocks.count, 60, 0, 60))),
+        resample_eer([scores], blocks, 60, 0)[0],
+        strict=True,
+    ):
+        times = np.where(one == other, weights[one], weights[one] * weights[other]).astype(int)
+        targets = np.repeat(scores.targets, times)
+        whole = 0 < targets.sum() < len(targets)
+        expected = eer(np.repeat(scores.scores, times), targets).value if whole else np.nan
+        assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+def test_two_systems_share_their_resamples() -> None:
+    scores = trials(5, 4)
+    blocks = blocks_of(scores.speakers, "speakers")
+    both = resample_eer([scores, scores], blocks, 30, 0)
+    assert np.array_equal(both[0], both[1], equal_nan=True)
+    assert len(np.unique(both[0])) > 5
+
+
+def test_a_resample_without_words_has_no_rate() -> None:
+    scores = transcripts([0, 1], [0, 2], ("x", "y"))
+    drawn = resample_wer([scores], blocks_of(scores.speakers, "speakers"), 200, 0)[0]
+    assert np.isnan(drawn).any()
+    assert set(drawn[~np.isnan(drawn)]) == {0.5}
+
+
+def test_no_trials_are_refused() -> None:
+    with pytest.raises(CorpusError, match="no trials to resample"):
+        resample_eer([trials(3, 2).select([])], blocks_of(("x", "y"), "speakers"), 10, 0)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.eer import detection_curve, eer, evaluate_trials, min_dcf
+
+LISTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
+    lambda rows: len({target for _, target in rows}) == 2
+)
+
+
+def columns(rows: list[tuple[int, bool]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([score for score, _ in rows], float), np.array([target for _, target in rows])
+
+
+def normal(targets: int = 500, others: int = 3000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.normal(2, 1, targets), rng.normal(0, 1, others)])
+    return scores, np.arange(len(scores)) < targets
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "value"),
+    [
+        ([0.9, 0.1], [True, False], 0.0),
+        ([0.1, 0.9], [True, False], 1.0),
+        ([0.5, 0.5, 0.5], [True, False, False], 0.5),
+        ([0.8, 0.4, 0.6, 0.2], [True, True, False, False], 0.5),
+    ],
+)
+def test_small_sets_by_hand(scores: list[float], targets: list[bool], value: float) -> None:
+    assert eer(np.array(scores), np.array(targets)).value == pytest.approx(value)
+
+
+def test_it_lies_where_sklearns_curve_crosses() -> None:
+    scores, targets = normal()
+    false_alarm, hit, _ = roc_curve(targets, scores, drop_intermediate=False)
+    expected = np.interp(0.0, (false_alarm - (1 - hit)), false_alarm)
+    assert eer(scores, targets).value == pytest.approx(expected, abs=1e-12)
+
+
+@given(LISTS)
+def test_order_and_scale_of_scores_change_nothing(rows: list[tuple[int, bool]]) -> None:
+    scores, targets = columns(rows)
+    found = eer(scores, targets).value
+    turned = np.random.default_rng(len(rows)).permutation(len(rows))
+    assert eer(3 * scores[turned] + 1, targets[turned]).value == pytest.approx(found)
+    assert 0.0 <= found <= 1.0
+
+
+@given(LISTS)
+def test_swapping_the_classes_mirrors_it(rows: list[tuple[int, bool]]) -> None:
+    scores, targets = columns(rows)
+    assert eer(-scores, ~targets).value == pytest.approx(eer(scores, targets).value)
+
+
+def test_the_curve_runs_from_accept_all_to_accept_none() -> None:
+    miss, false_alarm, thresholds = detection_curve(*normal(20, 30))
+    assert (miss[0], false_alarm[0], miss[-1], false_alarm[-1]) == (0.0, 1.0, 1.0, 0.0)
+    assert (np.diff(miss) >= 0).all()
+    assert (np.diff(false_alarm) <= 0).all()
+    assert (np.diff(thresholds) > 0).all()
+
+
+def test_detection_cost_is_one_for_a_useless_system_and_zero_for_a_perfect_one() -> None:
+    targets = np.array([True, False, False])
+    assert min_dcf(np.zeros(3), targets) == pytest.approx(1.0)
+    assert min_dcf(targets.astype(float), targets) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(("targets", "count"), [([True, True], 2), ([False, False], 0)])
+def test_one_kind_of_trial_is_refused(targets: list[bool], count: int) -> None:
+    with pytest.raises(CorpusError, match=f"^{count} target and {2 - count} impostor trials; an equal error rate"):
+        eer(np.array([0.1, 0.2]), np.array(targets))
+
+
+def test_an_evaluation_counts_its_trials() -> None:
+    pairs = np.array([0, 0, 1]), np.array([1, 2, 2])
+    found = evaluate_trials(
+        ["x", "y", "z"], ["s", "s", "t"], [""] * 3, *pairs, np.array([0.9, 0.1, 0.2]), np.array([1, 0, 0], bool)
+    )
+    assert (found.metric, found.value) == ("eer", 0.0)
+    assert {name: found.extra[name] for name in ("trials", "targets", "nontargets", "clips")} == {
+        "trials": 3.0,
+        "targets": 1.0,
+        "nontargets": 2.0,
+        "clips": 3.0,
+    }

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from elp_core.errors import FingerprintMismatch
+from elp_core.testing.backbones import tiny_model
+from pipelines.clients import registry
+from pipelines.clients.champions import set_champion
+from pipelines.clients.versions import AdapterVersion, Tags
+from pipelines.errors import RegistryError
+from pipelines.gate.evidence import read_evidence, recompute
+from pipelines.lineage.collect import ids_digest
+from pipelines.settings import Settings, Slot
+from pipelines.steps.dataset import load_split
+from pipelines.steps.gate import GateOutcome, gate
+from pipelines.steps.ingest import ingest
+from pipelines.steps.promote import promote
+from tests.support import bundles
+from tests.support.workspaces import Site, delivery
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.integration
+
+Judge = Callable[..., GateOutcome]
+EASY, STRICT = {"limit": 1.5}, {"limit": 0.01}
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return registry.connect(mlflow_uri)
+
+
+@pytest.fixture
+def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
+    """A slot of the test's own, with data: registries are shared between tests, slots are not."""
+    name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
+    own = Slot(name, getattr(request, "param", "asr"))
+    ingest(site.workspace, own, delivery(site.workspace.root.parent / "delivery"))
+    return own
+
+
+@pytest.fixture
+def judge(site: Site, slot: Slot, mlflow_uri: str, cache: Path) -> Judge:
+    def call(policy: dict[str, Any], version: int | None = None, **over: Any) -> GateOutcome:
+        options = {"mlflow_uri": mlflow_uri, "cache": cache, "log": lambda line: None}
+        return gate(site.repository, slot, settings(site, slot, policy), version, **{**options, **over})
+
+    return call
+
+
+def settings(site: Site, slot: Slot, policy: dict[str, Any]) -> Settings:
+    return replace(site.settings, slots={str(slot): {"gate": {"resamples": 500, **policy}}})
+
+
+@pytest.fixture
+def add(
+    client: MlflowClient, site: Site, slot: Slot, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], AdapterVersion]:
+    """Registers an untrained adapter whose lineage tells what it would have heard."""
+    heard = load_split(site.repository, "v1", slot, ("train", "validation"), cache, "meta")
+    plain = bundles.lineage
+
+    def lineage(*arguments: str) -> dict[str, Any]:
+        made = plain(*arguments)
+        made["training"]["ids"] = ids_digest([clip.id for clip in heard])
+        return made
+
+    monkeypatch.setattr(bundles, "lineage", lineage)
+    return lambda key: bundles.add_bundle(client, slot, key, tmp_path)
+
+
+Add = Callable[[str], AdapterVersion]
+
+
+def test_a_first_version_that_passes_becomes_challenger(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge
+) -> None:
+    add("k1")
+    done = judge(EASY)
+    version = registry.get(client, slot, 1)
+    assert (done.verdict.outcome, done.verdict.first_version, done.champion) == ("passed", True, None)
+    assert (version.status, version.tags[Tags.VERDICT], "challenger" in version.aliases) == (
+        "challenger",
+        "passed",
+        True,
+    )
+    assert version.description.startswith("Passed the gate: WER ")
+    shown = {Path(f.path).name for f in client.list_artifacts(version.run_id, version.gate_record.evidence)}
+    assert shown == {"evidence.json", "report.html", "bootstrap.png", "wer-by-condition.png"}
+    assert recompute(done.evidence) == done.verdict
+
+
+def test_a_verdict_is_not_made_twice_and_outlives_its_cache(
+    add: Add, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    first = judge(EASY)
+    monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert judge(EASY) == replace(first, reused=True)
+    elsewhere = judge(EASY, cache=tmp_path / "other")
+    assert (elsewhere.reused, elsewhere.verdict) == (True, first.verdict)
+
+
+def test_what_was_judged_but_not_recorded_is_recorded(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr("pipelines.steps.gate.publish", _interrupt)
+        judge(EASY)
+    monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert judge(EASY).verdict.passed
+    assert registry.get(client, slot, 1).gate_record.verdict == "passed"
+
+
+def test_a_dry_run_changes_nothing_in_the_registry(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    before = add("k1")
+    done = judge(EASY, dry_run=True)
+    after = registry.get(client, slot, 1)
+    assert (done.verdict.outcome, done.dry_run, (done.evidence / "report.html").is_file()) == ("passed", True, True)
+    assert (after.tags, after.aliases, after.description) == (before.tags, before.aliases, before.description)
+    assert client.list_artifacts(before.run_id, "gate") == []
+
+
+def test_a_version_beyond_the_limit_is_rejected(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    add("k1")
+    assert judge(STRICT).verdict.outcome == "failed"
+    version = registry.get(client, slot, 1)
+    assert (version.status, version.tags[Tags.VERDICT], version.aliases) == ("rejected", "failed", ())
+
+
+def test_the_second_version_meets_the_champion(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str, cache: Path
+) -> None:
+    add("k1")
+    judge(EASY)
+    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, cache=cache, by="ann", log=lambda line: None)
+    assert judge(EASY, 1).reused, "the champion keeps the verdict that made it so"
+    add("k2")
+    second = judge(EASY)
+    assert (second.version, second.champion, second.verdict.delta) == (2, 1, 0.0)
+    assert second.verdict.outcome == "undecided", "sixteen clips of two speakers do not show two points"
+    assert second.verdict.needed > 0
+    assert registry.get(client, slot, 2).status == "candidate"
+
+
+def test_training_on_golden_clips_fails_the_gate(
+    client: MlflowClient, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pipelines.steps.dataset.load_split",
+        lambda where, tag, slot, splits, cache, columns="all": load_split(where, tag, slot, None, cache, columns),
+    )
+    add("k1")
+    checks = {check.name: check for check in judge(EASY).verdict.checks}
+    assert not checks["no clip in training"].passed
+    assert not checks["speakers"].passed
+
+
+@pytest.mark.parametrize("slot", ["asv"], indirect=True)
+def test_verification_is_judged_on_trials(add: Add, judge: Judge) -> None:
+    add("k1")
+    done = judge({"limit": 0.01})
+    found = read_evidence(done.evidence)
+    assert (done.verdict.metric, done.verdict.unit, done.verdict.blocks) == ("eer", "speakers", 2)
+    assert len(found.challenger) == 16 * 15 / 2
+    assert (done.evidence / "det.png").is_file()
+    assert json.loads((done.evidence / "evidence.json").read_text())["context"]["slot"].endswith("/asv")
+
+
+def test_nothing_to_judge_is_said(judge: Judge) -> None:
+    with pytest.raises(RegistryError, match=r"has no candidate to judge; train one first: elp train"):
+        judge(EASY)
+
+
+def test_a_bundle_of_another_backbone_is_refused(
+    site: Site, add: Add, slot: Slot, tmp_path: Path, mlflow_uri: str, cache: Path
+) -> None:
+    add("k1")
+    tiny_model("wavlm").save_pretrained(tmp_path / "other")
+    other = replace(site.settings, backbone=str(tmp_path / "other"))
+    with pytest.raises(FingerprintMismatch, match="the bundle belongs to a backbone with fingerprint sha256:"):
+        gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
+
+
+def test_a_champion_without_a_verdict_is_judged_as_a_first_version(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge
+) -> None:
+    add("k1")
+    set_champion(client, slot, 1, by="ann", why="by hand")
+    done = judge(EASY, 1)
+    version = registry.get(client, slot, 1)
+    assert (done.verdict.first_version, version.status, version.aliases) == (True, "champion", ("champion",))
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
