@@ -1,14 +1,15 @@
 """The operational half of the error tree (its root is `elp_core.errors.ElpError`).
 
-    OpsError                    exit code 1
-    ├── UsageError              a name or an option is wrong (exit code 2)
-    ├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
-    ├── IntakeError             a source cannot be read as the format it claims to be
-    ├── DataRefused             the data as a whole failed its checks: no version was made
-    ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
-    ├── ServiceError            a server or a worker is not up, or its port is taken
-    ├── RegistryError           the model registry does not hold what was asked for
-    └── GateRefused             the gate did not pass the adapter (exit code 3)
+OpsError                    exit code 1
+├── UsageError              a name or an option is wrong (exit code 2)
+├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
+├── IntakeError             a source cannot be read as the format it claims to be
+├── DataRefused             the data as a whole failed its checks: no version was made
+├── VersioningError         DVC or Git could not store, find or fetch a dataset version
+├── ServiceError            a server or a worker is not up, or its port is taken
+├── RegistryError           the model registry does not hold what was asked for
+├── RecipeError             the embedded backbone's recipe cannot go on
+└── GateRefused             the gate did not pass the adapter (exit code 3)
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class ServiceError(OpsError):
 
 class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
+
+
+class RecipeError(OpsError):
+    """The embedded backbone's recipe cannot go on: a parameter, a source or an earlier stage's output is wrong."""
 
 
 class GateRefused(OpsError):

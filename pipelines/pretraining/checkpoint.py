@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.files import replacing
 from pipelines.pretraining.network import MaskedPredictor
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.settings import SAMPLE_RATE
 from pipelines.pretraining.sound import Wave, resample
 from pipelines.pretraining.words import sentence

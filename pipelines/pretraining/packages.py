@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 
 DEBS_VARIABLE = "ELP_PRETRAINING_DEBS"
 """Environment variable: a folder of packages downloaded earlier."""

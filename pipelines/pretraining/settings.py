@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 
 SAMPLE_RATE = 16_000
 HOP = 320

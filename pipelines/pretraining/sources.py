@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.packages import PACKAGES, Unpacked, unpack
 
 FSDD_VARIABLE = "ELP_FSDD"

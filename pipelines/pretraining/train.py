@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.errors import RecipeError
 from pipelines.pretraining import checkpoint
 from pipelines.pretraining.checkpoint import Position
 from pipelines.pretraining.device import pick_device, pick_precision
-from pipelines.pretraining.errors import RecipeError
 from pipelines.pretraining.network import MaskedPredictor
 from pipelines.pretraining.noise import noise_bank
 from pipelines.pretraining.schedule import progress, rate_factor

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.errors import RecipeError
 from pipelines.pretraining import checkpoint
 from pipelines.pretraining.checkpoint import Position
-from pipelines.pretraining.errors import RecipeError
 from pipelines.pretraining.network import MaskedPredictor, configure
 from pipelines.pretraining.settings import Recipe
 from pipelines.pretraining.train import make_optimiser

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.espeak import Synthesiser, utterances
 from pipelines.pretraining.words import COMMANDS, DIGITS, WORDS, sentence
 

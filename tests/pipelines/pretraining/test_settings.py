@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.settings import read_recipe
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.pretraining.errors import RecipeError
+from pipelines.errors import RecipeError
 from pipelines.pretraining.packages import PACKAGES, SpeechPackage, Unpacked, fetch, unpack
 from pipelines.pretraining.sources import from_package, fsdd
 

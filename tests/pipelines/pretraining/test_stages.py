@@ -97,7 +97,7 @@ def test_a_probe_answers_what_the_features_hold() -> None:
 def test_every_module_of_the_recipe_belongs_to_a_stage() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     named = {Path(d).name for stage in stages.values() for d in stage["deps"] if d.startswith("pipelines/")}
-    support = {"__init__.py", "checkpoint.py", "device.py", "errors.py", "files.py", "settings.py"}
+    support = {"__init__.py", "checkpoint.py", "device.py", "files.py", "settings.py"}
     assert named | support == {p.name for p in (ROOT / "pipelines" / "pretraining").glob("*.*")}
     assert all(f"python -m pipelines.pretraining.{name}" == stage["cmd"] for name, stage in stages.items())
 

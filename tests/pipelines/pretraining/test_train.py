@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.errors import RecipeError
 from pipelines.pretraining.corpus import Corpus
-from pipelines.pretraining.errors import RecipeError
 from pipelines.pretraining.network import MaskedPredictor, configure
 from pipelines.pretraining.settings import Recipe
 from pipelines.pretraining.targets import by_voice, cluster_layer
