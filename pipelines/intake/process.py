@@ -16,7 +16,7 @@ from elp_core.audio import MIN_SAMPLES, Waveform, clip_id, load, probe
 from elp_core.data.corpus import ShardRow, make_row
 from elp_core.data.text import normalise
 from elp_core.errors import AudioError
-from elp_core.types import SAMPLE_RATE
+from elp_core.types import SAMPLE_RATE, Split
 from pipelines.intake.clips import Fault, SourceClip
 from pipelines.intake.options import DeliveryOptions
 from pipelines.intake.splits import split_of
@@ -89,11 +89,9 @@ def take(index: int, clip: SourceClip, recipe: Recipe) -> Taken:
         samples = _mixed(_cut(load(clip.audio), clip), recipe.options)
     except AudioError as error:
         return Taken(index, bare, Fault(error.reason, _OBJECT.sub("it", str(error))))
-    policy = recipe.policy
-    key = clip.speaker or clip_id(samples)
     row = make_row(
         samples,
-        split=clip.split or split_of(key, policy.validation_share, policy.test_share),
+        split=clip.split or _split(clip, samples, recipe.policy),
         text=normalise(clip.text),
         speaker=clip.speaker,
         label=clip.label,
@@ -108,6 +106,10 @@ def take(index: int, clip: SourceClip, recipe: Recipe) -> Taken:
 def audio_bytes(audio: Path | bytes) -> bytes:
     """The file as it came."""
     return audio if isinstance(audio, bytes) else audio.read_bytes()
+
+
+def _split(clip: SourceClip, samples: Waveform, policy: DataPolicy) -> Split:
+    return split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share)
 
 
 def _cut(samples: Waveform, clip: SourceClip) -> Waveform:
@@ -132,9 +134,8 @@ def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
 
 
 def _single_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    """Keep torch, where resampling needs it, from starting as many threads as there are cores in every worker."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _take_chunk(chunk: list[tuple[int, SourceClip]], recipe: Recipe) -> list[Taken]:

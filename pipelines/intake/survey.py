@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipelines.errors import IntakeError
 from pipelines.intake.clips import SourceClip
 from pipelines.intake.options import DeliveryOptions
 from pipelines.settings import DataPolicy
@@ -23,7 +24,7 @@ class Survey:
     size: int
     """Bytes of audio."""
     digests: tuple[str, ...]
-    """SHA-256 (hex) of each clip's file, empty where the file is not there."""
+    """SHA-256 (hex) of each clip's file."""
 
     @property
     def delivery(self) -> str:
@@ -32,7 +33,11 @@ class Survey:
 
 
 def survey(clips: Iterable[SourceClip], options: DeliveryOptions, policy: DataPolicy) -> Survey:
-    """Read every clip's bytes once."""
+    """Read every clip's bytes once.
+
+    Raises:
+        IntakeError: where a file cannot be read.
+    """
     whole = hashlib.sha256(
         json.dumps([dataclasses.asdict(options), dataclasses.asdict(policy)], sort_keys=True).encode()
     )
@@ -49,5 +54,8 @@ def survey(clips: Iterable[SourceClip], options: DeliveryOptions, policy: DataPo
 def _digest(clip: SourceClip) -> tuple[str, int]:
     if isinstance(clip.audio, bytes):
         return hashlib.sha256(clip.audio).hexdigest(), len(clip.audio)
-    with clip.audio.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), clip.audio.stat().st_size
+    try:
+        with clip.audio.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), clip.audio.stat().st_size
+    except OSError as error:
+        raise IntakeError(f"{clip.audio} cannot be read: {error.strerror}; nothing was taken in") from error

@@ -146,13 +146,13 @@ def recover(workspace: Workspace, slot: Slot) -> None:
 
 
 def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
+    for name in journal["added"]:
+        (root / name).unlink(missing_ok=True)
     for name, before in journal["texts"].items():
         if before is None:
             (root / name).unlink(missing_ok=True)
         else:
             dvc.write_atomic(root / name, before)
-    for name in journal["added"]:
-        (root / name).unlink(missing_ok=True)
     for name, aside in journal["left"].items():
         if Path(aside).exists():
             os.replace(aside, root / name)

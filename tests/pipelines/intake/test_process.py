@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elp_core.data.corpus import ShardRow
+from pipelines.errors import IntakeError
 from pipelines.intake import process as module
 from pipelines.intake.clips import Fault, SourceClip
 from pipelines.intake.options import DeliveryOptions
@@ -90,6 +91,11 @@ def test_the_key_changes_with_what_would_change_the_version(tmp_path: Path) -> N
     assert key(replace(GOOD, audio=path)) == key()
     others = [key(replace(GOOD, text="go")), key(replace(GOOD, audio=b"x")), key(options=DeliveryOptions("factory"))]
     assert len({key(), *others, key(policy=DataPolicy(min_seconds=0.2))}) == 5
+
+
+def test_a_file_that_cannot_be_read_stops_the_delivery(tmp_path: Path) -> None:
+    with pytest.raises(IntakeError, match=r"gone\.wav cannot be read: No such file"):
+        survey([replace(GOOD, audio=tmp_path / "gone.wav")], RECIPE.options, RECIPE.policy)
 
 
 def test_quarantine_keeps_the_bytes_and_of_a_huge_file_the_digest(

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from elp_core.errors import ElpError
+from pipelines.cli.data import data
+from pipelines.workspace import Workspace
+from tests.support.deliveries import write_delivery
+
+pytestmark = pytest.mark.integration
+
+
+def elp_data(workspace: Workspace, *arguments: object) -> Result:
+    verb, *rest = map(str, arguments)
+    return CliRunner().invoke(data, [verb, "-w", str(workspace.root), *rest])
+
+
+def test_a_delivery_is_added_listed_and_shown(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_delivery(tmp_path / "in", anna_0={"bytes": b"broken"})
+    added = elp_data(workspace, "add", "plant-a/asr", source, "--condition", "headset")
+    assert "plant-a/asr is at v1: 11 clips added" in added.stdout
+    assert "1 clips went to quarantine" in added.stdout
+    assert "12 of 12 clips read" in added.stderr
+    listed = elp_data(workspace, "log", "plant-a/asr").stdout.splitlines()
+    assert listed[1].split()[0] == "v1"
+    assert listed[1].split()[3] == "11"
+    shown = elp_data(workspace, "show", "plant-a/asr@v1").stdout
+    assert all(word in shown for word in ("headset", "corrupt", "validation", "Data Docs: ", "golden/plant-a/asr/v1"))
+
+
+def test_the_same_delivery_says_that_nothing_is_new(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_delivery(tmp_path / "in")
+    first = json.loads(elp_data(workspace, "add", "plant-a/asv", source, "--json").stdout)
+    again = json.loads(elp_data(workspace, "add", "plant-a/asv", source, "--json").stdout)
+    assert (first["new"], again["new"]) == (True, False)
+    assert first["dataset"] == again["dataset"]
+    assert "stays at v1" in elp_data(workspace, "add", "plant-a/asv", source).stdout
+    pinned = json.loads(elp_data(workspace, "golden", "plant-a/asv", "--from", "v1", "--json").stdout)
+    assert pinned["tag"] == "golden/plant-a/asv/v1"
+
+
+def test_an_empty_slot_lists_nothing(workspace: Workspace) -> None:
+    assert "elp data add plant-a/asr SOURCE" in elp_data(workspace, "log", "plant-a/asr").stdout
+    assert json.loads(elp_data(workspace, "log", "plant-a/asr", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("slot", ["Plant/asr", "plant a/asr", "plant/a/asr", "plant-a/tts", "plant-a"])
+def test_a_bad_slot_name_is_a_usage_error(workspace: Workspace, slot: str) -> None:
+    assert elp_data(workspace, "log", slot).exit_code == 2
+    shown = elp_data(workspace, "show", slot)
+    assert isinstance(shown.exception, ElpError)
+    assert shown.exception.exit_code == 2
