@@ -76,7 +76,7 @@ def call(api: str, path: str, body: Any = None, method: str = "") -> Any:
     """
     for delay in (*_BUSY_DELAYS, None):
         try:
-            return web.request(f"{api}{path}", body, method, timeout=30.0)
+            return web.request(f"{api}{path}", body, method, timeout=60.0)
         except urllib.error.HTTPError as error:
             if delay is None or error.code not in (429, 503):
                 raise _translate(api, path, error) from error

@@ -17,8 +17,8 @@ from pipelines.workspace import Workspace
 
 Log = Callable[[str], None]
 
-START_SECONDS: Seconds = 180.0
-"""How long a server may take to answer: a cold start on a loaded machine takes most of a minute."""
+START_SECONDS: Seconds = 300.0
+"""How long a server may take to answer: a cold start takes 10 s, and minutes on a machine that is busy training."""
 
 _HEALTH = {MLFLOW: "/health", PREFECT: "/api/health"}
 
