@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+from elp_core.types import SAMPLE_RATE
+from pipelines.demo.corpus import SITES, DeliveryPlan, Site, speakers, write_delivery
+
+PLAN = DeliveryPlan("small", per_speaker=2, splits=("validation", "test"))
+
+
+def _rows(manifest: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in manifest.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+def test_no_speaker_is_in_two_splits(site: Site) -> None:
+    split_of: dict[str, set[str]] = {}
+    for speaker in speakers(site):
+        split_of.setdefault(speaker.name, set()).add(speaker.split)
+    assert len(split_of) == 24
+    assert all(len(splits) == 1 for splits in split_of.values())
+
+
+def test_the_sites_share_no_voice() -> None:
+    voices = [{speaker.variant for speaker in speakers(site)} for site in SITES]
+    assert not voices[0] & voices[1]
+
+
+def test_the_voices_are_those_that_the_backbone_never_heard() -> None:
+    import yaml
+
+    params = yaml.safe_load((Path(__file__).parents[3] / "params.yaml").read_text())
+    reserved = set(params["pretraining"]["corpus"]["reserved_variants"])
+    assert {variant for site in SITES for variant in site.variants} <= reserved
+
+
+def test_a_delivery_is_speech_with_a_manifest(tmp_path: Path) -> None:
+    rows = _rows(write_delivery(SITES[0], PLAN, tmp_path / "delivery", seed=1))
+    assert len(rows) == 2 * sum(s.split in PLAN.splits for s in speakers(SITES[0]))
+    assert {row["condition"] for row in rows} == {"quiet", "machine-hall"}
+    for row in rows:
+        wave, rate = sf.read(tmp_path / "delivery" / str(row["audio_filepath"]))
+        assert rate == SAMPLE_RATE
+        assert 0.4 < len(wave) / rate < 4
+        assert 0.5 < abs(wave).max() < 0.8
+
+
+def test_a_delivery_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_text("mine")
+    assert write_delivery(SITES[0], PLAN, tmp_path, seed=1).read_text() == "mine"
+
+
+def test_swapping_changes_half_of_the_transcripts_and_no_audio(tmp_path: Path) -> None:
+    true = _rows(write_delivery(SITES[1], PLAN, tmp_path / "true", seed=3))
+    plan = DeliveryPlan("small", PLAN.per_speaker, PLAN.splits, swap_half=True)
+    swapped = _rows(write_delivery(SITES[1], plan, tmp_path / "swapped", seed=3))
+    changed = sum(a["text"] != b["text"] for a, b in zip(true, swapped, strict=True))
+    assert [row["audio_filepath"] for row in true] == [row["audio_filepath"] for row in swapped]
+    assert sorted(str(row["text"]) for row in true) == sorted(str(row["text"]) for row in swapped)
+    assert 0.4 * len(true) <= changed <= 0.5 * len(true)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.demo.record import HEADERS, Row, read_rows, write_rows
+
+ROW = Row("plant-a/asr", "first", "wer", 1.0, 0.1234, None, "passed", 4.6, 1_900_000, 7_600_000, 41.4, 1)
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "rows.json") == []
+    write_rows(tmp_path / "rows.json", [ROW])
+    assert read_rows(tmp_path / "rows.json") == [ROW]
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.json"]
+
+
+def test_a_row_has_a_cell_for_every_header() -> None:
+    assert dict(zip(HEADERS, ROW.cells(), strict=True)) == {
+        "slot": "plant-a/asr",
+        "delivery": "first",
+        "metric": "WER",
+        "before": "100.0%",
+        "candidate": "12.3%",
+        "champion": "none yet",
+        "verdict": "passed",
+        "audio min": "4.6",
+        "trainable": "1.90 M",
+        "bundle": "7.6 MB",
+        "trained in": "41 s",
+    }
