@@ -13,7 +13,7 @@ Log = Callable[[str], None]
 
 _PATIENCE: Seconds = 30.0
 """How long a run may wait for a worker before that is said."""
-_OUTAGE: Seconds = 60.0
+_OUTAGE: Seconds = 180.0
 """How long Prefect may be silent before following ends."""
 _NOISE = ("Finished in state Completed", "Downloading flow code", "Beginning flow run", "View at ")
 """Starts of Prefect's own lines that say nothing to somebody who follows one run."""
@@ -30,7 +30,7 @@ def follow(api: str, run: FlowRun, pool: str, log: Log, every: Seconds = 1.0) ->
         every: Time between looks.
 
     Raises:
-        ServiceError: where Prefect is silent for a minute.
+        ServiceError: where Prefect is silent for three minutes.
     """
     seen, state, started, told = 0, "", time.monotonic(), False
     heard = started
