@@ -103,7 +103,9 @@ def architecture(config: Any, normalize: bool) -> dict[str, Any]:
 
     `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
     """
-    found = {key: getattr(config, key) for key in ARCHITECTURE_KEYS if getattr(config, key, None) is not None}
+    known = type(config)()  # a key that the family does not have may stand in a config.json, and changes nothing
+    keys = [key for key in ARCHITECTURE_KEYS if hasattr(known, key)]
+    found = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
     return {**plain, "normalize": normalize}
 

@@ -86,6 +86,13 @@ def test_the_preprocessor_says_whether_waveforms_are_normalised(checkpoint: Path
     assert plain.fingerprint != normalised.fingerprint
 
 
+def test_keys_that_the_family_does_not_have_change_nothing(checkpoint: Path) -> None:
+    before = Backbone.from_pretrained(checkpoint).fingerprint
+    path = checkpoint / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_buckets": 5, "replace_prob": 0.5}))
+    assert Backbone.from_pretrained(checkpoint).fingerprint == before
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
