@@ -1,6 +1,6 @@
 """How often the gate is wrong: draws challengers of known quality and counts what the gate says of them.
 
-Run it whole (about ten minutes on one core): python benchmarks/gate_simulation.py
+Run it whole (about half an hour on one core): python benchmarks/gate_simulation.py
 
 A *false pass* is a pass at a true difference that equals the margin; the gate promises 5 % at most. *Power* is the
 share of passes at smaller differences. Everything is seeded: the table repeats on one machine.
@@ -177,7 +177,7 @@ def outcomes(
     return {name: count / pairs for name, count in counts.items()}
 
 
-def table(wer_pairs: int, eer_pairs: int) -> list[str]:
+def table(wer_pairs: int, eer_pairs: int, only: str = "") -> list[str]:
     """Markdown rows: a world, then passed / failed shares at each true difference."""
     lines = [
         "| golden set | pairs | " + " | ".join(f"Δ = {name}" for name in STEPS) + " |",
@@ -186,6 +186,8 @@ def table(wer_pairs: int, eer_pairs: int) -> list[str]:
     for world in WORLDS:
         started, pairs = time.monotonic(), wer_pairs if isinstance(world, WerWorld) else eer_pairs
         metric = "WER" if isinstance(world, WerWorld) else "EER"
+        if only not in ("", metric.lower()):
+            continue
         cells = []
         for step in STEPS.values():
             found = outcomes(world, step, pairs)
@@ -202,9 +204,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wer-pairs", type=int, default=1_000)
     parser.add_argument("--eer-pairs", type=int, default=200)
+    parser.add_argument("--only", choices=("wer", "eer"), default="")
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     chosen = parser.parse_args()
-    text = "\n".join(table(chosen.wer_pairs, chosen.eer_pairs)) + "\n"
+    text = "\n".join(table(chosen.wer_pairs, chosen.eer_pairs, chosen.only)) + "\n"
     print(text)
     if chosen.write:
         chosen.write.write_text(text, encoding="utf-8")

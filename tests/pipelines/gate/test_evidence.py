@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elp_core.errors import CorpusError, OpsError
+from pipelines.gate import evidence as module
+from pipelines.gate.compare import Scores
+from pipelines.gate.decide import decide
+from pipelines.gate.evidence import read_evidence, recompute, write_evidence
+from pipelines.gate.pack import pack, unpack
+from pipelines.gate.verdict import Check, Verdict
+from pipelines.settings import GatePolicy
+from tests.support.scores import clips, trials
+
+POLICY = GatePolicy(resamples=300)
+CLIPS = clips(np.random.default_rng(0).binomial(5, 0.2, 80), 8, conditions=("clean", "noisy"))
+TRIALS = trials(8, 4, 0.9)
+CONTEXT = {"slot": "plant-a/asr", "challenger": "v2", "golden": {"tag": "golden/plant-a/asr/v1", "clips": 80}}
+PAIRS = [(CLIPS, CLIPS), (CLIPS, None), (TRIALS, TRIALS), (TRIALS, None), (clips([0]), None)]
+NAMES = ["clips", "first clips", "trials", "first trials", "one clip"]
+
+
+def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CLIPS) -> tuple[Path, Verdict]:
+    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")], closed_set=True)
+    return write_evidence(folder / "evidence", verdict, challenger, champion, CONTEXT), verdict
+
+
+@pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
+def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
+    folder, verdict = write(tmp_path, challenger, champion)
+    assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
+    plot = "wer-by-condition.png" if verdict.metric == "wer" else "det.png"
+    assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", plot}
+
+
+def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["challenger"] = pack(clips(CLIPS.errors + 1, 8, conditions=("clean", "noisy")))
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder).outcome == "failed" != verdict.outcome
+
+
+@pytest.mark.parametrize("scores", [CLIPS, TRIALS], ids=["clips", "trials"])
+def test_packed_scores_come_back_bit_for_bit(scores: Scores) -> None:
+    packed = json.loads(json.dumps(pack(scores)))
+    assert pack(unpack(packed)) == pack(scores)
+
+
+def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    page = (folder / "report.html").read_text()
+    told = page[page.index("<body>") :]
+    assert told.index(verdict.outcome) < told.index("WER of the challenger v2") < told.index("Why")
+    assert "said &lt;b&gt;" in page, "transcripts are text, not markup"
+    assert "golden/plant-a/asr/v1" in page
+    assert "Closed set" in page
+    assert not [word for word in ("http://", "https://", "<script", "file:") if word in page]
+
+
+def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is no gate evidence"), ("[]", "is no gate evidence"), ('{"format": 99}', "has format 99, this program")],
+)
+def test_what_is_no_evidence_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "evidence.json").write_text(text)
+    with pytest.raises(OpsError, match=message):
+        read_evidence(tmp_path)
+    with pytest.raises(OpsError, match="is no gate evidence"):
+        read_evidence(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize("change", [{"errors": "x"}, {"kind": "other"}, {"ids": None}])
+def test_damaged_scores_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(CorpusError, match="no packed scores"):
+        unpack({**pack(CLIPS), **change})
