@@ -67,7 +67,7 @@ class ElpConfig:
     prompt: PromptConfig | None = field(default_factory=PromptConfig)
     tune_norms: bool = True
     """Train copies of the encoder layers' own layer norms; the backbone's stay as they are."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """Dropout inside the E- and L-adapters while training."""
 
     def __post_init__(self) -> None:
@@ -104,12 +104,14 @@ class AugmentConfig:
 class TrainConfig:
     """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV)."""
 
-    epochs: int = 30
-    batch_seconds: float = 32.0
-    """Audio per batch after padding, in seconds."""
-    lr_head: float = 1e-3
-    lr_layer: float = 5e-4
-    lr_encoder: float = 5e-4
+    epochs: int = 20
+    batch_seconds: float = 16.0
+    """Most audio in a batch, padding counted, in seconds."""
+    min_steps: int = 24
+    """Steps that an epoch has at least: a small training set gets smaller batches."""
+    lr_head: float = 2e-3
+    lr_layer: float = 1e-3
+    lr_encoder: float = 1e-3
     """E-adapters, prompts and tuned norms."""
     weight_decay: float = 1e-2
     warmup: float = 0.1
@@ -126,7 +128,9 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        faults = _positive(self, "epochs", "batch_seconds", "clip_norm", "lr_head", "lr_layer", "lr_encoder")
+        faults = _positive(
+            self, "epochs", "batch_seconds", "min_steps", "clip_norm", "lr_head", "lr_layer", "lr_encoder"
+        )
         if not 0.0 <= self.warmup < 1.0:
             faults.append(f"warmup is {self.warmup}, expected a share of the steps: 0 <= warmup < 1")
         if self.device not in {"auto", "cpu", "cuda"}:

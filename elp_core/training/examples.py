@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from elp_core.assemble import clip_features
 from elp_core.audio import MIN_SAMPLES, load
 from elp_core.backbones import Backbone
 from elp_core.config import AugmentConfig, TrainConfig
 from elp_core.data.augment import augment_waveform, generator, mask_features
-from elp_core.data.collate import collate, collate_features
+from elp_core.data.collate import collate_features
 from elp_core.data.features import MEMORY_BYTES, FeatureCache
 from elp_core.data.sampler import join_groups, length_buckets
 from elp_core.tasks import Task
@@ -54,7 +55,8 @@ class Examples:
         share = augment.join if self._task.joins else 0.0
         groups = join_groups(len(self._clips), share, augment.join_clips, seed, epoch)
         durations = [sum(self._clips[position].duration for position in group) for group in groups]
-        batches = length_buckets(durations, self._config.batch_seconds, seed, epoch)
+        budget = min(self._config.batch_seconds, sum(durations) / self._config.min_steps)
+        batches = length_buckets(durations, budget, seed, epoch)
         return [[groups[number] for number in batch] for batch in batches]
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Example]:
@@ -85,10 +87,7 @@ class Examples:
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, augment, rng, needed)
-            waveforms, lengths = collate([samples])
-            device = next(self._backbone.parameters()).device
-            features, counts = self._backbone.features(waveforms.to(device), lengths.to(device))
-            return features[0, : int(counts[0])]
+            return clip_features(self._backbone, samples)
 
         return self._cache.get(clip.id, f"{self._config.seed}.{variant}", compute)
 

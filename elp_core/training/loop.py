@@ -16,6 +16,7 @@ import torch
 
 from elp_core.assemble import evaluate, pick_device
 from elp_core.config import TrainConfig, to_dict
+from elp_core.data.features import FeatureCache
 from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
 from elp_core.model import ElpModel
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
@@ -110,6 +111,7 @@ class _Run:
         self.model, self.validation, self.config = model, validation, config
         self.observer, self.folder = observer, folder
         self.accelerator = _accelerator(device, config)
+        self.heard = FeatureCache(model.backbone.fingerprint)
         self.examples = Examples(clips, model.task, model.backbone, config)
         self.parameters = model.trainable()
         self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
@@ -143,7 +145,8 @@ class _Run:
             self._step(example, batches)
             if self.folder and time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
                 self._save()
-        value = evaluate(self.model, self.validation, self.config.batch_seconds, self.config.device).value
+        seconds, device = self.config.batch_seconds, self.config.device
+        value = evaluate(self.model, self.validation, seconds, device, self.heard).value
         loss = progress.loss_sum / batches
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._judge(value)

@@ -11,7 +11,7 @@ from elp_core.training.examples import Examples, join, split_short
 from tests.support.clips import clip, tone, two_speakers
 
 CLIPS = two_speakers(4)
-CONFIG = TrainConfig(batch_seconds=2.0, augment=AugmentConfig(variants=2, join=0.6))
+CONFIG = TrainConfig(batch_seconds=2.0, min_steps=1, augment=AugmentConfig(variants=2, join=0.6))
 
 
 def examples(config: TrainConfig = CONFIG, task: str = "asr") -> Examples:
@@ -42,6 +42,12 @@ def test_joined_clips_say_their_texts_in_turn() -> None:
     both = join(CLIPS[:2])
     assert (both.text, both.duration) == ("no yes", CLIPS[0].duration + CLIPS[1].duration)
     assert join(CLIPS[:1]) is CLIPS[0]
+
+
+def test_a_small_set_still_makes_steps_enough() -> None:
+    config = replace(CONFIG, batch_seconds=1000.0, augment=replace(CONFIG.augment, join=0.0))
+    assert len(examples(config).plan(0)) <= 2
+    assert len(examples(replace(config, min_steps=3)).plan(0)) >= 3
 
 
 def test_only_tasks_that_can_join_do() -> None:

@@ -28,7 +28,7 @@ from tests.support.clips import clip, tone, two_speakers
 CLIPS, HELD_OUT = two_speakers(4), two_speakers(2, seed=1)
 ADAPTER = ElpConfig(EncoderAdapterConfig(8), LayerAdapterConfig(16), PromptConfig(2), dropout=0.1)
 CONFIG = TrainConfig(
-    epochs=2, batch_seconds=2.0, device="cpu", checkpoint_minutes=0.0, augment=AugmentConfig(variants=2)
+    epochs=2, batch_seconds=2.0, min_steps=1, device="cpu", checkpoint_minutes=0.0, augment=AugmentConfig(variants=2)
 )
 
 
