@@ -22,10 +22,3 @@ def publish_outcome(flow: str, slot: Slot | None, outcome: Mapping[str, Any], ti
     key = f"outcome-{flow}-{slot.site}-{slot.task}" if slot else f"outcome-{flow}"
     rows = [{"what": name, "value": value} for name, value in outcome.items()]
     create_table_artifact(rows, key=key, description=title)
-
-
-def publish_markdown(key: str, text: str) -> None:
-    """Publish a page of text, such as the table of a gate's verdict."""
-    from prefect.artifacts import create_markdown_artifact
-
-    create_markdown_artifact(text, key=key)

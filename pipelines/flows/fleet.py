@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 
 from pipelines.flows import tasks
+from pipelines.flows.artifacts import publish_outcome
 from pipelines.flows.outcome import concluded_all
 
 
@@ -28,5 +28,6 @@ def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None)
         future.result()
         for future in [tasks.retrain_in_a_run_of_its_own.submit(deployment, workspace, slot) for slot in chosen]
     ]
-    create_table_artifact(runs, key="outcome-retrain-all", description=f"{len(runs)} slot(s) retrained")
+    rows = {run["slot"]: f"{run['state']}: {run['message']}" for run in runs}
+    publish_outcome("retrain-all", None, rows, f"{len(runs)} slot(s) retrained")
     return concluded_all(runs)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from pipelines.cli import flows
+from pipelines.cli.main import run
+from pipelines.clients import prefect_follow
+from pipelines.clients.prefect import REFUSED, FlowRun
+from pipelines.workspace import Workspace
+
+ASKED = FlowRun("1", "retrain plant-a/asr", "Scheduled", "SCHEDULED", "", "http://ui/runs/1")
+OUTCOME = {"adapter": "elp.plant-a.asr v5", "verdict": "passed", "evidence": "/evidence"}
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A Prefect whose run ends as the test says; notes what was asked for."""
+    told: dict[str, Any] = {"ends": dataclasses.replace(ASKED, state="Completed", state_type="COMPLETED", seconds=5.0)}
+
+    def follow(*_: Any) -> FlowRun:
+        if isinstance(told["ends"], BaseException):
+            raise told["ends"]
+        return told["ends"]
+
+    def start_run(api: str, deployment: Any, parameters: dict[str, Any], name: str, tags: list[str]) -> FlowRun:
+        told.update(parameters=parameters, name=name)
+        return ASKED
+
+    monkeypatch.setattr(flows, "prefect_api", lambda _: "http://api")
+    monkeypatch.setattr(flows, "find_deployment", lambda *_: {"id": "d"})
+    monkeypatch.setattr(flows, "start_run", start_run)
+    monkeypatch.setattr(flows, "read_outcome", lambda *_: OUTCOME)
+    monkeypatch.setattr(prefect_follow, "follow", follow)
+    return told
+
+
+def _elp(workspace: Workspace, *words: str) -> int:
+    return run([*words, "-w", str(workspace.root)])
+
+
+def test_a_pass_ends_with_0_and_its_table(workspace: Workspace, worker, capfd) -> None:
+    assert _elp(workspace, "retrain", "plant-a/asr") == 0
+    shown = capfd.readouterr()
+    assert "elp.plant-a.asr v5" in shown.out
+    assert "http://ui/runs/1" in shown.err
+
+
+def test_a_refusal_ends_with_3_and_says_where_the_evidence_is(workspace: Workspace, worker, capfd) -> None:
+    worker["ends"] = dataclasses.replace(worker["ends"], state=REFUSED, message="plant-a/asr v5: failed (worse)")
+    assert _elp(workspace, "gate", "plant-a/asr") == 3
+    assert "failed (worse)\nnothing was promoted; the evidence: /evidence" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Failed", "FAILED"), ("Crashed", "CRASHED"), ("Cancelled", "CANCELLED")])
+def test_a_run_that_failed_ends_with_1_and_its_page(workspace: Workspace, worker, capfd, name: str, kind: str) -> None:
+    worker["ends"] = dataclasses.replace(ASKED, state=name, state_type=kind, message="MLflow is gone")
+    assert _elp(workspace, "train", "plant-a/asr", "--data", "v2") == 1
+    assert f"ended as {name}: MLflow is gone\nits page: http://ui/runs/1" in capfd.readouterr().err
+    assert worker["parameters"] == {"slot": "plant-a/asr", "version": "v2"}
+
+
+def test_stopping_to_watch_says_that_the_run_goes_on(workspace: Workspace, worker, capfd) -> None:
+    worker["ends"] = KeyboardInterrupt()
+    assert _elp(workspace, "retrain", "plant-a/asr") == 130
+    assert "the run goes on: http://ui/runs/1" in capfd.readouterr().err
+
+
+def test_detached_prints_the_page_and_waits_for_nothing(workspace: Workspace, worker, capfd) -> None:
+    worker["ends"] = AssertionError("followed")
+    assert _elp(workspace, "retrain", "plant-a/asr", "--detach") == 0
+    assert capfd.readouterr().out == "http://ui/runs/1\n"
+
+
+def test_a_source_goes_along_as_an_absolute_path_with_its_options(workspace: Workspace, worker, monkeypatch) -> None:
+    monkeypatch.chdir(workspace.root)
+    _elp(workspace, "retrain", "plant-a/asr", "elp.yaml", "--format", "nemo", "--snr", "5")
+    source = str(workspace.root / "elp.yaml")
+    assert worker["parameters"] == {"slot": "plant-a/asr", "source": source, "options": {"format": "nemo", "snr": 5.0}}
+
+
+def test_all_slots_are_one_run(workspace: Workspace, worker, capfd) -> None:
+    assert _elp(workspace, "retrain", "--all", "--json") == 0
+    assert worker["name"] == "retrain all slots"
+    assert json.loads(capfd.readouterr().out)["outcome"] == OUTCOME
