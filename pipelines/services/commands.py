@@ -52,9 +52,6 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # new schedules and late runs are looked at often: one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
-            # SQLite has one writer at a time: wait for it rather than fail
-            "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-            "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         }
     )
 
@@ -66,9 +63,8 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within two seconds of being asked for
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
+            # a run starts within three seconds of being asked for; each look is a write to Prefect's database
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
         }
     )
 

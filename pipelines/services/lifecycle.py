@@ -169,7 +169,7 @@ def _online(api: str, process: Process) -> bool:
     from datetime import datetime
 
     try:
-        workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {})
+        workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
     except OSError:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
