@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.clients.tracking import log_points
+from pipelines.clients.tracking import log_points, logged_steps
 from pipelines.errors import RegistryError, ServiceError
 
 if TYPE_CHECKING:
@@ -17,6 +17,27 @@ SEND_SECONDS = 5.0
 RETRY_SECONDS = 60.0
 """Training goes on while the server is away; this long between two tries."""
 _RATES_EVERY = 10
+LOSS, VALIDATION = "epoch.loss", "epoch.validation"
+
+
+def log_history(client: MlflowClient, run_id: str, history: Sequence[Mapping[str, float]]) -> None:
+    """Log the epochs that the run has no points of: those that could not be sent while it went on.
+
+    Args:
+        client: Connection to the MLflow server.
+        run_id: The training run.
+        history: One entry an epoch with ``epoch``, ``loss`` and ``value``.
+    """
+    from mlflow.entities import Metric
+
+    known, now = logged_steps(client, run_id, VALIDATION), int(time.time() * 1000)
+    lost = [entry for entry in history if int(entry["epoch"]) not in known]
+    points = [
+        Metric(name, float(entry[key]), now, int(entry["epoch"]))
+        for entry in lost
+        for name, key in ((LOSS, "loss"), (VALIDATION, "value"))
+    ]
+    log_points(client, run_id, points)
 
 
 class Curves:
@@ -47,8 +68,8 @@ class Curves:
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
         """Take one epoch's mean loss and the value of the metric on the validation split, and tell of them."""
         self._log(f"epoch {epoch}, {self._at}: loss {loss:.3f}, validation {value:.2%}")
-        self._add("epoch.loss", loss, epoch)
-        self._add("epoch.validation", value, epoch)
+        self._add(LOSS, loss, epoch)
+        self._add(VALIDATION, value, epoch)
         if time.monotonic() >= self._next:
             self._send()
 

@@ -30,6 +30,7 @@ __all__ = [
     "champion",
     "connect",
     "create_version",
+    "delete_version",
     "find",
     "find_by_key",
     "get",
@@ -147,6 +148,12 @@ def create_version(
         await_creation_for=0,
     )
     return _adapter_version(slot, made)
+
+
+@answering
+def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
+    """Take a version out of the registry; its run and its model stay."""
+    client.delete_model_version(version.slot.model_name, str(version.version))
 
 
 @answering

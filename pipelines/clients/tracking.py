@@ -89,6 +89,12 @@ def run_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
 
 
 @answering
+def logged_steps(client: MlflowClient, run_id: str, metric: str) -> set[int]:
+    """Steps at which the run has a point of this curve."""
+    return {int(point.step) for point in client.get_metric_history(run_id, metric)}
+
+
+@answering
 def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
     """Log points of curves in as few calls as MLflow allows."""
     for start in range(0, len(points), _BATCH):

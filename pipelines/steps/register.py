@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.clients import models, registry, tracking
+from pipelines.clients.curves import log_history
 from pipelines.clients.describe import describe, version_tags
 from pipelines.clients.versions import AdapterVersion, Tags
 from pipelines.settings import Slot
@@ -44,24 +45,36 @@ def register(
     lineage = trained.lineage
     tracking.log_params(client, run_id, _params(lineage))
     tracking.log_metrics(client, run_id, trained.metrics)
+    log_history(client, run_id, trained.history)
     tracking.log_datasets(client, run_id, _datasets(slot, lineage))
     tracking.log_folder(client, run_id, trained.report, "report")
     model_id = models.log_bundle(client, run_id, trained.bundle, lineage["key"])
     version = registry.find_by_key(client, slot, lineage["key"])
     if version is None:
-        tags = version_tags(lineage, trained.bundle_digest, trained.metric, trained.value)
-        version = registry.create_version(
-            client,
-            slot,
-            source=f"models:/{model_id}",
-            run_id=run_id,
-            model_id=model_id,
-            tags=tags,
-            description=_description(slot, trained, lineage, tags),
-        )
+        version = _create(client, slot, run_id, model_id, trained)
         log(f"registered {version.name}")
     tracking.close_run(client, run_id)
     return registered(version, trained.metrics, reused=reused)
+
+
+def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, trained: Trained) -> AdapterVersion:
+    lineage = trained.lineage
+    tags = version_tags(lineage, trained.bundle_digest, trained.metric, trained.value)
+    made = registry.create_version(
+        client,
+        slot,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        model_id=model_id,
+        tags=tags,
+        description=_description(slot, trained, lineage, tags),
+    )
+    first = registry.find_by_key(client, slot, lineage["key"])
+    if first is None or first.version == made.version:
+        return made
+    # a worker on another machine trained the same and was a moment earlier
+    registry.delete_version(client, made)
+    return first
 
 
 def registered(version: AdapterVersion, metrics: Mapping[str, float], *, reused: bool) -> Registered:

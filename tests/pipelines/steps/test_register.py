@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.clients import models, registry, tracking
+from pipelines.clients.curves import log_history
 from pipelines.settings import Slot
 from pipelines.steps.register import register
 from pipelines.steps.trained import Trained, write_text
@@ -67,3 +68,25 @@ def _kill(name: str) -> object:
         raise Killed(name)
 
     return raise_it
+
+
+def test_of_two_workers_with_one_key_the_first_counts(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slot("two-workers", "asr")
+    trained = _trained(tmp_path, slot)
+    run_id = tracking.open_run(client, slot, "k1", "run", {})
+    first = register(client, slot, run_id, trained, reused=False, log=print)
+    found = iter([None, registry.get(client, slot, first.version)])
+    monkeypatch.setattr(registry, "find_by_key", lambda *_: next(found))
+    assert register(client, slot, run_id, trained, reused=False, log=print) == first
+    assert [v.version for v in registry.versions(client, slot)] == [first.version]
+
+
+def test_epochs_that_could_not_be_sent_are_logged_at_the_end(client: MlflowClient) -> None:
+    run_id = tracking.open_run(client, Slot("late", "asr"), "k1", "run", {})
+    history = [{"epoch": 1, "loss": 2.0, "value": 0.9}, {"epoch": 2, "loss": 1.0, "value": 0.8}]
+    log_history(client, run_id, history[:1])
+    log_history(client, run_id, history)
+    points = client.get_metric_history(run_id, "epoch.validation")
+    assert [(point.step, point.value) for point in points] == [(1, 0.9), (2, 0.8)]

@@ -10,6 +10,7 @@ import pytest
 
 from elp_core.errors import NonFiniteLoss
 from pipelines.clients import models, registry
+from pipelines.clients.curves import Curves
 from pipelines.clients.versions import Tags
 from pipelines.errors import ServiceError, VersioningError
 from pipelines.steps import train as step
@@ -157,9 +158,30 @@ def test_a_loss_that_breaks_ends_the_run_as_failed(
     with pytest.raises(NonFiniteLoss, match="the loss is"):
         train(site.asr, settings=broken, cache=cache)
     experiment = client.get_experiment_by_name(site.asr.model_name).experiment_id
-    failed = client.search_runs([experiment], "attributes.status = 'FAILED'")
-    assert ["NonFiniteLoss" in run.data.tags["elp.error"] for run in failed] == [True]
+    failed = client.search_runs([experiment], "tags.`elp.error` LIKE 'NonFiniteLoss%'")
+    assert [run.info.status for run in failed] == ["FAILED"]
     assert not list(cache.rglob("training.json"))
+
+
+def test_killed_in_the_middle_it_ends_in_the_same_tensors(
+    client: MlflowClient, train: Trainer, site: Site, cache: Path, done: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+
+    def on_step(self: Curves, step: int, *_: object) -> None:
+        steps.append(step)
+        if steps == [1, 2, 3]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Curves, "on_step", on_step)
+    often = changed(site, checkpoint_minutes=1e-9)
+    with pytest.raises(KeyboardInterrupt):
+        train(site.asr, settings=often, cache=cache)
+    again = train(site.asr, settings=often, cache=cache)
+    assert steps[:4] == [1, 2, 3, 3]
+    assert steps[3:] == list(range(3, len(steps)))
+    folders = [models.download(client, registry.get(client, site.asr, one.version), cache) for one in (done, again)]
+    assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
 
 
 def test_a_version_that_is_not_there_is_named(train: Trainer, site: Site) -> None:
