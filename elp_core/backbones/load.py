@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from elp_core.backbones.convolve import convolve
 from elp_core.backbones.families import PARTS, architecture, make_config, make_model
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
 from elp_core.backbones.forward import blank, positions, real_frames
@@ -117,7 +118,7 @@ class Backbone(nn.Module):
             found = self._by_length(waveforms, lengths, counts)
         else:
             waveforms = waveforms[:, : int(lengths.max())]
-            found = self.feature_extractor(waveforms).transpose(1, 2)
+            found = self._convolve(waveforms)
             found = blank(found, real_frames(counts, found.shape[1]))
         return found, counts
 
@@ -142,6 +143,13 @@ class Backbone(nn.Module):
         """The encoder's own layer norm; base style applies it before the layers, large style after them."""
         result: torch.Tensor = self.encoder.layer_norm(hidden)
         return result
+
+    def _convolve(self, waveforms: torch.Tensor) -> torch.Tensor:
+        layers: Any = self.feature_extractor.conv_layers
+        if all(hasattr(layer, "layer_norm") and hasattr(layer, "conv") for layer in layers):
+            return convolve(self.feature_extractor, waveforms)
+        found: torch.Tensor = self.feature_extractor(waveforms).transpose(1, 2)
+        return found
 
     def _by_length(self, waveforms: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         found = waveforms.new_zeros(len(lengths), int(counts.max()), self.feature_size)
