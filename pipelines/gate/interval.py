@@ -59,7 +59,7 @@ def interval(
     tail = NormalDist().cdf(-t * stretch)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
     half = _half(error, blocks, floor, items, confidence)
-    shift = error * _skewness(usable) / 6.0 * (1.0 + 2.0 * t * t)
+    shift = error * _skewness(usable, blocks) / 6.0 * (1.0 + 2.0 * t * t)
     lower = min(float(low), value - half, value + shift - t * error)
     upper = max(float(high), value + half, value + shift + t * error)
     return Interval(value, round(lower, 10), round(upper, 10), error, floor, blocks, items, confidence)
@@ -113,10 +113,12 @@ def further_blocks(found: Interval, target: float) -> int | None:
     return high - found.blocks
 
 
-def _skewness(draws: FloatArray) -> float:
+def _skewness(draws: FloatArray, blocks: int) -> float:
+    """Skewness of the draws, with the factor that makes up for a small sample of blocks (Joanes & Gill 1998, G1)."""
+    factor = math.sqrt(blocks * (blocks - 1)) / (blocks - 2) if blocks > 2 else 1.0
     centred = draws - draws.mean()
     spread = float(np.mean(centred**2))
-    return float(np.mean(centred**3)) / spread**1.5 if spread > 0.0 else 0.0
+    return factor * float(np.mean(centred**3)) / spread**1.5 if spread > 0.0 else 0.0
 
 
 def _half(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
