@@ -161,7 +161,7 @@ WORLDS: tuple[WerWorld | EerWorld, ...] = (
 
 
 def outcomes(
-    world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 2_000
+    world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 1_000
 ) -> dict[str, float]:
     """Shares of passed, failed and undecided over `pairs` draws at a true difference of `step` margins.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -51,14 +52,17 @@ def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, clo
     at_limit = binomial_error(min(policy.limit, 1.0), tokens)
     at_margin = binomial_error(policy.margin, tokens)
 
-    def bounds(value: float, drawn: FloatArray, floor: float) -> Interval:
-        return interval(value, drawn, blocks.count, floor, clips, policy.confidence)
+    def bounds(value: float, drawn: FloatArray, floor: float, growth: float = 1.0) -> Interval:
+        return interval(value, drawn, blocks.count, floor, clips, policy.confidence, growth)
+
+    difference = round(values[0] - values[1], 12) if champion is not None else 0.0
+    growth = _growth(challenger, champion, difference, policy.margin)
 
     return Comparison(
         "wer" if isinstance(challenger, ClipScores) else "eer",
         bounds(values[0], draws[0], at_limit),
         None if champion is None else bounds(values[1], draws[1], at_limit),
-        None if champion is None else bounds(round(values[0] - values[1], 12), draws[0] - draws[1], at_margin),
+        None if champion is None else bounds(difference, draws[0] - draws[1], at_margin, growth),
         clips,
         clips if isinstance(challenger, ClipScores) else int(challenger.targets.sum()),
         blocks.count,
@@ -110,6 +114,21 @@ def check_pairing(challenger: Scores, champion: Scores) -> None:
 
 def _blocks(scores: Scores, closed_set: bool) -> Blocks:
     return blocks_of(scores.speakers, "clips" if closed_set else "speakers")
+
+
+def _growth(challenger: Scores, champion: Scores | None, difference: float, margin: float) -> float:
+    """How much larger the standard error of the difference would be at the margin.
+
+    A harm of `margin` that was seen in part only would bring the rest of its errors along, as clustered as those that
+    were seen: the variance grows with the rate at which the two systems differ. Known for word errors only.
+    """
+    if not (isinstance(challenger, ClipScores) and isinstance(champion, ClipScores)):
+        return 1.0
+    differing, words = int(np.abs(challenger.errors - champion.errors).sum()), int(challenger.words.sum())
+    if differing == 0 or words == 0:
+        return 1.0
+    rate = differing / words
+    return math.sqrt((rate + max(0.0, margin - difference)) / rate)
 
 
 def _tokens(scores: Scores) -> float:

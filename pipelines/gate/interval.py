@@ -3,7 +3,8 @@
 The percentile interval alone is too narrow where blocks are few, where the harm sits with few of them, and where
 errors are rare: cases the gate meets every day. So four are formed and the widest counts (`docs/gate.md` has the
 reasons and the measured rates). With G blocks, t the quantile of Student's distribution with G − 1 degrees of freedom,
-and se the standard deviation of the draws times √(G/(G−1)):
+and se the standard deviation of the draws times √(G/(G−1)), grown to what it would be at the declared limit (errors
+bring their own variance):
 
 1. the percentile interval with expanded tails, Φ(−t·√(G/(G−1))) instead of α/2 (Hesterberg 2015, "What teachers should
    know about the bootstrap", The American Statistician 69);
@@ -37,7 +38,7 @@ class Interval:
     lower: float
     upper: float
     error: float
-    """Standard error from the draws, with G/(G−1)."""
+    """Standard error from the draws, with √(G/(G−1)) and growth."""
     floor: float
     """Standard error at the declared limit (null model)."""
     blocks: int
@@ -47,14 +48,23 @@ class Interval:
 
 
 def interval(
-    value: float, draws: FloatArray, blocks: int, floor: float, items: int, confidence: float = 0.95
+    value: float,
+    draws: FloatArray,
+    blocks: int,
+    floor: float,
+    items: int,
+    confidence: float = 0.95,
+    growth: float = 1.0,
 ) -> Interval:
-    """The interval of `value` given its bootstrap draws [R]; draws that are NaN (an unusable resample) are left out."""
+    """The interval of `value` given its bootstrap draws [R]; draws that are NaN (an unusable resample) are left out.
+
+    `growth` is how much larger the standard error would be, were the value at the declared limit.
+    """
     usable = draws[np.isfinite(draws)]
     if blocks < 2 or len(usable) < 2 or not math.isfinite(floor):
         return Interval(value, -math.inf, math.inf, math.nan, floor, blocks, items, confidence)
     stretch = math.sqrt(blocks / (blocks - 1))
-    error = round(float(usable.std()) * stretch, 12)
+    error = round(float(usable.std()) * stretch * growth, 12)
     t = quantile(0.5 + confidence / 2, blocks - 1)
     tail = NormalDist().cdf(-t * stretch)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
