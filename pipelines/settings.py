@@ -28,7 +28,8 @@ class Slot:
         """Read ``SITE/TASK``.
 
         Raises:
-            UsageError: where the site is not lower-case letters, digits and inner hyphens (40 at most), or the task is unknown.
+            UsageError: where the site is not lower-case letters, digits and inner hyphens (40 at most), or the task is
+                unknown.
         """
         site, slash, task = text.partition("/")
         if not slash or not _NAME.fullmatch(site):
@@ -136,7 +137,8 @@ class Settings:
     def for_slot(self, slot: Slot) -> SlotSettings:
         """Built-in defaults of the task, then `defaults.<task>`, then `slots.<site>/<task>`."""
         merged = to_dict(SlotSettings())
-        for layer in (TASK_DEFAULTS.get(slot.task, {}), self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
+        layers = (TASK_DEFAULTS.get(slot.task, {}), self.defaults.get(slot.task, {}), self.slots.get(str(slot), {}))
+        for layer in layers:
             merged = _merge(merged, layer)
         return from_dict(SlotSettings, merged, f"settings of {slot}")
 
