@@ -1,0 +1,72 @@
+"""The documentation's commands, page after page in one real workspace with its servers and workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import fences
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
+
+ORDER = ("README.md", "data.md", "gate.md", "registry.md", "operate.md")
+REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
+"""May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
+SETTINGS = "defaults: {asr: {train: {epochs: 2}, gate: {limit: 1.5}}}\nservers: {mlflow_port: 0, prefect_port: 0}\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
+    root = tmp_path / "foundry"
+    yield root
+    if (root / "elp.yaml").exists():
+        _run("elp down", root)
+
+
+def _run(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=900
+    )
+    print(f"$ {line}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def _deliveries(root: Path) -> None:
+    """What the pages speak of: deliveries of the embedded corpus, and recordings."""
+    from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
+
+    for number, name in enumerate(("first", "recordings", "deliveries")):
+        folder = root.parent / name
+        manifest = write_delivery(SITES[0], DeliveryPlan(name, per_speaker=2), folder, seed=number)
+        if name != "first":
+            shutil.copytree(folder, root / name)
+    (root / "deliveries" / "manifest.jsonl").rename(root / "deliveries" / "monday.jsonl")
+    wave = next((manifest.parent / "audio").glob("*.wav"))
+    for name in ("recording.wav", "call.wav"):
+        shutil.copy(wave, root / name)
+
+
+def test_every_shown_command_runs(workspace: Path) -> None:
+    assert _run("elp init foundry", workspace.parent).returncode == 0
+    (workspace / "elp.yaml").write_text(SETTINGS)
+    _deliveries(workspace)
+    assert _run("git add elp.yaml && git commit -qm Settings", workspace).returncode == 0
+    shown = [(f.name, line) for page in ORDER for f in fences("sh") if f.page == page for line in f.commands]
+    lines = [(name, line) for name, line in shown if line.startswith("elp ") and not line.startswith("elp init")]
+    ending = [(name, line) for name, line in lines if line == "elp down"]
+    assert _run("elp up", workspace).returncode == 0
+    for name, line in [pair for pair in lines if pair not in ending] + ending:
+        done = _run(
+            line.replace("/path/to/manifest.jsonl", str(workspace.parent / "first" / "manifest.jsonl")), workspace
+        )
+        allowed = {0, 1, 3} if " ".join(line.split()[:2]) in REFUSALS else {0}
+        assert done.returncode in allowed, f"{name}: {line}"
+        assert "Traceback" not in done.stderr
+        assert "unexpected" not in done.stderr
