@@ -43,7 +43,7 @@ def decide(
         CorpusError: where the two were not scored on the same clips, or the metric cannot be computed on them.
     """
     found = compare(challenger, champion, policy, closed_set)
-    slices = judge_slices(challenger, champion, policy, closed_set)
+    slices = judge_slices(challenger, champion, policy, closed_set, found)
     limit = judge(found.challenger, policy.limit)
     margin = judge(found.delta, policy.margin) if found.delta else None
     parts = [limit] if margin is None else [margin, limit]

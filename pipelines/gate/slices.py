@@ -18,19 +18,26 @@ UNNAMED = "(none)"
 
 
 def judge_slices(
-    challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool
+    challenger: Scores,
+    champion: Scores | None,
+    policy: GatePolicy,
+    closed_set: bool,
+    whole: Comparison | None = None,
 ) -> tuple[SliceResult, ...]:
     """One result a condition, by name; none where no clip has a condition.
 
     A slice fails where it is worse than allowed at its Holm level, so that the chance of refusing an adapter that is no
     worse on any slice stays at (1 − confidence) / 2 in all. A slice that is too small, or whose interval spans the
-    margin, is undecided: it is reported, and holds nothing up.
+    margin, is undecided: it is reported, and holds nothing up. `whole`, the comparison on all clips where it was made
+    before, is taken for a slice that holds them all.
     """
     target = policy.limit if champion is None else policy.margin
+    slices = conditions(challenger)
     compared = {
-        name: _compare(challenger, champion, at, policy, closed_set) for name, at in conditions(challenger).items()
+        name: whole if whole and len(at) == len(challenger) else _compare(challenger, champion, at, policy, closed_set)
+        for name, at in slices.items()
     }
-    sizes = {name: _size(challenger, at) for name, at in conditions(challenger).items()}
+    sizes = {name: _size(challenger, at) for name, at in slices.items()}
     tested = {
         name: exceeds(found.delta or found.challenger, target)
         for name, found in compared.items()

@@ -65,3 +65,10 @@ def test_ten_slices_of_an_equal_adapter_do_not_refuse_it_by_chance() -> None:
         found = judge_slices(*(clips(e, conditions=names) for e in pair), POLICY, False)
         refused += any(s.outcome == "failed" for s in found)
     assert refused <= 4
+
+
+def test_a_slice_of_all_clips_is_the_whole() -> None:
+    scores = clips([0, 1] * 40, 4, conditions=("clean",))
+    verdict = decide(scores, scores, POLICY)
+    assert verdict.slices == judge_slices(scores, scores, POLICY, False)
+    assert verdict.slices[0].interval == verdict.interval
