@@ -155,7 +155,6 @@ WORLDS: tuple[WerWorld | EerWorld, ...] = (
     EerWorld("6 speakers x 20 clips, EER 4 %", 6, 20, 0.8),
     EerWorld("6 speakers x 20 clips, EER 0.5 %", 6, 20, 0.6),
     EerWorld("30 speakers x 8 clips, EER 4 %", 30, 8, 0.8),
-    EerWorld("100 speakers x 5 clips, EER 4 %", 100, 5, 0.8),
     EerWorld("closed set, 6 speakers x 12 clips, EER 4 %", 6, 12, 0.8, closed_set=True),
 )
 
