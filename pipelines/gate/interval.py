@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from elp_core.metrics.scores import FloatArray
-from pipelines.gate.student import cdf, quantile
 
 MAX_FURTHER = 10_000_000
 """More further blocks than this are reported as no number at all."""
@@ -65,7 +65,7 @@ def interval(
         return Interval(value, -math.inf, math.inf, math.nan, floor, blocks, items, confidence)
     stretch = math.sqrt(blocks / (blocks - 1))
     error = round(float(usable.std()) * stretch * growth, 12)
-    t = quantile(0.5 + confidence / 2, blocks - 1)
+    t = student(0.5 + confidence / 2, blocks - 1)
     tail = NormalDist().cdf(-t * stretch)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
     half = _half(error, blocks, floor, items, confidence)
@@ -73,6 +73,11 @@ def interval(
     lower = min(float(low), value - half, value + shift - t * error)
     upper = max(float(high), value + half, value + shift + t * error)
     return Interval(value, round(lower, 10), round(upper, 10), error, floor, blocks, items, confidence)
+
+
+def student(probability: float, df: int) -> float:
+    """The value below which `probability` of Student's t distribution with `df` degrees of freedom lies."""
+    return float(stdtrit(df, probability))
 
 
 def binomial_error(rate: float, tokens: float) -> float:
@@ -90,7 +95,7 @@ def exceeds(found: Interval, target: float) -> float:
     error = max(found.error, found.floor)
     if error == 0.0:
         return 0.0 if found.value > target else 1.0
-    return round(1.0 - cdf((found.value - target) / error, found.blocks - 1), 10)
+    return round(1.0 - float(stdtr(found.blocks - 1, (found.value - target) / error)), 10)
 
 
 def further_blocks(found: Interval, target: float) -> int | None:
@@ -133,4 +138,4 @@ def _skewness(draws: FloatArray, blocks: int) -> float:
 
 def _half(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
     level = 0.5 + confidence / 2
-    return max(quantile(level, blocks - 1) * error, quantile(level, max(1, items - 1)) * floor)
+    return max(student(level, blocks - 1) * error, student(level, max(1, items - 1)) * floor)

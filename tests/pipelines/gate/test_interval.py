@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.gate.interval import Interval, binomial_error, exceeds, further_blocks, interval
-from pipelines.gate.student import quantile
+from pipelines.gate.interval import Interval, binomial_error, exceeds, further_blocks, interval, student
 
 NORMAL = np.random.default_rng(0).normal(0.1, 0.02, 20_000)
 SKEWED = 0.1 + 0.02 * (np.random.default_rng(0).exponential(1.0, 20_000) - 1.0)
@@ -20,7 +19,7 @@ def test_many_blocks_give_the_percentile_interval() -> None:
 @pytest.mark.parametrize("blocks", [2, 3, 6, 12])
 def test_few_blocks_widen_it_as_students_t_does(blocks: int) -> None:
     found = interval(0.1, NORMAL, blocks, 0.0, 100)
-    least = quantile(0.975, blocks - 1) * NORMAL.std() * math.sqrt(blocks / (blocks - 1))
+    least = student(0.975, blocks - 1) * NORMAL.std() * math.sqrt(blocks / (blocks - 1))
     assert found.upper - 0.1 >= least - 1e-9
     assert 0.1 - found.lower >= least - 1e-9
 
@@ -32,7 +31,7 @@ def test_skewed_draws_reach_further_to_their_long_side() -> None:
 
 def test_draws_that_do_not_vary_leave_the_floor() -> None:
     found = interval(0.0, np.zeros(100), 100, 0.01, 100)
-    assert found.upper == pytest.approx(quantile(0.975, 99) * 0.01)
+    assert found.upper == pytest.approx(student(0.975, 99) * 0.01)
 
 
 @pytest.mark.parametrize("draws", [NORMAL, np.array([]), np.full(10, np.nan)])
@@ -61,10 +60,10 @@ def test_the_further_blocks_are_enough_and_not_one_too_many(target: float) -> No
     found = Interval(0.1, 0.0, 0.2, 0.04, 0.0, 10, 10, 0.95)
     more = further_blocks(found, target)
     assert more is not None
-    excess = 0.1 / (quantile(0.975, 9) * 0.04)
+    excess = 0.1 / (student(0.975, 9) * 0.04)
 
     def half(blocks: int) -> float:
-        return quantile(0.975, blocks - 1) * 0.04 * excess * math.sqrt(10 / blocks)
+        return student(0.975, blocks - 1) * 0.04 * excess * math.sqrt(10 / blocks)
 
     assert half(10 + more) < abs(target - 0.1) <= half(9 + more)
 
