@@ -10,9 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from elp_core.backbones.convolve import convolve
 from pipelines.pretraining.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -45,26 +45,6 @@ def configure(settings: NetworkSettings) -> HubertConfig:
         apply_spec_augment=False,
         attn_implementation="sdpa",
     )
-
-
-def convolve(cnn: nn.Module, waves: Tensor) -> Tensor:
-    """Run HuBERT's feature encoder on `[batch, samples]`; returns `[batch, frames, channels]`.
-
-    The first layer stays in float32 under autocast: bfloat16 would add noise 48 dB below the waveform's peaks.
-    """
-    layers: Any = cnn.conv_layers
-    with torch.autocast(waves.device.type, enabled=False):
-        hidden = _convolve_layer(layers[0], waves[:, None, None, :])
-    for layer in layers[1:]:
-        hidden = _convolve_layer(layer, hidden.permute(0, 3, 1, 2))
-    return hidden[:, 0]
-
-
-def _convolve_layer(layer: Any, hidden: Tensor) -> Tensor:
-    weight = layer.conv.weight.unsqueeze(2).to(memory_format=torch.channels_last)
-    hidden = hidden.to(memory_format=torch.channels_last)
-    hidden = F.conv2d(hidden, weight, layer.conv.bias, stride=(1, layer.conv.stride[0]))
-    return F.gelu(layer.layer_norm(hidden.permute(0, 2, 3, 1)))
 
 
 class MaskedPredictor(nn.Module):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from pipelines.pretraining.network import MaskedPredictor, configure, convolve
+from elp_core.backbones.convolve import convolve
+from pipelines.pretraining.network import MaskedPredictor, configure
 from pipelines.pretraining.settings import Recipe
 
 
