@@ -89,13 +89,14 @@ class DeliveryPlan:
 
 
 def speakers(site: Site) -> list[Speaker]:
-    """The 24 speakers of a site: 14 to train on, 2 to validate, 8 to test."""
+    """The 32 speakers of a site, each variant at 8 pitches: 20 to train on, 4 to validate, 8 to test."""
     made = []
-    for index in range(24):
-        variant = site.variants[index % len(site.variants)]
-        pitch, rate = 15 + 14 * (index // len(site.variants)), (140, 165, 190)[index // len(site.variants) % 3]
-        split: Split = "test" if index % 3 == 2 else ("validation" if index in (4, 13) else "train")
-        made.append(Speaker(f"{site.name}-{variant.lower()}-{pitch}-{rate}", variant, pitch, rate, split))
+    for level in range(8):
+        for place, variant in enumerate(site.variants):
+            turn = (place + level) % len(site.variants)
+            split: Split = "test" if turn == 2 else "validation" if turn == 0 and level % 2 else "train"
+            pitch, rate = 10 + 11 * level, (140, 165, 190)[level % 3]
+            made.append(Speaker(f"{site.name}-{variant.lower()}-{pitch}-{rate}", variant, pitch, rate, split))
     return made
 
 

@@ -27,8 +27,8 @@ defaults:
     gate: {limit: 0.3}
 """
 
-FIRST = DeliveryPlan("first", per_speaker=10)
-SWAPPED = DeliveryPlan("swapped", per_speaker=20, splits=("train", "validation"), swap_half=True)
+FIRST = DeliveryPlan("first", per_speaker=8)
+SWAPPED = DeliveryPlan("swapped", per_speaker=12, splits=("train", "validation"), swap_half=True)
 
 
 @dataclass(frozen=True)

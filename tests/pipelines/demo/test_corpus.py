@@ -21,7 +21,7 @@ def test_no_speaker_is_in_two_splits(site: Site) -> None:
     split_of: dict[str, set[str]] = {}
     for speaker in speakers(site):
         split_of.setdefault(speaker.name, set()).add(speaker.split)
-    assert len(split_of) == 24
+    assert len(split_of) == 32
     assert all(len(splits) == 1 for splits in split_of.values())
 
 
