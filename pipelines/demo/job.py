@@ -20,15 +20,15 @@ SETTINGS = """\
 # The demo's workspace. Small data and few epochs, so that five adapters train in minutes on two cores.
 defaults:
   asr:
-    train: {epochs: 24}
+    train: {epochs: 16}
     gate: {limit: 0.5}
   asv:
-    train: {epochs: 12}
+    train: {epochs: 8}
     gate: {limit: 0.3}
 """
 
 FIRST = DeliveryPlan("first", per_speaker=8)
-SWAPPED = DeliveryPlan("swapped", per_speaker=12, splits=("train", "validation"), swap_half=True)
+SWAPPED = DeliveryPlan("swapped", per_speaker=10, splits=("train", "validation"), swap_half=True)
 
 
 @dataclass(frozen=True)
