@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "ELP_WORKSPACE": str(workspace.root),
             # a run starts within three seconds of being asked for; each look is a write to Prefect's database
             "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # threads that spin at a barrier halve a training's speed where anything else wants a core
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         }
     )
 
