@@ -11,7 +11,7 @@ from pipelines.settings import read_settings
 from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 _SETTINGS = """\
-# Everything here has a default; docs/settings of the program says what there is.
+# Everything here has a default; docs/settings.md says what there is.
 backbone: "elp:tiny"
 remote: "{remote}"
 
