@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from pipelines.settings import Settings, Slot, read_settings
+from tests.docs.pages import fences
+
+BLOCKS = [read_settings(fence.text) for fence in fences("yaml") if fence.page == "settings.md"]
+
+
+def test_the_page_shows_the_defaults_of_the_workspace() -> None:
+    assert BLOCKS[0] == Settings()
+
+
+def test_the_page_shows_the_defaults_of_a_slot() -> None:
+    import yaml
+
+    text = next(f.text for f in fences("yaml") if f.page == "settings.md" and f.text.startswith("defaults"))
+    shown = yaml.safe_load(text)["defaults"]["asr"]
+    assert shown.keys() == {"adapter", "train", "data", "gate"}
+    assert BLOCKS[1].for_slot(Slot("any", "asr")) == Settings().for_slot(Slot("any", "asr"))
