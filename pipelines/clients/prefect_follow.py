@@ -45,6 +45,7 @@ def follow(api: str, run: FlowRun, pool: str, log: Log, every: Seconds = 1.0) ->
             time.sleep(every)
             continue
         if run.ended:
+            time.sleep(2 * every)  # a run's last lines reach Prefect after its final state
             _report(api, run.id, seen, log)
             return run
         if run.state != state:
