@@ -22,14 +22,14 @@ SETTINGS = """\
 defaults:
   asr:
     train: {epochs: 16}
-    gate: {limit: 0.5}
+    gate: {limit: 0.6}
   asv:
     train: {epochs: 12}
     gate: {limit: 0.45}
 """
 
 FIRST = DeliveryPlan("first", per_speaker=8)
-SWAPPED = DeliveryPlan("swapped", per_speaker=10, splits=("train", "validation"), swap_half=True)
+SWAPPED = DeliveryPlan("swapped", per_speaker=8, splits=("train", "validation"), swap_half=True)
 
 
 @dataclass(frozen=True)
