@@ -161,7 +161,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
         ]
         for v in versions
     ]
-    headers = ["slot", "version", "status", "verdict", "validation", "dataset", "registered (UTC)"]
+    headers = ["slot", "version", "status", "verdict", "metric", "dataset", "registered (UTC)"]
     return table(headers, rows, empty="no adapters yet; make one with: elp retrain SITE/TASK")
 
 
