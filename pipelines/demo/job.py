@@ -1,8 +1,11 @@
-"""The main job on the embedded corpus: four adapters from audio to champion, then a bad delivery that is refused."""
+"""The main job on the embedded corpus: four adapters from audio to champion, and a bad delivery that is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +13,16 @@ from typing import Any
 from elp_core.errors import OpsError
 from elp_core.types import Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
-from pipelines.demo.record import Row, read_rows, write_rows
+from pipelines.demo.record import Journal, Row
 from pipelines.settings import Slot
 from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
 
 Log = Callable[[str], None]
 
 SETTINGS = """\
-# The demo's workspace. Small data and few epochs, so that five adapters train in minutes on two cores; the limits are
-# wide, because eight test speakers leave wide intervals.
+# The demo's workspace. Small data and few epochs, so that five adapters train in minutes on two cores, two at a time;
+# the limits are wide, because eight test speakers leave wide intervals.
+servers: {workers: 2}
 defaults:
   asr:
     train: {epochs: 16}
@@ -46,31 +50,65 @@ class Stage:
         return Slot(self.site.name, self.task)
 
 
-STAGES = (
-    *(Stage(site, task, FIRST) for site in SITES for task in ("asr", "asv")),
-    Stage(SITES[0], "asr", SWAPPED),
+LANES = (
+    (Stage(SITES[0], "asr", FIRST), Stage(SITES[0], "asr", SWAPPED)),
+    (Stage(SITES[1], "asr", FIRST), Stage(SITES[0], "asv", FIRST), Stage(SITES[1], "asv", FIRST)),
 )
+"""Deliveries that follow each other; the lanes run side by side, about equally long."""
 
 
 def run_demo(root: Path, log: Log) -> list[Row]:
     """Run what is not done yet, in the workspace `root`; servers are started where they are down.
+
+    Returns:
+        A row for each delivery, the first deliveries before the bad one.
 
     Raises:
         ElpError: as the steps do; run again, the demo goes on where it was.
     """
     workspace = _workspace(root, log)
     _start_servers(workspace, log)
-    record = workspace.state / "demo.json"
-    rows = read_rows(record)
-    for number, stage in enumerate(STAGES, 1):
-        title = f"[{number}/{len(STAGES)}] {stage.slot}, {stage.plan.name} delivery"
-        if any((row.slot, row.delivery) == (str(stage.slot), stage.plan.name) for row in rows):
-            log(f"{title}: done before")
-            continue
-        log(title)
-        rows.append(_run_stage(workspace, stage, log))
-        write_rows(record, rows)
+    for stage in (stage for lane in LANES for stage in lane):
+        _deliver(workspace, stage, log)
+    journal = Journal(workspace.state / "demo.json")
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        lanes = [pool.submit(_run_lane, workspace, lane, journal, log, stop) for lane in LANES]
+        try:
+            rows = [row for lane in lanes for row in lane.result()]
+        except KeyboardInterrupt:
+            stop.set()  # the lanes stop at their next line
+            raise
+    return sorted(rows, key=lambda row: (row.delivery, row.slot.partition("/")[2]))
+
+
+def _run_lane(
+    workspace: Workspace, stages: Sequence[Stage], journal: Journal, log: Log, stop: threading.Event
+) -> list[Row]:
+    rows = []
+    for stage in stages:
+        said = functools.partial(_say, log, stage, stop)
+        row = journal.find(str(stage.slot), stage.plan.name)
+        if row is None:
+            row = _run_stage(workspace, stage, said)
+            journal.add(row)
+        else:
+            said("done before")
+        rows.append(row)
     return rows
+
+
+def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
+    if stop.is_set():
+        raise OpsError("stopped; run the demo again, it goes on where it was")
+    log(f"{stage.slot!s:11} {stage.plan.name:7} | {line}")
+
+
+def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
+    """The delivery's manifest; spoken one after another, since espeak-ng keeps one voice a process."""
+    folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
+    seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
+    return write_delivery(stage.site, stage.plan, folder, seed, log)
 
 
 def _workspace(root: Path, log: Log) -> Workspace:
@@ -106,10 +144,7 @@ def _start_servers(workspace: Workspace, log: Log) -> None:
 
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
-    folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
-    seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
-    manifest = write_delivery(stage.site, stage.plan, folder, seed, log)
-    outcome = _retrain(workspace, stage.slot, manifest, log)
+    outcome = _retrain(workspace, stage.slot, _deliver(workspace, stage, log), log)
     if outcome["verdict"] == "passed":
         _promote(workspace, stage.slot, log)
     return Row(
@@ -138,7 +173,7 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[s
     api = prefect_api(workspace)
     parameters = {"slot": str(slot), "source": str(source)}
     run = start_run(api, find_deployment(api, "retrain", workspace), parameters, f"retrain {slot}", [str(slot)])
-    run = follow(api, run, FLOWS["retrain"][1], lambda line: log(f"    {line}"))
+    run = follow(api, run, FLOWS["retrain"][1], log)
     if run.state_type != "COMPLETED":
         raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
     return read_outcome(api, run.id)
@@ -150,7 +185,7 @@ def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
 
     why = "the demo promotes what passed"
     cache, uri = workspace.state / "cache", mlflow_uri(workspace)
-    promote(slot, workspace.settings, mlflow_uri=uri, cache=cache, why=why, log=lambda line: log(f"    {line}"))
+    promote(slot, workspace.settings, mlflow_uri=uri, cache=cache, why=why, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:

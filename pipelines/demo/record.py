@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,22 @@ class Row:
             f"{self.bundle_bytes / 1e6:.1f} MB",
             f"{self.train_seconds:.0f} s",
         ]
+
+
+class Journal:
+    """The rows of what is done; runs side by side may add to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+
+    def find(self, slot: str, delivery: str) -> Row | None:
+        """The row of a delivery that went through, in this run or an earlier one."""
+        return next((row for row in read_rows(self._path) if (row.slot, row.delivery) == (slot, delivery)), None)
+
+    def add(self, row: Row) -> None:
+        """Keep one more row."""
+        with self._lock:
+            write_rows(self._path, [*read_rows(self._path), row])
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -100,6 +100,8 @@ class IterationSettings:
     """Layer of the previous iteration that is clustered; 0 means MFCCs (first iteration only)."""
     classes: int = 0
     fit_frames: int = 0
+    noisy: float | None = None
+    """Share of noisy windows in this iteration; that of `BatchSettings` by default."""
 
 
 @dataclass(frozen=True)

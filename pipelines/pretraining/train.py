@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pipelines.pretraining.device import pick_device, pick_precision
 from pipelines.pretraining.network import MaskedPredictor
 from pipelines.pretraining.noise import noise_bank
 from pipelines.pretraining.schedule import progress, rate_factor
-from pipelines.pretraining.settings import IterationSettings, Recipe, TrainingSettings
+from pipelines.pretraining.settings import Recipe, TrainingSettings
 from pipelines.pretraining.windows import WindowBatch, WindowSource, draw_batch
 
 _VALIDATION_BATCHES = 12
@@ -66,10 +67,13 @@ def make_optimiser(model: MaskedPredictor, settings: TrainingSettings) -> torch.
 
 
 class Trainer:
-    """The state of one iteration: model, optimiser, data, position."""
+    """The state of iteration `number` (1 is the first): model, optimiser, data, position."""
 
-    def __init__(self, recipe: Recipe, iteration: IterationSettings, model: MaskedPredictor) -> None:
-        self.settings, self.batches, self.iteration, self.seed = recipe.training, recipe.batches, iteration, recipe.seed
+    def __init__(self, recipe: Recipe, number: int, model: MaskedPredictor) -> None:
+        self.settings, self.number, self.seed = recipe.training, number, recipe.seed
+        self.iteration = recipe.iterations[number - 1]
+        noisy = self.iteration.noisy
+        self.batches = recipe.batches if noisy is None else dataclasses.replace(recipe.batches, noisy=noisy)
         self.device = pick_device()
         self.precision = pick_precision(recipe.training.precision, self.device)
         self.model = model.to(self.device)
@@ -88,7 +92,7 @@ class Trainer:
 
     def step(self, source: WindowSource, done: float) -> tuple[float, float]:
         """Learn from one batch; returns its loss and masked accuracy. Each step has its own seed, so runs resume."""
-        rng = np.random.default_rng([self.seed, self.iteration.target_layer, self.position.step])
+        rng = np.random.default_rng([self.seed, self.number, self.position.step])
         torch.manual_seed(int(rng.integers(2**31)))
         waves, targets, mask = self._tensors(draw_batch(source, self.bank, self.batches, self.settings, rng))
         logits = self._logits(waves, mask)

@@ -59,6 +59,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """What the workers, and through them the flow runs, run in."""
+    runs = workspace.settings.servers.workers
     return child_environment(
         {
             **_prefect_home(workspace.state / "prefect"),
@@ -68,8 +69,14 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             # threads that spin at a barrier halve a training's speed where anything else wants a core
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+            # runs side by side share the cores; each with a thread a core would take turns at all of them
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // runs))),
         }
     )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prefect_home(home: Path) -> dict[str, str]:

@@ -8,9 +8,9 @@ from pipelines.pretraining.settings import read_recipe
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_the_published_recipe_is_read_with_two_iterations() -> None:
+def test_the_published_recipe_is_read_with_three_iterations() -> None:
     recipe = read_recipe(ROOT / "params.yaml")
-    assert [i.target_layer > 0 for i in recipe.iterations] == [False, True]
+    assert [i.target_layer > 0 for i in recipe.iterations] == [False, True, True]
     assert recipe.network.conv_stride == (5, 2, 2, 2, 2, 2, 2)
 
 

@@ -24,8 +24,8 @@ def noise(corpus: Corpus) -> Corpus:
 def run(recipe: Recipe, corpus: Corpus, path: Path, steps: int) -> Trainer:
     torch.manual_seed(0)
     labels = np.arange(len(corpus.audio) // 320, dtype=np.uint16) % 4
-    iteration = dataclasses.replace(recipe.iterations[0], steps=steps)
-    trainer = Trainer(recipe, iteration, MaskedPredictor(configure(recipe.network), 4))
+    recipe = dataclasses.replace(recipe, iterations=(dataclasses.replace(recipe.iterations[0], steps=steps),))
+    trainer = Trainer(recipe, 1, MaskedPredictor(configure(recipe.network), 4))
     run_iteration(trainer, *sources(corpus, labels), path, lambda _: None)
     return trainer
 
