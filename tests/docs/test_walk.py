@@ -62,11 +62,37 @@ def test_every_shown_command_runs(workspace: Path) -> None:
     lines = [(name, line) for name, line in shown if line.startswith("elp ") and not line.startswith("elp init")]
     ending = [(name, line) for name, line in lines if line == "elp down"]
     assert _run("elp up", workspace).returncode == 0
-    for name, line in [pair for pair in lines if pair not in ending] + ending:
-        done = _run(
-            line.replace("/path/to/manifest.jsonl", str(workspace.parent / "first" / "manifest.jsonl")), workspace
-        )
-        allowed = {0, 1, 3} if " ".join(line.split()[:2]) in REFUSALS else {0}
-        assert done.returncode in allowed, f"{name}: {line}"
-        assert "Traceback" not in done.stderr
-        assert "error: unexpected" not in done.stderr
+    for name, line in [pair for pair in lines if pair not in ending]:
+        _check(name, line.replace("/path/to/manifest.jsonl", f"{workspace.parent}/first/manifest.jsonl"), workspace)
+    for block in (f for f in fences("python") if f.page in ORDER):
+        script = workspace.parent / f"{block.name}.py"
+        script.write_text(_here(block.text, workspace))
+        done = _run(f"{sys.executable} {script}", workspace)
+        assert done.returncode == 0, block.name
+    for name, line in ending:
+        _check(name, line, workspace)
+
+
+def _check(name: str, line: str, workspace: Path) -> None:
+    done = _run(line, workspace)
+    allowed = {0, 1, 3} if " ".join(line.split()[:2]) in REFUSALS else {0}
+    assert done.returncode in allowed, f"{name}: {line}"
+    assert "Traceback" not in done.stderr
+    assert "error: unexpected" not in done.stderr
+
+
+def _here(text: str, workspace: Path) -> str:
+    """A block of Python with this workspace's addresses in place of the page's."""
+    from pipelines.gate.evidence import EVIDENCE_FILE
+    from pipelines.services.addresses import mlflow_uri
+    from pipelines.workspace import open_workspace
+
+    evidence = sorted((workspace / ".elp").rglob(EVIDENCE_FILE))
+    changes = {
+        "/srv/workspace": str(workspace),
+        "http://127.0.0.1:5000": mlflow_uri(open_workspace(workspace)),
+        "…/gate/v2-0123456789abcdef": str(evidence[0].parent) if evidence else "",
+    }
+    for shown, here in changes.items():
+        text = text.replace(shown, here)
+    return text
