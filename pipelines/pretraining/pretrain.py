@@ -2,11 +2,13 @@
 
 Iteration 1 predicts the classes of stage 2. Each later one continues from the weights before it with a new head and a
 re-warmed rate, and predicts classes of one of their layers. Killed and run again, the stage goes on from the last
-checkpoint; `dvc repro` after a change of parameters starts over, since DVC removes the outputs first.
+checkpoint. The files of an iteration are named by all that it was made from: after a change of parameters or corpus the
+stage trains anew from the first iteration that the change reaches, and keeps those before it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -33,15 +35,29 @@ from pipelines.pretraining.windows import sources
 Log = Callable[[str], None]
 
 
+def stem(recipe: Recipe, number: int) -> str:
+    """Name of iteration `number`'s files, without their endings: its number and a digest of what it is made from."""
+    made_from = {
+        "seed": recipe.seed,
+        "network": vars(recipe.network),
+        "batches": vars(recipe.batches),
+        "training": {k: v for k, v in vars(recipe.training).items() if k != "checkpoint_minutes"},
+        "iterations": [vars(iteration) for iteration in recipe.iterations[:number]],
+        "corpus": (recipe.data / "corpus" / "corpus.json").read_text(encoding="utf-8"),
+        "labels": hashlib.sha256((recipe.data / "features" / "labels.npy").read_bytes()).hexdigest(),
+    }
+    return f"iteration-{number}-{hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
 def _labels(recipe: Recipe, number: int, corpus: Corpus, folder: Path, log: Log) -> NDArray[np.uint16]:
     """Targets of iteration `number`, made unless they are there already."""
     if number == 1:
         return np.asarray(np.load(recipe.data / "features" / "labels.npy"))
-    path = folder / f"labels-{number}.npy"
+    path = folder / f"{stem(recipe, number)}.labels.npy"
     if not path.exists():
         started = time.monotonic()
         model = MaskedPredictor(configure(recipe.network), 1)
-        load_weights(folder / f"iteration-{number - 1}.safetensors", model)
+        load_weights(folder / f"{stem(recipe, number - 1)}.safetensors", model)
         trainer = Trainer(recipe, number, model)
         labels = cluster_layer(trainer.model, corpus, trainer.iteration, recipe.seed, trainer.precision)
         write_array(path, labels)
@@ -51,18 +67,18 @@ def _labels(recipe: Recipe, number: int, corpus: Corpus, folder: Path, log: Log)
 
 def iterate(recipe: Recipe, number: int, corpus: Corpus, log: Log) -> dict[str, Any]:
     """Run iteration `number` (1 is the first) to its end and write its record."""
-    folder = recipe.data / "training"
-    record = folder / f"iteration-{number}.json"
+    folder, name = recipe.data / "training", stem(recipe, number)
+    record = folder / f"{name}.json"
     if record.exists():
         return dict(json.loads(record.read_text(encoding="utf-8")))
     labels = _labels(recipe, number, corpus, folder, log)
     torch.manual_seed(recipe.seed + number)
     model = MaskedPredictor(configure(recipe.network), int(labels.max()) + 1)
     if number > 1:
-        load_weights(folder / f"iteration-{number - 1}.safetensors", model)
+        load_weights(folder / f"{stem(recipe, number - 1)}.safetensors", model)
     trainer = Trainer(recipe, number, model)
     train, held_out = sources(corpus, labels)
-    result = run_iteration(trainer, train, held_out, folder / f"iteration-{number}.safetensors", log)
+    result = run_iteration(trainer, train, held_out, folder / f"{name}.safetensors", log)
     write_json(record, vars(result))
     return dict(vars(result))
 
@@ -81,7 +97,7 @@ def build(recipe: Recipe, log: Log) -> dict[str, Any]:
 def export_iteration(recipe: Recipe, number: int, records: list[dict[str, Any]]) -> None:
     """Export the weights of iteration `number` and the record of how they came about."""
     model = MaskedPredictor(configure(recipe.network), 1)
-    load_weights(recipe.data / "training" / f"iteration-{number}.safetensors", model)
+    load_weights(recipe.data / "training" / f"{stem(recipe, number)}.safetensors", model)
     export(model, recipe.export)
     backbone = model.backbone
     write_json(

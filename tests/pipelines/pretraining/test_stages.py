@@ -66,10 +66,24 @@ def test_from_corpus_to_card(built: Recipe, digits: Path, monkeypatch: pytest.Mo
 @pytest.mark.integration
 def test_a_finished_iteration_is_not_trained_again(built: Recipe) -> None:
     first = pretrain.build(built, lambda _: None)
-    stamp = (built.data / "training" / "iteration-1.safetensors").stat().st_mtime_ns
+    weights = built.data / "training" / f"{pretrain.stem(built, 1)}.safetensors"
+    stamp = weights.stat().st_mtime_ns
     second = pretrain.build(built, lambda _: None)
     assert second["iterations"] == first["iterations"]
-    assert (built.data / "training" / "iteration-1.safetensors").stat().st_mtime_ns == stamp
+    assert weights.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.integration
+def test_a_change_trains_anew_what_it_reaches_and_nothing_before(built: Recipe) -> None:
+    pretrain.build(built, lambda _: None)
+    weights = built.data / "training" / f"{pretrain.stem(built, 1)}.safetensors"
+    stamp = weights.stat().st_mtime_ns
+    longer = dataclasses.replace(built.iterations[1], steps=5)
+    changed = dataclasses.replace(built, iterations=(built.iterations[0], longer))
+    assert pretrain.stem(changed, 1) == pretrain.stem(built, 1)
+    record = pretrain.build(changed, lambda _: None)
+    assert [iteration["steps"] for iteration in record["iterations"]] == [4, 5]
+    assert weights.stat().st_mtime_ns == stamp
 
 
 def test_the_exported_folder_opens_in_transformers_as_float32(recipe: Recipe) -> None:
