@@ -34,6 +34,7 @@ __all__ = [
     "latest",
     "load_golden",
     "load_split",
+    "newest",
     "slots",
     "version_at",
     "versions",
@@ -58,11 +59,16 @@ def latest(where: Where, slot: Slot) -> DatasetVersion:
     Raises:
         VersioningError: where there is none yet.
     """
-    folder = _git_folder(where)
-    numbered = {_number(tag): tag for tag in git.tags(folder, f"data/{slot}/v*")}
-    if not numbered:
+    found = newest(where, slot)
+    if found is None:
         raise VersioningError(f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
-    return version_at(where, numbered[max(numbered)], slot)
+    return found
+
+
+def newest(where: Where, slot: Slot) -> DatasetVersion | None:
+    """The newest version of a slot, None where there is none; it alone is read, however many came before."""
+    numbered = {_number(tag): tag for tag in git.tags(_git_folder(where), f"data/{slot}/v*")}
+    return version_at(where, numbered[max(numbered)], slot) if numbered else None
 
 
 def version_at(where: Where, version: str, slot: Slot) -> DatasetVersion:

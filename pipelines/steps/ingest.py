@@ -18,7 +18,7 @@ from pipelines.intake.quarantine import read_quarantine, reasons, write_quaranti
 from pipelines.intake.survey import Survey, survey
 from pipelines.settings import DataPolicy, Slot
 from pipelines.steps.checks import Checked, check_clips, set_faults
-from pipelines.steps.dataset import version_at, versions
+from pipelines.steps.dataset import newest, version_at
 from pipelines.steps.gather import Gathered, Progress, Totals, gather, keep, read_known, select, totals
 from pipelines.steps.golden import golden_record, golden_versions, now
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
@@ -112,9 +112,8 @@ def ingest(
         recover(workspace, slot)
         git.require_identity(workspace.root)
         git.require_clean(workspace.root, slot.folder)
-        past = versions(workspace, slot)
+        current = newest(workspace, slot)
         looked = survey(chosen.read(source), wanted, policy)
-        current = past[-1] if past else None
         if current and any(one["key"] == looked.key for one in current.deliveries):
             return current
         delivery = Delivery(workspace, slot, source, chosen, wanted, policy, looked, current)
