@@ -14,29 +14,8 @@ from elp_core.data.text import BLANK, Alphabet
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
+from elp_core.tasks.letters import LetterHead
 from elp_core.types import Clip
-
-
-class LetterHead(nn.Module):
-    """A convolution over neighbouring frames, beside them, and a linear layer: frames [B, F, D] to logits [B, F, N].
-
-    Frames beyond a clip's end must be zero, as the convolution's own padding is: a clip alone and in a batch agree.
-    """
-
-    def __init__(self, dim: int, outputs: int, context: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.context = nn.Conv1d(dim, dim, context, padding=context // 2) if context else None
-        self.letters = nn.Linear(dim, outputs)
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Logits of frames."""
-        frames = self.dropout(frames)
-        if self.context is not None:
-            near = self.context(frames.transpose(1, 2)).transpose(1, 2)
-            frames = frames + self.dropout(F.gelu(near))
-        logits: torch.Tensor = self.letters(frames)
-        return logits
 
 
 @dataclass(frozen=True)
@@ -49,8 +28,10 @@ class SpeechRecognition:
 
     alphabet: Alphabet = field(default_factory=Alphabet)
     dropout: float = 0.1
-    context: int = 5
-    """Frames that the head sees at once; an odd number, or 0 for each frame by itself."""
+    width: int = 256
+    """Dimensions inside the head."""
+    dilations: tuple[int, ...] = (1, 2, 4)
+    """One convolution each; none judges each frame by itself."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
@@ -74,7 +55,8 @@ class SpeechRecognition:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
         """The inverse of `to_json`."""
-        return cls(Alphabet(str(values["alphabet"])), float(values["dropout"]), int(values["context"]))
+        dilations = tuple(int(dilation) for dilation in values["dilations"])
+        return cls(Alphabet(str(values["alphabet"])), float(values["dropout"]), int(values["width"]), dilations)
 
     def to_json(self) -> dict[str, Any]:
         """The alphabet in the order of the head's outputs."""
@@ -82,12 +64,13 @@ class SpeechRecognition:
             "name": self.name,
             "alphabet": self.alphabet.letters,
             "dropout": self.dropout,
-            "context": self.context,
+            "width": self.width,
+            "dilations": list(self.dilations),
         }
 
     def build_head(self, dim: int) -> nn.Module:
-        """A convolution and a linear layer on each frame."""
-        return LetterHead(dim, len(self.alphabet), self.context, self.dropout)
+        """Dilated convolutions and a linear layer."""
+        return LetterHead(dim, len(self.alphabet), self.width, self.dilations, self.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
         """Its letters, and a blank between equal neighbours."""
@@ -103,7 +86,7 @@ class SpeechRecognition:
         """Mean over clips of the negative log-likelihood by letter; float32 whatever the precision around it."""
         letters, lengths = (target.cpu() for target in targets)
         # on the CPU wherever the network is: the gradient of CTC on CUDA is not the same from run to run
-        log_probabilities = F.log_softmax(head(frames).float().cpu(), dim=-1).transpose(0, 1)
+        log_probabilities = F.log_softmax(head(frames, counts).float().cpu(), dim=-1).transpose(0, 1)
         each = F.ctc_loss(log_probabilities, letters, counts.cpu(), lengths, BLANK, reduction="none")
         mean: torch.Tensor = (each / lengths.clamp(min=1)).mean()
         return mean
@@ -111,7 +94,7 @@ class SpeechRecognition:
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
         """Greedy transcripts: the best class of each frame, repeats merged, blanks dropped."""
-        best = head(frames).argmax(dim=-1).cpu()
+        best = head(frames, counts).argmax(dim=-1).cpu()
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip]) -> Evaluation:

@@ -19,7 +19,8 @@ TASK = SpeechRecognition(Alphabet("ab "), dropout=0.0)
 class Given(nn.Module):
     """A head that answers the frames themselves."""
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        del counts
         return frames
 
 
@@ -62,7 +63,7 @@ def test_evaluation_counts_words_and_letters() -> None:
 
 
 def test_the_head_scores_letters_and_the_blank() -> None:
-    assert SpeechRecognition().build_head(8)(torch.zeros(2, 3, 8)).shape == (2, 3, 29)
+    assert SpeechRecognition().build_head(8)(torch.zeros(2, 3, 8), torch.tensor([3, 2])).shape == (2, 3, 29)
 
 
 def test_json_round_trip() -> None:
@@ -75,3 +76,17 @@ def test_transcripts_must_fit() -> None:
         make_task("asr", [clip(tone())])
     with pytest.raises(CorpusError, match="outside the alphabet: 7"):
         make_task("asr", [clip(tone(), "no 7")])
+
+
+def test_the_head_sees_a_words_length_and_no_padding() -> None:
+    head = SpeechRecognition().build_head(6).eval()
+    frames = torch.randn(1, 60, 6)
+    near, far = frames.clone(), frames.clone()
+    near[:, 30 + 14] += 1.0
+    far[:, 30 + 15] += 1.0
+    counts = torch.tensor([60])
+    answer = head(frames, counts)[0, 30]
+    assert not torch.equal(head(near, counts)[0, 30], answer)
+    assert torch.equal(head(far, counts)[0, 30], answer)
+    alone = head(frames[:, :40], torch.tensor([40]))
+    torch.testing.assert_close(head(frames, torch.tensor([40]))[:, :40], alone, atol=1e-6, rtol=0)
