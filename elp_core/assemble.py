@@ -10,19 +10,19 @@ import torch
 
 from elp_core.audio import Waveform, load
 from elp_core.backbones import Backbone
-from elp_core.config import ElpConfig
 from elp_core.data.collate import collate, collate_features
 from elp_core.data.features import FeatureCache
 from elp_core.data.sampler import length_buckets
 from elp_core.errors import CorpusError, TrainingError
 from elp_core.metrics.scores import Evaluation
+from elp_core.methods import MethodConfig
 from elp_core.model import ElpModel
 from elp_core.tasks import Task
 from elp_core.types import Clip, Seconds
 
 
-def build(backbone: Backbone, adapter: ElpConfig, task: Task, seed: int) -> ElpModel:
-    """A fresh model: the same seed gives the same adapters and head; the caller's random state stays as it was."""
+def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> ElpModel:
+    """A fresh model of any method: the same seed gives the same tensors; the caller's random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ElpModel(backbone, adapter, task)
