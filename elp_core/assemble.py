@@ -9,20 +9,21 @@ from typing import Any
 import torch
 
 from elp_core.audio import Waveform, load
-from elp_core.backbones import Backbone
-from elp_core.config import ElpConfig
+from elp_core.backbones import Backbone, Prefix, prefix_values
 from elp_core.data.collate import collate, collate_features
-from elp_core.data.features import FeatureCache
+from elp_core.data.features import MEMORY_BYTES, RECORDING, FeatureCache
 from elp_core.data.sampler import length_buckets
+from elp_core.data.store import TensorStore
 from elp_core.errors import CorpusError, TrainingError
+from elp_core.methods import MethodConfig
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
 from elp_core.tasks import Task
 from elp_core.types import Clip, Seconds
 
 
-def build(backbone: Backbone, adapter: ElpConfig, task: Task, seed: int) -> ElpModel:
-    """A fresh model: the same seed gives the same adapters and head; the caller's random state stays as it was."""
+def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> ElpModel:
+    """A fresh model of any method: the same seed gives the same tensors; the caller's random state stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ElpModel(backbone, adapter, task)
@@ -42,8 +43,8 @@ def evaluate(
         clips: with their audio.
         batch_seconds: audio in a batch; it changes speed and memory, never an answer.
         device: ``auto``, ``cpu`` or ``cuda``.
-        cache: of this backbone's features, for one who evaluates the same clips again and again; they are then rounded
-            to float16.
+        cache: made by `prefix_cache` for `model.prefix`, for one who evaluates the same clips again and again; what it
+            keeps is rounded to float16.
 
     Raises:
         CorpusError: where there are no clips, or they cannot be scored.
@@ -70,26 +71,38 @@ def answers(
             waveforms, lengths = collate([load(clip.audio) for clip in chosen])
             frames, counts = model(waveforms.to(where), lengths.to(where))
         else:
-            kept = [cache.get(clip.id, "", functools.partial(_features, model.backbone, clip)) for clip in chosen]
-            features, counts = collate_features(kept)
-            frames, counts = model.from_features(features.to(where), counts.to(where))
+            kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in chosen]
+            values, counts = collate_features(kept)
+            frames, counts = model.from_prefix(model.prefix, values.to(where), counts.to(where))
         found = model.task.predict(model.head, frames, counts)
         outputs.update((clip.id, answer) for clip, answer in zip(chosen, found, strict=True))
     model.train(was_training)
     return outputs
 
 
+def prefix_cache(
+    backbone: Backbone, prefix: Prefix, memory_bytes: int = MEMORY_BYTES, store: TensorStore | None = None
+) -> FeatureCache:
+    """A cache of what `clip_values` gives on the device that the backbone is on now."""
+    device = next(backbone.parameters()).device
+    return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, device.type)
+
+
 @torch.no_grad()
-def clip_features(backbone: Backbone, samples: Waveform) -> torch.Tensor:
-    """CNN features [frames, channels] of one clip's float32 [samples], on the backbone's device."""
+def clip_values(backbone: Backbone, prefix: Prefix, samples: Waveform) -> torch.Tensor:
+    """What `prefix` keeps of one clip's float32 [samples], heard alone, on the backbone's device.
+
+    Returns:
+        CNN features [F, C], or n states [n, F, D].
+    """
     waveforms, lengths = collate([samples])
     device = next(backbone.parameters()).device
     features, counts = backbone.features(waveforms.to(device), lengths.to(device))
-    return features[0, : int(counts[0])]
+    return prefix_values(backbone, prefix, features, counts).squeeze(-3)
 
 
-def _features(backbone: Backbone, clip: Clip) -> torch.Tensor:
-    return clip_features(backbone, load(clip.audio))
+def _values(model: ElpModel, clip: Clip) -> torch.Tensor:
+    return clip_values(model.backbone, model.prefix, load(clip.audio))
 
 
 def pick_device(name: str) -> torch.device:

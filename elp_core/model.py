@@ -1,37 +1,46 @@
-"""`ElpModel`: one frozen backbone, one set of adapters, one task's head."""
+"""`ElpModel`: one frozen backbone, one set of adapters (or what another method trains), one task's head."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 
-from elp_core.adapters import ElpAdapters
 from elp_core.adapters.state import load_state, parameters, state
-from elp_core.backbones import Backbone, layer_outputs
+from elp_core.backbones import CNN, Backbone, Prefix, layer_outputs, longest_prefix, resume
 from elp_core.backbones.forward import blank, real_frames
-from elp_core.config import ElpConfig
+from elp_core.methods import MethodConfig
+from elp_core.methods.make import make_adapters
 from elp_core.tasks.base import Task
 
 
 class ElpModel(nn.Module):
     """Frames for a task's head. B clips, T samples, F frames; padding never changes a result.
 
-    A clip alone and in a batch agree to 1e-5. The backbone is shared and stays as it is, in memory too: `detach` is a
-    switch, and one backbone may serve many models.
+    A clip alone and in a batch agree to 1e-5. The backbone is shared and stays as it is, in memory too, whatever the
+    method: `detach` is a switch, and one backbone may serve many models.
     """
 
-    def __init__(self, backbone: Backbone, config: ElpConfig, task: Task) -> None:
+    def __init__(self, backbone: Backbone, config: MethodConfig, task: Task) -> None:
         super().__init__()
         self.backbone = backbone
         self.config = config
         self.task = task
-        self.adapters = ElpAdapters(backbone, config)
-        self.dim: int = backbone.hidden_size if config.layer is None else config.layer.width
+        self.adapters = make_adapters(backbone, config)
+        self.dim: int = self.adapters.dim
         """Dimensions of a frame that the head sees."""
         self.head = task.build_head(self.dim)
         self.attached = True
+
+    @property
+    def prefix(self) -> Prefix:
+        """The longest prefix of the network that no adapter touches."""
+        if not self.attached:
+            return Prefix((self.backbone.layer_count,))
+        if self.adapters.learns_input:
+            return CNN
+        return longest_prefix(self.adapters.touched, self.adapters.read)
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames of waveforms.
@@ -50,14 +59,30 @@ class ElpModel(nn.Module):
 
     def from_features(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames and counts as in `forward`, from the backbone's CNN features [B, F, C] and their counts [B]."""
+        return self.from_prefix(CNN, features, counts)
+
+    def from_prefix(
+        self, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames and counts as in `forward`, from what `prefix_values` gives for a prefix no longer than `self.prefix`.
+
+        Args:
+            prefix: where to go on.
+            values: CNN features [B, F, C], or the prefix's n states [n, B, F, D].
+            counts: int64 [B], real frames.
+        """
         adapters = self.adapters if self.attached else None
-        outputs = layer_outputs(self.backbone, features, counts, adapters)
-        next(outputs)  # the encoder's input; the layers follow
-        if adapters is not None and adapters.l is not None:
-            frames = adapters.l(outputs)
+        network = self.adapters.network(self.backbone) if self.attached else self.backbone
+        states: Iterator[torch.Tensor]
+        if prefix.states:
+            states = resume(network, prefix, values, counts, adapters)
         else:
-            *_, last = outputs
-            frames = self.backbone.finish(last)
+            states = layer_outputs(network, values, counts, adapters)
+        if adapters is not None:
+            frames = adapters.gather(states, network)
+        else:
+            *_, last = states
+            frames = network.finish(last)
         return blank(frames, real_frames(counts, frames.shape[1])), counts
 
     def detach(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -52,6 +53,12 @@ class ElpAdapters(nn.Module):
         if config.prompt is not None:
             self.p = Prompt(config.prompt.count, backbone.feature_size, config.prompt.place)
         self.norm = nn.ModuleDict({str(layer): TunedNorms(backbone.layers[layer]) for layer in plan.norms})
+        self.dim: int = width if config.layer is None else config.layer.width
+        """Dimensions of a frame that the head sees."""
+        self.touched: tuple[int, ...] = tuple(sorted({*plan.encoder, *plan.norms}))
+        """Layers that compute something else than the backbone's."""
+        self.read = tuple(layer + 1 for layer in plan.mixed) or (backbone.layer_count,)
+        """States (0 is the encoder's input) that the head's frames are made of."""
 
     @property
     def learns_input(self) -> bool:
@@ -65,6 +72,19 @@ class ElpAdapters(nn.Module):
     def drop(self, frames: torch.Tensor) -> torch.Tensor:
         """Remove the pseudo features' frames from [B, F + n, D]."""
         return frames if self.p is None else self.p.drop(frames)
+
+    def network(self, backbone: Backbone) -> Backbone:
+        """What runs in place of `backbone`: itself."""
+        return backbone
+
+    def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
+        """Frames for the head [B, F, dim] from the network's states [B, F, D], the encoder's input first."""
+        if self.l is None:
+            *_, last = states
+            return network.finish(last)
+        next(states)  # the encoder's input; the layers follow
+        frames: torch.Tensor = self.l(states)
+        return frames
 
     def inserts(self, layer: int) -> LayerInserts:
         """What goes into encoder layer `layer`, from 0."""

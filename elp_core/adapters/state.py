@@ -1,7 +1,7 @@
 """Tensors in and out of adapters and head by the bundle's names, strictly.
 
 Names: ``e.<layer>.down|up|norm.weight|bias``, ``l.<layer>.down|norm.weight|bias``, ``l.weights``, ``p.features``,
-``norm.<layer>.attention|final.weight|bias`` and ``head.*``.
+``norm.<layer>.attention|final.weight|bias`` and ``head.*``; other methods' are those of their modules.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from elp_core.errors import BundleError
 
 def parameters(adapters: nn.Module, head: nn.Module) -> dict[str, nn.Parameter]:
     """Everything trainable by its name."""
-    found = dict(adapters.named_parameters())
+    found = {name: parameter for name, parameter in adapters.named_parameters() if parameter.requires_grad}
     found.update((f"head.{name}", parameter) for name, parameter in head.named_parameters())
     return found
 
 
 def state(adapters: nn.Module, head: nn.Module) -> dict[str, torch.Tensor]:
     """Everything that a bundle keeps by its name, detached but not copied."""
-    found = dict(adapters.state_dict())
+    frozen = {name for name, parameter in adapters.named_parameters() if not parameter.requires_grad}
+    found = {name: tensor for name, tensor in adapters.state_dict().items() if name not in frozen}
     found.update((f"head.{name}", tensor) for name, tensor in head.state_dict().items())
     return found
 
@@ -47,9 +48,11 @@ def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch
         faults.sort()
         shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise BundleError(f"the tensors do not fit the adapter's configuration: {shown}")
-    for prefix, module in (("", adapters), ("head.", head)):
-        names = module.state_dict()
-        module.load_state_dict({name: tensors[prefix + name] for name in names}, assign=assign)
+    of_head = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
+    head.load_state_dict(of_head, assign=assign)
+    # not strict: what a method shares with the backbone is in no bundle
+    rest = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+    adapters.load_state_dict(rest, strict=False, assign=assign)
 
 
 def _form(tensor: torch.Tensor) -> str:

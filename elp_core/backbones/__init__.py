@@ -3,5 +3,20 @@
 from elp_core.backbones.fingerprint import fingerprint, tensor_digests
 from elp_core.backbones.forward import encode, layer_outputs
 from elp_core.backbones.load import TINY, Backbone
+from elp_core.backbones.prefix import CNN, Prefix, longest_prefix, prefix_values, resume
+from elp_core.backbones.private import private_network
 
-__all__ = ["TINY", "Backbone", "encode", "fingerprint", "layer_outputs", "tensor_digests"]
+__all__ = [
+    "CNN",
+    "TINY",
+    "Backbone",
+    "Prefix",
+    "encode",
+    "fingerprint",
+    "layer_outputs",
+    "longest_prefix",
+    "prefix_values",
+    "private_network",
+    "resume",
+    "tensor_digests",
+]

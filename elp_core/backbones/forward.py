@@ -30,6 +30,7 @@ class LayerInserts:
     attention_norm: Transform | None = None
     final_norm: Transform | None = None
     after_ffn: Transform | None = None
+    after_attention: Transform | None = None
 
 
 class Adapters(Protocol):
@@ -67,15 +68,30 @@ def layer_outputs(
     with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
         if adapters is not None:
             features, counts = adapters.join(features, counts)
-        real = real_frames(counts, features.shape[1])
         hidden = backbone.embed(backbone.project(features), counts)
-        bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
-    mask = None if real is None else real[:, None, None, :].to(hidden.device)
-    step = _pre_norm if backbone.pre_norm else _post_norm
     yield hidden if adapters is None else adapters.drop(hidden)
-    for number, layer in enumerate(backbone.layers):
+    yield from run_layers(backbone, 0, hidden, counts, adapters)
+
+
+def run_layers(
+    backbone: Backbone, first: int, hidden: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
+) -> Iterator[torch.Tensor]:
+    """Yield the outputs of layer `first` and those after it.
+
+    Args:
+        backbone: whose layers run.
+        first: number of the first layer to run, from 0.
+        hidden: what enters it, [B, F, D] with the pseudo features' frames.
+        counts: real frames [B], pseudo features counted.
+        adapters: see `layer_outputs`.
+    """
+    real = real_frames(counts, hidden.shape[1])
+    mask = None if real is None else real[:, None, None, :].to(hidden.device)
+    bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
+    step = _pre_norm if backbone.pre_norm else _post_norm
+    for number in range(first, backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
-        hidden = step(layer, hidden, mask, bias, parts)
+        hidden = step(backbone.layers[number], hidden, mask, bias, parts)
         yield hidden if adapters is None else adapters.drop(hidden)
 
 
@@ -107,11 +123,9 @@ def _post_norm(
     layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
 ) -> torch.Tensor:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
-    attended = hidden + attend(layer.attention, hidden, mask, bias)
-    attended = _norm(parts.attention_norm, layer.layer_norm)(attended)
-    outcome = layer.feed_forward(attended)
-    if parts.after_ffn is not None:
-        outcome = parts.after_ffn(outcome)
+    outcome = _apply(parts.after_attention, attend(layer.attention, hidden, mask, bias))
+    attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
+    outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
@@ -119,13 +133,16 @@ def _pre_norm(
     layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
 ) -> torch.Tensor:
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
-    hidden = hidden + attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), mask, bias)
+    outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), mask, bias)
+    hidden = hidden + _apply(parts.after_attention, outcome)
     outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
-    if parts.after_ffn is not None:
-        outcome = parts.after_ffn(outcome)
-    hidden = hidden + outcome
+    hidden = hidden + _apply(parts.after_ffn, outcome)
     own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
     return hidden if own is None else hidden + own(hidden)
+
+
+def _apply(insert: Transform | None, outcome: torch.Tensor) -> torch.Tensor:
+    return outcome if insert is None else insert(outcome)
 
 
 def _norm(tuned: Transform | None, own: nn.Module) -> Transform:

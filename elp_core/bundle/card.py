@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from elp_core.methods.config import method_to_dict
+
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
 
 _TEMPLATE = """\
 # ELP adapter{slot}
 
-Encoder, Layer and Prompt adapters (arXiv 2407.21066) with a head for {task}, for one frozen speech backbone. The
-backbone is not in this folder.
+{method} with a head for {task}, for one frozen speech backbone. The backbone is not in this folder.
 
 {facts}
 
@@ -37,6 +38,14 @@ print(predict(model, [load(Path("clip.wav"))]))
 `lineage.json` says what it was made from, `manifest.json` holds the hash of every file; loading verifies them.
 """
 _SHARES = {"wer", "cer", "eer", "accuracy"}
+_METHODS = {
+    "elp": "Encoder, Layer and Prompt adapters (arXiv 2407.21066)",
+    "full": "Everything after the CNN, fine-tuned,",
+    "weighted-sum": "A weighted sum of the states (arXiv 2105.01051)",
+    "top-layers": "The last layers, fine-tuned,",
+    "lora": "Low-rank updates (arXiv 2106.09685)",
+    "bottleneck": "Bottleneck adapters (arXiv 1902.00751)",
+}
 _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned norms", "head": "head"}
 
 
@@ -45,6 +54,7 @@ def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[st
     slot = str(lineage.get("slot", ""))
     return _TEMPLATE.format(
         slot=f" `{_cell(slot)}`" if slot else "",
+        method=_METHODS[str(method_to_dict(model.config).get("method", "elp"))],
         task=model.task.name.upper(),
         facts=_table(("", ""), _facts(model, lineage, size)),
         metrics=_table(("metric", "value"), ((name, _number(name, metrics[name])) for name in sorted(metrics)))
@@ -59,7 +69,8 @@ def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple
     for name, parameter in model.trainable().items():
         part = name.partition(".")[0]
         counts[part] = counts.get(part, 0) + parameter.numel()
-    parts = ", ".join(f"{_PARTS[part]} {counts[part]:,}" for part in _PARTS if part in counts)
+    order = [*(part for part in _PARTS if part in counts), *sorted(counts.keys() - _PARTS.keys())]
+    parts = ", ".join(f"{_PARTS.get(part, part)} {counts[part]:,}" for part in order)
     dataset = lineage.get("dataset")
     data: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) else {}
     facts = [

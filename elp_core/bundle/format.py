@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from elp_core.config import ElpConfig
 from elp_core.errors import BundleError
+from elp_core.methods.config import MethodConfig
 
 FORMAT = 1
 """Version of the format; readers refuse a later one."""
@@ -46,7 +46,7 @@ class BundleManifest:
     """What the backbone was loaded by when the adapter was trained."""
     fingerprint: str
     """Of the backbone that the adapter belongs to."""
-    adapter: ElpConfig
+    adapter: MethodConfig
     task: Mapping[str, Any]
     """`Task.to_json`."""
     lineage: Mapping[str, Any]

@@ -20,8 +20,8 @@ from elp_core.bundle.format import (
     parse_object,
     render_manifest,
 )
-from elp_core.config import ElpConfig, from_dict
 from elp_core.errors import BundleError, ConfigError, FingerprintMismatch
+from elp_core.methods.config import method_from_dict
 
 if TYPE_CHECKING:
     from elp_core.backbones import Backbone
@@ -122,7 +122,7 @@ def _manifest(
     if not all(isinstance(text, str) for text in texts):
         raise BundleError(f"{where} lacks the backbone's id or fingerprint; fetch the bundle again")
     try:
-        adapter = from_dict(ElpConfig, config["adapter"], str(where))
+        adapter = method_from_dict(config["adapter"], str(where))
     except ConfigError as error:
         raise BundleError(f"{where} cannot be used: {error}") from error
     return BundleManifest(digest, files, texts[0], texts[1], adapter, config["task"], lineage)

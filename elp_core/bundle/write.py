@@ -21,8 +21,8 @@ from elp_core.bundle.format import (
     render_json,
     render_manifest,
 )
-from elp_core.config import to_dict
 from elp_core.errors import BundleError
+from elp_core.methods.config import method_to_dict
 
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
@@ -68,7 +68,7 @@ def describe(model: ElpModel) -> dict[str, Any]:
     backbone = model.backbone
     return {
         "format": FORMAT,
-        "adapter": to_dict(model.config),
+        "adapter": method_to_dict(model.config),
         "task": model.task.to_json(),
         "parameters": model.parameter_count(),
         "backbone": {

@@ -27,7 +27,17 @@ def collate(waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def collate_features(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad CNN features [frames, channels] of B clips to float32 [B, F, channels]; with them int64 [B] frame counts."""
-    counts = torch.tensor([len(item) for item in features], dtype=torch.int64)
-    padded = torch.nn.utils.rnn.pad_sequence([item.float() for item in features], batch_first=True)
-    return padded, counts
+    """Pad what a prefix gives for B clips with zeros at their ends.
+
+    Args:
+        features: B tensors of any float type, [frames, channels] or [n, frames, channels].
+
+    Returns:
+        float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B] frame counts.
+    """
+    counts = [item.shape[-2] for item in features]
+    *states, _, channels = features[0].shape
+    padded = torch.zeros(*states, len(features), max(counts), channels)
+    for row, (item, count) in enumerate(zip(features, counts, strict=True)):
+        padded[..., row, :count, :] = item
+    return padded, torch.tensor(counts, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""What training learns from in each epoch: clips in varied copies, joined, batched, as masked CNN features."""
+"""What training learns from in each epoch: clips in varied copies, joined, batched, as what the frozen prefix gives."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import clip_features
+from elp_core.assemble import clip_values, prefix_cache
 from elp_core.audio import MIN_SAMPLES, load
-from elp_core.backbones import Backbone
+from elp_core.backbones import CNN, Backbone, Prefix
 from elp_core.config import AugmentConfig, TrainConfig
 from elp_core.data.augment import augment_waveform, generator, mask_features
 from elp_core.data.collate import collate_features
-from elp_core.data.features import MEMORY_BYTES, FeatureCache
+from elp_core.data.features import MEMORY_BYTES, RECORDING
 from elp_core.data.sampler import join_groups, length_buckets
+from elp_core.data.store import TensorStore
 from elp_core.tasks import Task
 from elp_core.types import SAMPLE_RATE, Clip, Samples
 
@@ -31,8 +32,8 @@ class Example:
 
     ids: tuple[str, ...]
     """Every clip in it."""
-    features: torch.Tensor
-    """float32 [B, F, C]."""
+    values: torch.Tensor
+    """What `Examples.prefix` keeps: float32 CNN features [B, F, C], or states [n, B, F, D]."""
     counts: torch.Tensor
     """int64 [B]."""
     targets: Any
@@ -41,13 +42,26 @@ class Example:
 class Examples:
     """Batches of training clips, each a pure function of (seed, epoch, place in the epoch)."""
 
-    def __init__(self, clips: Sequence[Clip], task: Task, backbone: Backbone, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        task: Task,
+        backbone: Backbone,
+        config: TrainConfig,
+        prefix: Prefix = CNN,
+        store: TensorStore | None = None,
+    ) -> None:
         self._clips = sorted(clips, key=lambda clip: clip.id)
         self._task = task
         self._backbone = backbone
         self._config = config
-        # without turns there is nothing to keep: each epoch draws anew
-        self._cache = FeatureCache(backbone.fingerprint, MEMORY_BYTES if _turns(config.augment) else 0)
+        augment = config.augment
+        # masks and joints are made in the CNN features: everything after those is new each time
+        remade = augment.time_mask > 0 or augment.feature_mask > 0 or (task.joins and augment.join > 0)
+        self.prefix = CNN if remade else prefix
+        """How far the network was run for the batches."""
+        # without turns there is nothing to keep in memory: each epoch draws anew
+        self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if _turns(augment) else 0, store)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Batches of groups of clip positions; a group becomes one utterance."""
@@ -66,17 +80,17 @@ class Examples:
                 yield self._example(groups, epoch, place)
 
     def _example(self, groups: Sequence[tuple[int, ...]], epoch: int, place: int) -> Example:
-        features, counts = collate_features(
-            [torch.cat([self._features(position, epoch) for position in group]) for group in groups]
-        )
-        rng = generator(self._config.seed, _MASK, epoch, place)
-        masked = mask_features(features, counts, self._config.augment, rng)
+        heard = [[self._values(position, epoch) for position in group] for group in groups]
+        values, counts = collate_features([parts[0] if len(parts) == 1 else torch.cat(parts) for parts in heard])
+        if not self.prefix.states:
+            rng = generator(self._config.seed, _MASK, epoch, place)
+            values = mask_features(values, counts, self._config.augment, rng)
         utterances = [join([self._clips[position] for position in group]) for group in groups]
         ids = tuple(self._clips[position].id for group in groups for position in group)
-        return Example(ids, masked, counts, self._task.targets(utterances))
+        return Example(ids, values, counts, self._task.targets(utterances))
 
-    def _features(self, position: int, epoch: int) -> torch.Tensor:
-        """CNN features of one clip in the copy whose turn it is, clip by clip so that its batch has no part in them."""
+    def _values(self, position: int, epoch: int) -> torch.Tensor:
+        """The prefix's values of one clip in the copy whose turn it is, heard alone so that its batch has no part."""
         clip, augment = self._clips[position], self._config.augment
         turns = _turns(augment)
         variant = epoch % turns if turns else epoch
@@ -87,9 +101,9 @@ class Examples:
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, augment, rng, needed)
-            return clip_features(self._backbone, samples)
+            return clip_values(self._backbone, self.prefix, samples)
 
-        return self._cache.get(clip.id, f"{self._config.seed}.{variant}", compute)
+        return self._cache.get(clip.id, f"{self._config.seed}.{variant}" if variant else RECORDING, compute)
 
 
 def join(clips: Sequence[Clip]) -> Clip:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import evaluate, pick_device
+from elp_core.assemble import evaluate, pick_device, prefix_cache
 from elp_core.config import TrainConfig, to_dict
-from elp_core.data.features import FeatureCache
+from elp_core.data.store import DISK_BYTES, TensorStore
 from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
 from elp_core.model import ElpModel
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
@@ -54,8 +54,13 @@ def train(
     config: TrainConfig,
     observer: Observer | None = None,
     checkpoint: Path | None = None,
+    cache: Path | None = None,
+    cache_bytes: int = DISK_BYTES,
 ) -> TrainResult:
     """Train the adapters and the head of `model`; the backbone stays as it is.
+
+    What no adapter touches is run once for each clip, and kept: `ElpModel.prefix` says how much that is. Masked
+    features and joined clips are new in each step, so with them in `config.augment` the CNN alone is kept.
 
     The same model, clips and configuration give the same tensors, bit for bit on one machine, whether the run went
     through or was killed and resumed from its checkpoint.
@@ -68,6 +73,9 @@ def train(
         config: the run.
         observer: hears of steps and epochs.
         checkpoint: folder of the checkpoint. Where one of this run is there, training goes on from it.
+        cache: folder for what the frozen prefix gives for recordings, shared with other runs and processes; without one
+            it is kept in memory. Never a result depends on it.
+        cache_bytes: bound on that folder; what was not used for longest goes first.
 
     Raises:
         TrainingError: where there is nothing to train on or validate with, or the device is missing.
@@ -90,8 +98,9 @@ def train(
             short[0].id,
         )
     device = pick_device(config.device)
+    store = TensorStore(cache, cache_bytes) if cache else None
     with repeatable(device):
-        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device)
+        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device, store)
         return run.finish(tuple(clip.id for clip in short))
 
 
@@ -107,12 +116,13 @@ class _Run:
         observer: Observer,
         folder: Path | None,
         device: torch.device,
+        store: TensorStore | None,
     ) -> None:
         self.model, self.validation, self.config = model, validation, config
         self.observer, self.folder = observer, folder
         self.accelerator = _accelerator(device, config)
-        self.heard = FeatureCache(model.backbone.fingerprint)
-        self.examples = Examples(clips, model.task, model.backbone, config)
+        self.heard = prefix_cache(model.backbone, model.prefix, store=store)
+        self.examples = Examples(clips, model.task, model.backbone, config, model.prefix, store)
         self.parameters = model.trainable()
         self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
         self.optimizer = make_optimizer(self.parameters, config)
@@ -160,7 +170,8 @@ class _Run:
         rates = set_rates(self.optimizer, done, config.warmup)
         device = accelerator.device
         with accelerator.autocast():
-            frames, counts = self.model.from_features(example.features.to(device), example.counts.to(device))
+            values, counts = example.values.to(device), example.counts.to(device)
+            frames, counts = self.model.from_prefix(self.examples.prefix, values, counts)
             targets = _move(example.targets, device)
             loss = self.model.task.loss(self.model.head, frames, counts, targets)
         value = float(loss.detach())

@@ -159,7 +159,9 @@ def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_ru
     started = time.monotonic()
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        result = train(model, material.train, material.validation, config, curves, folder / "checkpoint")
+        result = train(
+            model, material.train, material.validation, config, curves, folder / "checkpoint", cache / "features"
+        )
         value = evaluate(model, material.validation, config.batch_seconds, config.device)
         metrics = {
             value.metric: value.value,

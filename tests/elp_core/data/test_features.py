@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from elp_core.data.collate import collate, collate_features
-from elp_core.data.features import FeatureCache
+from elp_core.data.features import RECORDING, FeatureCache
+from elp_core.data.store import TensorStore
 from tests.support.clips import tone
 
 
@@ -21,11 +22,13 @@ def test_features_are_worked_out_once() -> None:
     assert torch.equal(first, features.half())
 
 
-def test_the_key_has_backbone_clip_and_variant(tmp_path: Path) -> None:
-    for number, (mark, clip, variant) in enumerate(
-        [("f", "a", "0"), ("g", "a", "0"), ("f", "b", "0"), ("f", "a", "1")]
-    ):
-        found = FeatureCache(mark, folder=tmp_path).get(clip, variant, lambda n=number: torch.full((2, 2), float(n)))
+def test_the_key_has_backbone_prefix_device_clip_and_variant(tmp_path: Path) -> None:
+    places = [("f", "cnn", "cpu", "a", ""), ("g", "cnn", "cpu", "a", ""), ("f", "h1", "cpu", "a", "")]
+    places += [("f", "cnn", "cuda", "a", ""), ("f", "cnn", "cpu", "b", ""), ("f", "cnn", "cpu", "a", "0.1")]
+    store = TensorStore(tmp_path)
+    for number, (mark, prefix, device, name, variant) in enumerate(places):
+        cache = FeatureCache(mark, store=store, prefix=prefix, device=device)
+        found = cache.get(name, variant, lambda n=number: torch.full((2, 2), float(n)))
         assert float(found[0, 0]) == number
 
 
@@ -36,16 +39,23 @@ def test_a_full_memory_takes_no_more() -> None:
     assert len(cache) == 1
 
 
-def test_the_disk_keeps_them_for_the_next_run(tmp_path: Path) -> None:
-    first = FeatureCache("f", folder=tmp_path).get("clip", "0", lambda: torch.randn(5, 3))
-    assert torch.equal(FeatureCache("f", folder=tmp_path).get("clip", "0", never), first)
+def test_recordings_are_kept_on_disk_for_other_runs_and_their_copies_are_not(tmp_path: Path) -> None:
+    first, again = (FeatureCache("f", store=TensorStore(tmp_path)) for _ in range(2))
+    kept = first.get("clip", RECORDING, lambda: torch.randn(5, 3))
+    assert torch.equal(again.get("clip", RECORDING, never), kept)
+    first.get("clip", "0.1", lambda: torch.zeros(5, 3))
+    assert float(again.get("clip", "0.1", lambda: torch.ones(5, 3)).sum()) == 15
 
 
-def test_a_damaged_entry_is_made_anew(tmp_path: Path) -> None:
-    FeatureCache("f", folder=tmp_path).get("clip", "0", lambda: torch.zeros(5, 3))
-    next(tmp_path.rglob("*.safetensors")).write_bytes(b"cut")
-    assert float(FeatureCache("f", folder=tmp_path).get("clip", "0", lambda: torch.ones(5, 3)).sum()) == 15
-    assert float(FeatureCache("f", folder=tmp_path).get("clip", "0", never).sum()) == 15
+def test_what_the_disk_refuses_stays_in_memory(tmp_path: Path) -> None:
+    cache = FeatureCache("f", store=TensorStore(tmp_path, limit=16))
+    kept = cache.get("clip", RECORDING, lambda: torch.randn(5, 3))
+    assert torch.equal(cache.get("clip", RECORDING, never), kept)
+
+
+def test_values_beyond_float16_are_kept_exactly() -> None:
+    large = torch.tensor([[1e5, 1.0001]])
+    assert torch.equal(FeatureCache("f").get("clip", RECORDING, lambda: large), large)
 
 
 def test_collation_pads_with_zeros() -> None:
@@ -56,3 +66,10 @@ def test_collation_pads_with_zeros() -> None:
     features, counts = collate_features([torch.ones(3, 2).half(), torch.ones(5, 2).half()])
     assert (features.dtype, features.shape, counts.tolist()) == (torch.float32, (2, 5, 2), [3, 5])
     assert not features[0, 3:].any()
+
+
+def test_states_are_collated_clip_by_clip() -> None:
+    states, counts = collate_features([torch.ones(4, 3, 2).half(), torch.ones(4, 5, 2)])
+    assert (states.dtype, states.shape, counts.tolist()) == (torch.float32, (4, 2, 5, 2), [3, 5])
+    assert states[:, 0, :3].all()
+    assert not states[:, 0, 3:].any()

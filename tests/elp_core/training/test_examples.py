@@ -26,15 +26,15 @@ def test_an_epoch_has_every_clip_once() -> None:
 def test_the_rest_of_an_epoch_is_as_if_it_had_begun_at_the_start() -> None:
     whole, rest = list(examples().batches(3)), list(examples().batches(3, start=2))
     assert [e.ids for e in rest] == [e.ids for e in whole[2:]]
-    assert all(torch.equal(a.features, b.features) for a, b in zip(rest, whole[2:], strict=True))
+    assert all(torch.equal(a.values, b.values) for a, b in zip(rest, whole[2:], strict=True))
 
 
 def test_copies_take_turns_and_the_first_is_the_recording() -> None:
     off = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
     plain = replace(CONFIG, augment=off)
     varied = replace(CONFIG, augment=replace(off, noise_probability=1.0, variants=2))
-    first, second, third = (next(examples(varied).batches(epoch)).features for epoch in (0, 1, 2))
-    assert torch.equal(first, next(examples(plain).batches(0)).features)
+    first, second, third = (next(examples(varied).batches(epoch)).values for epoch in (0, 1, 2))
+    assert torch.equal(first, next(examples(plain).batches(0)).values)
     assert not any(torch.equal(second, other) for other in (first, third))
 
 
