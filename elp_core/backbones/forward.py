@@ -7,14 +7,14 @@ a result (transformers let padding leak through HuBERT's batch norm and data2vec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
-from elp_core.backbones.attention import attend, position_bias
+from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.types import Hidden
 
 if TYPE_CHECKING:
@@ -67,16 +67,29 @@ def layer_outputs(
     with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
         if adapters is not None:
             features, counts = adapters.join(features, counts)
-        real = real_frames(counts, features.shape[1])
-        hidden = backbone.embed(backbone.project(features), counts)
-        bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
-    mask = None if real is None else real[:, None, None, :].to(hidden.device)
-    step = _pre_norm if backbone.pre_norm else _post_norm
+        hidden, block = enter(backbone, features, counts)
     yield hidden if adapters is None else adapters.drop(hidden)
-    for number, layer in enumerate(backbone.layers):
+    for number in range(backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
-        hidden = step(layer, hidden, mask, bias, parts)
+        hidden = run_layer(backbone, number, hidden, (block,), parts)
         yield hidden if adapters is None else adapters.drop(hidden)
+
+
+def enter(backbone: Backbone, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, Block]:
+    """The first layer's input [B, F, D] and its block, from features [B, F, C] with `counts` [B] real frames."""
+    clips, frames, _ = features.shape
+    real = real_frames(counts, frames)
+    hidden = backbone.embed(backbone.project(features), counts)
+    mask = None if real is None else real[:, None, None, :].to(hidden.device)
+    return hidden, Block(clips, frames, mask, position_bias(backbone.layers[0].attention, frames))
+
+
+def run_layer(
+    backbone: Backbone, number: int, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts
+) -> torch.Tensor:
+    """Encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as `attend` takes them."""
+    step = _pre_norm if backbone.pre_norm else _post_norm
+    return step(backbone.layers[number], hidden, blocks, parts)
 
 
 def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
@@ -103,11 +116,9 @@ def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> t
     return result.transpose(1, 2)
 
 
-def _post_norm(
-    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
-) -> torch.Tensor:
+def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
-    attended = hidden + attend(layer.attention, hidden, mask, bias)
+    attended = hidden + attend(layer.attention, hidden, blocks)
     attended = _norm(parts.attention_norm, layer.layer_norm)(attended)
     outcome = layer.feed_forward(attended)
     if parts.after_ffn is not None:
@@ -115,11 +126,9 @@ def _post_norm(
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
-def _pre_norm(
-    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
-) -> torch.Tensor:
+def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
-    hidden = hidden + attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), mask, bias)
+    hidden = hidden + attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
     if parts.after_ffn is not None:
         outcome = parts.after_ffn(outcome)
