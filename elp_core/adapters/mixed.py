@@ -11,14 +11,16 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from elp_core.adapters.attach import ElpAdapters
+from elp_core.adapters.layer import LayerMix
 from elp_core.backbones import Backbone
 from elp_core.backbones.attention import Block
-from elp_core.backbones.forward import LayerInserts, blank, enter, real_frames, run_layer
+from elp_core.backbones.forward import LayerInserts, Transform, blank, enter, real_frames, run_layer
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None =
     depth = max(group.last(backbone.layer_count) for group in grouped)
     for number in range(depth + 1):
         hidden = run_layer(backbone, number, hidden, blocks, _inserts(backbone, grouped, sizes, number))
-        for group, frames in zip(grouped, hidden.split(sizes), strict=True):
+        for group, frames in zip(grouped, torch.split(hidden, sizes), strict=True):
             group.hear(number, frames)
     return [frames for group in grouped for frames in group.finish(backbone)]
 
@@ -93,7 +95,7 @@ class _Group:
         if len(modules) == 1:
             result: torch.Tensor = modules[0](frames)
             return result
-        return _stacked(modules, frames.unflatten(0, (len(modules), -1))).flatten(0, 1)
+        return _stacked(modules, frames.reshape(len(modules), -1, *frames.shape[1:])).flatten(0, 1)
 
     def hear(self, layer: int, frames: torch.Tensor) -> None:
         """Take in a layer's output [G * B * W, D]."""
@@ -140,24 +142,22 @@ def _enter(backbone: Backbone, groups: Sequence[_Group]) -> tuple[torch.Tensor, 
 def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], layer: int) -> LayerInserts:
     """What goes into a layer for all groups' frames [N, D] as one; None where no group has anything."""
     inserts = [group.inserts(layer) for group in groups]
-    own = backbone.layers[layer]
 
-    def each(
-        name: str, instead: nn.Module | None, drawn: bool = False
-    ) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        modules = [[getattr(one, name) or instead for one in group] for group in inserts]
-        if all(module is instead for group in modules for module in group):
+    def each(name: str, instead: nn.Module | None, drawn: bool = False) -> Transform | None:
+        chosen: list[list[Any]] = [[getattr(one, name) or instead for one in group] for group in inserts]
+        if all(module is instead for modules in chosen for module in modules):
             return None
 
         def apply(hidden: torch.Tensor) -> torch.Tensor:
             passed = []
-            for group, mine, frames in zip(groups, modules, hidden.split(sizes), strict=True):
+            for group, modules, frames in zip(groups, chosen, torch.split(hidden, sizes), strict=True):
                 with group.drawing() if drawn else contextlib.nullcontext():
-                    passed.append(frames if mine[0] is None else group.pass_through(mine, frames))
+                    passed.append(frames if modules[0] is None else group.pass_through(modules, frames))
             return _cat(passed)
 
         return apply
 
+    own: Any = backbone.layers[layer]
     return LayerInserts(
         each("attention_norm", own.layer_norm), each("final_norm", own.final_layer_norm), each("after_ffn", None, True)
     )
@@ -176,7 +176,7 @@ def _stacked(modules: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor
     return result
 
 
-def _mix_of(part: Part) -> nn.Module:
+def _mix_of(part: Part) -> LayerMix:
     assert part.adapters.l is not None
     return part.adapters.l
 

@@ -42,7 +42,7 @@ def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.
     inputs = [p(hidden).reshape(-1, width) for p in (module.q_proj, module.k_proj, module.v_proj)]
     frames = hidden.reshape(-1, width)
     sizes = [block.clips * block.frames for block in blocks]
-    parts = zip(blocks, frames.split(sizes), *(rows.split(sizes) for rows in inputs), strict=True)
+    parts = zip(blocks, *(torch.split(rows, sizes) for rows in (frames, *inputs)), strict=True)
     mixed = [_within(module, *part) for part in parts]
     result: torch.Tensor = module.out_proj((mixed[0] if len(mixed) == 1 else torch.cat(mixed)).view(hidden.shape))
     return result
