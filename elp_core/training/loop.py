@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,21 @@ def train(
         CheckpointError: where a checkpoint cannot be written or belongs to another run.
         CorpusError: where the validation clips cannot be scored.
     """
+    device = pick_device(config.device)
+    fit, short = usable(model, train_clips, validation_clips)
+    with repeatable(device):
+        run = Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device)
+        return run.finish(short)
+
+
+def usable(
+    model: ElpModel, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
+) -> tuple[list[Clip], tuple[str, ...]]:
+    """Clips that can be learned from, and the ids of those with fewer frames than their target needs.
+
+    Raises:
+        TrainingError: where nothing is left to train on, or there is nothing to validate with.
+    """
     fit, short = split_short(train_clips, model.task)
     if not fit or not validation_clips:
         raise TrainingError(
@@ -89,13 +104,10 @@ def train(
             len(train_clips),
             short[0].id,
         )
-    device = pick_device(config.device)
-    with repeatable(device):
-        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device)
-        return run.finish(tuple(clip.id for clip in short))
+    return fit, tuple(clip.id for clip in short)
 
 
-class _Run:
+class Run:
     """One run: the parts that the steps share."""
 
     def __init__(
@@ -118,6 +130,7 @@ class _Run:
         self.optimizer = make_optimizer(self.parameters, config)
         self.stepper = self.accelerator.prepare(self.optimizer)
         self.progress, self.best = Progress(), _copy(model.state())
+        self.batches, self.rates = 0, dict[str, float]()
         self.digest = _digest(model, clips, validation, config)
         self.began = self.saved = time.monotonic()
         found = read_checkpoint(folder, self.digest) if folder else None
@@ -126,10 +139,26 @@ class _Run:
 
     def finish(self, excluded: tuple[str, ...]) -> TrainResult:
         """Train to the end, leave the best state in the model."""
+        for example in self.steps():
+            self.step(example)
+        return self.result(excluded)
+
+    def steps(self) -> Iterator[Example]:
+        """Each batch to the end of the run, validated after each epoch; learn from one before asking for the next."""
         progress, config = self.progress, self.config
         while progress.epoch < config.epochs and not (config.patience and progress.stale >= config.patience):
-            self._epoch()
+            self.model.train()
+            self.batches = len(self.examples.plan(progress.epoch))
+            for example in self.examples.batches(progress.epoch, progress.batch):
+                yield example
+                if self.folder and time.monotonic() - self.saved >= 60 * config.checkpoint_minutes:
+                    self._save()
+            self._validate()
         self._save()
+
+    def result(self, excluded: tuple[str, ...]) -> TrainResult:
+        """The run's end: the best state goes into the model."""
+        progress = self.progress
         self.model.load_state(self.best)
         self.model.eval()
         history = tuple(EpochRecord(**_record(entry)) for entry in progress.history)
@@ -137,37 +166,49 @@ class _Run:
             progress.step, progress.epoch, progress.best_epoch, progress.best_value, self._seconds(), history, excluded
         )
 
-    def _epoch(self) -> None:
+    def _validate(self) -> None:
         progress = self.progress
-        self.model.train()
-        batches = len(self.examples.plan(progress.epoch))
-        for example in self.examples.batches(progress.epoch, progress.batch):
-            self._step(example, batches)
-            if self.folder and time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
-                self._save()
         seconds, device = self.config.batch_seconds, self.config.device
         value = evaluate(self.model, self.validation, seconds, device, self.heard).value
-        loss = progress.loss_sum / batches
+        loss = progress.loss_sum / self.batches
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._judge(value)
         progress.history.append(asdict(EpochRecord(progress.epoch, loss, value, self._seconds())))
         self.observer.on_epoch(progress.epoch, loss, value)
 
-    def _step(self, example: Example, batches: int) -> None:
-        progress, config, accelerator = self.progress, self.config, self.accelerator
-        seed_step(config.seed, progress.epoch, progress.batch)
-        done = (progress.epoch + (progress.batch + 1) / (batches + 1)) / config.epochs
-        rates = set_rates(self.optimizer, done, config.warmup)
-        device = accelerator.device
-        with accelerator.autocast():
+    def step(self, example: Example) -> None:
+        """Learn from one batch."""
+        self.begin()
+        device = self.accelerator.device
+        with self.accelerator.autocast():
             frames, counts = self.model.from_features(example.features.to(device), example.counts.to(device))
-            targets = _move(example.targets, device)
-            loss = self.model.task.loss(self.model.head, frames, counts, targets)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(progress.step + 1, value, example.ids)
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
+            loss = self.loss(example, frames, counts)
+        self.accelerator.backward(loss)
+        self.learn(example, float(loss.detach()))
+
+    def begin(self) -> None:
+        """Set the step's random state and learning rates."""
+        progress, config = self.progress, self.config
+        seed_step(config.seed, progress.epoch, progress.batch)
+        done = (progress.epoch + (progress.batch + 1) / (self.batches + 1)) / config.epochs
+        self.rates = set_rates(self.optimizer, done, config.warmup)
+
+    def loss(self, example: Example, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """The task's loss of an example's frames.
+
+        Raises:
+            NonFiniteLoss: where it is NaN or infinite.
+        """
+        targets = _move(example.targets, self.accelerator.device)
+        loss = self.model.task.loss(self.model.head, frames, counts, targets)
+        if not math.isfinite(float(loss.detach())):
+            raise NonFiniteLoss(self.progress.step + 1, float(loss.detach()), example.ids)
+        return loss
+
+    def learn(self, example: Example, value: float) -> None:
+        """One step of the optimizer from the gradients of a loss of `value`."""
+        progress, config = self.progress, self.config
+        norm = self.accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         if progress.step == 0:
             _check_gradients(self.parameters)
         # in float16 the scaler skips a step that overflowed
@@ -177,7 +218,7 @@ class _Run:
         self.stepper.zero_grad(set_to_none=True)
         progress.step, progress.batch = progress.step + 1, progress.batch + 1
         progress.loss_sum += value
-        self.observer.on_step(progress.step, max(progress.step, batches * config.epochs), value, rates)
+        self.observer.on_step(progress.step, max(progress.step, self.batches * config.epochs), value, self.rates)
 
     def _judge(self, value: float) -> None:
         """Keep the best state. Of equals the later one, which trained at a lower rate."""
