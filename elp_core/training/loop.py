@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -17,16 +16,14 @@ import torch
 from elp_core.assemble import evaluate, pick_device
 from elp_core.config import TrainConfig, to_dict
 from elp_core.data.features import FeatureCache
-from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
+from elp_core.errors import NoGradient, NonFiniteLoss
 from elp_core.model import ElpModel
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
-from elp_core.training.examples import Example, Examples, split_short
+from elp_core.training.examples import Example, Examples, usable
 from elp_core.training.optim import make_optimizer, set_rates
 from elp_core.training.seed import repeatable, seed_step
 from elp_core.types import Clip
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -77,34 +74,10 @@ def train(
         CorpusError: where the validation clips cannot be scored.
     """
     device = pick_device(config.device)
-    fit, short = usable(model, train_clips, validation_clips)
+    fit, short = usable(model.task, train_clips, validation_clips)
     with repeatable(device):
         run = Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device)
         return run.finish(short)
-
-
-def usable(
-    model: ElpModel, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
-) -> tuple[list[Clip], tuple[str, ...]]:
-    """Clips that can be learned from, and the ids of those with fewer frames than their target needs.
-
-    Raises:
-        TrainingError: where nothing is left to train on, or there is nothing to validate with.
-    """
-    fit, short = split_short(train_clips, model.task)
-    if not fit or not validation_clips:
-        raise TrainingError(
-            f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
-            "expected one or more of each"
-        )
-    if short:
-        log.warning(
-            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
-            len(short),
-            len(train_clips),
-            short[0].id,
-        )
-    return fit, tuple(clip.id for clip in short)
 
 
 class Run:
