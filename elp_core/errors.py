@@ -7,6 +7,7 @@
     ├── BackboneError               a checkpoint cannot be loaded or is of no supported family
     │   └── FingerprintMismatch     a bundle belongs to another backbone
     ├── BundleError                 a bundle is incomplete, altered or malformed
+    ├── HostError                   a host serves no adapter of this name, or one already
     ├── TrainingError               training cannot start or go on
     │   ├── NonFiniteLoss           the loss became NaN or infinite
     │   └── NoGradient              a trainable tensor got no gradient in the first step
@@ -69,6 +70,10 @@ class FingerprintMismatch(BackboneError):
 
 class BundleError(ElpError):
     """A bundle is incomplete, altered or malformed."""
+
+
+class HostError(ElpError):
+    """An adapter host serves no adapter of a name, serves one already, or was given what is no ELP adapter."""
 
 
 class TrainingError(ElpError):

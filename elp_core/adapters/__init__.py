@@ -2,5 +2,6 @@
 
 from elp_core.adapters.attach import ElpAdapters
 from elp_core.adapters.encoder import INITIAL_GAIN
+from elp_core.adapters.mixed import Part, mixed_frames
 
-__all__ = ["INITIAL_GAIN", "ElpAdapters"]
+__all__ = ["INITIAL_GAIN", "ElpAdapters", "Part", "mixed_frames"]

@@ -6,41 +6,64 @@ eagerly, here it is the additive mask of the same kernel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 
-def attend(
-    module: Any, hidden: torch.Tensor, mask: torch.Tensor | None, position_bias: torch.Tensor | None
-) -> torch.Tensor:
-    """Multi-head self-attention.
+@dataclass(frozen=True)
+class Block:
+    """Clips padded to one length, whose frames attend to the real frames of their own clip."""
+
+    clips: int
+    frames: int
+    """F, padding counted."""
+    mask: torch.Tensor | None
+    """Bool [B, 1, 1, F], true where a frame is real; None where all are."""
+    bias: torch.Tensor | None
+    """[H, F, F]: WavLM's relative position bias, else None."""
+
+
+def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.Tensor:
+    """Multi-head self-attention. The projections see all frames at once; scores stay inside each block.
 
     Args:
         module: a transformers attention module of one of the families.
-        hidden: [B, F, D].
-        mask: bool [B, 1, 1, F], true where a frame is real; None where all are.
-        position_bias: [H, F, F] of WavLM's first layer, else None.
+        hidden: [..., D]: the frames of the first block's first clip, of its second clip, and so on.
+        blocks: what the frames belong to, in their order.
 
     Returns:
-        [B, F, D].
+        As `hidden`.
     """
-    batch, frames, width = hidden.shape
-    heads, head_width = module.num_heads, width // module.num_heads
-
-    def split(values: torch.Tensor) -> torch.Tensor:
-        return values.view(batch, frames, heads, head_width).transpose(1, 2)
-
-    query, key, value = (split(p(hidden)) for p in (module.q_proj, module.k_proj, module.v_proj))
-    bias: torch.Tensor | None = mask
-    if position_bias is not None:
-        bias = (_gate(module, split(hidden)) * position_bias).to(query.dtype)
-        if mask is not None:
-            bias = bias.masked_fill(~mask, float("-inf"))
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    result: torch.Tensor = module.out_proj(mixed.transpose(1, 2).reshape(batch, frames, width))
+    width = hidden.shape[-1]
+    inputs = [p(hidden).reshape(-1, width) for p in (module.q_proj, module.k_proj, module.v_proj)]
+    frames = hidden.reshape(-1, width)
+    sizes = [block.clips * block.frames for block in blocks]
+    parts = zip(blocks, *(torch.split(rows, sizes) for rows in (frames, *inputs)), strict=True)
+    mixed = [_within(module, *part) for part in parts]
+    result: torch.Tensor = module.out_proj((mixed[0] if len(mixed) == 1 else torch.cat(mixed)).view(hidden.shape))
     return result
+
+
+def _within(
+    module: Any, block: Block, hidden: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> torch.Tensor:
+    """Attention of one block, from and to [B * F, D]."""
+
+    def by_head(rows: torch.Tensor) -> torch.Tensor:
+        return rows.view(block.clips, block.frames, module.num_heads, -1).transpose(1, 2)
+
+    queries = by_head(query)
+    scores: torch.Tensor | None = block.mask
+    if block.bias is not None:
+        scores = (_gate(module, by_head(hidden)) * block.bias).to(queries.dtype)
+        if block.mask is not None:
+            scores = scores.masked_fill(~block.mask, float("-inf"))
+    mixed = F.scaled_dot_product_attention(queries, by_head(key), by_head(value), attn_mask=scores)
+    return mixed.transpose(1, 2).reshape(hidden.shape)
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:

@@ -7,14 +7,14 @@ a result (transformers let padding leak through HuBERT's batch norm and data2vec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
-from elp_core.backbones.attention import attend, position_bias
+from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.types import Hidden
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ def layer_outputs(
         if adapters is not None:
             features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
+        block = block_of(backbone, hidden, counts)
     yield hidden if adapters is None else adapters.drop(hidden)
-    yield from run_layers(backbone, 0, hidden, counts, adapters)
+    yield from run_layers(backbone, 0, hidden, block, adapters)
 
 
 def run_layers(
-    backbone: Backbone, first: int, hidden: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
+    backbone: Backbone, first: int, hidden: torch.Tensor, block: Block, adapters: Adapters | None = None
 ) -> Iterator[torch.Tensor]:
     """Yield the outputs of layer `first` and those after it.
 
@@ -82,17 +83,29 @@ def run_layers(
         backbone: whose layers run.
         first: number of the first layer to run, from 0.
         hidden: what enters it, [B, F, D] with the pseudo features' frames.
-        counts: real frames [B], pseudo features counted.
+        block: of `block_of`, pseudo features counted.
         adapters: see `layer_outputs`.
     """
-    real = real_frames(counts, hidden.shape[1])
-    mask = None if real is None else real[:, None, None, :].to(hidden.device)
-    bias = position_bias(backbone.layers[0].attention, hidden.shape[1])
-    step = _pre_norm if backbone.pre_norm else _post_norm
     for number in range(first, backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
-        hidden = step(backbone.layers[number], hidden, mask, bias, parts)
+        hidden = run_layer(backbone, number, hidden, (block,), parts)
         yield hidden if adapters is None else adapters.drop(hidden)
+
+
+def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> Block:
+    """What attention needs to know of frames [B, F, D] with `counts` [B] real ones."""
+    clips, frames, _ = hidden.shape
+    real = real_frames(counts, frames)
+    mask = None if real is None else real[:, None, None, :].to(hidden.device)
+    return Block(clips, frames, mask, position_bias(backbone.layers[0].attention, frames))
+
+
+def run_layer(
+    backbone: Backbone, number: int, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts
+) -> torch.Tensor:
+    """Encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as `attend` takes them."""
+    step = _pre_norm if backbone.pre_norm else _post_norm
+    return step(backbone.layers[number], hidden, blocks, parts)
 
 
 def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
@@ -119,21 +132,17 @@ def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> t
     return result.transpose(1, 2)
 
 
-def _post_norm(
-    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
-) -> torch.Tensor:
+def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
-    outcome = _apply(parts.after_attention, attend(layer.attention, hidden, mask, bias))
+    outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
     attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
     outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
-def _pre_norm(
-    layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None, bias: torch.Tensor | None, parts: LayerInserts
-) -> torch.Tensor:
+def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
-    outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), mask, bias)
+    outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     hidden = hidden + _apply(parts.after_attention, outcome)
     outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
     hidden = hidden + _apply(parts.after_ffn, outcome)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from elp_core.backbones.forward import Adapters, layer_outputs, run_layers
+from elp_core.backbones.forward import Adapters, block_of, layer_outputs, run_layers
 
 if TYPE_CHECKING:
     from elp_core.backbones.load import Backbone
@@ -77,4 +77,4 @@ def resume(
     nothing = values.new_empty(0)
     for number in range(last + 1):
         yield kept.get(number, nothing)
-    yield from run_layers(backbone, last, kept[last], counts, adapters)
+    yield from run_layers(backbone, last, kept[last], block_of(backbone, kept[last], counts), adapters)

@@ -56,6 +56,11 @@ def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
         BundleError: as `verify_bundle`, or where tensors are missing, unknown, of another shape, or not finite.
         FingerprintMismatch: where it belongs to another backbone.
     """
+    return open_bundle(folder, backbone)[1]
+
+
+def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpModel]:
+    """What `verify_bundle` and `load_bundle` give, of the same bytes; raises as they do."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -75,7 +80,7 @@ def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
         raise BundleError(f"{folder / CONFIG} cannot be used: {error}") from error
     except SafetensorError as error:
         raise BundleError(f"{folder / TENSORS} is malformed: {error}; fetch the bundle again") from error
-    return model.to(next(backbone.parameters()).device).eval()
+    return manifest, model.to(next(backbone.parameters()).device).eval()
 
 
 def _read(folder: Path) -> tuple[BundleManifest, dict[str, bytes]]:

@@ -27,7 +27,7 @@ def predict(model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch
         AudioError: naming the first waveform that is no 1-D array, has values that are not finite, or is too short.
     """
     for place, samples in enumerate(waveforms):
-        _check(place, samples, model.backbone.min_samples)
+        check_waveform(place, samples, model.backbone.min_samples)
     device = next(model.backbone.parameters()).device
     was_training = model.training
     model.eval()
@@ -58,7 +58,12 @@ def _batches(lengths: Sequence[int], seconds: Seconds) -> list[list[int]]:
     return batches
 
 
-def _check(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:
+def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:
+    """Refuse what is no waveform of `shortest` samples or more; `place` is its place among the others, from 0.
+
+    Raises:
+        AudioError: ``not_mono``, ``too_short`` or ``nan``.
+    """
     if samples.ndim != 1:
         raise AudioError("not_mono", f"waveform {place} has shape {samples.shape}, expected [samples] of one channel")
     if len(samples) < shortest:

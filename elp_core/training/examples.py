@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,11 @@ from elp_core.data.collate import collate_features
 from elp_core.data.features import MEMORY_BYTES, RECORDING
 from elp_core.data.sampler import join_groups, length_buckets
 from elp_core.data.store import TensorStore
+from elp_core.errors import TrainingError
 from elp_core.tasks import Task
 from elp_core.types import SAMPLE_RATE, Clip, Samples
+
+log = logging.getLogger(__name__)
 
 HOP: Samples = 320
 _WAVEFORM, _MASK = 11, 12
@@ -127,6 +131,30 @@ def split_short(clips: Sequence[Clip], task: Task) -> tuple[list[Clip], list[Cli
         frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
         (fit if frames >= task.frames_needed(clip) else short).append(clip)
     return fit, short
+
+
+def usable(
+    task: Task, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
+) -> tuple[list[Clip], tuple[str, ...]]:
+    """Clips that can be learned from, and the ids of those with fewer frames than their target needs.
+
+    Raises:
+        TrainingError: where nothing is left to train on, or there is nothing to validate with.
+    """
+    fit, short = split_short(train_clips, task)
+    if not fit or not validation_clips:
+        raise TrainingError(
+            f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
+            "expected one or more of each"
+        )
+    if short:
+        log.warning(
+            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
+            len(short),
+            len(train_clips),
+            short[0].id,
+        )
+    return fit, tuple(clip.id for clip in short)
 
 
 def _turns(augment: AugmentConfig) -> int:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,17 @@ from typing import Any
 import torch
 
 from elp_core.assemble import evaluate, pick_device, prefix_cache
+from elp_core.backbones import Prefix
 from elp_core.config import TrainConfig, to_dict
 from elp_core.data.store import DISK_BYTES, TensorStore
-from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
+from elp_core.errors import NoGradient, NonFiniteLoss
 from elp_core.model import ElpModel
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
-from elp_core.training.examples import Example, Examples, split_short
+from elp_core.training.examples import Example, Examples, usable
 from elp_core.training.optim import make_optimizer, set_rates
 from elp_core.training.seed import repeatable, seed_step
 from elp_core.types import Clip
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -84,27 +82,15 @@ def train(
         CheckpointError: where a checkpoint cannot be written or belongs to another run.
         CorpusError: where the validation clips cannot be scored.
     """
-    fit, short = split_short(train_clips, model.task)
-    if not fit or not validation_clips:
-        raise TrainingError(
-            f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
-            "expected one or more of each"
-        )
-    if short:
-        log.warning(
-            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
-            len(short),
-            len(train_clips),
-            short[0].id,
-        )
     device = pick_device(config.device)
     store = TensorStore(cache, cache_bytes) if cache else None
+    fit, short = usable(model.task, train_clips, validation_clips)
     with repeatable(device):
-        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device, store)
-        return run.finish(tuple(clip.id for clip in short))
+        run = Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device, store)
+        return run.finish(short)
 
 
-class _Run:
+class Run:
     """One run: the parts that the steps share."""
 
     def __init__(
@@ -116,18 +102,21 @@ class _Run:
         observer: Observer,
         folder: Path | None,
         device: torch.device,
-        store: TensorStore | None,
+        store: TensorStore | None = None,
+        prefix: Prefix | None = None,
     ) -> None:
         self.model, self.validation, self.config = model, validation, config
         self.observer, self.folder = observer, folder
         self.accelerator = _accelerator(device, config)
         self.heard = prefix_cache(model.backbone, model.prefix, store=store)
-        self.examples = Examples(clips, model.task, model.backbone, config, model.prefix, store)
+        # what the batches hold: the longest prefix, unless another is asked for
+        self.examples = Examples(clips, model.task, model.backbone, config, prefix or model.prefix, store)
         self.parameters = model.trainable()
         self.names: dict[torch.Tensor, str] = {parameter: name for name, parameter in self.parameters.items()}
         self.optimizer = make_optimizer(self.parameters, config)
         self.stepper = self.accelerator.prepare(self.optimizer)
         self.progress, self.best = Progress(), _copy(model.state())
+        self.batches, self.rates = 0, dict[str, float]()
         self.digest = _digest(model, clips, validation, config)
         self.began = self.saved = time.monotonic()
         found = read_checkpoint(folder, self.digest) if folder else None
@@ -136,10 +125,26 @@ class _Run:
 
     def finish(self, excluded: tuple[str, ...]) -> TrainResult:
         """Train to the end, leave the best state in the model."""
+        for example in self.steps():
+            self.step(example)
+        return self.result(excluded)
+
+    def steps(self) -> Iterator[Example]:
+        """Each batch to the end of the run, validated after each epoch; learn from one before asking for the next."""
         progress, config = self.progress, self.config
         while progress.epoch < config.epochs and not (config.patience and progress.stale >= config.patience):
-            self._epoch()
+            self.model.train()
+            self.batches = len(self.examples.plan(progress.epoch))
+            for example in self.examples.batches(progress.epoch, progress.batch):
+                yield example
+                if self.folder and time.monotonic() - self.saved >= 60 * config.checkpoint_minutes:
+                    self._save()
+            self._validate()
         self._save()
+
+    def result(self, excluded: tuple[str, ...]) -> TrainResult:
+        """The run's end: the best state goes into the model."""
+        progress = self.progress
         self.model.load_state(self.best)
         self.model.eval()
         history = tuple(EpochRecord(**_record(entry)) for entry in progress.history)
@@ -147,38 +152,50 @@ class _Run:
             progress.step, progress.epoch, progress.best_epoch, progress.best_value, self._seconds(), history, excluded
         )
 
-    def _epoch(self) -> None:
+    def _validate(self) -> None:
         progress = self.progress
-        self.model.train()
-        batches = len(self.examples.plan(progress.epoch))
-        for example in self.examples.batches(progress.epoch, progress.batch):
-            self._step(example, batches)
-            if self.folder and time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
-                self._save()
         seconds, device = self.config.batch_seconds, self.config.device
         value = evaluate(self.model, self.validation, seconds, device, self.heard).value
-        loss = progress.loss_sum / batches
+        loss = progress.loss_sum / self.batches
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._judge(value)
         progress.history.append(asdict(EpochRecord(progress.epoch, loss, value, self._seconds())))
         self.observer.on_epoch(progress.epoch, loss, value)
 
-    def _step(self, example: Example, batches: int) -> None:
-        progress, config, accelerator = self.progress, self.config, self.accelerator
-        seed_step(config.seed, progress.epoch, progress.batch)
-        done = (progress.epoch + (progress.batch + 1) / (batches + 1)) / config.epochs
-        rates = set_rates(self.optimizer, done, config.warmup)
-        device = accelerator.device
-        with accelerator.autocast():
+    def step(self, example: Example) -> None:
+        """Learn from one batch."""
+        self.begin()
+        device = self.accelerator.device
+        with self.accelerator.autocast():
             values, counts = example.values.to(device), example.counts.to(device)
             frames, counts = self.model.from_prefix(self.examples.prefix, values, counts)
-            targets = _move(example.targets, device)
-            loss = self.model.task.loss(self.model.head, frames, counts, targets)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLoss(progress.step + 1, value, example.ids)
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
+            loss = self.loss(example, frames, counts)
+        self.accelerator.backward(loss)
+        self.learn(example, float(loss.detach()))
+
+    def begin(self) -> None:
+        """Set the step's random state and learning rates."""
+        progress, config = self.progress, self.config
+        seed_step(config.seed, progress.epoch, progress.batch)
+        done = (progress.epoch + (progress.batch + 1) / (self.batches + 1)) / config.epochs
+        self.rates = set_rates(self.optimizer, done, config.warmup)
+
+    def loss(self, example: Example, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """The task's loss of an example's frames.
+
+        Raises:
+            NonFiniteLoss: where it is NaN or infinite.
+        """
+        targets = _move(example.targets, self.accelerator.device)
+        loss = self.model.task.loss(self.model.head, frames, counts, targets)
+        if not math.isfinite(float(loss.detach())):
+            raise NonFiniteLoss(self.progress.step + 1, float(loss.detach()), example.ids)
+        return loss
+
+    def learn(self, example: Example, value: float) -> None:
+        """One step of the optimizer from the gradients of a loss of `value`."""
+        progress, config = self.progress, self.config
+        norm = self.accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         if progress.step == 0:
             _check_gradients(self.parameters)
         # in float16 the scaler skips a step that overflowed
@@ -188,7 +205,7 @@ class _Run:
         self.stepper.zero_grad(set_to_none=True)
         progress.step, progress.batch = progress.step + 1, progress.batch + 1
         progress.loss_sum += value
-        self.observer.on_step(progress.step, max(progress.step, batches * config.epochs), value, rates)
+        self.observer.on_step(progress.step, max(progress.step, self.batches * config.epochs), value, self.rates)
 
     def _judge(self, value: float) -> None:
         """Keep the best state. Of equals the later one, which trained at a lower rate."""

@@ -35,3 +35,24 @@ def repeatable(device: torch.device) -> Iterator[None]:
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+class Stream:
+    """Random numbers of one job, going on from torch's present state; other jobs draw between without a trace."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._keep()
+
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Inside, torch draws from this stream."""
+        torch.set_rng_state(self._state)
+        if self._on_gpu is not None:
+            torch.cuda.set_rng_state(self._on_gpu, self._device)
+        yield
+        self._keep()
+
+    def _keep(self) -> None:
+        self._state = torch.get_rng_state()
+        self._on_gpu = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None

@@ -1,0 +1,187 @@
+"""One forward pass for clips of several adapter sets on one backbone.
+
+What is frozen (the projections of attention, the feed-forward blocks) sees the frames of all clips at once; scores of
+attention stay inside blocks of equally long clips, and adapters and tuned norms see the frames of their own clips.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from elp_core.adapters.attach import ElpAdapters
+from elp_core.adapters.layer import LayerMix
+from elp_core.backbones import Backbone
+from elp_core.backbones.attention import Block
+from elp_core.backbones.forward import LayerInserts, Transform, blank, block_of, real_frames, run_layer
+
+
+@dataclass(frozen=True)
+class Part:
+    """The clips of one adapter set in a mixed batch. B clips, F frames, C feature channels."""
+
+    adapters: ElpAdapters
+    features: torch.Tensor
+    """CNN features [B, F, C], zero beyond each clip's frames."""
+    counts: torch.Tensor
+    """int64 [B], real frames."""
+    drawing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """Entered around the adapters, which draw their dropout there."""
+
+
+def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None = None) -> list[torch.Tensor]:
+    """Frames for each part's head, [B, F, dim] and zero beyond each clip's own: what its adapters alone would give.
+
+    Neighbouring parts that are equally long, pseudo features counted, share one block of attention: on a GPU pad parts
+    to one length and sort them by their number of pseudo features.
+
+    Args:
+        backbone: whose features they are.
+        parts: in any order; of any adapters made for this backbone.
+        stack: run neighbouring parts of one configuration and one number of frames through stacked weights, a batched
+            product for each layer, rather than one after the other. Their dropout is then drawn together. None does so
+            on a GPU outside of training: it saves kernel launches at the price of copying the weights once, and a CPU
+            has no launches to save (`benchmarks/bench_host.py` measures both).
+    """
+    grouped = _groups(parts, stack)
+    entered = [_enter(backbone, list(block)) for _, block in itertools.groupby(grouped, key=lambda group: group.width)]
+    hidden = torch.cat([frames.flatten(0, 1) for frames, _ in entered])
+    blocks = [block for _, block in entered]
+    sizes = [group.size for group in grouped]
+    depth = max(group.last(backbone.layer_count) for group in grouped)
+    for number in range(depth + 1):
+        hidden = run_layer(backbone, number, hidden, blocks, _inserts(backbone, grouped, sizes, number))
+        for group, frames in zip(grouped, torch.split(hidden, sizes), strict=True):
+            group.hear(number, frames)
+    return [frames for group in grouped for frames in group.finish(backbone)]
+
+
+class _Group:
+    """Neighbouring parts that pass their adapters together: one, or several of one configuration with weights stacked.
+
+    G parts of B clips each, W frames with the pseudo features'.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = parts
+        self.first = parts[0].adapters
+        self.mix = self.first.l
+        joined = [part.adapters.join(part.features, part.counts) for part in parts]
+        self.features = _cat([features for features, _ in joined])
+        self.counts = _cat([counts for _, counts in joined])
+        self.width = self.features.shape[1]
+        self.size = len(self.features) * self.width
+        self.drawing = parts[0].drawing if len(parts) == 1 else contextlib.nullcontext
+        self.total: torch.Tensor | None = None
+        self.shares = {} if self.mix is None else self._shares(self.mix.layers)
+
+    def last(self, layers: int) -> int:
+        """The deepest layer that these parts need, of `layers`."""
+        return layers - 1 if self.mix is None else self.mix.last
+
+    def inserts(self, layer: int) -> tuple[LayerInserts, ...]:
+        """What each part puts into a layer."""
+        return tuple(part.adapters.inserts(layer) for part in self.parts)
+
+    def pass_through(self, modules: Sequence[nn.Module], frames: torch.Tensor) -> torch.Tensor:
+        """Each part's frames through its own module; [G * B * W, D] or [G * B, F, D]."""
+        if len(modules) == 1:
+            result: torch.Tensor = modules[0](frames)
+            return result
+        return _stacked(modules, frames.reshape(len(modules), -1, *frames.shape[1:])).flatten(0, 1)
+
+    def hear(self, layer: int, frames: torch.Tensor) -> None:
+        """Take in a layer's output [G * B * W, D]."""
+        hidden = self.first.drop(frames.view(-1, self.width, frames.shape[1]))
+        if self.mix is None:
+            self.total = hidden
+        elif layer in self.shares:
+            modules = [_mix_of(part).get_submodule(str(layer)) for part in self.parts]
+            with self.drawing():
+                term = self.shares[layer] * self.pass_through(modules, hidden)
+            self.total = term if self.total is None else self.total + term
+
+    def finish(self, backbone: Backbone) -> Iterator[torch.Tensor]:
+        """Frames of each part."""
+        assert self.total is not None
+        total = backbone.finish(self.total) if self.mix is None else self.total
+        for part, frames in zip(self.parts, total.chunk(len(self.parts)), strict=True):
+            yield blank(frames, real_frames(part.counts, frames.shape[1]))
+
+    def _shares(self, layers: Sequence[int]) -> dict[int, torch.Tensor]:
+        """By layer, the weight of each clip's own mix: [] or [G * B, 1, 1]."""
+        weights = torch.stack([_mix_of(part).weights.softmax(0) for part in self.parts], dim=1)
+        if len(self.parts) > 1:
+            clips = len(self.features) // len(self.parts)
+            return dict(zip(layers, weights.repeat_interleave(clips, 1)[:, :, None, None].unbind(), strict=True))
+        return dict(zip(layers, weights.squeeze(1).unbind(), strict=True))
+
+
+def _groups(parts: Sequence[Part], stack: bool | None) -> list[_Group]:
+    if stack is None:
+        stack = parts[0].features.is_cuda and not any(part.adapters.training for part in parts)
+    if not stack:
+        return [_Group([part]) for part in parts]
+    alike = itertools.groupby(parts, key=lambda part: (part.adapters.config, part.features.shape))
+    return [_Group(list(run)) for _, run in alike]
+
+
+def _enter(backbone: Backbone, groups: Sequence[_Group]) -> tuple[torch.Tensor, Block]:
+    learn = any(group.first.learns_input for group in groups)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and learn):
+        counts = _cat([g.counts for g in groups])
+        hidden = backbone.embed(backbone.project(_cat([g.features for g in groups])), counts)
+        return hidden, block_of(backbone, hidden, counts)
+
+
+def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], layer: int) -> LayerInserts:
+    """What goes into a layer for all groups' frames [N, D] as one; None where no group has anything."""
+    inserts = [group.inserts(layer) for group in groups]
+
+    def each(name: str, instead: nn.Module | None, drawn: bool = False) -> Transform | None:
+        chosen: list[list[Any]] = [[getattr(one, name) or instead for one in group] for group in inserts]
+        if all(module is instead for modules in chosen for module in modules):
+            return None
+
+        def apply(hidden: torch.Tensor) -> torch.Tensor:
+            passed = []
+            for group, modules, frames in zip(groups, chosen, torch.split(hidden, sizes), strict=True):
+                with group.drawing() if drawn else contextlib.nullcontext():
+                    passed.append(frames if modules[0] is None else group.pass_through(modules, frames))
+            return _cat(passed)
+
+        return apply
+
+    own: Any = backbone.layers[layer]
+    return LayerInserts(
+        each("attention_norm", own.layer_norm), each("final_norm", own.final_layer_norm), each("after_ffn", None, True)
+    )
+
+
+def _stacked(modules: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
+    """Modules of one shape on inputs [G, ...], each on its own, with their weights side by side."""
+    states = [dict(module.named_parameters()) for module in modules]
+    weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+
+    def call(state: dict[str, torch.Tensor], one: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.func.functional_call(modules[0], state, (one,))
+        return result
+
+    result: torch.Tensor = torch.vmap(call, randomness="different")(weights, inputs)
+    return result
+
+
+def _mix_of(part: Part) -> LayerMix:
+    assert part.adapters.l is not None
+    return part.adapters.l
+
+
+def _cat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

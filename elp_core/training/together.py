@@ -1,0 +1,157 @@
+"""Several adapters trained in one pass over the backbone that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from elp_core.adapters import ElpAdapters, Part, mixed_frames
+from elp_core.assemble import pick_device
+from elp_core.backbones import CNN
+from elp_core.config import TrainConfig
+from elp_core.errors import ElpError, FingerprintMismatch, TrainingError
+from elp_core.model import ElpModel
+from elp_core.training.events import Observer, Silent, TrainResult
+from elp_core.training.examples import Example, usable
+from elp_core.training.loop import Run
+from elp_core.training.seed import Stream, repeatable
+from elp_core.types import Clip
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `train` is given for one adapter."""
+
+    model: ElpModel
+    train_clips: Sequence[Clip]
+    validation_clips: Sequence[Clip]
+    config: TrainConfig
+    observer: Observer | None = None
+    checkpoint: Path | None = None
+
+
+@dataclass
+class _Going:
+    """A job under way."""
+
+    place: int
+    run: Run
+    examples: Iterator[Example]
+    excluded: tuple[str, ...]
+
+
+def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
+    """Train each job as `train` would, its batches joined with the others' in one pass of the frozen encoder.
+
+    Each job keeps its own batches, loss, optimizer, clipping, dropout, epochs, validation, early stopping and
+    checkpoint. Its tensors equal those of `train` within float tolerance: the matrix products are of other sizes. A
+    checkpoint of one goes on in the other. Memory is that of all the jobs' batches at once.
+
+    Args:
+        jobs: on one backbone, with one device and precision. Where one fails the others go on.
+
+    Returns:
+        For each job how it ended, or the error that `train` would have raised.
+
+    Raises:
+        FingerprintMismatch: where the models are on different backbones.
+        TrainingError: where jobs differ in device or precision, share a model or are of another method than ELP, or the
+            device is missing.
+    """
+    _refuse(jobs)
+    if not jobs:
+        return []
+    device = pick_device(jobs[0].config.device)
+    ends: dict[int, TrainResult | ElpError] = {}
+    with repeatable(device):
+        going = []
+        for place, job in enumerate(jobs):
+            try:
+                going.append(_begin(place, job, device))
+            except ElpError as error:
+                ends[place] = error
+        while going:
+            drawn = [(one, example) for one in going if (example := _next(one, ends)) is not None]
+            _step(drawn, ends)
+            going = [one for one, _ in drawn if one.place not in ends]
+    return [ends[place] for place in range(len(jobs))]
+
+
+def _begin(place: int, job: Job, device: torch.device) -> _Going:
+    fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
+    model, observer = job.model.to(device), job.observer or Silent()
+    run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, device, prefix=CNN)
+    return _Going(place, run, run.steps(), short)
+
+
+def _next(one: _Going, ends: dict[int, TrainResult | ElpError]) -> Example | None:
+    """The job's next batch; None where it has come to an end."""
+    try:
+        example = next(one.examples, None)
+        if example is None:
+            ends[one.place] = one.run.result(one.excluded)
+        return example
+    except ElpError as error:
+        ends[one.place] = error
+        return None
+
+
+def _step(drawn: Sequence[tuple[_Going, Example]], ends: dict[int, TrainResult | ElpError]) -> None:
+    """One step of each job, forward and backward as one."""
+    if not drawn:
+        return
+    first = drawn[0][0].run
+    device = first.accelerator.device
+    parts, streams = [], []
+    for one, example in drawn:
+        one.run.begin()
+        streams.append(Stream(device))
+        features, counts = example.values.to(device), example.counts.to(device)
+        parts.append(Part(_adapters(one.run.model), features, counts, streams[-1].drawing))
+    losses: list[tuple[_Going, Example, torch.Tensor]] = []
+    with first.accelerator.autocast():
+        frames = mixed_frames(first.model.backbone, parts)
+        for (one, example), part, stream, mine in zip(drawn, parts, streams, frames, strict=True):
+            try:
+                with stream.drawing():
+                    losses.append((one, example, one.run.loss(example, mine, part.counts)))
+            except ElpError as error:
+                ends[one.place] = error
+    if losses:
+        torch.stack([_scaled(one.run, loss) for one, _, loss in losses]).sum().backward()  # type: ignore[no-untyped-call]
+    for one, example, loss in losses:
+        try:
+            one.run.learn(example, float(loss.detach()))
+        except ElpError as error:
+            ends[one.place] = error
+
+
+def _scaled(run: Run, loss: torch.Tensor) -> torch.Tensor:
+    scaler = run.accelerator.scaler
+    result: torch.Tensor = loss if scaler is None else scaler.scale(loss)
+    return result
+
+
+def _refuse(jobs: Sequence[Job]) -> None:
+    for job in jobs[1:]:
+        expected, got = jobs[0].model.backbone.fingerprint, job.model.backbone.fingerprint
+        if got != expected:
+            raise FingerprintMismatch(expected, got)
+    kinds = sorted({(job.config.device, job.config.precision) for job in jobs})
+    if len(kinds) > 1:
+        raise TrainingError(
+            f"the jobs ask for different devices or precisions: {', '.join(' '.join(kind) for kind in kinds)}; "
+            "one pass has one of each: train these jobs apart"
+        )
+    if any(not isinstance(job.model.adapters, ElpAdapters) for job in jobs):
+        raise TrainingError("one pass joins ELP adapters alone; train other methods apart")
+    if len({id(job.model) for job in jobs}) < len(jobs):
+        raise TrainingError("two jobs train one model; make a model for each")
+
+
+def _adapters(model: ElpModel) -> ElpAdapters:
+    assert isinstance(model.adapters, ElpAdapters)
+    return model.adapters
