@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from elp_core.backbones.gated import GatedAttention
+
 
 def attend(
     module: Any, hidden: torch.Tensor, mask: torch.Tensor | None, position_bias: torch.Tensor | None
@@ -33,14 +35,30 @@ def attend(
         return values.view(batch, frames, heads, head_width).transpose(1, 2)
 
     query, key, value = (split(p(hidden)) for p in (module.q_proj, module.k_proj, module.v_proj))
-    bias: torch.Tensor | None = mask
-    if position_bias is not None:
-        bias = (_gate(module, split(hidden)) * position_bias).to(query.dtype)
-        if mask is not None:
-            bias = bias.masked_fill(~mask, float("-inf"))
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    if position_bias is None:
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    else:
+        mixed = _attend_gated(query, key, value, _gate(module, split(hidden)), position_bias, mask)
     result: torch.Tensor = module.out_proj(mixed.transpose(1, 2).reshape(batch, frames, width))
     return result
+
+
+def _attend_gated(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    gate: torch.Tensor,
+    position: torch.Tensor,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    learns = torch.is_grad_enabled() and gate.requires_grad and not position.requires_grad
+    if learns and query.device.type == "cpu" and query.dtype == gate.dtype == torch.float32:
+        mixed: torch.Tensor = GatedAttention.apply(query, key, value, gate, position, mask)  # type: ignore[no-untyped-call]
+        return mixed
+    bias = (gate * position).to(query.dtype)
+    if mask is not None:
+        bias = bias.masked_fill(~mask, float("-inf"))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:
