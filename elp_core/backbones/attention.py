@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from elp_core.backbones.gated import GatedAttention
+
 
 @dataclass(frozen=True)
 class Block:
@@ -56,14 +58,30 @@ def _within(
     def by_head(rows: torch.Tensor) -> torch.Tensor:
         return rows.view(block.clips, block.frames, module.num_heads, -1).transpose(1, 2)
 
-    queries = by_head(query)
-    scores: torch.Tensor | None = block.mask
-    if block.bias is not None:
-        scores = (_gate(module, by_head(hidden)) * block.bias).to(queries.dtype)
-        if block.mask is not None:
-            scores = scores.masked_fill(~block.mask, float("-inf"))
-    mixed = F.scaled_dot_product_attention(queries, by_head(key), by_head(value), attn_mask=scores)
+    queries, keys, values = by_head(query), by_head(key), by_head(value)
+    if block.bias is None:
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=block.mask)
+    else:
+        mixed = _attend_gated(queries, keys, values, _gate(module, by_head(hidden)), block.bias, block.mask)
     return mixed.transpose(1, 2).reshape(hidden.shape)
+
+
+def _attend_gated(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    gate: torch.Tensor,
+    position: torch.Tensor,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    learns = torch.is_grad_enabled() and gate.requires_grad and not position.requires_grad
+    if learns and query.device.type == "cpu" and query.dtype == gate.dtype == torch.float32:
+        mixed: torch.Tensor = GatedAttention.apply(query, key, value, gate, position, mask)  # type: ignore[no-untyped-call]
+        return mixed
+    bias = (gate * position).to(query.dtype)
+    if mask is not None:
+        bias = bias.masked_fill(~mask, float("-inf"))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:

@@ -1,0 +1,75 @@
+"""Attention under a gated position bias (WavLM) on the CPU, with its gradient worked out clip by clip.
+
+PyTorch's fused CPU kernel has no gradient for an additive mask, and the gate, which the mask depends on, needs one:
+autograd would keep and pass over several [B, H, F, F] tensors a layer. Here the forward pass is the fused kernel, and
+the backward pass recomputes one clip's probabilities at a time, which fit the processor's cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class GatedAttention(torch.autograd.Function):
+    """``softmax(q kᵀ / √d + gate · position) v`` with keys beyond a clip's end left out.
+
+    B clips, H heads, F frames, d dimensions of a head; float32 on the CPU.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        gate: torch.Tensor,
+        position: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            ctx: of autograd.
+            query: [B, H, F, d], as `key` and `value`.
+            key: see `query`.
+            value: see `query`.
+            gate: [B, H, F, 1].
+            position: [H, F, F]; gets no gradient.
+            mask: bool [B, 1, 1, F], true where a frame is real; None where all are.
+
+        Returns:
+            [B, H, F, d].
+        """
+        bias = gate * position
+        if mask is not None:
+            bias = bias.masked_fill_(~mask, float("-inf"))
+        mixed, normaliser = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, attn_mask=bias
+        )
+        ctx.save_for_backward(query, key, value, gate, position, mask, mixed, normaliser)
+        result: torch.Tensor = mixed
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Gradients of query, key, value and gate (Dao et al. 2022, arXiv 2205.14135, appendix B.4, and ∂ gate)."""
+        query, key, value, gate, position, mask, mixed, normaliser = ctx.saved_tensors
+        scale = query.shape[-1] ** -0.5
+        found = [torch.empty_like(query, memory_format=torch.contiguous_format) for _ in range(3)]
+        to_gate = torch.empty_like(gate)
+        offset = (gradient * mixed).sum(-1, keepdim=True)
+        for clip in range(len(query)):
+            q, k, v, wanted = query[clip], key[clip], value[clip], gradient[clip]
+            shares = torch.baddbmm(gate[clip] * position, q, k.transpose(1, 2), alpha=scale)
+            if mask is not None:
+                shares.masked_fill_(~mask[clip], float("-inf"))
+            shares.sub_(normaliser[clip].unsqueeze(-1)).exp_()
+            torch.bmm(shares.transpose(1, 2), wanted, out=found[2][clip])
+            scores = torch.bmm(wanted, v.transpose(1, 2)).sub_(offset[clip]).mul_(shares)
+            torch.sum(torch.mul(scores, position, out=shares), -1, keepdim=True, out=to_gate[clip])
+            scores.mul_(scale)
+            torch.bmm(scores, k, out=found[0][clip])
+            torch.bmm(scores.transpose(1, 2), q, out=found[1][clip])
+        return found[0], found[1], found[2], to_gate, None, None
