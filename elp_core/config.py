@@ -75,6 +75,28 @@ class ElpConfig:
 
 
 @dataclass(frozen=True)
+class DecodeConfig:
+    """How letters become a transcript; no part of a bundle, so one adapter may be read in several ways."""
+
+    beam: int = 0
+    """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
+    lm: str | None = None
+    """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
+    lm_weight: float = 0.5
+    """Factor of the language model's log-probability."""
+    word_bonus: float = 1.5
+    """Added to the score for each word, against the model's liking for few of them; only with `lm`."""
+
+    def __post_init__(self) -> None:
+        faults = [] if self.beam >= 0 else [f"beam is {self.beam}, expected 0 (greedy) or more"]
+        if self.lm is not None and not self.beam:
+            faults.append("lm needs beam search: set beam too, such as beam 50")
+        if not self.lm_weight >= 0.0:
+            faults.append(f"lm_weight is {self.lm_weight}, expected 0 or more")
+        _refuse(self, faults)
+
+
+@dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation of training clips only. Zero switches a part off."""
 

@@ -1,4 +1,4 @@
-"""Speech recognition: letters by connectionist temporal classification, decoded greedily."""
+"""Speech recognition: letters by connectionist temporal classification, decoded greedily or by beam search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.config import DecodeConfig
 from elp_core.data.text import BLANK, Alphabet
+from elp_core.decoding import beam_search
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
@@ -51,6 +53,8 @@ class SpeechRecognition:
     dropout: float = 0.1
     context: int = 5
     """Frames that the head sees at once; an odd number, or 0 for each frame by itself."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """How answers are found; not part of `to_json`, and so of no bundle."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
@@ -110,8 +114,17 @@ class SpeechRecognition:
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
-        """Greedy transcripts: the best class of each frame, repeats merged, blanks dropped."""
-        best = head(frames).argmax(dim=-1).cpu()
+        """Transcripts by `decode`; greedily: the best class of each frame, repeats merged, blanks dropped.
+
+        Raises:
+            ConfigError: where beam search is asked for and its package is missing or the language model is unfit.
+        """
+        logits = head(frames)
+        if self.decode.beam:
+            search = beam_search(self.alphabet, self.decode)
+            rows = F.log_softmax(logits.float(), dim=-1).cpu().numpy()
+            return [search(row[:count]) for row, count in zip(rows, counts.tolist(), strict=True)]
+        best = logits.argmax(dim=-1).cpu()
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip]) -> Evaluation:
