@@ -129,6 +129,7 @@ def run(
     from pipelines.clients.versions import CHAMPION
     from pipelines.steps import run as step
 
+    decode = _decoding(beam, lm, lm_weight, word_bonus)
     answer = step.run(
         slot,
         workspace.settings,
@@ -136,7 +137,7 @@ def run(
         mlflow_uri=_uri(workspace),
         cache=workspace.state / "cache",
         version=version or CHAMPION,
-        decode=_decoding(beam, lm, lm_weight, word_bonus),
+        decode=decode,
     )
     emit(answer, as_json, _answer)
 
