@@ -1,9 +1,9 @@
 """A packed dataset against the files it was made from: 500 clips of 1 s, medians of five turns, one process.
 
-"Same statistics" means the seven figures of `elp_core.audio.measure` (duration, level, peak, clipping, DC, silence, SNR) of
-every clip, compared for equality before the clock starts. What a reader of files must do for them is decode each file
-and measure it. A shard carries them as columns, worked out once at intake: nothing is decoded, and that is the point of
-packing. Three rows say what that buys, from the whole of it to none:
+"Same statistics" means the seven figures of `elp_core.audio.measure` (duration, level, peak, clipping, DC, silence,
+SNR) of every clip, compared for equality before the clock starts. What a reader of files must do for them is decode
+each file and measure it. A shard carries them as columns, worked out once at intake: nothing is decoded, and that is
+the point of packing. Three rows say what that buys, from the whole of it to none:
 
 - statistics: the columns of the shards, against decoding and measuring the files (the row with the target);
 - statistics and samples: the columns, and each clip's FLAC decoded, against decoding and measuring the files;

@@ -10,10 +10,11 @@ import torch
 
 from elp_core.audio import Waveform, load
 from elp_core.backbones import Backbone
-from elp_core.config import DecodeConfig, ElpConfig
+from elp_core.config import ElpConfig
 from elp_core.data.collate import collate, collate_features
 from elp_core.data.features import FeatureCache
 from elp_core.data.sampler import length_buckets
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import CorpusError, TrainingError
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel

@@ -20,7 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EncoderAdapterConfig:
-    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III)."""
+    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     bottleneck: int = 256
     """Width of the bottleneck."""
@@ -34,7 +38,11 @@ class EncoderAdapterConfig:
 
 @dataclass(frozen=True)
 class LayerAdapterConfig:
-    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III)."""
+    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     width: int = 512
     """Dimension of the projected frames that the head sees."""
@@ -48,7 +56,11 @@ class LayerAdapterConfig:
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III)."""
+    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     count: int = 5
     """Number of pseudo features."""
@@ -60,7 +72,11 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ElpConfig:
-    """Which adapter parts there are and how large; None switches a part off."""
+    """Which adapter parts there are and how large; None switches a part off.
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     encoder: EncoderAdapterConfig | None = field(default_factory=EncoderAdapterConfig)
     layer: LayerAdapterConfig | None = field(default_factory=LayerAdapterConfig)
@@ -72,28 +88,6 @@ class ElpConfig:
 
     def __post_init__(self) -> None:
         _refuse(self, [] if 0.0 <= self.dropout < 1.0 else [f"dropout is {self.dropout}, expected 0 <= dropout < 1"])
-
-
-@dataclass(frozen=True)
-class DecodeConfig:
-    """How letters become a transcript; no part of a bundle, so one adapter may be read in several ways."""
-
-    beam: int = 0
-    """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
-    lm: str | None = None
-    """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
-    lm_weight: float = 0.5
-    """Factor of the language model's log-probability."""
-    word_bonus: float = 1.5
-    """Added to the score for each word, against the model's liking for few of them; only with `lm`."""
-
-    def __post_init__(self) -> None:
-        faults = [] if self.beam >= 0 else [f"beam is {self.beam}, expected 0 (greedy) or more"]
-        if self.lm is not None and not self.beam:
-            faults.append("lm needs beam search: set beam too, such as beam 50")
-        if not self.lm_weight >= 0.0:
-            faults.append(f"lm_weight is {self.lm_weight}, expected 0 or more")
-        _refuse(self, faults)
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,11 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV)."""
+    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     epochs: int = 20
     batch_seconds: float = 16.0

@@ -11,17 +11,18 @@ import gzip
 import threading
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from elp_core.config import DecodeConfig
 from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError
 
-Search = Callable[[npt.NDArray[np.float32]], str]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Search = Callable[["npt.NDArray[np.float32]"], str]
 """Log-probabilities float32 [frames, classes] of one clip to its transcript."""
 
 _RESERVED = "_|▁⁇"
@@ -29,6 +30,33 @@ _RESERVED = "_|▁⁇"
 _NEVER = -30.0
 """Log-probability that the package drops."""
 _MARKS = ("<s>", "</s>", "<unk>", "<UNK>")
+
+
+@dataclass(frozen=True)
+class DecodeConfig:
+    """How letters become a transcript; no part of a bundle, so one adapter may be read in several ways.
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
+
+    beam: int = 0
+    """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
+    lm: str | None = None
+    """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
+    lm_weight: float = 0.5
+    """Factor of the language model's log-probability."""
+    word_bonus: float = 1.5
+    """Added to the score for each word, against the model's liking for few of them; only with `lm`."""
+
+    def __post_init__(self) -> None:
+        faults = [] if self.beam >= 0 else [f"beam is {self.beam}, expected 0 (greedy) or more"]
+        if self.lm is not None and not self.beam:
+            faults.append("lm needs beam search: set beam too, such as beam 50")
+        if not self.lm_weight >= 0.0:
+            faults.append(f"lm_weight is {self.lm_weight}, expected 0 or more")
+        if faults:
+            raise ConfigError("decode", faults)
 
 
 def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
@@ -74,6 +102,8 @@ def _words_score(decoder: Any, letters: str, text: str) -> float:
     The package charges a hypothesis that ends in a space for one more, unknown word, and remembers that score for the
     same text without the space. Spelled out alone, one letter and one blank to a frame, the text is scored as it is.
     """
+    import numpy as np
+
     if not text:
         return 0.0  # the package would charge an unknown word here too; where none was heard, the sound decides alone
     spelled = np.full((2 * len(text), len(letters) + 1), _NEVER, np.float32)

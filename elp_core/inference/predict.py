@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from elp_core.config import DecodeConfig
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError
 from elp_core.model import ElpModel
 from elp_core.tasks import decode_with

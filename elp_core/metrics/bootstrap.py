@@ -79,6 +79,9 @@ def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int,
 
     Returns:
         float64 [systems, R]; NaN where a resample holds no target or no impostor trial.
+
+    Raises:
+        CorpusError: where a system has no trials.
     """
     ranked = [_rank(system, blocks) for system in systems]
     widest = max(max(len(r.first), int(np.diff(r.bins).max()), blocks.count) for r in ranked)

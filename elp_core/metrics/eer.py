@@ -105,7 +105,18 @@ def _refuse_one_kind(targets: BoolArray) -> None:
 def min_dcf(
     scores: FloatArray, targets: BoolArray, prior: float = 0.01, cost_miss: float = 1.0, cost_false_alarm: float = 1.0
 ) -> float:
-    """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it)."""
+    """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it).
+
+    Args:
+        scores: float64 [N], higher means more alike.
+        targets: bool [N].
+        prior: probability of a target trial.
+        cost_miss: of one target refused.
+        cost_false_alarm: of one impostor accepted.
+
+    Raises:
+        CorpusError: without both target and impostor trials.
+    """
     miss, false_alarm, _ = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
     return float(cost.min() / min(cost_miss * prior, cost_false_alarm * (1.0 - prior)))
@@ -120,7 +131,20 @@ def evaluate_trials(
     scores: FloatArray,
     targets: BoolArray,
 ) -> Evaluation:
-    """Score N trials over C clips (`a` and `b` are positions in `ids`); `extra` has min_dcf, threshold and counts."""
+    """Score N trials over C clips; `extra` has min_dcf, threshold and counts.
+
+    Args:
+        ids: C of them, as `speakers` and `conditions`.
+        speakers: of each clip.
+        conditions: of each clip.
+        a: int64 [N], positions in `ids`.
+        b: int64 [N], the same.
+        scores: float64 [N], higher means more alike.
+        targets: bool [N], true where both clips are of one speaker.
+
+    Raises:
+        CorpusError: where columns do not fit, a score is not finite, or one kind of trial is missing.
+    """
     trials = TrialScores(tuple(ids), tuple(speakers), tuple(conditions), a, b, scores, targets)
     result = eer(trials.scores, trials.targets)
     extra = {

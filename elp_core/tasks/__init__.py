@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elp_core.config import DecodeConfig
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification

@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from elp_core.config import DecodeConfig
 from elp_core.data.text import BLANK, Alphabet
-from elp_core.decoding import beam_search
+from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from elp_core.config import DecodeConfig, from_dict
+from elp_core.config import from_dict
+from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, mark, progress, table
 from pipelines.settings import Slot

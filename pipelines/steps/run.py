@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elp_core.config import DecodeConfig
+from elp_core.decoding import DecodeConfig
 from pipelines.clients import models, registry
 from pipelines.errors import RegistryError, UsageError
 from pipelines.settings import Settings, Slot

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from elp_core.assemble import build, evaluate
-from elp_core.config import AugmentConfig, DecodeConfig, ElpConfig, TrainConfig, from_dict
+from elp_core.config import AugmentConfig, ElpConfig, TrainConfig, from_dict
 from elp_core.data.text import Alphabet
-from elp_core.decoding import beam_search
+from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import ConfigError
 from elp_core.inference import predict
 from elp_core.tasks import SpeechRecognition, decode_with, make_task, task_from_json

@@ -14,7 +14,6 @@ from elp_core.backbones import Backbone, encode
 from elp_core.errors import BackboneError
 from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
 
-
 FORMS = ["sharded", "bin", "sharded bin", "task-wrapped", "old weight norm", "contentvec"]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from elp_core.config import DecodeConfig
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
 from elp_core.testing.backbones import tiny_model
 from pipelines.clients import registry
