@@ -6,9 +6,11 @@ In the order that data meets them:
 - `elp_core.data`: shards of clips, transcripts and alphabet, batches, augmentation, noise, the cache of CNN features.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head.
+- `elp_core.decoding`: beam search with an n-gram model, from letters to transcripts.
 - `elp_core.tasks`, `elp_core.metrics`: ASR and ASV: head, loss, answers; WER, EER and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms.
+- `elp_core.config`, `elp_core.types`, `elp_core.errors`: settings, values with units, one tree of errors.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. `docs/adapters.md` has a runnable example.

@@ -14,11 +14,12 @@ from elp_core.data.collate import collate, collate_features
 from elp_core.data.features import MEMORY_BYTES, RECORDING, FeatureCache
 from elp_core.data.sampler import length_buckets
 from elp_core.data.store import TensorStore
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import CorpusError, TrainingError
 from elp_core.methods import MethodConfig
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
-from elp_core.tasks import Task
+from elp_core.tasks import Task, decode_with
 from elp_core.types import Clip, Seconds
 
 
@@ -35,6 +36,7 @@ def evaluate(
     batch_seconds: Seconds = 32.0,
     device: str = "auto",
     cache: FeatureCache | None = None,
+    decode: DecodeConfig | None = None,
 ) -> Evaluation:
     """Answer every clip and score the answers with the model's task.
 
@@ -45,21 +47,30 @@ def evaluate(
         device: ``auto``, ``cpu`` or ``cuda``.
         cache: made by `prefix_cache` for `model.prefix`, for one who evaluates the same clips again and again; what it
             keeps is rounded to float16.
+        decode: for ASR, how letters become transcripts; None keeps to the task's own way (greedy by default).
 
     Raises:
         CorpusError: where there are no clips, or they cannot be scored.
+        ConfigError: for `decode` on a task without transcripts, or one that cannot be had here.
         AudioError: where a clip cannot be decoded.
     """
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
-    return model.task.evaluate(answers(model, clips, batch_seconds, device, cache), clips)
+    task = model.task if decode is None else decode_with(model.task, decode)
+    return task.evaluate(answers(model, clips, batch_seconds, device, cache, task), clips)
 
 
 @torch.inference_mode()
 def answers(
-    model: ElpModel, clips: Sequence[Clip], batch_seconds: Seconds, device: str, cache: FeatureCache | None = None
+    model: ElpModel,
+    clips: Sequence[Clip],
+    batch_seconds: Seconds,
+    device: str,
+    cache: FeatureCache | None = None,
+    task: Task | None = None,
 ) -> dict[str, Any]:
-    """The task's answer for each clip id."""
+    """The answer for each clip id of `task` (None: the model's own)."""
+    task = task or model.task
     where = pick_device(device)
     model.to(where)
     was_training = model.training
@@ -74,7 +85,7 @@ def answers(
             kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in chosen]
             values, counts = collate_features(kept)
             frames, counts = model.from_prefix(model.prefix, values.to(where), counts.to(where))
-        found = model.task.predict(model.head, frames, counts)
+        found = task.predict(model.head, frames, counts)
         outputs.update((clip.id, answer) for clip, answer in zip(chosen, found, strict=True))
     model.train(was_training)
     return outputs

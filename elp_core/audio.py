@@ -124,7 +124,7 @@ def _resampler(rate: Hertz, to: Hertz) -> Any:
 
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:
-    """16-bit samples, little-endian, clipped at full scale."""
+    """float32 [samples] as 16-bit samples [samples], little-endian, clipped at full scale."""
     scaled: npt.NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
     return scaled
 
@@ -140,7 +140,10 @@ def encode_flac(samples: Waveform) -> bytes:
 
 
 def clip_id(samples: Waveform) -> str:
-    """SHA-256 in hex of the 16-bit little-endian samples: the same sound has the same id whatever file it came in."""
+    """SHA-256 in hex of float32 [samples] as 16-bit little-endian ones.
+
+    Law: the same sound has the same id whatever file it came in.
+    """
     return hashlib.sha256(to_int16(samples).tobytes()).hexdigest()
 
 

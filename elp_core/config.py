@@ -20,7 +20,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EncoderAdapterConfig:
-    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III)."""
+    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     bottleneck: int = 256
     """Width of the bottleneck."""
@@ -34,7 +38,11 @@ class EncoderAdapterConfig:
 
 @dataclass(frozen=True)
 class LayerAdapterConfig:
-    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III)."""
+    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     width: int = 512
     """Dimension of the projected frames that the head sees."""
@@ -48,7 +56,11 @@ class LayerAdapterConfig:
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III)."""
+    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     count: int = 5
     """Number of pseudo features."""
@@ -60,7 +72,11 @@ class PromptConfig:
 
 @dataclass(frozen=True)
 class ElpConfig:
-    """Which adapter parts there are and how large; None switches a part off."""
+    """Which adapter parts there are and how large; None switches a part off.
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     encoder: EncoderAdapterConfig | None = field(default_factory=EncoderAdapterConfig)
     layer: LayerAdapterConfig | None = field(default_factory=LayerAdapterConfig)
@@ -102,7 +118,11 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV)."""
+    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV).
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
 
     epochs: int = 20
     batch_seconds: float = 16.0

@@ -140,7 +140,7 @@ class Backbone(nn.Module):
         return self.finish_norm(hidden) if self.pre_norm else hidden
 
     def finish_norm(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The encoder's own layer norm; base style applies it before the layers, large style after them."""
+        """The encoder's own norm of [B, F, D]; base style applies it before the layers, large style after them."""
         result: torch.Tensor = self.encoder.layer_norm(hidden)
         return result
 

@@ -9,23 +9,33 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError
 from elp_core.model import ElpModel
+from elp_core.tasks import decode_with
 from elp_core.types import SAMPLE_RATE, Seconds
 
 
 @torch.inference_mode()
-def predict(model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch_seconds: Seconds = 32.0) -> list[Any]:
+def predict(
+    model: ElpModel,
+    waveforms: Sequence[npt.NDArray[np.float32]],
+    batch_seconds: Seconds = 32.0,
+    decode: DecodeConfig | None = None,
+) -> list[Any]:
     """One answer for each waveform, in their order: a transcript (ASR) or a unit embedding float32 [E] (ASV).
 
     Args:
         model: used on the device it is on, in eval mode, and left in the mode it came in.
         waveforms: mono 16 kHz, [samples] each.
         batch_seconds: audio in a batch after padding; it changes speed and memory, never an answer.
+        decode: for ASR, how letters become transcripts; None keeps to the task's own way (greedy by default).
 
     Raises:
+        ConfigError: for `decode` on a task without transcripts, or one that cannot be had here.
         AudioError: naming the first waveform that is no 1-D array, has values that are not finite, or is too short.
     """
+    task = model.task if decode is None else decode_with(model.task, decode)
     for place, samples in enumerate(waveforms):
         check_waveform(place, samples, model.backbone.min_samples)
     device = next(model.backbone.parameters()).device
@@ -39,7 +49,7 @@ def predict(model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch
                 row[: len(waveforms[place])] = torch.from_numpy(np.asarray(waveforms[place], dtype=np.float32))
             lengths = torch.tensor([len(waveforms[place]) for place in batch])
             frames, counts = model(padded.to(device), lengths.to(device))
-            for place, answer in zip(batch, model.task.predict(model.head, frames, counts), strict=True):
+            for place, answer in zip(batch, task.predict(model.head, frames, counts), strict=True):
                 answers[place] = answer
     finally:
         model.train(was_training)

@@ -18,6 +18,7 @@ from elp_core.metrics.scores import BoolArray, ClipScores, FloatArray, IntArray,
 
 Unit = Literal["clips", "speakers"]
 _CHUNK = 2_000_000  # numbers held at once: 16 MB
+_NEAR = 50_000  # draws at once that stay in a core's own cache: counting them takes half the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,13 @@ def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterato
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
-        drawn = (generator.random((rows, count)) * count).astype(np.int64)
-        drawn += (np.arange(rows) * count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+        table = np.empty((rows, count))
+        for first in range(0, rows, max(1, _NEAR // max(1, count))):
+            part = table[first : first + max(1, _NEAR // max(1, count))]
+            drawn = (generator.random(part.shape) * count).astype(np.int64)
+            drawn += (np.arange(len(part)) * count)[:, None]
+            part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
+        yield table
 
 
 def resample_wer(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
@@ -58,14 +63,12 @@ def resample_wer(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, 
     Returns:
         float64 [systems, R]; NaN where a resample holds no reference word.
     """
-    tables = np.stack([np.bincount(blocks.index, s.errors, minlength=blocks.count) for s in systems], axis=1)
-    words = np.stack([np.bincount(blocks.index, s.words, minlength=blocks.count) for s in systems], axis=1)
-    rates = []
-    for weights in multiplicities(blocks.count, resamples, seed, max(1, _CHUNK // max(1, blocks.count))):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            totals = weights @ words
-            rates.append(np.where(totals > 0, weights @ tables / totals, np.nan))
-    return np.concatenate(rates).T
+    columns = [column for s in systems for column in (s.errors, s.words)]
+    tables = np.stack([np.bincount(blocks.index, column, minlength=blocks.count) for column in columns], axis=1)
+    chunk = max(1, _NEAR // max(1, blocks.count))
+    sums = np.concatenate([w @ tables for w in multiplicities(blocks.count, resamples, seed, chunk)])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[:, 1::2] > 0, sums[:, ::2] / sums[:, 1::2], np.nan).T
 
 
 def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
@@ -76,6 +79,9 @@ def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int,
 
     Returns:
         float64 [systems, R]; NaN where a resample holds no target or no impostor trial.
+
+    Raises:
+        CorpusError: where a system has no trials.
     """
     ranked = [_rank(system, blocks) for system in systems]
     widest = max(max(len(r.first), int(np.diff(r.bins).max()), blocks.count) for r in ranked)

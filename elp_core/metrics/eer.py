@@ -7,6 +7,7 @@ operating point).
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,12 +37,8 @@ def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray,
         CorpusError: without both target and impostor trials.
     """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
+    _refuse_one_kind(targets)
     total = int(targets.sum())
-    if total == 0 or total == len(targets):
-        raise CorpusError(
-            f"{total} target and {len(targets) - total} impostor trials; an equal error rate needs both: "
-            "two clips of one speaker, and two speakers"
-        )
     order = np.argsort(scores, kind="stable")
     ranked, hits = scores[order], targets[order]
     starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
@@ -55,24 +52,71 @@ def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray,
 def eer(scores: FloatArray, targets: BoolArray) -> Eer:
     """Equal error rate of N trials as a share, with its threshold.
 
+    Args:
+        scores: [N], higher means more alike; finite.
+        targets: bool [N].
+
     Raises:
         CorpusError: without both target and impostor trials.
     """
-    miss, false_alarm, thresholds = detection_curve(scores, targets)
-    high = int(np.argmax(miss >= false_alarm))
-    low = high - 1  # the lowest threshold accepts all: miss 0 < false alarm 1, so high >= 1
-    below, above = miss[low] - false_alarm[low], miss[high] - false_alarm[high]
+    scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
+    _refuse_one_kind(targets)
+    # each kind sorted by itself: no permutation is needed, and the crossing is found by bisection
+    hits, rest = np.sort(scores[targets]), np.sort(scores[~targets])
+    top = np.nextafter(max(hits[-1], rest[-1]), np.inf)
+    high = min(_crossing(hits, hits, rest), _crossing(rest, hits, rest), top)
+    # the lowest threshold accepts all, miss 0 < false alarm 1: there is a score below the crossing
+    low = max(kind[place - 1] for kind in (hits, rest) if (place := np.searchsorted(kind, high)) > 0)
+    (miss_low, alarm_low), (miss_high, alarm_high) = (_rates(at, hits, rest) for at in (low, high))
+    below, above = miss_low - alarm_low, miss_high - alarm_high
     share = below / (below - above)
-    value = float(miss[low] + share * (miss[high] - miss[low]))
-    threshold = float(thresholds[low] + share * (thresholds[high] - thresholds[low]))
-    count = int(np.asarray(targets).sum())
-    return Eer(value, threshold, count, len(targets) - count)
+    value = float(miss_low + share * (miss_high - miss_low))
+    return Eer(value, float(low + share * (high - low)), len(hits), len(rest))
+
+
+def _rates(threshold: float, hits: FloatArray, rest: FloatArray) -> tuple[float, float]:
+    """Miss and false alarm at a threshold, of sorted scores."""
+    return (
+        float(np.searchsorted(hits, threshold)) / len(hits),
+        1.0 - float(np.searchsorted(rest, threshold)) / len(rest),
+    )
+
+
+def _crossing(thresholds: FloatArray, hits: FloatArray, rest: FloatArray) -> float:
+    """The lowest of sorted thresholds at which misses are as many as false alarms; infinity where none is."""
+
+    def crossed(place: int) -> bool:
+        miss, false_alarm = _rates(thresholds[place], hits, rest)
+        return miss >= false_alarm
+
+    place = bisect.bisect_left(range(len(thresholds)), True, key=crossed)
+    return float(thresholds[place]) if place < len(thresholds) else np.inf
+
+
+def _refuse_one_kind(targets: BoolArray) -> None:
+    total = int(targets.sum())
+    if total == 0 or total == len(targets):
+        raise CorpusError(
+            f"{total} target and {len(targets) - total} impostor trials; an equal error rate needs both: "
+            "two clips of one speaker, and two speakers"
+        )
 
 
 def min_dcf(
     scores: FloatArray, targets: BoolArray, prior: float = 0.01, cost_miss: float = 1.0, cost_false_alarm: float = 1.0
 ) -> float:
-    """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it)."""
+    """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it).
+
+    Args:
+        scores: float64 [N], higher means more alike.
+        targets: bool [N].
+        prior: probability of a target trial.
+        cost_miss: of one target refused.
+        cost_false_alarm: of one impostor accepted.
+
+    Raises:
+        CorpusError: without both target and impostor trials.
+    """
     miss, false_alarm, _ = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
     return float(cost.min() / min(cost_miss * prior, cost_false_alarm * (1.0 - prior)))
@@ -87,7 +131,20 @@ def evaluate_trials(
     scores: FloatArray,
     targets: BoolArray,
 ) -> Evaluation:
-    """Score N trials over C clips (`a` and `b` are positions in `ids`); `extra` has min_dcf, threshold and counts."""
+    """Score N trials over C clips; `extra` has min_dcf, threshold and counts.
+
+    Args:
+        ids: C of them, as `speakers` and `conditions`.
+        speakers: of each clip.
+        conditions: of each clip.
+        a: int64 [N], positions in `ids`.
+        b: int64 [N], the same.
+        scores: float64 [N], higher means more alike.
+        targets: bool [N], true where both clips are of one speaker.
+
+    Raises:
+        CorpusError: where columns do not fit, a score is not finite, or one kind of trial is missing.
+    """
     trials = TrialScores(tuple(ids), tuple(speakers), tuple(conditions), a, b, scores, targets)
     result = eer(trials.scores, trials.targets)
     extra = {

@@ -18,7 +18,11 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
-    """Edit counts by clip. WER = errors.sum() / words.sum()."""
+    """Edit counts by clip. WER = errors.sum() / words.sum().
+
+    Raises:
+        CorpusError: where the columns differ in length or a count is negative.
+    """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
@@ -43,7 +47,7 @@ class ClipScores:
         return len(self.ids)
 
     def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
-        """The clips at the positions `keep`."""
+        """The clips at the positions `keep`, int64 [K]."""
         at = np.asarray(keep, np.int64)
 
         def take(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,7 +66,11 @@ class ClipScores:
 
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`."""
+    """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`.
+
+    Raises:
+        CorpusError: where columns differ in length, a trial names no clip, or a score is not finite.
+    """
 
     ids: tuple[str, ...]
     """Clip ids, C of them."""
@@ -95,7 +103,7 @@ class TrialScores:
         return len(self.a)
 
     def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
-        """The trials at the positions `keep`, with the clips that they use."""
+        """The trials at the positions `keep`, int64 [K], with the clips that they use."""
         at = np.asarray(keep, np.int64)
         used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
         return TrialScores(

@@ -29,14 +29,18 @@ def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[I
 
 
 def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Edits and reference characters of each pair, spaces counted, as `word_errors`."""
+    """Edits and reference characters of each pair, spaces counted: int64 [N] each.
+
+    Raises:
+        CorpusError: where the two lists differ in length.
+    """
     _check_pairs(hypotheses, references)
     errors = [Levenshtein.distance(h, r) for h, r in zip(hypotheses, references, strict=True)]
     return np.array(errors, np.int64), np.array([len(r) for r in references], np.int64)
 
 
 def error_rate(errors: IntArray, words: IntArray) -> float:
-    """Edits over reference tokens of the whole set.
+    """Edits over reference tokens of the whole set, of N counts each, int64 [N].
 
     A set without a single reference token has rate 0 where nothing was said and 1 where something was.
     """
@@ -45,12 +49,20 @@ def error_rate(errors: IntArray, words: IntArray) -> float:
 
 
 def wer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Word error rate of the whole set, as a share (0.08 is 8 %)."""
+    """Word error rate of the whole set, as a share (0.08 is 8 %).
+
+    Raises:
+        CorpusError: where the two lists differ in length.
+    """
     return error_rate(*word_errors(hypotheses, references))
 
 
 def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Character error rate of the whole set, as a share."""
+    """Character error rate of the whole set, as a share.
+
+    Raises:
+        CorpusError: where the two lists differ in length.
+    """
     return error_rate(*character_errors(hypotheses, references))
 
 
@@ -61,7 +73,11 @@ def evaluate_transcripts(
     hypotheses: Sequence[str],
     references: Sequence[str],
 ) -> Evaluation:
-    """Score one hypothesis a clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (clips with no answer)."""
+    """Score one hypothesis a clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (clips with no answer).
+
+    Raises:
+        CorpusError: where the lists differ in length.
+    """
     errors, words = word_errors(hypotheses, references)
     scores = ClipScores(
         tuple(ids), tuple(speakers), tuple(conditions), errors, words, tuple(hypotheses), tuple(references)

@@ -5,9 +5,11 @@ A module in this package joins by naming its class in `TASKS`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
@@ -43,10 +45,21 @@ def task_from_json(values: Mapping[str, Any]) -> Task:
         raise ConfigError("task", [f"{values.get('name')}: {type(error).__name__} {error}"]) from error
 
 
+def decode_with(task: Task, decode: DecodeConfig) -> Task:
+    """The same task with another way from letters to transcripts.
+
+    Raises:
+        ConfigError: where the task writes no transcripts.
+    """
+    if not isinstance(task, SpeechRecognition):
+        raise ConfigError("decode", [f"the task {task.name} writes no transcripts, only asr is decoded"])
+    return dataclasses.replace(task, decode=decode)
+
+
 def _kind(name: str) -> type[SpeechRecognition] | type[SpeakerVerification]:
     if name not in TASKS:
         raise ConfigError("task", [f"{name!r} is no task, expected one of {', '.join(sorted(TASKS))}"])
     return TASKS[name]
 
 
-__all__ = ["TASKS", "SpeakerVerification", "SpeechRecognition", "Task", "make_task", "task_from_json"]
+__all__ = ["TASKS", "SpeakerVerification", "SpeechRecognition", "Task", "decode_with", "make_task", "task_from_json"]

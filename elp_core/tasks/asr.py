@@ -1,4 +1,4 @@
-"""Speech recognition: letters by connectionist temporal classification, decoded greedily."""
+"""Speech recognition: letters by connectionist temporal classification, decoded greedily or by beam search."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.data.text import BLANK, Alphabet
+from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
@@ -32,6 +33,8 @@ class SpeechRecognition:
     """Dimensions inside the head."""
     dilations: tuple[int, ...] = (1, 2, 4)
     """One convolution each; none judges each frame by itself."""
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """How answers are found; not part of `to_json`, and so of no bundle."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
@@ -93,8 +96,17 @@ class SpeechRecognition:
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
-        """Greedy transcripts: the best class of each frame, repeats merged, blanks dropped."""
-        best = head(frames, counts).argmax(dim=-1).cpu()
+        """Transcripts by `decode`; greedily: the best class of each frame, repeats merged, blanks dropped.
+
+        Raises:
+            ConfigError: where beam search is asked for and its package is missing or the language model is unfit.
+        """
+        logits = head(frames, counts)
+        if self.decode.beam:
+            search = beam_search(self.alphabet, self.decode)
+            rows = F.log_softmax(logits.float(), dim=-1).cpu().numpy()
+            return [search(row[:count]) for row, count in zip(rows, counts.tolist(), strict=True)]
+        best = logits.argmax(dim=-1).cpu()
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip]) -> Evaluation:

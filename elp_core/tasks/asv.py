@@ -155,7 +155,11 @@ class SpeakerVerification:
         return list(head(frames, counts).float().cpu().numpy())
 
     def evaluate(self, outputs: Mapping[str, npt.NDArray[np.float32]], clips: Sequence[Clip]) -> Evaluation:
-        """EER over all pairs of the clips, scored by the cosine of their embeddings."""
+        """EER over all pairs of the clips, scored by the cosine of their embeddings.
+
+        Raises:
+            CorpusError: where a clip has no speaker, or the trials are of one kind alone.
+        """
         nameless = [clip.id for clip in clips if not clip.speaker]
         if nameless or not clips:
             raise CorpusError(f"{len(nameless)} of {len(clips)} clips have no speaker; trials need two or more that do")

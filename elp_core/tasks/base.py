@@ -35,7 +35,7 @@ class Task(Protocol):
         """Scalar loss of frames [B, F, D] with `counts` [B] real frames."""
 
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
-        """One answer for each of B clips: plain values or numpy arrays."""
+        """One answer for each of B clips, of frames [B, F, D]: plain values or numpy arrays."""
 
     def evaluate(self, outputs: Mapping[str, Any], clips: Sequence[Clip]) -> Evaluation:
         """Score the answers (by clip id) against what the clips say.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from elp_core.config import from_dict
+from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, mark, progress, table
 from pipelines.settings import Slot
@@ -107,13 +109,28 @@ def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) 
 @slot_argument
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
+@click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
+@click.option("--lm", type=click.Path(path_type=Path), help="asr: a word n-gram model, ARPA or KenLM binary.")
+@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
+@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
 @json_option
 @workspace_option
-def run(slot: Slot, files: tuple[Path, ...], version: int | None, as_json: bool, workspace: Workspace) -> None:
+def run(
+    slot: Slot,
+    files: tuple[Path, ...],
+    version: int | None,
+    beam: int | None,
+    lm: Path | None,
+    lm_weight: float | None,
+    word_bonus: float | None,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
     """Transcribe files (asr), or say whether two are of one speaker (asv)."""
     from pipelines.clients.versions import CHAMPION
     from pipelines.steps import run as step
 
+    decode = _decoding(beam, lm, lm_weight, word_bonus)
     answer = step.run(
         slot,
         workspace.settings,
@@ -121,8 +138,21 @@ def run(slot: Slot, files: tuple[Path, ...], version: int | None, as_json: bool,
         mlflow_uri=_uri(workspace),
         cache=workspace.state / "cache",
         version=version or CHAMPION,
+        decode=decode,
     )
     emit(answer, as_json, _answer)
+
+
+def _decoding(
+    beam: int | None, lm: Path | None, lm_weight: float | None, word_bonus: float | None
+) -> DecodeConfig | None:
+    """What the options say; None where none was given, for greedy decoding."""
+    path = None if lm is None else str(lm)
+    given = {"beam": beam, "lm": path, "lm_weight": lm_weight, "word_bonus": word_bonus}
+    told = {name: value for name, value in given.items() if value is not None}
+    if told and not beam:
+        raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
+    return from_dict(DecodeConfig, told, "elp run") if told else None
 
 
 @click.command()

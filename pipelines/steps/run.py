@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from elp_core.decoding import DecodeConfig
 from pipelines.clients import models, registry
 from pipelines.errors import RegistryError, UsageError
 from pipelines.settings import Settings, Slot
@@ -37,6 +38,7 @@ def run(
     mlflow_uri: str,
     cache: Path,
     version: int | str = registry.CHAMPION,
+    decode: DecodeConfig | None = None,
 ) -> Answer:
     """Transcribe files (ASR), or compare two (ASV), with the slot's champion.
 
@@ -47,15 +49,19 @@ def run(
         mlflow_uri: Address of the MLflow server.
         cache: Folder for downloaded bundles.
         version: Number or alias, where it should not be the champion.
+        decode: How ASR writes its transcripts, where not greedily.
 
     Raises:
-        UsageError: for no file, or for ASV another number than two.
+        UsageError: for no file, for ASV another number than two, or for `decode` on another task than ASR.
+        ConfigError: where `decode` cannot be had: its package or its language model is missing or unfit.
         RegistryError: where the slot has no such version.
         AudioError: for a file that cannot be used.
         FingerprintMismatch: where the bundle belongs to another backbone than the workspace's.
     """
     if slot.task == "asv" and len(files) != 2:
         raise UsageError(f"{slot} compares two recordings, got {len(files)}; try: elp run {slot} one.wav other.wav")
+    if slot.task != "asr" and decode is not None:
+        raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
     if not files:
         raise UsageError(f"no file to transcribe; try: elp run {slot} file.wav")
     client = registry.connect(mlflow_uri)
@@ -66,14 +72,14 @@ def run(
         )
     chosen = found or registry.get(client, slot, version)
     bundle = models.download(client, chosen, cache)
-    outputs = _predict(bundle, settings.backbone, files)
+    outputs = _predict(bundle, settings.backbone, files, decode)
     names = tuple(str(path) for path in files)
     if slot.task == "asv":
         return _compare(slot, chosen.version, names, bundle, outputs)
     return Answer(slot, chosen.version, names, transcripts=tuple(str(text) for text in outputs))
 
 
-def _predict(bundle: Path, backbone: str, files: Sequence[Path]) -> list[Any]:
+def _predict(bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> list[Any]:
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
@@ -81,7 +87,7 @@ def _predict(bundle: Path, backbone: str, files: Sequence[Path]) -> list[Any]:
 
     # files first: a wrong name is told before a model is loaded
     waveforms = [audio.load(path) for path in files]
-    return list(predict(load_bundle(bundle, Backbone.from_pretrained(backbone)), waveforms))
+    return list(predict(load_bundle(bundle, Backbone.from_pretrained(backbone)), waveforms, decode=decode))
 
 
 def _compare(slot: Slot, version: int, names: tuple[str, ...], bundle: Path, embeddings: list[Any]) -> Answer:

@@ -29,6 +29,22 @@ def test_hidden_states_are_those_of_transformers(family: str, pre_norm: bool) ->
     torch.testing.assert_close(backbone.finish(hidden.layers[-1]), expected.last_hidden_state, atol=1e-5, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning")
+@pytest.mark.parametrize(("family", "pre_norm"), [style for style in STYLES if style[0] != "data2vec-audio"])
+@torch.no_grad()
+def test_padded_hidden_states_are_those_of_transformers(family: str, pre_norm: bool) -> None:
+    # a CNN with layer norm hears padding as transformers' does; WavLM's attention there is eager, ours is SDPA
+    model = tiny_model(family, pre_norm, feat_extract_norm="layer")
+    backbone = Backbone.from_model(model, "tiny")
+    waveforms, lengths = waveform_batch(LENGTHS)
+    mask = (torch.arange(waveforms.shape[1]) < lengths.unsqueeze(1)).long()
+    expected = model(waveforms, attention_mask=mask, output_hidden_states=True).hidden_states
+    hidden = encode(backbone, *backbone.features(waveforms, lengths))
+    for got, wanted in zip(hidden.layers, expected, strict=True):
+        for row, count in enumerate(hidden.counts.tolist()):
+            torch.testing.assert_close(got[row, :count], wanted[row, :count], atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(("family", "pre_norm"), STYLES)
 @torch.no_grad()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from elp_core.backbones import Backbone, encode
 from elp_core.errors import BackboneError
 from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
+
+FORMS = ["sharded", "bin", "sharded bin", "task-wrapped", "old weight norm", "contentvec"]
 
 
 @pytest.fixture
@@ -28,12 +31,10 @@ def test_every_family_loads_as_it_was_saved(family: str, tmp_path: Path) -> None
     assert torch.equal(_last(backbone), _last(Backbone.from_model(model, "other")))
 
 
-@pytest.mark.parametrize("form", ["sharded", "bin", "sharded bin", "task-wrapped", "old weight norm"])
+@pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_the_same_weights_has_one_fingerprint(form: str, checkpoint: Path) -> None:
     expected = Backbone.from_pretrained(checkpoint)
-    tensors = load_file(checkpoint / "model.safetensors")
-    (checkpoint / "model.safetensors").unlink()
-    _store(checkpoint, tensors, form)
+    _rewrite(checkpoint, form)
     backbone = Backbone.from_pretrained(checkpoint)
     assert backbone.fingerprint == expected.fingerprint
     assert torch.equal(_last(backbone), _last(expected))
@@ -106,16 +107,20 @@ def test_a_missing_checkpoint_is_refused(name: str, message: str) -> None:
         Backbone.from_pretrained(name)
 
 
-def test_a_hub_id_loads_from_the_cache(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", ["single", *FORMS])
+def test_a_hub_id_loads_from_the_cache(
+    form: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub import constants
 
-    revision = "0" * 40
-    entry = tmp_path / "hub" / "models--acme--speech"
-    shutil.copytree(checkpoint, entry / "snapshots" / revision)
-    (entry / "refs").mkdir()
-    (entry / "refs" / "main").write_text(revision)
+    expected = Backbone.from_pretrained(checkpoint)
+    if form != "single":
+        _rewrite(checkpoint, form)
+    _cache(checkpoint, tmp_path / "hub" / "models--acme--speech")
+    shutil.rmtree(checkpoint)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    assert Backbone.from_pretrained("acme/speech").id == "acme/speech"
+    backbone = Backbone.from_pretrained("acme/speech")
+    assert (backbone.id, backbone.fingerprint) == ("acme/speech", expected.fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +184,25 @@ def _last(backbone: Backbone) -> torch.Tensor:
     return encode(backbone, *backbone.features(waveforms, lengths)).layers[-1]
 
 
+def _cache(checkpoint: Path, entry: Path) -> None:
+    """Lay a checkpoint out as the hub's cache does: blobs, a revision of links to them, and its name."""
+    snapshot = entry / "snapshots" / ("0" * 40)
+    for folder in (snapshot, entry / "blobs", entry / "refs"):
+        folder.mkdir(parents=True)
+    for path in checkpoint.iterdir():
+        blob = entry / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+        shutil.copy(path, blob)
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", blob.name))
+    (entry / "refs" / "main").write_text(snapshot.name)
+
+
+def _rewrite(folder: Path, form: str) -> None:
+    """The same weights in another form."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    _store(folder, tensors, form)
+
+
 def _store(folder: Path, tensors: dict[str, torch.Tensor], form: str) -> None:
     if form == "old weight norm":
         old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
@@ -186,6 +210,12 @@ def _store(folder: Path, tensors: dict[str, torch.Tensor], form: str) -> None:
             tensors = {key.replace(new, name): tensor for key, tensor in tensors.items()}
     if form == "task-wrapped":
         tensors = {f"hubert.{name}": tensor for name, tensor in tensors.items()} | {"lm_head.bias": torch.zeros(3)}
+    if form == "contentvec":  # a HuBERT with what its training left behind: a projection, label embeddings, a mask
+        extra = {"final_proj.weight": (8, 24), "final_proj.bias": (8,), "label_embs_concat": (4, 8)}
+        tensors = tensors | {name: torch.ones(shape) for name, shape in extra.items()}
+        config = json.loads((folder / "config.json").read_text())
+        changed = {**config, "architectures": ["HubertModelWithFinalProj"], "classifier_proj_size": 8}
+        (folder / "config.json").write_text(json.dumps(changed))
     if "sharded" not in form:
         _store_one(folder, tensors, "pytorch_model.bin" if form == "bin" else "model.safetensors")
         return

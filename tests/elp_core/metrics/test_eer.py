@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +44,23 @@ def test_it_lies_where_sklearns_curve_crosses() -> None:
     false_alarm, hit, _ = roc_curve(targets, scores, drop_intermediate=False)
     expected = np.interp(0.0, (false_alarm - (1 - hit)), false_alarm)
     assert eer(scores, targets).value == pytest.approx(expected, abs=1e-12)
+
+
+def slow_eer(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    """Value and threshold from the whole curve, point by point."""
+    points = list(zip(*detection_curve(scores, targets), strict=True))
+    for (miss, alarm, at), (miss_next, alarm_next, at_next) in itertools.pairwise(points):
+        if miss_next >= alarm_next:
+            share = (miss - alarm) / ((miss - alarm) - (miss_next - alarm_next))
+            return miss + share * (miss_next - miss), at + share * (at_next - at)
+    raise AssertionError("the curve ends with miss 1 and false alarm 0")
+
+
+@given(LISTS)
+def test_the_bisection_finds_what_the_whole_curve_shows(rows: list[tuple[int, bool]]) -> None:
+    found = eer(*columns(rows))
+    assert (found.value, found.threshold) == pytest.approx(slow_eer(*columns(rows)), abs=1e-12)
+    assert (found.targets, found.targets + found.nontargets) == (sum(hit for _, hit in rows), len(rows))
 
 
 @given(LISTS)

@@ -16,6 +16,8 @@ from pipelines.workspace import Workspace
         (["retrain", "plant-a/asr", "nowhere.jsonl"], "does not exist"),
         (["retrain", "plant-a/asr", "--snr", "5"], "about a SOURCE"),
         (["gate", "plant-a/asr", "--dry-run", "--detach"], "nothing to detach from"),
+        (["run", "plant-a/asr", "x.wav", "--lm", "words.arpa"], "need beam search"),
+        (["run", "plant-a/asr", "x.wav", "--beam", "0"], "0 is not in the range"),
         (["schedule", "plant-a/asr"], "say when"),
         (["schedule", "pause", "plant-a/asr", "--cron", "0 3 * * *"], "does not go with pause"),
         (["schedule", "pause"], "expected one slot"),
