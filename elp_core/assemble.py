@@ -17,7 +17,7 @@ from elp_core.data.sampler import length_buckets
 from elp_core.errors import CorpusError, TrainingError
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
-from elp_core.tasks import Task
+from elp_core.tasks import Comparing, Task
 from elp_core.types import Clip, Seconds
 
 
@@ -51,7 +51,13 @@ def evaluate(
     """
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
-    return model.task.evaluate(answers(model, clips, batch_seconds, device, cache), clips)
+    return model.task.evaluate(answers(model, clips, batch_seconds, device, cache), clips, model.head)
+
+
+def settle(model: ElpModel, evaluation: Evaluation) -> None:
+    """Give the model's task the threshold that its evaluation on the validation clips asks for; others stay as is."""
+    if isinstance(model.task, Comparing):
+        model.task = model.task.decide_at(evaluation)
 
 
 @torch.inference_mode()

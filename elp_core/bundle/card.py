@@ -36,7 +36,7 @@ print(predict(model, [load(Path("clip.wav"))]))
 
 `lineage.json` says what it was made from, `manifest.json` holds the hash of every file; loading verifies them.
 """
-_SHARES = {"wer", "cer", "eer", "accuracy"}
+_SHARES = {"wer", "cer", "eer", "error_rate", "accuracy", "unweighted_accuracy", "macro_f1"}
 _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned norms", "head": "head"}
 
 
@@ -86,7 +86,7 @@ def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.2%}" if name in _SHARES else f"{value:,.6g}"
+    return f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}"
 
 
 def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ from elp_core.types import SAMPLE_RATE, Seconds
 
 @torch.inference_mode()
 def predict(model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch_seconds: Seconds = 32.0) -> list[Any]:
-    """One answer for each waveform, in their order: a transcript (ASR) or a unit embedding float32 [E] (ASV).
+    """One answer for each waveform, in their order: a transcript, a class, or a unit embedding float32 [E] (ASV).
 
     Args:
         model: used on the device it is on, in eval mode, and left in the mode it came in.

@@ -1,4 +1,4 @@
-"""Paired bootstrap of WER and EER over blocks (speakers or clips).
+"""Paired bootstrap of error rates (WER, classes) and EER over blocks (speakers or clips).
 
 R resamples of G blocks. A resample draws G blocks with replacement; how often a block was drawn is its multiplicity.
 All systems are measured on the same resamples, so differences between them are paired (Efron & Tibshirani 1993,
@@ -52,18 +52,18 @@ def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterato
         yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
-def resample_wer(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """WER of each system on the same resamples.
+def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
+    """Rate of errors (WER, error rate of a classification) of each system on the same resamples.
 
     Returns:
-        float64 [systems, R]; NaN where a resample holds no reference word.
+        float64 [systems, R]; NaN where a resample holds no token.
     """
     tables = np.stack([np.bincount(blocks.index, s.errors, minlength=blocks.count) for s in systems], axis=1)
-    words = np.stack([np.bincount(blocks.index, s.words, minlength=blocks.count) for s in systems], axis=1)
+    tokens = np.stack([np.bincount(blocks.index, s.tokens, minlength=blocks.count) for s in systems], axis=1)
     rates = []
     for weights in multiplicities(blocks.count, resamples, seed, max(1, _CHUNK // max(1, blocks.count))):
         with np.errstate(invalid="ignore", divide="ignore"):
-            totals = weights @ words
+            totals = weights @ tokens
             rates.append(np.where(totals > 0, weights @ tables / totals, np.nan))
     return np.concatenate(rates).T
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.errors import CorpusError
+from elp_core.kinds import RecognitionOptions
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
 from elp_core.types import Clip
@@ -53,13 +54,13 @@ class SpeechRecognition:
     """Frames that the head sees at once; an odd number, or 0 for each frame by itself."""
 
     @classmethod
-    def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
+    def from_clips(cls, clips: Sequence[Clip], options: RecognitionOptions) -> SpeechRecognition:
         """The default alphabet, after a look at the transcripts.
 
         Raises:
             CorpusError: where a transcript is empty or leaves the alphabet.
         """
-        task = cls()
+        task = cls(dropout=options.dropout, context=options.context)
         empty = [clip.id for clip in clips if not clip.text]
         if empty:
             raise CorpusError(f"{len(empty)} training clip(s) have no transcript, the first is {empty[0]}")
@@ -114,7 +115,7 @@ class SpeechRecognition:
         best = head(frames).argmax(dim=-1).cpu()
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
-    def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip]) -> Evaluation:
+    def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """WER over all words, with edit counts by clip."""
         return evaluate_transcripts(
             [clip.id for clip in clips],
