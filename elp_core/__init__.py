@@ -7,7 +7,8 @@ In the order that data meets them:
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head.
 - `elp_core.decoding`: beam search with an n-gram model, from letters to transcripts.
-- `elp_core.tasks`, `elp_core.metrics`: ASR and ASV: head, loss, answers; WER, EER and their bootstrap.
+- `elp_core.kinds`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
+- `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`: settings, values with units, one tree of errors.

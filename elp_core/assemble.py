@@ -19,7 +19,7 @@ from elp_core.errors import CorpusError, TrainingError
 from elp_core.methods import MethodConfig
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
-from elp_core.tasks import Task, decode_with
+from elp_core.tasks import Comparing, Task, decode_with
 from elp_core.types import Clip, Seconds
 
 
@@ -57,7 +57,13 @@ def evaluate(
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
     task = model.task if decode is None else decode_with(model.task, decode)
-    return task.evaluate(answers(model, clips, batch_seconds, device, cache, task), clips)
+    return task.evaluate(answers(model, clips, batch_seconds, device, cache, task), clips, model.head)
+
+
+def settle(model: ElpModel, evaluation: Evaluation) -> None:
+    """Give the model's task the threshold that its evaluation on the validation clips asks for; others stay as is."""
+    if isinstance(model.task, Comparing):
+        model.task = model.task.decide_at(evaluation)
 
 
 @torch.inference_mode()

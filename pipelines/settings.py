@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
+from elp_core.kinds import TaskKind, kind_of, names
 from pipelines.errors import UsageError, WorkspaceError
 
-TASKS = ("asr", "asv")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -37,12 +37,19 @@ class Slot:
                 f"{text!r} is not a slot; expected SITE/TASK with the site in lower-case letters, digits and inner "
                 "hyphens, 40 at most (such as plant-a/asr)"
             )
-        if task not in TASKS:
-            raise UsageError(f"{text!r}: unknown task {task!r}; expected one of {', '.join(TASKS)}")
+        try:
+            kind_of(task)
+        except ConfigError:
+            raise UsageError(f"{text!r}: unknown task {task!r}; expected one of {', '.join(names())}") from None
         return cls(site, task)
 
     def __str__(self) -> str:
         return f"{self.site}/{self.task}"
+
+    @property
+    def kind(self) -> TaskKind:
+        """What is known of the slot's task."""
+        return kind_of(self.task)
 
     @property
     def model_name(self) -> str:
@@ -99,13 +106,13 @@ class GatePolicy:
     """Declared limits of the regression check."""
 
     limit: float = 0.5
-    """Absolute limit on the metric (WER for ASR, EER for ASV): lower is better."""
+    """Absolute limit on the task's metric (WER, EER, error rate): lower is better."""
     margin: float = 0.02
     """Non-inferiority margin on challenger − champion."""
     confidence: float = 0.95
     resamples: int = 10_000
     min_slice: int = 30
-    """Clips (ASR) or target trials (ASV) under which a condition slice is reported as undecided."""
+    """Clips, or target trials (ASV), under which a condition slice is reported as undecided."""
     seed: int = 0
 
 
@@ -117,6 +124,8 @@ class SlotSettings:
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataPolicy = field(default_factory=DataPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    task: Any = None
+    """Options of the task (`elp_core.kinds`): a value of its `TaskKind.options`."""
 
 
 @dataclass(frozen=True)
@@ -135,20 +144,29 @@ class Settings:
     """Per slot, overriding `defaults`."""
 
     def for_slot(self, slot: Slot) -> SlotSettings:
-        """Built-in defaults of the task, then `defaults.<task>`, then `slots.<site>/<task>`."""
-        merged = to_dict(SlotSettings())
-        layers = (TASK_DEFAULTS.get(slot.task, {}), self.defaults.get(slot.task, {}), self.slots.get(str(slot), {}))
-        for layer in layers:
+        """Built-in defaults of the task, then `defaults.<task>`, then `slots.<site>/<task>`.
+
+        Raises:
+            ConfigError: with every fault of the slot's settings.
+        """
+        kind, where = slot.kind, f"settings of {slot}"
+        train, gate = replace(TrainConfig(), **dict(kind.train)), GatePolicy(kind.limit, kind.margin)
+        merged = to_dict(SlotSettings(train=train, gate=gate, task=kind.options()))
+        for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
             merged = _merge(merged, layer)
-        return from_dict(SlotSettings, merged, f"settings of {slot}")
-
-
-TASK_DEFAULTS: dict[str, dict[str, Any]] = {
-    # letters keep getting better when verification has long learned its speakers, and small batches reach further
-    "asr": {"train": {"epochs": 24, "min_steps": 120}, "gate": {"limit": 0.5, "margin": 0.02}},
-    "asv": {"gate": {"limit": 0.25, "margin": 0.01}},
-}
-"""What differs between tasks before a user says anything."""
+        options, settings = merged.pop("task"), SlotSettings()
+        faults: list[str] = []
+        try:
+            settings = from_dict(SlotSettings, merged, where)
+        except ConfigError as error:
+            faults += error.faults
+        try:
+            settings = replace(settings, task=from_dict(kind.options, options, where))
+        except ConfigError as error:
+            faults += [f"task.{fault}" for fault in error.faults]
+        if faults:
+            raise ConfigError(where, faults)
+        return settings
 
 
 def read_settings(text: str, where: str = "elp.yaml") -> Settings:
@@ -172,13 +190,10 @@ def read_settings(text: str, where: str = "elp.yaml") -> Settings:
         except (ConfigError, UsageError) as error:
             faults.append(f"slots.{name}: {error}")
     for task in settings.defaults:
-        if task not in TASKS:
-            faults.append(f"defaults.{task}: unknown task, expected one of {', '.join(TASKS)}")
-        else:
-            try:
-                settings.for_slot(Slot("any", task))
-            except ConfigError as error:
-                faults.append(f"defaults.{task}: {error}")
+        try:
+            settings.for_slot(Slot("any", task))
+        except ConfigError as error:
+            faults.append(f"defaults.{task}: {error}")
     if faults:
         raise ConfigError(where, faults)
     return settings

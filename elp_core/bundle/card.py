@@ -37,7 +37,7 @@ print(predict(model, [load(Path("clip.wav"))]))
 
 `lineage.json` says what it was made from, `manifest.json` holds the hash of every file; loading verifies them.
 """
-_SHARES = {"wer", "cer", "eer", "accuracy"}
+_SHARES = {"wer", "cer", "eer", "error_rate", "accuracy", "unweighted_accuracy", "macro_f1"}
 _METHODS = {
     "elp": "Encoder, Layer and Prompt adapters (arXiv 2407.21066)",
     "full": "Everything after the CNN, fine-tuned,",
@@ -97,7 +97,7 @@ def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.2%}" if name in _SHARES else f"{value:,.6g}"
+    return f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}"
 
 
 def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:

@@ -23,7 +23,7 @@ def predict(
     batch_seconds: Seconds = 32.0,
     decode: DecodeConfig | None = None,
 ) -> list[Any]:
-    """One answer for each waveform, in their order: a transcript (ASR) or a unit embedding float32 [E] (ASV).
+    """One answer for each waveform, in their order: a transcript, a class, or a unit embedding float32 [E] (ASV).
 
     Args:
         model: used on the device it is on, in eval mode, and left in the mode it came in.

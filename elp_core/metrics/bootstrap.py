@@ -1,4 +1,4 @@
-"""Paired bootstrap of WER and EER over blocks (speakers or clips).
+"""Paired bootstrap of error rates (WER, classes) and EER over blocks (speakers or clips).
 
 R resamples of G blocks. A resample draws G blocks with replacement; how often a block was drawn is its multiplicity.
 All systems are measured on the same resamples, so differences between them are paired (Efron & Tibshirani 1993,
@@ -57,13 +57,13 @@ def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterato
         yield table
 
 
-def resample_wer(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """WER of each system on the same resamples.
+def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
+    """Rate of errors (WER, error rate of a classification) of each system on the same resamples.
 
     Returns:
-        float64 [systems, R]; NaN where a resample holds no reference word.
+        float64 [systems, R]; NaN where a resample holds no token.
     """
-    columns = [column for s in systems for column in (s.errors, s.words)]
+    columns = [column for s in systems for column in (s.errors, s.tokens)]
     tables = np.stack([np.bincount(blocks.index, column, minlength=blocks.count) for column in columns], axis=1)
     chunk = max(1, _NEAR // max(1, blocks.count))
     sums = np.concatenate([w @ tables for w in multiplicities(blocks.count, resamples, seed, chunk)])

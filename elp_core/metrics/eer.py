@@ -27,6 +27,18 @@ class Eer:
     nontargets: int
 
 
+@dataclass(frozen=True)
+class MinDcf:
+    """A minimum detection cost and what it is made of."""
+
+    value: float
+    threshold: float
+    misses: int
+    """Target trials under the threshold."""
+    false_alarms: int
+    """Impostor trials that reach it."""
+
+
 def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Operating points from the lowest threshold to beyond the highest.
 
@@ -104,8 +116,10 @@ def _refuse_one_kind(targets: BoolArray) -> None:
 
 def min_dcf(
     scores: FloatArray, targets: BoolArray, prior: float = 0.01, cost_miss: float = 1.0, cost_false_alarm: float = 1.0
-) -> float:
+) -> MinDcf:
     """Minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior 0.01 as VoxSRC uses it).
+
+    Of thresholds with the same cost the highest is taken, which lets the fewest impostors in.
 
     Args:
         scores: float64 [N], higher means more alike.
@@ -117,9 +131,16 @@ def min_dcf(
     Raises:
         CorpusError: without both target and impostor trials.
     """
-    miss, false_alarm, _ = detection_curve(scores, targets)
+    miss, false_alarm, thresholds = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
-    return float(cost.min() / min(cost_miss * prior, cost_false_alarm * (1.0 - prior)))
+    at = len(cost) - 1 - int(np.argmin(cost[::-1]))
+    total = int(np.asarray(targets).sum())
+    return MinDcf(
+        float(cost[at] / min(cost_miss * prior, cost_false_alarm * (1.0 - prior))),
+        float(thresholds[at]),
+        round(float(miss[at]) * total),
+        round(float(false_alarm[at]) * (len(targets) - total)),
+    )
 
 
 def evaluate_trials(
@@ -131,7 +152,10 @@ def evaluate_trials(
     scores: FloatArray,
     targets: BoolArray,
 ) -> Evaluation:
-    """Score N trials over C clips; `extra` has min_dcf, threshold and counts.
+    """Score N trials over C clips.
+
+    `extra` has ``threshold`` (of the EER), ``min_dcf`` with ``min_dcf_threshold``, ``min_dcf_misses`` and
+    ``min_dcf_false_alarms``, and the counts ``trials``, ``targets``, ``nontargets`` and ``clips``.
 
     Args:
         ids: C of them, as `speakers` and `conditions`.
@@ -147,9 +171,13 @@ def evaluate_trials(
     """
     trials = TrialScores(tuple(ids), tuple(speakers), tuple(conditions), a, b, scores, targets)
     result = eer(trials.scores, trials.targets)
+    cost = min_dcf(trials.scores, trials.targets)
     extra = {
-        "min_dcf": min_dcf(trials.scores, trials.targets),
         "threshold": result.threshold,
+        "min_dcf": cost.value,
+        "min_dcf_threshold": cost.threshold,
+        "min_dcf_misses": float(cost.misses),
+        "min_dcf_false_alarms": float(cost.false_alarms),
         "trials": float(len(trials)),
         "targets": float(result.targets),
         "nontargets": float(result.nontargets),

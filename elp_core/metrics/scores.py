@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
-    """Edit counts by clip. WER = errors.sum() / words.sum().
+    """Error counts by clip. The rate is errors.sum() / tokens.sum().
 
     Raises:
         CorpusError: where the columns differ in length or a count is negative.
@@ -29,19 +29,21 @@ class ClipScores:
     """Speaker of each clip; empty where unknown."""
     conditions: tuple[str, ...]
     errors: IntArray
-    """int64 [N], substitutions + deletions + insertions in words."""
-    words: IntArray
-    """int64 [N], words of the reference."""
+    """int64 [N]: substitutions + deletions + insertions (WER), or 1 for a wrong class."""
+    tokens: IntArray
+    """int64 [N], what could be wrong: words of the reference (WER), or the 1 class of a clip."""
     hypotheses: tuple[str, ...]
     references: tuple[str, ...]
+    metric: str = "wer"
+    """What the rate is called."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
-        object.__setattr__(self, "words", np.asarray(self.words, np.int64))
-        columns = (self.speakers, self.conditions, self.errors, self.words, self.hypotheses, self.references)
+        object.__setattr__(self, "tokens", np.asarray(self.tokens, np.int64))
+        columns = (self.speakers, self.conditions, self.errors, self.tokens, self.hypotheses, self.references)
         _same_length(len(self.ids), columns, "clip scores")
-        if (self.errors < 0).any() or (self.words < 0).any():
-            raise CorpusError("clip scores hold a negative count of errors or words; expected counts >= 0")
+        if (self.errors < 0).any() or (self.tokens < 0).any():
+            raise CorpusError("clip scores hold a negative count of errors or tokens; expected counts >= 0")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,10 +60,21 @@ class ClipScores:
             take(self.speakers),
             take(self.conditions),
             self.errors[at],
-            self.words[at],
+            self.tokens[at],
             take(self.hypotheses),
             take(self.references),
+            self.metric,
         )
+
+    @property
+    def size(self) -> int:
+        """How large a set this is, in `unit`s."""
+        return len(self)
+
+    @property
+    def unit(self) -> str:
+        """What `size` counts."""
+        return "clips"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +99,7 @@ class TrialScores:
     """float64 [N], higher means more alike."""
     targets: BoolArray
     """bool [N], True where both clips are of one speaker."""
+    metric: ClassVar[str] = "eer"
 
     def __post_init__(self) -> None:
         for name, kind in (("a", np.int64), ("b", np.int64), ("scores", np.float64), ("targets", np.bool_)):
@@ -101,6 +115,16 @@ class TrialScores:
 
     def __len__(self) -> int:
         return len(self.a)
+
+    @property
+    def size(self) -> int:
+        """How large a set this is, in `unit`s: impostor trials are plenty, target trials are what is scarce."""
+        return int(self.targets.sum())
+
+    @property
+    def unit(self) -> str:
+        """What `size` counts."""
+        return "target trials"
 
     def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
         """The trials at the positions `keep`, int64 [K], with the clips that they use."""
@@ -122,11 +146,20 @@ class Evaluation:
     """One model on one set of clips."""
 
     metric: str
-    """``wer`` or ``eer``: lower is better."""
+    """``wer``, ``eer``, ``error_rate``: lower is better."""
     value: float
     scores: ClipScores | TrialScores
     extra: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers: cer, min_dcf, threshold, trials …"""
+    """Further numbers: cer, min_dcf, threshold, accuracy, trials …"""
+
+
+def title(metric: str) -> str:
+    """A metric's name for people.
+
+    >>> title("wer"), title("error_rate")
+    ('WER', 'error rate')
+    """
+    return metric.replace("_", " ") if "_" in metric else metric.upper()
 
 
 def _same_length(

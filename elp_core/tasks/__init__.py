@@ -1,6 +1,6 @@
 """Tasks: what an adapter is for. One module a task says its head, loss, answers and metric; a new task is a new file.
 
-A module in this package joins by naming its class in `TASKS`.
+`elp_core.kinds` is the table of them; a task joins it by `elp_core.kinds.register`. docs/tasks.md has an example.
 """
 
 from __future__ import annotations
@@ -11,25 +11,33 @@ from typing import Any
 
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
+from elp_core.kinds import TASKS, kind_of
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
-from elp_core.tasks.base import Task
+from elp_core.tasks.base import Comparing, Task
+from elp_core.tasks.ser import EmotionRecognition
+from elp_core.tasks.sic import IntentClassification
 from elp_core.types import Clip
 
-TASKS: dict[str, type[SpeechRecognition] | type[SpeakerVerification]] = {
-    task.name: task for task in (SpeechRecognition, SpeakerVerification)
-}
-"""Tasks by name."""
 
+def make_task(name: str, clips: Sequence[Clip], options: Any = None) -> Task:
+    """A task fit for training `clips` (ASV takes its speakers from them, SER and SIC their classes).
 
-def make_task(name: str, clips: Sequence[Clip]) -> Task:
-    """A task fit for training `clips` (ASV takes its speakers from them).
+    Args:
+        name: of the kind of task.
+        clips: to train on.
+        options: of the kind's own class (`TaskKind.options`); None takes the defaults.
 
     Raises:
-        ConfigError: where no task has this name.
-        CorpusError: where the clips lack what the task needs: transcripts inside the alphabet, or speakers.
+        ConfigError: where no task has this name, or the options are another task's.
+        CorpusError: where the clips lack what the task needs: transcripts inside the alphabet, speakers, labels.
     """
-    return _kind(name).from_clips(clips)
+    kind = kind_of(name)
+    chosen = kind.options() if options is None else options
+    if not isinstance(chosen, kind.options):
+        raise ConfigError("task", [f"{name} takes {kind.options.__name__}, got {type(chosen).__name__}"])
+    made: Task = kind.load().from_clips(clips, chosen)
+    return made
 
 
 def task_from_json(values: Mapping[str, Any]) -> Task:
@@ -38,11 +46,12 @@ def task_from_json(values: Mapping[str, Any]) -> Task:
     Raises:
         ConfigError: where the task or one of its values is missing or unknown.
     """
-    kind = _kind(str(values.get("name")))
+    kind = kind_of(str(values.get("name")))
     try:
-        return kind.from_json(values)
+        made: Task = kind.load().from_json(values)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("task", [f"{values.get('name')}: {type(error).__name__} {error}"]) from error
+    return made
 
 
 def decode_with(task: Task, decode: DecodeConfig) -> Task:
@@ -56,10 +65,15 @@ def decode_with(task: Task, decode: DecodeConfig) -> Task:
     return dataclasses.replace(task, decode=decode)
 
 
-def _kind(name: str) -> type[SpeechRecognition] | type[SpeakerVerification]:
-    if name not in TASKS:
-        raise ConfigError("task", [f"{name!r} is no task, expected one of {', '.join(sorted(TASKS))}"])
-    return TASKS[name]
-
-
-__all__ = ["TASKS", "SpeakerVerification", "SpeechRecognition", "Task", "decode_with", "make_task", "task_from_json"]
+__all__ = [
+    "TASKS",
+    "Comparing",
+    "EmotionRecognition",
+    "IntentClassification",
+    "SpeakerVerification",
+    "SpeechRecognition",
+    "Task",
+    "decode_with",
+    "make_task",
+    "task_from_json",
+]

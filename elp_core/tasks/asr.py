@@ -13,6 +13,7 @@ from torch import nn
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import CorpusError
+from elp_core.kinds import RecognitionOptions
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
 from elp_core.tasks.letters import LetterHead
@@ -37,13 +38,13 @@ class SpeechRecognition:
     """How answers are found; not part of `to_json`, and so of no bundle."""
 
     @classmethod
-    def from_clips(cls, clips: Sequence[Clip]) -> SpeechRecognition:
+    def from_clips(cls, clips: Sequence[Clip], options: RecognitionOptions) -> SpeechRecognition:
         """The default alphabet, after a look at the transcripts.
 
         Raises:
             CorpusError: where a transcript is empty or leaves the alphabet.
         """
-        task = cls()
+        task = cls(dropout=options.dropout, width=options.width, dilations=options.dilations)
         empty = [clip.id for clip in clips if not clip.text]
         if empty:
             raise CorpusError(f"{len(empty)} training clip(s) have no transcript, the first is {empty[0]}")
@@ -109,7 +110,7 @@ class SpeechRecognition:
         best = logits.argmax(dim=-1).cpu()
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
-    def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip]) -> Evaluation:
+    def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """WER over all words, with edit counts by clip."""
         return evaluate_transcripts(
             [clip.id for clip in clips],

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,73 +12,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.config import from_dict, to_dict
 from elp_core.data.trials import pair_positions
 from elp_core.errors import CorpusError
+from elp_core.kinds import VerificationOptions
 from elp_core.metrics.eer import evaluate_trials
-from elp_core.metrics.scores import Evaluation
+from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
+from elp_core.metrics.verification import CohortStatistics, Match, adaptive_snorm, cohort_statistics, cosines, enrol
+from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
 
-
-class AttentivePooling(nn.Module):
-    """Attentive statistics pooling (Okabe et al. 2018, arXiv 1803.10963): weighted mean and deviation over time."""
-
-    def __init__(self, dim: int, hidden: int = 128) -> None:
-        super().__init__()
-        # no bias at the end: the softmax over time would cancel it
-        self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, dim, bias=False))
-
-    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """[B, F, D] with `counts` [B] real frames to [B, 2 D]; frames beyond the counts have no part in it."""
-        real = torch.arange(frames.shape[1], device=frames.device) < counts.to(frames.device).unsqueeze(1)
-        scores = self.score(frames).masked_fill(~real.unsqueeze(2), float("-inf"))
-        weights = scores.softmax(dim=1)
-        mean = (weights * frames).sum(1)
-        variance = (weights * (frames - mean.unsqueeze(1)).square()).sum(1)
-        return torch.cat([mean, variance.clamp(min=1e-6).sqrt()], dim=1)
-
-
-class SpeakerHead(nn.Module):
-    """Pooling, an embedding, and one direction for each training speaker (used by the loss alone)."""
-
-    def __init__(self, dim: int, embedding: int, speakers: int, dropout: float) -> None:
-        super().__init__()
-        self.pooling = AttentivePooling(dim)
-        self.norm = nn.LayerNorm(2 * dim)
-        self.dropout = nn.Dropout(dropout)
-        self.embedding = nn.Linear(2 * dim, embedding)
-        self.speakers = nn.Parameter(torch.empty(speakers, embedding))
-        nn.init.xavier_normal_(self.speakers)
-
-    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings [B, E] of frames [B, F, D]."""
-        pooled = self.dropout(self.norm(self.pooling(frames.float(), counts)))
-        return F.normalize(self.embedding(pooled), dim=1)
-
-
-def aam_softmax(cosines: torch.Tensor, labels: torch.Tensor, margin: float = 0.2, scale: float = 30.0) -> torch.Tensor:
-    """Additive angular margin loss (ArcFace, Deng et al. 2019, arXiv 1801.07698, eq. 3).
-
-    ``-log softmax(s · cos(θ_y + m), s · cos(θ_other))``. Where θ_y + m passes π the cosine would rise again; there
-    ``cos θ_y - m sin m`` takes its place, as in the authors' code, so that the loss stays monotonic.
-
-    Args:
-        cosines: [B, N] between embeddings and the speakers' directions.
-        labels: int64 [B].
-        margin: m, in radians.
-        scale: s.
-
-    Returns:
-        Scalar.
-    """
-    target = cosines.gather(1, labels.unsqueeze(1)).clamp(-1 + 1e-7, 1 - 1e-7)
-    shifted = target * math.cos(margin) - (1 - target.square()).sqrt() * math.sin(margin)
-    shifted = torch.where(target > math.cos(math.pi - margin), shifted, target - margin * math.sin(margin))
-    return F.cross_entropy(scale * cosines.scatter(1, labels.unsqueeze(1), shifted), labels)
+Embedding = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SpeakerVerification:
-    """Embeddings with AAM-softmax in training, cosine scores in trials. EER decides; minDCF stands beside it."""
+    """Embeddings with AAM-softmax in training, cosine scores in trials. EER decides; minDCF stands beside it.
+
+    Scores may be normalised by adaptive S-norm. The cohort are then the directions that the loss has drawn the
+    training speakers' embeddings to: they are in the head anyway, so a bundle needs no recordings of a cohort.
+    """
 
     name: ClassVar[str] = "asv"
     metric: ClassVar[str] = "eer"
@@ -87,13 +39,12 @@ class SpeakerVerification:
 
     speakers: tuple[str, ...]
     """Training speakers in the order of the head's directions."""
-    embedding: int = 192
-    margin: float = 0.2
-    scale: float = 30.0
-    dropout: float = 0.1
+    options: VerificationOptions = field(default_factory=VerificationOptions)
+    threshold: float | None = None
+    """Scores from here on are accepted; None until `decide_at` has chosen."""
 
     @classmethod
-    def from_clips(cls, clips: Sequence[Clip]) -> SpeakerVerification:
+    def from_clips(cls, clips: Sequence[Clip], options: VerificationOptions) -> SpeakerVerification:
         """Takes the speakers of the training clips.
 
         Raises:
@@ -105,28 +56,27 @@ class SpeakerVerification:
         speakers = tuple(sorted({clip.speaker for clip in clips}))
         if len(speakers) < 2:
             raise CorpusError(f"the training clips have {len(speakers)} speaker(s), expected 2 or more")
-        return cls(speakers)
+        return cls(speakers, options)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeakerVerification:
-        """The inverse of `to_json`."""
-        numbers = {key: float(values[key]) for key in ("margin", "scale", "dropout")}
-        return cls(tuple(map(str, values["speakers"])), int(values["embedding"]), **numbers)
+        """The inverse of `to_json`; options that a bundle does not know yet have their defaults."""
+        options = {key: value for key, value in values.items() if key not in ("name", "speakers", "threshold")}
+        threshold = values.get("threshold")
+        return cls(
+            tuple(map(str, values["speakers"])),
+            from_dict(VerificationOptions, options, "task"),
+            None if threshold is None else float(threshold),
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """The speakers in the order of the head's directions, and the numbers of the loss."""
-        return {
-            "name": self.name,
-            "speakers": list(self.speakers),
-            "embedding": self.embedding,
-            "margin": self.margin,
-            "scale": self.scale,
-            "dropout": self.dropout,
-        }
+        """The speakers in the order of the head's directions, the options, and the threshold where there is one."""
+        values = {"name": self.name, "speakers": list(self.speakers), **to_dict(self.options)}
+        return values if self.threshold is None else {**values, "threshold": self.threshold}
 
     def build_head(self, dim: int) -> nn.Module:
-        """Attentive statistics pooling and a linear embedding."""
-        return SpeakerHead(dim, self.embedding, len(self.speakers), self.dropout)
+        """The head that the options name, with one direction for each training speaker."""
+        return make_head(self.options, dim, len(self.speakers))
 
     def frames_needed(self, clip: Clip) -> int:
         """Any clip will do."""
@@ -147,15 +97,17 @@ class SpeakerVerification:
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
         """AAM-softmax over the training speakers."""
         cosines = F.linear(head(frames, counts).float(), F.normalize(head.get_parameter("speakers").float(), dim=1))
-        return aam_softmax(cosines, targets, self.margin, self.scale)
+        return aam_softmax(cosines, targets, self.options.margin, self.options.scale)
 
     @torch.no_grad()
-    def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[npt.NDArray[np.float32]]:
+    def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Embedding]:
         """Unit embeddings, float32 [E] each."""
         return list(head(frames, counts).float().cpu().numpy())
 
-    def evaluate(self, outputs: Mapping[str, npt.NDArray[np.float32]], clips: Sequence[Clip]) -> Evaluation:
-        """EER over all pairs of the clips, scored by the cosine of their embeddings.
+    def evaluate(
+        self, outputs: Mapping[str, Embedding], clips: Sequence[Clip], head: nn.Module | None = None
+    ) -> Evaluation:
+        """EER over all pairs of the clips; `head` is needed where the scores are normalised.
 
         Raises:
             CorpusError: where a clip has no speaker, or the trials are of one kind alone.
@@ -172,17 +124,39 @@ class SpeakerVerification:
             [clip.condition for clip in clips],
             a,
             b,
-            _cosines(embeddings, a, b),
+            self._score(embeddings, a, embeddings, b, head),
             speakers[a] == speakers[b],
         )
 
+    def compare(self, head: nn.Module, enrolment: Sequence[Embedding], test: Embedding) -> Match:
+        """Whether the embedding `test` is of the speaker whose recordings' embeddings are `enrolment`.
 
-def _cosines(
-    embeddings: npt.NDArray[np.float64], a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], block: int = 100_000
-) -> npt.NDArray[np.float64]:
-    """Products of unit embeddings at positions `a` and `b`, a block at a time to bound the memory."""
-    scores = np.empty(len(a))
-    for start in range(0, len(a), block):
-        part = slice(start, start + block)
-        scores[part] = np.einsum("td,td->t", embeddings[a[part]], embeddings[b[part]])
-    return scores
+        Raises:
+            CorpusError: for no recording to enrol from.
+        """
+        speaker, tested = enrol(enrolment)[None], enrol([test])[None]
+        only = np.zeros(1, np.int64)
+        score = self._score(speaker, only, tested, only, head)
+        return Match(float(score[0]), self.threshold)
+
+    def decide_at(self, evaluation: Evaluation) -> SpeakerVerification:
+        """The threshold of the operating point that the options name, on the trials of `evaluation`."""
+        name = "threshold" if self.options.operating_point == "eer" else "min_dcf_threshold"
+        return replace(self, threshold=evaluation.extra[name])
+
+    def _score(
+        self, first: FloatArray, a: IntArray, second: FloatArray, b: IntArray, head: nn.Module | None
+    ) -> FloatArray:
+        """Scores of trials between the embeddings `first[a]` and `second[b]`."""
+        scores = cosines(first, a, second, b)
+        if self.options.score_norm == "none":
+            return scores
+        if head is None:
+            raise CorpusError("scores normalised by a cohort need the head that gave the embeddings; pass it on")
+        directions = F.normalize(head.get_parameter("speakers").detach().float(), dim=1).cpu().numpy()
+
+        def of(embeddings: FloatArray, places: IntArray) -> CohortStatistics:
+            found = cohort_statistics(embeddings, directions, self.options.cohort)
+            return CohortStatistics(found.mean[places], found.deviation[places])
+
+        return adaptive_snorm(scores, of(first, a), of(second, b))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from elp_core.metrics.scores import Evaluation
+from elp_core.metrics.verification import Match
 from elp_core.types import Clip
 
 
 class Task(Protocol):
-    """One task. B clips, F frames, D dimensions. Tasks hold no tensors; these live in the head."""
+    """One task. B clips, F frames, D dimensions. Tasks hold no tensors; these live in the head.
+
+    Its class also has ``from_clips(clips, options)`` and ``from_json(values)``, which `elp_core.tasks` calls.
+    """
 
     name: ClassVar[str]
     """Short name, as in a slot: ``asr``, ``asv``."""
@@ -37,8 +41,8 @@ class Task(Protocol):
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
         """One answer for each of B clips, of frames [B, F, D]: plain values or numpy arrays."""
 
-    def evaluate(self, outputs: Mapping[str, Any], clips: Sequence[Clip]) -> Evaluation:
-        """Score the answers (by clip id) against what the clips say.
+    def evaluate(self, outputs: Mapping[str, Any], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
+        """Score the answers (by clip id) against what the clips say; `head` gave them, for scores that lean on it.
 
         Raises:
             CorpusError: where the clips cannot be scored, such as one speaker alone for verification.
@@ -46,3 +50,14 @@ class Task(Protocol):
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to make the task again; has ``name``."""
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """A task that compares recordings: its scores may lean on its head, and a threshold decides them."""
+
+    def compare(self, head: nn.Module, enrolment: Sequence[Any], test: Any) -> Match:
+        """Whether the answer `test` is of whom the answers `enrolment` (one or more) are of."""
+
+    def decide_at(self, evaluation: Evaluation) -> Task:
+        """The same task with the threshold that its trials on the validation clips ask for."""

@@ -30,7 +30,7 @@ def waveform_batch(lengths: Sequence[Samples], seed: int = 0) -> tuple[torch.Ten
 
 
 def random_clips(count: int = 8, speakers: int = 2, seed: int = 0) -> list[Clip]:
-    """Clips of 0.4 to 0.8 s: a tone for each word and speaker in faint noise. Splits: all ``train``."""
+    """Clips of 0.4 to 0.8 s: a tone for each word (also the label) and speaker in faint noise. All ``train``."""
     rng = np.random.default_rng(seed)
     clips = []
     for number in range(count):
@@ -45,6 +45,7 @@ def random_clips(count: int = 8, speakers: int = 2, seed: int = 0) -> list[Clip]
                 split="train",
                 text=WORDS[word],
                 speaker=f"speaker-{speaker}",
+                label=WORDS[word],
                 condition="clean",
             )
         )

@@ -182,6 +182,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         fields(facts),
         table(("split", "clips", "minutes"), splits),
         table(("condition", "clips"), _counted(version.conditions)),
+        *_classes(version),
         table(("quarantined for", "clips"), _counted(version.quarantine), "nothing in quarantine"),
         f"checks of the newest delivery ({version.validation.get('evaluated', 0):,} clips read)",
         table(("expected", "broken", "reason"), rules),
@@ -190,6 +191,16 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     if docs.is_file():
         parts.append(f"Data Docs: {docs}")
     return "\n\n".join(parts)
+
+
+def _classes(version: DatasetVersion) -> list[str]:
+    """Clips of each class in each split, where the task has classes."""
+    if not version.classes:
+        return []
+    splits = [split for split in version.splits if split in version.classes]
+    labels = sorted({label for split in splits for label in version.classes[split]})
+    rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
+    return [table(("class", *splits), rows)]
 
 
 def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -126,7 +126,10 @@ def run(
     as_json: bool,
     workspace: Workspace,
 ) -> None:
-    """Transcribe files (asr), or say whether two are of one speaker (asv)."""
+    """Answer each file: its words (asr), emotion (ser) or intent (sic).
+
+    For asv: say whether the last file is of the speaker who is heard in those before it, one or more.
+    """
     from pipelines.clients.versions import CHAMPION
     from pipelines.steps import run as step
 
@@ -177,6 +180,7 @@ def _heads(versions: Sequence[AdapterVersion]) -> list[AdapterVersion]:
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
+    from elp_core.metrics.scores import title
     from pipelines.clients.versions import Tags
 
     rows = [
@@ -185,7 +189,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             v.version,
             mark(v.status),
             mark(v.tags.get(Tags.VERDICT, "")),
-            f"{v.tags.get(Tags.METRIC, '').upper()} {v.tags.get(Tags.VALUE, '')}".strip(),
+            f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]
@@ -205,12 +209,13 @@ def _told(done: Promotion) -> str:
 def _answer(answer: Answer) -> str:
     if answer.score is None:
         if len(answer.files) == 1:
-            return answer.transcripts[0]
-        return table(["file", "transcript"], zip(answer.files, answer.transcripts, strict=True))
+            return answer.answers[0]
+        return table(["file", "answer"], zip(answer.files, answer.answers, strict=True))
     if answer.accepted is None or answer.threshold is None:
         return f"score {answer.score:.3f} (this version has no threshold)"
     said = "same speaker" if answer.accepted else "different speakers"
-    return f"{said}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+    verdict = "accepted" if answer.accepted else "rejected"
+    return f"{verdict}, {said}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
 
 
 def _uri(workspace: Workspace) -> str:

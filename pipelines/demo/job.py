@@ -197,7 +197,7 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     heard: tuple[Split, ...] = ("train",)
-    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, heard, cache))
+    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, heard, cache), settings.task)
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.metrics.scores import title
 from elp_core.types import Seconds
 
 HEADERS = (
@@ -52,7 +53,7 @@ class Row:
         return [
             self.slot,
             self.delivery,
-            self.metric.upper(),
+            title(self.metric),
             f"{self.before:.1%}",
             f"{self.candidate:.1%}",
             "none yet" if self.champion is None else f"{self.champion:.1%}",

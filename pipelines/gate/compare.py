@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.bootstrap import Blocks, Unit, blocks_of, resample_eer, resample_wer
+from elp_core.metrics.bootstrap import Blocks, Unit, blocks_of, resample_eer, resample_errors
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores
 from elp_core.metrics.wer import error_rate
@@ -29,7 +29,9 @@ class Comparison:
     delta: Interval | None
     clips: int
     size: int
-    """Clips (WER) or target trials (EER): what `min_slice` counts."""
+    """How many `counted` there are: what `min_slice` is compared with."""
+    counted: str
+    """``clips`` or ``target trials``."""
     blocks: int
     unit: Unit
 
@@ -59,23 +61,24 @@ def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, clo
     growth = _growth(challenger, champion, difference, policy.margin)
 
     return Comparison(
-        "wer" if isinstance(challenger, ClipScores) else "eer",
+        challenger.metric,
         bounds(values[0], draws[0], at_limit),
         None if champion is None else bounds(values[1], draws[1], at_limit),
         None if champion is None else bounds(difference, draws[0] - draws[1], at_margin, growth),
         clips,
-        clips if isinstance(challenger, ClipScores) else int(challenger.targets.sum()),
+        challenger.size,
+        challenger.unit,
         blocks.count,
         blocks.unit,
     )
 
 
 def measure(scores: Scores) -> float:
-    """WER or EER of the whole set."""
+    """Rate of errors or EER of the whole set."""
     if isinstance(scores, ClipScores):
         if not len(scores):
             raise CorpusError("no clips were scored; a gate needs a golden set with at least one clip")
-        return round(error_rate(scores.errors, scores.words), 12)
+        return round(error_rate(scores.errors, scores.tokens), 12)
     return round(eer(scores.scores, scores.targets).value, 12)
 
 
@@ -83,7 +86,7 @@ def resample(systems: list[Scores], blocks: Blocks, resamples: int, seed: int) -
     """Bootstrap draws float64 [systems, R] of systems that `check_pairing` accepts."""
     clips = [system for system in systems if isinstance(system, ClipScores)]
     if clips:
-        return resample_wer(clips, blocks, resamples, seed)
+        return resample_errors(clips, blocks, resamples, seed)
     return resample_eer([s for s in systems if isinstance(s, TrialScores)], blocks, resamples, seed)
 
 
@@ -99,7 +102,9 @@ def check_pairing(challenger: Scores, champion: Scores) -> None:
     """Refuse two sets of scores that do not stand on the same clips in the same order."""
     same = type(challenger) is type(champion) and challenger.ids == champion.ids
     if same and isinstance(challenger, ClipScores) and isinstance(champion, ClipScores):
-        same = challenger.speakers == champion.speakers and bool(np.array_equal(challenger.words, champion.words))
+        same = (challenger.metric, challenger.speakers) == (champion.metric, champion.speakers)
+        same = same and challenger.references == champion.references
+        same = same and bool(np.array_equal(challenger.tokens, champion.tokens))
     elif same and isinstance(challenger, TrialScores) and isinstance(champion, TrialScores):
         columns = (("a", challenger.a, champion.a), ("b", challenger.b, champion.b))
         same = all(np.array_equal(one, other) for _, one, other in columns) and bool(
@@ -120,17 +125,17 @@ def _growth(challenger: Scores, champion: Scores | None, difference: float, marg
     """How much larger the standard error of the difference would be at the margin.
 
     A harm of `margin` that was seen in part only would bring the rest of its errors along, as clustered as those that
-    were seen: the variance grows with the rate at which the two systems differ. Known for word errors only.
+    were seen: the variance grows with the rate at which the two systems differ. Known for counted errors only.
     """
     if not (isinstance(challenger, ClipScores) and isinstance(champion, ClipScores)):
         return 1.0
-    differing, words = int(np.abs(challenger.errors - champion.errors).sum()), int(challenger.words.sum())
-    if differing == 0 or words == 0:
+    differing, tokens = int(np.abs(challenger.errors - champion.errors).sum()), int(challenger.tokens.sum())
+    if differing == 0 or tokens == 0:
         return 1.0
-    rate = differing / words
+    rate = differing / tokens
     return math.sqrt((rate + max(0.0, margin - difference)) / rate)
 
 
 def _tokens(scores: Scores) -> float:
-    """Independent pieces whose whole-number errors the metric counts: words, or target trials."""
-    return float(scores.words.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())
+    """Independent pieces whose whole-number errors the metric counts: words or clips, or target trials."""
+    return float(scores.tokens.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())

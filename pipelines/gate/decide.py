@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from elp_core.metrics.scores import title
 from pipelines.gate.compare import Comparison, Scores, compare
 from pipelines.gate.interval import Interval, further_blocks
 from pipelines.gate.slices import judge_slices
@@ -102,10 +103,10 @@ def _reasons(
     """Sentences for people: what failed first, then what is undecided, then what passed."""
     ranked: list[tuple[int, str]] = [(0, f"check {c.name} failed: {c.detail}") for c in checks if not c.passed]
     if found.delta and margin:
-        ranked.append((_rank(margin), _margin_words(found.delta, policy, margin, found.metric.upper())))
+        ranked.append((_rank(margin), _margin_words(found.delta, policy, margin, title(found.metric))))
     else:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
-    ranked.append((_rank(limit), _limit_words(found.challenger, policy, limit, found.metric.upper())))
+    ranked.append((_rank(limit), _limit_words(found.challenger, policy, limit, title(found.metric))))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
     if "undecided" in (limit, margin):
         ranked.append((1, _needed_words(found, needed, blocks)))

@@ -18,10 +18,11 @@ _TEXTS: dict[type, tuple[str, ...]] = {
     ClipScores: ("ids", "speakers", "conditions", "hypotheses", "references"),
     TrialScores: ("ids", "speakers", "conditions"),
 }
-_NUMBERS: dict[type, dict[str, str]] = {
-    ClipScores: {"errors": "<i8", "words": "<i8"},
-    TrialScores: {"a": "<i4", "b": "<i4", "scores": "<f8", "targets": "|b1"},
+_NUMBERS: dict[type, dict[str, tuple[str, str]]] = {
+    ClipScores: {"errors": ("errors", "<i8"), "tokens": ("words", "<i8")},
+    TrialScores: {"a": ("a", "<i4"), "b": ("b", "<i4"), "scores": ("scores", "<f8"), "targets": ("targets", "|b1")},
 }
+"""Key in the file and type of each column; the file's format has called tokens words from its start."""
 _KINDS: dict[str, Any] = {"clips": ClipScores, "trials": TrialScores}
 
 
@@ -30,7 +31,9 @@ def pack(scores: Scores) -> dict[str, Any]:
     kind = type(scores)
     packed: dict[str, Any] = {"kind": "clips" if kind is ClipScores else "trials"}
     packed |= {name: list(getattr(scores, name)) for name in _TEXTS[kind]}
-    return packed | {name: _encode(getattr(scores, name), dtype) for name, dtype in _NUMBERS[kind].items()}
+    if isinstance(scores, ClipScores):
+        packed["metric"] = scores.metric
+    return packed | {key: _encode(getattr(scores, name), dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
 
 
 def unpack(values: Mapping[str, Any]) -> Scores:
@@ -42,7 +45,9 @@ def unpack(values: Mapping[str, Any]) -> Scores:
     try:
         kind = _KINDS[values["kind"]]
         columns: dict[str, Any] = {name: tuple(values[name]) for name in _TEXTS[kind]}
-        columns |= {name: _decode(values[name], dtype) for name, dtype in _NUMBERS[kind].items()}
+        columns |= {name: _decode(values[key], dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
+        if kind is ClipScores:
+            columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release is of words
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise CorpusError(f"these are no packed scores: {error!r}; fetch the evidence again") from error
     made: Scores = kind(**columns)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elp_core.metrics.accuracy import confusion
 from elp_core.metrics.eer import detection_curve
-from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores
+from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
 from elp_core.metrics.wer import error_rate
 from pipelines.gate.compare import delta_draws
 from pipelines.gate.slices import UNNAMED, conditions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 CHALLENGER, CHAMPION, LIMIT, INK = "#1f5fa8", "#9aa3ad", "#b3261e", "#2b2f33"
 _DRAWS = 2_000
+_CLASSES = 20
 _DET_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -38,7 +40,9 @@ def draw(evidence: Evidence) -> list[Plot]:
     """The plots that this evidence allows, in the report's order."""
     plots = [_histogram(evidence)]
     if isinstance(evidence.challenger, ClipScores):
-        plots.append(_by_condition(evidence))
+        plots.append(_by_condition(evidence, evidence.challenger))
+        if evidence.challenger.metric == "error_rate":
+            plots.append(_confusion(evidence.challenger))
     else:
         plots.append(_det(evidence))
     return plots
@@ -62,7 +66,7 @@ def _histogram(evidence: Evidence) -> Plot:
     axes.axvline(limit, color=LIMIT, lw=2, ls="--", label="absolute limit" if first else "allowed margin")
     if not first:
         axes.axvline(0, color=INK, lw=0.8)
-    metric = verdict.metric.upper()
+    metric = title(verdict.metric)
     axes.set_xlabel(f"{metric}, %" if first else f"{metric} challenger − champion, percentage points")
     axes.set_yticks([])
     axes.legend(frameon=False)
@@ -72,9 +76,10 @@ def _histogram(evidence: Evidence) -> Plot:
     return Plot("bootstrap.png", "How sure is this?", caption, _png(figure))
 
 
-def _by_condition(evidence: Evidence) -> Plot:
-    """WER of both systems on each condition."""
-    slices = conditions(evidence.challenger) or {UNNAMED: np.arange(len(evidence.challenger.ids))}
+def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
+    """Rate of errors of both systems on each condition."""
+    slices = conditions(challenger) or {UNNAMED: np.arange(len(challenger))}
+    metric = title(challenger.metric)
     figure, axes = _figure(height=1.4 + 0.55 * len(slices))
     systems = [("challenger", evidence.challenger, CHALLENGER)]
     if evidence.champion:
@@ -83,18 +88,41 @@ def _by_condition(evidence: Evidence) -> Plot:
     thick = 0.8 / len(systems)
     for place, (name, scores, colour) in enumerate(systems):
         assert isinstance(scores, ClipScores)
-        rates = [100 * error_rate(scores.errors[at], scores.words[at]) for at in slices.values()]
+        rates = [100 * error_rate(scores.errors[at], scores.tokens[at]) for at in slices.values()]
         bars = axes.barh(rows + (place - (len(systems) - 1) / 2) * thick, rates, thick * 0.92, color=colour, label=name)
         axes.bar_label(bars, [f"{rate:.1f}" for rate in rates], padding=3, fontsize=8)
     labels = [f"{name} ({len(at)})" for name, at in slices.items()]
     axes.set_yticks(rows, ["all clips"] if list(slices) == [UNNAMED] else labels)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("WER, %")
+    axes.set_xlabel(f"{metric}, %")
     axes.legend(frameon=False)
-    return Plot(
-        "wer-by-condition.png", "WER by recording condition", "Clips of each condition in brackets.", _png(figure)
-    )
+    heading = f"{metric[0].upper()}{metric[1:]} by recording condition"
+    return Plot("by-condition.png", heading, "Clips of each condition in brackets.", _png(figure))
+
+
+def _confusion(scores: ClipScores) -> Plot:
+    """What the challenger took each class for; of many classes those with the most errors."""
+    wrong: dict[str, int] = {}
+    for label, answer in zip(scores.references, scores.hypotheses, strict=True):
+        for name in (label, answer):
+            wrong[name] = wrong.get(name, 0) + (label != answer)
+    shown = sorted(sorted(wrong, key=lambda name: (-wrong[name], name))[:_CLASSES])
+    names, counts = confusion(scores.hypotheses, scores.references)
+    at = [names.index(name) for name in shown]
+    counts = counts[np.ix_(at, at)]
+    figure, axes = _figure(width=1.8 + 0.42 * len(shown), height=1.5 + 0.38 * len(shown))
+    axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts):
+        many = 2 * counts[row, column] > counts[row].sum()
+        axes.text(column, row, counts[row, column], ha="center", va="center", fontsize=8, color="w" if many else INK)
+    axes.set_xticks(range(len(shown)), shown, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(len(shown)), shown, fontsize=8)
+    axes.set_xlabel("challenger")
+    axes.set_ylabel("label")
+    left = f"The {len(shown)} of {len(names)} classes with the most errors. " if len(shown) < len(names) else ""
+    caption = f"{left}Clips of each label (row) that the challenger took for each class (column)."
+    return Plot("confusion.png", "Which classes are confused", caption, _png(figure))
 
 
 def _det(evidence: Evidence) -> Plot:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elp_core.metrics.eer import eer
-from elp_core.metrics.scores import ClipScores, TrialScores
+from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.gate.decide import percent, points
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.gate.plots import Plot
 
 WORST = 15
-"""Rows in the table of utterances or trials that went worst."""
+"""Rows in the table of clips or trials that went worst."""
 _TEMPLATE = Path(__file__).with_name("report.html")
 _SENTENCES = {
     "passed": "This adapter may be promoted.",
@@ -52,7 +52,7 @@ def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
 
 def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
     """Rows of name, value, interval."""
-    verdict, metric = evidence.verdict, evidence.verdict.metric.upper()
+    verdict, metric = evidence.verdict, title(evidence.verdict.metric)
     names = evidence.context
     rows = [
         (
@@ -69,7 +69,7 @@ def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
 
 
 def _worst(evidence: Evidence) -> dict[str, Any] | None:
-    """Head and rows of the worst utterances (most new errors first) or trials (farthest on the wrong side)."""
+    """Head and rows of the worst clips (most new errors first) or trials (farthest on the wrong side)."""
     if isinstance(evidence.challenger, ClipScores):
         return _worst_clips(evidence.challenger, evidence.champion)
     return _worst_trials(evidence.challenger)
@@ -81,7 +81,7 @@ def _worst_clips(scores: ClipScores, champion: Any) -> dict[str, Any] | None:
     picked = [int(i) for i in order if scores.errors[i] > 0][:WORST]
     if not picked:
         return None
-    head = ["clip", "speaker", "condition", "said", "challenger heard", "errors"]
+    head = ["clip", "speaker", "condition", "reference", "challenger", "errors"]
     rows = [
         [
             scores.ids[i][:12],
@@ -89,15 +89,15 @@ def _worst_clips(scores: ClipScores, champion: Any) -> dict[str, Any] | None:
             scores.conditions[i],
             scores.references[i],
             scores.hypotheses[i],
-            f"{scores.errors[i]} of {scores.words[i]}",
+            f"{scores.errors[i]} of {scores.tokens[i]}",
         ]
         for i in picked
     ]
     if isinstance(champion, ClipScores):
-        head += ["champion heard", "errors"]
+        head += ["champion", "errors"]
         for row, i in zip(rows, picked, strict=True):
             row += [champion.hypotheses[i], str(champion.errors[i])]
-    return {"title": "Utterances that went worst", "head": head, "rows": rows}
+    return {"title": "Clips that went worst", "head": head, "rows": rows}
 
 
 def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:

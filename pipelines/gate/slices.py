@@ -58,7 +58,7 @@ def holm(p_values: Mapping[str, float], level: float) -> set[str]:
 
 
 def conditions(scores: Scores) -> dict[str, IntArray]:
-    """Positions of each condition's clips (WER), or of the trials with both clips in it (EER); sorted by name."""
+    """Positions of each condition's clips, or of the trials with both clips in it; sorted by name."""
     if not any(scores.conditions):
         return {}
     of_clip = np.array([name or UNNAMED for name in scores.conditions])
@@ -102,7 +102,7 @@ def _result(
     }[outcome]
     if name not in tested:
         outcome = "undecided"
-        note = f"{size} {'clips' if found.metric == 'wer' else 'target trials'}, at least {policy.min_slice} are needed"
+        note = f"{size} {found.counted}, at least {policy.min_slice} are needed"
     champion = found.champion.value if found.champion else None
     bounds = (judged.lower, judged.upper)
     return SliceResult(

@@ -32,7 +32,7 @@ class SliceResult:
     name: str
     outcome: Outcome
     size: int
-    """Clips (WER) or target trials (EER)."""
+    """Clips, or target trials (EER)."""
     blocks: int
     challenger: float | None
     """None where the metric cannot be computed on the slice."""

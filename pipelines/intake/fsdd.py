@@ -2,6 +2,7 @@
 
 Recordings are named ``{digit}_{speaker}_{take}.wav``. Takes 0 to 4 of each speaker and digit are the published test
 split; of the published training takes, 5 to 9 are held out here for validation. Speakers are shared by all splits.
+The digit's word is the transcript, and the label (the intent of SIC).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def describe(name: str, audio: Path | bytes) -> SourceClip:
         audio=audio,
         text=DIGITS[digit],
         speaker=speaker,
-        label=str(digit),
+        label=DIGITS[digit],
         split="test" if take in _TEST_TAKES else held_out,
         condition="clean",
     )

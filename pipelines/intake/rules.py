@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from elp_core.data.text import ALPHABET
+from elp_core.kinds import Column, kind_of
 from elp_core.types import SPLITS
 from pipelines.settings import DataPolicy
 
@@ -50,14 +51,17 @@ def rules_for(task: str, policy: DataPolicy) -> tuple[Rule, ...]:
         Rule("dc_offset", "dc", "between", minimum=-0.2, maximum=0.2),
     )
     rows = (Rule("unknown_split", "split", "among", values=SPLITS), Rule("duplicate", "id", "unique"))
-    return audio + _TASK_RULES.get(task, ()) + rows
+    needed = tuple(rule for column in kind_of(task).needs for rule in _COLUMN_RULES[column])
+    return audio + needed + rows
 
 
-_TASK_RULES: dict[str, tuple[Rule, ...]] = {
-    "asr": (
+_COLUMN_RULES: dict[Column, tuple[Rule, ...]] = {
+    "text": (
         Rule("empty_transcript", "text", "present"),
         Rule("outside_alphabet", "text", "matches", pattern=f"^[{re.escape(ALPHABET)}]*$"),
         Rule("transcript_too_long", "letters_per_second", "between", maximum=MAX_LETTERS_PER_SECOND),
     ),
-    "asv": (Rule("no_speaker", "speaker", "present"),),
+    "speaker": (Rule("no_speaker", "speaker", "present"),),
+    "label": (Rule("no_label", "label", "present"),),
 }
+"""Rules of the columns that a task needs."""

@@ -36,7 +36,7 @@ class AdapterModel(PythonModel):  # type: ignore[misc]
         self.model = load_bundle(folder, backbone)
 
     def predict(self, context: Any, model_input, params: Any = None) -> list[Any]:  # type: ignore[no-untyped-def]
-        """A transcript (ASR) or a unit-norm embedding (ASV) for each input.
+        """The task's answer for each input: a transcript, a class, or a unit-norm embedding (ASV).
 
         Args:
             context: MLflow's; unused after loading.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ def set_faults(
     conflicts: Sequence[str],
     speakers: int,
     shared: Sequence[str],
+    classes: Mapping[str, Collection[str]],
 ) -> list[str]:
     """What is wrong with the delivery and the slot's data as a whole, one sentence each; empty when good.
 
@@ -72,6 +73,7 @@ def set_faults(
         conflicts: sentences on sounds that came twice with different words.
         speakers: known speakers in all the slot's data, the new included.
         shared: speakers that occur in more than one split of it.
+        classes: labels of each split of it.
     """
     faults = [f"duplicate content: {conflict}" for conflict in conflicts[:_SHOWN]]
     if len(conflicts) > _SHOWN:
@@ -82,10 +84,13 @@ def set_faults(
             f"leakage: {len(shared)} speaker(s) are in more than one split ({names}); give each speaker one split, or "
             f"say that the speakers are a closed set in elp.yaml: slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
         )
-    least = max(policy.min_speakers, 2) if slot.task == "asv" else policy.min_speakers
-    # transcribed speech may come without any name of a speaker; then nothing can be said about their number
-    if speakers < least and (speakers or slot.task == "asv") and len(quarantined) < delivered:
+    needed = "speaker" in slot.kind.needs
+    least = max(policy.min_speakers, 2) if needed else policy.min_speakers
+    # other speech may come without any name of a speaker; then nothing can be said about their number
+    if speakers < least and (speakers or needed) and len(quarantined) < delivered:
         faults.append(f"too few speakers: {speakers}, expected {least} or more; add recordings of others")
+    if "label" in slot.kind.needs and len(quarantined) < delivered:
+        faults.extend(_class_faults(classes))
     foreign = [fault for fault in quarantined if fault.reason == "outside_alphabet"]
     if len(foreign) > max(2, VOCABULARY_SHARE * delivered):
         faults.append(
@@ -98,6 +103,23 @@ def set_faults(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
             f"{policy.max_quarantined:.0%} (data.max_quarantined); the first: {quarantined[0].detail}"
         )
+    return faults
+
+
+def _class_faults(classes: Mapping[str, Collection[str]]) -> list[str]:
+    """A classifier learns the classes of its training clips, and no others; until these come, nothing can be said."""
+    heard = set(classes.get("train", ()))
+    if len(heard) == 1:
+        return [f"too few classes: 1 in the training split ({heard.pop()}), expected 2 or more; add clips of others"]
+    faults = []
+    for split in sorted(classes.keys() - {"train"}) if heard else ():
+        unheard = sorted(set(classes[split]) - heard)
+        if unheard:
+            names = ", ".join(unheard[:_SHOWN]) + (" …" if len(unheard) > _SHOWN else "")
+            faults.append(
+                f"classes: {len(unheard)} of the {split} split are in no training clip ({names}); "
+                "add training clips of them, or mend the labels"
+            )
     return faults
 
 

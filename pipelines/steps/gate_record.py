@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.metrics.scores import title
 from pipelines.clients import registry, tracking
 from pipelines.clients.describe import describe
 from pipelines.clients.mlflow_server import answering
@@ -102,13 +103,13 @@ def _metrics(verdict: Verdict) -> dict[str, float]:
 
 
 def _headline(verdict: Verdict, against: str) -> str:
-    metric = verdict.metric.upper()
+    metric = title(verdict.metric)
     compared = f"champion {against} {percent(verdict.champion)}" if verdict.champion is not None else "first version"
     return f"{_HEADLINES[verdict.outcome]}: {metric} {percent(verdict.challenger)} on the golden set ({compared})."
 
 
 def _rows(verdict: Verdict, record: GateRecord, against: str) -> list[tuple[str, str]]:
-    metric = verdict.metric.upper()
+    metric = title(verdict.metric)
     rows = [("verdict", f"**{verdict.outcome}**"), (metric, _span(verdict.challenger, verdict.challenger_interval))]
     if verdict.champion is not None and verdict.champion_interval is not None:
         rows.append((f"{metric} of champion {against}", _span(verdict.champion, verdict.champion_interval)))

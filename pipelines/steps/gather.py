@@ -160,6 +160,8 @@ class Totals:
     conditions: dict[str, int]
     shared: tuple[str, ...]
     """Speakers that occur in more than one split."""
+    classes: dict[str, dict[str, int]]
+    """Clips by label, for each split; clips without a label are in none."""
 
 
 def totals(shards: Iterable[Path]) -> Totals:
@@ -169,20 +171,24 @@ def totals(shards: Iterable[Path]) -> Totals:
     lengths: dict[str, float] = {}
     conditions: dict[str, int] = {}
     homes: dict[str, set[str]] = {}
+    classes: dict[str, dict[str, int]] = {}
     for shard in shards:
-        table = pq.read_table(shard, columns=["id", "duration", "split", "speaker", "condition"]).to_pydict()
-        ids += table["id"]
-        for seconds, split, speaker, condition in zip(
-            table["duration"], table["split"], table["speaker"], table["condition"], strict=True
-        ):
+        table = pq.read_table(shard, columns=["id", "duration", "split", "speaker", "condition", "label"]).to_pydict()
+        ids += table.pop("id")
+        for seconds, split, speaker, condition, label in zip(*table.values(), strict=True):
             splits[split] = splits.get(split, 0) + 1
             lengths[split] = lengths.get(split, 0.0) + seconds
             conditions[condition] = conditions.get(condition, 0) + 1
             if speaker:
                 homes.setdefault(speaker, set()).add(split)
+            if label:
+                here = classes.setdefault(split, {})
+                here[label] = here.get(label, 0) + 1
     shared = tuple(sorted(speaker for speaker, where in homes.items() if len(where) > 1))
     whole = sum(lengths.values())
-    return Totals(tuple(ids), whole, len(homes), splits, _rounded(lengths), dict(sorted(conditions.items())), shared)
+    return Totals(
+        tuple(ids), whole, len(homes), splits, _rounded(lengths), dict(sorted(conditions.items())), shared, classes
+    )
 
 
 def _rounded(lengths: dict[str, float]) -> dict[str, float]:

@@ -148,6 +148,7 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
         conflicts=[one.conflict for one in again if one.conflict],
         speakers=figures.speakers,
         shared=figures.shared,
+        classes=figures.classes,
     )
     if wrong:
         raise DataRefused(str(slot), wrong)
@@ -234,6 +235,7 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         splits=dict(sorted(figures.splits.items())),
         split_seconds=figures.split_seconds,
         conditions=figures.conditions,
+        classes=figures.classes if "label" in delivery.slot.kind.needs else {},
         quarantined=sum(counts.values()),
         quarantine=counts,
         golden=golden_tag,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from elp_core.metrics.scores import title
 from pipelines.clients import models, registry, tracking
 from pipelines.clients.curves import log_history
 from pipelines.clients.describe import describe, version_tags
@@ -125,7 +126,7 @@ def _datasets(slot: Slot, lineage: Mapping[str, Any]) -> list[tracking.DatasetIn
 
 
 def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    metric, minutes = trained.metric.upper(), lineage["training"]["seconds"] / 60
+    metric, minutes = title(trained.metric), lineage["training"]["seconds"] / 60
     headline = (
         f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "
         f"trained on {minutes:.1f} minutes of {lineage['dataset']['tag']}."

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from elp_core.metrics.scores import title
+
 
 def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
     """Draw mean loss and validation metric over epochs to a PNG.
@@ -23,9 +25,9 @@ def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -
     FigureCanvasAgg(figure)
     epochs = [entry["epoch"] for entry in history]
     left, right = figure.subplots(1, 2)
-    for axes, name, title in ((left, "loss", "mean training loss"), (right, "value", f"{metric.upper()}, validation")):
+    for axes, name, heading in ((left, "loss", "mean training loss"), (right, "value", f"{title(metric)}, validation")):
         axes.plot(epochs, [entry[name] for entry in history], marker="o", markersize=3)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(heading, fontsize=10)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=min(0.0, *[entry[name] for entry in history], 0.0))
         axes.grid(alpha=0.3)

@@ -1,9 +1,10 @@
-"""Use a slot's champion on files: transcripts, or whether two recordings are of one speaker."""
+"""Use a slot's champion on files: an answer for each, or whether the last is of the speaker in the others."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ class Answer:
     slot: Slot
     version: int
     files: tuple[str, ...]
-    transcripts: tuple[str, ...] = ()
-    """ASR: one for each file."""
+    answers: tuple[str, ...] = ()
+    """One for each file: its words (ASR), its class (SER, SIC); none where files are compared."""
     score: float | None = None
-    """ASV: cosine of the two embeddings, -1 … 1."""
+    """Where files are compared: how alike the last is to the others; a cosine, or normalised by a cohort."""
     threshold: float | None = None
-    """ASV: where false acceptances and false rejections were equal on the validation split."""
+    """Where files are compared: scores from here on are accepted; chosen on the validation split."""
     accepted: bool | None = None
-    """ASV: whether the two are taken for one speaker."""
+    """Whether the last file is taken for the speaker of the others."""
 
 
 def run(
@@ -40,30 +41,33 @@ def run(
     version: int | str = registry.CHAMPION,
     decode: DecodeConfig | None = None,
 ) -> Answer:
-    """Transcribe files (ASR), or compare two (ASV), with the slot's champion.
+    """Answer each file, or compare the last one with the others (ASV), with the slot's champion.
 
     Args:
         slot: The slot.
         settings: Of the workspace; the backbone is taken from them.
-        files: WAV, FLAC, MP3 or OGG, any rate; exactly two for ASV.
+        files: WAV, FLAC, MP3 or OGG, any rate. Where the task compares: one or more that enrol a speaker, then the
+            one that is judged.
         mlflow_uri: Address of the MLflow server.
         cache: Folder for downloaded bundles.
         version: Number or alias, where it should not be the champion.
         decode: How ASR writes its transcripts, where not greedily.
 
     Raises:
-        UsageError: for no file, for ASV another number than two, or for `decode` on another task than ASR.
+        UsageError: for no file, for fewer than two where the task compares, or for `decode` on another task than ASR.
         ConfigError: where `decode` cannot be had: its package or its language model is missing or unfit.
         RegistryError: where the slot has no such version.
         AudioError: for a file that cannot be used.
         FingerprintMismatch: where the bundle belongs to another backbone than the workspace's.
     """
-    if slot.task == "asv" and len(files) != 2:
-        raise UsageError(f"{slot} compares two recordings, got {len(files)}; try: elp run {slot} one.wav other.wav")
+    if slot.kind.compares and len(files) < 2:
+        raise UsageError(
+            f"{slot} compares recordings, got {len(files)}; try: elp run {slot} enrolled.wav [more.wav …] other.wav"
+        )
     if slot.task != "asr" and decode is not None:
         raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
     if not files:
-        raise UsageError(f"no file to transcribe; try: elp run {slot} file.wav")
+        raise UsageError(f"no file to answer; try: elp run {slot} file.wav")
     client = registry.connect(mlflow_uri)
     found = registry.find(client, slot, version)
     if found is None and version == registry.CHAMPION:
@@ -72,30 +76,31 @@ def run(
         )
     chosen = found or registry.get(client, slot, version)
     bundle = models.download(client, chosen, cache)
-    outputs = _predict(bundle, settings.backbone, files, decode)
-    names = tuple(str(path) for path in files)
-    if slot.task == "asv":
-        return _compare(slot, chosen.version, names, bundle, outputs)
-    return Answer(slot, chosen.version, names, transcripts=tuple(str(text) for text in outputs))
+    told = Answer(slot, chosen.version, tuple(str(path) for path in files))
+    return _answer(told, bundle, settings.backbone, files, decode)
 
 
-def _predict(bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> list[Any]:
+def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> Answer:
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
     from elp_core.inference import predict
+    from elp_core.tasks import Comparing
 
     # files first: a wrong name is told before a model is loaded
     waveforms = [audio.load(path) for path in files]
-    return list(predict(load_bundle(bundle, Backbone.from_pretrained(backbone)), waveforms, decode=decode))
+    model = load_bundle(bundle, Backbone.from_pretrained(backbone))
+    outputs: list[Any] = predict(model, waveforms, decode=decode)
+    if not isinstance(model.task, Comparing):
+        return replace(told, answers=tuple(str(output) for output in outputs))
+    match = model.task.compare(model.head, outputs[:-1], outputs[-1])
+    if match.threshold is None:
+        match = replace(match, threshold=_threshold_of_old(bundle))
+    return replace(told, score=match.score, threshold=match.threshold, accepted=match.accepted)
 
 
-def _compare(slot: Slot, version: int, names: tuple[str, ...], bundle: Path, embeddings: list[Any]) -> Answer:
-    import json
-
-    score = float(embeddings[0] @ embeddings[1])
+def _threshold_of_old(bundle: Path) -> float | None:
+    """The threshold as bundles of 0.1.0 keep it: in their lineage, with the metrics of the validation split."""
     lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
     threshold = lineage.get("validation", {}).get("eer.threshold")
-    if threshold is None:
-        return Answer(slot, version, names, score=score)
-    return Answer(slot, version, names, score=score, threshold=float(threshold), accepted=score >= float(threshold))
+    return None if threshold is None else float(threshold)

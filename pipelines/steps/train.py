@@ -122,10 +122,15 @@ def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Pa
         empty = "training" if not train else "validation"
         raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
     backbone, mine = Backbone.from_pretrained(settings.backbone), settings.for_slot(slot)
-    config = {"slot": str(slot), "adapter": to_dict(mine.adapter), "train": to_dict(mine.train)}
+    config = {"slot": str(slot), **_config(mine)}
     ids = ids_digest([clip.id for clip in (*train, *validation)])
     key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
     return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)
+
+
+def _config(settings: SlotSettings) -> dict[str, Any]:
+    """What of a slot's settings shapes its adapter."""
+    return {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
 
 
 def _train_noting_failure(
@@ -147,13 +152,13 @@ def _train_noting_failure(
 
 def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_run_id: str, log: Log) -> Trained:
     """Train with `elp_core` and write the bundle, the report and, last, the marker that it is whole."""
-    from elp_core.assemble import build, evaluate
+    from elp_core.assemble import build, evaluate, settle
     from elp_core.bundle import write_bundle
     from elp_core.tasks import make_task
     from elp_core.training import train
 
     folder, config = training_folder(cache, material.key), material.settings.train
-    task = make_task(material.slot.task, material.train)
+    task = make_task(material.slot.task, material.train, material.settings.task)
     model = build(material.backbone, material.settings.adapter, task, config.seed)
     log(_opening(material))
     started = time.monotonic()
@@ -163,6 +168,7 @@ def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_ru
             model, material.train, material.validation, config, curves, folder / "checkpoint", cache / "features"
         )
         value = evaluate(model, material.validation, config.batch_seconds, config.device)
+        settle(model, value)
         metrics = {
             value.metric: value.value,
             **{f"{value.metric}.{name}": number for name, number in value.extra.items()},
@@ -216,7 +222,7 @@ def _lineage(
             "excluded": sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
         },
         backbone={"id": material.backbone.id, "fingerprint": material.backbone.fingerprint},
-        config={"adapter": to_dict(mine.adapter), "train": to_dict(mine.train)},
+        config=_config(mine),
         seed=mine.train.seed,
         flow_run=flow_run_id,
         mlflow_run=run_id,

@@ -55,6 +55,8 @@ class DatasetVersion:
     """What came in, oldest first: key, source, importer, options, clips, seconds, quarantined, repeats, version."""
     validation: Mapping[str, Any]
     """Outcome of the checks of the newest delivery."""
+    classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Clips by label, for each split; empty where the task needs no labels."""
     revision: str = ""
     """Git commit; known from the tag, not written in the record itself."""
 

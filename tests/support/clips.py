@@ -54,5 +54,8 @@ def two_speakers(each: int = 4, seconds: float = 0.4, seed: int = 0) -> list[Cli
     for number in range(each):
         low = voice(seconds + 0.02 * number, 200 + 3 * number, seed * 1000 + number)
         high = voice(seconds + 0.02 * number, 1200 + 9 * number, seed * 1000 + 500 + number)
-        made += [clip(low, "no", "anna", condition="clean"), clip(high, "yes", "bert", condition="clean")]
+        made += [
+            clip(low, "no", "anna", condition="clean", label="refuse"),
+            clip(high, "yes", "bert", condition="clean", label="agree"),
+        ]
     return made

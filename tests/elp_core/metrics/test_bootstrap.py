@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.bootstrap import Unit, blocks_of, multiplicities, resample_eer, resample_wer
+from elp_core.metrics.bootstrap import Unit, blocks_of, multiplicities, resample_eer, resample_errors
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
 from elp_core.metrics.wer import error_rate
@@ -54,8 +54,8 @@ def test_word_errors_are_those_of_the_repeated_clips() -> None:
     blocks = blocks_of(scores.speakers, "speakers")
     weights = np.concatenate(list(multiplicities(3, 40, 0, 40)))
     times = weights[:, blocks.index].astype(int)
-    expected = [error_rate(np.repeat(scores.errors, t), np.repeat(scores.words, t)) for t in times]
-    assert resample_wer([scores], blocks, 40, 0)[0] == pytest.approx(np.array(expected))
+    expected = [error_rate(np.repeat(scores.errors, t), np.repeat(scores.tokens, t)) for t in times]
+    assert resample_errors([scores], blocks, 40, 0)[0] == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize("by", ["speakers", "clips"])
@@ -86,7 +86,7 @@ def test_two_systems_share_their_resamples() -> None:
 
 def test_a_resample_without_words_has_no_rate() -> None:
     scores = transcripts([0, 1], [0, 2], ("x", "y"))
-    drawn = resample_wer([scores], blocks_of(scores.speakers, "speakers"), 200, 0)[0]
+    drawn = resample_errors([scores], blocks_of(scores.speakers, "speakers"), 200, 0)[0]
     assert np.isnan(drawn).any()
     assert set(drawn[~np.isnan(drawn)]) == {0.5}
 

@@ -88,8 +88,23 @@ def test_the_curve_runs_from_accept_all_to_accept_none() -> None:
 
 def test_detection_cost_is_one_for_a_useless_system_and_zero_for_a_perfect_one() -> None:
     targets = np.array([True, False, False])
-    assert min_dcf(np.zeros(3), targets) == pytest.approx(1.0)
-    assert min_dcf(targets.astype(float), targets) == pytest.approx(0.0)
+    assert min_dcf(np.zeros(3), targets).value == pytest.approx(1.0)
+    assert min_dcf(targets.astype(float), targets).value == pytest.approx(0.0)
+
+
+def test_the_minimum_cost_is_what_its_threshold_and_counts_say() -> None:
+    rng = np.random.default_rng(4)
+    targets = np.arange(400) % 4 == 0
+    scores = rng.standard_normal(400) + 2 * targets
+    found = min_dcf(scores, targets, prior=0.1)
+    accepted = scores >= found.threshold
+    assert found.misses == (targets & ~accepted).sum()
+    assert found.false_alarms == (~targets & accepted).sum()
+    assert found.value == pytest.approx((0.1 * found.misses / 100 + 0.9 * found.false_alarms / 300) / 0.1)
+    costs = [
+        (0.1 * (targets & (scores < t)).mean() / 0.25 + 0.9 * (~targets & (scores >= t)).mean() / 0.75) for t in scores
+    ]
+    assert found.value == pytest.approx(min(costs) / 0.1)
 
 
 @pytest.mark.parametrize(("targets", "count"), [([True, True], 2), ([False, False], 0)])

@@ -27,7 +27,7 @@ def trials(**changes: object) -> TrialScores:
 
 def test_selected_clips_keep_their_rows_together() -> None:
     some = clips([1, 2, 3], [4, 5, 6]).select([2, 0])
-    assert (some.ids, some.references, some.errors.tolist(), some.words.tolist()) == (
+    assert (some.ids, some.references, some.errors.tolist(), some.tokens.tolist()) == (
         ("c2", "c0"),
         ("c2", "c0"),
         [3, 1],
@@ -57,5 +57,5 @@ def test_broken_trials_are_refused(changes: dict[str, object], message: str) -> 
 
 
 def test_negative_counts_are_refused() -> None:
-    with pytest.raises(CorpusError, match="negative count of errors or words"):
+    with pytest.raises(CorpusError, match="negative count of errors or tokens"):
         clips([-1], [4])

@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from elp_core.errors import CorpusError
+from elp_core.kinds import VerificationOptions
 from elp_core.tasks import make_task, task_from_json
-from elp_core.tasks.asv import AttentivePooling, SpeakerVerification, aam_softmax
+from elp_core.tasks.asv import SpeakerVerification
+from elp_core.tasks.pooling import AttentivePooling
+from elp_core.tasks.speaker_heads import aam_softmax
 from tests.support.clips import clip, tone, two_speakers
 
-TASK = SpeakerVerification(("anna", "bert"), embedding=16, dropout=0.0)
+TASK = SpeakerVerification(("anna", "bert"), VerificationOptions(embedding=16, dropout=0.0))
 
 
 def test_the_loss_is_softmax_with_an_angle_added() -> None:

@@ -45,7 +45,7 @@ def test_padding_has_no_part_in_a_loss(name: str) -> None:
 
 
 def test_unknown_tasks_and_broken_records_are_refused() -> None:
-    with pytest.raises(ConfigError, match="'tts' is no task, expected one of asr, asv"):
+    with pytest.raises(ConfigError, match="'tts' is no task, expected one of asr, asv, ser, sic"):
         make_task("tts", [])
     with pytest.raises(ConfigError, match="'None' is no task"):
         task_from_json({})

@@ -33,7 +33,7 @@ def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CL
 def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
     folder, verdict = write(tmp_path, challenger, champion)
     assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
-    plot = "wer-by-condition.png" if verdict.metric == "wer" else "det.png"
+    plot = "by-condition.png" if verdict.metric == "wer" else "det.png"
     assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", plot}
 
 

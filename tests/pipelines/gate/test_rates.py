@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from elp_core.metrics.bootstrap import blocks_of, resample_wer
+from elp_core.metrics.bootstrap import blocks_of, resample_errors
 from pipelines.gate.compare import compare
 from pipelines.settings import GatePolicy
 
@@ -49,7 +49,7 @@ def test_the_plain_percentile_interval_would_break_that_promise(simulation: Modu
     plain = honest = 0
     for _ in range(100):
         pair = world.draw(policy.margin, rng)
-        draws = resample_wer(pair, blocks_of(pair[0].speakers, "clips"), 500, 0)
+        draws = resample_errors(pair, blocks_of(pair[0].speakers, "clips"), 500, 0)
         plain += np.quantile(draws[0] - draws[1], 0.975) <= policy.margin
         honest += compare(*pair, policy, True).delta.upper <= policy.margin
     assert plain > 12

@@ -55,9 +55,9 @@ def test_the_champion_transcribes_each_file(
     add_bundle(client, slot, "k1", tmp_path)
     set_champion(client, slot, 1, by="ann", why="first")
     answer = run(slot, settings, files, **options)
-    assert (answer.version, len(answer.transcripts), answer.score) == (1, 2, None)
+    assert (answer.version, len(answer.answers), answer.score) == (1, 2, None)
     searched = run(slot, settings, files, decode=DecodeConfig(beam=20), **options)
-    assert searched.transcripts != answer.transcripts
+    assert searched.answers != answer.answers
     assert searched == run(slot, settings, files, decode=DecodeConfig(beam=20), **options)
 
 
@@ -75,11 +75,11 @@ def test_two_recordings_are_compared_at_the_stored_threshold(
 
 
 def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:
-    with pytest.raises(UsageError, match="compares two recordings, got 1"):
+    with pytest.raises(UsageError, match="compares recordings, got 1"):
         run(Slot("x", "asv"), settings, files[:1], **options)
     with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam and --lm are for SITE/asr"):
         run(Slot("x", "asv"), settings, files, decode=DecodeConfig(beam=5), **options)
-    with pytest.raises(UsageError, match="no file to transcribe"):
+    with pytest.raises(UsageError, match="no file to answer"):
         run(Slot("x", "asr"), settings, [], **options)
     with pytest.raises(RegistryError, match="has no champion yet; train and promote one: elp retrain x/asr"):
         run(Slot("x", "asr"), settings, files, **options)

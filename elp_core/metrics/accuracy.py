@@ -1,0 +1,81 @@
+"""Error rate, accuracies and F1 of a classification of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray
+
+
+def confusion(answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...], IntArray]:
+    """How often each label was answered with each class.
+
+    Returns:
+        The classes of answers and labels together, sorted, K of them, and counts int64 [K, K]: rows are labels,
+        columns are answers.
+
+    Raises:
+        CorpusError: where the two lists differ in length.
+    """
+    if len(answers) != len(labels):
+        raise CorpusError(f"{len(answers)} answers for {len(labels)} labels; expected one each")
+    names = tuple(sorted({*answers, *labels}))
+    place = {name: number for number, name in enumerate(names)}
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, ([place[label] for label in labels], [place[answer] for answer in answers]), 1)
+    return names, counts
+
+
+def unweighted_accuracy(counts: IntArray) -> float:
+    """Mean of the recalls of the classes that occur as labels (UA), from `confusion` counts [K, K]; NaN for none."""
+    there = counts.sum(1) > 0
+    recalls = counts.diagonal()[there] / counts.sum(1)[there]
+    return float(recalls.mean()) if len(recalls) else float("nan")
+
+
+def macro_f1(counts: IntArray) -> float:
+    """Mean of the F1 of all K classes, from `confusion` counts [K, K]; a class that was only answered has 0."""
+    # 2 TP / (labels + answers) is the harmonic mean of precision and recall; one of the two sums is above 0
+    scores: FloatArray = 2 * counts.diagonal() / np.maximum(counts.sum(0) + counts.sum(1), 1)
+    return float(scores.mean()) if len(scores) else float("nan")
+
+
+def evaluate_classes(
+    ids: Sequence[str],
+    speakers: Sequence[str],
+    conditions: Sequence[str],
+    answers: Sequence[str],
+    labels: Sequence[str],
+) -> Evaluation:
+    """Score one answer a clip: an error counts 1 of 1.
+
+    `extra` has ``accuracy``, ``unweighted_accuracy``, ``macro_f1``, ``clips`` and ``classes`` (those among the labels).
+
+    Raises:
+        CorpusError: for no clips, or columns of different lengths.
+    """
+    if not labels:
+        raise CorpusError("no clips to classify; an error rate needs one or more")
+    _, counts = confusion(answers, labels)
+    wrong = np.array([answer != label for answer, label in zip(answers, labels, strict=True)], np.int64)
+    scores = ClipScores(
+        tuple(ids),
+        tuple(speakers),
+        tuple(conditions),
+        wrong,
+        np.ones(len(wrong), np.int64),
+        tuple(answers),
+        tuple(labels),
+        "error_rate",
+    )
+    extra = {
+        "accuracy": 1.0 - float(wrong.mean()),
+        "unweighted_accuracy": unweighted_accuracy(counts),
+        "macro_f1": macro_f1(counts),
+        "clips": float(len(scores)),
+        "classes": float((counts.sum(1) > 0).sum()),
+    }
+    return Evaluation("error_rate", float(wrong.mean()), scores, extra)

@@ -1,0 +1,104 @@
+"""Scores of speaker verification from unit embeddings: enrolment, cosine, adaptive S-norm. Numpy only.
+
+N embeddings, E dimensions, C speakers of a cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from elp_core.errors import CorpusError
+from elp_core.metrics.scores import FloatArray, IntArray
+
+Vector = npt.NDArray[np.floating]
+_LEAST_DEVIATION = 1e-6
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whether a recording is of the speaker who was enrolled."""
+
+    score: float
+    """Cosine, or normalised by the cohort: higher means more alike."""
+    threshold: float | None
+    """Scores from here on are accepted; None where none was chosen yet."""
+
+    @property
+    def accepted(self) -> bool | None:
+        """None without a threshold."""
+        return None if self.threshold is None else self.score >= self.threshold
+
+
+@dataclass(frozen=True, eq=False)
+class CohortStatistics:
+    """How alike embeddings are to the speakers of a cohort that they are most alike to."""
+
+    mean: FloatArray
+    """float64 [N]."""
+    deviation: FloatArray
+    """float64 [N], above 0."""
+
+
+def enrol(recordings: Sequence[Vector]) -> FloatArray:
+    """A speaker's embedding from several recordings: the mean of their unit embeddings [E], brought to unit length.
+
+    Raises:
+        CorpusError: for no recording, or recordings whose embeddings cancel each other.
+    """
+    if not len(recordings):
+        raise CorpusError("no recording to enrol a speaker from; expected one or more")
+    units = np.stack([np.asarray(vector, np.float64) for vector in recordings])
+    mean = (units / np.linalg.norm(units, axis=1, keepdims=True)).mean(0)
+    length = float(np.linalg.norm(mean))
+    if not length > 1e-9:
+        raise CorpusError(f"the embeddings of {len(recordings)} recordings cancel each other; are they of one speaker?")
+    enrolled: FloatArray = mean / length
+    return enrolled
+
+
+def cosines(first: Vector, a: IntArray, second: Vector, b: IntArray, block: int = 100_000) -> FloatArray:
+    """Cosine of each trial, float64 [trials]: unit embeddings `first[a]` and `second[b]`, `block` at a time."""
+    scores = np.empty(len(a))
+    for start in range(0, len(a), block):
+        part = slice(start, start + block)
+        scores[part] = np.einsum("td,td->t", first[a[part]], second[b[part]])
+    return scores
+
+
+def cohort_statistics(embeddings: Vector, cohort: Vector, top: int) -> CohortStatistics:
+    """Mean and deviation of each embedding's cosines [N, C] with the `top` cohort speakers nearest to it.
+
+    Args:
+        embeddings: [N, E], unit length.
+        cohort: [C, E], unit length.
+        top: how many of the cohort, at most.
+
+    Raises:
+        CorpusError: for a cohort of fewer than two: nothing deviates.
+    """
+    if len(cohort) < 2:
+        raise CorpusError(f"a cohort of {len(cohort)} speaker(s) has no deviation; expected 2 or more")
+    cosines = np.asarray(embeddings, np.float64) @ np.asarray(cohort, np.float64).T
+    nearest = np.sort(cosines, axis=1)[:, -min(top, len(cohort)) :]
+    return CohortStatistics(nearest.mean(1), np.maximum(nearest.std(1), _LEAST_DEVIATION))
+
+
+def adaptive_snorm(scores: FloatArray, enrolled: CohortStatistics, tested: CohortStatistics) -> FloatArray:
+    """Adaptive symmetric normalisation (Matejka et al. 2017, "Analysis of score normalization in multilingual ...").
+
+    ``½ · ((s − μ_e) / σ_e + (s − μ_t) / σ_t)``, the statistics of either side over its own nearest cohort (their
+    S-norm1). Symmetric in the two sides.
+
+    Args:
+        scores: float64 [N], one a trial.
+        enrolled: of the enrolment side, [N].
+        tested: of the test side, [N].
+    """
+    normalised: FloatArray = 0.5 * (
+        (scores - enrolled.mean) / enrolled.deviation + (scores - tested.mean) / tested.deviation
+    )
+    return normalised
