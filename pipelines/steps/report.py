@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.drawing import figure, png
+
 
 def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
     """Draw mean loss and validation metric over epochs to a PNG.
@@ -15,14 +17,8 @@ def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -
         metric: Name of the metric.
         path: File to write.
     """
-    # the object interface: it needs no display and leaves pyplot's global state alone
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     epochs = [entry["epoch"] for entry in history]
-    left, right = figure.subplots(1, 2)
+    drawn, (left, right) = figure(7.5, 3.2, columns=2)
     for axes, name, title in ((left, "loss", "mean training loss"), (right, "value", f"{metric.upper()}, validation")):
         axes.plot(epochs, [entry[name] for entry in history], marker="o", markersize=3)
         axes.set_title(title, fontsize=10)
@@ -30,4 +26,4 @@ def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -
         axes.set_ylim(bottom=min(0.0, *[entry[name] for entry in history], 0.0))
         axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    path.write_bytes(png(drawn))
