@@ -22,7 +22,11 @@ GROUP = "elp.tasks"
 
 @dataclass(frozen=True)
 class RecognitionOptions:
-    """What speech recognition can be told."""
+    """What speech recognition can be told.
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     dropout: float = 0.1
     """Before the head, while training."""
@@ -42,7 +46,11 @@ class RecognitionOptions:
 
 @dataclass(frozen=True)
 class VerificationOptions:
-    """What speaker verification can be told."""
+    """What speaker verification can be told.
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     head: Literal["attentive", "linear", "xvector"] = "attentive"
     """Attentive statistics pooling; the mean over time and one linear layer; or TDNN layers and statistics pooling."""
@@ -77,7 +85,11 @@ class VerificationOptions:
 
 @dataclass(frozen=True)
 class ClassificationOptions:
-    """What the classification of whole clips (emotion, intent) can be told."""
+    """What the classification of whole clips (emotion, intent) can be told.
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     dropout: float = 0.1
     """Before the head, while training."""

@@ -54,7 +54,10 @@ class GatedAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Gradients of query, key, value and gate (Dao et al. 2022, arXiv 2205.14135, appendix B.4, and ∂ gate)."""
+        """Gradients of query, key, value [B, H, F, d] and gate [B, H, F, 1].
+
+        Dao et al. 2022, arXiv 2205.14135, appendix B.4, and ∂ gate.
+        """
         query, key, value, gate, position, mask, mixed, normaliser = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
         found = [torch.empty_like(query, memory_format=torch.contiguous_format) for _ in range(3)]

@@ -60,7 +60,12 @@ def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
 
 
 def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpModel]:
-    """What `verify_bundle` and `load_bundle` give, of the same bytes; raises as they do."""
+    """What `verify_bundle` and `load_bundle` give, of the same bytes.
+
+    Raises:
+        BundleError: as `load_bundle` does.
+        FingerprintMismatch: where the bundle belongs to another backbone.
+    """
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load

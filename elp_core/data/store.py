@@ -51,7 +51,7 @@ class TensorStore:
         self._works = True
 
     def get(self, key: str) -> torch.Tensor | None:
-        """The tensor under `key`, mapped into memory, or None where there is none or its file is damaged."""
+        """The tensor under `key` as it was put [...], mapped into memory; None where there is none or it is damaged."""
         path = self._path(key)
         try:
             with safe_open(path, framework="pt") as opened:
@@ -63,7 +63,7 @@ class TensorStore:
         return found
 
     def put(self, key: str, values: torch.Tensor) -> bool:
-        """Keep `values`, on the CPU, where there is room for them; whether it did.
+        """Keep `values` [...], of any shape, on the CPU, where there is room for them; whether it did.
 
         A disk that refuses is told once in the log, and nothing more is written: what is kept here can be made again.
         """

@@ -69,7 +69,7 @@ def _batches(lengths: Sequence[int], seconds: Seconds) -> list[list[int]]:
 
 
 def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:
-    """Refuse what is no waveform of `shortest` samples or more; `place` is its place among the others, from 0.
+    """Refuse what is no waveform [samples] of `shortest` samples or more; `place` is its place among them.
 
     Raises:
         AudioError: ``not_mono``, ``too_short`` or ``nan``.

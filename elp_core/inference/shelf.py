@@ -88,7 +88,13 @@ class Shelf:
         return Hosted(manifest.fingerprint, folder, manifest.digest)
 
     def opened(self, source: Path | ElpModel) -> Hosted:
-        """A bundle on disk or a model, ready to answer; raises as `registered` and `load_bundle` do."""
+        """A bundle on disk or a model, ready to answer.
+
+        Raises:
+            FingerprintMismatch: where it belongs to another backbone.
+            BundleError: as `load_bundle` does.
+            HostError: for a model of another method than ELP.
+        """
         if isinstance(source, ElpModel):
             self._refuse_foreign(source.backbone.fingerprint)
             device = next(self._backbone.parameters()).device
@@ -158,7 +164,13 @@ class Shelf:
                 self._evict()
 
     def ready(self, hosted: Hosted) -> None:
-        """Bring an adapter into memory, without a name yet; raises as `pinned` and `registered` do."""
+        """Bring an adapter into memory, without a name yet.
+
+        Raises:
+            FingerprintMismatch: where it belongs to another backbone.
+            BundleError: where the bundle on disk is no longer what was registered.
+            HostError: for an adapter of another method than ELP.
+        """
         self._refuse_foreign(hosted.fingerprint)
         if hosted._parts is None:
             self._read(hosted)

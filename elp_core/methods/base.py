@@ -26,11 +26,11 @@ class PlainNetwork(nn.Module):
         return False
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """There are no pseudo features."""
+        """Features [B, F, C] and counts [B] as they are: there are no pseudo features."""
         return features, counts
 
     def drop(self, frames: torch.Tensor) -> torch.Tensor:
-        """There are no pseudo features."""
+        """Frames [B, F, D] as they are: there are no pseudo features."""
         return frames
 
     def inserts(self, layer: int) -> LayerInserts:
@@ -43,6 +43,6 @@ class PlainNetwork(nn.Module):
         return backbone
 
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
-        """The last state, as the network hands it out."""
+        """The last of the states [B, F, D], as the network hands it out."""
         *_, last = states
         return network.finish(last)

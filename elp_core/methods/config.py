@@ -22,7 +22,11 @@ class WeightedSumConfig:
 
 @dataclass(frozen=True)
 class TopLayersConfig:
-    """The last layers learn, in copies of one's own."""
+    """The last layers learn, in copies of one's own.
+
+    Raises:
+        ConfigError: for a count under 1.
+    """
 
     count: int = 2
 
@@ -33,7 +37,11 @@ class TopLayersConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """Low-rank updates of linear layers (arXiv 2106.09685), made by `peft`."""
+    """Low-rank updates of linear layers (arXiv 2106.09685), made by `peft`.
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     rank: int = 8
     alpha: int = 16
@@ -60,7 +68,11 @@ LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", 
 
 @dataclass(frozen=True)
 class BottleneckConfig:
-    """Bottlenecks after attention and after the feed-forward block, norms tuned too (arXiv 1902.00751)."""
+    """Bottlenecks after attention and after the feed-forward block, norms tuned too (arXiv 1902.00751).
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     bottleneck: int = 64
     dropout: float = 0.1

@@ -11,7 +11,7 @@ from typing import Any
 
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
-from elp_core.kinds import TASKS, kind_of
+from elp_core.kinds import kind_of
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
 from elp_core.tasks.base import Comparing, Task
@@ -66,7 +66,6 @@ def decode_with(task: Task, decode: DecodeConfig) -> Task:
 
 
 __all__ = [
-    "TASKS",
     "Comparing",
     "EmotionRecognition",
     "IntentClassification",

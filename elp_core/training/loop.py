@@ -181,7 +181,7 @@ class Run:
         self.rates = set_rates(self.optimizer, done, config.warmup)
 
     def loss(self, example: Example, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """The task's loss of an example's frames.
+        """The task's loss of an example's frames [B, F, dim] with `counts` [B] real ones.
 
         Raises:
             NonFiniteLoss: where it is NaN or infinite.
@@ -193,7 +193,12 @@ class Run:
         return loss
 
     def learn(self, example: Example, value: float) -> None:
-        """One step of the optimizer from the gradients of a loss of `value`."""
+        """One step of the optimizer from the gradients of a loss of `value`.
+
+        Raises:
+            NoGradient: in the first step, where a trainable tensor has none.
+            NonFiniteLoss: where the gradient is NaN or infinite.
+        """
         progress, config = self.progress, self.config
         norm = self.accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         if progress.step == 0:

@@ -50,9 +50,9 @@ def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, clo
     blocks = _blocks(challenger, closed_set)
     draws = resample(systems, blocks, policy.resamples, policy.seed)
     values = [measure(system) for system in systems]
-    clips, tokens = len(challenger.ids), _tokens(challenger)
-    at_limit = binomial_error(min(policy.limit, 1.0), tokens)
-    at_margin = binomial_error(policy.margin, tokens)
+    clips, pieces = len(challenger.ids), tokens(challenger)
+    at_limit = binomial_error(min(policy.limit, 1.0), pieces)
+    at_margin = binomial_error(policy.margin, pieces)
 
     def bounds(value: float, drawn: FloatArray, floor: float, growth: float = 1.0) -> Interval:
         return interval(value, drawn, blocks.count, floor, clips, policy.confidence, growth)
@@ -136,6 +136,6 @@ def _growth(challenger: Scores, champion: Scores | None, difference: float, marg
     return math.sqrt((rate + max(0.0, margin - difference)) / rate)
 
 
-def _tokens(scores: Scores) -> float:
+def tokens(scores: Scores) -> float:
     """Independent pieces whose whole-number errors the metric counts: words or clips, or target trials."""
     return float(scores.tokens.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())

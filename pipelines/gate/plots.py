@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +11,11 @@ from elp_core.metrics.accuracy import confusion
 from elp_core.metrics.eer import detection_curve
 from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
 from elp_core.metrics.wer import error_rate
+from pipelines.drawing import figure, png
 from pipelines.gate.compare import delta_draws
 from pipelines.gate.slices import UNNAMED, conditions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from pipelines.gate.evidence import Evidence
 
 CHALLENGER, CHAMPION, LIMIT, INK = "#1f5fa8", "#9aa3ad", "#b3261e", "#2b2f33"
@@ -56,7 +54,7 @@ def _histogram(evidence: Evidence) -> Plot:
     limit = 100 * (verdict.policy.limit if first else verdict.policy.margin)
     value = 100 * (verdict.challenger if verdict.delta is None else verdict.delta)
     bounds = 100 * np.array(verdict.interval or verdict.challenger_interval)
-    figure, axes = _figure()
+    drawn, axes = figure()
     if len(draws):
         spread = float(draws.max() - draws.min())
         axes.hist(draws, bins=40 if spread > 0 else 1, color=CHALLENGER, alpha=0.35)
@@ -73,14 +71,14 @@ def _histogram(evidence: Evidence) -> Plot:
     caption = (
         f"Draws of the bootstrap over {verdict.blocks} {verdict.unit}; the shaded band is the interval that decides."
     )
-    return Plot("bootstrap.png", "How sure is this?", caption, _png(figure))
+    return Plot("bootstrap.png", "How sure is this?", caption, png(drawn))
 
 
 def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     """Rate of errors of both systems on each condition."""
     slices = conditions(challenger) or {UNNAMED: np.arange(len(challenger))}
     metric = title(challenger.metric)
-    figure, axes = _figure(height=1.4 + 0.55 * len(slices))
+    drawn, axes = figure(height=1.4 + 0.55 * len(slices))
     systems = [("challenger", evidence.challenger, CHALLENGER)]
     if evidence.champion:
         systems.insert(0, ("champion", evidence.champion, CHAMPION))
@@ -98,7 +96,7 @@ def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     axes.set_xlabel(f"{metric}, %")
     axes.legend(frameon=False)
     heading = f"{metric[0].upper()}{metric[1:]} by recording condition"
-    return Plot("by-condition.png", heading, "Clips of each condition in brackets.", _png(figure))
+    return Plot("by-condition.png", heading, "Clips of each condition in brackets.", png(drawn))
 
 
 def _confusion(scores: ClipScores) -> Plot:
@@ -111,7 +109,7 @@ def _confusion(scores: ClipScores) -> Plot:
     names, counts = confusion(scores.hypotheses, scores.references)
     at = [names.index(name) for name in shown]
     counts = counts[np.ix_(at, at)]
-    figure, axes = _figure(width=1.8 + 0.42 * len(shown), height=1.5 + 0.38 * len(shown))
+    drawn, axes = figure(width=1.8 + 0.42 * len(shown), height=1.5 + 0.38 * len(shown))
     axes.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(counts):
         many = 2 * counts[row, column] > counts[row].sum()
@@ -122,12 +120,12 @@ def _confusion(scores: ClipScores) -> Plot:
     axes.set_ylabel("label")
     left = f"The {len(shown)} of {len(names)} classes with the most errors. " if len(shown) < len(names) else ""
     caption = f"{left}Clips of each label (row) that the challenger took for each class (column)."
-    return Plot("confusion.png", "Which classes are confused", caption, _png(figure))
+    return Plot("confusion.png", "Which classes are confused", caption, png(drawn))
 
 
 def _det(evidence: Evidence) -> Plot:
     """Detection error trade-off on normal-deviate axes (Martin et al. 1997)."""
-    figure, axes = _figure(width=5.2, height=4.8)
+    drawn, axes = figure(width=5.2, height=4.8)
     systems = [("challenger", evidence.challenger, CHALLENGER)]
     if evidence.champion:
         systems.insert(0, ("champion", evidence.champion, CHAMPION))
@@ -146,7 +144,7 @@ def _det(evidence: Evidence) -> Plot:
     axes.set_ylabel("misses, %")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return Plot("det.png", "Detection error trade-off", "Nearer to the lower left corner is better.", _png(figure))
+    return Plot("det.png", "Detection error trade-off", "Nearer to the lower left corner is better.", png(drawn))
 
 
 def _deviate(shares: FloatArray) -> FloatArray:
@@ -156,22 +154,3 @@ def _deviate(shares: FloatArray) -> FloatArray:
     grid = np.linspace(-4.0, 4.0, 2_001)
     levels = np.array([NormalDist().cdf(x) for x in grid])
     return np.interp(np.clip(shares, levels[0], levels[-1]), levels, grid)
-
-
-def _figure(width: float = 7.0, height: float = 2.9) -> tuple[Figure, Any]:
-    # the object interface: it needs no display and leaves pyplot's global state alone
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _png(figure: Figure) -> bytes:
-    target = io.BytesIO()
-    # without the library's version in the file, the same evidence gives the same bytes
-    figure.savefig(target, format="png", dpi=130, metadata={"Software": None})
-    return target.getvalue()

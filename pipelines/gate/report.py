@@ -12,6 +12,7 @@ import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
+from pipelines.drawing import stylesheet
 from pipelines.gate.decide import percent, points
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
         context=_flat(evidence.context),
         policy=verdict.policy,
         title=str(evidence.context.get("slot", "gate")),
+        stylesheet=stylesheet(),
     )
 
 

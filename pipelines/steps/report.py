@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.metrics.scores import title
+from pipelines.drawing import figure, png
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
@@ -17,14 +18,8 @@ def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -
         metric: Name of the metric.
         path: File to write.
     """
-    # the object interface: it needs no display and leaves pyplot's global state alone
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     epochs = [entry["epoch"] for entry in history]
-    left, right = figure.subplots(1, 2)
+    drawn, (left, right) = figure(7.5, 3.2, columns=2)
     for axes, name, heading in ((left, "loss", "mean training loss"), (right, "value", f"{title(metric)}, validation")):
         axes.plot(epochs, [entry[name] for entry in history], marker="o", markersize=3)
         axes.set_title(heading, fontsize=10)
@@ -32,4 +27,4 @@ def draw_curves(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -
         axes.set_ylim(bottom=min(0.0, *[entry[name] for entry in history], 0.0))
         axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    path.write_bytes(png(drawn))

@@ -15,7 +15,7 @@ from tests.docs.pages import fences
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
 
-ORDER = ("README.md", "data.md", "gate.md", "registry.md", "operate.md")
+ORDER = ("README.md", "data.md", "gate.md", "registry.md", "compare.md", "operate.md")
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
 """May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
 SETTINGS = "defaults: {asr: {train: {epochs: 2}, gate: {limit: 1.5}}}\nservers: {mlflow_port: 0, prefect_port: 0}\n"

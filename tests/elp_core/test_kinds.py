@@ -63,7 +63,7 @@ def test_an_entry_point_joins_without_an_import(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "values", "fault"),
     [
-        (RecognitionOptions, {"context": 4}, "context is 4, expected an odd number"),
+        (RecognitionOptions, {"dilations": (0, 1)}, "dilations is .*expected numbers of 1 or more"),
         (RecognitionOptions, {"dropout": 1.0}, "dropout is 1.0"),
         (VerificationOptions, {"margin": 2.0}, "margin is 2.0, expected an angle"),
         (VerificationOptions, {"scale": 0.0}, "scale is 0.0, expected more than 0"),

@@ -19,6 +19,7 @@ from elp_core.config import (
     TrainConfig,
 )
 from elp_core.errors import ConfigError, NoGradient
+from elp_core.kinds import VerificationOptions
 from elp_core.methods import (
     METHODS,
     BottleneckConfig,
@@ -31,13 +32,13 @@ from elp_core.methods import (
     method_to_dict,
 )
 from elp_core.model import ElpModel
-from elp_core.tasks import SpeakerVerification
+from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch
 from elp_core.training import train
 from tests.support.clips import two_speakers
 
 CLIPS, HELD_OUT = two_speakers(2), two_speakers(2, seed=1)
-TASK = replace(SpeakerVerification.from_clips(CLIPS), dropout=0.0)
+TASK = make_task("asv", CLIPS, VerificationOptions(dropout=0.0))
 E, L, P = EncoderAdapterConfig(6), LayerAdapterConfig(10), PromptConfig(2)
 SMALL: dict[str, MethodConfig] = {
     **{name: method.config for name, method in METHODS.items()},

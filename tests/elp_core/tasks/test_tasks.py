@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from elp_core.errors import ConfigError
-from elp_core.tasks import TASKS, make_task, task_from_json
+from elp_core.kinds import TASKS
+from elp_core.tasks import make_task, task_from_json
 from tests.support.clips import two_speakers
 
 COUNTS = [12, 9, 12, 8]

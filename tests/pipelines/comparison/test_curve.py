@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipelines.comparison.curve import advice, fit, minutes_for, predict
+
+MINUTES = (2.0, 4.0, 8.0, 16.0)
+
+
+def test_an_exact_power_law_is_found_again() -> None:
+    law = fit(MINUTES, [0.6 * m**-0.5 for m in MINUTES], 1e-4)
+    assert law is not None
+    assert law.scale == pytest.approx(0.6)
+    assert law.exponent == pytest.approx(0.5)
+    assert predict(law, 32.0).value == pytest.approx(0.6 * 32**-0.5)
+    assert minutes_for(law, 0.6 / 10) == pytest.approx(100.0)
+
+
+def test_the_prediction_interval_holds_what_a_further_run_gives() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        seen = [0.5 * m**-0.4 * np.exp(0.1 * rng.standard_normal()) for m in (*MINUTES, 32.0)]
+        law = fit(MINUTES, seen[:4], 1e-4)
+        assert law is not None
+        told = predict(law, 32.0)
+        held += told.lower <= seen[4] <= told.upper
+    assert 0.91 <= held / 400 <= 0.99
+
+
+def test_a_flat_curve_promises_nothing() -> None:
+    law = fit(MINUTES, [0.2, 0.21, 0.2, 0.205], 1e-4)
+    assert "not worth it" in advice(law, 16.0, 0.205)
+
+
+def test_a_falling_curve_says_what_twice_the_audio_gives() -> None:
+    law = fit(MINUTES, [0.6 * m**-0.5 * (1.02 if m == 4 else 1) for m in MINUTES], 1e-4)
+    said = advice(law, 16.0, 0.15)
+    assert "With 32 minutes instead of 16" in said
+    assert "needs about 6" in said
+
+
+def test_two_amounts_of_audio_are_too_few() -> None:
+    assert fit((2.0, 4.0), [0.5, 0.3], 1e-4) is None
+    assert "Fewer than 3" in advice(None, 4.0, 0.3)
+
+
+def test_an_error_of_zero_counts_as_the_smallest() -> None:
+    law = fit(MINUTES, [0.4, 0.1, 0.02, 0.0], smallest=0.005)
+    assert law is not None
+    assert predict(law, 32.0).value > 0

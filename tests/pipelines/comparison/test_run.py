@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.clients import registry
+from pipelines.comparison import run
+from pipelines.comparison.run import Question, compare_methods
+from pipelines.errors import ServiceError, UsageError
+from pipelines.workspace import Workspace, open_workspace
+from tests.support.mlflow_server import free_port
+from tests.support.workspaces import Site
+
+pytestmark = pytest.mark.integration
+
+QUESTION = Question(("l", "weighted-sum", "slot"), (0.25, 0.5, 1.0), "l")
+
+
+@pytest.fixture(scope="module")
+def copy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace that may be written into."""
+    root = tmp_path_factory.mktemp("compare") / "workspace"
+    shutil.copytree(site.workspace.root, root)
+    return open_workspace(root)
+
+
+def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace, site: Site, mlflow_uri: str) -> None:
+    told: list[str] = []
+    found, folder = compare_methods(copy, site.asr, "latest", QUESTION, mlflow_uri=mlflow_uri, log=told.append)
+    assert [trial.method for trial in found.methods] == ["l", "weighted-sum", "slot"]
+    for trial in (*found.methods, *found.curve):
+        assert trial.lower <= trial.value <= trial.upper
+        assert min(trial.parameters, trial.bundle_bytes, trial.peak_bytes, trial.real_time_factor, trial.steps) > 0
+    assert [trial.clips for trial in found.curve] == [4, 8, 16]
+    assert json.loads((folder / "compare.json").read_text())["slot"] == "plant-a/asr"
+    told.clear()
+    again, same = compare_methods(copy, site.asr, "v1", QUESTION, mlflow_uri=mlflow_uri, log=told.append)
+    assert (again, same) == (found, folder)
+    assert all("training" not in line.rsplit(":", 1)[1] for line in told)
+    client = registry.connect(mlflow_uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
+    assert len(runs) == 1
+    assert "l.wer" in runs[0].data.metrics
+    files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
+    assert {"compare.html", "compare.md", "compare.json"} <= files
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        (Question(("elp", "magic"), ()), "unknown method magic"),
+        (Question((), ()), "expected some of full"),
+        (Question(("elp",), (1.5,)), "1.5 is no share"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(copy: Workspace, site: Site, question: Question, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        compare_methods(copy, site.asr, "latest", question, mlflow_uri="http://127.0.0.1:1")
+
+
+def test_without_mlflow_nothing_is_trained(copy: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_trial", lambda *_: pytest.fail("it trained"))
+    with pytest.raises(ServiceError, match="elp up"):
+        compare_methods(copy, site.asr, "latest", QUESTION, mlflow_uri=f"http://127.0.0.1:{free_port()}")
