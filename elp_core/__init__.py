@@ -8,7 +8,8 @@ In the order that data meets them:
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head.
 - `elp_core.tasks`, `elp_core.metrics`: ASR and ASV: head, loss, answers; WER, EER and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
-- `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms.
+- `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
+  model or of many adapters on one backbone (`AdapterHost`).
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. `docs/adapters.md` has a runnable example.
