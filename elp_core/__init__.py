@@ -11,7 +11,8 @@ In the order that data meets them:
 - `elp_core.kinds`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
 - `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
-- `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms.
+- `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
+  model or of many adapters on one backbone (`AdapterHost`).
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`: settings, values with units, one tree of errors.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 

@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass
-class _Going:
+class Going:
     """A job under way."""
 
     place: int
@@ -75,19 +75,19 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
                 ends[place] = error
         while going:
             drawn = [(one, example) for one in going if (example := _next(one, ends)) is not None]
-            _step(drawn, ends)
+            step_together(drawn, ends)
             going = [one for one, _ in drawn if one.place not in ends]
     return [ends[place] for place in range(len(jobs))]
 
 
-def _begin(place: int, job: Job, device: torch.device) -> _Going:
+def _begin(place: int, job: Job, device: torch.device) -> Going:
     fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
     model, observer = job.model.to(device), job.observer or Silent()
     run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, device, prefix=CNN)
-    return _Going(place, run, run.steps(), short)
+    return Going(place, run, run.steps(), short)
 
 
-def _next(one: _Going, ends: dict[int, TrainResult | ElpError]) -> Example | None:
+def _next(one: Going, ends: dict[int, TrainResult | ElpError]) -> Example | None:
     """The job's next batch; None where it has come to an end."""
     try:
         example = next(one.examples, None)
@@ -99,7 +99,7 @@ def _next(one: _Going, ends: dict[int, TrainResult | ElpError]) -> Example | Non
         return None
 
 
-def _step(drawn: Sequence[tuple[_Going, Example]], ends: dict[int, TrainResult | ElpError]) -> None:
+def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainResult | ElpError]) -> None:
     """One step of each job, forward and backward as one."""
     if not drawn:
         return
@@ -111,7 +111,7 @@ def _step(drawn: Sequence[tuple[_Going, Example]], ends: dict[int, TrainResult |
         streams.append(Stream(device))
         features, counts = example.values.to(device), example.counts.to(device)
         parts.append(Part(_adapters(one.run.model), features, counts, streams[-1].drawing))
-    losses: list[tuple[_Going, Example, torch.Tensor]] = []
+    losses: list[tuple[Going, Example, torch.Tensor]] = []
     with first.accelerator.autocast():
         frames = mixed_frames(first.model.backbone, parts)
         for (one, example), part, stream, mine in zip(drawn, parts, streams, frames, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,21 @@ class Finished:
 
 
 @click.command()
-@slot_argument
-@click.option("--data", "version", default="latest", metavar="VERSION", help="Dataset version (v3) [default: latest].")
+@click.argument("slots", type=SLOT, metavar="SITE/TASK...", nargs=-1, required=True)
+@click.option("--data", "version", metavar="VERSION", help="Dataset version (v3) of one slot [default: latest].")
 @detach_option
 @json_option
 @workspace_option
-def train(workspace: Workspace, slot: Slot, version: str, detach: bool, as_json: bool) -> int:
-    """Train an adapter on a worker and register it as a candidate; the same inputs are not trained twice."""
-    return _run(workspace, "train", slot, {"version": version}, detach, as_json)
+def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool, as_json: bool) -> int:
+    """Train adapters on a worker and register them as candidates; the same inputs are not trained twice.
+
+    Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
+    """
+    slot, *others = dict.fromkeys(slots)
+    if others and version is not None:
+        raise UsageError("--data names a version of one slot, and several are named; train that slot by itself")
+    parameters = {"version": version or "latest"} | ({"also": [str(other) for other in others]} if others else {})
+    return _run(workspace, "train", slot, parameters, detach, as_json, others)
 
 
 @click.command()
@@ -114,7 +121,13 @@ def retrain(
 
 
 def _run(
-    workspace: Workspace, flow: str, slot: Slot | None, parameters: Mapping[str, Any], detach: bool, as_json: bool
+    workspace: Workspace,
+    flow: str,
+    slot: Slot | None,
+    parameters: Mapping[str, Any],
+    detach: bool,
+    as_json: bool,
+    others: Sequence[Slot] = (),
 ) -> int:
     """Ask for a run of a flow, follow it and report it; the exit code."""
     from pipelines.clients.prefect_follow import follow
@@ -122,8 +135,9 @@ def _run(
     api = prefect_api(workspace)
     deployment = find_deployment(api, flow, workspace)
     about = {"slot": str(slot)} if slot else {}
-    name = f"{flow} {slot}" if slot else "retrain all slots"
-    run = start_run(api, deployment, {**about, **parameters}, name, [str(slot)] if slot else [])
+    slots = [str(one) for one in (slot, *others) if one]
+    name = " ".join([flow, *slots]) if slots else "retrain all slots"
+    run = start_run(api, deployment, {**about, **parameters}, name, slots)
     progress(f"{name}: {run.url}")
     if detach:
         emit(run, as_json, lambda r: r.url)

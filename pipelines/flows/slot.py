@@ -30,14 +30,22 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
 
 
 @flow(name="train", flow_run_name="train {slot}", persist_result=False)
-def train(workspace: str, slot: str, version: str = "latest") -> None:
+def train(workspace: str, slot: str, version: str = "latest", also: list[str] | None = None) -> None:
     """Train an adapter on a dataset version and register it as a candidate.
 
     Args:
         workspace: Folder of the workspace.
         slot: SITE/TASK.
         version: Dataset version: `latest`, `v3`, or its tag.
+        also: More slots (SITE/TASK each) to train on their latest versions in the same pass over the backbone.
     """
+    if also:
+        wanted = {**dict.fromkeys(also, "latest"), slot: version}
+        tags = {one: tasks.latest_dataset(workspace, one, which)["tag"] for one, which in wanted.items()}
+        adapters = {one: of_training(done)["adapter"] for one, done in tasks.train_slots(workspace, tags).items()}
+        rows = {one: f"{adapter} on {tags[one]}" for one, adapter in adapters.items()}
+        publish_outcome("train", None, rows, f"{len(rows)} slot(s) trained")
+        return
     dataset = tasks.latest_dataset(workspace, slot, version)
     rows = of_training(tasks.train_slot(workspace, slot, dataset["tag"]))
     publish_outcome("train", Slot.parse(slot), rows, f"{rows['adapter']} on {dataset['tag']}")

@@ -90,6 +90,24 @@ def train_slot(workspace: str, slot: str, tag: str) -> dict[str, Any]:
     return result
 
 
+@task(name="train several and register", **RETRY)
+def train_slots(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Train several slots, each on its dataset version, in one pass; what is trained already is left out of it."""
+    from pipelines.steps.train_several import train_adapters
+
+    opened = open_workspace(Path(workspace))
+    done = train_adapters(
+        workspace,
+        {Slot.parse(slot): tag for slot, tag in tags.items()},
+        opened.settings,
+        mlflow_uri=mlflow_uri(opened),
+        cache=cache(opened),
+        flow_run_id=str(flow_run.get_id() or ""),
+        log=get_run_logger().info,
+    )
+    return {str(slot): plain(registered) for slot, registered in done.items()}
+
+
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
 def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str, Any]:
     """Judge a version against the champion on the golden set, and write the verdict down."""

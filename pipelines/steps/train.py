@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.backbones import Backbone
+    from elp_core.model import ElpModel
+    from elp_core.training import TrainResult
     from pipelines.steps.dataset import DatasetVersion, GoldenRef
 
 Log = Callable[[str], None]
@@ -56,6 +58,8 @@ class Material:
     ids: str
     """Digest of the ids of both."""
     key: str
+    beside: tuple[str, ...] = ()
+    """Other slots that were trained in the same pass; they change the result by no more than rounding."""
 
 
 def train_adapter(
@@ -91,26 +95,27 @@ def train_adapter(
         TrainingError: where training fails; the run in MLflow says so too.
     """
     client = registry.connect(mlflow_uri)
-    material = _gather(repository, slot, tag, settings, cache)
+    material = gather(repository, slot, tag, settings, cache)
     known = registry.find_by_key(client, slot, material.key)
     if known is not None:
         log(f"{known.name} was trained from exactly this already; nothing to do")
         tracking.close_run(client, known.run_id)
         return registered(known, tracking.run_metrics(client, known.run_id), reused=True)
     with one_at_a_time(cache, material.key, log):
-        run_id = tracking.open_run(
-            client, slot, material.key, f"{slot} on {tag.rsplit('/', 1)[-1]}", _run_tags(material)
-        )
+        run_id = open_run(client, material)
         trained = find_trained(cache, material.key)
         reused = trained is not None
         if trained is None:
-            trained = _train_noting_failure(client, run_id, material, cache, flow_run_id, log)
+            trained = train_noting_failure(client, run_id, material, cache, flow_run_id, log)
         else:
             log("this machine has the finished training already; registering it")
         return register(client, slot, run_id, trained, reused=reused, log=log)
 
 
-def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Path) -> Material:
+def gather(
+    repository: str, slot: Slot, tag: str, settings: Settings, cache: Path, backbone: Backbone | None = None
+) -> Material:
+    """What training `slot` on `tag` is made of; `backbone` is the settings' own where it is loaded already."""
     from elp_core.backbones import Backbone
     from pipelines.steps.dataset import golden_ref, load_split, version_at
 
@@ -121,7 +126,8 @@ def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Pa
     if not train or not validation:
         empty = "training" if not train else "validation"
         raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
-    backbone, mine = Backbone.from_pretrained(settings.backbone), settings.for_slot(slot)
+    mine = settings.for_slot(slot)
+    backbone = backbone or Backbone.from_pretrained(settings.backbone)
     config = {"slot": str(slot), **_config(mine)}
     ids = ids_digest([clip.id for clip in (*train, *validation)])
     key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
@@ -133,46 +139,75 @@ def _config(settings: SlotSettings) -> dict[str, Any]:
     return {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
 
 
-def _train_noting_failure(
+def open_run(client: MlflowClient, material: Material) -> str:
+    """The MLflow run of this training, a new one or the one that was left open."""
+    slot, version = material.slot, material.dataset.tag.rsplit("/", 1)[-1]
+    tags = {"elp.slot": str(slot), "elp.dataset": material.dataset.tag, "elp.backbone": material.backbone.id}
+    return tracking.open_run(client, slot, material.key, f"{slot} on {version}", tags)
+
+
+def train_noting_failure(
     client: MlflowClient, run_id: str, material: Material, cache: Path, flow_run_id: str, log: Log
 ) -> Trained:
     """Train; where that fails, the run in MLflow ends as failed and says why."""
+    from elp_core.training import train
+
     curves = Curves(client, run_id, log)
     try:
-        trained = _train(material, cache, curves, run_id, flow_run_id, log)
+        model, folder, started = fresh_model(material), training_folder(cache, material.key), time.monotonic()
+        log(opening(material))
+        config = material.settings.train
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            kept, features = folder / "checkpoint", cache / "features"
+            result = train(model, material.train, material.validation, config, curves, kept, features)
+        seconds = time.monotonic() - started
+        trained = conclude(material, model, result, seconds, folder, run_id, flow_run_id, log)
     except BaseException as error:
-        # the training's own error is the one to tell, whether or not MLflow can be told
-        with contextlib.suppress(OpsError):
-            tracking.set_run_tags(client, run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
-            tracking.close_run(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        note_failure(client, run_id, error)
         raise
     curves.finish()
     return trained
 
 
-def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_run_id: str, log: Log) -> Trained:
-    """Train with `elp_core` and write the bundle, the report and, last, the marker that it is whole."""
-    from elp_core.assemble import build, evaluate, settle
-    from elp_core.bundle import write_bundle
-    from elp_core.tasks import make_task
-    from elp_core.training import train
+def note_failure(client: MlflowClient, run_id: str, error: BaseException) -> None:
+    """End the run in MLflow as failed, and say why there; where MLflow is gone too, `error` is the one to tell."""
+    with contextlib.suppress(OpsError):
+        tracking.set_run_tags(client, run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
+        tracking.close_run(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
-    folder, config = training_folder(cache, material.key), material.settings.train
+
+def fresh_model(material: Material) -> ElpModel:
+    """The model as training begins with it."""
+    from elp_core.assemble import build
+    from elp_core.tasks import make_task
+
     task = make_task(material.slot.task, material.train, material.settings.task)
-    model = build(material.backbone, material.settings.adapter, task, config.seed)
-    log(_opening(material))
-    started = time.monotonic()
+    return build(material.backbone, material.settings.adapter, task, material.settings.train.seed)
+
+
+def conclude(
+    material: Material,
+    model: ElpModel,
+    result: TrainResult,
+    seconds: float,
+    folder: Path,
+    run_id: str,
+    flow_run_id: str,
+    log: Log,
+) -> Trained:
+    """Score the trained model and write the bundle, the report and, last, the marker that it is whole."""
+    from elp_core.assemble import evaluate, settle
+    from elp_core.bundle import write_bundle
+
+    config = material.settings.train
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        result = train(
-            model, material.train, material.validation, config, curves, folder / "checkpoint", cache / "features"
-        )
         value = evaluate(model, material.validation, config.batch_seconds, config.device)
         settle(model, value)
         metrics = {
             value.metric: value.value,
             **{f"{value.metric}.{name}": number for name, number in value.extra.items()},
-            "train_seconds": time.monotonic() - started,
+            "train_seconds": seconds,
             "train_steps": float(result.steps),
             "train_epochs": float(result.epochs),
             "best_epoch": float(result.best_epoch),
@@ -188,7 +223,7 @@ def _train(material: Material, cache: Path, curves: Curves, run_id: str, flow_ru
         trained = Trained(folder, digest, value.metric, value.value, metrics, history)
         write_trained(trained)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    log(f"trained in {metrics['train_seconds']:.0f} s: {value.metric} {value.value:.2%} on the validation split")
+    log(f"trained in {seconds:.0f} s: {value.metric} {value.value:.2%} on the validation split")
     return trained
 
 
@@ -220,6 +255,7 @@ def _lineage(
             "seconds": round(sum(clip.duration for clip in material.train), 3),
             "ids": material.ids,
             "excluded": sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
+            **({"beside": list(material.beside)} if material.beside else {}),
         },
         backbone={"id": material.backbone.id, "fingerprint": material.backbone.fingerprint},
         config=_config(mine),
@@ -237,11 +273,8 @@ def _write_report(report: Path, bundle: Path, history: list[dict[str, Any]], met
     draw_curves(history, metric, report / "curves.png")
 
 
-def _run_tags(material: Material) -> dict[str, str]:
-    return {"elp.slot": str(material.slot), "elp.dataset": material.dataset.tag, "elp.backbone": material.backbone.id}
-
-
-def _opening(material: Material) -> str:
+def opening(material: Material) -> str:
+    """The line that tells of a training's beginning."""
     minutes = sum(clip.duration for clip in material.train) / 60
     clips = f"{len(material.train)} clips ({minutes:.1f} minutes)"
     return f"training {material.slot} on {clips} of {material.dataset.tag}"

@@ -27,7 +27,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return told["ends"]
 
     def start_run(api: str, deployment: Any, parameters: dict[str, Any], name: str, tags: list[str]) -> FlowRun:
-        told.update(parameters=parameters, name=name)
+        told.update(parameters=parameters, name=name, tags=tags)
         return ASKED
 
     monkeypatch.setattr(flows, "prefect_api", lambda _: "http://api")
@@ -86,3 +86,14 @@ def test_all_slots_are_one_run(workspace: Workspace, worker, capfd) -> None:
     assert _elp(workspace, "retrain", "--all", "--json") == 0
     assert worker["name"] == "retrain all slots"
     assert json.loads(capfd.readouterr().out)["outcome"] == OUTCOME
+
+
+def test_several_slots_are_one_training(workspace: Workspace, worker) -> None:
+    assert _elp(workspace, "train", "plant-a/asr", "plant-b/asv", "plant-a/asr") == 0
+    assert worker["parameters"] == {"slot": "plant-a/asr", "version": "latest", "also": ["plant-b/asv"]}
+    assert (worker["name"], worker["tags"]) == ("train plant-a/asr plant-b/asv", ["plant-a/asr", "plant-b/asv"])
+
+
+def test_a_version_goes_with_one_slot(workspace: Workspace, worker, capfd) -> None:
+    assert _elp(workspace, "train", "plant-a/asr", "plant-b/asv", "--data", "v2") == 2
+    assert "--data names a version of one slot" in capfd.readouterr().err

@@ -49,6 +49,10 @@ class Steps:
         self.called.append(f"train {tag}")
         return REGISTERED
 
+    def train_slots(self, workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
+        self.called.append(f"train {tags}")
+        return dict.fromkeys(tags, REGISTERED)
+
     def gate_slot(self, workspace: str, slot: str, version: int | None) -> dict[str, Any]:
         self.called.append(f"gate {version}")
         return {"verdict": self.verdict, "version": version or 5, "champion": None, "evidence": "/e"}
@@ -108,3 +112,10 @@ def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> N
 def test_train_takes_the_version_it_is_told(workspace: Workspace, steps: Steps) -> None:
     flows.train.fn(str(workspace.root), "plant-a/asr", "v2")
     assert steps.called == ["dataset v2", "train data/plant-a/asr/v2"]
+
+
+def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Steps) -> None:
+    flows.train.fn(str(workspace.root), "plant-a/asr", also=["plant-a/asv", "plant-a/asr"])
+    tags = {"plant-a/asv": "data/plant-a/asr/v2", "plant-a/asr": "data/plant-a/asr/v2"}
+    assert steps.called == ["dataset latest", "dataset latest", f"train {tags}"]
+    assert steps.published == dict.fromkeys(tags, "elp.plant-a.asr v5 on data/plant-a/asr/v2")

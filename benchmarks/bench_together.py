@@ -1,0 +1,78 @@
+"""Training several slots in one pass against one after another, step by step, WavLM base size, random weights."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+
+import numpy as np
+import torch
+from base_size import base_backbone, take_turns
+
+from elp_core.assemble import build
+from elp_core.audio import clip_id, encode_flac
+from elp_core.config import AugmentConfig, ElpConfig, TrainConfig
+from elp_core.tasks import SpeechRecognition
+from elp_core.training import Silent
+from elp_core.training.loop import Run
+from elp_core.training.together import Going, step_together
+from elp_core.types import Clip
+
+PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
+
+
+def noise(count: int, seconds: float, seed: int) -> list[Clip]:
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        samples = (0.1 * rng.standard_normal(round(16_000 * seconds))).astype(np.float32)
+        made.append(
+            Clip(clip_id(samples), encode_flac(samples), seconds, "train", text=f"{'abcdefgh'[number % 8]} one")
+        )
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--clips", type=int, default=2, help="of each slot in a step")
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbone, task = base_backbone(), SpeechRecognition(dropout=options.dropout)
+    precision = "bf16" if device.type == "cuda" else "no"
+    # so many epochs that the rates hardly move while it is timed
+    config = TrainConfig(epochs=10_000, batch_seconds=1e6, min_steps=1, precision=precision, augment=PLAIN)
+    going = []
+    for slot in range(options.slots):
+        model = build(backbone, ElpConfig(dropout=options.dropout), task, slot).to(device)
+        clips = noise(options.clips, options.seconds, slot)
+        run = Run(model, clips, clips[:1], config, Silent(), None, device)
+        going.append(Going(slot, run, run.steps(), ()))
+    drawn = [(one, next(one.examples)) for one in going]
+
+    def together() -> None:
+        step_together(drawn, {})
+
+    def apart() -> None:
+        for one, example in drawn:
+            one.run.step(example)
+
+    load = os.getloadavg()[0]
+    times = take_turns({"one after another": apart, "one pass": together}, options.turns)
+    base = statistics.median(times["one after another"])
+    shape = f"{options.slots} slots x {options.clips} clips of {options.seconds} s, dropout {options.dropout}"
+    print(f"{shape}, {device}, {options.threads} threads, load before {load:.1f}\n")
+    print("| training | median ms for a step of every slot | speed |\n|---|---|---|")
+    for name, values in times.items():
+        middle = statistics.median(values)
+        print(f"| {name} | {1e3 * middle:.0f} | {base / middle:.2f} x |")
+
+
+if __name__ == "__main__":
+    main()
