@@ -16,7 +16,7 @@ from elp_core.types import Clip
 from pipelines.clients import registry, tracking
 from pipelines.clients.curves import Curves
 from pipelines.errors import DataRefused
-from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, training_key
+from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, task_digest, training_key
 from pipelines.settings import Settings, Slot, SlotSettings
 from pipelines.steps.register import Registered, register, registered
 from pipelines.steps.report import draw_curves
@@ -122,7 +122,7 @@ def _gather(repository: str, slot: Slot, tag: str, settings: Settings, cache: Pa
         empty = "training" if not train else "validation"
         raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
     backbone, mine = Backbone.from_pretrained(settings.backbone), settings.for_slot(slot)
-    config = {"slot": str(slot), **_config(mine)}
+    config = {"slot": str(slot), **_config(mine), "task_code": task_digest(slot.kind)}
     ids = ids_digest([clip.id for clip in (*train, *validation)])
     key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
     return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)
