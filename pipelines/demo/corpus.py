@@ -1,7 +1,9 @@
 """The embedded corpus: two sites spoken by espeak-ng, as deliveries that the NeMo importer takes in.
 
-Every clip is synthetic and its manifest says so. The voices are those that the embedded backbone never heard
-(`reserved` in params.yaml). espeak-ng does not repeat a waveform bit by bit, so a delivery is written once and kept.
+What is said is a command (verb, object, number): verb and object are its intent. An emotion is rendered by rate, pitch,
+pitch range and volume, and is no person's. Every clip is synthetic and its manifest says so. The voices are those that
+the embedded backbone never heard (`reserved` in params.yaml). espeak-ng does not repeat a waveform bit by bit, so a
+delivery is written once and kept.
 """
 
 from __future__ import annotations
@@ -12,12 +14,16 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
 from elp_core.types import SAMPLE_RATE, Split
+
+if TYPE_CHECKING:
+    from pipelines.pretraining.espeak import Synthesiser
 
 Wave = npt.NDArray[np.float32]
 
@@ -32,7 +38,7 @@ class Site:
     accent: str
     variants: tuple[str, ...]
     phrases: tuple[tuple[str, ...], ...]
-    """One choice of words for each place in a sentence."""
+    """One choice of words for each place in a sentence: verb, object, number."""
     noisy: str
     """Name of the noisy condition; the other one is ``quiet``."""
     telephone: bool
@@ -79,13 +85,43 @@ class Speaker:
 
 
 @dataclass(frozen=True)
+class Emotion:
+    """How an emotion sounds here, against the speaker's own voice."""
+
+    name: str
+    rate: float
+    """Times the speaker's words a minute."""
+    pitch: int
+    """Added to the speaker's pitch, on espeak-ng's scale of 0 to 99."""
+    pitch_range: int
+    """On espeak-ng's scale; 50 is plain speech."""
+    volume: float
+    """Times the level of plain speech."""
+
+
+PLAIN = Emotion("neutral", 1.0, 0, 50, 1.0)
+EMOTIONS = (
+    PLAIN,
+    Emotion("happy", 1.1, 12, 90, 1.0),
+    Emotion("angry", 1.3, 4, 70, 1.3),
+    Emotion("sad", 0.75, -8, 12, 0.35),
+)
+"""Rendered after what is known of vocal emotion (Scherer 2003, table 2): sadness slow, low, flat and soft; joy and
+anger fast, with more range, anger the loudest."""
+
+
+@dataclass(frozen=True)
 class DeliveryPlan:
-    """One delivery: which speakers say how much, and whether half of the transcripts are swapped."""
+    """One delivery: which speakers say how much, what its labels are, and whether half of the transcripts are swapped.
+
+    Intents and emotions are dealt out in turn, so that the training speakers say each of them where they say enough.
+    """
 
     name: str
     per_speaker: int
     splits: tuple[Split, ...] = ("train", "validation", "test")
     swap_half: bool = False
+    label: Literal["", "intent", "emotion"] = ""
 
 
 def speakers(site: Site) -> list[Speaker]:
@@ -130,30 +166,61 @@ def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generato
     from pipelines.pretraining.espeak import Synthesiser
 
     synthesiser = Synthesiser()
+    said = dict.fromkeys(plan.splits, 0)
     for speaker in speakers(site):
         if speaker.split not in plan.splits:
             continue
         for take in range(plan.per_speaker):
-            text = " ".join(str(rng.choice(words)) for words in site.phrases)
-            voice = f"{site.accent}+{speaker.variant}"
-            rate = speaker.rate + int(rng.integers(-8, 9))
-            wave = synthesiser.say(text, voice, rate=rate, pitch=speaker.pitch, pitch_range=50)
+            words, emotion, label = _deal(site, plan, said[speaker.split], rng)
+            said[speaker.split] += 1
+            wave = _say(synthesiser, site, speaker, " ".join(words), emotion, rng)
             noisy = take % 2 == 1
-            wave = _room(site, wave, noisy, rng)
+            wave = _room(site, wave, noisy, emotion.volume, rng)
             name = f"audio/{speaker.name}-{plan.name}-{take:03}.wav"
             sf.write(folder / name, wave, SAMPLE_RATE, subtype="PCM_16")
-            yield {
+            row: dict[str, object] = {
                 "audio_filepath": name,
                 "duration": round(len(wave) / SAMPLE_RATE, 4),
-                "text": text,
+                "text": " ".join(words),
                 "speaker": speaker.name,
                 "split": speaker.split,
                 "condition": site.noisy if noisy else "quiet",
                 "synthetic": True,
             }
+            yield {**row, "label": label} if label else row
 
 
-def _room(site: Site, wave: Wave, noisy: bool, rng: np.random.Generator) -> Wave:
+def _deal(
+    site: Site, plan: DeliveryPlan, number: int, rng: np.random.Generator
+) -> tuple[tuple[str, ...], Emotion, str]:
+    """Words, emotion and label of a split's clip with this number; words are drawn where no intent is dealt."""
+    words = tuple(str(rng.choice(choices)) for choices in site.phrases)
+    if plan.label == "emotion":
+        emotion = EMOTIONS[number % len(EMOTIONS)]
+        return words, emotion, emotion.name
+    if plan.label == "intent":
+        dealt = intents(site)[number % len(intents(site))]
+        return (*dealt.split(), *words[2:]), PLAIN, dealt
+    return words, PLAIN, ""
+
+
+def intents(site: Site) -> list[str]:
+    """Every verb with every object, such as ``open valve``; neighbours differ in both."""
+    verbs, objects = site.phrases[:2]
+    count = len(verbs)
+    return [f"{verbs[n % count]} {objects[(n + n // count) % len(objects)]}" for n in range(count * len(objects))]
+
+
+def _say(
+    synthesiser: Synthesiser, site: Site, speaker: Speaker, text: str, emotion: Emotion, rng: np.random.Generator
+) -> Wave:
+    rate = round(emotion.rate * (speaker.rate + int(rng.integers(-8, 9))))
+    pitch = min(99, max(0, speaker.pitch + emotion.pitch))
+    voice = f"{site.accent}+{speaker.variant}"
+    return synthesiser.say(text, voice, rate=rate, pitch=pitch, pitch_range=emotion.pitch_range)
+
+
+def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Generator) -> Wave:
     """The wave as the site's microphone hears it; noise at 8 to 14 dB in the noisy condition, 30 dB else."""
     from elp_core.data.noise import factory_noise, mix
 
@@ -164,7 +231,7 @@ def _room(site: Site, wave: Wave, noisy: bool, rng: np.random.Generator) -> Wave
         wave = np.fft.irfft(spectrum, len(wave)).astype(np.float32)
     snr = float(rng.uniform(8, 14)) if noisy else 30.0
     mixed = mix(wave, factory_noise(len(wave), int(rng.integers(2**31))), snr)
-    return np.asarray(0.7 * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
+    return np.asarray(0.7 * volume * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
 
 
 def _swap_half(rows: Sequence[dict[str, object]], rng: np.random.Generator) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import elp_core
+from elp_core.kinds import TaskKind
 
 FORMAT = 1
 _NAMED = ("torch", "torchaudio", "transformers", "accelerate", "numpy", "safetensors", "mlflow", "prefect", "dvc")
@@ -64,6 +66,14 @@ def code_digest() -> str:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         sums.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
     return f"sha256:{sums.hexdigest()}"
+
+
+def task_digest(kind: TaskKind) -> str:
+    """``sha256:…`` of the module that a task registered from elsewhere lies in; empty for those of `elp_core`."""
+    place = sys.modules[kind.load().__module__].__file__
+    if place is None or Path(place).is_relative_to(Path(elp_core.__file__).parent):
+        return ""
+    return f"sha256:{hashlib.sha256(Path(place).read_bytes()).hexdigest()}"
 
 
 def code_version() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from elp_core.types import Clip
 from pipelines.clients import registry, tracking
 from pipelines.clients.curves import Curves
 from pipelines.errors import DataRefused
-from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, training_key
+from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, task_digest, training_key
 from pipelines.settings import Settings, Slot, SlotSettings
 from pipelines.steps.register import Registered, register, registered
 from pipelines.steps.report import draw_curves
@@ -128,7 +128,7 @@ def gather(
         raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
     mine = settings.for_slot(slot)
     backbone = backbone or Backbone.from_pretrained(settings.backbone)
-    config = {"slot": str(slot), **_config(mine)}
+    config = {"slot": str(slot), **_config(mine), "task_code": task_digest(slot.kind)}
     ids = ids_digest([clip.id for clip in (*train, *validation)])
     key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
     return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)

@@ -19,6 +19,12 @@ class Fence:
     text: str
 
     @property
+    def file(self) -> str:
+        """Name of the file that the block is, as its first line says; empty where it is none."""
+        found = re.match(r"# (\w+\.py)\n", self.text)
+        return found[1] if found else ""
+
+    @property
     def commands(self) -> list[str]:
         """Lines of a shell block without their comments."""
         lines = (re.sub(r"\s+#.*$", "", line).strip() for line in self.text.splitlines())

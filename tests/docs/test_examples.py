@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from elp_core.kinds import _KINDS
 from tests.docs.pages import Fence, fences
 
 NEEDS_A_WORKSPACE = {"data.md", "gate.md", "registry.md"}
@@ -17,9 +21,30 @@ COMMANDS = [(f.name, line) for f in fences("sh") for line in f.commands if line.
 @pytest.mark.parametrize(
     "block", [f for f in fences("python") if f.page not in NEEDS_A_WORKSPACE], ids=lambda f: f.name
 )
+@pytest.mark.usefixtures("_own_tasks")
 def test_python_runs(block: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(block.text, block.name, "exec"), {"__name__": "documentation"})
+    monkeypatch.syspath_prepend(tmp_path)
+    for other in fences("python"):
+        if other.page == block.page and other.file:
+            (tmp_path / other.file).write_text(other.text, encoding="utf-8")
+    if block.file:
+        importlib.import_module(block.file.removesuffix(".py"))
+    else:
+        exec(compile(block.text, block.name, "exec"), {"__name__": "documentation"})
+
+
+@pytest.fixture
+def _own_tasks() -> Iterator[None]:
+    """Tasks and modules that a page adds are gone after it."""
+    kinds, modules = dict(_KINDS), set(sys.modules)
+    yield
+    _KINDS.clear()
+    _KINDS.update(kinds)
+    for fence in fences("python"):
+        name = fence.file.removesuffix(".py")
+        if name in sys.modules.keys() - modules:
+            del sys.modules[name]
 
 
 @pytest.mark.parametrize("block", fences("yaml"), ids=lambda f: f.name)

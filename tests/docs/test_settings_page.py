@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
+from elp_core.config import to_dict
+from elp_core.kinds import kind_of
 from pipelines.settings import Settings, Slot, read_settings
 from tests.docs.pages import fences
 
@@ -15,5 +19,11 @@ def test_the_page_shows_the_defaults_of_a_slot() -> None:
 
     text = next(f.text for f in fences("yaml") if f.page == "settings.md" and f.text.startswith("defaults"))
     shown = yaml.safe_load(text)["defaults"]["asr"]
-    assert shown.keys() == {"adapter", "train", "data", "gate"}
+    assert shown.keys() == {"adapter", "train", "data", "gate", "task"}
     assert BLOCKS[1].for_slot(Slot("any", "asr")) == Settings().for_slot(Slot("any", "asr"))
+
+
+@pytest.mark.parametrize("task", ["asv", "ser", "sic"])
+def test_the_page_shows_every_option_of_the_tasks(task: str) -> None:
+    assert BLOCKS[2].for_slot(Slot("any", task)) == Settings().for_slot(Slot("any", task))
+    assert BLOCKS[2].defaults[task]["task"].keys() == to_dict(kind_of(task).options()).keys()

@@ -28,6 +28,7 @@ SETTINGS = """\
 defaults:
   asr: {data: {closed_set: true}, train: {epochs: 8}}
   asv: {data: {closed_set: true}, train: {epochs: 3}}
+  sic: {data: {closed_set: true}, train: {epochs: 3}}
 """
 
 
@@ -63,7 +64,7 @@ def _before_and_after(slot: Slot, source: Path, root: Path) -> tuple[float, floa
     heard, judged = (load_split(where, version.tag, slot, split, cache) for split in splits)
     golden = load_golden(where, version.tag, slot, cache).clips
     assert not {clip.id for clip in golden} & {clip.id for clip in (*heard, *judged)}
-    task = make_task(slot.task, heard)
+    task = make_task(slot.task, heard, settings.task)
     model = build(Backbone.from_pretrained("elp:tiny"), settings.adapter, task, settings.train.seed)
     before = evaluate(model, golden).value
     train(model, heard, judged, settings.train)
@@ -80,3 +81,9 @@ def test_speakers_are_told_apart(recordings: Path, tmp_path: Path) -> None:
     before, after = _before_and_after(Slot("clean-site", "asv"), recordings, tmp_path / "workspace")
     assert before > 0.15
     assert after < 0.12
+
+
+def test_the_digit_is_understood_as_an_intent(recordings: Path, tmp_path: Path) -> None:
+    before, after = _before_and_after(Slot("clean-site", "sic"), recordings, tmp_path / "workspace")
+    assert before > 0.7
+    assert after < 0.3

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import ClipScores, TrialScores
 
 
@@ -41,3 +42,18 @@ def trials(speakers: int, each: int, noise: float, seed: int = 0, conditions: Se
         (points[first] * points[second]).sum(axis=1),
         names[first] == names[second],
     )
+
+
+def classes(
+    count: int, wrong: float, speakers: int = 8, seed: int = 0, conditions: Sequence[str] = ("",)
+) -> ClipScores:
+    """Answers of a classifier of four classes that errs on the same clips for the same seed, more with more `wrong`."""
+    rng = np.random.default_rng(seed)
+    labels = [f"class {number}" for number in rng.integers(0, 4, count)]
+    missed, others = rng.random(count) < wrong, [f"class {number}" for number in rng.integers(0, 4, count)]
+    answers = [other if bad else label for bad, other, label in zip(missed, others, labels, strict=True)]
+    ids, names = [f"c{i}" for i in range(count)], [f"s{i % speakers}" for i in range(count)]
+    where = [conditions[i % len(conditions)] for i in range(count)]
+    found = evaluate_classes(ids, names, where, answers, labels).scores
+    assert isinstance(found, ClipScores)
+    return found

@@ -7,7 +7,7 @@ import pytest
 import soundfile as sf
 
 from elp_core.types import SAMPLE_RATE
-from pipelines.demo.corpus import SITES, DeliveryPlan, Site, speakers, write_delivery
+from pipelines.demo.corpus import EMOTIONS, SITES, DeliveryPlan, Site, intents, speakers, write_delivery
 
 PLAN = DeliveryPlan("small", per_speaker=2, splits=("validation", "test"))
 
@@ -62,3 +62,33 @@ def test_swapping_changes_half_of_the_transcripts_and_no_audio(tmp_path: Path) -
     assert [row["audio_filepath"] for row in true] == [row["audio_filepath"] for row in swapped]
     assert sorted(str(row["text"]) for row in true) == sorted(str(row["text"]) for row in swapped)
     assert 0.4 * len(true) <= changed <= 0.5 * len(true)
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+def test_a_command_is_verb_object_number_and_each_pair_is_an_intent(site: Site) -> None:
+    found = intents(site)
+    assert len(found) == len(set(found)) == 36
+    assert {tuple(name.split()) for name in found} == {(v, o) for v in site.phrases[0] for o in site.phrases[1]}
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+def test_the_intents_are_dealt_out_and_are_what_is_said(site: Site, tmp_path: Path) -> None:
+    plan = DeliveryPlan("commands", per_speaker=2, splits=("train", "test"), label="intent")
+    rows = _rows(write_delivery(site, plan, tmp_path / "delivery", seed=1))
+    assert all(str(row["text"]).startswith(f"{row['label']} ") for row in rows)
+    assert {row["label"] for row in rows if row["split"] == "train"} == set(intents(site))
+    assert all(row["synthetic"] for row in rows)
+
+
+def test_emotions_are_heard_in_rate_level_and_pitch(tmp_path: Path) -> None:
+    plan = DeliveryPlan("moods", per_speaker=4, splits=("test",), label="emotion")
+    rows = _rows(write_delivery(SITES[0], plan, tmp_path / "delivery", seed=1))
+    assert [row["label"] for row in rows[:4]] == [emotion.name for emotion in EMOTIONS]
+    seconds, level = ({emotion.name: [] for emotion in EMOTIONS} for _ in range(2))
+    for row in rows:
+        wave, rate = sf.read(tmp_path / "delivery" / str(row["audio_filepath"]))
+        seconds[str(row["label"])].append(len(wave) / rate)
+        level[str(row["label"])].append(float(abs(wave).max()))
+    mean = {name: sum(values) / len(values) for name, values in seconds.items()}
+    assert mean["sad"] > 1.15 * mean["neutral"] > 1.15 * mean["angry"]
+    assert max(level["sad"]) < 0.3 < min(level["neutral"]) < 0.8 < min(level["angry"])

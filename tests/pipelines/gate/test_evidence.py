@@ -14,14 +14,24 @@ from pipelines.gate.evidence import read_evidence, recompute, write_evidence
 from pipelines.gate.pack import pack, unpack
 from pipelines.gate.verdict import Check, Verdict
 from pipelines.settings import GatePolicy
-from tests.support.scores import clips, trials
+from tests.support.scores import classes, clips, trials
 
 POLICY = GatePolicy(resamples=300)
 CLIPS = clips(np.random.default_rng(0).binomial(5, 0.2, 80), 8, conditions=("clean", "noisy"))
 TRIALS = trials(8, 4, 0.9)
 CONTEXT = {"slot": "plant-a/asr", "challenger": "v2", "golden": {"tag": "golden/plant-a/asr/v1", "clips": 80}}
-PAIRS = [(CLIPS, CLIPS), (CLIPS, None), (TRIALS, TRIALS), (TRIALS, None), (clips([0]), None)]
-NAMES = ["clips", "first clips", "trials", "first trials", "one clip"]
+CLASSES = classes(120, 0.3, conditions=("clean", "noisy"))
+PAIRS = [
+    (CLIPS, CLIPS),
+    (CLIPS, None),
+    (TRIALS, TRIALS),
+    (TRIALS, None),
+    (CLASSES, CLASSES),
+    (CLASSES, None),
+    (clips([0]), None),
+]
+NAMES = ["clips", "first clips", "trials", "first trials", "classes", "first classes", "one clip"]
+PLOTS = {"wer": {"by-condition.png"}, "eer": {"det.png"}, "error_rate": {"by-condition.png", "confusion.png"}}
 
 
 def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CLIPS) -> tuple[Path, Verdict]:
@@ -33,8 +43,8 @@ def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CL
 def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
     folder, verdict = write(tmp_path, challenger, champion)
     assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
-    plot = "by-condition.png" if verdict.metric == "wer" else "det.png"
-    assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", plot}
+    plots = PLOTS[verdict.metric]
+    assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", *plots}
 
 
 def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
@@ -45,10 +55,24 @@ def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
     assert recompute(folder).outcome == "failed" != verdict.outcome
 
 
-@pytest.mark.parametrize("scores", [CLIPS, TRIALS], ids=["clips", "trials"])
+@pytest.mark.parametrize("scores", [CLIPS, TRIALS, CLASSES], ids=["clips", "trials", "classes"])
 def test_packed_scores_come_back_bit_for_bit(scores: Scores) -> None:
     packed = json.loads(json.dumps(pack(scores)))
     assert pack(unpack(packed)) == pack(scores)
+
+
+def test_scores_that_were_packed_before_classes_came_are_of_words() -> None:
+    packed = pack(CLIPS)
+    del packed["metric"]
+    assert pack(unpack(packed)) == pack(CLIPS)
+
+
+def test_the_page_shows_what_was_confused(tmp_path: Path) -> None:
+    folder, _ = write(tmp_path, CLASSES, CLASSES)
+    page = (folder / "report.html").read_text()
+    assert "error rate of the challenger v2" in page
+    assert "Which classes are confused" in page
+    assert "Error rate by recording condition" in page
 
 
 def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> None:

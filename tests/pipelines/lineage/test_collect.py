@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import elp_core
+from elp_core.kinds import ClassificationOptions, TaskKind, kind_of
 from pipelines.lineage import collect
 
 BASE: dict[str, Any] = {
@@ -68,3 +69,16 @@ def test_the_lock_names_what_is_installed() -> None:
     found = collect.packages()
     assert found["lock"].startswith("sha256:")
     assert f"torch=={found['torch']}" in collect.installed_packages()
+
+
+def test_the_code_of_a_task_from_elsewhere_is_part_of_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "elsewhere_task.py").write_text("class Task: pass\n")
+    kind = TaskKind("elsewhere", "elsewhere_task:Task", (), ClassificationOptions)
+    before = collect.task_digest(kind)
+    (tmp_path / "elsewhere_task.py").write_text("class Task: other = 1\n")
+    assert before.startswith("sha256:")
+    assert before != collect.task_digest(kind)
+    assert collect.task_digest(kind_of("asr")) == ""

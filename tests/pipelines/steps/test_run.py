@@ -8,6 +8,7 @@ import pytest
 
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
+from elp_core.tasks import SpeakerVerification
 from elp_core.testing.backbones import tiny_model
 from pipelines.clients import registry
 from pipelines.clients.champions import set_champion
@@ -72,6 +73,31 @@ def test_two_recordings_are_compared_at_the_stored_threshold(
     assert (same.threshold, same.accepted) == (0.5, True)
     assert other.score is not None
     assert other.score < same.score
+
+
+def test_the_threshold_in_the_bundle_decides_and_several_recordings_enrol(
+    client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot = Slot("enrolled", "asv")
+    for version, threshold in enumerate((-1.0, 1.1), 1):
+        task = SpeakerVerification(("anna", "bert"), threshold=threshold)
+        add_bundle(client, slot, f"k{version}", tmp_path, task)
+    admitted, refused = (run(slot, settings, [*files, files[0]], version=v, **options) for v in (1, 2))
+    assert (admitted.threshold, admitted.accepted) == (-1.0, True)
+    assert (refused.threshold, refused.accepted) == (1.1, False)
+    assert admitted.score == refused.score == pytest.approx(1.0, abs=0.2)
+    assert admitted.answers == ()
+
+
+@pytest.mark.parametrize("task", ["ser", "sic"])
+def test_each_file_gets_its_class(
+    task: str, client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot = Slot("heard", task)
+    add_bundle(client, slot, "k1", tmp_path)
+    answer = run(slot, settings, files, version=1, **options)
+    assert len(answer.answers) == 2
+    assert set(answer.answers) <= {"agree", "refuse"}
 
 
 def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:

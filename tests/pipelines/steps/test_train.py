@@ -151,6 +151,23 @@ def changed(site: Site, **train: Any) -> Any:
     return replace(site.settings, defaults={"asr": {**mine, "train": {**mine["train"], **train}}})
 
 
+def test_what_the_task_is_told_makes_another_training(train: Trainer, site: Site, done: Registered) -> None:
+    mine = site.settings.defaults["asr"]
+    other = replace(site.settings, defaults={"asr": {**mine, "task": {"context": 3}}})
+    again = train(site.asr, settings=other)
+    assert again.key != done.key
+    bundle = train.cache / "bundles" / again.key / "bundle"
+    assert json.loads((bundle / "lineage.json").read_text())["config"]["task"] == {"dropout": 0.1, "context": 3}
+    assert json.loads((bundle / "adapter_config.json").read_text())["task"]["context"] == 3
+
+
+def test_the_threshold_of_the_validation_trials_is_in_the_bundle(train: Trainer, site: Site) -> None:
+    done = train(site.asv)
+    bundle = train.cache / "bundles" / done.key / "bundle"
+    told = json.loads((bundle / "adapter_config.json").read_text())["task"]
+    assert told["threshold"] == json.loads((bundle / "lineage.json").read_text())["validation"]["eer.threshold"]
+
+
 def test_a_loss_that_breaks_ends_the_run_as_failed(
     client: MlflowClient, train: Trainer, site: Site, cache: Path
 ) -> None:
