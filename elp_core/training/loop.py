@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import evaluate, pick_device, prefix_cache
+from elp_core.assemble import pick_device, prefix_cache
 from elp_core.config import TrainConfig, to_dict
 from elp_core.data.store import DISK_BYTES, TensorStore
 from elp_core.errors import NoGradient, NonFiniteLoss, TrainingError
@@ -23,6 +23,7 @@ from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, r
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
 from elp_core.training.examples import Example, Examples, split_short
 from elp_core.training.optim import make_optimizer, set_rates
+from elp_core.training.parallel import make_accelerator, sum_gradients, sum_loss, validate
 from elp_core.training.seed import repeatable, seed_step
 from elp_core.types import Clip
 
@@ -63,7 +64,8 @@ def train(
     features and joined clips are new in each step, so with them in `config.augment` the CNN alone is kept.
 
     The same model, clips and configuration give the same tensors, bit for bit on one machine, whether the run went
-    through or was killed and resumed from its checkpoint.
+    through or was killed and resumed from its checkpoint. Several processes (`elp_core.training.parallel`) give them
+    within rounding where there is no dropout; the first of them is heard by the observer and writes the checkpoints.
 
     Args:
         model: left on the device of the training with the tensors of the best epoch.
@@ -97,10 +99,11 @@ def train(
             len(train_clips),
             short[0].id,
         )
-    device = pick_device(config.device)
+    accelerator = make_accelerator(pick_device(config.device), config)
     store = TensorStore(cache, cache_bytes) if cache else None
-    with repeatable(device):
-        run = _Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device, store)
+    with repeatable(accelerator.device):
+        model.to(accelerator.device)
+        run = _Run(model, fit, validation_clips, config, observer or Silent(), checkpoint, accelerator, store)
         return run.finish(tuple(clip.id for clip in short))
 
 
@@ -115,12 +118,12 @@ class _Run:
         config: TrainConfig,
         observer: Observer,
         folder: Path | None,
-        device: torch.device,
+        accelerator: Any,
         store: TensorStore | None,
     ) -> None:
         self.model, self.validation, self.config = model, validation, config
-        self.observer, self.folder = observer, folder
-        self.accelerator = _accelerator(device, config)
+        self.observer, self.folder = (observer if accelerator.is_main_process else Silent()), folder
+        self.accelerator = accelerator
         self.heard = prefix_cache(model.backbone, model.prefix, store=store)
         self.examples = Examples(clips, model.task, model.backbone, config, model.prefix, store)
         self.parameters = model.trainable()
@@ -151,12 +154,12 @@ class _Run:
         progress = self.progress
         self.model.train()
         batches = len(self.examples.plan(progress.epoch))
-        for example in self.examples.batches(progress.epoch, progress.batch):
+        part, parts = self.accelerator.process_index, self.accelerator.num_processes
+        for example in self.examples.batches(progress.epoch, progress.batch, part, parts):
             self._step(example, batches)
             if self.folder and time.monotonic() - self.saved >= 60 * self.config.checkpoint_minutes:
                 self._save()
-        seconds, device = self.config.batch_seconds, self.config.device
-        value = evaluate(self.model, self.validation, seconds, device, self.heard).value
+        value = validate(self.accelerator, self.model, self.validation, self.config, self.heard)
         loss = progress.loss_sum / batches
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._judge(value)
@@ -165,7 +168,7 @@ class _Run:
 
     def _step(self, example: Example, batches: int) -> None:
         progress, config, accelerator = self.progress, self.config, self.accelerator
-        seed_step(config.seed, progress.epoch, progress.batch)
+        seed_step(config.seed, progress.epoch, progress.batch, accelerator.process_index)
         done = (progress.epoch + (progress.batch + 1) / (batches + 1)) / config.epochs
         rates = set_rates(self.optimizer, done, config.warmup)
         device = accelerator.device
@@ -173,11 +176,12 @@ class _Run:
             values, counts = example.values.to(device), example.counts.to(device)
             frames, counts = self.model.from_prefix(self.examples.prefix, values, counts)
             targets = _move(example.targets, device)
-            loss = self.model.task.loss(self.model.head, frames, counts, targets)
-        value = float(loss.detach())
+            loss = example.share * self.model.task.loss(self.model.head, frames, counts, targets)
+        value = sum_loss(accelerator, loss)
         if not math.isfinite(value):
             raise NonFiniteLoss(progress.step + 1, value, example.ids)
         accelerator.backward(loss)
+        sum_gradients(accelerator, self.parameters.values())
         norm = accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
         if progress.step == 0:
             _check_gradients(self.parameters)
@@ -201,7 +205,7 @@ class _Run:
         progress.stale = 0 if better or first or not improved else progress.stale + 1
 
     def _save(self) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.accelerator.is_main_process:
             return
         state = {**asdict(self.progress), "seconds": self._seconds(), "scaler": self._scaler_state()}
         state["best_value"] = None if math.isinf(self.progress.best_value) else self.progress.best_value
@@ -226,16 +230,6 @@ class _Run:
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self.began
-
-
-def _accelerator(device: torch.device, config: TrainConfig) -> Any:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    # accelerate keeps the precision of a process's first run for all others
-    AcceleratorState._reset_state(reset_partial_state=True)
-    on_gpu = device.type == "cuda"
-    return Accelerator(cpu=not on_gpu, mixed_precision=config.precision if on_gpu else "no")
 
 
 def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:
