@@ -41,6 +41,8 @@ class Example:
     counts: torch.Tensor
     """int64 [B]."""
     targets: Any
+    share: float = 1.0
+    """Of the whole batch's utterances, those that are here."""
 
 
 class Examples:
@@ -77,21 +79,27 @@ class Examples:
         batches = length_buckets(durations, budget, seed, epoch)
         return [[groups[number] for number in batch] for batch in batches]
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Example]:
-        """The epoch's batches from the place `start` on."""
+    def batches(self, epoch: int, start: int = 0, part: int = 0, parts: int = 1) -> Iterator[Example]:
+        """The epoch's batches from the place `start` on; of each, the part that is process `part`'s of `parts`."""
         for place, groups in enumerate(self.plan(epoch)):
             if place >= start:
-                yield self._example(groups, epoch, place)
+                yield self._example(groups, epoch, place, part, parts)
 
-    def _example(self, groups: Sequence[tuple[int, ...]], epoch: int, place: int) -> Example:
+    def _example(self, whole: Sequence[tuple[int, ...]], epoch: int, place: int, part: int, parts: int) -> Example:
+        rows = range(part, len(whole), parts)
+        share = len(rows) / len(whole)
+        rows = rows or range(1)  # more processes than utterances: this one's counts for nothing
+        groups = [whole[row] for row in rows]
         heard = [[self._values(position, epoch) for position in group] for group in groups]
         values, counts = collate_features([parts[0] if len(parts) == 1 else torch.cat(parts) for parts in heard])
         if not self.prefix.states:
-            rng = generator(self._config.seed, _MASK, epoch, place)
-            values = mask_features(values, counts, self._config.augment, rng)
+            for at, row in enumerate(rows):  # each by its own numbers, whoever else is in the batch
+                rng = generator(self._config.seed, _MASK, epoch, place, row)
+                own = slice(at, at + 1)
+                values[own] = mask_features(values[own], counts[own], self._config.augment, rng)
         utterances = [join([self._clips[position] for position in group]) for group in groups]
         ids = tuple(self._clips[position].id for group in groups for position in group)
-        return Example(ids, values, counts, self._task.targets(utterances))
+        return Example(ids, values, counts, self._task.targets(utterances), share)
 
     def _values(self, position: int, epoch: int) -> torch.Tensor:
         """The prefix's values of one clip in the copy whose turn it is, heard alone so that its batch has no part."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import evaluate, pick_device, prefix_cache
+from elp_core.assemble import pick_device, prefix_cache
 from elp_core.backbones import Prefix
 from elp_core.config import TrainConfig, to_dict
 from elp_core.data.store import DISK_BYTES, TensorStore
@@ -23,6 +23,7 @@ from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, r
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
 from elp_core.training.examples import Example, Examples, usable
 from elp_core.training.optim import make_optimizer, set_rates
+from elp_core.training.parallel import make_accelerator, sum_gradients, sum_loss, validate
 from elp_core.training.seed import repeatable, seed_step
 from elp_core.types import Clip
 
@@ -61,7 +62,8 @@ def train(
     features and joined clips are new in each step, so with them in `config.augment` the CNN alone is kept.
 
     The same model, clips and configuration give the same tensors, bit for bit on one machine, whether the run went
-    through or was killed and resumed from its checkpoint.
+    through or was killed and resumed from its checkpoint. Several processes (`elp_core.training.parallel`) give them
+    within rounding where there is no dropout; the first of them is heard by the observer and writes the checkpoints.
 
     Args:
         model: left on the device of the training with the tensors of the best epoch.
@@ -82,11 +84,12 @@ def train(
         CheckpointError: where a checkpoint cannot be written or belongs to another run.
         CorpusError: where the validation clips cannot be scored.
     """
-    device = pick_device(config.device)
-    store = TensorStore(cache, cache_bytes) if cache else None
     fit, short = usable(model.task, train_clips, validation_clips)
-    with repeatable(device):
-        run = Run(model.to(device), fit, validation_clips, config, observer or Silent(), checkpoint, device, store)
+    accelerator = make_accelerator(pick_device(config.device), config)
+    store = TensorStore(cache, cache_bytes) if cache else None
+    with repeatable(accelerator.device):
+        model.to(accelerator.device)
+        run = Run(model, fit, validation_clips, config, observer or Silent(), checkpoint, accelerator, store)
         return run.finish(short)
 
 
@@ -101,13 +104,13 @@ class Run:
         config: TrainConfig,
         observer: Observer,
         folder: Path | None,
-        device: torch.device,
+        accelerator: Any,
         store: TensorStore | None = None,
         prefix: Prefix | None = None,
     ) -> None:
         self.model, self.validation, self.config = model, validation, config
-        self.observer, self.folder = observer, folder
-        self.accelerator = _accelerator(device, config)
+        self.observer, self.folder = (observer if accelerator.is_main_process else Silent()), folder
+        self.accelerator = accelerator
         self.heard = prefix_cache(model.backbone, model.prefix, store=store)
         # what the batches hold: the longest prefix, unless another is asked for
         self.examples = Examples(clips, model.task, model.backbone, config, prefix or model.prefix, store)
@@ -132,10 +135,11 @@ class Run:
     def steps(self) -> Iterator[Example]:
         """Each batch to the end of the run, validated after each epoch; learn from one before asking for the next."""
         progress, config = self.progress, self.config
+        part, parts = self.accelerator.process_index, self.accelerator.num_processes
         while progress.epoch < config.epochs and not (config.patience and progress.stale >= config.patience):
             self.model.train()
             self.batches = len(self.examples.plan(progress.epoch))
-            for example in self.examples.batches(progress.epoch, progress.batch):
+            for example in self.examples.batches(progress.epoch, progress.batch, part, parts):
                 yield example
                 if self.folder and time.monotonic() - self.saved >= 60 * config.checkpoint_minutes:
                     self._save()
@@ -154,8 +158,7 @@ class Run:
 
     def _validate(self) -> None:
         progress = self.progress
-        seconds, device = self.config.batch_seconds, self.config.device
-        value = evaluate(self.model, self.validation, seconds, device, self.heard).value
+        value = validate(self.accelerator, self.model, self.validation, self.config, self.heard)
         loss = progress.loss_sum / self.batches
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._judge(value)
@@ -165,32 +168,34 @@ class Run:
     def step(self, example: Example) -> None:
         """Learn from one batch."""
         self.begin()
-        device = self.accelerator.device
-        with self.accelerator.autocast():
-            values, counts = example.values.to(device), example.counts.to(device)
+        accelerator = self.accelerator
+        with accelerator.autocast():
+            values, counts = example.values.to(accelerator.device), example.counts.to(accelerator.device)
             frames, counts = self.model.from_prefix(self.examples.prefix, values, counts)
-            loss = self.loss(example, frames, counts)
-        self.accelerator.backward(loss)
-        self.learn(example, float(loss.detach()))
+            loss, value = self.loss(example, frames, counts)
+        accelerator.backward(loss)
+        sum_gradients(accelerator, self.parameters.values())
+        self.learn(example, value)
 
     def begin(self) -> None:
         """Set the step's random state and learning rates."""
         progress, config = self.progress, self.config
-        seed_step(config.seed, progress.epoch, progress.batch)
+        seed_step(config.seed, progress.epoch, progress.batch, self.accelerator.process_index)
         done = (progress.epoch + (progress.batch + 1) / (self.batches + 1)) / config.epochs
         self.rates = set_rates(self.optimizer, done, config.warmup)
 
-    def loss(self, example: Example, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """The task's loss of an example's frames [B, F, dim] with `counts` [B] real ones.
+    def loss(self, example: Example, frames: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """This process's part of the loss of frames [B, F, dim] with `counts` [B] real ones, and the whole of it.
 
         Raises:
             NonFiniteLoss: where it is NaN or infinite.
         """
         targets = _move(example.targets, self.accelerator.device)
-        loss = self.model.task.loss(self.model.head, frames, counts, targets)
-        if not math.isfinite(float(loss.detach())):
-            raise NonFiniteLoss(self.progress.step + 1, float(loss.detach()), example.ids)
-        return loss
+        loss = example.share * self.model.task.loss(self.model.head, frames, counts, targets)
+        value = sum_loss(self.accelerator, loss)
+        if not math.isfinite(value):
+            raise NonFiniteLoss(self.progress.step + 1, value, example.ids)
+        return loss, value
 
     def learn(self, example: Example, value: float) -> None:
         """One step of the optimizer from the gradients of a loss of `value`.
@@ -223,7 +228,7 @@ class Run:
         progress.stale = 0 if better or first or not improved else progress.stale + 1
 
     def _save(self) -> None:
-        if self.folder is None:
+        if self.folder is None or not self.accelerator.is_main_process:
             return
         state = {**asdict(self.progress), "seconds": self._seconds(), "scaler": self._scaler_state()}
         state["best_value"] = None if math.isinf(self.progress.best_value) else self.progress.best_value
@@ -248,16 +253,6 @@ class Run:
 
     def _seconds(self) -> float:
         return self.progress.seconds + time.monotonic() - self.began
-
-
-def _accelerator(device: torch.device, config: TrainConfig) -> Any:
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    # accelerate keeps the precision of a process's first run for all others
-    AcceleratorState._reset_state(reset_partial_state=True)
-    on_gpu = device.type == "cuda"
-    return Accelerator(cpu=not on_gpu, mixed_precision=config.precision if on_gpu else "no")
 
 
 def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 
-def seed_step(seed: int, epoch: int, batch: int) -> None:
-    """Seed torch (dropout) for one step."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, batch]).generate_state(1)[0]))
+def seed_step(seed: int, epoch: int, batch: int, part: int = 0) -> None:
+    """Seed torch (dropout) for one step, each process of a training over several by its own number `part`."""
+    key = [seed, epoch, batch, part] if part else [seed, epoch, batch]
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from elp_core.model import ElpModel
 from elp_core.training.events import Observer, Silent, TrainResult
 from elp_core.training.examples import Example, usable
 from elp_core.training.loop import Run
+from elp_core.training.parallel import make_accelerator
 from elp_core.training.seed import Stream, repeatable
 from elp_core.types import Clip
 
@@ -83,7 +84,16 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
 def _begin(place: int, job: Job, device: torch.device) -> Going:
     fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
     model, observer = job.model.to(device), job.observer or Silent()
-    run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, device, prefix=CNN)
+    run = Run(
+        model,
+        fit,
+        job.validation_clips,
+        job.config,
+        observer,
+        job.checkpoint,
+        make_accelerator(device, job.config),
+        prefix=CNN,
+    )
     return Going(place, run, run.steps(), short)
 
 
@@ -111,20 +121,20 @@ def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainR
         streams.append(Stream(device))
         features, counts = example.values.to(device), example.counts.to(device)
         parts.append(Part(_adapters(one.run.model), features, counts, streams[-1].drawing))
-    losses: list[tuple[Going, Example, torch.Tensor]] = []
+    losses: list[tuple[Going, Example, torch.Tensor, float]] = []
     with first.accelerator.autocast():
         frames = mixed_frames(first.model.backbone, parts)
         for (one, example), part, stream, mine in zip(drawn, parts, streams, frames, strict=True):
             try:
                 with stream.drawing():
-                    losses.append((one, example, one.run.loss(example, mine, part.counts)))
+                    losses.append((one, example, *one.run.loss(example, mine, part.counts)))
             except ElpError as error:
                 ends[one.place] = error
     if losses:
-        torch.stack([_scaled(one.run, loss) for one, _, loss in losses]).sum().backward()  # type: ignore[no-untyped-call]
-    for one, example, loss in losses:
+        torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum().backward()  # type: ignore[no-untyped-call]
+    for one, example, _, value in losses:
         try:
-            one.run.learn(example, float(loss.detach()))
+            one.run.learn(example, value)
         except ElpError as error:
             ends[one.place] = error
 

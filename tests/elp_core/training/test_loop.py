@@ -154,9 +154,9 @@ def test_nothing_to_train_on(clips: list[Clip], held_out: list[Clip]) -> None:
 
 def test_patience_ends_a_run_that_has_learned_all(monkeypatch: pytest.MonkeyPatch) -> None:
     from elp_core.metrics.scores import Evaluation
-    from elp_core.training import loop
+    from elp_core.training import parallel
 
     values = iter([1.0, 1.0, 1.0, 0.5, 0.6, 0.5, 0.5, 0.1])
-    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: Evaluation("wer", next(values), None, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(parallel, "evaluate", lambda *_, **__: Evaluation("wer", next(values), None, {}))  # type: ignore[arg-type]
     result = train(model(), CLIPS[:2], HELD_OUT, replace(CONFIG, epochs=8, patience=3))
     assert (result.epochs, result.best_epoch, result.best_value) == (7, 7, 0.5)
