@@ -84,16 +84,10 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
 def _begin(place: int, job: Job, device: torch.device) -> Going:
     fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
     model, observer = job.model.to(device), job.observer or Silent()
-    run = Run(
-        model,
-        fit,
-        job.validation_clips,
-        job.config,
-        observer,
-        job.checkpoint,
-        make_accelerator(device, job.config),
-        prefix=CNN,
-    )
+    accelerator = make_accelerator(device, job.config)
+    if accelerator.num_processes > 1:
+        raise TrainingError("several adapters are trained in one process; train them apart to use more processes")
+    run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, accelerator, prefix=CNN)
     return Going(place, run, run.steps(), short)
 
 
