@@ -27,6 +27,12 @@ def test_metadata_csv_names_the_clips(tmp_path: Path) -> None:
     ]
 
 
+def test_labels_need_no_transcript(tmp_path: Path) -> None:
+    folder_with(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "metadata.csv").write_text("file_name,label\na.wav,open valve\nb.wav,close door\n")
+    assert [(clip.label, clip.text) for clip in read(tmp_path)] == [("open valve", ""), ("close door", "")]
+
+
 def test_splits_are_folders(tmp_path: Path) -> None:
     folder_with(tmp_path, "train/a.wav", "test/b.wav")
     for split, name in (("train", "a"), ("test", "b")):
