@@ -3,7 +3,7 @@
 In the order that data meets them:
 
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements.
-- `elp_core.data`: shards of clips, transcripts and alphabet, batches, augmentation, noise, the cache of what the frozen prefix gives.
+- `elp_core.data`: shards of clips, transcripts and alphabet, batches, augmentation, noise, kept values of the prefix.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head.
 - `elp_core.methods`: what ELP is compared with (fine-tuning, LoRA, bottlenecks, weighted sum), on the same model.
