@@ -163,11 +163,12 @@ def full(batch: int, samples: int, device: Any) -> Step:
 
 def lora(dropout: bool) -> Callable[[int, int, Any], Step]:
     def make(batch: int, samples: int, device: Any) -> Step:
+        model = network(dropout)
+        # after the network: transformers, which peft imports, want elp_core's stand-in for torchaudio's extension
         import peft
 
         from benchmarks.plain_elp import PlainTuning
 
-        model = network(dropout)
         model.feature_extractor._freeze_parameters()
         chosen = peft.LoraConfig(
             r=8,

@@ -25,7 +25,7 @@ SETTINGS = """\
 servers: {workers: 2}
 defaults:
   asr:
-    train: {epochs: 16, min_steps: 24}
+    train: {epochs: 10, min_steps: 24}
     gate: {limit: 0.6}
   asv:
     train: {epochs: 12}
