@@ -16,6 +16,7 @@ from elp_core.config import AugmentConfig, ElpConfig, TrainConfig
 from elp_core.tasks import SpeechRecognition
 from elp_core.training import Silent
 from elp_core.training.loop import Run
+from elp_core.training.parallel import make_accelerator
 from elp_core.training.together import Going, step_together
 from elp_core.types import Clip
 
@@ -52,7 +53,7 @@ def main() -> None:
     for slot in range(options.slots):
         model = build(backbone, ElpConfig(dropout=options.dropout), task, slot).to(device)
         clips = noise(options.clips, options.seconds, slot)
-        run = Run(model, clips, clips[:1], config, Silent(), None, device)
+        run = Run(model, clips, clips[:1], config, Silent(), None, make_accelerator(device, config))
         going.append(Going(slot, run, run.steps(), ()))
     drawn = [(one, next(one.examples)) for one in going]
 

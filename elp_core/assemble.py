@@ -82,19 +82,26 @@ def answers(
     was_training = model.training
     model.eval()
     outputs: dict[str, Any] = {}
-    for batch in length_buckets([clip.duration for clip in clips], batch_seconds, 0, 0, shuffle=False):
-        chosen = [clips[position] for position in batch]
-        if cache is None:
-            waveforms, lengths = collate([load(clip.audio) for clip in chosen])
-            frames, counts = model(waveforms.to(where), lengths.to(where))
-        else:
-            kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in chosen]
-            values, counts = collate_features(kept)
-            frames, counts = model.from_prefix(model.prefix, values.to(where), counts.to(where))
-        found = task.predict(model.head, frames, counts)
-        outputs.update((clip.id, answer) for clip, answer in zip(chosen, found, strict=True))
-    model.train(was_training)
+    try:
+        for batch in length_buckets([clip.duration for clip in clips], batch_seconds, 0, 0, shuffle=False):
+            chosen = [clips[position] for position in batch]
+            frames, counts = _frames(model, chosen, where, cache)
+            found = task.predict(model.head, frames, counts)
+            outputs.update((clip.id, answer) for clip, answer in zip(chosen, found, strict=True))
+    finally:
+        model.train(was_training)
     return outputs
+
+
+def _frames(
+    model: ElpModel, clips: Sequence[Clip], where: torch.device, cache: FeatureCache | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if cache is None:
+        waveforms, lengths = collate([load(clip.audio) for clip in clips])
+        return model(waveforms.to(where), lengths.to(where))  # type: ignore[no-any-return]
+    kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in clips]
+    values, counts = collate_features(kept)
+    return model.from_prefix(model.prefix, values.to(where), counts.to(where))
 
 
 def prefix_cache(

@@ -132,7 +132,7 @@ class TrainConfig:
     lr_head: float = 2e-3
     lr_layer: float = 1e-3
     lr_encoder: float = 1e-3
-    """E-adapters, prompts and tuned norms."""
+    """E-adapters, prompts and tuned norms; of other methods all but the head and a weighted sum."""
     weight_decay: float = 1e-2
     warmup: float = 0.1
     """Share of all steps with a rising learning rate; it then decays linearly to zero."""

@@ -57,14 +57,14 @@ class BackboneError(ElpError):
 
 
 class FingerprintMismatch(BackboneError):
-    """A bundle was trained on another backbone than the one it is opened on."""
+    """An adapter was made on another backbone than the one it is used on."""
 
     def __init__(self, expected: str, got: str) -> None:
         self.expected = expected
         self.got = got
         super().__init__(
-            f"the bundle belongs to a backbone with fingerprint {expected}, this one has {got}; "
-            "load the backbone named in the bundle's lineage.json"
+            f"the adapter belongs to a backbone with fingerprint {expected}, this one has {got}; "
+            "load the backbone that the bundle's lineage.json names"
         )
 
 

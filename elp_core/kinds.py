@@ -142,9 +142,9 @@ def register(kind: TaskKind) -> TaskKind:
     if not (kind.name.isascii() and kind.name.isalnum() and kind.name == kind.name.lower()):
         raise ConfigError("task", [f"{kind.name!r} is no name of a task, expected lower-case letters and digits"])
     known = _KINDS.setdefault(kind.name, kind)
-    if (known.task, known.options) != (kind.task, kind.options):
+    if known != kind:
         raise ConfigError("task", [f"{kind.name} is {known.task} already; give the new task another name"])
-    return kind
+    return known
 
 
 def kind_of(name: str) -> TaskKind:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -39,19 +39,6 @@ class Clip:
     """Recording condition such as ``clean`` or ``factory-5db``: the gate looks at each apart."""
     path: str = ""
     """Name of the file it came from, for people."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one training step sees. B clips, T samples of the longest one."""
-
-    ids: tuple[str, ...]
-    waveforms: torch.Tensor
-    """float32 [B, T], 16 kHz, zero beyond each clip's length."""
-    lengths: torch.Tensor
-    """int64 [B], samples."""
-    targets: Any
-    """Made by the task's `targets`; opaque to everything else."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Adapters(Protocol):
 
     @property
     def learns_input(self) -> bool:
-        """Whether gradients must reach the features (there are pseudo features)."""
+        """Whether something before the layers learns: pseudo features, or the projection in full fine-tuning."""
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add pseudo features to [B, F, C] and to the counts [B]."""
@@ -69,7 +69,8 @@ def layer_outputs(
         if adapters is not None:
             features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
-        block = block_of(backbone, hidden, counts)
+    # with gradients: a private copy of the first layer may learn the position bias
+    block = block_of(backbone, hidden, counts)
     yield hidden if adapters is None else adapters.drop(hidden)
     yield from run_layers(backbone, 0, hidden, block, adapters)
 

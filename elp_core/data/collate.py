@@ -33,11 +33,11 @@ def collate_features(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, to
         features: B tensors of any float type, [frames, channels] or [n, frames, channels].
 
     Returns:
-        float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B] frame counts.
+        On the features' device: float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B] frame counts.
     """
     counts = [item.shape[-2] for item in features]
     *states, _, channels = features[0].shape
-    padded = torch.zeros(*states, len(features), max(counts), channels)
+    padded = torch.zeros(*states, len(features), max(counts), channels, device=features[0].device)
     for row, (item, count) in enumerate(zip(features, counts, strict=True)):
         padded[..., row, :count, :] = item
     return padded, torch.tensor(counts, dtype=torch.int64)

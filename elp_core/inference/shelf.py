@@ -14,7 +14,9 @@ from torch import nn
 from elp_core.adapters import ElpAdapters
 from elp_core.backbones import Backbone
 from elp_core.bundle import open_bundle, verify_bundle
+from elp_core.config import ElpConfig
 from elp_core.errors import BundleError, FingerprintMismatch, HostError
+from elp_core.methods import MethodConfig
 from elp_core.model import ElpModel
 from elp_core.tasks import Task
 
@@ -82,9 +84,11 @@ class Shelf:
         Raises:
             BundleError: where it is no bundle as written.
             FingerprintMismatch: where it belongs to another backbone.
+            HostError: where it is of another method than ELP.
         """
         manifest = verify_bundle(folder)
         self._refuse_foreign(manifest.fingerprint)
+        _refuse_other(manifest.adapter)
         return Hosted(manifest.fingerprint, folder, manifest.digest)
 
     def opened(self, source: Path | ElpModel) -> Hosted:
@@ -239,9 +243,12 @@ class Shelf:
 
 
 def _parts(model: ElpModel) -> Parts:
-    if not isinstance(model.adapters, ElpAdapters):
-        raise HostError(
-            f"a host mixes ELP adapters; this one is a {type(model.config).__name__}: serve it by `predict`"
-        )
+    _refuse_other(model.config)
+    assert isinstance(model.adapters, ElpAdapters)
     nbytes = sum(tensor.nbytes for tensor in model.state().values())
     return Parts(model.adapters, model.head, model.task, nbytes)
+
+
+def _refuse_other(config: MethodConfig) -> None:
+    if not isinstance(config, ElpConfig):
+        raise HostError(f"a host mixes ELP adapters; this one is a {type(config).__name__}: serve it by `predict`")

@@ -20,6 +20,13 @@ class FullNetwork(PlainNetwork):
         self.encoder = learning_copy(backbone.encoder)
         self.touched = tuple(range(backbone.layer_count))
 
+    def train(self, mode: bool = True) -> FullNetwork:
+        """The copies stay in eval mode, as the backbone does: a batch norm's statistics would let padding in."""
+        super().train(mode)
+        self.feature_projection.eval()
+        self.encoder.eval()
+        return self
+
     @property
     def learns_input(self) -> bool:
         """The feature projection and the position embedding learn."""

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.config import from_dict
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import CorpusError
@@ -58,9 +59,14 @@ class SpeechRecognition:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
-        """The inverse of `to_json`."""
-        dilations = tuple(int(dilation) for dilation in values["dilations"])
-        return cls(Alphabet(str(values["alphabet"])), float(values["dropout"]), int(values["width"]), dilations)
+        """The inverse of `to_json`.
+
+        Raises:
+            ConfigError: where a value is out of its range.
+        """
+        told = {name: values[name] for name in ("dropout", "width", "dilations")}
+        options = from_dict(RecognitionOptions, told, "task")
+        return cls(Alphabet(str(values["alphabet"])), options.dropout, options.width, options.dilations)
 
     def to_json(self) -> dict[str, Any]:
         """The alphabet in the order of the head's outputs."""

@@ -91,7 +91,7 @@ class Examples:
         rows = rows or range(1)  # more processes than utterances: this one's counts for nothing
         groups = [whole[row] for row in rows]
         heard = [[self._values(position, epoch) for position in group] for group in groups]
-        values, counts = collate_features([parts[0] if len(parts) == 1 else torch.cat(parts) for parts in heard])
+        values, counts = collate_features([pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in heard])
         if not self.prefix.states:
             for at, row in enumerate(rows):  # each by its own numbers, whoever else is in the batch
                 rng = generator(self._config.seed, _MASK, epoch, place, row)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -15,13 +13,14 @@ import torch
 
 from elp_core.assemble import pick_device, prefix_cache
 from elp_core.backbones import Prefix
-from elp_core.config import TrainConfig, to_dict
+from elp_core.config import TrainConfig
 from elp_core.data.store import DISK_BYTES, TensorStore
 from elp_core.errors import NoGradient, NonFiniteLoss
 from elp_core.model import ElpModel
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
 from elp_core.training.examples import Example, Examples, usable
+from elp_core.training.identity import run_digest
 from elp_core.training.optim import make_optimizer, set_rates
 from elp_core.training.parallel import make_accelerator, sum_gradients, sum_loss, validate
 from elp_core.training.seed import repeatable, seed_step
@@ -120,7 +119,7 @@ class Run:
         self.stepper = self.accelerator.prepare(self.optimizer)
         self.progress, self.best = Progress(), _copy(model.state())
         self.batches, self.rates = 0, dict[str, float]()
-        self.digest = _digest(model, clips, validation, config)
+        self.digest = run_digest(model, clips, validation, config)
         self.began = self.saved = time.monotonic()
         found = read_checkpoint(folder, self.digest) if folder else None
         if found is not None:
@@ -191,7 +190,9 @@ class Run:
             NonFiniteLoss: where it is NaN or infinite.
         """
         targets = _move(example.targets, self.accelerator.device)
-        loss = example.share * self.model.task.loss(self.model.head, frames, counts, targets)
+        # the loss of ASR comes from the CPU
+        own = self.model.task.loss(self.model.head, frames, counts, targets).to(self.accelerator.device)
+        loss = example.share * own
         value = sum_loss(self.accelerator, loss)
         if not math.isfinite(value):
             raise NonFiniteLoss(self.progress.step + 1, value, example.ids)
@@ -264,19 +265,6 @@ def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:
     ]
     if idle:
         raise NoGradient(sorted(idle))
-
-
-def _digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip], config: TrainConfig) -> str:
-    """What makes two runs the same: backbone, adapter shapes, task, clips and configuration."""
-    facts = {
-        "backbone": model.backbone.fingerprint,
-        "shapes": {name: list(parameter.shape) for name, parameter in sorted(model.trainable().items())},
-        "task": model.task.to_json(),
-        "train": sorted((clip.id, clip.text, clip.speaker, clip.label) for clip in clips),
-        "validation": sorted(clip.id for clip in validation),
-        "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _record(entry: dict[str, float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ GROUPS = ("head", "layer", "encoder")
 
 
 def group_of(name: str) -> str:
-    """Group of a tensor: ``head`` (head.*), ``layer`` (l.*) or ``encoder`` (e.*, p.*, norm.*)."""
+    """Group of a tensor: ``head`` (head.*), ``layer`` (l.*) or ``encoder`` (all else)."""
     return {"head": "head", "l": "layer"}.get(name.partition(".")[0], "encoder")
 
 

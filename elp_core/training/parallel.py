@@ -43,7 +43,7 @@ def sum_gradients(accelerator: Any, parameters: Iterable[torch.nn.Parameter]) ->
 
 
 def sum_loss(accelerator: Any, loss: torch.Tensor) -> float:
-    """The weighted losses (scalar tensors, []) of all processes, added up."""
+    """The weighted losses (each a scalar [1]) of all processes, added up."""
     loss = loss.detach().float()
     return float(loss if accelerator.num_processes == 1 else accelerator.reduce(loss.clone(), reduction="sum"))
 

@@ -12,6 +12,7 @@ from elp_core.adapters import ElpAdapters, Part, mixed_frames
 from elp_core.assemble import pick_device
 from elp_core.backbones import CNN
 from elp_core.config import TrainConfig
+from elp_core.data.store import DISK_BYTES, TensorStore
 from elp_core.errors import ElpError, FingerprintMismatch, TrainingError
 from elp_core.model import ElpModel
 from elp_core.training.events import Observer, Silent, TrainResult
@@ -32,6 +33,7 @@ class Job:
     config: TrainConfig
     observer: Observer | None = None
     checkpoint: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass
@@ -48,8 +50,9 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     """Train each job as `train` would, its batches joined with the others' in one pass of the frozen encoder.
 
     Each job keeps its own batches, loss, optimizer, clipping, dropout, epochs, validation, early stopping and
-    checkpoint. Its tensors equal those of `train` within float tolerance: the matrix products are of other sizes. A
-    checkpoint of one goes on in the other. Memory is that of all the jobs' batches at once.
+    checkpoint. Its tensors equal those of `train` within float tolerance: the matrix products are of other sizes, and
+    where `train` would keep more of the network than the CNN (no masks, joints or prompt), other values are rounded to
+    float16. A checkpoint of one goes on in the other. Memory is that of all the jobs' batches at once.
 
     Args:
         jobs: on one backbone, with one device and precision. Where one fails the others go on.
@@ -87,7 +90,8 @@ def _begin(place: int, job: Job, device: torch.device) -> Going:
     accelerator = make_accelerator(device, job.config)
     if accelerator.num_processes > 1:
         raise TrainingError("several adapters are trained in one process; train them apart to use more processes")
-    run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, accelerator, prefix=CNN)
+    store = TensorStore(job.cache, DISK_BYTES) if job.cache else None
+    run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, accelerator, store, CNN)
     return Going(place, run, run.steps(), short)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from elp_core.errors import OpsError
 from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
@@ -49,6 +50,8 @@ def compare(
     asked = Question(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
     found, folder = compare_methods(workspace, slot, version, asked, mlflow_uri=mlflow_uri(workspace), log=progress)
     emit(Compared(found, str(folder / "compare.html")), as_json, _render)
+    if found.failed:
+        raise OpsError(f"{len(found.failed)} trial(s) failed: {', '.join(one.method for one in found.failed)}")
     return 0
 
 

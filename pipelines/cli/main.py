@@ -36,7 +36,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "promote": ("pipelines.cli.registry:promote", "Make a passed challenger the champion."),
         "rollback": ("pipelines.cli.registry:rollback", "Bring the previous champion back."),
         "audit": ("pipelines.cli.registry:audit", "Show where an adapter came from."),
-        "run": ("pipelines.cli.registry:run", "Transcribe a file, or compare two voices."),
+        "run": ("pipelines.cli.registry:run", "Answer a file (words, emotion, intent), or compare voices."),
         "compare": ("pipelines.cli.compare:compare", "Compare methods on a slot's data, with a report."),
         "adapters": ("pipelines.cli.registry:adapters", "List a workspace's adapters."),
     },

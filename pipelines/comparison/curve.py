@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+FLAT = 0.9
+"""Where twice the audio leaves more of the error than this, more audio is hardly worth its recording."""
 MIN_POINTS = 3
 """Fewer points leave no residual to judge the line by."""
 
@@ -40,6 +42,11 @@ class PowerLaw:
     def falls(self) -> bool:
         """Whether the error falls with more audio beyond chance (one-sided, 95 %)."""
         return self.exponent - _student(0.95, self.points - 2) * self.exponent_error > 0
+
+    @property
+    def flat(self) -> bool:
+        """Whether twice the audio leaves `FLAT` of the error or more, beyond chance (one-sided, 95 %)."""
+        return bool(2 ** -(self.exponent + _student(0.95, self.points - 2) * self.exponent_error) >= FLAT)
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,10 @@ def advice(law: PowerLaw | None, present: float, error: float) -> str:
     """
     if law is None:
         return f"Fewer than {MIN_POINTS} amounts of audio were tried; nothing can be said about more of it."
+    if law.flat:
+        return f"Twice the audio would leave {100 * FLAT:.0f} % of the error or more: more of the same is not worth it."
     if not law.falls:
-        return (
-            "Within the noise of these runs the error does not fall with more audio: recording more of the same "
-            "kind is not worth it by this curve."
-        )
+        return "These runs cannot tell whether more audio helps: they scatter too much. More shares would tell more."
     doubled = predict(law, 2 * present)
     words = (
         f"Each doubling of the audio leaves {100 * 2**-law.exponent:.0f} % of the error. With {2 * present:.0f} "

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from elp_core.metrics.scores import title
-from pipelines.comparison.result import HEADERS, Comparison, cells, notes, percent, span
+from pipelines.comparison.result import HEADERS, Comparison, cells, curve_rows, notes
 from pipelines.drawing import figure, png, stylesheet
 
 INK, CURVE, FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
@@ -25,7 +25,7 @@ def render(found: Comparison) -> str:
         found=found,
         head=HEADERS,
         rows=[cells(trial, found.about[trial.method]) for trial in found.methods],
-        curve=[[f"{t.minutes:.1f}", str(t.clips), percent(t.value), span(t)] for t in found.curve],
+        curve=curve_rows(found),
         pictures=pictures,
         notes=notes(found),
         metric=title(found.metric),
@@ -46,7 +46,8 @@ def _methods(found: Comparison) -> bytes:
     drawn, axes = figure(7.0, 3.6)
     for trial in found.methods:
         millions, value = trial.parameters / 1e6, 100 * trial.value
-        low, high = (min(100.0, max(0.0, 100 * bound)) for bound in (trial.lower, trial.upper))
+        upper = 1.0 if trial.upper is None else trial.upper
+        low, high = (min(100.0, max(0.0, 100 * bound)) for bound in (trial.lower, upper))
         axes.errorbar(
             [millions], [value], yerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
             fmt="o", color=INK, ecolor=FADED, capsize=3,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from elp_core.metrics.scores import title
 from pipelines.comparison.curve import Prediction, advice, fit, predict
 from pipelines.comparison.trial import Trial
+from pipelines.comparison.trials import Failure
 
 SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
@@ -40,6 +41,8 @@ class Comparison:
     """The curve's method at rising shares of the training split."""
     ahead: tuple[Prediction, ...]
     """What the curve says of more audio than there is; empty where it says nothing."""
+    failed: tuple[Failure, ...]
+    """Trials that did not come to an end."""
     findings: tuple[str, ...]
     """What the numbers say, in sentences."""
 
@@ -54,13 +57,14 @@ def foresee(curve: Sequence[Trial]) -> tuple[tuple[Prediction, ...], str]:
     return ahead, advice(law, last.minutes, last.value)
 
 
-def findings(methods: Sequence[Trial], curve_advice: str) -> tuple[str, ...]:
+def findings(methods: Sequence[Trial], curve_advice: str, failed: Sequence[Failure] = ()) -> tuple[str, ...]:
     """What a reader should take away; said only where the intervals allow it."""
     said = []
     if methods:
         best = min(methods, key=lambda trial: trial.value)
         said.append(f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({span(best)}).")
-        small = min((t for t in methods if t.lower <= best.upper), key=lambda trial: trial.parameters)
+        near = [trial for trial in methods if best.upper is None or trial.lower <= best.upper]
+        small = min(near, key=lambda trial: trial.parameters)
         if small is not best:
             share = small.parameters / best.parameters
             said.append(
@@ -71,12 +75,13 @@ def findings(methods: Sequence[Trial], curve_advice: str) -> tuple[str, ...]:
     full, elp = named.get("full"), named.get("elp") or named.get("slot")
     if full and elp:
         said.append(_against(elp, full))
-    return (*said, *([curve_advice] if curve_advice else ()))
+    lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
+    return (*said, *([curve_advice] if curve_advice else ()), *lost)
 
 
 def _against(elp: Trial, full: Trial) -> str:
     change, share = 100 * (elp.value - full.value), 100 * elp.parameters / full.parameters
-    apart = elp.lower > full.upper or full.lower > elp.upper
+    apart = any(one.upper is not None and other.lower > one.upper for one, other in ((elp, full), (full, elp)))
     meaning = "the intervals lie apart" if apart else "the intervals overlap: this set does not tell them apart"
     return (
         f"{elp.method} against full fine-tuning: {change:+.1f} points at {share:.0f} % of its trainable parameters "
@@ -103,8 +108,7 @@ def cells(trial: Trial, about: str) -> list[str]:
 def markdown(found: Comparison) -> str:
     """The report as Markdown: findings, methods, learning curve."""
     rows = [cells(trial, found.about[trial.method]) for trial in found.methods]
-    curve = [[f"{t.minutes:.1f}", str(t.clips), percent(t.value), span(t)] for t in found.curve]
-    curve += [[f"{p.minutes:.1f}", "predicted", percent(p.value), _bounds(p.lower, p.upper)] for p in found.ahead]
+    curve = curve_rows(found)
     parts = [
         f"# Methods compared on {found.slot}",
         "\n".join(f"- {sentence}" for sentence in found.findings),
@@ -114,6 +118,12 @@ def markdown(found: Comparison) -> str:
         head = ("minutes of training audio", "clips", title(found.metric), "interval")
         parts += [f"## Learning curve of {found.curve_method}", table(head, curve)]
     return "\n\n".join([*parts, notes(found)]) + "\n"
+
+
+def curve_rows(found: Comparison) -> list[list[str]]:
+    """The learning curve, measured and predicted: minutes, clips, metric, interval."""
+    rows = [[f"{t.minutes:.1f}", str(t.clips), percent(t.value), span(t)] for t in found.curve]
+    return rows + [[f"{p.minutes:.1f}", "predicted", percent(p.value), _bounds(p.lower, p.upper)] for p in found.ahead]
 
 
 def notes(found: Comparison) -> str:
@@ -140,11 +150,11 @@ def percent(share: float) -> str:
 
 def span(trial: Trial) -> str:
     """The interval of a trial's metric."""
-    return _bounds(trial.lower, trial.upper)
+    return "unknown" if trial.upper is None else _bounds(trial.lower, trial.upper)
 
 
 def _bounds(lower: float, upper: float) -> str:
-    return f"{100 * lower:.1f} … {100 * upper:.1f} %" if upper < float("inf") else "unknown"
+    return f"{100 * lower:.1f} … {100 * upper:.1f} %"
 
 
 def millions(count: int) -> str:

@@ -6,6 +6,8 @@ A process for each, so that its peak memory is its own and no method warms anoth
 from __future__ import annotations
 
 import json
+import math
+import re
 import resource
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elp_core.errors import ElpError
 from elp_core.types import Clip
 from pipelines.settings import Settings, Slot, SlotSettings
 
@@ -52,8 +55,8 @@ class Trial:
     value: float
     """On the golden set."""
     lower: float
-    upper: float
-    """The interval of `value`, at the confidence of the slot's gate."""
+    upper: float | None
+    """The interval of `value`, at the confidence of the slot's gate; None where one speaker says nothing of it."""
     tokens: int
     """Words, clips or target trials behind the metric."""
     minutes: float
@@ -102,9 +105,8 @@ def run_trial(spec: TrialSpec) -> Trial:
         adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
     model = build(backbone, adapter, make_task(slot.task, chosen, settings.task), config.seed)
     started = time.perf_counter()
-    result = train(model, chosen, validation, config, cache=cache / "features")
+    result = train(model, chosen, validation, config)
     seconds = time.perf_counter() - started
-    peak = _peak_bytes()
     started = time.perf_counter()
     score = evaluate(model, golden, config.batch_seconds, config.device)
     factor = (time.perf_counter() - started) / sum(clip.duration for clip in golden)
@@ -125,18 +127,19 @@ def run_trial(spec: TrialSpec) -> Trial:
         train_seconds=seconds,
         steps=result.steps,
         epochs=result.epochs,
-        peak_bytes=peak,
+        peak_bytes=_peak_bytes(config.device),
         real_time_factor=factor,
         device=str(pick_device(config.device)),
         threads=_threads(),
     )
 
 
-def _interval(score: Evaluation, settings: SlotSettings, closed_set: bool) -> tuple[float, float, int]:
+def _interval(score: Evaluation, settings: SlotSettings, closed_set: bool) -> tuple[float, float | None, int]:
     from pipelines.gate.compare import compare, tokens
 
     found = compare(score.scores, None, settings.gate, closed_set).challenger
-    return max(0.0, found.lower), found.upper, round(tokens(score.scores))
+    upper = found.upper if math.isfinite(found.upper) else None
+    return max(0.0, found.lower), upper, round(tokens(score.scores))
 
 
 def _stored(model: ElpModel) -> int:
@@ -149,12 +152,17 @@ def _stored(model: ElpModel) -> int:
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _peak_bytes() -> int:
+def _peak_bytes(device: str) -> int:
     import torch
 
-    if torch.cuda.is_available():
+    from elp_core.assemble import pick_device
+
+    if pick_device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status")
+    # the kernel's own mark of this process; a child's ru_maxrss begins with its parent's
+    mark = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.is_file() else None
+    return 1024 * (int(mark[1]) if mark else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def _threads() -> int:
@@ -166,7 +174,10 @@ def _threads() -> int:
 def main() -> None:
     """Read the specification named first, write the result to the place named second."""
     spec, result = (Path(argument) for argument in sys.argv[1:3])
-    trial = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
+    try:
+        trial = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
+    except ElpError as error:
+        sys.exit(str(error))
     partial = result.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(trial), indent=1), encoding="utf-8")
     partial.replace(result)

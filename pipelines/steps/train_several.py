@@ -115,7 +115,7 @@ def _train(
     slot = group[0].slot
     try:
         return {slot: train_noting_failure(client, runs[slot], group[0], cache, flow_run_id, log)}
-    except TrainingError as error:
+    except ElpError as error:
         return {slot: error}
 
 
@@ -128,17 +128,31 @@ def _train_together(
     logs = {material.slot: _naming(material.slot, log) for material in group}
     curves = {slot: Curves(client, runs[slot], log) for slot, log in logs.items()}
     ends: dict[Slot, Trained | ElpError] = {}
+
+    def failed(slot: Slot, error: ElpError) -> None:
+        note_failure(client, runs[slot], error)
+        ends[slot] = error
+
     try:
-        jobs = [_job(material, curves[material.slot], cache, log) for material in group]
-        for material, job, result in zip(group, jobs, train_together(jobs), strict=True):
-            slot, folder = material.slot, training_folder(cache, material.key)
+        jobs: dict[Slot, Job] = {}
+        for material in group:
+            try:
+                jobs[material.slot] = _job(material, curves[material.slot], cache, log)
+            except ElpError as error:
+                failed(material.slot, error)
+        results = dict(zip(jobs, train_together(list(jobs.values())), strict=True))
+        for material in (one for one in group if one.slot in jobs):
+            slot, folder, result = material.slot, training_folder(cache, material.key), results[material.slot]
             if isinstance(result, ElpError):
-                note_failure(client, runs[slot], result)
-                ends[slot] = result
+                failed(slot, result)
                 continue
-            beside = tuple(str(other.slot) for other in group if other is not material)
+            beside = tuple(str(other) for other in jobs if other != slot)
             noted, seconds = dataclasses.replace(material, beside=beside), time.monotonic() - started
-            ends[slot] = conclude(noted, job.model, result, seconds, folder, runs[slot], flow_run_id, logs[slot])
+            try:
+                model = jobs[slot].model
+                ends[slot] = conclude(noted, model, result, seconds, folder, runs[slot], flow_run_id, logs[slot])
+            except ElpError as error:
+                failed(slot, error)
     except BaseException as error:
         for slot in logs.keys() - ends.keys():
             note_failure(client, runs[slot], error)
@@ -157,7 +171,8 @@ def _job(material: Material, observer: Curves, cache: Path, log: Log) -> Job:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     config, checkpoint = material.settings.train, folder / "checkpoint"
-    return Job(fresh_model(material), material.train, material.validation, config, observer, checkpoint)
+    model, features = fresh_model(material), cache / "features"
+    return Job(model, material.train, material.validation, config, observer, checkpoint, features)
 
 
 def _naming(slot: Slot, log: Log) -> Log:

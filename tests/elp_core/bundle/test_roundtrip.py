@@ -80,7 +80,7 @@ def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:
 def test_another_backbone_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     model, other = _model(), tiny_backbone(seed=1)
     write_bundle(tmp_path / "bundle", model, LINEAGE, {})
-    with pytest.raises(FingerprintMismatch, match="the bundle belongs to") as caught:
+    with pytest.raises(FingerprintMismatch, match="the adapter belongs to") as caught:
         load_bundle(tmp_path / "bundle", other)
     assert (caught.value.expected, caught.value.got) == (model.backbone.fingerprint, other.fingerprint)
 

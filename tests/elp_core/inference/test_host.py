@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from elp_core.assemble import build
 from elp_core.backbones import Backbone
-from elp_core.bundle import bundle_digest
+from elp_core.bundle import bundle_digest, write_bundle
 from elp_core.errors import AudioError, BundleError, FingerprintMismatch, HostError
 from elp_core.inference import AdapterHost, Request
+from elp_core.methods import WeightedSumConfig
+from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
+from tests.support.clips import two_speakers
 from tests.support.hosting import WAVEFORMS, Adapter, all_same, make_model, write_adapters
 
 BACKBONE = tiny_backbone("wavlm")
@@ -213,3 +217,14 @@ def test_names_are_checked(host: AdapterHost, adapters: list[Adapter]) -> None:
 def test_a_waveform_that_cannot_be_used_is_named(host: AdapterHost) -> None:
     with pytest.raises(AudioError, match="waveform 1 has 100 samples"):
         host.answer([Request("0", WAVEFORMS[0]), Request("0", WAVEFORMS[0][:100])])
+
+
+def test_another_method_is_refused_at_registration(host: AdapterHost, tmp_path: Path) -> None:
+    clips = two_speakers(2)
+    other = build(BACKBONE, WeightedSumConfig(), make_task("asv", clips), seed=0)
+    write_bundle(tmp_path / "other", other, {}, {})
+    with pytest.raises(HostError, match="a host mixes ELP adapters; this one is a WeightedSumConfig"):
+        host.load("other", tmp_path / "other", now=False)
+    with pytest.raises(HostError, match="serve it by `predict`"):
+        host.add("other", other)
+    assert "other" not in host.names

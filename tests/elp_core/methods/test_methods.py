@@ -199,3 +199,16 @@ def test_a_fresh_method_begins_near_the_backbone(config: MethodConfig) -> None:
         assert frames.shape == own.shape
     else:
         torch.testing.assert_close(frames, own, atol=0.05 * isinstance(config, BottleneckConfig), rtol=0)
+
+
+def test_all_layers_of_wavlm_learn_the_position_bias_too() -> None:
+    trained = model(TopLayersConfig(3), "wavlm")
+    masked = replace(CONFIG, epochs=1, augment=replace(PLAIN, time_mask=0.1))
+    train(trained, CLIPS, HELD_OUT, masked)
+    bias = next(value for name, value in trained.state().items() if "rel_attn_embed" in name)
+    assert not torch.equal(bias, trained.backbone.layers[0].attention.rel_attn_embed.weight)
+
+
+def test_full_fine_tuning_keeps_the_copies_in_eval_mode() -> None:
+    tuned = model(FullConfig()).train()
+    assert not any(part.training for part in tuned.adapters.get_submodule("encoder").modules())

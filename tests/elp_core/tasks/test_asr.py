@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from elp_core.data.text import Alphabet
-from elp_core.errors import CorpusError
+from elp_core.errors import ConfigError, CorpusError
 from elp_core.tasks import make_task, task_from_json
 from elp_core.tasks.asr import SpeechRecognition
 from tests.support.clips import clip, tone, two_speakers
@@ -68,6 +68,12 @@ def test_the_head_scores_letters_and_the_blank() -> None:
 
 def test_json_round_trip() -> None:
     assert task_from_json(TASK.to_json()) == TASK
+
+
+@pytest.mark.parametrize(("key", "value"), [("width", -1), ("dilations", [0]), ("dropout", 2.0)])
+def test_json_out_of_range_is_refused(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is"):
+        task_from_json({**TASK.to_json(), key: value})
 
 
 def test_transcripts_must_fit() -> None:

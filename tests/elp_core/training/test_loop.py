@@ -122,6 +122,22 @@ def test_a_checkpoint_of_other_clips_is_refused(tmp_path: Path) -> None:
         train(model(), CLIPS[:-1], HELD_OUT, replace(CONFIG, epochs=1), checkpoint=tmp_path)
 
 
+@pytest.mark.parametrize("adapter", [replace(ADAPTER, dropout=0.3), replace(ADAPTER, prompt=PromptConfig(2, "suffix"))])
+def test_a_checkpoint_of_another_configuration_of_the_same_shapes_is_refused(
+    adapter: ElpConfig, tmp_path: Path
+) -> None:
+    train(model(), CLIPS, HELD_OUT, replace(CONFIG, epochs=1), checkpoint=tmp_path)
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        train(model(adapter=adapter), CLIPS, HELD_OUT, replace(CONFIG, epochs=1), checkpoint=tmp_path)
+
+
+def test_a_checkpoint_judged_by_other_references_is_refused(tmp_path: Path) -> None:
+    train(model(), CLIPS, HELD_OUT, replace(CONFIG, epochs=1), checkpoint=tmp_path)
+    relabelled = [replace(clip, text="a b") for clip in HELD_OUT]
+    with pytest.raises(CheckpointError, match="belongs to another training"):
+        train(model(), CLIPS, relabelled, replace(CONFIG, epochs=1), checkpoint=tmp_path)
+
+
 def test_a_loss_that_is_no_number_names_the_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = model()
     monkeypatch.setattr(type(broken.task), "loss", lambda *_: torch.tensor(torch.nan, requires_grad=True))

@@ -29,9 +29,14 @@ def test_the_prediction_interval_holds_what_a_further_run_gives() -> None:
     assert 0.91 <= held / 400 <= 0.99
 
 
-def test_a_flat_curve_promises_nothing() -> None:
-    law = fit(MINUTES, [0.2, 0.21, 0.2, 0.205], 1e-4)
-    assert "not worth it" in advice(law, 16.0, 0.205)
+def test_a_flat_curve_is_not_worth_more() -> None:
+    law = fit(MINUTES, [0.2, 0.202, 0.2, 0.201], 1e-4)
+    assert "more of the same is not worth it" in advice(law, 16.0, 0.201)
+
+
+def test_a_curve_that_scatters_promises_nothing_and_refuses_nothing() -> None:
+    law = fit((1.0, 2.0, 4.0, 8.0), [0.8, 0.55, 0.3, 0.0], smallest=0.002)
+    assert "cannot tell" in advice(law, 8.0, 0.0)
 
 
 def test_a_falling_curve_says_what_twice_the_audio_gives() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from pipelines.comparison.page import render
 from pipelines.comparison.result import Comparison, findings, foresee, markdown
 from pipelines.comparison.trial import Trial
+from pipelines.comparison.trials import Failure
+from pipelines.plain import plain
 
 FULL = Trial(
     "full", 1.0, "wer", 0.10, 0.07, 0.13, 300, 16.0, 240, 5_000_000, 20_000_000, 22_000_000, 600.0, 900, 10,
@@ -18,13 +21,16 @@ CURVE = tuple(
 )
 
 
+LOST = Failure("lora-ffn", 1.0, "LoRA needs peft")
+
+
 def comparison() -> Comparison:
     ahead, words = foresee(CURVE)
     methods = (FULL, ELP, WEAK)
     return Comparison(
         "plant-a/asr", "data/plant-a/asr/v1", "golden/plant-a/asr/v1", "elp:tiny", "sha256:" + "0" * 64, "wer", 0.95,
         False, "cpu, 2 threads", methods, {t.method: f"about {t.method}" for t in methods}, "elp", CURVE, ahead,
-        findings(methods, words),
+        (LOST,), findings(methods, words, (LOST,)),
     )  # fmt: skip
 
 
@@ -51,7 +57,8 @@ def test_the_curve_looks_ahead_to_twice_and_four_times_the_audio() -> None:
     found = comparison()
     assert [p.minutes for p in found.ahead] == [32.0, 64.0]
     assert "predicted" in markdown(found)
-    assert "With 32 minutes instead of 16" in found.findings[-1]
+    assert "With 32 minutes instead of 16" in found.findings[-2]
+    assert found.findings[-1] == "lora-ffn on 100 % of the audio failed: LoRA needs peft"
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
@@ -59,3 +66,12 @@ def test_the_page_is_one_file_that_loads_nothing() -> None:
     assert page.count('src="data:image/png;base64,') == 2
     assert "http" not in page.replace("http-equiv", "")
     assert "plant-a/asr" in page
+
+
+def test_an_interval_that_one_speaker_cannot_give_is_unknown_and_plain_json() -> None:
+    alone = replace(FULL, upper=None)
+    said = findings((alone, ELP), "")
+    assert "(unknown)" in said[0]
+    assert "overlap" in said[-1]
+    assert "Infinity" not in json.dumps(plain(replace(comparison(), methods=(alone, ELP))))
+    assert "unknown" in render(replace(comparison(), methods=(alone, ELP)))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.clients import registry
-from pipelines.comparison import run
 from pipelines.comparison.run import Question, compare_methods
+from pipelines.comparison.trials import Bench
 from pipelines.errors import ServiceError, UsageError
 from pipelines.workspace import Workspace, open_workspace
 from tests.support.mlflow_server import free_port
@@ -39,13 +39,22 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     told.clear()
     again, same = compare_methods(copy, site.asr, "v1", QUESTION, mlflow_uri=mlflow_uri, log=told.append)
     assert (again, same) == (found, folder)
-    assert all("training" not in line.rsplit(":", 1)[1] for line in told)
+    assert sum(line.endswith("done before") for line in told) == 5
     client = registry.connect(mlflow_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
     assert len(runs) == 1
     assert "l.wer" in runs[0].data.metrics
     files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
     assert {"compare.html", "compare.md", "compare.json"} <= files
+
+
+def test_a_trial_that_fails_is_named_and_costs_no_other(copy: Workspace, site: Site, mlflow_uri: str) -> None:
+    question = Question(("top-2", "weighted-sum"), (0.01, 1.0), "weighted-sum")
+    found, _ = compare_methods(copy, site.asv, "latest", question, mlflow_uri=mlflow_uri, log=lambda _: None)
+    assert [trial.method for trial in found.methods] == ["top-2", "weighted-sum"]
+    assert [(one.method, one.share) for one in found.failed] == [("weighted-sum", 0.01)]
+    assert "1 speaker(s), expected 2 or more" in found.findings[-1]
+    assert "Traceback" not in found.findings[-1]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,6 @@ def test_a_question_that_makes_no_sense_is_refused(copy: Workspace, site: Site, 
 
 
 def test_without_mlflow_nothing_is_trained(copy: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "_trial", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(Bench, "run", lambda *_: pytest.fail("it trained"))
     with pytest.raises(ServiceError, match="elp up"):
         compare_methods(copy, site.asr, "latest", QUESTION, mlflow_uri=f"http://127.0.0.1:{free_port()}")

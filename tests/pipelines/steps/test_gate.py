@@ -199,7 +199,7 @@ def test_a_bundle_of_another_backbone_is_refused(
     add("k1")
     tiny_model("wavlm").save_pretrained(tmp_path / "other")
     other = replace(site.settings, backbone=str(tmp_path / "other"))
-    with pytest.raises(FingerprintMismatch, match="the bundle belongs to a backbone with fingerprint sha256:"):
+    with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
         gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
 
 

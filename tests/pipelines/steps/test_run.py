@@ -119,5 +119,5 @@ def test_another_backbone_and_a_missing_file_are_refused(
     with pytest.raises(AudioError, match=r"nowhere\.wav"):
         run(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
     tiny_model("hubert", seed=1).save_pretrained(tmp_path / "other")
-    with pytest.raises(FingerprintMismatch, match="the bundle belongs to a backbone with fingerprint"):
+    with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint"):
         run(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)
