@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from elp_core.assemble import build
 from elp_core.bundle import write_bundle
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
+from elp_core.data.text import BLANK
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
 from pipelines.clients import models, registry, tracking
@@ -54,19 +57,32 @@ def lineage(slot: Slot, key: str, fingerprint: str = "") -> dict[str, Any]:
 
 
 def make_bundle(
-    folder: Path, slot: Slot, key: str, metrics: Mapping[str, float] | None = None, task: Task | None = None
+    folder: Path,
+    slot: Slot,
+    key: str,
+    metrics: Mapping[str, float] | None = None,
+    task: Task | None = None,
+    silent: bool = False,
 ) -> str:
-    """Write an untrained bundle of the slot's task into `folder`; its digest."""
+    """Write an untrained bundle of the slot's task into `folder`; its digest.
+
+    A `silent` one for ASR writes no letter, so that its WER is 1 whatever it hears.
+    """
     backbone = tiny_backbone("hubert")
     model = build(backbone, SMALL, task or make_task(slot.task, two_speakers()), seed=0)
+    if silent and slot.task == "asr":
+        with torch.no_grad():
+            model.head.get_parameter("letters.bias")[BLANK] += 100.0
     return write_bundle(folder, model, lineage(slot, key, backbone.fingerprint), dict(metrics or {"wer": 1.0}))
 
 
-def add_bundle(client: MlflowClient, slot: Slot, key: str, scratch: Path, task: Task | None = None) -> AdapterVersion:
+def add_bundle(
+    client: MlflowClient, slot: Slot, key: str, scratch: Path, task: Task | None = None, silent: bool = False
+) -> AdapterVersion:
     """Register a version of the slot with a real bundle behind it."""
     folder = scratch / key / "bundle"
     folder.parent.mkdir(parents=True)
-    digest = make_bundle(folder, slot, key, task=task)
+    digest = make_bundle(folder, slot, key, task=task, silent=silent)
     run_id = tracking.open_run(client, slot, key, f"run {key}", {})
     model_id = models.log_bundle(client, run_id, folder, key)
     tags = version_tags(lineage(slot, key, tiny_backbone("hubert").fingerprint), digest, "wer", 1.0)

@@ -85,7 +85,7 @@ def add(
         return made
 
     monkeypatch.setattr(bundles, "lineage", lineage)
-    return lambda key: bundles.add_bundle(client, slot, key, tmp_path)
+    return lambda key: bundles.add_bundle(client, slot, key, tmp_path, silent=True)
 
 
 Add = Callable[[str], AdapterVersion]

@@ -153,12 +153,13 @@ def changed(site: Site, **train: Any) -> Any:
 
 def test_what_the_task_is_told_makes_another_training(train: Trainer, site: Site, done: Registered) -> None:
     mine = site.settings.defaults["asr"]
-    other = replace(site.settings, defaults={"asr": {**mine, "task": {"context": 3}}})
+    other = replace(site.settings, defaults={"asr": {**mine, "task": {"width": 16}}})
     again = train(site.asr, settings=other)
     assert again.key != done.key
     bundle = train.cache / "bundles" / again.key / "bundle"
-    assert json.loads((bundle / "lineage.json").read_text())["config"]["task"] == {"dropout": 0.1, "context": 3}
-    assert json.loads((bundle / "adapter_config.json").read_text())["task"]["context"] == 3
+    lineage = json.loads((bundle / "lineage.json").read_text())
+    assert lineage["config"]["task"] == {"dropout": 0.1, "width": 16, "dilations": [1, 2, 4]}
+    assert json.loads((bundle / "adapter_config.json").read_text())["task"]["width"] == 16
 
 
 def test_the_threshold_of_the_validation_trials_is_in_the_bundle(train: Trainer, site: Site) -> None:
