@@ -114,7 +114,10 @@ def main() -> None:
         import subprocess
 
         subprocess.run(["git", "commit", "-qam", "FSDD shares its speakers"], cwd=folder, check=True)
-        rows = [measure(name, source, folder) for name in names]
+        rows = []
+        for name in names:
+            rows.append(measure(name, source, folder))
+            print("| " + " | ".join(rows[-1].cells()) + " |", flush=True)
     lines = ["| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
     lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
     lines.append("\nClosed set: the six speakers are heard in training; none of the test recordings is.")

@@ -33,7 +33,22 @@ BEFORE = (
     "elp promote plant-a/asv",
 )
 """What the pages take for granted: other slots with data, a champion that verifies speakers."""
-ARPA = "\\data\\\nngram 1=4\n\n\\1-grams:\n-1.0\t<unk>\n-99\t<s>\n-1.0\t</s>\n-0.5\tstart\n\n\\end\\\n"
+ARPA = """\
+\\data\\
+ngram 1=4
+ngram 2=1
+
+\\1-grams:
+-1.0	<unk>
+-99	<s>	0
+-1.0	</s>
+-0.5	start	0
+
+\\2-grams:
+-0.3	<s> start
+
+\\end\\
+"""
 
 
 @pytest.fixture
