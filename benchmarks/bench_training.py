@@ -193,7 +193,8 @@ def ours(dropout: float, only_l: bool = False) -> Callable[[int, int, Any], Step
 
         parts: dict[str, Any] = {"encoder": None, "prompt": None, "tune_norms": False} if only_l else {}
         backbone = Backbone.from_model(network(dropout=False).eval(), "bench")
-        task = SpeechRecognition(dropout=dropout, context=0)
+        # the others' head is a linear layer: no convolutions in ours either
+        task = SpeechRecognition(dropout=dropout, dilations=())
         model = ElpModel(backbone, ElpConfig(dropout=dropout, **parts), task).to(device).train()
         width = backbone.hidden_size if model.prefix.states else backbone.feature_size
         shape = (*([len(model.prefix.states)] if model.prefix.states else []), frames_of(samples), width)
@@ -201,8 +202,8 @@ def ours(dropout: float, only_l: bool = False) -> Callable[[int, int, Any], Step
 
         def loss() -> Any:
             values, counts = collate_features(kept)
-            frames, _ = model.from_prefix(model.prefix, values.to(device), counts)
-            return ctc(model.head(frames))
+            frames, counts = model.from_prefix(model.prefix, values.to(device), counts)
+            return ctc(model.head(frames, counts))
 
         return learner(list(model.trainable().values()), loss, device)
 
