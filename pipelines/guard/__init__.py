@@ -1,0 +1,1 @@
+"""What runs inside the MLflow server: who acts, and what they may do."""

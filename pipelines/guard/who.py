@@ -1,0 +1,71 @@
+"""Who acts in this request: set once at the server's entrance, read wherever a decision is made or recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import unicodedata
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import replace
+
+from pipelines.guard.roles import Actor
+
+AUTH = "ELP_AUTH"
+"""Environment variable of the server: whether it asks for a login."""
+UNKNOWN = "unknown"
+SERVER = Actor("server")
+"""The server's own acts, such as the end of an override."""
+
+_actor: ContextVar[Actor | None] = ContextVar("elp_actor", default=None)
+
+
+def login_is_on() -> bool:
+    """Whether this server asks for a login."""
+    return os.environ.get(AUTH, "") not in ("", "0", "false")
+
+
+@contextlib.contextmanager
+def acting(actor: Actor) -> Iterator[None]:
+    """Everything inside is done by `actor`, in this thread and in those that it starts with its context."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+def current(claimed: str = "") -> Actor:
+    """Who acts now.
+
+    Args:
+        claimed: The name that the caller gives; counts only where nobody logged in.
+    """
+    # where a login is asked for, who came in without one has no rights, whatever way that was
+    actor = _actor.get() or Actor(UNKNOWN, login=login_is_on())
+    return replace(actor, name=claimed) if claimed and not actor.login else actor
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two user names may be one person's: equal but for case, width, accents and punctuation.
+
+    Args:
+        one: A user name.
+        other: Another.
+    """
+    return _folded(one) == _folded(other)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a user name can be compared by `same_person`: it has letters or digits, all of them ASCII once folded.
+
+    Letters of other scripts can look like Latin ones, so that two names look like one person's and are not, or one
+    person has two names that look alike.
+    """
+    folded = _folded(name)
+    return bool(folded) and folded.isascii()
+
+
+def _folded(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(c for c in decomposed if c.isalnum())
