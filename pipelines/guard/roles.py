@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pipelines.attest.ledger import Who
+
 READ, ANNOTATE, TRAIN, PROMOTE, ADMINISTER = "read", "annotate", "train", "promote", "administer"
 
 ROLES: dict[str, frozenset[str]] = {
@@ -62,9 +64,10 @@ class Actor:
     address: str = ""
     """Network address that the request came from; empty for the server itself."""
 
-    def to_json(self) -> dict[str, object]:
-        """The `who` of a ledger entry."""
-        return {"name": self.name, "login": self.login, "address": self.address}
+    @property
+    def who(self) -> Who:
+        """As a ledger entry names it."""
+        return Who(self.name, self.login, self.address)
 
 
 def may(actor: Actor, action: str) -> bool:
