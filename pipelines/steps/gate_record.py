@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.metrics.scores import title
 from pipelines.clients import registry, tracking
-from pipelines.clients.describe import describe
+from pipelines.describe import describe
 from pipelines.clients.mlflow_server import answering
 from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion, GateRecord, Tags
 from pipelines.gate.decide import percent, points

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from elp_core.metrics.scores import title
 from pipelines.clients import models, registry, tracking
 from pipelines.clients.curves import log_history
-from pipelines.clients.describe import describe, version_tags
+from pipelines.describe import describe, version_tags
 from pipelines.clients.versions import AdapterVersion, Tags
 from pipelines.settings import Slot
 from pipelines.steps.trained import Trained
