@@ -1,4 +1,4 @@
-"""Who acts in this request: set once at the server's entrance, read wherever a decision is made or recorded."""
+"""Who is calling: set once at the server's entrance, read wherever a decision is made or recorded."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 
+from pipelines.attest.ledger import Who
 from pipelines.guard.roles import Actor
 
 AUTH = "ELP_AUTH"
 """Environment variable of the server: whether it asks for a login."""
 UNKNOWN = "unknown"
-SERVER = Actor("server")
-"""The server's own acts, such as the end of an override."""
+SERVER = Who("server", True, "")
+"""What the server does by itself."""
 
+_LONGEST = 200
 _actor: ContextVar[Actor | None] = ContextVar("elp_actor", default=None)
 
 
-def login_is_on() -> bool:
-    """Whether this server asks for a login."""
+def login_on() -> bool:
+    """Whether this server asks for a login: every name is then proven."""
     return os.environ.get(AUTH, "") not in ("", "0", "false")
 
 
@@ -35,15 +37,29 @@ def acting(actor: Actor) -> Iterator[None]:
         _actor.reset(token)
 
 
+def as_server() -> contextlib.AbstractContextManager[None]:
+    """Everything inside is done by the server itself, which may do everything."""
+    return acting(Actor(SERVER.name, login=True, admin=True))
+
+
 def current(claimed: str = "") -> Actor:
-    """Who acts now.
+    """Who acts now, with their roles.
 
     Args:
         claimed: The name that the caller gives; counts only where nobody logged in.
     """
     # where a login is asked for, who came in without one has no rights, whatever way that was
-    actor = _actor.get() or Actor(UNKNOWN, login=login_is_on())
-    return replace(actor, name=claimed) if claimed and not actor.login else actor
+    actor = _actor.get() or Actor(UNKNOWN, login=login_on())
+    return replace(actor, name=claimed[:_LONGEST]) if claimed and not actor.login else actor
+
+
+def caller(claimed: str = "") -> Who:
+    """Who acts now, as the ledger names them.
+
+    Args:
+        claimed: The name that the caller gives; counts only where nobody logged in.
+    """
+    return current(claimed).who
 
 
 def same_person(one: str, other: str) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from elp_core.types import Seconds
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import ROLES, Role, key_folder
 from pipelines.errors import ServiceError
 from pipelines.services import accounts, commands, web
 from pipelines.services.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
@@ -34,6 +36,8 @@ def up(
 ) -> Record:
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
 
+    A workspace without keys gets its own first; the ledger's, only where it runs the MLflow server itself.
+
     Servers that `elp.yaml` says run elsewhere are used as they are. Called again, it starts only what has ended.
 
     Args:
@@ -44,9 +48,11 @@ def up(
         log: Takes one line of progress at a time.
 
     Raises:
+        AttestationError: where the key folder is malformed or cannot be written.
         ServiceError: where a port is taken, or a service does not come up; what this call started is stopped again.
     """
     with _one_at_a_time(workspace):
+        ensure_keys(key_folder(workspace.state), roles_here(workspace))
         record = _with_login(workspace, _living(read_record(workspace)), auth)
         begun: list[Process] = []
         try:
@@ -105,6 +111,11 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Reco
     if wanted:
         accounts.create(workspace)
     return replace(record, auth=wanted)
+
+
+def roles_here(workspace: Workspace) -> tuple[Role, ...]:
+    """What the workspace's own processes sign: the ledger is the MLflow server's, wherever that runs."""
+    return tuple(role for role in ROLES if role != "ledger" or not workspace.settings.servers.mlflow_uri)
 
 
 def _start_servers(workspace: Workspace, record: Record, begun: list[Process], free_ports: bool, log: Log) -> Record:

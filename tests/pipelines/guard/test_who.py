@@ -27,11 +27,11 @@ def test_a_claimed_name_counts_only_where_nobody_logged_in() -> None:
 def test_with_a_login_on_whoever_came_in_without_one_has_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELP_AUTH", "1")
     assert not may(who.current("anna"), "read")
-    with who.acting(who.SERVER):
+    with who.as_server():
         assert may(who.current(), "promote")
 
 
 def test_acting_ends_with_its_block() -> None:
-    with who.acting(Actor("anna", login=True)), who.acting(who.SERVER):
+    with who.acting(Actor("anna", login=True)), who.as_server():
         assert who.current().name == "server"
     assert who.current().name == "unknown"
