@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -215,11 +216,15 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     return _scalar(kind, value, path, faults)
 
 
+_hints = functools.cache(typing.get_type_hints)
+"""Resolving annotations costs more than everything else here, and thousands of records are read in a row."""
+
+
 def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(f"{path or kind.__name__} is {value!r}, expected a mapping")
         return None
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = {f.name for f in dataclasses.fields(kind)}
     prefix = f"{path}." if path else ""
     faults.extend(

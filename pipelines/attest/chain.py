@@ -75,7 +75,7 @@ def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None)
     for row in rows:
         state.count += 1
         _link(state, row)
-        _content(state, row)
+        entry = _content(state, row)
         if anchor is not None and row.seq == anchor.seq:
             state.passed_anchor = True
             if row.hash != anchor.hash:
@@ -85,7 +85,7 @@ def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None)
                     "rewritten",
                     f"the anchor knows it as {anchor.hash[:16]}, here it is {row.hash[:16]}",
                 )
-        _signature(state, row, ring)
+        _signature(state, row, entry, ring)
         state.seen[row.hash] = row.seq
         state.head = Head(row.seq, row.hash)
     for seq in state.pending:
@@ -112,13 +112,13 @@ def _link(state: _State, row: Row) -> None:
         _note(state, row.seq, "reordered", f"it comes after entry {state.head.seq}")
 
 
-def _content(state: _State, row: Row) -> None:
+def _content(state: _State, row: Row) -> Entry | None:
     """The row is what its hash says, and names the entry before it by hash."""
     try:
         entry = read_entry(row.entry)
     except AttestationError as error:
         _note(state, row.seq, "edited", str(error))
-        return
+        return None
     if entry.hash != row.hash:
         _note(state, row.seq, "edited", f"its text hashes to {entry.hash[:16]}, stored is {row.hash[:16]}")
     if entry.seq != row.seq:
@@ -128,6 +128,7 @@ def _content(state: _State, row: Row) -> None:
     if state.at is not None and at < state.at:
         _note(state, row.seq, "reordered", f"it is dated {entry.at}, before the entry before it")
     state.at = at
+    return entry
 
 
 def _prev(state: _State, row: Row, entry: Entry) -> None:
@@ -141,10 +142,12 @@ def _prev(state: _State, row: Row, entry: Entry) -> None:
         _note(state, row.seq, "rewritten", f"it was written after another entry {before} than the one that is here")
 
 
-def _signature(state: _State, row: Row, ring: KeyRing) -> None:
+def _signature(state: _State, row: Row, entry: Entry | None, ring: KeyRing) -> None:
+    """The row's envelope holds this entry, signed by a key that could sign the ledger then."""
+    if entry is None:
+        return
     try:
-        at = read_entry(row.entry).at
-        verify(envelope_of(row), ring, "ledger", recorded_at=at)
+        verify(envelope_of(row), ring, "ledger", recorded_at=entry.at)
     except AttestationError as error:
         if error.reason == "revoked":
             state.pending.append(row.seq)

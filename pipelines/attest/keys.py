@@ -123,6 +123,11 @@ class KeyRing:
             )
         return read_private(self.private(mine[-1]), mine[-1])
 
+    def orphans(self) -> list[Path]:
+        """Private keys in the folder that belong to no active key."""
+        active = {self.private(key) for key in self.keys if key.active}
+        return sorted(path for path in (self.folder / PRIVATE_FOLDER).glob("*.pem") if path not in active)
+
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of what is trusted; the ledger records it when it changes."""
@@ -149,6 +154,17 @@ def load_ring(folder: Path) -> KeyRing:
             "key file", f"{path} has mode {mode:04o}: others may change who is trusted; chmod 644 it"
         )
     return KeyRing(read_keys(text, str(path)), folder)
+
+
+def signing_ring(folder: Path, role: Role) -> KeyRing:
+    """The ring of a folder that can sign for a role: to be asked before long work, not after it.
+
+    Raises:
+        AttestationError: where there is no key folder, or no fit private key of the role in it.
+    """
+    ring = load_ring(folder)
+    ring.signer(role)
+    return ring
 
 
 def read_keys(text: str | bytes, where: str) -> tuple[TrustedKey, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from elp_core.config import from_dict, to_dict
@@ -72,14 +73,14 @@ class Entry:
     """Digests (hex) of the statements that the event rests on."""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Canonical JSON."""
         values = to_dict(self)
         values |= {"from": values.pop("before"), "to": values.pop("after")}
         return canonical(values).decode()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON."""
         return sha256(self.text.encode())
