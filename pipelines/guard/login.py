@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from pipelines.errors import ServiceError
 from pipelines.guard import who
 from pipelines.guard.roles import MLFLOW_PERMISSIONS, Actor, may, needed, refusal
@@ -29,6 +31,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Login = Callable[[str, str], "Actor | None"]
+Record = Callable[[Actor, str, str], None]
 
 SERVICE_ACCOUNT = "ELP_SERVICE_ACCOUNT"
 """Environment variable: a JSON file with `username` and `password` of the account that the workers use."""
@@ -38,6 +41,8 @@ _OPEN_BELOW = "/static-files/"
 _STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
 """What `mlflow server --static-prefix` sets."""
 _WORKSPACE = "default"
+_LONGEST = 200
+"""Characters of a request's path in the ledger."""
 
 
 class Entrance:
@@ -47,11 +52,13 @@ class Entrance:
         app: What is behind the entrance.
         login: (user name, password) to the actor, None where they are not right; no login at all lets everyone in
             without a name.
+        record: Takes (who, what, sentence) of a request that the caller's role does not reach.
     """
 
-    def __init__(self, app: App, login: Login | None = None) -> None:
+    def __init__(self, app: App, login: Login | None = None, record: Record | None = None) -> None:
         self.app = app
         self.login = login
+        self.record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: 401 or 403 here, or what is behind the entrance."""
@@ -65,7 +72,10 @@ class Entrance:
             return await _answer(send, 401, "UNAUTHENTICATED", "log in: this server answers nobody unknown")
         action = needed(scope["method"], scope["path"].removeprefix(os.environ.get(_STATIC_PREFIX, "")))
         if not may(actor, action):
-            return await _answer(send, 403, "PERMISSION_DENIED", refusal(actor, action))
+            sentence = refusal(actor, action)
+            if self.record is not None:
+                await anyio.to_thread.run_sync(self.record, actor, f"{scope['method']} {scope['path']}", sentence)
+            return await _answer(send, 403, "PERMISSION_DENIED", sentence)
         with who.acting(actor):
             await self.app(scope, receive, send)
 
@@ -76,8 +86,6 @@ class Entrance:
         credentials = _credentials(scope)
         if credentials is None:
             return None
-        import anyio
-
         # a password check takes tens of milliseconds on purpose, and no other request may wait for it
         found = await anyio.to_thread.run_sync(self.login, *credentials)
         return found and Actor(found.name, True, found.admin, found.roles, address)
@@ -116,6 +124,15 @@ def log_in(username: str, password: str) -> Actor | None:
         return None
     roles = tuple(sorted(role.name for role in auth.store.list_user_roles(user.id) if role.workspace == _WORKSPACE))
     return Actor(user.username, True, bool(user.is_admin), tuple(name for name in roles if name in MLFLOW_PERMISSIONS))
+
+
+def record_refusal(actor: Actor, what: str, sentence: str) -> None:
+    """Write into the ledger what a role did not reach."""
+    from pipelines.guard import server
+    from pipelines.guard.refusal import Refusal
+
+    with contextlib.suppress(Refusal), server.registry().refusing(actor.who):
+        raise Refusal(sentence, what=what[:_LONGEST])
 
 
 def _authorize() -> Any:

@@ -49,7 +49,7 @@ def current(claimed: str = "") -> Actor:
         claimed: The name that the caller gives; counts only where nobody logged in.
     """
     # where a login is asked for, who came in without one has no rights, whatever way that was
-    actor = _actor.get() or Actor(UNKNOWN, login=login_on())
+    actor = _actor.get() or Actor(UNKNOWN, login=login_on(), address=_address())
     return replace(actor, name=claimed[:_LONGEST]) if claimed and not actor.login else actor
 
 
@@ -60,6 +60,13 @@ def caller(claimed: str = "") -> Who:
         claimed: The name that the caller gives; counts only where nobody logged in.
     """
     return current(claimed).who
+
+
+def _address() -> str:
+    """Where a Flask request came from, for servers that are not ASGI and so have no entrance of ours."""
+    from flask import has_request_context, request
+
+    return (request.remote_addr or "") if has_request_context() else ""
 
 
 def same_person(one: str, other: str) -> bool:
