@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from mlflow.server import app as mlflow_app
 
-from pipelines.guard import api, login, server, who
+from pipelines.guard import api, login, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
 from pipelines.guard.tracking import guard_tracking
 
@@ -37,6 +37,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
     made = login.add_login(app) if who.login_on() else None
     if api.blueprint.name not in app.blueprints:
         app.register_blueprint(api.blueprint)
+    watch.start()
     if made is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
         return app
     if made is None:
