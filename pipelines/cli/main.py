@@ -36,6 +36,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "train": ("pipelines.cli.flows:train", "Train an adapter on a dataset version."),
         "gate": ("pipelines.cli.flows:gate", "Check a candidate against the champion."),
         "promote": ("pipelines.cli.registry:promote", "Make a passed challenger the champion."),
+        "approve": ("pipelines.cli.overrides:approve", "Let a version serve that another user asked for."),
+        "withdraw": ("pipelines.cli.overrides:withdraw", "End an override before its time."),
         "rollback": ("pipelines.cli.registry:rollback", "Bring the previous champion back."),
         "audit": ("pipelines.cli.registry:audit", "Show where an adapter came from."),
         "run": ("pipelines.cli.registry:run", "Answer a file (words, emotion, intent), or compare voices."),

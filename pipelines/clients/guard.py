@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.clients.mlflow_server import unreachable
 from pipelines.errors import GateRefused, RegistryError, ServiceError
+from pipelines.settings import Slot
 
 API = "/elp/api/v1"
 PATIENCE_SECONDS = 60.0
@@ -46,6 +47,38 @@ def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
         ServiceError: where no guarded server answers.
     """
     return [dict(found) for found in _ask(uri, "GET", "/statements", params=wanted)["statements"]]
+
+
+def ask_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
+    """Ask that a version serve without a verdict for some days; it does when a second person approves.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+        RegistryError: where there is no such version.
+    """
+    wish = {"slot": str(slot), "version": version, "reason": reason, "days": days}
+    return dict(_ask(uri, "POST", "/override", json=wish))
+
+
+def approve_override(uri: str, slot: Slot) -> dict[str, Any]:
+    """Approve what another user asked for.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(_ask(uri, "POST", "/approve", json={"slot": str(slot)}))
+
+
+def withdraw_override(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
+    """End an override before its time, or take the wish for one back.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(_ask(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
 
 
 def _ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
