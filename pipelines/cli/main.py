@@ -39,6 +39,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "approve": ("pipelines.cli.overrides:approve", "Let a version serve that another user asked for."),
         "withdraw": ("pipelines.cli.overrides:withdraw", "End an override before its time."),
         "rollback": ("pipelines.cli.registry:rollback", "Bring the previous champion back."),
+        "retire": ("pipelines.cli.registry:retire", "Leave a slot without champion."),
         "audit": ("pipelines.cli.registry:audit", "Show where an adapter came from."),
         "run": ("pipelines.cli.registry:run", "Answer a file (words, emotion, intent), or compare voices."),
         "compare": ("pipelines.cli.compare:compare", "Compare methods on a slot's data, with a report."),

@@ -44,7 +44,13 @@ def create_app(app: Flask = mlflow_app) -> Any:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         made = create_fastapi_app(app)
+    _drop_assistant(made)
     return login.Entrance(made, login.log_in if who.login_on() else None, login.record_refusal)
+
+
+def _drop_assistant(app: Any) -> None:
+    """MLflow's assistant runs commands with the rights of the server, those to the database and the keys included."""
+    app.router.routes[:] = [route for route in app.router.routes if "/assistant" not in getattr(route, "path", "")]
 
 
 def _refuse_half_a_guard() -> None:
