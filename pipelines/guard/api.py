@@ -9,6 +9,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
 from pipelines.attest.ledger import Who
-from pipelines.guard import door, queries, server, statements
+from pipelines.guard import door, endings, override_requests, overrides, queries, server, statements
 from pipelines.guard.checks import number
 from pipelines.guard.who import caller, login_on
 from pipelines.settings import Slot
@@ -29,6 +30,8 @@ ROUTE = "/elp/api/v1"
 _PAGE, _PAGE_LIMIT = 100, 1000
 _LONGEST = 1000
 """Characters of a reason."""
+_DAYS, _MOST_DAYS = 7, 100_000
+"""How long an override lasts where nothing is said; what is no number of days at all."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
@@ -133,6 +136,36 @@ def retire() -> Response:
     return jsonify(asdict(moved))
 
 
+@blueprint.post("/override")
+def ask_override() -> Response:
+    """Ask for an override: {slot, version, reason, days?}; a second person approves."""
+    body = _body({"slot", "version", "reason"}, {"days"})
+    lasting = _days(body.get("days", _DAYS))
+    asked = overrides.ask(server.registry(), _slot(body), number(body["version"]), _reason(body), lasting)
+    return jsonify(asdict(asked))
+
+
+@blueprint.post("/approve")
+def approve_override() -> Response:
+    """The second person's word: {slot}."""
+    return jsonify(asdict(overrides.approve(server.registry(), _slot(_body({"slot"}, set())))))
+
+
+@blueprint.post("/withdraw")
+def withdraw_override() -> Response:
+    """End an override, or the wish for one: {slot, reason?}."""
+    body = _body({"slot"}, {"reason"})
+    return jsonify(asdict(endings.withdraw(server.registry(), _slot(body), _reason(body))))
+
+
+@blueprint.get("/overrides")
+def list_overrides() -> Response:
+    """Overrides that wait for approval or are in force."""
+    with server.registry().ManagedSessionMaker() as session:
+        found = override_requests.open_requests(session)
+    return jsonify({"overrides": [{**asdict(request), "in_force": request.in_force} for request in found]})
+
+
 @blueprint.errorhandler(MlflowException)
 def mlflow_error(error: MlflowException) -> Response:
     """As MLflow answers its own errors."""
@@ -210,6 +243,12 @@ def _who(body: Mapping[str, Any]) -> Who:
 
 def _reason(body: Mapping[str, Any]) -> str:
     return _text(body, "reason")
+
+
+def _days(value: Any) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_DAYS:
+        raise _wrong(f"days: expected a number, got {str(value)[:40]!r}")
+    return timedelta(days=value)
 
 
 def _wrong(message: str) -> MlflowException:

@@ -53,6 +53,7 @@ def audit(
     bundle, lineage = _bundle(client, subject, cache)
     children = (
         Fact("status", subject.status, note=", ".join(subject.aliases)),
+        *([Fact("OVERRIDE, no verdict that counts", subject.override)] if subject.override else []),
         bundle,
         _dataset(subject, lineage, repository),
         _golden(lineage),
