@@ -201,7 +201,10 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
         if value not in args:
             faults.append(f"{path or 'value'} is {value!r}, expected one of {', '.join(map(str, args))}")
         return value
-    if origin is tuple and isinstance(value, (list, tuple)):
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            faults.append(f"{path} is {value!r}, expected a list")
+            return ()
         if args[-1] is not Ellipsis and len(value) != len(args):
             faults.append(f"{path} has {len(value)} values, expected {len(args)}")
             return value

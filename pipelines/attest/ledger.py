@@ -139,10 +139,10 @@ def read_entry(text: str) -> Entry:
     try:
         values |= {"before": values.pop("from"), "after": values.pop("to")}
         entry = from_dict(Entry, values, "ledger entry")
-    except (KeyError, ConfigError) as error:
+    except (KeyError, ConfigError, RecursionError) as error:
         raise AttestationError("malformed", f"a ledger entry lacks something or has too much: {error}") from error
     moment(entry.at, "at")
-    if entry.text != text:
+    if entry.text != text or entry.seq < 1:
         raise AttestationError("malformed", f"entry {entry.seq} has spellings that this format does not have")
     return entry
 
@@ -154,6 +154,8 @@ def envelope_of(row: Row) -> Envelope:
         AttestationError: where it is malformed, or holds another entry than the row.
     """
     envelope = read(row.envelope)
+    if envelope.text != row.envelope:
+        raise AttestationError("malformed", "the envelope is not in its canonical spelling")
     if envelope.payload != row.entry.encode():
         raise AttestationError("mismatch", "the envelope holds another entry than the row")
     return envelope
