@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.guard import facts, override_requests
-from pipelines.guard.names import DESCRIPTIVE, MODEL_TAGS, claims_slot, foreign, own_alias, own_tag, slot_of
+from pipelines.guard.names import DESCRIPTIVE, MODEL_TAGS, claims_slot, folded, foreign, own_alias, own_tag, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.server import served_path
 from pipelines.guard.tables import STATEMENTS
@@ -20,6 +20,8 @@ from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION
 
 _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
+_DIGITS = 9
+"""Of a version: what fits into the database's integers."""
 
 
 def number(version: Any) -> int:
@@ -29,7 +31,7 @@ def number(version: Any) -> int:
         MlflowException: where it is none, as MLflow does.
     """
     text = str(version)
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
         raise MlflowException(
             f"Parameter 'version' must be an integer, got {text[:40]!r}", error_code=INVALID_PARAMETER_VALUE
         )
@@ -67,6 +69,7 @@ def new_model(name: str, tags: Sequence[Any]) -> None:
         )
     told = {"elp.site": slot.site, "elp.task": slot.task} if slot else {}
     for tag_given in tags:
+        _prompt(tag_given.key, name)
         if own_tag(tag_given.key) and told.get(tag_given.key) != tag_given.value:
             allowed = " and ".join(sorted(MODEL_TAGS)) if slot else "no tag of that kind"
             raise Refusal(
@@ -88,7 +91,8 @@ def rename(name: str, new_name: str) -> None:
 
 
 def tag(key: str, model: str, version: int | None) -> None:
-    """Tags under ``elp.`` are the server's, or were given once."""
+    """Tags under ``elp.`` are the server's, or were given once; those of prompts do not belong on a slot's model."""
+    _prompt(key, model)
     if own_tag(key):
         slot = slot_of(model)
         what = f"gate or promote instead: elp gate {slot}" if slot else "name yours otherwise"
@@ -101,12 +105,24 @@ def tag(key: str, model: str, version: int | None) -> None:
         )
 
 
+def _prompt(key: str, model: str) -> None:
+    """A model or version with a prompt's tag is left out of MLflow's lists: nobody would see the slot any more."""
+    slot = slot_of(model)
+    if slot is not None and folded(key).startswith("mlflow."):
+        raise Refusal(
+            f"the tag {key!r} is MLflow's own and would change what {slot} is taken for; name yours otherwise",
+            what="change a tag",
+            model=model,
+        )
+
+
 def new_version(model: str, source: str, tags: Sequence[Any]) -> None:
     """A new version claims nothing, and a slot's stands on a logged model of this server."""
     slot = slot_of(model)
     if slot is None and claims_slot(model):
         raise Refusal(f"{model!r} is no slot's model", what="create a version", model=model)
     for given in tags:
+        _prompt(given.key, model)
         if own_tag(given.key) and given.key not in DESCRIPTIVE:
             raise Refusal(
                 f"the tag {given.key!r} cannot be given to a new version: it is written by the server from signed "

@@ -129,7 +129,14 @@ def record_move(
     """
     previous = before.version if before else None
     entry = book.append(
-        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements,
+        event,
+        str(slot),
+        who,
+        before=previous,
+        after=after,
+        bundle=bundle,
+        reason=reason,
+        statements=statements,
         detail=detail,
     )
     request = override_requests.open_request(book.session, str(slot))

@@ -90,9 +90,7 @@ def champion(session: Session, model: str) -> Standing | None:
 
 def bundle_of(session: Session, model: str, version: int) -> str:
     """The bundle that a version's lineage was signed for; without one, what its tag says."""
-    signed = session.scalar(
-        _statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
-    )
+    signed = session.scalar(_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1))
     return str(signed or tag(session, model, version, Tags.BUNDLE))
 
 
@@ -118,7 +116,9 @@ def proof(row: RowMapping, ring: KeyRing) -> Proof:
     except AttestationError as error:
         return Proof(str(row["digest"]), *about, str(row["bundle"]), "", fault=str(error))
     if signed.digest != row["digest"] or statement.kind != kind:
-        return Proof(str(row["digest"]), *about, statement.bundle, "", fault="the stored row is about another statement")
+        return Proof(
+            str(row["digest"]), *about, statement.bundle, "", fault="the stored row is about another statement"
+        )
     if isinstance(statement, statements.LineageStatement):
         return Proof(signed.digest, statement.model, about[1], statement.bundle, statement.fingerprint)
     against = Standing(statement.against.version, statement.against.bundle) if statement.against else None

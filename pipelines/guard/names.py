@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from elp_core.kinds import TASKS
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
 
@@ -49,8 +50,13 @@ def foreign(name: str) -> bool:
 
 
 def claims_slot(name: str) -> bool:
-    """Whether a model's name is in the slots' own name space, exactly or to the eye."""
-    return folded(name).startswith(PREFIX)
+    """Whether a model's name is in the slots' own name space, exactly or to the eye.
+
+    To the eye is also three letters or digits, a site and a task: ``e1p.plant-a.asr``, or a Cyrillic ``е`` in front.
+    """
+    plain = folded(name)
+    parts = plain.split(".")
+    return plain.startswith(PREFIX) or (len(parts) == 3 and len(parts[0]) == 3 and parts[2] in TASKS)
 
 
 def slot_of(name: str) -> Slot | None:

@@ -205,9 +205,7 @@ def _other_subject(facts: Facts, verdict: Proof) -> str:
     if verdict.bundle != facts.bundle:
         return f"the bundle {short(verdict.bundle)}, but its bytes hash to {short(facts.bundle)}"
     if verdict.fingerprint != facts.lineage.fingerprint:
-        return (
-            f"the backbone {short(verdict.fingerprint)}, but it was trained on {short(facts.lineage.fingerprint)}"
-        )
+        return f"the backbone {short(verdict.fingerprint)}, but it was trained on {short(facts.lineage.fingerprint)}"
     return ""
 
 
