@@ -61,26 +61,17 @@ def rollback(store: GuardedStore, slot: Slot, version: int | None, who: Who, rea
         return move(store, slot, chosen, who, reason, "rollback")
 
 
-def retire(store: GuardedStore, slot: Slot, who: Who, reason: str, version: int | None = None) -> Moved:
+def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
     """Leave a slot without champion.
 
-    Args:
-        store: The registry.
-        slot: The slot.
-        who: Who decides.
-        reason: Why.
-        version: The champion that is meant; None takes whichever it is.
-
     Raises:
-        Refusal: where there is no champion or another one, or no reason is given.
+        Refusal: where there is no champion, or no reason is given.
     """
     with store.refusing(who), store.locked() as book:
         demand(PROMOTE, what="retire", model=slot.model_name)
         present = facts.champion(book.session, slot.model_name)
         if present is None:
             raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
-        if version not in (None, present.version):
-            raise _refusal(slot, version, "retire", f"{slot} v{version} is not the champion, v{present.version} is")
         if not reason.strip():
             raise _refusal(
                 slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"

@@ -17,6 +17,7 @@ from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.attest.anchor import anchor_file, write_anchor
@@ -137,10 +138,14 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _move_anchor(self, book: Book) -> None:
         try:
-            write_anchor(self._anchor, book.head)
+            write_anchor(self._anchor, book.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is made; an anchor that is behind is found and said by `elp audit --verify`
             _log.exception("the ledger's anchor %s could not be written", self._anchor)
+
+    def _hash_of(self, seq: int) -> str | None:
+        with self.ManagedSessionMaker() as session:
+            return session.scalar(select(tables.LEDGER.c.hash).where(tables.LEDGER.c.seq == seq))
 
     def ring(self) -> KeyRing:
         """The keys that are trusted now.
