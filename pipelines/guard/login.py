@@ -38,6 +38,8 @@ SERVICE_ACCOUNT = "ELP_SERVICE_ACCOUNT"
 
 _OPEN = ("/health", "/favicon.ico")
 _OPEN_BELOW = "/static-files/"
+_CLOSED = "/mlflow/assistant/"
+"""MLflow's assistant runs commands as the server's user, who can write the database and the keys: it is not served."""
 _STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
 """What `mlflow server --static-prefix` sets."""
 _WORKSPACE = "default"
@@ -70,6 +72,8 @@ class Entrance:
         actor = await self._actor(scope)
         if actor is None:
             return await _answer(send, 401, "UNAUTHENTICATED", "log in: this server answers nobody unknown")
+        if _CLOSED in scope["path"] + "/":
+            return await _answer(send, 403, "PERMISSION_DENIED", "MLflow's assistant is not served by a guarded server")
         action = needed(scope["method"], scope["path"].removeprefix(os.environ.get(_STATIC_PREFIX, "")))
         if not may(actor, action):
             sentence = refusal(actor, action)
