@@ -156,3 +156,8 @@ def test_what_is_missing_or_there_already_is_named(login: LoginServer) -> None:
         users.users(stranger)
     with pytest.raises(RegistryError, match="anna has the role promoter, and this is for administrators"):
         users.remove(users.Server(login.uri, accounts.Account("anna", PASSWORD)), "berta")
+
+
+def test_mlflows_assistant_which_runs_commands_is_not_there(login: LoginServer) -> None:
+    answer = login.rest("admin")("POST", "/ajax-api/3.0/mlflow/assistant/message", {"message": "ls", "session_id": None})
+    assert answer.status in (403, 404, 405), answer.text[:300]
