@@ -159,5 +159,7 @@ def test_what_is_missing_or_there_already_is_named(login: LoginServer) -> None:
 
 
 def test_mlflows_assistant_which_runs_commands_is_not_there(login: LoginServer) -> None:
-    answer = login.rest("admin")("POST", "/ajax-api/3.0/mlflow/assistant/message", {"message": "ls", "session_id": None})
+    answer = login.rest("admin")(
+        "POST", "/ajax-api/3.0/mlflow/assistant/message", {"message": "ls", "session_id": None}
+    )
     assert answer.status in (403, 404, 405), answer.text[:300]
