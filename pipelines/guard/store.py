@@ -145,7 +145,8 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _hash_of(self, seq: int) -> str | None:
         with self.ManagedSessionMaker() as session:
-            return session.scalar(select(tables.LEDGER.c.hash).where(tables.LEDGER.c.seq == seq))
+            found = session.scalar(select(tables.LEDGER.c.hash).where(tables.LEDGER.c.seq == seq))
+        return None if found is None else str(found)
 
     def ring(self) -> KeyRing:
         """The keys that are trusted now.

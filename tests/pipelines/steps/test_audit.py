@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pipelines.clients.champions import set_champion
 
 from pipelines.clients import registry
-from pipelines.clients.champions import set_champion
 from pipelines.clients.versions import Tags
 from pipelines.errors import RegistryError
 from pipelines.lineage.audit import Fact, render
