@@ -41,8 +41,6 @@ class Tags:
     PROMOTED_WHY = "elp.promoted_why"
     PREDECESSOR = "elp.predecessor"
     """Version that was champion before this one."""
-    HISTORY = "elp.history"
-    """JSON list: every time this version became champion or ceased to be."""
 
 
 @dataclass(frozen=True)

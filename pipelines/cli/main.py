@@ -36,6 +36,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "gate": ("pipelines.cli.flows:gate", "Check a candidate against the champion."),
         "promote": ("pipelines.cli.registry:promote", "Make a passed challenger the champion."),
         "rollback": ("pipelines.cli.registry:rollback", "Bring the previous champion back."),
+        "retire": ("pipelines.cli.registry:retire", "Leave a slot without champion."),
         "audit": ("pipelines.cli.registry:audit", "Show where an adapter came from."),
         "run": ("pipelines.cli.registry:run", "Answer a file (words, emotion, intent), or compare voices."),
         "compare": ("pipelines.cli.compare:compare", "Compare methods on a slot's data, with a report."),

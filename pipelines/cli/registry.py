@@ -1,4 +1,4 @@
-"""``elp promote | rollback | audit | run | adapters``."""
+"""``elp promote | rollback | retire | audit | run | adapters``."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def promote(
 ) -> None:
     """Make a challenger that passed the gate the champion.
 
-    Only a version whose verdict passed against the champion of this moment is taken.
+    Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
     """
     from pipelines.steps import promote as step
 
@@ -46,7 +46,6 @@ def promote(
         workspace.settings,
         version,
         mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
         by=by,
         why=why,
         golden=_golden(workspace, slot),
@@ -58,24 +57,30 @@ def promote(
 
 @click.command()
 @slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 @_by
 @_why
 @json_option
 @workspace_option
-def rollback(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
-    """Bring back the champion that the present one replaced."""
+def rollback(slot: Slot, version: int | None, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+    """Bring back the champion that the present one replaced, or another former one."""
     from pipelines.steps import promote as step
 
-    done = step.rollback(
-        slot,
-        workspace.settings,
-        mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
-        by=by,
-        why=why,
-        log=progress,
-    )
+    done = step.rollback(slot, mlflow_uri=_uri(workspace), version=version, by=by, why=why, log=progress)
     emit(done, as_json, _told)
+
+
+@click.command()
+@slot_argument
+@_by
+@click.option("--why", required=True, metavar="TEXT", help="Why, for the record.")
+@json_option
+@workspace_option
+def retire(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+    """Leave a slot without champion: nothing serves it until another version is promoted."""
+    from pipelines.steps import promote as step
+
+    emit(step.retire(slot, mlflow_uri=_uri(workspace), why=why, by=by, log=progress), as_json, _told)
 
 
 @click.command()
@@ -202,6 +207,8 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
 def _told(done: Promotion) -> str:
     if not done.changed:
         return f"{done.slot}: v{done.version} is the champion already; nothing changed"
+    if done.version is None:
+        return f"{done.slot}: no champion (before: v{done.previous}); changed by {done.by}"
     before = f"before: v{done.previous}" if done.previous else "the first"
     return f"{done.slot}: champion is v{done.version} ({before}); changed by {done.by}"
 

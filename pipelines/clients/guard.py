@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.clients.mlflow_server import unreachable
 from pipelines.errors import GateRefused, RegistryError, ServiceError
+from pipelines.settings import Slot
 
 API = "/elp/api/v1"
+_PAGE = 1000
+"""Entries of the ledger in one answer."""
 PATIENCE_SECONDS = 60.0
 """The server hashes a bundle before it answers some of these."""
 
@@ -46,6 +50,87 @@ def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
         ServiceError: where no guarded server answers.
     """
     return [dict(found) for found in _ask(uri, "GET", "/statements", params=wanted)["statements"]]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What the server made of a wish."""
+
+    version: int | None
+    """The champion now; None after a retirement."""
+    previous: int | None
+    """The champion before; None where there was none."""
+    changed: bool
+    """False where the version was the champion already."""
+
+
+def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> Moved:
+    """Ask the server to make a version champion.
+
+    Args:
+        uri: Address of the MLflow server.
+        slot: The slot.
+        version: Version that passed the gate against the champion of this moment.
+        by: Who asks; where the server has logins, the login counts instead.
+        reason: Why, in a sentence; empty lets the server say it.
+        again: Promote even a version that was rolled back.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
+    """
+    more = {"again": True} if again else {}
+    return _moved(uri, "promote", {"slot": str(slot), "version": version, "by": by, "reason": reason, **more})
+
+
+def rollback(uri: str, slot: Slot, version: int | None = None, *, by: str, reason: str) -> Moved:
+    """Ask the server to bring a former champion back; None takes the one that the present one replaced.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
+    """
+    more = {} if version is None else {"version": version}
+    return _moved(uri, "rollback", {"slot": str(slot), "by": by, "reason": reason, **more})
+
+
+def retire(uri: str, slot: Slot, *, by: str, reason: str) -> Moved:
+    """Ask the server to leave a slot without champion.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return _moved(uri, "retire", {"slot": str(slot), "by": by, "reason": reason})
+
+
+def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
+    """Entries of the ledger (as in docs/formats/ledger.md), oldest first.
+
+    Args:
+        uri: Address of the MLflow server.
+        slot: Only of this slot.
+        event: Only of this kind, such as ``promoted``.
+        after: Only those with a higher number.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    wanted = {"slot": str(slot) if slot else None, "event": event or None, "limit": _PAGE}
+    found: list[dict[str, Any]] = []
+    while True:
+        page = _ask(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
+        found += [dict(row["entry"]) for row in page]
+        if len(page) < _PAGE:
+            return found
+        after = int(found[-1]["seq"])
+
+
+def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> Moved:
+    told = _ask(uri, "POST", f"/{verb}", json=dict(body))
+    return Moved(told["version"], told["previous"], bool(told["changed"]))
 
 
 def _ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

@@ -6,16 +6,20 @@ A POST must say ``Content-Type: application/json``: a form on another site canno
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
+from mlflow.server.security_utils import get_allowed_origins_from_env, should_block_cors_request
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
+from pipelines.attest.ledger import Who
 from pipelines.guard import door, queries, server, statements
 from pipelines.guard.checks import number
 from pipelines.guard.who import caller, login_on
@@ -27,6 +31,15 @@ _LONGEST = 1000
 """Characters of a reason."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
+
+
+@blueprint.before_request
+def refuse_other_sites() -> None:
+    """A page of another site does not act here, whatever the browser lets it send; MLflow's routes do the same."""
+    origin = request.headers.get("Origin", "")
+    same = urlsplit(origin).netloc == request.host
+    if origin and not same and should_block_cors_request(origin, request.method, get_allowed_origins_from_env()):
+        raise MlflowException(f"{origin[:200]} may not act on this server", error_code=PERMISSION_DENIED)
 
 
 @blueprint.get("/status")
@@ -42,10 +55,10 @@ def status() -> Response:
 @blueprint.post("/statements")
 def submit() -> Response:
     """Take in a signed statement: {model, version, envelope}; the envelope as text or as an object."""
-    body = _body("model", "version", "envelope")
+    body = _body({"model", "version", "envelope"}, {"by"})
     envelope = body["envelope"]
     text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-    digest = statements.accept(server.registry(), str(body["model"]), number(body["version"]), text, _who(body))
+    digest = statements.accept(server.registry(), _text(body, "model"), number(body["version"]), text, _who(body))
     return jsonify({"digest": digest})
 
 
@@ -93,14 +106,14 @@ def show_champions() -> Response:
 @blueprint.post("/promote")
 def promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
-    body = _body("slot", "version")
+    body = _body({"slot", "version"}, {"reason", "by", "again"})
     moved = door.promote(
         server.registry(),
         _slot(body),
         number(body["version"]),
         _who(body),
         _reason(body),
-        again=body.get("again") is True,
+        again=_flag(body, "again"),
     )
     return jsonify(asdict(moved))
 
@@ -108,16 +121,16 @@ def promote() -> Response:
 @blueprint.post("/rollback")
 def rollback() -> Response:
     """Roll back: {slot, version?, reason?, by?}; without a version to the champion before."""
-    body = _body("slot")
-    version = None if body.get("version") is None else number(body["version"])
-    return jsonify(asdict(door.rollback(server.registry(), _slot(body), version, _who(body), _reason(body))))
+    body = _body({"slot"}, {"version", "reason", "by"})
+    return jsonify(asdict(door.rollback(server.registry(), _slot(body), _version(body), _who(body), _reason(body))))
 
 
 @blueprint.post("/retire")
 def retire() -> Response:
-    """Leave a slot without champion: {slot, reason, by?}."""
-    body = _body("slot", "reason")
-    return jsonify(asdict(door.retire(server.registry(), _slot(body), _who(body), _reason(body))))
+    """Leave a slot without champion: {slot, reason, version?, by?}."""
+    body = _body({"slot", "reason"}, {"version", "by"})
+    moved = door.retire(server.registry(), _slot(body), _who(body), _reason(body), _version(body))
+    return jsonify(asdict(moved))
 
 
 @blueprint.errorhandler(MlflowException)
@@ -139,36 +152,64 @@ def http_error(error: HTTPException) -> Response:
     return Response(json.dumps(told), error.code or 500, mimetype="application/json")
 
 
-def _body(*needed: str) -> Mapping[str, Any]:
-    """The request's JSON object, with the fields that are needed.
+def _body(needed: set[str], more: set[str]) -> Mapping[str, Any]:
+    """The request's JSON object.
+
+    Args:
+        needed: Fields that it must have.
+        more: Fields that it may have besides; any other is refused.
 
     Raises:
-        MlflowException: where it is none.
+        MlflowException: where it is none, or has other fields.
     """
     if request.mimetype != "application/json":
         raise _wrong(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        body = None
     if not isinstance(body, dict):
         raise _wrong("the body is no JSON object")
-    missing = [name for name in needed if body.get(name) in (None, "")]
-    if missing:
-        raise _wrong(f"the body lacks {', '.join(missing)}")
+    missing = sorted(name for name in needed if body.get(name) in (None, ""))
+    unknown = sorted(str(name)[:40] for name in body.keys() - needed - more)
+    if missing or unknown:
+        raise _wrong(f"the body lacks {', '.join(missing) or 'nothing'}; unknown in it: {', '.join(unknown) or 'none'}")
     return body
 
 
+def _text(body: Mapping[str, Any], name: str) -> str:
+    """A field that is text people can read; empty where it is not there."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        raise _wrong(f"{name} is text of at most {_LONGEST} characters")
+    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\n\r\t" for letter in value):
+        raise _wrong(f"{name} has characters that cannot be shown")
+    return value.strip()
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise _wrong(f"{name} is true or false")
+    return value
+
+
+def _version(body: Mapping[str, Any]) -> int | None:
+    return None if body.get("version") is None else number(body["version"])
+
+
 def _slot(body: Mapping[str, Any]) -> Slot:
-    return Slot.parse(str(body["slot"]))
+    return Slot.parse(_text(body, "slot"))
 
 
-def _who(body: Mapping[str, Any]) -> Any:
-    return caller(str(body.get("by") or ""))
+def _who(body: Mapping[str, Any]) -> Who:
+    return caller(_text(body, "by"))
 
 
 def _reason(body: Mapping[str, Any]) -> str:
-    reason = str(body.get("reason") or "").strip()
-    if len(reason) > _LONGEST:
-        raise _wrong(f"the reason has {len(reason)} characters, expected at most {_LONGEST}")
-    return reason
+    return _text(body, "reason")
 
 
 def _wrong(message: str) -> MlflowException:

@@ -46,8 +46,14 @@ def create_app(app: Flask = mlflow_app) -> Any:
     else:
         made = app
     if not isinstance(made, Flask):
+        _drop_assistant(made)
         made.add_middleware(_Address)
     return made
+
+
+def _drop_assistant(app: Any) -> None:
+    """MLflow's assistant runs commands with the rights of the server, those to the database and the keys included."""
+    app.router.routes[:] = [route for route in app.router.routes if "/assistant" not in getattr(route, "path", "")]
 
 
 class _Address:

@@ -9,7 +9,7 @@ from pipelines.attest.ledger import Entry, Event, Who
 from pipelines.guard import facts, projection, server
 from pipelines.guard.book import Book
 from pipelines.guard.refusal import Refusal
-from pipelines.guard.rules import Move, Refused, Standing, Want, decide
+from pipelines.guard.rules import Facts, Move, Refused, Standing, Want, decide
 from pipelines.settings import Slot
 
 if TYPE_CHECKING:
@@ -58,16 +58,25 @@ def rollback(store: GuardedStore, slot: Slot, version: int | None, who: Who, rea
         return move(store, slot, chosen, who, reason, "rollback")
 
 
-def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
+def retire(store: GuardedStore, slot: Slot, who: Who, reason: str, version: int | None = None) -> Moved:
     """Leave a slot without champion.
 
+    Args:
+        store: The registry.
+        slot: The slot.
+        who: Who decides.
+        reason: Why.
+        version: The champion that is meant; None takes whichever it is.
+
     Raises:
-        Refusal: where it has none, or no reason is given.
+        Refusal: where there is no champion or another one, or no reason is given.
     """
     with store.refusing(who), store.locked() as book:
         present = facts.champion(book.session, slot.model_name)
         if present is None:
             raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
+        if version not in (None, present.version):
+            raise _refusal(slot, version, "retire", f"{slot} v{version} is not the champion, v{present.version} is")
         if not reason.strip():
             raise _refusal(
                 slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"
@@ -129,7 +138,7 @@ def record_move(
     return entry
 
 
-def _record(book: Book, slot: Slot, known: facts.Facts, allowed: Move, who: Who, reason: str) -> Entry:
+def _record(book: Book, slot: Slot, known: Facts, allowed: Move, who: Who, reason: str) -> Entry:
     why = reason.strip() or _WHY[allowed.event]
     return record_move(
         book,

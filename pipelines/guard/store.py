@@ -55,9 +55,10 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
                 "the guarded registry knows no MLflow workspaces and no read replica; start the server without them",
                 error_code=INVALID_STATE,
             )
+        self.ManagedSessionMaker: Any
         super().__init__(store_uri.removeprefix(_PREFIX))
         tables.create(self.engine)
-        self._plain_sessions = self.ManagedSessionMaker
+        self._plain_sessions: Any = self.ManagedSessionMaker
         self._open: ContextVar[Book | None] = ContextVar("elp_open_book", default=None)
         self.ManagedSessionMaker = self._joined
         self._rings = Rings(key_folder())
@@ -77,8 +78,9 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     @contextmanager
     def locked(self) -> Iterator[Book]:
-        """One transaction with the ledger locked: all that is read is the newest, and all that is written counts or
-        nothing does. After it the anchor follows.
+        """One transaction with the ledger locked; after it the anchor follows.
+
+        All that is read inside is the newest, and all that is written counts or nothing does.
 
         Raises:
             MlflowException: where this server has no key to sign the ledger with.
@@ -266,7 +268,9 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
                 checks.description(session, slot, checks.number(version))
         return super().update_model_version(name, version, description)
 
-    def transition_model_version_stage(self, name: str, version: Any, stage: str, archive_existing_versions: Any) -> Any:
+    def transition_model_version_stage(
+        self, name: str, version: Any, stage: str, archive_existing_versions: Any
+    ) -> Any:
         """As MLflow's; slots have no stages."""
         with self.refusing(caller()):
             checks.stage(name, checks.number(version))
