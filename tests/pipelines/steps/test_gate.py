@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing.backbones import tiny_model
-from pipelines.clients import registry
-from pipelines.clients.champions import set_champion
+from pipelines.attest.canonical import sha256
+from pipelines.attest.envelope import read, verify
+from pipelines.attest.keys import key_folder, load_ring
+from pipelines.attest.statements import VerdictStatement, parse
+from pipelines.clients import guard, registry
 from pipelines.clients.versions import AdapterVersion, Tags
-from pipelines.errors import RegistryError
+from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.gate.evidence import read_evidence, recompute
 from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Settings, Slot
@@ -22,7 +26,7 @@ from pipelines.steps.dataset import load_split
 from pipelines.steps.gate import GateOutcome, gate
 from pipelines.steps.promote import promote
 from pipelines.steps.versions import metafiles
-from tests.support import bundles
+from tests.support import bundles, proof
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -109,6 +113,35 @@ def test_a_first_version_that_passes_becomes_challenger(
     assert recompute(done.evidence) == done.verdict
 
 
+def test_what_was_decided_is_signed(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    version = add("k1")
+    done = judge(EASY)
+    (row,) = guard.statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    envelope = read(row["envelope"])
+    statement = parse(envelope.payload)
+    assert verify(envelope, load_ring(key_folder()), "verdict").name == "verdict"
+    assert isinstance(statement, VerdictStatement)
+    assert (statement.outcome, statement.bundle, statement.against) == ("passed", version.bundle_digest, None)
+    assert statement.fingerprint == Backbone.from_pretrained(site.settings.backbone).fingerprint
+    assert statement.evidence.sha256 == sha256((done.evidence / "evidence.json").read_bytes())
+    assert (statement.metric, statement.challenger) == (done.verdict.metric, done.verdict.challenger)
+
+
+def test_without_a_key_nothing_is_judged_but_a_dry_run(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(AttestationError, match="make keys with: elp keys new"):
+        judge(EASY, keys=tmp_path / "none")
+    assert judge(EASY, keys=tmp_path / "none", dry_run=True).verdict.passed
+
+
+def test_a_gate_that_the_server_does_not_trust_is_told_how_to_be(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(GateRefused, match=r"is not trusted here; .*elp keys export.*elp keys add"):
+        judge(EASY, keys=proof.ring(tmp_path).folder)
+
+
 def test_a_verdict_is_not_made_twice_and_outlives_its_cache(
     add: Add, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +187,7 @@ def test_the_second_version_meets_the_champion(
 ) -> None:
     add("k1")
     judge(EASY)
-    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, cache=cache, by="ann", log=lambda line: None)
+    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, by="ann", log=lambda line: None)
     assert judge(EASY, 1).reused, "the champion keeps the verdict that made it so"
     add("k2")
     second = judge(EASY)
@@ -201,16 +234,6 @@ def test_a_bundle_of_another_backbone_is_refused(
     other = replace(site.settings, backbone=str(tmp_path / "other"))
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
         gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
-
-
-def test_a_champion_without_a_verdict_is_judged_as_a_first_version(
-    client: MlflowClient, slot: Slot, add: Add, judge: Judge
-) -> None:
-    add("k1")
-    set_champion(client, slot, 1, by="ann", why="by hand")
-    done = judge(EASY, 1)
-    version = registry.get(client, slot, 1)
-    assert (done.verdict.first_version, version.status, version.aliases) == (True, "champion", ("champion",))
 
 
 def _interrupt(*_: object, **__: object) -> None:
