@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from elp_core.assemble import evaluate
 from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing.backbones import tiny_model
 from pipelines.attest.canonical import sha256
 from pipelines.attest.envelope import read, verify
+from pipelines.attest.key_folder import rotate
 from pipelines.attest.keys import key_folder, load_ring
 from pipelines.attest.statements import VerdictStatement, parse
 from pipelines.clients import guard, registry
@@ -127,6 +129,23 @@ def test_what_was_decided_is_signed(
     assert statement.fingerprint == Backbone.from_pretrained(site.settings.backbone).fingerprint
     assert statement.evidence.sha256 == sha256((done.evidence / "evidence.json").read_bytes())
     assert (statement.metric, statement.challenger) == (done.verdict.metric, done.verdict.challenger)
+
+
+def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    replaced = []
+
+    def evaluate_while_replacing(*arguments: Any) -> Any:
+        replaced.extend(rotate(key_folder(), "verdict"))
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
+    judge(EASY)
+    (row,) = guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
+    assert row["keyid"] == replaced[1].keyid
+    assert registry.get(client, slot, 1).status == "challenger"
 
 
 def test_without_a_key_nothing_is_judged_but_a_dry_run(add: Add, judge: Judge, tmp_path: Path) -> None:
