@@ -41,6 +41,8 @@ class Tags:
     PROMOTED_WHY = "elp.promoted_why"
     PREDECESSOR = "elp.predecessor"
     """Version that was champion before this one."""
+    OVERRIDE = "elp.override"
+    """On a champion without a verdict that counts: until when, who asked, who approved, why."""
 
 
 @dataclass(frozen=True)

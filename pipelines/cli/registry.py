@@ -12,6 +12,7 @@ from elp_core.config import from_dict
 from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, mark, progress, table
+from pipelines.cli.overrides import Wish, ask_override, override_options, warn_of
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
 
@@ -28,17 +29,29 @@ _why = click.option("--why", default="", metavar="TEXT", help="Why, for the reco
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
 @click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
+@override_options
 @_by
 @_why
 @json_option
 @workspace_option
 def promote(
-    slot: Slot, version: int | None, again: bool, by: str, why: str, as_json: bool, workspace: Workspace
+    slot: Slot,
+    version: int | None,
+    again: bool,
+    wish: Wish | None,
+    by: str,
+    why: str,
+    as_json: bool,
+    workspace: Workspace,
 ) -> None:
     """Make a challenger that passed the gate the champion.
 
     Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
+    --override asks a second person to let another version serve for some days (docs/access.md).
     """
+    if wish is not None:
+        ask_override(slot, version, wish, as_json, workspace)
+        return
     from pipelines.steps import promote as step
 
     done = step.promote(
@@ -177,6 +190,8 @@ def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
     else:
         found = [v for each in registry.slots(client) for v in _heads(registry.versions(client, each))]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
+    for version in found:
+        warn_of(version.name, version.override)
 
 
 def _heads(versions: Sequence[AdapterVersion]) -> list[AdapterVersion]:
@@ -192,7 +207,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
         [
             str(v.slot),
             v.version,
-            mark(v.status),
+            mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
             f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),

@@ -106,6 +106,38 @@ def retire(uri: str, slot: Slot, *, by: str, reason: str) -> Moved:
     return _moved(uri, "retire", {"slot": str(slot), "by": by, "reason": reason})
 
 
+def ask_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
+    """Ask that a version serve without a verdict for some days; it does when a second person approves.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+        RegistryError: where there is no such version.
+    """
+    wish = {"slot": str(slot), "version": version, "reason": reason, "days": days}
+    return dict(_ask(uri, "POST", "/override", json=wish))
+
+
+def approve_override(uri: str, slot: Slot) -> dict[str, Any]:
+    """Approve what another user asked for.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(_ask(uri, "POST", "/approve", json={"slot": str(slot)}))
+
+
+def withdraw_override(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
+    """End an override before its time, or take the wish for one back.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(_ask(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
+
+
 def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
     """Entries of the ledger (as in docs/formats/ledger.md), oldest first.
 

@@ -6,40 +6,38 @@ A POST must say ``Content-Type: application/json``: a form on another site canno
 from __future__ import annotations
 
 import json
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
-from mlflow.server.security_utils import get_allowed_origins_from_env, should_block_cors_request
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
-from pipelines.attest.ledger import Who
-from pipelines.guard import door, queries, server, statements
+from pipelines.guard import door, endings, override_requests, overrides, queries, server, statements
+from pipelines.guard.body import days_of, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.guard.checks import number
-from pipelines.guard.who import caller, login_on
-from pipelines.settings import Slot
+from pipelines.guard.who import login_on
 
 ROUTE = "/elp/api/v1"
 _PAGE, _PAGE_LIMIT = 100, 1000
-_LONGEST = 1000
-"""Characters of a reason."""
+_DAYS = 7
+"""How long an override lasts where nothing is said."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
 
 @blueprint.before_request
-def refuse_other_sites() -> None:
-    """A page of another site does not act here, whatever the browser lets it send; MLflow's routes do the same."""
-    origin = request.headers.get("Origin", "")
-    same = urlsplit(origin).netloc == request.host
-    if origin and not same and should_block_cors_request(origin, request.method, get_allowed_origins_from_env()):
-        raise MlflowException(f"{origin[:200]} may not act on this server", error_code=PERMISSION_DENIED)
+def own_site_only() -> Response | None:
+    """What a page of another site sends is refused, by the same settings as MLflow's own routes."""
+    from mlflow.server.security import get_allowed_origins
+    from mlflow.server.security_utils import CORS_BLOCKED_MSG, should_block_cors_request
+
+    origin = request.headers.get("Origin")
+    if not should_block_cors_request(origin, request.method, get_allowed_origins()):
+        return None
+    return mlflow_error(MlflowException(CORS_BLOCKED_MSG, error_code=PERMISSION_DENIED))
 
 
 @blueprint.get("/status")
@@ -55,10 +53,10 @@ def status() -> Response:
 @blueprint.post("/statements")
 def submit() -> Response:
     """Take in a signed statement: {model, version, envelope}; the envelope as text or as an object."""
-    body = _body({"model", "version", "envelope"}, {"by"})
+    body = read_body(("model", "version", "envelope"), ("by",))
     envelope = body["envelope"]
     text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-    digest = statements.accept(server.registry(), _text(body, "model"), number(body["version"]), text, _who(body))
+    digest = statements.accept(server.registry(), str(body["model"]), number(body["version"]), text, who_of(body))
     return jsonify({"digest": digest})
 
 
@@ -68,7 +66,7 @@ def list_statements() -> Response:
     wanted: dict[str, Any] = {name: request.args[name] for name in queries.FILTERS if name in request.args}
     unknown = sorted(set(request.args) - set(queries.FILTERS))
     if unknown or not wanted:
-        raise _wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
+        raise wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
     if "version" in wanted:
         wanted["version"] = number(wanted["version"])
     with server.registry().ManagedSessionMaker() as session:
@@ -106,14 +104,14 @@ def show_champions() -> Response:
 @blueprint.post("/promote")
 def promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
-    body = _body({"slot", "version"}, {"reason", "by", "again"})
+    body = read_body(("slot", "version"), ("reason", "by", "again"))
     moved = door.promote(
         server.registry(),
-        _slot(body),
+        slot_of(body),
         number(body["version"]),
-        _who(body),
-        _reason(body),
-        again=_flag(body, "again"),
+        who_of(body),
+        reason_of(body),
+        again=body.get("again") is True,
     )
     return jsonify(asdict(moved))
 
@@ -121,16 +119,46 @@ def promote() -> Response:
 @blueprint.post("/rollback")
 def rollback() -> Response:
     """Roll back: {slot, version?, reason?, by?}; without a version to the champion before."""
-    body = _body({"slot"}, {"version", "reason", "by"})
-    return jsonify(asdict(door.rollback(server.registry(), _slot(body), _version(body), _who(body), _reason(body))))
+    body = read_body(("slot",), ("version", "reason", "by"))
+    version = None if body.get("version") is None else number(body["version"])
+    return jsonify(asdict(door.rollback(server.registry(), slot_of(body), version, who_of(body), reason_of(body))))
 
 
 @blueprint.post("/retire")
 def retire() -> Response:
-    """Leave a slot without champion: {slot, reason, version?, by?}."""
-    body = _body({"slot", "reason"}, {"version", "by"})
-    moved = door.retire(server.registry(), _slot(body), _who(body), _reason(body), _version(body))
-    return jsonify(asdict(moved))
+    """Leave a slot without champion: {slot, reason, by?}."""
+    body = read_body(("slot", "reason"), ("by",))
+    return jsonify(asdict(door.retire(server.registry(), slot_of(body), who_of(body), reason_of(body))))
+
+
+@blueprint.post("/override")
+def ask_override() -> Response:
+    """Ask for an override: {slot, version, reason, days?}; a second person approves."""
+    body = read_body(("slot", "version", "reason"), ("days",))
+    lasting = days_of(body, _DAYS)
+    asked = overrides.ask(server.registry(), slot_of(body), number(body["version"]), reason_of(body), lasting)
+    return jsonify(asdict(asked))
+
+
+@blueprint.post("/approve")
+def approve_override() -> Response:
+    """The second person's word: {slot}."""
+    return jsonify(asdict(overrides.approve(server.registry(), slot_of(read_body(("slot",))))))
+
+
+@blueprint.post("/withdraw")
+def withdraw_override() -> Response:
+    """End an override, or the wish for one: {slot, reason?}."""
+    body = read_body(("slot",), ("reason",))
+    return jsonify(asdict(endings.withdraw(server.registry(), slot_of(body), reason_of(body))))
+
+
+@blueprint.get("/overrides")
+def list_overrides() -> Response:
+    """Overrides that wait for approval or are in force."""
+    with server.registry().ManagedSessionMaker() as session:
+        found = override_requests.open_requests(session)
+    return jsonify({"overrides": [{**asdict(request), "in_force": request.in_force} for request in found]})
 
 
 @blueprint.errorhandler(MlflowException)
@@ -142,7 +170,7 @@ def mlflow_error(error: MlflowException) -> Response:
 @blueprint.errorhandler(ElpError)
 def our_error(error: ElpError) -> Response:
     """What was sent cannot be read."""
-    return mlflow_error(_wrong(str(error)))
+    return mlflow_error(wrong(str(error)))
 
 
 @blueprint.errorhandler(HTTPException)
@@ -150,67 +178,3 @@ def http_error(error: HTTPException) -> Response:
     """Such as a wrong method, in the same form."""
     told = {"error_code": (error.name or "ERROR").upper().replace(" ", "_"), "message": error.description}
     return Response(json.dumps(told), error.code or 500, mimetype="application/json")
-
-
-def _body(needed: set[str], more: set[str]) -> Mapping[str, Any]:
-    """The request's JSON object.
-
-    Args:
-        needed: Fields that it must have.
-        more: Fields that it may have besides; any other is refused.
-
-    Raises:
-        MlflowException: where it is none, or has other fields.
-    """
-    if request.mimetype != "application/json":
-        raise _wrong(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
-    try:
-        body = request.get_json(silent=True)
-    except RecursionError:
-        body = None
-    if not isinstance(body, dict):
-        raise _wrong("the body is no JSON object")
-    missing = sorted(name for name in needed if body.get(name) in (None, ""))
-    unknown = sorted(str(name)[:40] for name in body.keys() - needed - more)
-    if missing or unknown:
-        raise _wrong(f"the body lacks {', '.join(missing) or 'nothing'}; unknown in it: {', '.join(unknown) or 'none'}")
-    return body
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    """A field that is text people can read; empty where it is not there."""
-    value = body.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > _LONGEST:
-        raise _wrong(f"{name} is text of at most {_LONGEST} characters")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\n\r\t" for letter in value):
-        raise _wrong(f"{name} has characters that cannot be shown")
-    return value.strip()
-
-
-def _flag(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise _wrong(f"{name} is true or false")
-    return value
-
-
-def _version(body: Mapping[str, Any]) -> int | None:
-    return None if body.get("version") is None else number(body["version"])
-
-
-def _slot(body: Mapping[str, Any]) -> Slot:
-    return Slot.parse(_text(body, "slot"))
-
-
-def _who(body: Mapping[str, Any]) -> Who:
-    return caller(_text(body, "by"))
-
-
-def _reason(body: Mapping[str, Any]) -> str:
-    return _text(body, "reason")
-
-
-def _wrong(message: str) -> MlflowException:
-    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)

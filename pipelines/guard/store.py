@@ -17,6 +17,7 @@ from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.attest.anchor import anchor_file, write_anchor
@@ -25,10 +26,12 @@ from pipelines.attest.ledger import Who
 from pipelines.errors import AttestationError
 from pipelines.guard import checks, door, facts, tables
 from pipelines.guard.book import Book, lock
+from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze
 from pipelines.guard.names import own_alias, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.rings import Rings
+from pipelines.guard.roles import TRAIN
 from pipelines.guard.server import served_path
 from pipelines.guard.who import caller
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
@@ -135,10 +138,14 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _move_anchor(self, book: Book) -> None:
         try:
-            write_anchor(self._anchor, book.head)
+            write_anchor(self._anchor, book.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is made; an anchor that is behind is found and said by `elp audit --verify`
             _log.exception("the ledger's anchor %s could not be written", self._anchor)
+
+    def _hash_of(self, seq: int) -> str | None:
+        with self.ManagedSessionMaker() as session:
+            return session.scalar(select(tables.LEDGER.c.hash).where(tables.LEDGER.c.seq == seq))
 
     def ring(self) -> KeyRing:
         """The keys that are trusted now.
@@ -244,6 +251,7 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
         given = list(tags or [])
         slot = slot_of(name)
         with self.refusing(caller()):
+            demand(TRAIN, what="create a version", model=name)
             checks.new_version(name, source, given)
             if slot is None:
                 return super().create_model_version(

@@ -87,14 +87,25 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
 
 
 def guard_tracking() -> None:
-    """Make this process's server build `GuardedTracking` for SQLite and PostgreSQL."""
+    """Make this process build guarded stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
+
+    Parts of the server go through that client (the demo's deletion, jobs), which knows the database by its plain
+    address.
+    """
     from mlflow.server import handlers
+    from mlflow.tracking._model_registry import utils as client_registry
+    from mlflow.tracking._tracking_service import utils as client_tracking
 
     def build(store_uri: str, artifact_uri: str) -> GuardedTracking:
         return GuardedTracking(store_uri, artifact_uri)
 
+    def registry(store_uri: str, **_: Any) -> Any:
+        return server.registry()
+
     for scheme in ("sqlite", "postgresql"):
         handlers._tracking_store_registry.register(scheme, build)
+        client_tracking._tracking_store_registry.register(scheme, build)
+        client_registry._get_store_registry().register(scheme, registry)
     if not isinstance(handlers._tracking_store, GuardedTracking):
         handlers._tracking_store = None
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pipelines.attest.anchor import VARIABLE as ANCHOR_VARIABLE
 from pipelines.attest.anchor import anchor_file
 from pipelines.attest.keys import FOLDER_VARIABLE, key_folder
+from pipelines.services import accounts
 from pipelines.services.environment import child_environment
 from pipelines.workspace import Workspace
 
@@ -69,8 +70,11 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """What the workers, and through them the flow runs, run in."""
     runs = workspace.settings.servers.workers
+    account = accounts.service(workspace)
     return child_environment(
         {
+            # the runs act as the workspace's account, whoever started the workers
+            **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),

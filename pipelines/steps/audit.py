@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import BundleError, ElpError, OpsError
-from pipelines.clients import models, registry, tracking
-from pipelines.clients.champions import history
+from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.versions import CHAMPION, AdapterVersion, GateRecord, Tags, policy_digest
 from pipelines.errors import RegistryError, VersioningError
 from pipelines.lineage.audit import Fact, compared
@@ -18,6 +17,9 @@ from pipelines.settings import Settings, Slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+_CHANGES = ("promoted", "rolled back", "retired", "overridden", "override expired")
 
 
 def audit(
@@ -51,13 +53,14 @@ def audit(
     bundle, lineage = _bundle(client, subject, cache)
     children = (
         Fact("status", subject.status, note=", ".join(subject.aliases)),
+        *([Fact("OVERRIDE, no verdict that counts", subject.override)] if subject.override else []),
         bundle,
         _dataset(subject, lineage, repository),
         _golden(lineage),
         _backbone(subject, lineage),
         _making(subject, lineage),
         _verdict(client, subject, settings),
-        _changes(subject),
+        _changes(client, subject),
     )
     return Fact("adapter", subject.name, note=f"registered {subject.created}", children=children)
 
@@ -191,10 +194,19 @@ def _evidence(client: MlflowClient, subject: AdapterVersion, record: GateRecord)
     return Fact("evidence", record.evidence, "ok", "decided again from its scores: the same", children)
 
 
-def _changes(subject: AdapterVersion) -> Fact:
-    entries = history(subject)
-    lines = tuple(Fact(e["event"], str(e["at"]), note=f"by {e['by']}: {e['why']}") for e in entries)
+def _changes(client: MlflowClient, subject: AdapterVersion) -> Fact:
+    """Each time it became champion, or ceased to be, as the server's ledger tells it."""
+    entries = guard.ledger(client.tracking_uri, subject.slot)
+    changes = [e for e in entries if e["event"] in _CHANGES and subject.version in (e["from"], e["to"])]
+    lines = tuple(Fact(_event(e, subject), e["at"], note=f"by {e['who']['name']}: {e['reason']}") for e in changes)
     return Fact("promotions", str(len(lines)) if lines else "none", children=lines)
+
+
+def _event(entry: Mapping[str, Any], subject: AdapterVersion) -> str:
+    told = str(entry["event"])
+    if entry["to"] == subject.version:
+        return told
+    return "rolled back from" if told == "rolled back" else "retired"
 
 
 def _tagged(name: str, subject: AdapterVersion, tag: str, inside: Any) -> Fact:

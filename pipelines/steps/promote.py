@@ -1,7 +1,7 @@
 """Who serves: a challenger that passed becomes champion, the champion before comes back, or nobody serves.
 
-The server decides (`pipelines.guard`); here is refused only what it cannot know: the limits in `elp.yaml` and the golden
-set that is pinned now.
+The server decides (`pipelines.guard`); here is refused only what it cannot know: the limits in `elp.yaml` and the
+golden set that is pinned now.
 """
 
 from __future__ import annotations
