@@ -55,29 +55,30 @@ def sync(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
 
 
-def used_digest(db: sqlite3.Connection, slot: str, version: int) -> str:
-    """Digest of the ids that a training on this dataset version uses; worked out once, empty where it is not indexed.
+def note_used(db: sqlite3.Connection) -> None:
+    """Work out, once for each dataset version that an adapter names, the digest of the clips that training on it uses.
 
-    Training takes both learning splits less the golden set in force, as `pipelines.steps.dataset.load_split` reads them.
+    Training takes both learning splits less the golden set in force, as `pipelines.steps.dataset.load_split` reads
+    them. A version with a gap has no digest.
     """
-    found = db.execute("SELECT digest FROM used WHERE slot = ? AND version = ?", (slot, version)).fetchone()
-    if found:
-        return str(found[0])
-    tag = f"data/{slot}/v{version}"
-    if not db.execute("SELECT 1 FROM release WHERE tag = ? AND tag NOT IN (SELECT tag FROM gap)", (tag,)).fetchone():
-        return ""
-    rows = db.execute(
-        f"""SELECT c.id FROM span s JOIN clip c ON c.file = s.file
-        WHERE s.slot = :slot AND s.folder = 'shards' AND :version BETWEEN s.first AND s.last AND c.split IN {LEARNING}
-        EXCEPT
-        SELECT c.id FROM release d JOIN release g ON g.tag = d.golden
-        JOIN span s ON s.slot = g.slot AND s.folder = 'golden' AND g.version BETWEEN s.first AND s.last
-        JOIN clip c ON c.file = s.file WHERE d.slot = :slot AND d.kind = 'data' AND d.version = :version""",
-        {"slot": slot, "version": version},
+    wanted = db.execute(
+        """SELECT DISTINCT r.slot, r.version, r.golden FROM adapter a JOIN release r ON r.tag = a.dataset
+        LEFT JOIN used u ON u.slot = r.slot AND u.version = r.version
+        WHERE u.digest IS NULL AND r.tag NOT IN (SELECT tag FROM gap)"""
     )
-    digest = ids_digest(row[0].hex() for row in rows)
-    db.execute("INSERT INTO used VALUES (?, ?, ?)", (slot, version, digest))
-    return digest
+    for slot, version, golden in wanted.fetchall():
+        rows = db.execute(
+            f"""SELECT c.id FROM span s JOIN clip c ON c.file = s.file
+            WHERE s.slot = :slot AND s.folder = 'shards' AND :version BETWEEN s.first AND s.last
+                AND c.split IN {LEARNING}
+            EXCEPT
+            SELECT c.id FROM release g JOIN span s ON s.slot = g.slot AND s.folder = 'golden'
+                AND g.version BETWEEN s.first AND s.last
+            JOIN clip c ON c.file = s.file WHERE g.tag = :golden""",
+            {"slot": slot, "version": version, "golden": golden},
+        )
+        digest = ids_digest(row[0].hex() for row in rows)
+        db.execute("INSERT INTO used VALUES (?, ?, ?)", (slot, version, digest))
 
 
 def _tags(root: Path) -> list[Tagged]:

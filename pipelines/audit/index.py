@@ -30,7 +30,8 @@ CREATE INDEX clip_id ON clip (id);
 CREATE INDEX clip_speaker ON clip (speaker);
 CREATE INDEX clip_file ON clip (file);
 CREATE TABLE gap (tag TEXT, folder TEXT, reason TEXT, PRIMARY KEY (tag, folder)) WITHOUT ROWID;
-CREATE TABLE used (slot TEXT, version INTEGER, digest TEXT, PRIMARY KEY (slot, version)) WITHOUT ROWID;
+CREATE TABLE used (              -- digest of the clips that training on a dataset version uses
+    slot TEXT, version INTEGER, digest TEXT, PRIMARY KEY (slot, version)) WITHOUT ROWID;
 CREATE TABLE adapter (
     slot TEXT, version INTEGER, bundle TEXT, registered TEXT, statement TEXT, deleted TEXT,
     backbone TEXT, fingerprint TEXT, dataset TEXT, revision TEXT, golden TEXT, clips TEXT, run TEXT,

@@ -111,5 +111,3 @@ def objects(root: Path, *, remote_only: bool = False) -> Iterator[Objects]:
 def folder_hash(text: str | None) -> str:
     """The hash in the text of a `.dvc` file, empty where there is no such file."""
     return tracked_hash(text) if text else ""
-
-
