@@ -1,7 +1,7 @@
 """Who learned from a person or a recording: dataset versions, adapters and champions, present and past.
 
-An adapter learned from the clips of the training and validation splits of its dataset version, less those of the golden
-set then in force: the weights were fitted on the first, the second chose the epoch and the threshold. A clip of a golden
+An adapter learned from the clips of the training and validation splits of its dataset version, less those of the
+golden set then in force: the weights were fitted on the first, the second chose the epoch and the threshold. A clip of a golden
 set was not learned from: it was only judged on. Each training says, signed, the digest of the clips that it used; where
 the index comes to the same digest, the answer for it is exact, and otherwise it says so.
 """
@@ -133,9 +133,8 @@ def learned(db: sqlite3.Connection, subject: Subject, slot: Slot | None = None) 
         by_file.setdefault(file, Counter())[split] += 1
     held = _held(db, by_file, clips, where)
     counts = {one.tag: one.learnable for one in held if one.kind == "data"}
-    adapters, unknown = [], []
-    for learner in _learners(db, counts, where):
-        (adapters if learner.clips else unknown).append(learner)
+    learners = _learners(db, counts, where)
+    adapters, unknown = ([one for one in learners if bool(one.clips) is sure] for sure in (True, False))
     ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
     speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
     return Learned(subject, slot, len(ids), tuple(speakers), tuple(held), tuple(adapters), tuple(unknown))

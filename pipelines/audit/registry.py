@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pipelines.attest.envelope import read
 from pipelines.attest.ledger import Entry, Row, read_entry
-from pipelines.attest.statements import LineageStatement, parse
+from pipelines.attest.statements import LineageStatement, Statement, parse
 from pipelines.errors import AttestationError
 
 Log = Callable[[str], None]
@@ -125,19 +125,17 @@ def _add_lineage(db: sqlite3.Connection, records: Records) -> None:
     else:
         stored = [one for one in records.statements(kind="lineage") if one.digest in wanted]
     for one in stored:
-        statement = lineage_of(one)
-        if statement is None:
+        statement = statement_of(one)
+        if not isinstance(statement, LineageStatement):
             continue
-        materials = {material.name: material for material in statement.materials}
-        dataset, golden = materials["dataset"], str(statement.asked.get("golden", ""))
-        clips = f"sha256:{materials['clips'].digest['sha256']}" if "clips" in materials else ""
+        data, backbone = statement.material("dataset"), statement.material("backbone")
         values = (
-            str(materials["backbone"].annotations.get("id", "")),
+            backbone.uri,
             statement.fingerprint,
             statement.dataset,
-            dataset.digest.get("gitCommit", ""),
-            golden,
-            clips,
+            data.digest.get("gitCommit", ""),
+            str(statement.asked.get("golden", "")),
+            "sha256:" + statement.material("clips").digest.get("elpIds", ""),
             statement.run,
         )
         db.execute(
@@ -147,10 +145,9 @@ def _add_lineage(db: sqlite3.Connection, records: Records) -> None:
         )
 
 
-def lineage_of(stored: Stored) -> LineageStatement | None:
-    """The lineage in a stored envelope, not verified; None where it holds none."""
+def statement_of(stored: Stored) -> Statement | None:
+    """What a stored envelope says, its signature not verified; None where it says nothing that can be read."""
     try:
-        statement = parse(read(stored.envelope).payload)
+        return parse(read(stored.envelope).payload)
     except AttestationError:
         return None
-    return statement if isinstance(statement, LineageStatement) else None

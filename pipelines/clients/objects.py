@@ -71,15 +71,16 @@ class Objects:
             return
         raise VersioningError(f"the DVC remote holds no file {md5}; push it from where it is left: dvc push --all-tags")
 
-    def digests(self, md5: str) -> Digests:
-        """Both hashes of a file, computed from its bytes.
+    def copy(self, md5: str, target: Path) -> Digests:
+        """Bring a file to `target`; both hashes of the bytes that came.
 
         Raises:
             VersioningError: as for `open`.
         """
         sums = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        with self.open(md5) as file:
+        with self.open(md5) as file, target.open("wb") as out:
             while block := file.read(_BLOCK):
+                out.write(block)
                 for one in sums:
                     one.update(block)
         return Digests(sums[0].hexdigest(), sums[1].hexdigest())
