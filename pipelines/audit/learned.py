@@ -1,9 +1,9 @@
 """Who learned from a person or a recording: dataset versions, adapters and champions, present and past.
 
 An adapter learned from the clips of the training and validation splits of its dataset version, less those of the
-golden set then in force: the weights were fitted on the first, the second chose the epoch and the threshold. A clip of a golden
-set was not learned from: it was only judged on. Each training says, signed, the digest of the clips that it used; where
-the index comes to the same digest, the answer for it is exact, and otherwise it says so.
+golden set then in force: the weights were fitted on the first, the second chose the epoch and the threshold. A clip of
+a golden set was not learned from: it was only judged on. Each training says, signed, the digest of the clips that it
+used; where the index comes to the same digest, the answer for it is exact, and otherwise it says so.
 """
 
 from __future__ import annotations

@@ -119,5 +119,10 @@ def on_backbone(db: sqlite3.Connection, fingerprint: str, slot: Slot | None = No
         raise RegistryError(f"no adapter stands on a backbone {fingerprint}; see one with: elp audit SITE/TASK")
     if len(whole) > 1:
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
-    adapters = tuple(Standing(*row[2:7], deleted=row[7] or "", reigns=reigns_of(db, row[2], row[3])) for row in rows)
+    adapters = tuple(
+        Standing(
+            row[2], row[3], row[4] or "", row[5], row[6], deleted=row[7] or "", reigns=reigns_of(db, row[2], row[3])
+        )
+        for row in rows
+    )
     return OnBackbone(whole[0], tuple(sorted({row[1] for row in rows})), adapters)
