@@ -25,6 +25,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("pipelines.cli.services:down", "Stop the local servers and workers."),
         "status": ("pipelines.cli.services:status", "Show servers, workers and addresses."),
         "doctor": ("pipelines.cli.doctor:doctor", "Check everything the work needs."),
+        "keys": ("pipelines.cli.keys:keys", "Keys that sign lineages, verdicts and the ledger."),
         "demo": ("pipelines.cli.demo:demo", "Run the main job on the embedded corpus."),
     },
     "Data": {

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
+from pipelines.attest.anchor import VARIABLE as ANCHOR_VARIABLE
+from pipelines.attest.anchor import anchor_file
+from pipelines.attest.keys import FOLDER_VARIABLE, key_folder
 from pipelines.services.environment import child_environment
 from pipelines.workspace import Workspace
 
@@ -20,12 +24,13 @@ _CPU_LIMIT = 4
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
-    """The MLflow server on SQLite, artifacts served from a folder."""
+    """The MLflow server with the guard in it, artifacts served from a folder."""
     state = workspace.state
+    database = workspace.settings.servers.database or f"sqlite:///{state / 'mlflow.db'}"
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{state / 'mlflow.db'}"),
-        *("--artifacts-destination", str(state / "mlflow-artifacts"), "--serve-artifacts"),
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
+        *("--workers", "1", "--backend-store-uri", database, "--registry-store-uri", f"elp+{database}"),
+        *("--artifacts-destination", f"elp+file://{quote(str(state / 'mlflow-artifacts'))}", "--serve-artifacts"),
     ]
 
 
@@ -49,6 +54,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
     return child_environment(
         {
             **_prefect_home(workspace.state / "prefect"),
+            FOLDER_VARIABLE: str(key_folder(workspace.state)),
+            ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # new schedules and late runs are looked at often: one small database on one machine

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from elp_core.types import Seconds
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import ROLES, Role, key_folder
 from pipelines.errors import ServiceError
 from pipelines.services import commands, web
 from pipelines.services.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
@@ -28,6 +30,8 @@ def up(
 ) -> Record:
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
 
+    A workspace without keys gets its own first; the ledger's, only where it runs the MLflow server itself.
+
     Servers that `elp.yaml` says run elsewhere are used as they are. Called again, it starts only what has ended.
 
     Args:
@@ -37,9 +41,11 @@ def up(
         log: Takes one line of progress at a time.
 
     Raises:
+        AttestationError: where the key folder is malformed or cannot be written.
         ServiceError: where a port is taken, or a service does not come up; what this call started is stopped again.
     """
     with _one_at_a_time(workspace):
+        ensure_keys(key_folder(workspace.state), roles_here(workspace))
         record = _living(read_record(workspace))
         begun: list[Process] = []
         try:
@@ -80,6 +86,11 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
     for process in stopped:
         log(f"{process.name} stopped")
     return stopped
+
+
+def roles_here(workspace: Workspace) -> tuple[Role, ...]:
+    """What the workspace's own processes sign: the ledger is the MLflow server's, wherever that runs."""
+    return tuple(role for role in ROLES if role != "ledger" or not workspace.settings.servers.mlflow_uri)
 
 
 def _start_servers(workspace: Workspace, record: Record, begun: list[Process], free_ports: bool, log: Log) -> Record:
