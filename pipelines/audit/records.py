@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.attest.ledger import Entry, read_entry
 from pipelines.attest.statements import LineageStatement, VerdictStatement
 from pipelines.audit.learned import Reign, reigns_of
-from pipelines.audit.registry import Records, Stored, statement_of
+from pipelines.audit.registry import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.sheet import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.lineage.audit import Fact
@@ -137,20 +137,18 @@ def _files(subject: Dossier) -> Mapping[str, str]:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement, found: Branches) -> Fact:
-    data, clips = lineage.material("dataset"), lineage.material("clips")
-    training: Mapping[str, Any] = lineage.given["training"]
-    used = f"{training['clips']} clips trained on, {training['seconds'] / 60:.1f} minutes"
+    training: Mapping[str, Any] = lineage.given.get("training", {})
+    told = lineage.material("dataset").annotations
+    used = f"{training.get('clips', '?')} clips trained on, {training.get('seconds', 0) / 60:.1f} minutes"
     children = (
-        Fact("Git commit", data.digest.get("gitCommit", "")),
-        Fact("DVC hash", data.digest.get("dvcMd5", "")),
-        Fact(
-            "amount", f"{data.annotations.get('clips', '?')} clips of {data.annotations.get('speakers', '?')} speakers"
-        ),
-        Fact("used", f"sha256:{clips.digest.get('elpIds', '')}", note=used),
+        Fact("Git commit", named(lineage, "dataset", "gitCommit")),
+        Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
+        Fact("amount", f"{told.get('clips', '?')} clips of {told.get('speakers', '?')} speakers"),
+        Fact("clips used", f"sha256:{named(lineage, 'clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
         *found.get("dataset", ()),
     )
-    return Fact("dataset", lineage.dataset, note=data.uri, children=children)
+    return Fact("dataset", lineage.dataset, note=lineage.material("dataset").uri, children=children)
 
 
 def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
@@ -176,9 +174,9 @@ def _golden(lineage: LineageStatement, found: Branches) -> Fact:
     tag = str(lineage.asked.get("golden", ""))
     if not tag:
         return Fact("golden set", "none", note="none was pinned at training", children=found.get("golden set", ()))
-    golden, left_out = lineage.material("golden"), lineage.given["training"].get("excluded", "?")
+    left_out = lineage.given.get("training", {}).get("excluded", "?")
     children = (
-        Fact("digest", f"sha256:{golden.digest.get('elpIds', '')}"),
+        Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
         Fact("clips of training left out for it", str(left_out)),
     )
     return Fact("golden set", tag, note="in force at training", children=(*children, *found.get("golden set", ())))
@@ -186,12 +184,12 @@ def _golden(lineage: LineageStatement, found: Branches) -> Fact:
 
 def _backbone(lineage: LineageStatement, found: Branches) -> Fact:
     fingerprint = Fact("fingerprint", lineage.fingerprint)
-    return Fact("backbone", lineage.material("backbone").uri, children=(fingerprint, *found.get("backbone", ())))
+    return Fact("backbone", backbone_of(lineage), children=(fingerprint, *found.get("backbone", ())))
 
 
 def _making(lineage: LineageStatement, found: Branches) -> Fact:
     code, packages = lineage.material("code"), lineage.material("packages")
-    machine: Mapping[str, Any] = lineage.given["hardware"]
+    machine: Mapping[str, Any] = lineage.given.get("hardware", {})
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit = code.digest.get("gitCommit", "")
     return Fact(

@@ -6,13 +6,14 @@ Nothing is verified here: the entries are as the server gives them. `pipelines.a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipelines.attest.envelope import read
 from pipelines.attest.ledger import Entry, Row, read_entry
 from pipelines.attest.statements import LineageStatement, Statement, parse
+from pipelines.clients import guard
 from pipelines.errors import AttestationError
 
 Log = Callable[[str], None]
@@ -53,6 +54,34 @@ class Records(Protocol):
 
     def statement(self, digest: str) -> Stored | None:
         """The statement of this digest, or None."""
+
+
+@dataclass(frozen=True)
+class ServerRecords:
+    """The records of a guarded MLflow server, by its API."""
+
+    uri: str
+
+    def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
+        """As `Records.ledger`."""
+        for told in guard.ledger(self.uri, after, slot):
+            yield Row(int(told["seq"]), str(told["text"]), str(told["hash"]), str(told["envelope"]))
+
+    def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:
+        """As `Records.statements`; one of the three must be given."""
+        wanted = {"kind": kind, "model": model, "version": version}
+        given = {name: value for name, value in wanted.items() if value not in ("", None)}
+        return map(_stored, guard.every_statement(self.uri, **given))
+
+    def statement(self, digest: str) -> Stored | None:
+        """As `Records.statement`."""
+        told = guard.statement(self.uri, digest)
+        return None if told is None else _stored(told)
+
+
+def _stored(told: Mapping[str, Any]) -> Stored:
+    texts = {name: str(told[name]) for name in ("digest", "kind", "model", "at", "envelope")}
+    return Stored(version=int(told["version"]), **texts)
 
 
 def sync(db: sqlite3.Connection, records: Records, log: Log) -> None:
@@ -118,8 +147,8 @@ def _move(db: sqlite3.Connection, entry: Entry) -> None:
 
 def _add_lineage(db: sqlite3.Connection, records: Records) -> None:
     """Fill in what the lineage statements say, for adapters that lack it."""
-    lacking = "SELECT slot, version, statement FROM adapter WHERE fingerprint IS NULL AND statement != ''"
-    wanted = {digest: (slot, version) for slot, version, digest in db.execute(lacking)}
+    lacking = "SELECT DISTINCT statement FROM adapter WHERE fingerprint IS NULL AND statement != ''"
+    wanted = {row[0] for row in db.execute(lacking)}
     if len(wanted) <= _SINGLY:
         stored = [found for digest in wanted if (found := records.statement(digest))]
     else:
@@ -128,21 +157,31 @@ def _add_lineage(db: sqlite3.Connection, records: Records) -> None:
         statement = statement_of(one)
         if not isinstance(statement, LineageStatement):
             continue
-        data, backbone = statement.material("dataset"), statement.material("backbone")
         values = (
-            backbone.uri,
+            backbone_of(statement),
             statement.fingerprint,
             statement.dataset,
-            data.digest.get("gitCommit", ""),
+            named(statement, "dataset", "gitCommit"),
             str(statement.asked.get("golden", "")),
-            "sha256:" + statement.material("clips").digest.get("elpIds", ""),
+            "sha256:" + named(statement, "clips", "elpIds"),
             statement.run,
         )
         db.execute(
             """UPDATE adapter SET backbone = ?, fingerprint = ?, dataset = ?, revision = ?, golden = ?, clips = ?,
-            run = ? WHERE slot = ? AND version = ?""",
-            (*values, *wanted[one.digest]),
+            run = ? WHERE statement = ?""",
+            (*values, one.digest),
         )
+
+
+def named(statement: LineageStatement, material: str, algorithm: str) -> str:
+    """Digits of a material's digest; empty where the statement, of another trainer, does not name it so."""
+    found = next((one for one in statement.materials if one.name == material), None)
+    return found.digest.get(algorithm, "") if found else ""
+
+
+def backbone_of(statement: LineageStatement) -> str:
+    """What the trainer called the backbone."""
+    return statement.material("backbone").uri
 
 
 def statement_of(stored: Stored) -> Statement | None:

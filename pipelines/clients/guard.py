@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.clients.mlflow_server import unreachable
 from pipelines.errors import GateRefused, RegistryError, ServiceError
 
 API = "/elp/api/v1"
+PAGE = 500
+"""Statements or entries in one answer."""
 PATIENCE_SECONDS = 60.0
 """The server hashes a bundle before it answers some of these."""
 
@@ -36,7 +38,7 @@ def submit(uri: str, model: str, version: int, envelope: str) -> str:
 
 
 def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
-    """Recorded statements: digest, kind, model, version, envelope and more, the newest first.
+    """Recorded statements: digest, kind, model, version, envelope and more, the newest first; all in one answer.
 
     Args:
         uri: Address of the MLflow server.
@@ -46,6 +48,50 @@ def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
         ServiceError: where no guarded server answers.
     """
     return [dict(found) for found in _ask(uri, "GET", "/statements", params=wanted)["statements"]]
+
+
+def every_statement(uri: str, **wanted: str | int) -> Iterator[dict[str, Any]]:
+    """The same, page by page: for what may be thousands.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    before: dict[str, int] = {}
+    while page := statements(uri, **wanted, **before, limit=PAGE):
+        yield from page
+        before = {"before": int(page[-1]["seq"])}
+
+
+def statement(uri: str, digest: str) -> dict[str, Any] | None:
+    """One recorded statement, or None.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    try:
+        return dict(_ask(uri, "GET", f"/statements/{digest}"))
+    except RegistryError:
+        return None
+
+
+def ledger(uri: str, after: int = 0, slot: str = "") -> Iterator[dict[str, Any]]:
+    """Entries of the ledger after a number, in order, page by page: seq, text, hash and envelope of each, as stored.
+
+    Args:
+        uri: Address of the MLflow server.
+        after: Number of the last entry that is not wanted.
+        slot: ``SITE/TASK``; empty takes every slot.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    wanted = {"slot": slot} if slot else {}
+    while True:
+        entries = _ask(uri, "GET", "/ledger", params={**wanted, "after": after, "limit": PAGE})["entries"]
+        yield from entries
+        if len(entries) < PAGE:
+            return
+        after = int(entries[-1]["seq"])
 
 
 def _ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import BundleError, ElpError, OpsError
 from pipelines.attest.statements import LineageStatement, VerdictStatement, digest
+from pipelines.audit.registry import backbone_of, named
 from pipelines.clients import models, tracking
 from pipelines.clients.versions import AdapterVersion
 from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, recompute
@@ -73,11 +74,12 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
 
 def check_making(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, ...]:
     """Code and packages: as far as they are here, or written down in the run."""
-    code = "sha256:" + signed.material("code").digest.get("elpCode", "")
+    code = "sha256:" + named(signed, "code", "elpCode")
     here = code_digest()
-    state, note = ("ok", "the code installed here") if here == code else ("unchecked", f"the code here is {here}")
-    facts = [Fact("code", code, "ok" if state == "ok" else "unchecked", note)]
-    lock = "sha256:" + signed.material("packages").digest.get("elpLock", "")
+    same = here == code
+    note = "the code installed here" if same else f"the code installed here is {here}"
+    facts = [Fact("code", code, "ok" if same else "unchecked", note)]
+    lock = "sha256:" + named(signed, "packages", "elpLock")
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
             file = tracking.fetch_artifact(client, signed.run, _PACKAGES, Path(scratch)) if signed.run else None
@@ -94,7 +96,7 @@ def check_backbone(signed: LineageStatement) -> Fact:
     """The fingerprint of the backbone by that name here, computed from its weights."""
     from elp_core.backbones import Backbone
 
-    name = signed.material("backbone").uri
+    name = backbone_of(signed)
     try:
         found = Backbone.from_pretrained(name).fingerprint
     except (ElpError, OSError, ValueError) as error:

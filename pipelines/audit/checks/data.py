@@ -12,6 +12,7 @@ from elp_core.errors import AudioError
 from pipelines.attest.statements import LineageStatement
 from pipelines.audit.checks.statements import plain_md5
 from pipelines.audit.data import LEARNING
+from pipelines.audit.registry import named
 from pipelines.clients import git
 from pipelines.clients.dvc import metafile
 from pipelines.clients.objects import Objects, folder_hash, objects
@@ -42,15 +43,13 @@ class Heard:
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
     """Facts for the branches ``dataset`` and ``golden set``."""
     tag, golden = signed.dataset, str(signed.asked.get("golden", ""))
-    commit = signed.material("dataset").digest.get("gitCommit", "")
+    commit = named(signed, "dataset", "gitCommit")
     there = git.resolve(root, f"refs/tags/{tag}")
     if not there:
         return {"dataset": (Fact("in Git", tag, "unchecked", f"{root} has no such tag; verify in its own workspace"),)}
     tagged = compared("tag points to", commit, there, "Git")
     tracked = folder_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
-    hashes = compared(
-        "tracked at the commit", plain_md5(signed.material("dataset").digest["dvcMd5"]), plain_md5(tracked), "Git"
-    )
+    hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
     try:
         with objects(root, remote_only=True) as remote:
             shards = _listen(remote, tracked, f"{tag}: shard", log)
@@ -67,7 +66,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
 
 
 def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
-    recorded = "sha256:" + signed.material("clips").digest["elpIds"]
+    recorded = "sha256:" + named(signed, "clips", "elpIds")
     if not whole:
         return Fact("clips used", recorded, "unchecked", "not every file of the data could be read")
     return compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
@@ -76,7 +75,7 @@ def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
 def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: Heard) -> tuple[Fact, ...]:
     if not tag:
         return ()
-    recorded = "sha256:" + signed.material("golden").digest["elpIds"]
+    recorded = "sha256:" + named(signed, "golden", "elpIds")
     there = git.resolve(root, f"refs/tags/{tag}")
     tagged = Fact("in Git", tag, "ok") if there else Fact("in Git", tag, "mismatch", "there is no such tag")
     if not kept.whole or not kept.facts:

@@ -10,10 +10,10 @@ from pipelines.attest.keys import KeyRing, Role
 from pipelines.attest.ledger import Entry
 from pipelines.attest.statements import LineageStatement, Statement, VerdictStatement, parse
 from pipelines.audit.checks.ledger import Witness
-from pipelines.audit.registry import Stored
-from pipelines.clients.versions import Tags
+from pipelines.audit.registry import Stored, backbone_of, named
 from pipelines.errors import AttestationError
 from pipelines.lineage.audit import Fact, compared
+from pipelines.tags import Tags
 
 
 def check_statement(stored: Stored, ring: KeyRing, witness: Witness) -> tuple[Fact, Statement | None]:
@@ -57,19 +57,18 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
     """What the version's tags claim, against what was signed."""
     wanted: dict[str, str] = {}
     if lineage is not None:
-        data = lineage.material("dataset")
         wanted |= {
             Tags.BUNDLE: lineage.bundle,
             Tags.FINGERPRINT: lineage.fingerprint,
-            Tags.BACKBONE: lineage.material("backbone").uri,
+            Tags.BACKBONE: backbone_of(lineage),
             Tags.DATASET: lineage.dataset,
-            Tags.REVISION: data.digest.get("gitCommit", ""),
+            Tags.REVISION: named(lineage, "dataset", "gitCommit"),
             Tags.KEY: str(lineage.given.get("key", "")),
             Tags.SEED: str(lineage.asked.get("seed", "")),
         }
         if Tags.DVC_HASH in tags:
             tags = {**tags, Tags.DVC_HASH: plain_md5(tags[Tags.DVC_HASH])}
-            wanted[Tags.DVC_HASH] = plain_md5(data.digest.get("dvcMd5", ""))
+            wanted[Tags.DVC_HASH] = plain_md5(named(lineage, "dataset", "dvcMd5"))
     wanted[Tags.VERDICT] = verdict.outcome if verdict is not None else ""
     if verdict is not None:
         wanted |= {Tags.GOLDEN: verdict.golden.tag, Tags.METRIC: verdict.metric}
