@@ -46,24 +46,31 @@ CREATE TABLE head (seq INTEGER, hash TEXT, server TEXT);
 
 @contextlib.contextmanager
 def opened(state: Path) -> Iterator[sqlite3.Connection]:
-    """The index below a workspace's state folder, as one transaction; made where it is missing or of another format."""
+    """The index below a workspace's state folder; made where it is missing or of another format."""
     path = state / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-            _make(db)
+        with transaction(db):
+            if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+                _make(db)
         yield db
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
     finally:
         db.close()
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that the block writes, or nothing; one writer at a time."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
 
 
 def _make(db: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.audit.forget import Plan
 from pipelines.audit.learned import Held, Learned, Learner, Reign
 from pipelines.audit.reigns import ChampionsAt, OnBackbone
 from pipelines.lineage.audit import Fact
@@ -129,3 +130,33 @@ def _name(version: int | None) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def of_plan(found: Plan) -> Sheet:
+    """``elp forget``."""
+    learned = of_learned(found.found)
+    sections = []
+    for slot in found.slots:
+        rows = tuple((step.what, "\n".join(step.commands)) for step in slot.steps)
+        sections.append(Section(f"{slot.slot}, in this order", ("what", "commands"), rows, "nothing to do"))
+    rows = tuple((step.what, "\n".join(step.commands)) for step in found.after)
+    sections.append(Section("When every slot is done", ("what", "commands"), rows, "nothing to do"))
+    files = tuple(
+        (one.place, one.clips, ", ".join(one.versions), "yes" if one.current else "no") for one in found.files
+    )
+    sections.append(Section("Files of the DVC remote that hold them", ("file", "clips", "versions", "in use"), files))
+    sections.append(Section("What stays, and where", (), tuple((sentence,) for sentence in found.stays)))
+    lead = ("Nothing has been done yet.", *learned.lead)
+    return Sheet(f"To forget {found.found.subject}", lead, (*sections, *learned.sections))
+
+
+def of_tree(tree: Fact, verified: bool) -> Sheet:
+    """One adapter, or the registry."""
+    wrong, open_ones = len(tree.mismatches), len(tree.unchecked)
+    if not verified:
+        lead = "From the records; nothing was computed again (that is --verify)."
+    elif wrong:
+        lead = f"{_count(wrong, 'thing')} found otherwise than recorded; {open_ones} could not be verified."
+    else:
+        lead = f"Everything that could be computed again is as recorded; {open_ones} could not be verified."
+    return Sheet(f"Audit of {tree.value}", (lead,), tree=tree)

@@ -80,16 +80,21 @@ def check_making(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, 
     note = "the code installed here" if same else f"the code installed here is {here}"
     facts = [Fact("code", code, "ok" if same else "unchecked", note)]
     lock = "sha256:" + named(signed, "packages", "elpLock")
-    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
-        try:
-            file = tracking.fetch_artifact(client, signed.run, _PACKAGES, Path(scratch)) if signed.run else None
-        except OpsError as error:
-            return (*facts, Fact("packages", lock, "unchecked", str(error)))
-        if file is None:
-            return (*facts, Fact("packages", lock, "unchecked", f"run {signed.run or 'unknown'} has no {_PACKAGES}"))
-        text = file.read_text(encoding="utf-8").removesuffix("\n")
-    found = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    try:
+        packages = packages_of(client, signed)
+    except OpsError as error:
+        return (*facts, Fact("packages", lock, "unchecked", str(error)))
+    if not packages:
+        return (*facts, Fact("packages", lock, "unchecked", f"run {signed.run or 'unknown'} has no {_PACKAGES}"))
+    found = "sha256:" + hashlib.sha256("\n".join(packages).encode()).hexdigest()
     return (*facts, compared("packages", lock, found, f"{_PACKAGES} of the run"))
+
+
+def packages_of(client: MlflowClient, signed: LineageStatement) -> list[str]:
+    """``name==version`` of what was installed at training, as the run keeps it; empty where it does not."""
+    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
+        file = tracking.fetch_artifact(client, signed.run, _PACKAGES, Path(scratch)) if signed.run else None
+        return file.read_text(encoding="utf-8").removesuffix("\n").split("\n") if file else []
 
 
 def check_backbone(signed: LineageStatement) -> Fact:

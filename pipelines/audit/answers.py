@@ -1,0 +1,31 @@
+"""The index brought up to date and opened for questions."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+
+from pipelines.audit import data, registry
+from pipelines.audit.index import opened, transaction
+from pipelines.audit.registry import Records
+from pipelines.workspace import Workspace
+
+Log = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def index_of(workspace: Workspace, records: Records, log: Log) -> Iterator[sqlite3.Connection]:
+    """The workspace's index, up to date with Git and the server.
+
+    Raises:
+        ServiceError: where the server does not answer. What was read of the data until then is kept.
+        VersioningError: where the workspace is no Git and DVC repository.
+    """
+    with opened(workspace.state) as db:
+        with transaction(db):
+            data.sync(db, workspace, log)
+        with transaction(db):
+            registry.sync(db, records, log)
+            data.note_used(db)
+        yield db
