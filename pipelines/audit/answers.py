@@ -19,13 +19,14 @@ def index_of(workspace: Workspace, records: Records, log: Log) -> Iterator[sqlit
     """The workspace's index, up to date with Git and the server.
 
     Raises:
-        ServiceError: where the server does not answer. What was read of the data until then is kept.
+        ServiceError: where the server does not answer.
         VersioningError: where the workspace is no Git and DVC repository.
     """
     with opened(workspace.state) as db:
-        with transaction(db):
-            data.sync(db, workspace, log)
+        # the server first: where it is gone, that is said before thousands of files are read
         with transaction(db):
             registry.sync(db, records, log)
+        with transaction(db):
+            data.sync(db, workspace, log)
             data.note_used(db)
         yield db

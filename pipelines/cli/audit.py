@@ -32,6 +32,7 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 @click.command()
 @_slot
 @click.argument("version", required=False, metavar="[VERSION]")
+@click.option("--version", "option", metavar="N", help="The same as VERSION, as other verbs take it.")
 @click.option("--verify", is_flag=True, help="Compute every digest and signature again.")
 @click.option("--at", metavar="DATE", help="What was champion then.")
 @click.option("--backbone", metavar="FINGERPRINT", help="Every adapter on it (8 digits will do).")
@@ -44,6 +45,7 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 def audit(
     slot: Slot | None,
     version: str | None,
+    option: str | None,
     verify: bool,
     at: str | None,
     backbone: str | None,
@@ -61,6 +63,7 @@ def audit(
     """
     asked = {"--at": at, "--backbone": backbone, "--speaker": speaker, "--clip": clip}
     questions = [name for name, value in asked.items() if value]
+    version = version or option
     _refuse_contradiction(slot, version, verify, questions, form)
     form = "json" if as_json else form
     if questions:
