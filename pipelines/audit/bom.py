@@ -42,9 +42,7 @@ def bill(subject: Dossier, packages: Sequence[str] = ()) -> str:
     """
     lineage = subject.lineage
     if lineage is None:
-        raise RegistryError(
-            f"{subject.name} has no lineage statement: there is nothing to make a bill of materials from"
-        )
+        raise RegistryError(f"{subject.name} has no lineage statement to make a bill of materials from")
     model, backbone = _model(subject, lineage), _backbone(lineage)
     data = [_dataset(lineage), *_golden(lineage)]
     libraries = [_library(entry) for entry in packages]

@@ -87,6 +87,8 @@ def _listen(remote: Objects, tracked: str, what: str, log: Log) -> Heard:
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
+    if wrong := _altered_listing(remote, tracked):
+        return Heard((wrong,), {})
     listing = remote.listing(tracked)
     facts: list[Fact] = []
     ids: dict[str, str] = {}
@@ -95,6 +97,16 @@ def _listen(remote: Objects, tracked: str, what: str, log: Log) -> Heard:
         with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
             facts.append(_file(remote, name, md5, Path(scratch) / name, ids))
     return Heard(tuple(facts), ids)
+
+
+def _altered_listing(remote: Objects, tracked: str) -> Fact | None:
+    """The fact that a folder's listing is not what its hash says, or None."""
+    name = tracked.removeprefix("md5:")
+    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
+        found = remote.copy(name, Path(scratch) / "listing").md5
+    if f"{found}.dir" == name:
+        return None
+    return Fact("listing", name, "mismatch", f"the remote has the MD5 {found}: somebody changed it")
 
 
 def _file(remote: Objects, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:

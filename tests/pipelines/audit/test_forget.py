@@ -18,7 +18,7 @@ from pipelines.clients.objects import objects
 from pipelines.errors import VersioningError
 from pipelines.steps.drop import Who, drop
 from pipelines.workspace import Workspace, open_workspace
-from tests.pipelines.audit.conftest import ASR, ASV, Ground
+from tests.support.audited import ASR, ASV, Ground
 from tests.support.records import champions
 
 pytestmark = pytest.mark.integration

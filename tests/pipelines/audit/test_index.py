@@ -18,7 +18,7 @@ from pipelines.errors import ServiceError
 from pipelines.settings import Slot
 from pipelines.steps.drop import Who, drop
 from pipelines.workspace import Workspace, open_workspace
-from tests.pipelines.audit.conftest import ASR, Ground
+from tests.support.audited import ASR, Ground, used
 from tests.support.proof import ring
 from tests.support.records import Recorded, champions
 
@@ -85,7 +85,7 @@ def test_a_shard_is_read_once(ground: Ground, copy: Workspace, monkeypatch: pyte
 def test_the_digest_of_the_clips_used_is_that_of_training(ground: Ground, index: Connection, tmp_path: Path) -> None:
     found = dict(index.execute("SELECT slot || '/v' || version, digest FROM used"))
     slot, version = Slot("plant-a", "asr"), "v2"
-    assert found["plant-a/asr/v2"] == ground.ids(slot, version, tmp_path / "cache")
+    assert found["plant-a/asr/v2"] == used(ground.workspace, slot, version, tmp_path / "cache")
     assert len(found) == 3
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.audit.learned import Learned, Subject, learned
 from pipelines.errors import UsageError
-from tests.pipelines.audit.conftest import ASR, ASV
+from tests.support.audited import ASR, ASV
 
 pytestmark = pytest.mark.integration
 
