@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pipelines.attest.envelope import read
 from pipelines.attest.ledger import Entry, Row, read_entry
 from pipelines.attest.statements import LineageStatement, Statement, parse
-from pipelines.clients import guard
+from pipelines.clients import records as server
 from pipelines.errors import AttestationError
 
 Log = Callable[[str], None]
@@ -64,18 +64,18 @@ class ServerRecords:
 
     def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
         """As `Records.ledger`."""
-        for told in guard.ledger(self.uri, after, slot):
+        for told in server.ledger(self.uri, after, slot):
             yield Row(int(told["seq"]), str(told["text"]), str(told["hash"]), str(told["envelope"]))
 
     def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:
         """As `Records.statements`; one of the three must be given."""
         wanted = {"kind": kind, "model": model, "version": version}
         given = {name: value for name, value in wanted.items() if value not in ("", None)}
-        return map(_stored, guard.every_statement(self.uri, **given))
+        return map(_stored, server.every_statement(self.uri, **given))
 
     def statement(self, digest: str) -> Stored | None:
         """As `Records.statement`."""
-        told = guard.statement(self.uri, digest)
+        told = server.statement(self.uri, digest)
         return None if told is None else _stored(told)
 
 

@@ -57,6 +57,11 @@ class AdapterVersion:
         return "candidate" if written == CHALLENGER else written
 
     @property
+    def override(self) -> str:
+        """Until when, by whom and why it is champion without a verdict that counts; empty where it is not."""
+        return self.tags.get(Tags.OVERRIDE, "") if CHAMPION in self.aliases else ""
+
+    @property
     def gate_record(self) -> GateRecord | None:
         """What the gate recorded, or None where this version was never gated."""
         text = self.tags.get(Tags.GATE, "")

@@ -10,9 +10,8 @@ from typing import Any
 
 from flask import Flask
 from mlflow.server import app as mlflow_app
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipelines.guard import api, server, who
+from pipelines.guard import api, login, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
 from pipelines.guard.tracking import guard_tracking
 
@@ -24,46 +23,37 @@ def create_app(app: Flask = mlflow_app) -> Any:
         app: MLflow's Flask application.
 
     Returns:
-        A FastAPI application around it under uvicorn, the Flask application under another server.
+        An ASGI application around it under uvicorn, the Flask application under another server.
 
     Raises:
+        ServiceError: where a login is asked for and cannot be.
         RuntimeError: where the registry or the artifacts of this server are not guarded: half a guard is none.
     """
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
 
     guard_tracking()
     _refuse_half_a_guard()
+    # the login comes first: what is added after it is behind it
+    made = login.add_login(app) if who.login_on() else None
     if api.blueprint.name not in app.blueprints:
         app.register_blueprint(api.blueprint)
-    if who.login_on():
-        from mlflow.server.auth import create_app as with_login
-
-        made = with_login(app)
-    elif _MLFLOW_SGI_NAME.get() == "uvicorn":
+    watch.start()
+    if made is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
+        return app
+    if made is None:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         made = create_fastapi_app(app)
-    else:
-        made = app
-    if not isinstance(made, Flask):
-        made.add_middleware(_Address)
-    return made
+    _without_assistant(made)
+    return login.Entrance(made, login.log_in if who.login_on() else None, login.record_refusal)
 
 
-class _Address:
-    """Remembers the caller's address for the routes that are no Flask views."""
+def _without_assistant(app: Any) -> None:
+    """Take MLflow's assistant out: it runs commands as the server's user, who can write the database and the keys."""
+    from mlflow.server.assistant.api import assistant_router
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        client = scope.get("client")
-        token = who.address.set(str(client[0]) if client else "")
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            who.address.reset(token)
+    taken = {route.path for route in assistant_router.routes}
+    app.router.routes[:] = [r for r in app.router.routes if not getattr(r, "path", "").endswith(tuple(taken))]
 
 
 def _refuse_half_a_guard() -> None:

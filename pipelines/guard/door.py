@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.attest.ledger import Entry, Event, Who
-from pipelines.guard import facts, projection, server
+from pipelines.guard import facts, override_requests, projection, server
 from pipelines.guard.book import Book
+from pipelines.guard.demand import demand
 from pipelines.guard.refusal import Refusal
-from pipelines.guard.rules import Move, Refused, Standing, Want, decide
+from pipelines.guard.roles import PROMOTE
+from pipelines.guard.rules import Facts, Move, Refused, Standing, Want, decide
 from pipelines.settings import Slot
 
 if TYPE_CHECKING:
@@ -62,9 +65,10 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
     """Leave a slot without champion.
 
     Raises:
-        Refusal: where it has none, or no reason is given.
+        Refusal: where there is no champion, or no reason is given.
     """
     with store.refusing(who), store.locked() as book:
+        demand(PROMOTE, what="retire", model=slot.model_name)
         present = facts.champion(book.session, slot.model_name)
         if present is None:
             raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
@@ -90,6 +94,7 @@ def move(
     """
     row = store.row(slot.model_name, version)
     with store.refusing(who):
+        demand(PROMOTE, what="rollback" if want == "rollback" else "promote", model=slot.model_name, version=version)
         bundle, damage = server.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             store.row(slot.model_name, version)
@@ -115,21 +120,36 @@ def record_move(
     *,
     bundle: str,
     statements: tuple[str, ...] = (),
+    detail: Mapping[str, Any] | None = None,
 ) -> Entry:
     """Write that the champion changed, and change it: entry, alias and tags in one transaction.
 
-    The rules are the caller's to ask; nothing else writes the alias champion.
+    The rules are the caller's to ask; nothing else writes the alias champion. An override that was asked for or in
+    force ends with it: it was about the champion before.
     """
     previous = before.version if before else None
     entry = book.append(
-        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements
+        event,
+        str(slot),
+        who,
+        before=previous,
+        after=after,
+        bundle=bundle,
+        reason=reason,
+        statements=statements,
+        detail=detail,
     )
+    request = override_requests.open_request(book.session, str(slot))
+    if request is not None and event != "overridden":
+        override_requests.end(book.session, request, event, entry.at)
+        if request.in_force:
+            projection.hide_override(book.session, slot.model_name, request.version)
     moves = facts.champion_moves(book.session, str(slot))
     projection.show_move(book.session, slot.model_name, entry, moves)
     return entry
 
 
-def _record(book: Book, slot: Slot, known: facts.Facts, allowed: Move, who: Who, reason: str) -> Entry:
+def _record(book: Book, slot: Slot, known: Facts, allowed: Move, who: Who, reason: str) -> Entry:
     why = reason.strip() or _WHY[allowed.event]
     return record_move(
         book,

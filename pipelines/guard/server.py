@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BUNDLE = "artifacts/bundle"
 """The bundle's folder in the folder of its logged model."""
 _PROXIED = "mlflow-artifacts"
+_UNDER_WAY = ".artifact.uploading."
 
 
 def registry() -> GuardedStore:
@@ -74,7 +75,9 @@ def hash_bundle(location: str) -> tuple[str, str]:
         return "", f"it lies at {location or 'no place'}, outside the artifact store of this server"
     folder = posixpath.join(path, BUNDLE)
     try:
-        if (local := artifacts().get_local_path(folder)) is not None and os.path.isdir(local):
+        local = artifacts().get_local_path(folder)
+        # an upload that is under way leaves its own file in the folder, which MLflow's reads leave out
+        if local is not None and os.path.isdir(local) and not any(n.startswith(_UNDER_WAY) for n in os.listdir(local)):
             return bundle_digest(Path(local)), ""
         with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
             return bundle_digest(Path(artifacts().download_artifacts(folder, scratch))), ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
@@ -16,8 +16,10 @@ from pipelines.attest.statements import LineageStatement, Statement, VerdictStat
 from pipelines.errors import AttestationError
 from pipelines.guard import facts, projection, server
 from pipelines.guard.book import Book
+from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze, plain_path
 from pipelines.guard.refusal import Refusal
+from pipelines.guard.roles import TRAIN
 from pipelines.guard.rules import short
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
@@ -49,6 +51,7 @@ def accept(store: GuardedStore, model: str, version: int, text: str, who: Who) -
     """
     row = store.row(model, version)
     with store.refusing(who):
+        demand(TRAIN, what="submit a statement", model=model, version=version)
         slot = Slot.of_model(model)
         if slot is None:
             raise _refusal(f"{model} is no slot's model; statements are about elp.<site>.<task>", model, version)
@@ -108,9 +111,7 @@ def _known(book: Book, digest: str, model: str, version: int) -> bool:
     return book.session.execute(select(table.digest).where(*wanted)).first() is not None
 
 
-def _record(
-    book: Book, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Who, row: facts.SqlModelVersion
-) -> None:
+def _record(book: Book, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Who, row: Any) -> None:
     """Store, write the ledger's entry and show it, in the locked transaction."""
     if facts.version_row(book.session, slot.model_name, version) is None:
         raise _refusal(f"{slot} v{version} was deleted in this moment", slot.model_name, version)

@@ -17,6 +17,7 @@ from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.attest.anchor import anchor_file, write_anchor
@@ -25,10 +26,12 @@ from pipelines.attest.ledger import Who
 from pipelines.errors import AttestationError
 from pipelines.guard import checks, door, facts, tables
 from pipelines.guard.book import Book, lock
+from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze
 from pipelines.guard.names import own_alias, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.rings import Rings
+from pipelines.guard.roles import TRAIN
 from pipelines.guard.server import served_path
 from pipelines.guard.who import caller
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
@@ -55,9 +58,10 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
                 "the guarded registry knows no MLflow workspaces and no read replica; start the server without them",
                 error_code=INVALID_STATE,
             )
+        self.ManagedSessionMaker: Any
         super().__init__(store_uri.removeprefix(_PREFIX))
         tables.create(self.engine)
-        self._plain_sessions = self.ManagedSessionMaker
+        self._plain_sessions: Any = self.ManagedSessionMaker
         self._open: ContextVar[Book | None] = ContextVar("elp_open_book", default=None)
         self.ManagedSessionMaker = self._joined
         self._rings = Rings(key_folder())
@@ -77,8 +81,9 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     @contextmanager
     def locked(self) -> Iterator[Book]:
-        """One transaction with the ledger locked: all that is read is the newest, and all that is written counts or
-        nothing does. After it the anchor follows.
+        """One transaction with the ledger locked; after it the anchor follows.
+
+        All that is read inside is the newest, and all that is written counts or nothing does.
 
         Raises:
             MlflowException: where this server has no key to sign the ledger with.
@@ -133,10 +138,14 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _move_anchor(self, book: Book) -> None:
         try:
-            write_anchor(self._anchor, book.head)
+            write_anchor(self._anchor, book.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is made; an anchor that is behind is found and said by `elp audit --verify`
             _log.exception("the ledger's anchor %s could not be written", self._anchor)
+
+    def _hash_of(self, seq: int) -> str | None:
+        with self.ManagedSessionMaker() as session:
+            return session.scalar(select(tables.LEDGER.c.hash).where(tables.LEDGER.c.seq == seq))
 
     def ring(self) -> KeyRing:
         """The keys that are trusted now.
@@ -242,6 +251,7 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
         given = list(tags or [])
         slot = slot_of(name)
         with self.refusing(caller()):
+            demand(TRAIN, what="create a version", model=name)
             checks.new_version(name, source, given)
             if slot is None:
                 return super().create_model_version(
@@ -266,7 +276,9 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
                 checks.description(session, slot, checks.number(version))
         return super().update_model_version(name, version, description)
 
-    def transition_model_version_stage(self, name: str, version: Any, stage: str, archive_existing_versions: Any) -> Any:
+    def transition_model_version_stage(
+        self, name: str, version: Any, stage: str, archive_existing_versions: Any
+    ) -> Any:
         """As MLflow's; slots have no stages."""
         with self.refusing(caller()):
             checks.stage(name, checks.number(version))

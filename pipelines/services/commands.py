@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pipelines.attest.anchor import VARIABLE as ANCHOR_VARIABLE
 from pipelines.attest.anchor import anchor_file
 from pipelines.attest.keys import FOLDER_VARIABLE, key_folder
+from pipelines.services import accounts
 from pipelines.services.environment import child_environment
 from pipelines.workspace import Workspace
 
@@ -56,8 +57,12 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             **_prefect_home(workspace.state / "prefect"),
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
             ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
+            # the address in the ledger is the one that connected, whatever a header says
+            "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # a caller's own word on its address is no record; behind a proxy on this machine, name the proxy's here
+            "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # new schedules and late runs are looked at often: one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
         }
@@ -67,8 +72,11 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """What the workers, and through them the flow runs, run in."""
     runs = workspace.settings.servers.workers
+    account = accounts.service(workspace)
     return child_environment(
         {
+            # the runs act as the workspace's account, whoever started the workers
+            **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),
