@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from pipelines.attest.envelope import Envelope, read
 from pipelines.attest.ledger import Head
@@ -19,20 +21,23 @@ from pipelines.audit.answers import index_of
 from pipelines.audit.records import dossier
 from pipelines.audit.registry import ServerRecords
 from pipelines.audit.verify import Bench, bench, verify_adapter, verify_registry
+from pipelines.cli.main import run
+from pipelines.clients import guard
 from pipelines.lineage.audit import Fact
 from pipelines.settings import Slot
 from pipelines.steps.gate import gate
 from pipelines.steps.train import train_adapter
 from pipelines.workspace import Workspace
+from tests.docs.pages import fences
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.workspaces import isolate, workspace_with_data
 
 pytestmark = pytest.mark.integration
-SLOT = Slot("plant-a", "asv")
+SLOT = Slot("plant-a", "asr")
 SETTINGS = """
 backbone: {backbone}
 defaults:
-  asv:
+  asr:
     adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
     train: {{epochs: 1, batch_seconds: 8.0, device: cpu, seed: {seed}}}
     gate: {{limit: 1.5, margin: 1.0, min_slice: 1, resamples: 200}}
@@ -60,7 +65,7 @@ class Real:
         return verify_registry(self.bench())
 
     def adapter(self, tools: Bench | None = None) -> Fact:
-        """`elp audit plant-a/asv --verify`."""
+        """`elp audit plant-a/asr --verify`."""
         with index_of(self.workspace, ServerRecords(self.server.uri), lambda line: None) as db:
             subject = dossier(db, ServerRecords(self.server.uri), SLOT, 2)
             return verify_adapter(db, tools or self.bench(), subject)
@@ -88,9 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
             version = train_adapter(str(workspace.root), SLOT, SLOT.tag(1), settings, **options).version
             assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
-            body = {"slot": str(SLOT), "version": version, "reason": "better", "by": "ann"}
-            answer = requests.post(f"{server.uri}/elp/api/v1/promote", json=body, timeout=60)
-            assert answer.ok, answer.text
+            guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
 
@@ -178,6 +181,18 @@ def test_what_was_changed_in_the_database_is_found(real: Real, statement: str, t
     real.sql(statement)
     found = _mismatches(real.registry())
     assert any(told in line for line in found), found
+
+
+@pytest.mark.parametrize(("tampered", "code"), [(False, 0), (True, 1)])
+def test_the_command_ends_with_code_1_where_something_is_otherwise_and_names_it(
+    real: Real, tampered: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.services.addresses.mlflow_uri", lambda workspace: real.server.uri)
+    if tampered:
+        real.sql("UPDATE registered_model_aliases SET version = 1 WHERE alias = 'champion'")
+    assert run(["-w", str(real.workspace.root), "audit", "--verify"]) == code
+    out, err = capsys.readouterr()
+    assert ("✗ alias champion: v1" in out, "mismatch: alias champion v1: the ledger says v2" in err) == (tampered,) * 2
 
 
 def test_a_signed_verdict_with_another_outcome_in_it_is_found(real: Real) -> None:
@@ -297,3 +312,19 @@ def test_statements_by_a_revoked_key_count_no_more(real: Real) -> None:
 def test_an_anchor_that_knows_another_entry_names_the_place(real: Real) -> None:
     tools = replace(real.bench(), anchor=Head(3, "0" * 64))
     assert any("entry 3 rewritten" in line for line in _mismatches(verify_registry(tools)))
+
+
+def test_every_command_of_the_page_runs(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "site"
+    shutil.copytree(real.workspace.root, root, symlinks=True)
+    monkeypatch.setattr("pipelines.services.addresses.mlflow_uri", lambda workspace: real.server.uri)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(root)
+    lines = [line for fence in fences("sh") if fence.page == "audit.md" for line in fence.commands]
+    assert len(lines) > 10
+    for line in lines:
+        words = shlex.split(line.replace("plant-a-m2-10-140", "ann"))
+        code = run(words[1:]) if words[0] == "elp" else subprocess.run(words, check=False).returncode
+        assert code == 0, line
+    assert (root / "adapter.cdx.json").is_file()
+    assert (root / "audit.html").is_file()
