@@ -194,6 +194,8 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
         )
     if status == 403:
         return GateRefused(told or f"the MLflow server at {uri} refused")
+    if status >= 500 and not told:
+        return unreachable(uri, f"it answered {status}")
     if not told:
         return ServiceError(
             f"the MLflow server at {uri} has no guard (it answered {status}), so statements cannot be recorded and no "
