@@ -172,7 +172,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
 
 def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
-    import pipelines.guard.store as module
+    import pipelines.guard.locking as module
     from pipelines.guard import projection
     from pipelines.guard.book import Book
 
