@@ -109,10 +109,16 @@ class Contest:
         return sorted(int(version["version"]) for version in found.get("model_versions", []))
 
 
-def prepare(server: GuardedServer, site: str, task: str = "asr") -> Contest:
-    """A slot with a champion, its predecessor, and a version of every other standing."""
-    rest, keys = Rest(server.uri), load_ring(server.keys)
-    contest = Contest(server, rest, keys, f"elp.{site}.{task}")
+def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
+    """A slot with a champion, its predecessor, and a version of every other standing.
+
+    Args:
+        server: The server.
+        site: Of the slot; its task is asr.
+        rest: Who prepares it, where the server asks for a login.
+    """
+    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
+    contest = Contest(server, rest, keys, f"elp.{site}.asr")
     for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
         contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)
     made = contest.made
