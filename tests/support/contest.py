@@ -60,12 +60,11 @@ class Contest:
         found = {
             "aliases": {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},
             "tags": _tags(model),
-            "listed": self._listed(),
         }
-        for version in self.made:
-            shown = self.rest.get(f"{API}/model-versions/get?name={self.model}&version={version}")["model_version"]
+        listed = self.rest.get(f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100")
+        for shown in listed.get("model_versions", []):
             shown.pop("last_updated_timestamp", None)
-            found[f"v{version}"] = {**shown, "tags": _tags(shown)}
+            found[f"v{shown['version']}"] = {**shown, "tags": _tags(shown)}
         return found | self.bytes_on_disk()
 
     def bytes_on_disk(self) -> dict[str, str]:
@@ -103,10 +102,6 @@ class Contest:
             for name in sorted(self.before.keys() | now.keys())
             if self.before.get(name) != now.get(name)
         }
-
-    def _listed(self) -> list[int]:
-        found = self.rest.get(f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100")
-        return sorted(int(version["version"]) for version in found.get("model_versions", []))
 
 
 def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
