@@ -9,6 +9,7 @@ OpsError                    exit code 1
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── RegistryError           the model registry does not hold what was asked for
 ├── RecipeError             the embedded backbone's recipe cannot go on
+├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
 
@@ -63,6 +64,18 @@ class RegistryError(OpsError):
 
 class RecipeError(OpsError):
     """The embedded backbone's recipe cannot go on: a parameter, a source or an earlier stage's output is wrong."""
+
+
+class AttestationError(OpsError):
+    """A key, a signed statement or the ledger is missing, malformed or not to be trusted.
+
+    `reason` is a stable word: ``malformed``, ``no key``, ``key file``, ``unknown key``, ``wrong role``, ``retired``,
+    ``revoked``, ``bad signature`` or ``mismatch``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class GateRefused(OpsError):

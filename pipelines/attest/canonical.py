@@ -1,0 +1,93 @@
+"""One spelling of JSON for everything that is hashed or signed, read strictly; and moments as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from pipelines.errors import AttestationError
+
+MAX_BYTES = 4 * 2**20
+"""Of one document. A lineage statement takes about 10 kB, a verdict 5 kB, a ledger entry 1 kB."""
+
+
+def canonical(value: Any) -> bytes:
+    """`value` with sorted keys, no spaces, UTF-8 and no NaN: equal values have equal bytes.
+
+    Raises:
+        AttestationError: where the value has no JSON, such as NaN or half a surrogate pair.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AttestationError("malformed", f"this cannot be written as JSON: {error}") from error
+
+
+def sha256(content: bytes) -> str:
+    """64 lower-case hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def parse(raw: str | bytes, where: str) -> dict[str, Any]:
+    """A JSON object, strictly: UTF-8, no key twice, no NaN, at most `MAX_BYTES`.
+
+    Raises:
+        AttestationError: naming what is wrong, with reason ``malformed``.
+    """
+    if len(raw) > MAX_BYTES:
+        raise AttestationError("malformed", f"{where} has {len(raw)} bytes, expected at most {MAX_BYTES}")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in items:
+            if key in found:
+                raise AttestationError("malformed", f"{where}: key {key[:40]!r} stands twice in one object")
+            found[key] = value
+        return found
+
+    def constant(name: str) -> NoReturn:
+        raise AttestationError("malformed", f"{where}: {name} is no JSON number")
+
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise AttestationError("malformed", f"{where} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise AttestationError("malformed", f"{where} holds a {type(value).__name__}, expected an object")
+    return value
+
+
+def parse_canonical(raw: bytes, where: str) -> dict[str, Any]:
+    """Like `parse`, and the bytes must be the canonical spelling: one value, one digest.
+
+    Raises:
+        AttestationError: as `parse`, and where the spelling is another.
+    """
+    value = parse(raw, where)
+    if canonical(value) != raw:
+        raise AttestationError("malformed", f"{where} is not canonical JSON (sorted keys, no spaces, UTF-8)")
+    return value
+
+
+def now() -> str:
+    """This moment: UTC, ISO 8601, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def moment(text: str, where: str) -> datetime:
+    """An ISO 8601 moment that says its offset.
+
+    Raises:
+        AttestationError: where it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise AttestationError("malformed", f"{where}: {text!r} is no ISO 8601 moment") from error
+    if found.tzinfo is None:
+        raise AttestationError("malformed", f"{where}: {text!r} does not say its offset from UTC")
+    return found
