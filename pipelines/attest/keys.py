@@ -151,6 +151,17 @@ def load_ring(folder: Path) -> KeyRing:
     return KeyRing(read_keys(text, str(path)), folder)
 
 
+def signing_ring(folder: Path, role: Role) -> KeyRing:
+    """The ring of a folder that can sign for a role: to be asked before long work, not after it.
+
+    Raises:
+        AttestationError: where there is no key folder, or no fit private key of the role in it.
+    """
+    ring = load_ring(folder)
+    ring.signer(role)
+    return ring
+
+
 def read_keys(text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
     """Keys from the text of a `trusted.json` or of an export.
 

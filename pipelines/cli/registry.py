@@ -188,7 +188,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             str(v.slot),
             v.version,
             mark(v.status),
-            mark(v.tags.get(Tags.VERDICT, "")),
+            mark(v.tags.get(Tags.VERDICT, "not gated")),
             f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),
             v.created.replace("T", " ").removesuffix("+00:00"),

@@ -23,15 +23,15 @@ _LINEAGE = (
 
 
 def version_tags(lineage: Mapping[str, Any], bundle_digest: str, metric: str, value: float) -> dict[str, str]:
-    """The tags of a freshly registered version, from its lineage and its validation metric."""
+    """The tags of a freshly registered version, from its lineage and its validation metric.
+
+    What claims a decision (verdict, status, golden set) is not among them: the server writes it from signed statements.
+    """
     code = lineage["code"]
     return {
-        Tags.VERDICT: "not gated",
-        Tags.STATUS: "candidate",
         Tags.METRIC: metric,
         Tags.VALUE: f"{value:.4f}",
         Tags.DATASET: str(lineage["dataset"]["tag"]),
-        Tags.GOLDEN: str(lineage["golden"]["tag"]),
         Tags.SEED: str(lineage["seed"]),
         Tags.DIRTY: {True: "yes", False: "no", None: "unknown"}[code["dirty"]],
         Tags.BACKBONE: str(lineage["backbone"]["id"]),

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
+from pipelines.attest.keys import key_folder
 from pipelines.errors import ServiceError
 from pipelines.plain import plain
 from pipelines.services.addresses import mlflow_uri
@@ -83,6 +84,7 @@ def train_slot(workspace: str, slot: str, tag: str) -> dict[str, Any]:
         opened.settings,
         mlflow_uri=mlflow_uri(opened),
         cache=cache(opened),
+        keys=key_folder(opened.state),
         flow_run_id=str(flow_run.get_id() or ""),
         log=get_run_logger().info,
     )
@@ -102,6 +104,7 @@ def train_slots(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any
         opened.settings,
         mlflow_uri=mlflow_uri(opened),
         cache=cache(opened),
+        keys=key_folder(opened.state),
         flow_run_id=str(flow_run.get_id() or ""),
         log=get_run_logger().info,
     )
@@ -121,6 +124,7 @@ def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str
         version,
         mlflow_uri=mlflow_uri(opened),
         cache=cache(opened),
+        keys=key_folder(opened.state),
         log=get_run_logger().info,
     )
     result: dict[str, Any] = plain(outcome)

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.attest.keys import key_folder, signing_ring
 from pipelines.clients import models, registry
 from pipelines.clients.versions import AdapterVersion, GateRecord, policy_digest
 from pipelines.errors import RegistryError
@@ -86,6 +86,7 @@ def gate(
     *,
     mlflow_uri: str,
     cache: Path,
+    keys: Path | None = None,
     log: Log = print,
 ) -> GateOutcome:
     """Judge a version of the slot's adapter.
@@ -101,9 +102,12 @@ def gate(
         dry_run: Judge and leave the evidence in `cache`, but change nothing in the registry.
         mlflow_uri: Address of the MLflow server.
         cache: Folder for fetched data, bundles and evidence.
+        keys: Folder of the key that signs the verdict; None takes ELP_KEYS, else that of the workspace worked in.
         log: Takes one line of progress at a time.
 
     Raises:
+        AttestationError: at once, where this machine has no key to sign a verdict with.
+        GateRefused: where the server does not take the verdict, such as from a key that it does not trust.
         RegistryError: where there is nothing to judge, or a bundle is not what was registered.
         VersioningError: where the slot has no golden set, or the data cannot be fetched.
         FingerprintMismatch: where a bundle belongs to another backbone than the workspace's.
@@ -112,6 +116,7 @@ def gate(
     from pipelines.steps.dataset import golden_ref
 
     client = registry.connect(mlflow_uri)
+    ring = None if dry_run else signing_ring(keys or key_folder(), "verdict")
     challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
@@ -139,9 +144,8 @@ def gate(
         log("this machine has judged exactly this already; writing the verdict down")
     verdict = read_evidence(case.folder).verdict
     log(f"{challenger.name}: {verdict.outcome}; {verdict.reasons[0]}")
-    if not dry_run:
-        decided = datetime.now(UTC).isoformat(timespec="seconds")
-        publish(client, challenger, case.champion, case.record, verdict, case.folder, decided, serving=serving)
+    if ring is not None:
+        publish(client, ring, challenger, case.record, case.folder)
     return GateOutcome(verdict, case.folder, challenger.version, against, False, dry_run)
 
 

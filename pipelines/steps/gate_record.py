@@ -1,4 +1,4 @@
-"""A verdict in the registry: found again, and written on its version."""
+"""A verdict in the registry: found again, and signed for the server to write on its version."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.metrics.scores import title
-from pipelines.clients import registry, tracking
-from pipelines.clients.describe import describe
+from pipelines.attest.canonical import now, sha256
+from pipelines.attest.envelope import sign
+from pipelines.attest.keys import KeyRing
+from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, VerdictStatement
+from pipelines.clients import guard, tracking
 from pipelines.clients.mlflow_server import answering
-from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion, GateRecord, Tags
+from pipelines.clients.versions import AdapterVersion, GateRecord
 from pipelines.gate.decide import percent, points
-from pipelines.gate.evidence import EVIDENCE_FILE
-from pipelines.gate.verdict import Verdict
+from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence
+from pipelines.gate.verdict import Verdict, to_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,40 +49,56 @@ def recorded(
     return place if (place / EVIDENCE_FILE).is_file() else _fetch(client, version.run_id, record.evidence, place)
 
 
-def publish(
-    client: MlflowClient,
-    version: AdapterVersion,
-    champion: AdapterVersion | None,
-    record: GateRecord,
-    verdict: Verdict,
-    evidence: Path,
-    decided_at: str,
-    *,
-    serving: bool = False,
-) -> AdapterVersion:
-    """Put evidence, numbers, alias, description and tags on the version; the record comes last.
+def publish(client: MlflowClient, ring: KeyRing, version: AdapterVersion, record: GateRecord, folder: Path) -> None:
+    """Put evidence and numbers in the version's run, then sign the verdict and hand it to the server.
 
-    Cut off anywhere and called again, it ends in the same state: what was not recorded is written again.
+    The server writes tags, alias and description from the statement. Cut off anywhere and called again, it ends in the
+    same state: a verdict counts when the server has it.
+
+    Args:
+        client: Connection to the MLflow server.
+        ring: With a private key of the role ``verdict``.
+        version: The version that was judged.
+        record: What the verdict is about.
+        folder: Of the evidence, on this machine.
+
+    Raises:
+        GateRefused: where the server does not take the statement.
+        ServiceError: where no guarded server answers.
     """
-    tracking.log_folder(client, version.run_id, evidence, record.evidence)
-    tracking.log_metrics(client, version.run_id, _metrics(verdict))
-    if verdict.passed and not serving:
-        registry.set_alias(client, version.slot, CHALLENGER, version.version)
-    elif CHALLENGER in version.aliases:
-        registry.remove_alias(client, version.slot, CHALLENGER)
-    status = {"passed": CHALLENGER, "failed": "rejected", "undecided": "candidate"}[verdict.outcome]
-    written = dataclasses.replace(record, verdict=verdict.outcome, decided_at=decided_at)
-    tags = {
-        Tags.VERDICT: verdict.outcome,
-        Tags.STATUS: CHAMPION if serving else status,
-        Tags.METRIC: verdict.metric,
-        Tags.VALUE: f"{verdict.challenger:.4f}",
-        Tags.GOLDEN: record.golden,
-    }
-    against = f"v{champion.version}" if champion else ""
-    text = describe(_headline(verdict, against), _rows(verdict, record, against), {**version.tags, **tags})
-    registry.annotate(client, version.slot, version.version, tags, text)
-    return registry.annotate(client, version.slot, version.version, {Tags.GATE: written.to_json()})
+    tracking.log_folder(client, version.run_id, folder, record.evidence)
+    tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
+    envelope = sign(verdict_statement(version, record, folder).payload, ring, "verdict")
+    guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+
+
+def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path) -> VerdictStatement:
+    """The statement on the verdict whose evidence lies in `folder`, dated now."""
+    evidence = read_evidence(folder)
+    verdict, numbers = evidence.verdict, to_json(evidence.verdict)
+    against = Against(record.champion, record.champion_bundle) if record.champion is not None else None
+    named = f"v{against.version}" if against else ""
+    return VerdictStatement(
+        bundle=record.bundle,
+        slot=str(version.slot),
+        model=version.slot.model_name,
+        version=version.version,
+        outcome=verdict.outcome,
+        backbone=Named(**evidence.context["backbone"]),
+        against=against,
+        first_version=verdict.first_version,
+        golden=Golden(record.golden, record.golden_digest),
+        policy=record.policy,
+        metric=verdict.metric,
+        challenger=numbers["challenger"],
+        champion=numbers["champion"],
+        delta=numbers["delta"],
+        interval=tuple(numbers["interval"]) if numbers["interval"] else None,
+        evidence=EvidenceFile(f"{record.evidence}/{EVIDENCE_FILE}", sha256((folder / EVIDENCE_FILE).read_bytes())),
+        headline=_headline(verdict, named),
+        rows=tuple(_rows(verdict, record, named)),
+        decided_at=now(),
+    )
 
 
 @answering

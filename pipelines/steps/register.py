@@ -1,18 +1,22 @@
-"""A finished training becomes a registered version. Every part can be done again and adds nothing the second time."""
+"""A finished training becomes a registered version with a signed lineage. Every part can be done again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.metrics.scores import title
-from pipelines.clients import models, registry, tracking
+from pipelines.attest.envelope import sign
+from pipelines.attest.keys import KeyRing
+from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.curves import log_history
 from pipelines.clients.describe import describe, version_tags
 from pipelines.clients.versions import AdapterVersion, Tags
+from pipelines.lineage.statement import lineage_statement
 from pipelines.settings import Slot
-from pipelines.steps.trained import Trained
+from pipelines.steps.trained import Trained, find_trained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,14 +38,24 @@ class Registered:
 
 
 def register(
-    client: MlflowClient, slot: Slot, run_id: str, trained: Trained, *, reused: bool, log: Callable[[str], None]
+    client: MlflowClient,
+    slot: Slot,
+    run_id: str,
+    trained: Trained,
+    ring: KeyRing,
+    *,
+    reused: bool,
+    log: Callable[[str], None],
 ) -> Registered:
-    """Log the run, the bundle as its model, and the model as the slot's next version, in this order.
+    """Log the run, the bundle as its model, the model as the slot's next version, its signed lineage, in this order.
 
-    Killed anywhere, it goes on where it stopped when called again: a version exists only when all it points to does.
+    Killed anywhere, it goes on where it stopped when called again: a version exists only when all it points to does,
+    and `reuse` signs for one that was left without.
 
     Raises:
         ServiceError: where the server is gone; the training stays on this machine.
+        AttestationError: where this machine may not sign a lineage.
+        GateRefused: where the server does not trust the key.
     """
     lineage = trained.lineage
     tracking.log_params(client, run_id, _params(lineage))
@@ -54,8 +68,55 @@ def register(
     if version is None:
         version = _create(client, slot, run_id, model_id, trained)
         log(f"registered {version.name}")
+    if not _attested(client, version):
+        _attest(client, version, trained, ring, log)
     tracking.close_run(client, run_id)
     return registered(version, trained.metrics, reused=reused)
+
+
+def reuse(
+    client: MlflowClient, version: AdapterVersion, cache: Path, ring: KeyRing, log: Callable[[str], None]
+) -> Registered:
+    """The outcome for a version that was trained from the same inputs before; what was cut off then is completed.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+        AttestationError: where this machine may not sign a lineage.
+        GateRefused: where the server does not trust the key.
+    """
+    log(f"{version.name} was trained from exactly this already; nothing to do")
+    if not _attested(client, version):
+        mine = find_trained(cache, version.key)
+        if mine is None:
+            log(f"the lineage of {version.name} is not signed yet: train it again on the machine that trained it")
+        else:
+            _attest(client, version, mine, ring, log)
+    tracking.close_run(client, version.run_id)
+    return registered(version, tracking.run_metrics(client, version.run_id), reused=True)
+
+
+def _attested(client: MlflowClient, version: AdapterVersion) -> bool:
+    """Whether the server has a signed lineage of the version."""
+    found = guard.statements(
+        client.tracking_uri, model=version.slot.model_name, version=version.version, kind="lineage"
+    )
+    return bool(found)
+
+
+def _attest(
+    client: MlflowClient, version: AdapterVersion, trained: Trained, ring: KeyRing, log: Callable[[str], None]
+) -> None:
+    """Sign the lineage of a version that was trained here and hand it to the server."""
+    from elp_core.bundle import verify_bundle
+
+    if version.bundle_digest != trained.bundle_digest:
+        # two machines trained the same inputs, and the other registered first
+        log(f"{version.name} holds the bundle of another machine, which signs for it")
+        return
+    statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
+    envelope = sign(statement.payload, ring, "lineage")
+    guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+    log(f"signed the lineage of {version.name}")
 
 
 def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, trained: Trained) -> AdapterVersion:
@@ -132,7 +193,7 @@ def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags:
         f"trained on {minutes:.1f} minutes of {lineage['dataset']['tag']}."
     )
     rows = [
-        ("verdict", tags[Tags.VERDICT]),
+        ("verdict", "not gated"),
         (f"{metric}, validation split", f"{trained.value:.2%}"),
         ("audio in training", f"{lineage['training']['clips']} clips, {minutes:.1f} minutes"),
         ("trainable parameters", f"{int(trained.metrics['trainable_parameters']):,}"),
@@ -141,4 +202,4 @@ def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags:
     ]
     if lineage["dataset"].get("closed_set"):
         rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
-    return describe(headline, rows, tags)
+    return describe(headline, rows, {**tags, Tags.GOLDEN: str(lineage["golden"]["tag"])})

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from elp_core.config import to_dict
 from elp_core.errors import OpsError
 from elp_core.types import Clip
+from pipelines.attest.keys import key_folder, signing_ring
 from pipelines.clients import registry, tracking
 from pipelines.clients.curves import Curves
 from pipelines.errors import DataRefused
 from pipelines.lineage.collect import code_digest, collect, ids_digest, installed_packages, task_digest, training_key
 from pipelines.settings import Settings, Slot, SlotSettings
-from pipelines.steps.register import Registered, register, registered
+from pipelines.steps.register import Registered, register, reuse
 from pipelines.steps.report import draw_curves
 from pipelines.steps.trained import (
     Trained,
@@ -70,6 +71,7 @@ def train_adapter(
     *,
     mlflow_uri: str,
     cache: Path,
+    keys: Path | None = None,
     flow_run_id: str = "",
     log: Log = print,
 ) -> Registered:
@@ -85,22 +87,22 @@ def train_adapter(
         settings: Of the workspace.
         mlflow_uri: Address of the MLflow server.
         cache: Folder for fetched data, trainings and bundles.
+        keys: Folder of the key that signs the lineage; None takes ELP_KEYS, else that of the workspace worked in.
         flow_run_id: Prefect flow run this belongs to, for the lineage.
         log: Takes one line of progress at a time.
 
     Raises:
+        AttestationError: at once, where this machine has no key to sign a lineage with.
         ServiceError: where MLflow is gone: at once before training; after it the result is kept for the next call.
         VersioningError: where the dataset version cannot be fetched.
         DataRefused: where nothing is left to train on.
         TrainingError: where training fails; the run in MLflow says so too.
     """
-    client = registry.connect(mlflow_uri)
+    client, ring = registry.connect(mlflow_uri), signing_ring(keys or key_folder(), "lineage")
     material = gather(repository, slot, tag, settings, cache)
     known = registry.find_by_key(client, slot, material.key)
     if known is not None:
-        log(f"{known.name} was trained from exactly this already; nothing to do")
-        tracking.close_run(client, known.run_id)
-        return registered(known, tracking.run_metrics(client, known.run_id), reused=True)
+        return reuse(client, known, cache, ring, log)
     with one_at_a_time(cache, material.key, log):
         run_id = open_run(client, material)
         trained = find_trained(cache, material.key)
@@ -109,7 +111,7 @@ def train_adapter(
             trained = train_noting_failure(client, run_id, material, cache, flow_run_id, log)
         else:
             log("this machine has the finished training already; registering it")
-        return register(client, slot, run_id, trained, reused=reused, log=log)
+        return register(client, slot, run_id, trained, ring, reused=reused, log=log)
 
 
 def gather(

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError, TrainingError
-from pipelines.clients import registry, tracking
+from pipelines.attest.keys import key_folder, signing_ring
+from pipelines.clients import registry
 from pipelines.clients.curves import Curves
 from pipelines.settings import Settings, Slot
-from pipelines.steps.register import Registered, register, registered
+from pipelines.steps.register import Registered, register, reuse
 from pipelines.steps.train import (
     Log,
     Material,
@@ -40,6 +41,7 @@ def train_adapters(
     *,
     mlflow_uri: str,
     cache: Path,
+    keys: Path | None = None,
     flow_run_id: str = "",
     log: Log = print,
 ) -> dict[Slot, Registered]:
@@ -54,16 +56,18 @@ def train_adapters(
         settings: Of the workspace.
         mlflow_uri: Address of the MLflow server.
         cache: Folder for fetched data, trainings and bundles.
+        keys: Folder of the key that signs the lineages, as in `train_adapter`.
         flow_run_id: Prefect flow run this belongs to, for the lineage.
         log: Takes one line of progress at a time.
 
     Raises:
-        ServiceError, VersioningError, DataRefused: as `train_adapter`.
+        AttestationError, ServiceError, VersioningError, DataRefused: as `train_adapter`.
         TrainingError: where slots failed, naming them; all others are registered then.
     """
     from elp_core.backbones import Backbone
 
-    client, backbone = registry.connect(mlflow_uri), Backbone.from_pretrained(settings.backbone)
+    client, ring = registry.connect(mlflow_uri), signing_ring(keys or key_folder(), "lineage")
+    backbone = Backbone.from_pretrained(settings.backbone)
     materials = [gather(repository, slot, tag, settings, cache, backbone) for slot, tag in tags.items()]
     done: dict[Slot, Registered] = {}
     failed: dict[Slot, ElpError] = {}
@@ -77,9 +81,7 @@ def train_adapters(
             if known is None:
                 wanted.append(material)
                 continue
-            log(f"{known.name} was trained from exactly this already; nothing to do")
-            tracking.close_run(client, known.run_id)
-            done[material.slot] = registered(known, tracking.run_metrics(client, known.run_id), reused=True)
+            done[material.slot] = reuse(client, known, cache, ring, log)
         runs = {material.slot: open_run(client, material) for material in wanted}
         found = {material.slot: find_trained(cache, material.key) for material in wanted}
         fresh = [material for material in wanted if found[material.slot] is None]
@@ -92,7 +94,7 @@ def train_adapters(
         new = {material.slot for material in fresh}
         for slot, trained in found.items():
             if trained is not None:
-                done[slot] = register(client, slot, runs[slot], trained, reused=slot not in new, log=log)
+                done[slot] = register(client, slot, runs[slot], trained, ring, reused=slot not in new, log=log)
     _tell(failed)
     return {slot: done[slot] for slot in tags}
 
