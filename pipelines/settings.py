@@ -14,7 +14,6 @@ from elp_core.kinds import TaskKind, kind_of, names
 from pipelines.errors import UsageError, WorkspaceError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_MODEL = re.compile(r"elp\.(?P<site>[a-z0-9-]+)\.(?P<task>[a-z]+)")
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,6 @@ class Slot:
         except ConfigError:
             raise UsageError(f"{text!r}: unknown task {task!r}; expected one of {', '.join(names())}") from None
         return cls(site, task)
-
-    @classmethod
-    def of_model(cls, name: str) -> Slot | None:
-        """The slot of a registered model, the inverse of `model_name`; None for a model of somebody else's."""
-        found = _MODEL.fullmatch(name)
-        return cls(found["site"], found["task"]) if found else None
 
     def __str__(self) -> str:
         return f"{self.site}/{self.task}"

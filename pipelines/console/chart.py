@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 WIDTH, HEIGHT = 720.0, 220.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 20.0, 16.0, 34.0
@@ -88,7 +89,7 @@ def chart(points: Sequence[Point], reigns: Sequence[Reign], now: datetime) -> Ch
         for p in points
     )
     line = tuple((x(r.begin), y(r.value), x(r.end or now), y(r.value)) for r in reigns)
-    risers = tuple((a[2], a[3], b[0], b[1]) for a, b in zip(line, line[1:], strict=False) if a[2] == b[0])
+    risers = tuple((a[2], a[3], b[0], b[1]) for a, b in pairwise(line) if a[2] == b[0])
     count = round(highest / step)
     rows = tuple((y(step * n), f"{100 * step * n:g} %") for n in range(count + 1))
     return Chart(WIDTH, HEIGHT, _LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM, rows, _dates(first, now), marks, line + risers)

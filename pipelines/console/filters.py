@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from elp_core.metrics.scores import title
 from pipelines.gate.decide import percent, points
-
-__all__ = ["FILTERS", "age", "moment", "parse", "short", "span", "when"]
 
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -33,16 +32,10 @@ def when(text: str) -> str:
     return parse(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else "–"
 
 
-def moment(milliseconds: int | None) -> str:
-    """MLflow's milliseconds as ISO 8601 in UTC; empty for none."""
-    return "" if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat("T", "seconds")
-
-
-def span(bounds: tuple[float, float] | None) -> str:
-    """An interval of shares in percent; empty for none, and for one without ends."""
-    if bounds is None or not all(math.isfinite(bound) for bound in bounds):
-        return ""
-    return f"{100 * max(0.0, bounds[0]):.1f} … {100 * bounds[1]:.1f} %"
+def span(bounds: tuple[float | None, float | None] | None) -> str:
+    """An interval of shares in percent; empty for none, and for one that lacks an end."""
+    low, high = bounds or (None, None)
+    return "" if low is None or high is None else f"{100 * max(0.0, low):.1f} … {100 * high:.1f} %"
 
 
 def short(digest: str) -> str:
@@ -51,4 +44,24 @@ def short(digest: str) -> str:
     return bare if len(bare) <= 12 else f"{bare[:12]}…"
 
 
-FILTERS = {"age": age, "metric": title, "percent": percent, "points": points, "short": short, "span": span, "when": when}
+def told(detail: Mapping[str, Any]) -> str:
+    """What a ledger entry says beside its reason, on one line."""
+    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in detail.items() if value not in ("", None))
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage; a dash where it is not known."""
+    return "–" if value is None else percent(value)
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "age": age,
+    "metric": title,
+    "percent": share,
+    "points": points,
+    "short": short,
+    "span": span,
+    "told": told,
+    "when": when,
+}
+"""By their names in the templates."""

@@ -50,9 +50,7 @@ class Picture:
 def picture(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Picture:
     """Lay the nodes out by column and row; an edge whose end is missing is left out."""
     boxes = {
-        node.key: Box(
-            _EDGE + node.column * (BOX_WIDTH + _GAP_X), _EDGE + node.row * (BOX_HEIGHT + _GAP_Y), node
-        )
+        node.key: Box(_EDGE + node.column * (BOX_WIDTH + _GAP_X), _EDGE + node.row * (BOX_HEIGHT + _GAP_Y), node)
         for node in nodes
     }
     arrows = tuple(_arrow(boxes[a], boxes[b]) for a, b in edges if a in boxes and b in boxes)

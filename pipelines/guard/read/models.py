@@ -40,9 +40,7 @@ Key = tuple[str, int]
 def slots(connection: sa.Connection) -> list[Slot]:
     """Every slot that has a registered model, by site and task."""
     names = connection.scalars(
-        sa.select(MODELS.c.name).where(
-            MODELS.c.workspace == DEFAULT_WORKSPACE_NAME, MODELS.c.name.like("elp.%")
-        )
+        sa.select(MODELS.c.name).where(MODELS.c.workspace == DEFAULT_WORKSPACE_NAME, MODELS.c.name.like("elp.%"))
     )
     found = [slot for name in names if (slot := Slot.of_model(name)) is not None]
     return sorted(found, key=lambda slot: (slot.site, slot.task))

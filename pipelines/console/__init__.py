@@ -1,0 +1,10 @@
+"""The pages of the registry, in the MLflow server under ``/elp/``: HTML, one stylesheet, a little plain JavaScript.
+
+`pages`     the routes that show
+`actions`   the routes that act, through the same door as the API
+`lineage`   the boxes of a version's lineage picture
+`picture`, `chart`   coordinates of the inline SVGs
+`filters`   how values read
+`forgery`   a form counts only where our own page sent it
+`headers`   what browsers are told to load and allow: nothing from elsewhere
+"""
