@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Response, redirect, request, url_for
 from mlflow.exceptions import MlflowException
 
 from pipelines.console import forgery
 from pipelines.console.pages import blueprint, show_slot
+from pipelines.guard import door, server, who
 from pipelines.settings import Slot
 
 KINDS = ("promote", "rollback", "retire")
@@ -26,8 +29,18 @@ def act(site: str, task: str, kind: str) -> Response:
     if kind == "promote" and not form["version"].isdecimal():
         return show_slot(slot, 400, "no version was chosen; choose one", form)
     try:
-        entry = _ask(slot, kind, form)
+        moved = _ask(slot, kind, form)
     except MlflowException as error:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
-    done = entry.seq if entry else None
-    return redirect(url_for(".slot_page", site=site, task=task, done=done), 303)
+    if not moved.changed:
+        return show_slot(slot, 409, f"v{moved.version} is the champion already: nothing was changed", form)
+    return redirect(url_for(".slot_page", site=site, task=task, done=moved.seq), 303)
+
+
+def _ask(slot: Slot, kind: str, form: Mapping[str, str]) -> door.Moved:
+    store, caller, reason = server.registry(), who.caller(form["by"]), form["reason"]
+    if kind == "promote":
+        return door.promote(store, slot, int(form["version"]), caller, reason)
+    if kind == "rollback":
+        return door.rollback(store, slot, None, caller, reason)
+    return door.retire(store, slot, caller, reason)

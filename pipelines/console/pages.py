@@ -168,7 +168,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
             request=request,
             now=datetime.now(UTC),
             prefix=_prefix(),
-            user=who.login_name(),
+            user=who.caller().name if who.login_on() else "",
             token=token,
             url_for=url_for,
         )

@@ -1,6 +1,6 @@
 """MLflow's registry tables, read in a few queries however many slots there are.
 
-Every query names the tags it wants: the tags' primary key is (workspace, key, name, version), so that each is a look-up.
+Every query names its tags: their primary key is (workspace, key, name, version), so that each is a look-up.
 """
 
 from __future__ import annotations
