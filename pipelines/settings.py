@@ -14,6 +14,7 @@ from elp_core.kinds import TaskKind, kind_of, names
 from pipelines.errors import UsageError, WorkspaceError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_MODEL = re.compile(rf"elp\.(?P<site>{_NAME.pattern})\.(?P<task>[a-z]+)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Slot:
         except ConfigError:
             raise UsageError(f"{text!r}: unknown task {task!r}; expected one of {', '.join(names())}") from None
         return cls(site, task)
+
+    @classmethod
+    def of_model(cls, name: str) -> Slot | None:
+        """The slot whose registered model has this name, or None where it is no slot's."""
+        match = _MODEL.fullmatch(name)
+        return cls(match["site"], match["task"]) if match else None
 
     def __str__(self) -> str:
         return f"{self.site}/{self.task}"

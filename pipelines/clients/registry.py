@@ -6,7 +6,6 @@ gone becomes `ServiceError`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,6 @@ __all__ = [
     "versions",
 ]
 
-_SLOT_MODEL = re.compile(r"elp\.(?P<site>[a-z0-9-]+)\.(?P<task>[a-z]+)")
 _PAGE = 200
 
 
@@ -121,8 +119,7 @@ def slots(client: MlflowClient) -> list[Slot]:
         token = page.token
         if not token:
             break
-    matches = [match for name in sorted(names) if (match := _SLOT_MODEL.fullmatch(name))]
-    return [Slot(match["site"], match["task"]) for match in matches]
+    return [slot for name in sorted(names) if (slot := Slot.of_model(name))]
 
 
 @answering

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.clients.describe import describe
+from pipelines.describe import describe
 from pipelines.clients.versions import AdapterVersion, GateRecord, Tags, policy_digest
 from pipelines.errors import RegistryError
 from pipelines.settings import GatePolicy, Slot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.clients.versions import Tags
+from pipelines.tags import Tags
 
 _LINEAGE = (
     ("dataset", Tags.DATASET),

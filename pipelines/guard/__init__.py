@@ -1,0 +1,16 @@
+"""The guard: what runs inside the MLflow server and decides who may be champion.
+
+`names`       which names, aliases and tags are the server's, and which only look like them
+`tables`      the ledger, the statements and the frozen folders, in the registry's own database
+`book`        the ledger, locked for one transaction: append, sign, anchor
+`facts`       what the database and the artifact store know of a version at this moment
+`rules`       pure: facts in, an allowed move or a refusal out
+`projection`  aliases, tags and descriptions, written from what was decided
+`statements`  a signed statement comes in: verified, stored, recorded, projected
+`door`        the one place where the alias champion moves
+`store`       MLflow's registry store with the door in it
+`artifacts`   MLflow's artifact repositories, which leave frozen folders as they are
+`tracking`    MLflow's tracking store, which keeps what a version stands on
+`who`         who is calling
+`api`, `app`  the routes under /elp/api/v1, and the application that `mlflow server` starts
+"""

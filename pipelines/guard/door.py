@@ -1,0 +1,167 @@
+"""The door: the one place where the alias champion moves, whatever route the wish came by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.attest.ledger import Entry, Event, Who
+from pipelines.guard import facts, projection, server
+from pipelines.guard.book import Book
+from pipelines.guard.refusal import Refusal
+from pipelines.guard.rules import Move, Refused, Standing, Want, decide
+from pipelines.settings import Slot
+
+if TYPE_CHECKING:
+    from pipelines.guard.store import GuardedStore
+
+_WHY = {"promoted": "its verdict passed", "rolled back": "rollback"}
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What came of a wish."""
+
+    slot: str
+    """``SITE/TASK``."""
+    version: int | None
+    """The champion now; None after a retirement."""
+    previous: int | None
+    """The champion before; None where there was none."""
+    changed: bool
+    """False where `version` was the champion already."""
+    event: str
+    """promoted, rolled back or retired; empty where nothing changed."""
+    seq: int
+    """Number of the ledger's entry; 0 where nothing changed."""
+
+
+def promote(store: GuardedStore, slot: Slot, version: int, who: Who, reason: str, *, again: bool = False) -> Moved:
+    """Make a version champion that passed the gate against the champion of this moment.
+
+    Raises:
+        Refusal: in one sentence, recorded in the ledger.
+        MlflowException: where there is no such version.
+    """
+    return move(store, slot, version, who, reason, "promote", again=again)
+
+
+def rollback(store: GuardedStore, slot: Slot, version: int | None, who: Who, reason: str) -> Moved:
+    """Bring a version back that once was champion; None takes the one whose place the champion took.
+
+    Raises:
+        Refusal: in one sentence, recorded in the ledger.
+        MlflowException: where there is no such version.
+    """
+    with store.refusing(who):
+        chosen = version if version is not None else _predecessor(store, slot)
+        return move(store, slot, chosen, who, reason, "rollback")
+
+
+def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
+    """Leave a slot without champion.
+
+    Raises:
+        Refusal: where it has none, or no reason is given.
+    """
+    with store.refusing(who), store.locked() as book:
+        present = facts.champion(book.session, slot.model_name)
+        if present is None:
+            raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
+        if not reason.strip():
+            raise _refusal(
+                slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"
+            )
+        entry = record_move(book, slot, "retired", present, None, who, reason, bundle=present.bundle)
+        return Moved(str(slot), None, present.version, True, "retired", entry.seq)
+
+
+def move(
+    store: GuardedStore, slot: Slot, version: int, who: Who, reason: str, want: Want, *, again: bool = False
+) -> Moved:
+    """Move the alias champion to a version, if the rules allow it; nothing happens where it is there already.
+
+    The bytes are hashed before the ledger is locked: a few MB would keep every other writer waiting, and nothing can
+    be written to them any more (`pipelines.guard.artifacts`).
+
+    Raises:
+        Refusal: in one sentence, recorded in the ledger.
+        MlflowException: where there is no such version.
+    """
+    row = store.row(slot.model_name, version)
+    with store.refusing(who):
+        bundle, damage = server.hash_bundle(row.storage_location or "")
+        with store.locked() as book:
+            store.row(slot.model_name, version)
+            known = facts.gather(book, slot, version, bundle, damage)
+            if known.champion is not None and known.champion.version == version:
+                return Moved(str(slot), version, version, False, "", 0)
+            allowed = decide(known, want, again=again)
+            if isinstance(allowed, Refused):
+                raise _refusal(slot, version, "rollback" if want == "rollback" else "promote", allowed.sentence)
+            entry = _record(book, slot, known, allowed, who, reason)
+            previous = known.champion.version if known.champion else None
+            return Moved(str(slot), version, previous, True, allowed.event, entry.seq)
+
+
+def record_move(
+    book: Book,
+    slot: Slot,
+    event: Event,
+    before: Standing | None,
+    after: int | None,
+    who: Who,
+    reason: str,
+    *,
+    bundle: str,
+    statements: tuple[str, ...] = (),
+) -> Entry:
+    """Write that the champion changed, and change it: entry, alias and tags in one transaction.
+
+    The rules are the caller's to ask; nothing else writes the alias champion.
+    """
+    previous = before.version if before else None
+    entry = book.append(
+        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements
+    )
+    moves = facts.champion_moves(book.session, str(slot))
+    projection.show_move(book.session, slot.model_name, entry, moves)
+    return entry
+
+
+def _record(book: Book, slot: Slot, known: facts.Facts, allowed: Move, who: Who, reason: str) -> Entry:
+    why = reason.strip() or _WHY[allowed.event]
+    return record_move(
+        book,
+        slot,
+        allowed.event,
+        known.champion,
+        known.version,
+        who,
+        why,
+        bundle=known.bundle,
+        statements=allowed.statements,
+    )
+
+
+def _predecessor(store: GuardedStore, slot: Slot) -> int:
+    with store.ManagedSessionMaker() as session:
+        present = facts.champion(session, slot.model_name)
+        moves = facts.champion_moves(session, str(slot))
+    if present is None:
+        raise _refusal(
+            slot, None, "rollback", f"{slot} has no champion to roll back from; promote one first: elp promote {slot}"
+        )
+    before = facts.predecessor(moves, present.version)
+    if before is None:
+        raise _refusal(
+            slot,
+            present.version,
+            "rollback",
+            f"{slot} v{present.version} is the slot's first champion: there is none before it to go back to",
+        )
+    return before
+
+
+def _refusal(slot: Slot, version: int | None, what: str, sentence: str) -> Refusal:
+    return Refusal(sentence, what=what, model=slot.model_name, version=version)

@@ -1,0 +1,172 @@
+"""What the database knows of a version at this moment, read inside the locked transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
+from sqlalchemy import RowMapping, select
+from sqlalchemy.orm import Session
+
+from pipelines.attest import envelope, statements
+from pipelines.attest.keys import KeyRing
+from pipelines.attest.ledger import Entry, read_entry
+from pipelines.errors import AttestationError
+from pipelines.guard.book import Book
+from pipelines.guard.rules import Facts, Proof, Served, Standing
+from pipelines.guard.tables import LEDGER, STATEMENTS
+from pipelines.settings import Slot
+from pipelines.tags import CHAMPION, Tags
+
+MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
+"""Events after which another version, or none, is champion."""
+
+
+def gather(book: Book, slot: Slot, version: int, bundle: str, damage: str = "") -> Facts:
+    """The facts on which `rules.decide` decides.
+
+    Args:
+        book: The locked ledger; its session is read.
+        slot: The slot.
+        version: Version that is to become champion.
+        bundle: What its bytes hash to; empty where they are no bundle.
+        damage: Why they are none.
+    """
+    model, moves = slot.model_name, champion_moves(book.session, str(slot))
+    last, told = _last(moves, version)
+    return Facts(
+        slot=str(slot),
+        model=model,
+        version=version,
+        bundle=bundle,
+        damage=damage,
+        champion=champion(book.session, model),
+        lineage=newest(book.session, book.ring, "lineage", model, version),
+        verdict=newest(book.session, book.ring, "verdict", model, version),
+        served=_served(book, moves, version),
+        last=last,
+        last_told=told,
+    )
+
+
+def version_row(session: Session, model: str, version: int) -> Any | None:
+    """The row of a version that exists and was not deleted, or None."""
+    return session.scalars(
+        select(SqlModelVersion).where(
+            SqlModelVersion.name == model,
+            SqlModelVersion.version == version,
+            SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
+        )
+    ).one_or_none()
+
+
+def tag(session: Session, model: str, version: int, key: str) -> str:
+    """A tag of a version; empty where it has none."""
+    found = session.scalar(
+        select(SqlModelVersionTag.value).where(
+            SqlModelVersionTag.name == model, SqlModelVersionTag.version == version, SqlModelVersionTag.key == key
+        )
+    )
+    return str(found or "")
+
+
+def alias(session: Session, model: str, name: str) -> int | None:
+    """The version that an alias points at, or None."""
+    found = session.scalar(
+        select(SqlRegisteredModelAlias.version).where(
+            SqlRegisteredModelAlias.name == model, SqlRegisteredModelAlias.alias == name
+        )
+    )
+    return None if found is None else int(found)
+
+
+def champion(session: Session, model: str) -> Standing | None:
+    """The champion of this moment, with the bundle that was signed for it (or, from before the guard, its tag)."""
+    version = alias(session, model, CHAMPION)
+    return None if version is None else Standing(version, bundle_of(session, model, version))
+
+
+def bundle_of(session: Session, model: str, version: int) -> str:
+    """The bundle that a version's lineage was signed for; without one, what its tag says."""
+    signed = session.scalar(
+        _statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
+    )
+    return str(signed or tag(session, model, version, Tags.BUNDLE))
+
+
+def newest(session: Session, ring: KeyRing, kind: str, model: str, version: int) -> Proof | None:
+    """The newest statement of a kind about a version, verified now."""
+    row = session.execute(_statements(kind, model, version).limit(1)).mappings().first()
+    return None if row is None else proof(row, ring)
+
+
+def by_digest(session: Session, ring: KeyRing, digest: str) -> tuple[str, Proof] | None:
+    """A recorded statement's kind and proof, or None."""
+    row = session.execute(select(STATEMENTS).where(STATEMENTS.c.digest == digest)).mappings().first()
+    return None if row is None else (str(row["kind"]), proof(row, ring))
+
+
+def proof(row: RowMapping, ring: KeyRing) -> Proof:
+    """A row of the statements' table as a proof: everything is read from the signed payload, nothing from the row."""
+    kind, about = str(row["kind"]), (str(row["model"]), int(row["version"]))
+    try:
+        signed = envelope.read(row["envelope"])
+        envelope.verify(signed, ring, "verdict" if kind == "verdict" else "lineage", recorded_at=str(row["at"]))
+        statement = statements.parse(signed.payload)
+    except AttestationError as error:
+        return Proof(str(row["digest"]), *about, str(row["bundle"]), "", fault=str(error))
+    if signed.digest != row["digest"] or statement.kind != kind:
+        return Proof(str(row["digest"]), *about, statement.bundle, "", fault="the stored row is about another statement")
+    if isinstance(statement, statements.LineageStatement):
+        return Proof(signed.digest, statement.model, about[1], statement.bundle, statement.fingerprint)
+    against = Standing(statement.against.version, statement.against.bundle) if statement.against else None
+    return Proof(
+        signed.digest,
+        statement.model,
+        statement.version,
+        statement.bundle,
+        statement.fingerprint,
+        statement.outcome,
+        against,
+    )
+
+
+def champion_moves(session: Session, slot: str) -> list[Entry]:
+    """Every entry after which another version of a slot, or none, was champion; oldest first."""
+    rows = session.scalars(
+        select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES)).order_by(LEDGER.c.seq)
+    )
+    return [read_entry(text) for text in rows]
+
+
+def predecessor(moves: Sequence[Entry], version: int) -> int | None:
+    """The champion whose place a version took when it was last promoted; None where it was the first."""
+    return next((m.before for m in reversed(moves) if m.after == version and m.event in ("promoted", "overridden")), None)
+
+
+def _statements(kind: str, model: str, version: int) -> Any:
+    return (
+        select(STATEMENTS)
+        .where(STATEMENTS.c.model == model, STATEMENTS.c.version == version, STATEMENTS.c.kind == kind)
+        .order_by(STATEMENTS.c.seq.desc())
+    )
+
+
+def _served(book: Book, moves: Sequence[Entry], version: int) -> Served | None:
+    entry = next((m for m in reversed(moves) if m.after == version and m.event == "promoted"), None)
+    if entry is None:
+        return None
+    found = [known for digest in entry.statements if (known := by_digest(book.session, book.ring, digest))]
+    return Served(entry.bundle, next((known for kind, known in found if kind == "verdict"), None))
+
+
+def _last(moves: Sequence[Entry], version: int) -> tuple[str, str]:
+    entry = next((m for m in reversed(moves) if version in (m.before, m.after)), None)
+    if entry is None:
+        return "", ""
+    told = f"at {entry.at[:19]} by {entry.who.name}" + (f" ({entry.reason})" if entry.reason else "")
+    if entry.event == "rolled back":
+        return ("rolled back to" if entry.after == version else "rolled back from"), told
+    return (str(entry.event) if version == entry.after or entry.after is None else "replaced"), told

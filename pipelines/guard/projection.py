@@ -1,0 +1,122 @@
+"""What people and MLflow's pages see, written from what was decided: aliases, tags, descriptions."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
+from mlflow.utils.time import get_current_time_millis
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from pipelines.attest.ledger import Entry
+from pipelines.attest.statements import VerdictStatement
+from pipelines.describe import describe
+from pipelines.guard.facts import alias, champion, predecessor, version_row
+from pipelines.guard.rules import Standing
+from pipelines.tags import CHALLENGER, CHAMPION, GateRecord, Tags
+
+_DESCRIPTION = 5000
+"""Characters that MLflow keeps of a description."""
+_STATUS = {"passed": "candidate", "failed": "rejected", "undecided": "candidate"}
+
+
+def set_alias(session: Session, model: str, name: str, version: int) -> None:
+    """Point an alias at a version."""
+    workspace = _workspace(session, model, version)
+    session.merge(SqlRegisteredModelAlias(workspace=workspace, name=model, alias=name, version=version))
+
+
+def remove_alias(session: Session, model: str, name: str) -> None:
+    """Take an alias away; nothing happens where it is not set."""
+    table = SqlRegisteredModelAlias
+    session.execute(delete(table).where(table.name == model, table.alias == name))
+
+
+def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags on a version."""
+    workspace = _workspace(session, model, version)
+    for key, value in tags.items():
+        session.merge(SqlModelVersionTag(workspace=workspace, name=model, version=version, key=key, value=value))
+
+
+def show_move(session: Session, model: str, entry: Entry, moves: list[Entry]) -> None:
+    """Move the alias champion to where an entry of the ledger says, and write it on both versions.
+
+    Args:
+        session: Of the locked transaction.
+        model: Registered model.
+        entry: What happened: `before` leaves, `after` comes (or nobody does).
+        moves: Every such entry of the slot up to `entry`.
+    """
+    if entry.before is not None and version_row(session, model, entry.before) is not None:
+        set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
+    if entry.after is None:
+        remove_alias(session, model, CHAMPION)
+        return
+    set_alias(session, model, CHAMPION, entry.after)
+    if alias(session, model, CHALLENGER) == entry.after:
+        remove_alias(session, model, CHALLENGER)
+    before = predecessor(moves, entry.after)
+    tags = {
+        Tags.STATUS: CHAMPION,
+        Tags.PROMOTED_AT: entry.at[:19] + "+00:00",
+        Tags.PROMOTED_BY: entry.who.name,
+        Tags.PROMOTED_WHY: entry.reason,
+        Tags.PREDECESSOR: "" if before is None else str(before),
+    }
+    set_tags(session, model, entry.after, tags)
+
+
+def show_verdict(session: Session, verdict: VerdictStatement) -> None:
+    """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
+    model, version, present = verdict.model, verdict.version, champion(session, verdict.model)
+    serving = present is not None and present.version == version
+    ready = verdict.outcome == "passed" and not serving and _against(verdict) == present
+    if ready:
+        set_alias(session, model, CHALLENGER, version)
+    elif alias(session, model, CHALLENGER) == version:
+        remove_alias(session, model, CHALLENGER)
+    status = CHAMPION if serving else CHALLENGER if ready else _STATUS[verdict.outcome]
+    tags = {
+        Tags.VERDICT: verdict.outcome,
+        Tags.STATUS: status,
+        Tags.METRIC: verdict.metric,
+        Tags.VALUE: "" if verdict.challenger is None else f"{verdict.challenger:.4f}",
+        Tags.GOLDEN: verdict.golden.tag,
+        Tags.GATE: _record(verdict).to_json(),
+    }
+    set_tags(session, model, version, tags)
+    row = version_row(session, model, version)
+    assert row is not None
+    known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
+    session.flush()
+    shown = {tag.key: tag.value for tag in session.scalars(known)}
+    row.description = describe(verdict.headline, verdict.rows, shown)[:_DESCRIPTION]
+    row.last_updated_time = get_current_time_millis()
+
+
+def _against(verdict: VerdictStatement) -> Standing | None:
+    return Standing(verdict.against.version, verdict.against.bundle) if verdict.against else None
+
+
+def _record(verdict: VerdictStatement) -> GateRecord:
+    return GateRecord(
+        verdict=verdict.outcome,
+        bundle=verdict.bundle,
+        golden=verdict.golden.tag,
+        golden_digest=verdict.golden.digest,
+        champion=verdict.against.version if verdict.against else None,
+        champion_bundle=verdict.against.bundle if verdict.against else "",
+        policy=verdict.policy,
+        evidence=posixpath.dirname(verdict.evidence.path),
+        decided_at=verdict.decided_at,
+    )
+
+
+def _workspace(session: Session, model: str, version: int) -> Any:
+    row = version_row(session, model, version)
+    assert row is not None, f"{model} v{version} is not there"
+    return row.workspace

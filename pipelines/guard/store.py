@@ -1,0 +1,300 @@
+"""MLflow's SQL registry store with the guard in it: every write that could make, fake or lose a champion passes here.
+
+Entry points ``elp+sqlite`` and ``elp+postgresql`` of `mlflow.model_registry_store`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersionTag
+from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.orm import Session
+
+from pipelines.attest.anchor import anchor_file, write_anchor
+from pipelines.attest.keys import KeyRing, key_folder
+from pipelines.attest.ledger import Who
+from pipelines.errors import AttestationError
+from pipelines.guard import checks, door, facts, tables
+from pipelines.guard.book import Book, lock
+from pipelines.guard.frozen import freeze
+from pipelines.guard.names import own_alias, slot_of
+from pipelines.guard.refusal import Refusal
+from pipelines.guard.rings import Rings
+from pipelines.guard.server import served_path
+from pipelines.guard.who import caller
+from pipelines.tags import CHALLENGER, CHAMPION, Tags
+
+_log = logging.getLogger(__name__)
+_PREFIX = "elp+"
+
+
+class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
+    """The registry. A write that the guard does not allow raises `Refusal`, after it was recorded in the ledger."""
+
+    def __init__(self, store_uri: str, read_db_uri: str | None = None) -> None:
+        """Open the database and make the guard's tables where they are missing.
+
+        Args:
+            store_uri: ``elp+sqlite:///…`` or ``elp+postgresql://…``.
+            read_db_uri: A read replica; not supported, since the guard reads what it has just locked.
+
+        Raises:
+            MlflowException: where workspaces are on, or a replica is given.
+        """
+        if MLFLOW_ENABLE_WORKSPACES.get() or read_db_uri:
+            raise MlflowException(
+                "the guarded registry knows no MLflow workspaces and no read replica; start the server without them",
+                error_code=INVALID_STATE,
+            )
+        super().__init__(store_uri.removeprefix(_PREFIX))
+        tables.create(self.engine)
+        self._plain_sessions = self.ManagedSessionMaker
+        self._open: ContextVar[Book | None] = ContextVar("elp_open_book", default=None)
+        self.ManagedSessionMaker = self._joined
+        self._rings = Rings(key_folder())
+        self._anchor: Path = anchor_file(key_folder().parent)
+
+    # transactions
+
+    @contextmanager
+    def _joined(self, read_only: bool = True) -> Iterator[Session]:
+        """A session as MLflow's methods open it; inside `locked` it is the one that is open."""
+        book = self._open.get()
+        if book is not None:
+            yield book.session
+            return
+        with self._plain_sessions(read_only=read_only) as session:
+            yield session
+
+    @contextmanager
+    def locked(self) -> Iterator[Book]:
+        """One transaction with the ledger locked: all that is read is the newest, and all that is written counts or
+        nothing does. After it the anchor follows.
+
+        Raises:
+            MlflowException: where this server has no key to sign the ledger with.
+        """
+        present = self._open.get()
+        if present is not None:
+            yield present
+            return
+        ring = self.ring()
+        with self._plain_sessions(read_only=False) as session:
+            book = lock(session, ring)
+            before, token = book.head, self._open.set(book)
+            try:
+                self._rings.record(book)
+                yield book
+            except AttestationError as error:
+                raise MlflowException(str(error), error_code=INVALID_STATE) from error
+            finally:
+                self._open.reset(token)
+        self._rings.recorded(ring)
+        if book.head != before:
+            self._move_anchor(book)
+
+    @contextmanager
+    def refusing(self, who: Who) -> Iterator[None]:
+        """Record in the ledger what is refused inside, once the transaction of the attempt is rolled back."""
+        try:
+            yield
+        except Refusal as refusal:
+            if self._open.get() is None and not refusal.recorded:
+                refusal.recorded = True
+                self._record(refusal, who)
+            raise
+
+    def _record(self, refusal: Refusal, who: Who) -> None:
+        slot = slot_of(refusal.model)
+        try:
+            with self.locked() as book:
+                bundle = facts.bundle_of(book.session, refusal.model, refusal.version) if refusal.version else ""
+                book.append(
+                    "refused",
+                    str(slot) if slot else "",
+                    who,
+                    after=refusal.version,
+                    bundle=bundle,
+                    reason=refusal.message,
+                    detail={"what": refusal.what, "model": refusal.model[:256]},
+                )
+        except MlflowException:
+            # the refusal stands, whether or not it could be written down
+            _log.exception("a refusal could not be recorded: %s", refusal.message)
+
+    def _move_anchor(self, book: Book) -> None:
+        try:
+            write_anchor(self._anchor, book.head)
+        except (OSError, AttestationError):
+            # the change is made; an anchor that is behind is found and said by `elp audit --verify`
+            _log.exception("the ledger's anchor %s could not be written", self._anchor)
+
+    def ring(self) -> KeyRing:
+        """The keys that are trusted now.
+
+        Raises:
+            MlflowException: where there are none, or the file is not fit.
+        """
+        try:
+            return self._rings.now()
+        except AttestationError as error:
+            raise MlflowException(str(error), error_code=INVALID_STATE) from error
+
+    def row(self, model: str, version: int) -> Any:
+        """The database's row of a version.
+
+        Raises:
+            MlflowException: where there is none.
+        """
+        with self.ManagedSessionMaker() as session:
+            found = facts.version_row(session, model, version)
+            if found is None:
+                raise MlflowException(
+                    f"Model Version (name={model}, version={version}) not found", error_code=RESOURCE_DOES_NOT_EXIST
+                )
+            if self._open.get() is None:
+                session.expunge(found)
+            return found
+
+    # what MLflow calls
+
+    def set_registered_model_alias(self, name: str, alias: str, version: Any) -> None:
+        """As MLflow's; the alias champion goes through the door, challenger follows the verdicts."""
+        slot, who = slot_of(name), caller()
+        if slot is not None and alias == CHAMPION:
+            door.move(self, slot, checks.number(version), who, "", "any")
+            return
+        with self.refusing(who):
+            checks.alias(name, alias)
+        super().set_registered_model_alias(name, alias, version)
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """As MLflow's; the two aliases of a slot stay."""
+        slot = slot_of(name)
+        if slot is not None and own_alias(alias):
+            what = (
+                f"a slot loses its champion by: elp retire {slot} --why REASON"
+                if alias == CHAMPION
+                else "it follows the gate's verdicts"
+            )
+            with self.refusing(caller()):
+                raise Refusal(f"the alias {alias} of {slot} is not deleted: {what}", what="delete an alias", model=name)
+        super().delete_registered_model_alias(name, alias)
+
+    def create_registered_model(
+        self, name: str, tags: Any = None, description: str | None = None, deployment_job_id: str | None = None
+    ) -> Any:
+        """As MLflow's; names that look like a slot's, and tags that claim something, are refused."""
+        with self.refusing(caller()):
+            checks.new_model(name, tags or [])
+        return super().create_registered_model(name, tags, description, deployment_job_id)
+
+    def rename_registered_model(self, name: str, new_name: str) -> Any:
+        """As MLflow's; nothing is renamed to or from a slot's name."""
+        with self.refusing(caller()):
+            checks.rename(name, new_name)
+        return super().rename_registered_model(name, new_name)
+
+    def delete_registered_model(self, name: str) -> None:
+        """As MLflow's; a slot with a champion stays, another one's end is recorded."""
+        slot, who = slot_of(name), caller()
+        if slot is None:
+            super().delete_registered_model(name)
+            return
+        with self.refusing(who), self.locked() as book:
+            checks.no_champion(book.session, slot, None)
+            super().delete_registered_model(name)
+            book.append("deleted", str(slot), who, detail={"model": name})
+
+    def set_registered_model_tag(self, name: str, tag: Any) -> None:
+        """As MLflow's; tags under ``elp.`` are the server's."""
+        with self.refusing(caller()):
+            checks.tag(tag.key, name, None)
+        super().set_registered_model_tag(name, tag)
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """As MLflow's; tags under ``elp.`` are the server's."""
+        with self.refusing(caller()):
+            checks.tag(key, name, None)
+        super().delete_registered_model_tag(name, key)
+
+    def create_model_version(
+        self,
+        name: str,
+        source: str,
+        run_id: str | None = None,
+        tags: Sequence[Any] | None = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        local_model_path: str | None = None,
+        model_id: str | None = None,
+    ) -> Any:
+        """As MLflow's; a slot's version is a logged model, whose folder is frozen from now on."""
+        given = list(tags or [])
+        slot = slot_of(name)
+        with self.refusing(caller()):
+            checks.new_version(name, source, given)
+            if slot is None:
+                return super().create_model_version(
+                    name, source, run_id, given, run_link, description, local_model_path, model_id
+                )
+            with self.locked() as book:
+                given += [ModelVersionTag(Tags.VERDICT, "not gated"), ModelVersionTag(Tags.STATUS, "candidate")]
+                made = super().create_model_version(
+                    name, source, run_id, given, run_link, description, local_model_path, model_id
+                )
+                number = checks.number(made.version)
+                location = self.row(name, number).storage_location or ""
+                checks.location(slot, number, location)
+                freeze(book.session, served_path(location) or "", name, number, "adapter")
+                return made
+
+    def update_model_version(self, name: str, version: Any, description: str | None = None) -> Any:
+        """As MLflow's; what the gate has described stays as it is."""
+        slot = slot_of(name)
+        if slot is not None:
+            with self.refusing(caller()), self.ManagedSessionMaker() as session:
+                checks.description(session, slot, checks.number(version))
+        return super().update_model_version(name, version, description)
+
+    def transition_model_version_stage(self, name: str, version: Any, stage: str, archive_existing_versions: Any) -> Any:
+        """As MLflow's; slots have no stages."""
+        with self.refusing(caller()):
+            checks.stage(name, checks.number(version))
+        return super().transition_model_version_stage(name, version, stage, archive_existing_versions)
+
+    def delete_model_version(self, name: str, version: Any) -> None:
+        """As MLflow's; the champion stays, another version's end is recorded."""
+        slot, who = slot_of(name), caller()
+        if slot is None:
+            super().delete_model_version(name, version)
+            return
+        number = checks.number(version)
+        with self.refusing(who), self.locked() as book:
+            checks.no_champion(book.session, slot, number)
+            bundle = facts.bundle_of(book.session, name, number)
+            challenged = facts.alias(book.session, name, CHALLENGER) == number
+            super().delete_model_version(name, number)
+            detail = {"challenger": True} if challenged else {}
+            book.append("deleted", str(slot), who, after=number, bundle=bundle, detail=detail)
+
+    def set_model_version_tag(self, name: str, version: Any, tag: Any) -> None:
+        """As MLflow's; tags under ``elp.`` are the server's."""
+        with self.refusing(caller()):
+            checks.tag(tag.key, name, checks.number(version))
+        super().set_model_version_tag(name, version, tag)
+
+    def delete_model_version_tag(self, name: str, version: Any, key: str) -> None:
+        """As MLflow's; tags under ``elp.`` are the server's."""
+        with self.refusing(caller()):
+            checks.tag(key, name, checks.number(version))
+        super().delete_model_version_tag(name, version, key)
