@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flask import Response, redirect, request, url_for
+from flask import Response, make_response, redirect, request, url_for
 from mlflow.exceptions import MlflowException
 
 from pipelines.console import forgery
@@ -34,7 +34,7 @@ def act(site: str, task: str, kind: str) -> Response:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
     if not moved.changed:
         return show_slot(slot, 409, f"v{moved.version} is the champion already: nothing was changed", form)
-    return redirect(url_for(".slot_page", site=site, task=task, done=moved.seq), 303)
+    return make_response(redirect(url_for(".slot_page", site=site, task=task, done=moved.seq), 303))
 
 
 def _ask(slot: Slot, kind: str, form: Mapping[str, str]) -> door.Moved:

@@ -85,7 +85,7 @@ def chart(points: Sequence[Point], reigns: Sequence[Reign], now: datetime) -> Ch
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
     marks = tuple(
-        Mark(x(p.at), y(p.value), *((y(p.interval[0]), y(p.interval[1])) if p.interval else (None, None)), p)
+        Mark(x(p.at), y(p.value), y(p.interval[0]) if p.interval else None, y(p.interval[1]) if p.interval else None, p)
         for p in points
     )
     line = tuple((x(r.begin), y(r.value), x(r.end or now), y(r.value)) for r in reigns)

@@ -89,8 +89,8 @@ def _fetch(location: str, folder: Path) -> Path:
 def _table(scores: Any) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
     """Head and rows: one row a clip, the worst first where each clip has errors of its own."""
     if not isinstance(scores, ClipScores):
-        rows = sorted(zip(scores.ids, scores.speakers, scores.conditions, strict=True), key=lambda row: row[1:])
-        return ("clip", "speaker", "condition"), rows
+        known = sorted(zip(scores.speakers, scores.conditions, scores.ids, strict=True))
+        return ("clip", "speaker", "condition"), [(clip, speaker, where) for speaker, where, clip in known]
     order = sorted(range(len(scores.ids)), key=lambda i: (-int(scores.errors[i]), scores.ids[i]))
     columns = scores.ids, scores.speakers, scores.conditions, scores.references, scores.hypotheses
     rows = [(*(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}") for i in order]

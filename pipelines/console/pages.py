@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from pipelines.attest.canonical import parse as parse_json
 from pipelines.attest.envelope import verify
 from pipelines.attest.keys import key_folder, load_ring
+from pipelines.attest.ledger import Entry
 from pipelines.console import clips, forgery, lineage
 from pipelines.console.chart import Chart, Point, Reign, chart
 from pipelines.console.filters import FILTERS, parse
@@ -198,7 +199,7 @@ def _prefix() -> str:
     return str(_add_static_prefix(""))
 
 
-def _done(entry: records.Entry | None, slot: Slot) -> records.Entry | None:
+def _done(entry: Entry | None, slot: Slot) -> Entry | None:
     """The entry of the form that was sent just now, if the address names one of this slot."""
     if entry is None or entry.slot != str(slot) or entry.event not in records.CHANGES:
         return None

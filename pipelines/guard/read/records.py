@@ -121,7 +121,8 @@ def _columns() -> Any:
 
 def _statements(connection: sa.Connection, kind: str, wanted: Iterable[Key]) -> list[Any]:
     """Rows of one kind, oldest first; a few hundred versions to a query, which databases limit."""
-    keys, rows = sorted(set(wanted)), []
+    keys = sorted(set(wanted))
+    rows: list[Any] = []
     for start in range(0, len(keys), _BATCH):
         pairs = sa.tuple_(STATEMENTS.c.model, STATEMENTS.c.version).in_(keys[start : start + _BATCH])
         rows += connection.execute(_columns().where(STATEMENTS.c.kind == kind, pairs)).all()
