@@ -58,3 +58,11 @@ def fsdd() -> Path:
         if place.exists():
             return place
     pytest.skip(f"no real speech: set ELP_FSDD, or put the archive at one of {', '.join(map(str, places))}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end how the attacks went."""
+    from tests.support.tally import tally
+
+    if line := tally(terminalreporter.stats):
+        terminalreporter.write_sep("=", f"attacks: {line}")

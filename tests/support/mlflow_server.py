@@ -41,7 +41,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
         try:
-            _wait(server, uri, folder / "server.log")
+            wait_for(server, uri, folder / "server.log")
             yield uri
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -53,7 +53,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
                 server.wait()
 
 
-def _wait(server: subprocess.Popen[bytes], uri: str, log: Path) -> None:
+def wait_for(server: subprocess.Popen[bytes], uri: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         if server.poll() is not None:

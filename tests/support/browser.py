@@ -1,0 +1,109 @@
+"""Headless Chromium on a server of the tests: every request is written down, so that a test can prove none left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Request
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_INSIDE = ("127.0.0.1", "localhost")
+_NO_ASSISTANT = """
+localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
+"""
+"""MLflow opens a panel over a third of the page on a first visit, and starts among its GenAI pages."""
+
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+MAX_IMAGE_BYTES = 150_000
+
+
+@dataclass
+class Visit:
+    """One page of one browser, and what it asked for."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    """URL of every request that the page made."""
+    errors: list[str] = field(default_factory=list)
+    """What scripts of the page threw."""
+
+    def left_the_machine(self) -> list[str]:
+        """Requests to any host but this one."""
+        network = [url for url in self.requests if urlsplit(url).scheme in ("http", "https", "ws", "wss")]
+        return [url for url in network if urlsplit(url).hostname not in _INSIDE]
+
+    def screenshot(self, name: str) -> None:
+        """Keep the page as docs/images/NAME.png, where ELP_SCREENSHOTS is set; nothing otherwise."""
+        if os.environ.get("ELP_SCREENSHOTS"):
+            IMAGES.mkdir(exist_ok=True)
+            self.page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+            size = (IMAGES / f"{name}.png").stat().st_size
+            assert size < MAX_IMAGE_BYTES, f"{name}.png is {size} bytes: show less of the page"
+
+
+def chromium() -> str:
+    """Path of the browser; the test is skipped where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no browser: neither chromium nor google-chrome is on the PATH")
+
+
+@contextlib.contextmanager
+def browser(
+    width: int = 1100, height: int = 700, dark: bool = False, credentials: tuple[str, str] | None = None
+) -> Iterator[Visit]:
+    """A fresh browser with one empty page.
+
+    Args:
+        width: Of the page, in CSS pixels.
+        height: Of the page, in CSS pixels.
+        dark: Whether the reader prefers dark pages.
+        credentials: User name and password for HTTP's basic authentication.
+    """
+    # the driver is skipped rather than missed: it is no part of the product
+    api = pytest.importorskip("playwright.sync_api")
+    executable = chromium()
+    with tempfile.TemporaryDirectory(prefix="elp-browser-") as home, api.sync_playwright() as driver:
+        # a home of its own: Chromium writes certificates and crash reports there
+        opened = driver.chromium.launch(executable_path=executable, args=list(_FLAGS), env={**os.environ, "HOME": home})
+        given = {"username": credentials[0], "password": credentials[1]} if credentials else None
+        context = opened.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+            http_credentials=given,
+        )
+        context.add_init_script(_NO_ASSISTANT)
+        visit = Visit(context.new_page())
+
+        def note(request: Request) -> None:
+            visit.requests.append(request.url)
+
+        context.on("request", note)
+        visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
+        try:
+            yield visit
+        finally:
+            opened.close()

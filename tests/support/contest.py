@@ -1,0 +1,135 @@
+"""A slot under attack: six versions of every standing, and the proof afterwards that nothing of it moved."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from pipelines.attest.keys import KeyRing, load_ring
+from tests.support.guarded_server import GuardedServer
+from tests.support.rest import Answer, Rest
+from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
+
+FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED = 1, 2, 3, 4, 5, 6
+"""Was champion; is champion; may become it; was refused by the gate; was never gated; passed against the former."""
+
+
+@dataclass
+class Contest:
+    """One slot on a guarded server, and who attacks it."""
+
+    server: GuardedServer
+    rest: Rest
+    keys: KeyRing
+    model: str
+    made: dict[int, Made] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    """`state()` when the attack began."""
+    mark: int = 0
+    """Number of the newest entry of the ledger when the attack began."""
+
+    @property
+    def slot(self) -> str:
+        """``SITE/TASK``."""
+        return self.model.removeprefix("elp.").replace(".", "/")
+
+    def alias(self, version: Any, alias: str = "champion", prefix: str = "api") -> Answer:
+        """Ask MLflow itself to move an alias."""
+        values = {"name": self.model, "alias": alias, "version": str(version)}
+        return self.rest("POST", f"/{prefix}/2.0/mlflow/registered-models/alias", values)
+
+    def ask(self, verb: str, **values: Any) -> Answer:
+        """Ask our API for a change of this slot."""
+        return self.rest("POST", f"{ELP}/{verb}", {"slot": self.slot, "reason": "an attack", **values})
+
+    def champion(self) -> int | None:
+        """The version behind the alias, as any MLflow client sees it."""
+        answer = self.rest("GET", f"{API}/registered-models/alias?name={self.model}&alias=champion")
+        return int(answer.json["model_version"]["version"]) if answer.status == 200 else None
+
+    def ledger(self, after: int = 0, event: str = "") -> list[dict[str, Any]]:
+        """Entries of this slot after number `after`, the oldest first."""
+        query = f"slot={quote(self.slot, safe='')}&after={after}&limit=1000" + (f"&event={event}" if event else "")
+        return [row["entry"] for row in self.rest.get(f"{ELP}/ledger?{query}")["entries"]]
+
+    def state(self) -> dict[str, Any]:
+        """All that an attack may be after: aliases, tags, descriptions, sources, stages, and the bytes on disk."""
+        model = self.rest.get(f"{API}/registered-models/get?name={self.model}")["registered_model"]
+        found = {
+            "aliases": {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},
+            "tags": _tags(model),
+            "listed": self._listed(),
+        }
+        for version in self.made:
+            shown = self.rest.get(f"{API}/model-versions/get?name={self.model}&version={version}")["model_version"]
+            shown.pop("last_updated_timestamp", None)
+            found[f"v{version}"] = {**shown, "tags": _tags(shown)}
+        return found | self.bytes_on_disk()
+
+    def bytes_on_disk(self) -> dict[str, str]:
+        """SHA-256 of every file behind the versions: models, code and evidence, by path."""
+        found: dict[str, str] = {}
+        for made in self.made.values():
+            for folder in (self.server.artifacts / made.folder, (self.server.artifacts / made.evidence).parent):
+                for path in sorted(folder.rglob("*")):
+                    if path.is_file():
+                        found[str(path.relative_to(self.server.artifacts))] = _sha256(path.read_bytes())
+        return found
+
+    def refused(self, answer: Answer, *words: str, recorded: bool = True) -> str:
+        """Check that the guard said no in a sentence with these words, and wrote that down; the sentence."""
+        assert answer.status == 403, f"{answer.status} {answer.text[:500]}"
+        assert answer.json.get("error_code") == "PERMISSION_DENIED"
+        missing = [word for word in words if word not in answer.message]
+        assert not missing, f"the sentence lacks {missing}: {answer.message}"
+        if recorded:
+            told = [entry["reason"] for entry in self.ledger(self.mark) if entry["event"] == "refused"]
+            assert answer.message in told, f"not recorded: {answer.message}\nrecorded: {told}"
+        return answer.message
+
+    def begin(self) -> None:
+        """Remember how things stand."""
+        self.before = self.before or self.state()
+        entries = self.ledger(self.mark)
+        self.mark = int(entries[-1]["seq"]) if entries else self.mark
+
+    def moved(self) -> dict[str, Any]:
+        """What is not as it was at the beginning: empty where the attack did no harm."""
+        now = self.state()
+        return {
+            name: (self.before.get(name), now.get(name))
+            for name in sorted(self.before.keys() | now.keys())
+            if self.before.get(name) != now.get(name)
+        }
+
+    def _listed(self) -> list[int]:
+        found = self.rest.get(f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100")
+        return sorted(int(version["version"]) for version in found.get("model_versions", []))
+
+
+def prepare(server: GuardedServer, site: str, task: str = "asr") -> Contest:
+    """A slot with a champion, its predecessor, and a version of every other standing."""
+    rest, keys = Rest(server.uri), load_ring(server.keys)
+    contest = Contest(server, rest, keys, f"elp.{site}.{task}")
+    for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
+        contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)
+    made = contest.made
+    gate(rest, made[FORMER], "passed", None, keys)
+    promote(rest, made[FORMER])
+    for version in (OUTDATED, CHAMPION):
+        gate(rest, made[version], "passed", made[FORMER], keys)
+    promote(rest, made[CHAMPION])
+    gate(rest, made[FAILED], "failed", made[CHAMPION], keys)
+    gate(rest, made[PASSED], "passed", made[CHAMPION], keys)
+    contest.begin()
+    return contest
+
+
+def _tags(shown: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag.get("value", "") for tag in shown.get("tags", [])}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,109 @@
+"""The server that people run: MLflow with our store, our artifacts and our app, on SQLite or on PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.attest.key_folder import ensure_keys
+from tests.support.mlflow_server import free_port, wait_for
+
+JOINED = "elp+"
+
+
+@dataclass(frozen=True)
+class GuardedServer:
+    """A running server and where it keeps what an offline attacker would reach for."""
+
+    uri: str
+    folder: Path
+    database: str
+    """SQLAlchemy URI."""
+    pid: int
+
+    @property
+    def keys(self) -> Path:
+        """The key folder, private halves and all."""
+        return self.folder / "keys"
+
+    @property
+    def anchor(self) -> Path:
+        """The file that remembers how far the ledger came."""
+        return self.folder / "ledger-head.json"
+
+    @property
+    def artifacts(self) -> Path:
+        """The root of everything that is uploaded."""
+        return self.folder / "artifacts"
+
+    @property
+    def log(self) -> str:
+        """What the server printed so far."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def guarded_server(
+    folder: Path, database: str | None = None, environment: Mapping[str, str] | None = None, workers: int = 1
+) -> Iterator[GuardedServer]:
+    """Run the guarded command line with everything it keeps in `folder`; the whole process group ends with the block.
+
+    Args:
+        folder: For the keys, the anchor, the artifacts, the log, and the database where it is SQLite.
+        database: SQLAlchemy URI; None takes an SQLite file in the folder.
+        environment: On top of the usual.
+        workers: Server processes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    database = database or f"sqlite:///{folder / 'mlflow.db'}"
+    ensure_keys(folder / "keys")
+    port = free_port()
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            guarded_command(folder, database, port, workers),
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=guarded_environment(folder, environment),
+            start_new_session=True,
+        )
+        try:
+            wait_for(process, f"http://127.0.0.1:{port}", folder / "server.log")
+            yield GuardedServer(f"http://127.0.0.1:{port}", folder, database, process.pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def guarded_command(folder: Path, database: str, port: int, workers: int = 1) -> list[str]:
+    """The documented command line."""
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", database, "--registry-store-uri", JOINED + database, "--workers", str(workers)),
+        *("--artifacts-destination", f"{JOINED}file://{folder / 'artifacts'}", "--serve-artifacts"),
+    ]
+
+
+def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the server runs in: keys and anchor in `folder`, no telemetry, none of MLflow's background jobs."""
+    return {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "HOME": str(folder),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "ELP_KEYS": str(folder / "keys"),
+        "ELP_LEDGER_HEAD": str(folder / "ledger-head.json"),
+        **(more or {}),
+    }

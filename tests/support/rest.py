@@ -1,0 +1,88 @@
+"""HTTP exactly as written: no path is normalised, no header is added behind the test's back."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as an object; empty where it is none."""
+        try:
+            value = json.loads(self.text)
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def message(self) -> str:
+        """The sentence of a refusal."""
+        return str(self.json.get("message", self.text))
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A server, and who asks."""
+
+    uri: str
+    login: tuple[str, str] | None = None
+
+    def __call__(
+        self,
+        method: str,
+        target: str,
+        values: Any = None,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> Answer:
+        """Send one request.
+
+        Args:
+            method: Such as POST.
+            target: Path and query, sent as it is.
+            values: Sent as JSON, with its content type.
+            body: Sent as it is, without a content type.
+            headers: On top.
+            timeout: Seconds.
+        """
+        parts = urlsplit(self.uri)
+        sent: dict[str, str] = {} if values is None else {"Content-Type": "application/json"}
+        if self.login:
+            sent["Authorization"] = "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
+        sent |= headers or {}
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        try:
+            content = body if values is None else json.dumps(values).encode()
+            connection.request(method, target, content, sent)
+            came = connection.getresponse()
+            return Answer(came.status, came.read().decode("utf-8", "replace"), dict(came.getheaders()))
+        finally:
+            connection.close()
+
+    def get(self, target: str) -> dict[str, Any]:
+        """The object at `target`; the test fails where there is none."""
+        answer = self("GET", target)
+        assert answer.status == 200, f"GET {target}: {answer.status} {answer.text[:500]}"
+        return answer.json
+
+    def post(self, target: str, values: Any) -> dict[str, Any]:
+        """What a POST that must succeed gives."""
+        answer = self("POST", target, values)
+        assert answer.status == 200, f"POST {target}: {answer.status} {answer.text[:500]}"
+        return answer.json
