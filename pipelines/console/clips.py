@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from mlflow.exceptions import MlflowException
 
 from elp_core.errors import ElpError
 from elp_core.metrics.scores import ClipScores
@@ -54,7 +55,7 @@ def facts(page: Shared, golden: bool) -> list[tuple[str, str]]:
     titles = {"gitCommit": "Git commit", "dvcMd5": "DVC hash (MD5)", "elpIds": "digest of the clips' ids"}
     found += [(titles.get(name, name), digest) for name, digest in material.digest.items()]
     if not golden and "clips" in named:
-        found.append(("digest of the ids in training", named["clips"].digest["elpIds"]))
+        found.append(("digest of the ids in training", next(iter(named["clips"].digest.values()))))
     flat = {name: value for name, value in material.annotations.items() if isinstance(value, str | int | float)}
     return found + [(name.replace("_", " "), f"{value}") for name, value in flat.items() if name != "tag"]
 
@@ -67,14 +68,14 @@ def heard(registry: sa.Connection, tag: str, page: Shared) -> Heard | None:
     if judged is None:
         return None
     told = judged.statement
-    path = f"{server.run_location(keys[told.model, told.version])}/{told.evidence.path}"
     with tempfile.TemporaryDirectory(prefix="elp-console-") as scratch:
         try:
-            file = _fetch(path, Path(scratch))
+            run = server.run_location(keys[told.model, told.version])
+            file = _fetch(f"{run}/{told.evidence.path}", Path(scratch))
             if sha256(file.read_bytes()) != told.evidence.sha256:
                 return Heard(judged, (), (), 0, "the evidence in the artifact store is not the one that was signed")
             head, rows = _table(read_evidence(file).challenger)
-        except (ElpError, OSError) as error:
+        except (ElpError, OSError, MlflowException) as error:
             return Heard(judged, (), (), 0, f"the evidence cannot be read: {error}")
     return Heard(judged, head, tuple(rows[:_SHOWN]), len(rows), "")
 
