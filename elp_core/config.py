@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -200,7 +201,10 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
         if value not in args:
             faults.append(f"{path or 'value'} is {value!r}, expected one of {', '.join(map(str, args))}")
         return value
-    if origin is tuple and isinstance(value, (list, tuple)):
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            faults.append(f"{path} is {value!r}, expected a list")
+            return ()
         if args[-1] is not Ellipsis and len(value) != len(args):
             faults.append(f"{path} has {len(value)} values, expected {len(args)}")
             return value
@@ -215,11 +219,15 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     return _scalar(kind, value, path, faults)
 
 
+_hints = functools.cache(typing.get_type_hints)
+"""Resolving annotations costs more than everything else here, and thousands of records are read in a row."""
+
+
 def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(f"{path or kind.__name__} is {value!r}, expected a mapping")
         return None
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     names = {f.name for f in dataclasses.fields(kind)}
     prefix = f"{path}." if path else ""
     faults.extend(

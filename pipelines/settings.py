@@ -82,6 +82,8 @@ class Servers:
     prefect_port: int = 4200
     mlflow_uri: str = ""
     """Address of an MLflow server run elsewhere; empty means the workspace's own."""
+    database: str = ""
+    """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
     prefect_api: str = ""
     """Address of a Prefect API run elsewhere; empty means the workspace's own."""
     workers: int = 1

@@ -35,7 +35,7 @@ def read_anchor(path: Path) -> Head | None:
         return None
     except TypeError as error:
         raise AttestationError("malformed", f"{path} is no anchor: {error}") from error
-    if type(head.seq) is not int or not isinstance(head.hash, str):
+    if len(values) != 2 or type(head.seq) is not int or not isinstance(head.hash, str):
         raise AttestationError("malformed", f"{path} is no anchor: expected a number and a hash")
     return head
 

@@ -53,6 +53,8 @@ class _State:
     """How far the pass has come."""
 
     head: Head = field(default_factory=Head)
+    next: int = 1
+    """Number of the entry that is to come."""
     at: datetime | None = None
     count: int = 0
     seen: dict[str, int] = field(default_factory=dict)
@@ -60,7 +62,6 @@ class _State:
     pending: list[int] = field(default_factory=list)
     """Entries by a revoked key that no later good signature holds yet."""
     held: list[int] = field(default_factory=list)
-    passed_anchor: bool = False
 
 
 def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None) -> Chain:
@@ -74,24 +75,21 @@ def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None)
     state = _State()
     for row in rows:
         state.count += 1
+        found = len(state.faults)
         _link(state, row)
-        _content(state, row)
-        if anchor is not None and row.seq == anchor.seq:
-            state.passed_anchor = True
-            if row.hash != anchor.hash:
-                _note(
-                    state,
-                    row.seq,
-                    "rewritten",
-                    f"the anchor knows it as {anchor.hash[:16]}, here it is {row.hash[:16]}",
-                )
-        _signature(state, row, ring)
+        entry = _content(state, row)
+        if len(state.faults) > found:
+            # whatever comes now does not chain to what came before, so it cannot hold it
+            _give_up(state)
+        if anchor is not None and row.seq == anchor.seq and row.hash != anchor.hash:
+            known = f"the anchor knows it as {anchor.hash[:16]}, here it is {row.hash[:16]}"
+            _note(state, row.seq, "rewritten", known)
+        _signature(state, row, entry, ring)
         state.seen[row.hash] = row.seq
         state.head = Head(row.seq, row.hash)
-    for seq in state.pending:
-        _note(state, seq, "untrusted key", "it is signed by a revoked key, and no later entry by a good key holds it")
-    if anchor is not None and anchor.seq and not state.passed_anchor:
-        _note(state, state.head.seq + 1, "cut", f"the ledger ends here, the anchor knows of {anchor.seq} entries")
+    _give_up(state)
+    if anchor is not None and state.next <= anchor.seq:
+        _note(state, state.next, "cut", f"the ledger ends here, the anchor knows of {anchor.seq} entries")
     faults = tuple(sorted(state.faults, key=lambda fault: fault.seq))
     return Chain(state.count, state.head, faults, tuple(state.held))
 
@@ -100,51 +98,63 @@ def _note(state: _State, seq: int, trouble: Trouble, detail: str) -> None:
     state.faults.append(Fault(seq, trouble, detail))
 
 
+def _give_up(state: _State) -> None:
+    """Entries by a revoked key that nothing holds are faults."""
+    for seq in state.pending:
+        _note(state, seq, "untrusted key", "it is signed by a revoked key, and no later entry by a good key holds it")
+    state.pending.clear()
+
+
 def _link(state: _State, row: Row) -> None:
     """The row follows the one before it, by number."""
-    expected = state.head.seq + 1
-    if row.seq > expected:
-        missing = f"{expected}" if row.seq == expected + 1 else f"{expected} to {row.seq - 1}"
-        _note(state, expected, "cut", f"missing: {missing}")
+    if row.seq > state.next:
+        missing = f"{state.next}" if row.seq == state.next + 1 else f"{state.next} to {row.seq - 1}"
+        _note(state, state.next, "cut", f"missing: {missing}")
     elif row.seq == state.head.seq:
         _note(state, row.seq, "forked", "two entries have this number")
-    elif row.seq < expected:
+    elif row.seq < state.next:
         _note(state, row.seq, "reordered", f"it comes after entry {state.head.seq}")
+    state.next = max(state.next, row.seq + 1)
 
 
-def _content(state: _State, row: Row) -> None:
+def _content(state: _State, row: Row) -> Entry | None:
     """The row is what its hash says, and names the entry before it by hash."""
     try:
         entry = read_entry(row.entry)
     except AttestationError as error:
         _note(state, row.seq, "edited", str(error))
-        return
+        return None
     if entry.hash != row.hash:
         _note(state, row.seq, "edited", f"its text hashes to {entry.hash[:16]}, stored is {row.hash[:16]}")
     if entry.seq != row.seq:
         _note(state, row.seq, "reordered", f"its text says that it is entry {entry.seq}")
-    _prev(state, row, entry)
     at = moment(entry.at, "at")
-    if state.at is not None and at < state.at:
-        _note(state, row.seq, "reordered", f"it is dated {entry.at}, before the entry before it")
+    if row.seq == state.head.seq + 1:
+        _prev(state, row, entry)
+        if state.at is not None and at < state.at:
+            _note(state, row.seq, "reordered", f"it is dated {entry.at}, before the entry before it")
     state.at = at
+    return entry
 
 
 def _prev(state: _State, row: Row, entry: Entry) -> None:
+    """The entry names the hash of the one before it."""
     if entry.prev == state.head.hash:
         return
-    if row.seq == state.head.seq + 1 and (entry.prev in state.seen or (entry.prev == NOTHING and row.seq > 1)):
-        after = state.seen.get(entry.prev, 0)
-        _note(state, row.seq, "forked", f"it continues entry {after}, not entry {state.head.seq}")
-    elif row.seq == state.head.seq + 1:
-        before = state.head.seq
-        _note(state, row.seq, "rewritten", f"it was written after another entry {before} than the one that is here")
+    continued = 0 if entry.prev == NOTHING else state.seen.get(entry.prev, state.head.seq)
+    if continued != state.head.seq:
+        _note(state, row.seq, "forked", f"it continues entry {continued}, not entry {state.head.seq}")
+    else:
+        detail = f"it was written after another entry {state.head.seq} than the one that is here"
+        _note(state, row.seq, "rewritten", detail)
 
 
-def _signature(state: _State, row: Row, ring: KeyRing) -> None:
+def _signature(state: _State, row: Row, entry: Entry | None, ring: KeyRing) -> None:
+    """The row's envelope holds this entry, signed by a key that could sign the ledger then."""
+    if entry is None:
+        return
     try:
-        at = read_entry(row.entry).at
-        verify(envelope_of(row), ring, "ledger", recorded_at=at)
+        verify(envelope_of(row), ring, "ledger", recorded_at=entry.at)
     except AttestationError as error:
         if error.reason == "revoked":
             state.pending.append(row.seq)

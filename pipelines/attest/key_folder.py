@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +24,15 @@ from pipelines.attest.keys import (
 from pipelines.errors import AttestationError, UsageError
 
 
-def ensure_keys(folder: Path) -> KeyRing:
-    """A key for each role, made where the folder does not trust any for it; what is there stays.
+def ensure_keys(folder: Path, roles: Sequence[Role] = ROLES) -> KeyRing:
+    """A key for each role, made where the folder has never trusted any for it; what is there stays.
 
     Raises:
         AttestationError: where the folder is malformed or cannot be written.
     """
     with _locked(folder):
         ring = _ring(folder)
-        for role in ROLES:
+        for role in roles:
             if not any(role in key.roles for key in ring.keys):
                 ring, _ = _make(ring, role, (role,))
         return ring

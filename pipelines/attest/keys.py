@@ -123,6 +123,11 @@ class KeyRing:
             )
         return read_private(self.private(mine[-1]), mine[-1])
 
+    def orphans(self) -> list[Path]:
+        """Private keys in the folder that belong to no active key."""
+        active = {self.private(key) for key in self.keys if key.active}
+        return sorted(path for path in (self.folder / PRIVATE_FOLDER).glob("*.pem") if path not in active)
+
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of what is trusted; the ledger records it when it changes."""

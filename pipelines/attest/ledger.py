@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from elp_core.config import from_dict, to_dict
@@ -72,14 +73,14 @@ class Entry:
     """Digests (hex) of the statements that the event rests on."""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Canonical JSON."""
         values = to_dict(self)
         values |= {"from": values.pop("before"), "to": values.pop("after")}
         return canonical(values).decode()
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the canonical JSON."""
         return sha256(self.text.encode())
@@ -138,10 +139,10 @@ def read_entry(text: str) -> Entry:
     try:
         values |= {"before": values.pop("from"), "after": values.pop("to")}
         entry = from_dict(Entry, values, "ledger entry")
-    except (KeyError, ConfigError) as error:
+    except (KeyError, ConfigError, RecursionError) as error:
         raise AttestationError("malformed", f"a ledger entry lacks something or has too much: {error}") from error
     moment(entry.at, "at")
-    if entry.text != text:
+    if entry.text != text or entry.seq < 1:
         raise AttestationError("malformed", f"entry {entry.seq} has spellings that this format does not have")
     return entry
 
@@ -153,6 +154,8 @@ def envelope_of(row: Row) -> Envelope:
         AttestationError: where it is malformed, or holds another entry than the row.
     """
     envelope = read(row.envelope)
+    if envelope.text != row.envelope:
+        raise AttestationError("malformed", "the envelope is not in its canonical spelling")
     if envelope.payload != row.entry.encode():
         raise AttestationError("mismatch", "the envelope holds another entry than the row")
     return envelope

@@ -213,7 +213,7 @@ def parse(payload: bytes) -> Statement:
     try:
         found = _lineage(values) if kind == LINEAGE else _verdict(values)
         same = found.payload == payload
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise AttestationError(
             "malformed", f"the statement lacks something or has it in another form: {error!r}"
         ) from error

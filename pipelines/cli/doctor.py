@@ -14,7 +14,7 @@ from pipelines.workspace import Workspace
 @json_option
 @workspace_option
 def doctor(workspace: Workspace, as_json: bool) -> int:
-    """Check Python, packages, Git, DVC, disk, clock, GPU, backbone, servers and workers. Exit code 1 on a failure."""
+    """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
     found = []
     for check in examine(workspace):
         found.append(check)

@@ -24,7 +24,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("pipelines.cli.services:up", "Start the local servers and workers."),
         "down": ("pipelines.cli.services:down", "Stop the local servers and workers."),
         "status": ("pipelines.cli.services:status", "Show servers, workers and addresses."),
+        "users": ("pipelines.cli.users:users", "Say who may log in, and what they may do."),
         "doctor": ("pipelines.cli.doctor:doctor", "Check everything the work needs."),
+        "keys": ("pipelines.cli.keys:keys", "Keys that sign lineages, verdicts and the ledger."),
         "demo": ("pipelines.cli.demo:demo", "Run the main job on the embedded corpus."),
     },
     "Data": {

@@ -12,18 +12,28 @@ from pipelines.workspace import Workspace
 
 
 @click.command()
+@click.option(
+    "--auth/--no-auth",
+    default=None,
+    help="MLflow asks for a login, or not [default: as last time, at first not].",
+)
 @click.option("--free-ports", is_flag=True, help="Choose free ports where the configured ones are taken.")
 @json_option
 @workspace_option
-def up(workspace: Workspace, free_ports: bool, as_json: bool) -> int:
+def up(workspace: Workspace, auth: bool | None, free_ports: bool, as_json: bool) -> int:
     """Start MLflow, Prefect and the workers, on this machine only.
 
     They go on after this command has ended; `elp down` stops them. What already runs is left alone.
     """
     from pipelines.flows.deployments import register
+    from pipelines.services import accounts
     from pipelines.services.lifecycle import up as start_all
 
-    start_all(workspace, register, free_ports=free_ports, log=progress)
+    own = not workspace.settings.servers.mlflow_uri
+    admin = accounts.create(workspace) if auth and own else None
+    if admin is not None:
+        progress(f"first administrator: {admin.name}, password: {admin.password} (shown once; kept in .elp/auth/)")
+    start_all(workspace, register, auth=auth, free_ports=free_ports, log=progress)
     return _show(workspace, as_json)
 
 

@@ -12,5 +12,10 @@
 `artifacts`   MLflow's artifact repositories, which leave frozen folders as they are
 `tracking`    MLflow's tracking store, which keeps what a version stands on
 `who`         who is calling
+`roles`       pure: who may do what, and what each request needs
+`demand`      the door's question whether the caller has the right
+`login`       MLflow's basic auth, and the one entrance before every page and route
+`overrides`   two people make a version champion without a verdict, for some days
+`watch`       ends overrides when their time is over
 `api`, `app`  the routes under /elp/api/v1, and the application that `mlflow server` starts
 """

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pipelines.attest.ledger import Entry, Event, Who
 from pipelines.guard import facts, projection, server
 from pipelines.guard.book import Book
+from pipelines.guard.demand import demand
 from pipelines.guard.refusal import Refusal
+from pipelines.guard.roles import PROMOTE
 from pipelines.guard.rules import Move, Refused, Standing, Want, decide
 from pipelines.settings import Slot
 
@@ -65,6 +67,7 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
         Refusal: where it has none, or no reason is given.
     """
     with store.refusing(who), store.locked() as book:
+        demand(PROMOTE, what="retire", model=slot.model_name)
         present = facts.champion(book.session, slot.model_name)
         if present is None:
             raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
@@ -90,6 +93,7 @@ def move(
     """
     row = store.row(slot.model_name, version)
     with store.refusing(who):
+        demand(PROMOTE, what="rollback" if want == "rollback" else "promote", model=slot.model_name, version=version)
         bundle, damage = server.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             store.row(slot.model_name, version)

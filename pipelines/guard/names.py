@@ -21,7 +21,6 @@ DESCRIPTIVE = frozenset(
         Tags.DATASET,
         Tags.DVC_HASH,
         Tags.REVISION,
-        Tags.GOLDEN,
         Tags.CODE,
         Tags.DIRTY,
         Tags.SEED,

@@ -16,8 +16,10 @@ from pipelines.attest.statements import LineageStatement, Statement, VerdictStat
 from pipelines.errors import AttestationError
 from pipelines.guard import facts, projection, server
 from pipelines.guard.book import Book
+from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze, plain_path
 from pipelines.guard.refusal import Refusal
+from pipelines.guard.roles import TRAIN
 from pipelines.guard.rules import short
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
@@ -49,6 +51,7 @@ def accept(store: GuardedStore, model: str, version: int, text: str, who: Who) -
     """
     row = store.row(model, version)
     with store.refusing(who):
+        demand(TRAIN, what="submit a statement", model=model, version=version)
         slot = Slot.of_model(model)
         if slot is None:
             raise _refusal(f"{model} is no slot's model; statements are about elp.<site>.<task>", model, version)

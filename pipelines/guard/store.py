@@ -25,10 +25,12 @@ from pipelines.attest.ledger import Who
 from pipelines.errors import AttestationError
 from pipelines.guard import checks, door, facts, tables
 from pipelines.guard.book import Book, lock
+from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze
 from pipelines.guard.names import own_alias, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.rings import Rings
+from pipelines.guard.roles import TRAIN
 from pipelines.guard.server import served_path
 from pipelines.guard.who import caller
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
@@ -242,6 +244,7 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
         given = list(tags or [])
         slot = slot_of(name)
         with self.refusing(caller()):
+            demand(TRAIN, what="create a version", model=name)
             checks.new_version(name, source, given)
             if slot is None:
                 return super().create_model_version(
@@ -266,7 +269,9 @@ class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
                 checks.description(session, slot, checks.number(version))
         return super().update_model_version(name, version, description)
 
-    def transition_model_version_stage(self, name: str, version: Any, stage: str, archive_existing_versions: Any) -> Any:
+    def transition_model_version_stage(
+        self, name: str, version: Any, stage: str, archive_existing_versions: Any
+    ) -> Any:
         """As MLflow's; slots have no stages."""
         with self.refusing(caller()):
             checks.stage(name, checks.number(version))

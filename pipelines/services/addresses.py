@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipelines.errors import ServiceError, WorkspaceError
+from pipelines.services.accounts import log_in
 from pipelines.services.process import Process, alive
 from pipelines.workspace import Workspace
 
@@ -23,6 +24,8 @@ class Record:
 
     processes: tuple[Process, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
+    auth: bool = False
+    """Whether the MLflow server asks for a login; once said, it holds for later starts."""
 
     def find(self, name: str) -> Process | None:
         """The recorded process of this name, whether it still runs or not."""
@@ -38,7 +41,7 @@ def read_record(workspace: Workspace) -> Record:
     path = workspace.state / RECORD_FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return Record(tuple(Process(**entry) for entry in raw["processes"]), raw["ports"])
+        return Record(tuple(Process(**entry) for entry in raw["processes"]), raw["ports"], raw.get("auth", False))
     except FileNotFoundError:
         return Record()
     except (ValueError, KeyError, TypeError) as error:
@@ -57,12 +60,17 @@ def write_record(workspace: Workspace, record: Record) -> None:
 
 
 def mlflow_uri(workspace: Workspace) -> str:
-    """Address of the MLflow server.
+    """Address of the MLflow server; for the workspace's own, this process is given an account to log in with.
 
     Raises:
         ServiceError: where the workspace's own server is not running.
+        WorkspaceError: where the account's file is damaged.
     """
-    return workspace.settings.servers.mlflow_uri.rstrip("/") or _own(workspace, MLFLOW)
+    elsewhere = workspace.settings.servers.mlflow_uri.rstrip("/")
+    if elsewhere:
+        return elsewhere
+    log_in(workspace)
+    return _own(workspace, MLFLOW)
 
 
 def prefect_api(workspace: Workspace) -> str:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
+from pipelines.attest.anchor import VARIABLE as ANCHOR_VARIABLE
+from pipelines.attest.anchor import anchor_file
+from pipelines.attest.keys import FOLDER_VARIABLE, key_folder
+from pipelines.services import accounts
 from pipelines.services.environment import child_environment
 from pipelines.workspace import Workspace
 
@@ -20,12 +25,13 @@ _CPU_LIMIT = 4
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
-    """The MLflow server on SQLite, artifacts served from a folder."""
+    """The MLflow server with the guard in it, artifacts served from a folder."""
     state = workspace.state
+    database = workspace.settings.servers.database or f"sqlite:///{state / 'mlflow.db'}"
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{state / 'mlflow.db'}"),
-        *("--artifacts-destination", str(state / "mlflow-artifacts"), "--serve-artifacts"),
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
+        *("--workers", "1", "--backend-store-uri", database, "--registry-store-uri", f"elp+{database}"),
+        *("--artifacts-destination", f"elp+file://{quote(str(state / 'mlflow-artifacts'))}", "--serve-artifacts"),
     ]
 
 
@@ -49,6 +55,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
     return child_environment(
         {
             **_prefect_home(workspace.state / "prefect"),
+            FOLDER_VARIABLE: str(key_folder(workspace.state)),
+            ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # new schedules and late runs are looked at often: one small database on one machine
@@ -60,8 +68,11 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """What the workers, and through them the flow runs, run in."""
     runs = workspace.settings.servers.workers
+    account = accounts.service(workspace)
     return child_environment(
         {
+            # the runs act as the workspace's account, whoever started the workers
+            **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),

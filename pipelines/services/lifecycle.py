@@ -7,10 +7,13 @@ import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from elp_core.types import Seconds
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import ROLES, Role, key_folder
 from pipelines.errors import ServiceError
-from pipelines.services import commands, web
+from pipelines.services import accounts, commands, web
 from pipelines.services.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
 from pipelines.services.process import Process, alive, descendants, start, stop, tail
 from pipelines.workspace import Workspace
@@ -24,23 +27,33 @@ _HEALTH = {MLFLOW: "/health", PREFECT: "/api/health"}
 
 
 def up(
-    workspace: Workspace, register: Callable[[Workspace, str], None], *, free_ports: bool = False, log: Log = print
+    workspace: Workspace,
+    register: Callable[[Workspace, str], None],
+    *,
+    auth: bool | None = None,
+    free_ports: bool = False,
+    log: Log = print,
 ) -> Record:
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
+
+    A workspace without keys gets its own first; the ledger's, only where it runs the MLflow server itself.
 
     Servers that `elp.yaml` says run elsewhere are used as they are. Called again, it starts only what has ended.
 
     Args:
         workspace: Whose servers they are.
         register: Registers the flows' deployments with the Prefect API at an address.
+        auth: Whether MLflow asks for a login; None keeps what was said last, at first no.
         free_ports: Choose free ports where the configured ones are taken.
         log: Takes one line of progress at a time.
 
     Raises:
+        AttestationError: where the key folder is malformed or cannot be written.
         ServiceError: where a port is taken, or a service does not come up; what this call started is stopped again.
     """
     with _one_at_a_time(workspace):
-        record = _living(read_record(workspace))
+        ensure_keys(key_folder(workspace.state), roles_here(workspace))
+        record = _with_login(workspace, _living(read_record(workspace)), auth)
         begun: list[Process] = []
         try:
             record = _start_servers(workspace, record, begun, free_ports, log)
@@ -76,10 +89,33 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
             _mark_crashed(prefect_api(workspace), interrupted, log)
         stopped += stop(servers)
-        write_record(workspace, Record((), record.ports))
+        write_record(workspace, replace(record, processes=()))
     for process in stopped:
         log(f"{process.name} stopped")
     return stopped
+
+
+def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Record:
+    """The record with a login on or off as wanted, and the accounts made where it is on."""
+    wanted = record.auth if auth is None else auth
+    if auth and workspace.settings.servers.mlflow_uri:
+        raise ServiceError(
+            "MLflow runs elsewhere (servers.mlflow_uri in elp.yaml), and its login is switched on there; "
+            "see docs/access.md"
+        )
+    if wanted != record.auth and record.find(MLFLOW) is not None:
+        raise ServiceError(
+            f"MLflow runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
+            f"elp up --{'auth' if wanted else 'no-auth'}"
+        )
+    if wanted:
+        accounts.create(workspace)
+    return replace(record, auth=wanted)
+
+
+def roles_here(workspace: Workspace) -> tuple[Role, ...]:
+    """What the workspace's own processes sign: the ledger is the MLflow server's, wherever that runs."""
+    return tuple(role for role in ROLES if role != "ledger" or not workspace.settings.servers.mlflow_uri)
 
 
 def _start_servers(workspace: Workspace, record: Record, begun: list[Process], free_ports: bool, log: Log) -> Record:
@@ -101,13 +137,17 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
             else commands.prefect_command(servers.host, port)
         )
         address = f"http://{_reachable(servers.host)}:{port}"
-        extra = {"PREFECT_API_URL": f"{address}/api"} if name == PREFECT else {}
+        extra = {"PREFECT_API_URL": f"{address}/api"} if name == PREFECT else _login_environment(workspace, record)
         process = start(name, command, {**environment, **extra}, workspace.state / "logs" / f"{name}.log", address)
         begun.append(process)
-        record = Record((*record.processes, process), {**record.ports, name: port})
+        record = replace(record, processes=(*record.processes, process), ports={**record.ports, name: port})
         write_record(workspace, record)
         log(f"{name} starting at {address}")
     return record
+
+
+def _login_environment(workspace: Workspace, record: Record) -> dict[str, str]:
+    return accounts.server_environment(workspace) if record.auth else {}
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
@@ -117,7 +157,7 @@ def _start_workers(workspace: Workspace, record: Record, begun: list[Process], a
             path = workspace.state / "logs" / f"{pool}.log"
             process = start(pool, commands.worker_command(workspace, pool), environment, path)
             begun.append(process)
-            record = Record((*record.processes, process), record.ports)
+            record = replace(record, processes=(*record.processes, process))
             write_record(workspace, record)
             log(f"worker of {pool} starting")
     return record
@@ -201,7 +241,7 @@ def _mark_crashed(api: str, pids: set[int], log: Log) -> None:
 
 
 def _living(record: Record) -> Record:
-    return Record(tuple(p for p in record.processes if alive(p)), record.ports)
+    return replace(record, processes=tuple(p for p in record.processes if alive(p)))
 
 
 def _reachable(host: str) -> str:

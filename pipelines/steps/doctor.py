@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elp_core.errors import ElpError
+from pipelines.attest.keys import PRIVATE_FOLDER, key_folder, load_ring
 from pipelines.clients import git
 from pipelines.services import web
 from pipelines.services.addresses import MLFLOW, PREFECT
 from pipelines.services.commands import POOLS
+from pipelines.services.lifecycle import roles_here
 from pipelines.services.status import ServiceStatus, status
 from pipelines.workspace import Workspace
 
@@ -46,6 +48,7 @@ def examine(workspace: Workspace) -> Iterator[Check]:
         ("disk", _disk),
         ("git", _git),
         ("dvc remote", _remote),
+        ("keys", _keys),
         ("clock", _clock),
         ("gpu", _gpu),
         ("backbone", _backbone),
@@ -136,6 +139,19 @@ def _remote(workspace: Workspace) -> Check:
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"written and gone again")
     return Check("dvc remote", "ok", f"{remote} can be written")
+
+
+def _keys(workspace: Workspace) -> Check:
+    ring = load_ring(key_folder(workspace.state))
+    for role in roles_here(workspace):
+        ring.signer(role)
+    loose = [path.name for path in ring.orphans()]
+    if loose:
+        shown = ", ".join(name[:16] for name in loose[:3])
+        remedy = f"delete them from {ring.folder / PRIVATE_FOLDER}: nothing they sign counts"
+        return Check("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
+    ended = sum(not key.active for key in ring.keys)
+    return Check("keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(ring.keys)} trusted, {ended} ended")
 
 
 def _clock(workspace: Workspace) -> Check:

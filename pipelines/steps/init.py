@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import key_folder
 from pipelines.clients import dvc, git
 from pipelines.errors import WorkspaceError
 from pipelines.settings import read_settings
@@ -27,13 +29,14 @@ remote: "{remote}"
 
 
 def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
-    """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit.
+    """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
     Args:
         root: made where it is missing; may hold a Git repository whose top it is.
         remote: of DVC: a folder (relative to `root` or absolute) or a URL that DVC understands.
 
     Raises:
+        AttestationError: the folder that ELP_KEYS names is malformed or cannot be written.
         WorkspaceError: it is a workspace already, Git has no identity, or the folder lies inside another repository.
     """
     root = root.expanduser().resolve()
@@ -56,7 +59,9 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     dvc.write_atomic(root / SETTINGS_FILE, text)
     names = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", SETTINGS_FILE)
     git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
-    return open_workspace(root)
+    made = open_workspace(root)
+    ensure_keys(key_folder(made.state))
+    return made
 
 
 def _existing(path: Path) -> Path:

@@ -12,8 +12,8 @@ from pipelines.attest.envelope import sign
 from pipelines.attest.keys import KeyRing
 from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.curves import log_history
-from pipelines.describe import describe, version_tags
 from pipelines.clients.versions import AdapterVersion, Tags
+from pipelines.describe import describe, version_tags
 from pipelines.lineage.statement import lineage_statement
 from pipelines.settings import Slot
 from pipelines.steps.trained import Trained, find_trained

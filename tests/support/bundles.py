@@ -15,8 +15,8 @@ from elp_core.data.text import BLANK
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
 from pipelines.clients import models, registry, tracking
-from pipelines.describe import version_tags
 from pipelines.clients.versions import AdapterVersion
+from pipelines.describe import version_tags
 from pipelines.settings import Slot
 from tests.support.clips import two_speakers
 

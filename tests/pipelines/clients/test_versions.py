@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.describe import describe
 from pipelines.clients.versions import AdapterVersion, GateRecord, Tags, policy_digest
+from pipelines.describe import describe
 from pipelines.errors import RegistryError
 from pipelines.settings import GatePolicy, Slot
 

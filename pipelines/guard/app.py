@@ -1,0 +1,59 @@
+"""The application that ``mlflow server --app-name elp`` starts: MLflow's own, with the guard's routes and stores.
+
+Entry point ``elp`` of `mlflow.app`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import Flask
+from mlflow.server import app as mlflow_app
+
+from pipelines.guard import api, login, server, who
+from pipelines.guard.artifacts import GuardedLocal, GuardedS3
+from pipelines.guard.tracking import guard_tracking
+
+
+def create_app(app: Flask = mlflow_app) -> Any:
+    """Put the guard's routes into MLflow's application.
+
+    Args:
+        app: MLflow's Flask application.
+
+    Returns:
+        An ASGI application around it under uvicorn, the Flask application under another server.
+
+    Raises:
+        ServiceError: where a login is asked for and cannot be.
+        RuntimeError: where the registry or the artifacts of this server are not guarded: half a guard is none.
+    """
+    from mlflow.environment_variables import _MLFLOW_SGI_NAME
+
+    guard_tracking()
+    _refuse_half_a_guard()
+    # the login comes first: what is added after it is behind it
+    made = login.add_login(app) if who.login_on() else None
+    if api.blueprint.name not in app.blueprints:
+        app.register_blueprint(api.blueprint)
+    if made is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
+        return app
+    if made is None:
+        from mlflow.server.fastapi_app import create_fastapi_app
+
+        made = create_fastapi_app(app)
+    return login.Entrance(made, login.log_in if who.login_on() else None, login.record_refusal)
+
+
+def _refuse_half_a_guard() -> None:
+    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR, SERVE_ARTIFACTS_ENV_VAR
+
+    server.registry()
+    if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
+        raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
+    if not isinstance(server.artifacts(), GuardedLocal | GuardedS3):
+        raise RuntimeError(
+            f"the artifacts at {os.environ[ARTIFACTS_DESTINATION_ENV_VAR]} are not guarded; start the server with "
+            "--artifacts-destination elp+file:///… or elp+s3://… (docs/registry.md)"
+        )

@@ -1,0 +1,72 @@
+"""What the API lists: statements and ledger entries as they are stored, and who was champion when."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Table, select
+from sqlalchemy.orm import Session
+
+from pipelines.attest.canonical import moment
+from pipelines.attest.ledger import Head, read_entry
+from pipelines.guard.facts import MOVES
+from pipelines.guard.tables import HEAD, LEDGER, STATEMENTS
+
+FILTERS = ("model", "version", "kind", "fingerprint", "dataset", "bundle")
+"""Columns that statements are asked for by."""
+
+
+def head(session: Session) -> Head:
+    """How far the ledger has come."""
+    seq, digest = session.execute(select(HEAD.c.seq, HEAD.c.hash)).one()
+    return Head(int(seq), str(digest))
+
+
+def statements(session: Session, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Recorded statements with these values in `FILTERS`, the newest first."""
+    where = [STATEMENTS.c[name] == value for name, value in wanted.items()]
+    rows = session.execute(select(STATEMENTS).where(*where).order_by(STATEMENTS.c.seq.desc())).mappings()
+    return [dict(row) for row in rows]
+
+
+def ledger(
+    session: Session, slot: str | None = None, event: str | None = None, after: int = 0, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Entries after a number, in their order: the entry, its hash, its signed envelope."""
+    query = select(LEDGER).where(LEDGER.c.seq > after).order_by(LEDGER.c.seq).limit(limit)
+    for column, value in (("slot", slot), ("event", event)):
+        if value is not None:
+            query = query.where(_of(LEDGER, column) == value)
+    rows = session.execute(query).mappings()
+    return [{"entry": json.loads(row["entry"]), "hash": row["hash"], "envelope": row["envelope"]} for row in rows]
+
+
+def champions(session: Session, at: str | None = None) -> list[dict[str, Any]]:
+    """By slot, the champion at a moment (None: now) and the entry that made it so; slots without one are left out.
+
+    Raises:
+        AttestationError: where `at` is no ISO 8601 moment with an offset.
+    """
+    query = select(LEDGER.c.entry).where(LEDGER.c.event.in_(MOVES)).order_by(LEDGER.c.seq)
+    until = None if at is None else moment(at, "at")
+    standing: dict[str, dict[str, Any]] = {}
+    for text in session.scalars(query):
+        entry = read_entry(text)
+        if until is not None and moment(entry.at, "at") > until:
+            break
+        standing[entry.slot] = {
+            "slot": entry.slot,
+            "version": entry.after,
+            "bundle": entry.bundle,
+            "since": entry.at,
+            "event": entry.event,
+            "by": entry.who.name,
+            "seq": entry.seq,
+        }
+    return [standing[slot] for slot in sorted(standing) if standing[slot]["version"] is not None]
+
+
+def _of(table: Table, name: str) -> Any:
+    return table.c[name]

@@ -1,0 +1,127 @@
+"""MLflow's SQL tracking store with the guard in it: runs and logged models behind a slot's version stay.
+
+The server's own scheme `sqlite` or `postgresql` gets this store inside a guarded server (`guard_tracking`), so that the
+command line keeps MLflow's plain address for runs.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from typing import Any
+
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from mlflow.store.tracking.dbmodels.models import SqlLoggedModel, SqlRun
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import select
+
+from pipelines.guard import server
+from pipelines.guard.names import slot_of
+from pipelines.guard.refusal import Refusal
+from pipelines.guard.who import caller
+
+_SOURCE = "models:/"
+_CHUNK = 500
+"""Ids in one question to the database."""
+
+
+class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
+    """The tracking store."""
+
+    def delete_logged_model(self, model_id: str) -> None:
+        """As MLflow's, but for a model behind a slot's version."""
+        _refuse(_behind(SqlModelVersion.source == _SOURCE + model_id), f"model {model_id}", "delete a logged model")
+        super().delete_logged_model(model_id)
+
+    def finalize_logged_model(self, model_id: str, status: Any) -> Any:
+        """As MLflow's, but for a model behind a slot's version, which is ready and stays so."""
+        if str(getattr(status, "name", status)) != "READY":
+            _refuse(_behind(SqlModelVersion.source == _SOURCE + model_id), f"model {model_id}", "fail a logged model")
+        return super().finalize_logged_model(model_id, status)
+
+    def delete_run(self, run_id: str) -> None:
+        """As MLflow's, but for a run behind a slot's version: the gate's evidence lies there."""
+        _refuse(_behind(SqlModelVersion.run_id == run_id), f"run {run_id}", "delete a run")
+        super().delete_run(run_id)
+
+    def delete_experiment(self, experiment_id: Any) -> None:
+        """As MLflow's, but for an experiment with a run or model behind a slot's version."""
+        for model, version, run_id, source in _behind():
+            with self.ManagedSessionMaker() as session:
+                run = select(SqlRun.run_uuid).where(SqlRun.run_uuid == run_id, SqlRun.experiment_id == experiment_id)
+                logged = select(SqlLoggedModel.model_id).where(
+                    SqlLoggedModel.model_id == source.removeprefix(_SOURCE),
+                    SqlLoggedModel.experiment_id == experiment_id,
+                )
+                inside = session.scalar(run) or session.scalar(logged)
+            if inside:
+                _refuse([(model, version, run_id, source)], f"experiment {experiment_id}", "delete an experiment")
+        super().delete_experiment(experiment_id)
+
+    def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> Any:
+        """As MLflow's, but its artifacts may not lie in the served store under another address."""
+        if artifact_location and _inside_store(artifact_location):
+            with server.registry().refusing(caller()):
+                raise Refusal(
+                    f"the artifact location {artifact_location[:120]!r} is the store that this server guards; leave it "
+                    "out, and the server chooses a place in it",
+                    what="create an experiment",
+                )
+        return super().create_experiment(name, artifact_location, tags)
+
+
+def guard_tracking() -> None:
+    """Make this process's server build `GuardedTracking` for SQLite and PostgreSQL."""
+    from mlflow.server import handlers
+
+    def build(store_uri: str, artifact_uri: str) -> GuardedTracking:
+        return GuardedTracking(store_uri, artifact_uri)
+
+    for scheme in ("sqlite", "postgresql"):
+        handlers._tracking_store_registry.register(scheme, build)
+    if not isinstance(handlers._tracking_store, GuardedTracking):
+        handlers._tracking_store = None
+
+
+def _behind(*where: Any) -> list[tuple[str, int, str, str]]:
+    """Model, version, run id and source of the slots' versions that fit."""
+    columns = (SqlModelVersion.name, SqlModelVersion.version, SqlModelVersion.run_id, SqlModelVersion.source)
+    wanted = select(*columns).where(
+        SqlModelVersion.name.startswith("elp."), SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL, *where
+    )
+    with server.registry().ManagedSessionMaker() as session:
+        rows = session.execute(wanted).all()
+    return [(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows if slot_of(m)]
+
+
+def _refuse(behind: list[tuple[str, int, str, str]], thing: str, what: str) -> None:
+    if not behind:
+        return
+    model, version, _, _ = behind[0]
+    slot = slot_of(model)
+    with server.registry().refusing(caller()):
+        raise Refusal(
+            f"{thing} stays: {slot} v{version} stands on it; delete the version first, where it is not the champion",
+            what=what,
+            model=model,
+            version=version,
+        )
+
+
+def _inside_store(location: str) -> bool:
+    """Whether a location lies in the served store, or around it, under another name than ``mlflow-artifacts:``."""
+    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
+
+    destination = urllib.parse.urlsplit(os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR, "").removeprefix("elp+"))
+    asked = urllib.parse.urlsplit(location.removeprefix("elp+"))
+    if asked.scheme == "mlflow-artifacts":
+        return False
+    if (asked.scheme or "file", asked.netloc) != (destination.scheme or "file", destination.netloc):
+        return False
+    mine, theirs = _plain(destination.path), _plain(asked.path)
+    return os.path.commonpath([mine, theirs]) in (mine, theirs)
+
+
+def _plain(path: str) -> str:
+    return os.path.realpath("/" + urllib.parse.unquote(path).lstrip("/"))

@@ -1,0 +1,101 @@
+"""Keys, statements and ledgers for tests: real signatures by throw-away keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import KeyRing
+from pipelines.attest.ledger import Entry, Head, Row, Who, sign_entry
+from pipelines.attest.statements import (
+    Against,
+    EvidenceFile,
+    Golden,
+    LineageStatement,
+    Material,
+    Named,
+    VerdictStatement,
+)
+
+BUNDLE, FINGERPRINT = "sha256:" + "b" * 64, "sha256:" + "f" * 64
+
+
+def ring(folder: Path) -> KeyRing:
+    """A folder with a key for each role."""
+    return ensure_keys(folder / "keys")
+
+
+def verdict(**over: Any) -> VerdictStatement:
+    """A passed verdict on version 3 of plant-a/asr against version 2."""
+    base = VerdictStatement(
+        bundle=BUNDLE,
+        slot="plant-a/asr",
+        model="elp.plant-a.asr",
+        version=3,
+        outcome="passed",
+        backbone=Named("elp:tiny", FINGERPRINT),
+        against=Against(2, "sha256:" + "a" * 64),
+        first_version=False,
+        golden=Golden("golden/plant-a/asr/v1", "sha256:" + "e" * 64),
+        policy="sha256:" + "c" * 64,
+        metric="wer",
+        challenger=0.08,
+        champion=0.09,
+        delta=-0.01,
+        interval=(-0.02, 0.005),
+        evidence=EvidenceFile("gate/v3-abc/evidence.json", "0" * 64),
+        headline="Passed the gate: WER 8.0 % on the golden set (champion v2 9.0 %).",
+        rows=(("verdict", "**passed**"), ("WER", "8.0 %")),
+        decided_at="2026-01-02T00:00:00.000000+00:00",
+    )
+    return replace(base, **over)
+
+
+def lineage(**over: Any) -> LineageStatement:
+    """The lineage of a bundle of plant-a/asr."""
+    base = LineageStatement(
+        model="elp.plant-a.asr",
+        bundle=BUNDLE,
+        files={"adapter_model.safetensors": "1" * 64, "lineage.json": "2" * 64},
+        asked={"slot": "plant-a/asr", "dataset": "data/plant-a/asr/v1", "golden": "", "config": {}, "seed": 0},
+        given={"key": "k1"},
+        materials=(
+            Material("dataset", {"gitCommit": "a" * 40, "dvcMd5": "d" * 32}, uri="/repository"),
+            Material("backbone", {"elpFingerprint": "f" * 64}, uri="elp:tiny"),
+        ),
+        versions={"elp-foundry": "0.1.0"},
+        run="r1",
+        finished="2026-01-01T00:00:00+00:00",
+    )
+    return replace(base, **over)
+
+
+def entry(head: Head, **over: Any) -> Entry:
+    """The entry after `head`, a second later than it."""
+    values: dict[str, Any] = {
+        "event": "gated",
+        "slot": "plant-a/asr",
+        "before": None,
+        "after": 1,
+        "bundle": BUNDLE,
+        "who": Who("ann", False, "127.0.0.1"),
+        "reason": "",
+        "at": f"2026-01-01T00:{head.seq // 60:02d}:{head.seq % 60:02d}.000000+00:00",
+    }
+    return Entry(seq=head.seq + 1, prev=head.hash, **{**values, **over})
+
+
+def chain(keys: KeyRing, length: int, begin: Sequence[Row] = ()) -> list[Row]:
+    """A good ledger, or `begin` with `length` entries more."""
+    rows = list(begin)
+    for _ in range(length):
+        rows.append(sign_entry(entry(head_of(rows)), keys))
+    return rows
+
+
+def head_of(rows: Sequence[Row]) -> Head:
+    """Number and hash of the newest entry."""
+    return Head(rows[-1].seq, rows[-1].hash) if rows else Head()
