@@ -13,3 +13,6 @@
 """
 
 from pipelines.console.actions import blueprint as blueprint
+
+ROUTE = "/elp"
+"""Where the pages are, below what `mlflow server --static-prefix` says."""

@@ -110,8 +110,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
 def backbone_page(fingerprint: str) -> Response:
     """A backbone and everything that stands on it."""
     with server.registry().engine.connect() as registry:
-        page = shared.backbone(registry, fingerprint)
-    return _page("backbone.html", page=page or abort(404), fingerprint=fingerprint)
+        page = shared.backbone(registry, fingerprint, _first()) or abort(404)
+    return _page("backbone.html", page=page, fingerprint=fingerprint)
 
 
 @blueprint.get("/datasets/<path:tag>")
@@ -119,7 +119,7 @@ def dataset_page(tag: str) -> Response:
     """A dataset version or a golden set: what the signed records say of it, and what depends on it."""
     golden = tag.startswith("golden/")
     with server.registry().engine.connect() as registry:
-        page = shared.dataset(registry, tag) or abort(404)
+        page = shared.dataset(registry, tag, _first()) or abort(404)
         found = clips.heard(registry, tag, page) if golden else None
     return _page(
         "dataset.html",
@@ -190,6 +190,10 @@ def _environment() -> jinja2.Environment:
     )
     made.filters |= FILTERS
     return made
+
+
+def _first() -> int:
+    return max(0, request.args.get("first", 0, type=int))
 
 
 def _prefix() -> str:

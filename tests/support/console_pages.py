@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 from mlflow.server import handlers
+from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipelines.attest.key_folder import ensure_keys
@@ -23,6 +24,8 @@ def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore
     patch.setenv("ELP_LEDGER_HEAD", str(folder / "ledger-head.json"))
     tracking = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
     registry = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
+    patch.setenv(ARTIFACTS_DESTINATION_ENV_VAR, f"file://{folder / 'artifacts'}")
+    patch.setattr(handlers, "_artifact_repo", None)
     patch.setattr(handlers, "_model_registry_store", registry)
     patch.setattr(handlers, "_tracking_store", tracking)
     return registry, tracking, ring

@@ -14,6 +14,7 @@ from pipelines.guard.read import models, records
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.runs import Run, last_runs
+from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 
 
@@ -116,7 +117,7 @@ def stale(judged: Judged, champion: AdapterVersion | None) -> bool:
 def _cell(
     slot: Slot,
     versions: Sequence[AdapterVersion],
-    verdicts: Mapping[records.Key, Sequence[Judged]],
+    verdicts: Mapping[Key, Sequence[Judged]],
     change: Entry | None,
     run: Run | None,
 ) -> Cell:

@@ -18,8 +18,10 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
-from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion, Tags
+from pipelines.clients.versions import AdapterVersion
+from pipelines.guard.read.versioned import Key, rows_at
 from pipelines.settings import Slot
+from pipelines.tags import CHALLENGER, CHAMPION, Tags
 
 MODELS: Any = SqlRegisteredModel.__table__
 VERSIONS: Any = SqlModelVersion.__table__
@@ -31,10 +33,8 @@ SHOWN = (
     *(Tags.GOLDEN, Tags.REVISION, Tags.DVC_HASH, Tags.CODE, Tags.DIRTY, Tags.FLOW_RUN),
 )
 """Tags that the pages show."""
+_MARKED = (Tags.STATUS, Tags.BACKBONE, Tags.FINGERPRINT)
 _DELETED = "Deleted_Internal"
-
-Key = tuple[str, int]
-"""Model name and version."""
 
 
 def slots(connection: sa.Connection) -> list[Slot]:
@@ -48,81 +48,60 @@ def slots(connection: sa.Connection) -> list[Slot]:
 
 def versions_of(connection: sa.Connection, slot: Slot) -> list[AdapterVersion]:
     """All versions of a slot, newest first."""
-    rows = connection.execute(_versions().where(VERSIONS.c.name == slot.model_name)).all()
-    named = _aliases(connection, [slot.model_name])
-    tags = _tags(connection, TAGS.c.name == slot.model_name)
-    return sorted(_build(rows, tags, named), key=lambda version: -version.version)
+    numbers = connection.scalars(_rows(VERSIONS.c.version).where(VERSIONS.c.name == slot.model_name))
+    found = versions_at(connection, [(slot.model_name, number) for number in numbers])
+    return sorted(found, key=lambda version: -version.version)
 
 
 def marked(connection: sa.Connection) -> list[AdapterVersion]:
     """The versions behind an alias champion or challenger, and the newest of each slot."""
-    newest = (
-        sa.select(VERSIONS.c.name, sa.func.max(VERSIONS.c.version).label("version"))
-        .where(VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.name.like("elp.%"))
-        .where(VERSIONS.c.current_stage != _DELETED)
-        .group_by(VERSIONS.c.name)
+    newest = _rows(VERSIONS.c.name, sa.func.max(VERSIONS.c.version)).group_by(VERSIONS.c.name)
+    keys = {(name, version) for name, version in connection.execute(newest.where(VERSIONS.c.name.like("elp.%")))}
+    return versions_at(connection, [*keys, *aliases(connection)], _MARKED)
+
+
+def tagged(connection: sa.Connection, key: str, value: str) -> list[Key]:
+    """The versions whose tag `key` is `value`, champions first, then by name and number."""
+    query = sa.select(TAGS.c.name, TAGS.c.version).where(
+        TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key == key, TAGS.c.value == value
     )
-    aliased = sa.select(ALIASES.c.name, ALIASES.c.version).where(
-        ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME, ALIASES.c.alias.in_([CHAMPION, CHALLENGER])
-    )
-    return _at(connection, sa.union(newest, aliased).subquery(), _aliases(connection, None))
+    named = aliases(connection)
+    found = [(name, version) for name, version in connection.execute(query)]
+    return sorted(found, key=lambda one: (CHAMPION not in named.get(one, ()), *one))
 
 
-def tagged(connection: sa.Connection, key: str, value: str) -> list[AdapterVersion]:
-    """The versions whose tag `key` is `value`, by slot and number."""
-    wanted = (
-        sa.select(TAGS.c.name, TAGS.c.version)
-        .where(TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key == key, TAGS.c.value == value)
-        .subquery()
-    )
-    found = _at(connection, wanted, _aliases(connection, None))
-    return sorted(found, key=lambda v: (v.slot.site, v.slot.task, v.version))
-
-
-def _at(connection: sa.Connection, wanted: Any, named: Mapping[Key, Sequence[str]]) -> list[AdapterVersion]:
-    same = sa.and_(VERSIONS.c.name == wanted.c.name, VERSIONS.c.version == wanted.c.version)
-    rows = connection.execute(_versions().join(wanted, same)).all()
+def versions_at(connection: sa.Connection, keys: Iterable[Key], names: Sequence[str] = SHOWN) -> list[AdapterVersion]:
+    """These versions with these of their tags, as far as they are slots' and still there."""
     tags: dict[Key, dict[str, str]] = {}
-    joined = sa.and_(TAGS.c.name == wanted.c.name, TAGS.c.version == wanted.c.version)
-    for name, version, key, value in connection.execute(_tag_rows().join(wanted, joined)):
+    there = VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.current_stage != _DELETED
+    named = TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key.in_(names)
+    columns = TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value
+    for name, version, key, value in rows_at(connection, keys, TAGS.c.name, columns, *named):
         tags.setdefault((name, version), {})[key] = value or ""
-    return _build(rows, tags, named)
-
-
-def _versions() -> Any:
     columns = VERSIONS.c.name, VERSIONS.c.version, VERSIONS.c.run_id, VERSIONS.c.source, VERSIONS.c.creation_time
+    return _build(rows_at(connection, keys, VERSIONS.c.name, columns, *there), tags, aliases(connection))
+
+
+def _rows(*columns: Any) -> Any:
+    """A selection from the versions that were not deleted."""
     return sa.select(*columns).where(
         VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.current_stage != _DELETED
     )
 
 
-def _tag_rows() -> Any:
-    return sa.select(TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value).where(
-        TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key.in_(SHOWN)
-    )
-
-
-def _tags(connection: sa.Connection, where: Any) -> dict[Key, dict[str, str]]:
-    found: dict[Key, dict[str, str]] = {}
-    for name, version, key, value in connection.execute(_tag_rows().where(where)):
-        found.setdefault((name, version), {})[key] = value or ""
-    return found
-
-
-def _aliases(connection: sa.Connection, names: Sequence[str] | None) -> dict[Key, list[str]]:
+def aliases(connection: sa.Connection) -> dict[Key, list[str]]:
+    """Every version behind the alias champion or challenger."""
     query = sa.select(ALIASES.c.name, ALIASES.c.version, ALIASES.c.alias).where(
-        ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME
+        ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME, ALIASES.c.alias.in_([CHAMPION, CHALLENGER])
     )
-    if names is not None:
-        query = query.where(ALIASES.c.name.in_(names))
     found: dict[Key, list[str]] = {}
-    for name, version, alias in connection.execute(query):
+    for name, version, alias in connection.execute(query.where(ALIASES.c.name.like("elp.%"))):
         found.setdefault((name, version), []).append(alias)
     return found
 
 
 def _build(
-    rows: Iterable[Any], tags: Mapping[Key, Mapping[str, str]], aliases: Mapping[Key, Sequence[str]]
+    rows: Iterable[Any], tags: Mapping[Key, Mapping[str, str]], named: Mapping[Key, Sequence[str]]
 ) -> list[AdapterVersion]:
     return [
         AdapterVersion(
@@ -132,7 +111,7 @@ def _build(
             source=row.source or "",
             created=datetime.fromtimestamp((row.creation_time or 0) / 1000, UTC).isoformat(timespec="seconds"),
             tags=tags.get((row.name, row.version), {}),
-            aliases=tuple(sorted(aliases.get((row.name, row.version), ()))),
+            aliases=tuple(sorted(named.get((row.name, row.version), ()))),
         )
         for row in rows
         if (slot := Slot.of_model(row.name)) is not None

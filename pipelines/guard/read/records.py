@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,18 +13,24 @@ import sqlalchemy as sa
 
 from pipelines.attest import envelope
 from pipelines.attest.envelope import Envelope
-from pipelines.attest.ledger import Entry, read_entry
-from pipelines.attest.statements import LineageStatement, VerdictStatement, parse
+from pipelines.attest.ledger import Entry, Who
+from pipelines.attest.statements import (
+    BUNDLE_DIGEST,
+    Against,
+    EvidenceFile,
+    Golden,
+    LineageStatement,
+    Named,
+    VerdictStatement,
+    parse,
+)
+from pipelines.errors import AttestationError
+from pipelines.guard.read.versioned import Key, rows_at
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
 
 CHANGES = ("promoted", "rolled back", "retired", "overridden", "override expired")
 """Events after which another version serves, or none."""
-
-Key = tuple[str, int]
-"""Model name and version."""
-_BATCH = 400
-"""Versions asked for in one query: databases limit its parameters."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ def last_changes(connection: sa.Connection) -> dict[str, Entry]:
         .group_by(LEDGER.c.slot)
         .subquery()
     )
-    rows = connection.scalars(sa.select(LEDGER.c.entry).join(newest, LEDGER.c.seq == newest.c.seq))
-    return {entry.slot: entry for entry in map(read_entry, rows)}
+    rows = connection.scalars(sa.select(LEDGER.c.entry).join_from(newest, LEDGER, LEDGER.c.seq == newest.c.seq))
+    return {entry.slot: entry for entry in map(_entry, rows)}
 
 
 def entries(
@@ -80,57 +89,93 @@ def entries(
         query = query.where(LEDGER.c.event.in_(events))
     if before is not None:
         query = query.where(LEDGER.c.seq < before)
-    return [read_entry(text) for text in connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit))]
+    return [_entry(text) for text in connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit))]
 
 
 def entry(connection: sa.Connection, seq: int) -> Entry | None:
     """The entry of this number."""
     text = connection.scalar(sa.select(LEDGER.c.entry).where(LEDGER.c.seq == seq))
-    return read_entry(text) if text else None
+    return _entry(text) if text else None
 
 
-def verdicts(connection: sa.Connection, wanted: Iterable[Key]) -> dict[Key, list[Judged]]:
+def verdicts(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, list[Judged]]:
     """The verdicts on these versions, oldest first."""
     found: dict[Key, list[Judged]] = {}
-    for row in _statements(connection, "verdict", wanted):
-        read = envelope.read(row.envelope)
-        statement = parse(read.payload)
-        assert isinstance(statement, VerdictStatement)
-        found.setdefault((row.model, row.version), []).append(Judged(row.digest, read.keyid, row.at, statement))
+    for row in _statements(connection, "verdict", keys):
+        judged = Judged(row.digest, row.keyid, row.at, _verdict(row.envelope))
+        found.setdefault((row.model, row.version), []).append(judged)
     return found
 
 
-def origins(connection: sa.Connection, wanted: Iterable[Key]) -> dict[Key, Origin]:
+def origins(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, Origin]:
     """The lineage of these versions, as far as it was signed; the newest statement of each."""
-    rows = _statements(connection, "lineage", wanted)
-    return {(row.model, row.version): _origin(row) for row in rows}
+    found = {(row.model, row.version): row for row in _statements(connection, "lineage", keys)}
+    return {
+        key: Origin(row.digest, row.keyid, row.at, row.version, _lineage(row.envelope)) for key, row in found.items()
+    }
+
+
+def signed(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, str]:
+    """Digest of the newest lineage statement of these versions, as far as there is one."""
+    return {(row.model, row.version): row.digest for row in _statements(connection, "lineage", keys)}
 
 
 def statement(connection: sa.Connection, digest: str) -> Stored | None:
     """A statement of either kind, as it is stored."""
-    row = connection.execute(_columns().where(STATEMENTS.c.digest == digest)).first()
+    row = connection.execute(sa.select(*_COLUMNS).where(STATEMENTS.c.digest == digest)).first()
     if row is None:
         return None
     return Stored(row.digest, row.kind, row.model, row.version, row.at, envelope.read(row.envelope))
 
 
-def _columns() -> Any:
-    names = "digest", "kind", "seq", "model", "version", "at", "envelope"
-    return sa.select(*(STATEMENTS.c[name] for name in names))
+_COLUMNS = [STATEMENTS.c[name] for name in ("digest", "kind", "seq", "model", "version", "keyid", "at", "envelope")]
 
 
-def _statements(connection: sa.Connection, kind: str, wanted: Iterable[Key]) -> list[Any]:
-    """Rows of one kind, oldest first; a few hundred versions to a query, which databases limit."""
-    keys = sorted(set(wanted))
-    rows: list[Any] = []
-    for start in range(0, len(keys), _BATCH):
-        pairs = sa.tuple_(STATEMENTS.c.model, STATEMENTS.c.version).in_(keys[start : start + _BATCH])
-        rows += connection.execute(_columns().where(STATEMENTS.c.kind == kind, pairs)).all()
-    return sorted(rows, key=lambda row: row.seq)
+def _statements(connection: sa.Connection, kind: str, keys: Iterable[Key]) -> list[Any]:
+    """Rows of one kind on these versions, oldest first."""
+    found = rows_at(connection, keys, STATEMENTS.c.model, _COLUMNS, STATEMENTS.c.kind == kind)
+    return sorted(found, key=lambda row: row.seq)
 
 
-def _origin(row: Any) -> Origin:
-    read = envelope.read(row.envelope)
-    statement = parse(read.payload)
-    assert isinstance(statement, LineageStatement)
-    return Origin(row.digest, read.keyid, row.at, row.version, statement)
+def _entry(text: str) -> Entry:
+    """An entry to show. Nothing is verified: `elp audit --verify` does that, and takes five times as long."""
+    with _readable("ledger entry"):
+        values = json.loads(text)
+        values |= {"before": values.pop("from"), "after": values.pop("to"), "who": Who(**values["who"])}
+        return Entry(**{**values, "statements": tuple(values["statements"])})
+
+
+def _verdict(text: str) -> VerdictStatement:
+    """A verdict to show. Nothing is verified, as above: the server did that before it was stored."""
+    with _readable("verdict"):
+        values = _payload(text)
+        told = dict(values["predicate"])
+        return VerdictStatement(
+            **{
+                **told,
+                "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
+                "backbone": Named(**told["backbone"]),
+                "against": Against(**told["against"]) if told["against"] else None,
+                "golden": Golden(**told["golden"]),
+                "evidence": EvidenceFile(**told["evidence"]),
+            }
+        )
+
+
+def _lineage(text: str) -> LineageStatement:
+    statement = parse(envelope.read(text).payload)
+    if not isinstance(statement, LineageStatement):
+        raise AttestationError("mismatch", "a statement stored as a lineage is none")
+    return statement
+
+
+def _payload(text: str) -> Any:
+    return json.loads(base64.b64decode(json.loads(text)["payload"]))
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise AttestationError("malformed", f"a stored {what} is not one: {error!r}") from error

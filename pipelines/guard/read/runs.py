@@ -30,18 +30,16 @@ class Run:
 
 def last_runs(connection: sa.Connection) -> dict[Slot, Run]:
     """By slot, the run that started last in the experiment of its name."""
-    newest = (
-        sa.select(_RUNS.c.experiment_id, sa.func.max(_RUNS.c.start_time).label("start_time"))
+    order = sa.func.row_number().over(partition_by=_RUNS.c.experiment_id, order_by=_RUNS.c.start_time.desc())
+    ranked = (
+        sa.select(_RUNS.c.run_uuid, _RUNS.c.experiment_id, _RUNS.c.status, _RUNS.c.start_time, order.label("place"))
         .where(_RUNS.c.lifecycle_stage == "active")
-        .group_by(_RUNS.c.experiment_id)
         .subquery()
     )
-    same = sa.and_(_RUNS.c.experiment_id == newest.c.experiment_id, _RUNS.c.start_time == newest.c.start_time)
     query = (
-        sa.select(_EXPERIMENTS.c.name, _RUNS.c.run_uuid, _RUNS.c.experiment_id, _RUNS.c.status, _RUNS.c.start_time)
-        .join(newest, same)
-        .join(_EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id)
-        .where(_EXPERIMENTS.c.name.like("elp.%"))
+        sa.select(_EXPERIMENTS.c.name, ranked)
+        .join_from(ranked, _EXPERIMENTS, _EXPERIMENTS.c.experiment_id == ranked.c.experiment_id)
+        .where(ranked.c.place == 1, _EXPERIMENTS.c.name.like("elp.%"))
     )
     rows = [(Slot.of_model(row.name), row) for row in connection.execute(query)]
     return {

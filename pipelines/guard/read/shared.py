@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from pipelines.clients.versions import CHAMPION, AdapterVersion, Tags
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.read import models, records
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
+from pipelines.tags import CHAMPION, Tags
+
+PAGE = 200
+"""Adapters on one page."""
 
 
 @dataclass(frozen=True)
@@ -19,60 +22,71 @@ class Dependent:
 
     version: AdapterVersion
     judged: Judged | None
-    origin: Origin | None
-    """Its signed lineage; None where only its tags say so."""
+    lineage: str
+    """Digest of its signed lineage; empty where only its tags say so."""
     override: Override | None
-
-    @property
-    def champion(self) -> bool:
-        """Whether it serves."""
-        return CHAMPION in self.version.aliases
 
 
 @dataclass(frozen=True)
 class Shared:
-    """A backbone or dataset version with everything that depends on it, champions first."""
+    """A backbone or dataset version with what depends on it, champions first, a page of them at a time."""
 
     name: str
+    total: int
+    """Adapters that depend on it."""
+    champions: int
+    """How many of them serve."""
+    first: int
+    """Place of the page's first adapter among all, from 0."""
     dependents: tuple[Dependent, ...]
+    origin: Origin | None
+    """The newest signed lineage on the page."""
 
     @property
-    def champions(self) -> int:
-        """How many of them serve."""
-        return sum(one.champion for one in self.dependents)
-
-    @property
-    def origin(self) -> Origin | None:
-        """The newest signed lineage that names it."""
-        signed = [one.origin for one in self.dependents if one.origin]
-        return max(signed, key=lambda origin: origin.at, default=None)
+    def further(self) -> int | None:
+        """Place of the next page's first adapter; None on the last page."""
+        after = self.first + len(self.dependents)
+        return after if after < self.total else None
 
 
-def backbone(registry: sa.Connection, fingerprint: str) -> Shared | None:
-    """Every adapter and champion on a backbone; None where there is none."""
-    found = models.tagged(registry, Tags.FINGERPRINT, fingerprint)
-    return _shared(registry, found[-1].tags.get(Tags.BACKBONE, ""), found) if found else None
+def backbone(registry: sa.Connection, fingerprint: str, first: int = 0) -> Shared | None:
+    """The adapters and champions on a backbone; None where there is none."""
+    found = _shared(registry, Tags.FINGERPRINT, fingerprint, first)
+    if found is None:
+        return None
+    return replace(found, name=found.dependents[0].version.tags.get(Tags.BACKBONE, fingerprint))
 
 
-def dataset(registry: sa.Connection, tag: str) -> Shared | None:
-    """Every adapter that was trained on a dataset version, or gated on a golden set; None where there is none."""
-    key = Tags.GOLDEN if tag.startswith("golden/") else Tags.DATASET
-    found = models.tagged(registry, key, tag)
-    return _shared(registry, tag, found) if found else None
+def dataset(registry: sa.Connection, tag: str, first: int = 0) -> Shared | None:
+    """The adapters trained on a dataset version, or gated on a golden set; None where there is none."""
+    return _shared(registry, Tags.GOLDEN if tag.startswith("golden/") else Tags.DATASET, tag, first)
 
 
-def _shared(registry: sa.Connection, name: str, versions: Sequence[AdapterVersion]) -> Shared:
-    keys = [(v.slot.model_name, v.version) for v in versions]
-    serving = [key for key, v in zip(keys, versions, strict=True) if CHAMPION in v.aliases]
-    origins, verdicts = records.origins(registry, keys), records.verdicts(registry, serving)
+def _shared(registry: sa.Connection, key: str, value: str, first: int) -> Shared | None:
+    every = models.tagged(registry, key, value)
+    keys = every[first : first + PAGE]
+    found = {(v.slot.model_name, v.version): v for v in models.versions_at(registry, keys)}
+    if not found:
+        return None
+    signed, verdicts = records.signed(registry, found), records.verdicts(registry, found)
     changes = records.last_changes(registry)
     dependents = [
         Dependent(
-            version,
-            verdicts[key][-1] if key in verdicts else None,
-            origins.get(key),
-            in_force(changes.get(str(version.slot)), version.version) if CHAMPION in version.aliases else None,
+            version=version,
+            judged=verdicts[name][-1] if name in verdicts else None,
+            lineage=signed.get(name, ""),
+            override=in_force(changes.get(str(version.slot)), version.version if serves(version) else None),
         )
-        for key, version in zip(keys, versions, strict=True)
+        for name in keys
+        if (version := found.get(name)) is not None
     ]
-    return Shared(name, tuple(sorted(dependents, key=lambda one: not one.champion)))
+    newest = max((name for name in keys if name in signed), key=lambda name: found[name].created, default=None)
+    origin = records.origins(registry, [newest])[newest] if newest else None
+    there = set(every)
+    serving = sum(CHAMPION in named for name, named in models.aliases(registry).items() if name in there)
+    return Shared(value, len(every), serving, first, tuple(dependents), origin)
+
+
+def serves(version: AdapterVersion) -> bool:
+    """Whether a version is its slot's champion."""
+    return CHAMPION in version.aliases

@@ -13,6 +13,7 @@ from pipelines.guard.read import models, records
 from pipelines.guard.read.grid import Drift, drift, stale
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
+from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 
 _ENTRIES = 100
@@ -119,7 +120,7 @@ def origin(registry: sa.Connection, slot: Slot, version: int) -> Origin | None:
 
 def _row(
     version: AdapterVersion,
-    verdicts: Mapping[records.Key, Sequence[Judged]],
+    verdicts: Mapping[Key, Sequence[Judged]],
     held: Override | None,
     champion: AdapterVersion | None,
 ) -> VersionRow:
