@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.tags import Tags
 
+_FLAG = "🔴 **Override, no verdict that counts:**"
 _LINEAGE = (
     ("dataset", Tags.DATASET),
     ("Git revision of the data", Tags.REVISION),
@@ -62,6 +63,19 @@ def describe(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, 
     if tags.get(Tags.DIRTY) == "yes":
         lineage.append(("uncommitted code", "yes: the code revision alone does not make it again"))
     return f"{headline}\n\n{_table('result', rows)}\n\n**Lineage**\n\n{_table('from', lineage)}\n"
+
+
+def flagged(description: str, override: str) -> str:
+    """The description with a red line before it that tells of an override, or without one where that is over.
+
+    Args:
+        description: As it was, with or without such a line.
+        override: What is to be told, in one line; empty for nothing.
+    """
+    if description.startswith(_FLAG):
+        description = description.partition("\n\n")[2]
+    line = " ".join(override.split())
+    return f"{_FLAG} {line}\n\n{description}" if line else description
 
 
 def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:

@@ -41,6 +41,8 @@ class Tags:
     PROMOTED_WHY = "elp.promoted_why"
     PREDECESSOR = "elp.predecessor"
     """Version that was champion before this one."""
+    OVERRIDE = "elp.override"
+    """On a champion without a verdict that counts: until when, who asked, who approved, why."""
     HISTORY = "elp.history"
     """JSON list: every time this version became champion or ceased to be."""
 

@@ -17,6 +17,8 @@ PASSWORD_LENGTH = 12
 """Characters at least; MLflow's own rule."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
+_TAKEN = ("server", "unknown")
+"""What the ledger calls the server itself, and who did not say a name."""
 _WORKSPACE = "default"
 _PATIENCE = 30.0
 
@@ -89,10 +91,10 @@ def add(server: Server, name: str, password: str, roles: tuple[str, ...]) -> Use
         UsageError: where the name or the password is not one, or a role is unknown.
         RegistryError: where there is such a user already.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name in _TAKEN:
         raise UsageError(
             f"{name!r} is no user name; expected lower-case letters, digits and . _ @ - (63 at most), so that no two "
-            "names look alike"
+            f"names look alike, and none of {', '.join(_TAKEN)}"
         )
     _check(password, roles)
     if any(user.name == name for user in users(server)):

@@ -16,6 +16,7 @@
 `demand`      the door's question whether the caller has the right
 `login`       MLflow's basic auth, and the one entrance before every page and route
 `overrides`   two people make a version champion without a verdict, for some days
-`watch`       ends overrides when their time is over
+`endings`     how an override ends, and the champion before comes back
+`watch`       the thread that ends overrides when their time is over
 `api`, `app`  the routes under /elp/api/v1, and the application that `mlflow server` starts
 """

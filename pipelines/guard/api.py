@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -16,7 +17,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
-from pipelines.guard import door, queries, server, statements
+from pipelines.guard import door, endings, override_requests, overrides, queries, server, statements
 from pipelines.guard.checks import number
 from pipelines.guard.who import caller, login_on
 from pipelines.settings import Slot
@@ -25,6 +26,8 @@ ROUTE = "/elp/api/v1"
 _PAGE, _PAGE_LIMIT = 100, 1000
 _LONGEST = 1000
 """Characters of a reason."""
+_DAYS, _MOST_DAYS = 7, 100_000
+"""How long an override lasts where nothing is said; what is no number of days at all."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
@@ -120,6 +123,36 @@ def retire() -> Response:
     return jsonify(asdict(door.retire(server.registry(), _slot(body), _who(body), _reason(body))))
 
 
+@blueprint.post("/override")
+def ask_override() -> Response:
+    """Ask for an override: {slot, version, reason, days?}; a second person approves."""
+    body = _body("slot", "version", "reason")
+    lasting = _days(body.get("days", _DAYS))
+    asked = overrides.ask(server.registry(), _slot(body), number(body["version"]), _reason(body), lasting)
+    return jsonify(asdict(asked))
+
+
+@blueprint.post("/approve")
+def approve_override() -> Response:
+    """The second person's word: {slot}."""
+    return jsonify(asdict(overrides.approve(server.registry(), _slot(_body("slot")))))
+
+
+@blueprint.post("/withdraw")
+def withdraw_override() -> Response:
+    """End an override, or the wish for one: {slot, reason?}."""
+    body = _body("slot")
+    return jsonify(asdict(endings.withdraw(server.registry(), _slot(body), _reason(body))))
+
+
+@blueprint.get("/overrides")
+def list_overrides() -> Response:
+    """Overrides that wait for approval or are in force."""
+    with server.registry().ManagedSessionMaker() as session:
+        found = override_requests.open_requests(session)
+    return jsonify({"overrides": [{**asdict(request), "in_force": request.in_force} for request in found]})
+
+
 @blueprint.errorhandler(MlflowException)
 def mlflow_error(error: MlflowException) -> Response:
     """As MLflow answers its own errors."""
@@ -169,6 +202,12 @@ def _reason(body: Mapping[str, Any]) -> str:
     if len(reason) > _LONGEST:
         raise _wrong(f"the reason has {len(reason)} characters, expected at most {_LONGEST}")
     return reason
+
+
+def _days(value: Any) -> timedelta:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_DAYS:
+        raise _wrong(f"days: expected a number, got {str(value)[:40]!r}")
+    return timedelta(days=value)
 
 
 def _wrong(message: str) -> MlflowException:

@@ -12,7 +12,7 @@ from flask import Flask
 from mlflow.server import app as mlflow_app
 
 from pipelines import console
-from pipelines.guard import api, login, server, who
+from pipelines.guard import api, login, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
 from pipelines.guard.tracking import guard_tracking
 
@@ -40,6 +40,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
     if api.blueprint.name not in app.blueprints:
         app.register_blueprint(api.blueprint, url_prefix=_add_static_prefix(api.ROUTE))
         app.register_blueprint(console.blueprint, url_prefix=_add_static_prefix(console.ROUTE))
+    watch.start()
     if made is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
         return app
     if made is None:

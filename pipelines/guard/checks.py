@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipelines.guard import facts
+from pipelines.guard import facts, override_requests
 from pipelines.guard.names import DESCRIPTIVE, MODEL_TAGS, claims_slot, foreign, own_alias, own_tag, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.server import served_path
@@ -135,7 +135,15 @@ def location(slot: Slot, version: int, place: str) -> None:
 
 
 def description(session: Session, slot: Slot, version: int) -> None:
-    """A description that the gate wrote stays."""
+    """A description that the gate wrote stays, and so does what tells of an override."""
+    request = override_requests.open_request(session, str(slot))
+    if request is not None and request.in_force and request.version == version:
+        raise Refusal(
+            f"the description of {slot} v{version} tells of its override; end that first: elp withdraw {slot}",
+            what="change a description",
+            model=slot.model_name,
+            version=version,
+        )
     table = STATEMENTS.c
     gated = select(table.digest).where(
         table.model == slot.model_name, table.version == version, table.kind == "verdict"
@@ -177,6 +185,15 @@ def no_champion(session: Session, slot: Slot, version: int | None) -> None:
         raise Refusal(
             f"{what} is not deleted: v{present} is the champion; retire it first: elp retire {slot} --why REASON",
             what="delete a version" if version else "delete a model",
+            model=slot.model_name,
+            version=version,
+        )
+    request = override_requests.open_request(session, str(slot))
+    if request is not None and request.before is not None and version == request.before:
+        raise Refusal(
+            f"{slot} v{version} is not deleted: it comes back when the override of v{request.version} ends; end that "
+            f"first: elp withdraw {slot}",
+            what="delete a version",
             model=slot.model_name,
             version=version,
         )

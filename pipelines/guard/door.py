@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.attest.ledger import Entry, Event, Who
-from pipelines.guard import facts, projection, server
+from pipelines.guard import facts, override_requests, projection, server
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
 from pipelines.guard.refusal import Refusal
@@ -119,15 +120,23 @@ def record_move(
     *,
     bundle: str,
     statements: tuple[str, ...] = (),
+    detail: Mapping[str, Any] | None = None,
 ) -> Entry:
     """Write that the champion changed, and change it: entry, alias and tags in one transaction.
 
-    The rules are the caller's to ask; nothing else writes the alias champion.
+    The rules are the caller's to ask; nothing else writes the alias champion. An override that was asked for or in
+    force ends with it: it was about the champion before.
     """
     previous = before.version if before else None
     entry = book.append(
-        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements
+        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements,
+        detail=detail,
     )
+    request = override_requests.open_request(book.session, str(slot))
+    if request is not None and event != "overridden":
+        override_requests.end(book.session, request, event, entry.at)
+        if request.in_force:
+            projection.hide_override(book.session, slot.model_name, request.version)
     moves = facts.champion_moves(book.session, str(slot))
     projection.show_move(book.session, slot.model_name, entry, moves)
     return entry

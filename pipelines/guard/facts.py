@@ -142,8 +142,18 @@ def champion_moves(session: Session, slot: str) -> list[Entry]:
 
 
 def predecessor(moves: Sequence[Entry], version: int) -> int | None:
-    """The champion whose place a version took when it was last promoted; None where it was the first."""
-    return next((m.before for m in reversed(moves) if m.after == version and m.event in ("promoted", "overridden")), None)
+    """The champion whose place a version took when it was last promoted; None where it was the first.
+
+    One that served by an override is passed over: nothing brings it back but another override.
+    """
+    made = [(i, m) for i, m in enumerate(moves) if m.after == version and m.event in ("promoted", "overridden")]
+    if not made:
+        return None
+    place, before = made[-1][0], made[-1][1].before
+    last = next((m for m in reversed(moves[:place]) if m.after == before), None)
+    if before is not None and last is not None and last.event == "overridden":
+        return predecessor(moves[:place], before)
+    return before
 
 
 def _statements(kind: str, model: str, version: int) -> Any:

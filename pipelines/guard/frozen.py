@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from pipelines.guard.tables import FROZEN
 
 
-
 def freeze(session: Session, path: str, model: str, version: int, what: str) -> None:
     """Freeze a folder, by its path in the served artifact store; one that is frozen stays as it was."""
     known = session.execute(select(FROZEN.c.path).where(FROZEN.c.path == path)).first()

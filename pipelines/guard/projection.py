@@ -13,13 +13,15 @@ from sqlalchemy.orm import Session
 
 from pipelines.attest.ledger import Entry
 from pipelines.attest.statements import VerdictStatement
-from pipelines.describe import describe
+from pipelines.describe import describe, flagged
 from pipelines.guard.facts import alias, champion, predecessor, version_row
 from pipelines.guard.rules import Standing
 from pipelines.tags import CHALLENGER, CHAMPION, GateRecord, Tags
 
 _DESCRIPTION = 5000
 """Characters that MLflow keeps of a description."""
+_TAG = 5000
+"""Characters that MLflow keeps of a tag."""
 _STATUS = {"passed": "candidate", "failed": "rejected", "undecided": "candidate"}
 
 
@@ -70,6 +72,28 @@ def show_move(session: Session, model: str, entry: Entry, moves: list[Entry]) ->
     set_tags(session, model, entry.after, tags)
 
 
+def show_override(session: Session, model: str, version: int, told: str) -> None:
+    """Write on a version that it serves without a verdict that counts: a tag, and the description's first line."""
+    set_tags(session, model, version, {Tags.OVERRIDE: told[:_TAG]})
+    _flag(session, model, version, told)
+
+
+def hide_override(session: Session, model: str, version: int) -> None:
+    """The override of a version is over."""
+    table = SqlModelVersionTag
+    session.execute(
+        delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE)
+    )
+    _flag(session, model, version, "")
+
+
+def _flag(session: Session, model: str, version: int, told: str) -> None:
+    row = version_row(session, model, version)
+    if row is not None:
+        row.description = flagged(row.description or "", told)[:_DESCRIPTION]
+        row.last_updated_time = get_current_time_millis()
+
+
 def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
     model, version, present = verdict.model, verdict.version, champion(session, verdict.model)
@@ -94,7 +118,8 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
     session.flush()
     shown = {tag.key: tag.value for tag in session.scalars(known)}
-    row.description = describe(verdict.headline, verdict.rows, shown)[:_DESCRIPTION]
+    told = describe(verdict.headline, verdict.rows, shown)
+    row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Want = Literal["promote", "rollback", "any"]
-"""What the caller asked for; ``any`` is MLflow's own alias route, which does not say."""
+Want = Literal["promote", "rollback", "any", "override"]
+"""What the caller asked for; ``any`` is MLflow's own alias route, which does not say. An ``override`` is two people's
+word in place of the verdict; the bytes and their lineage are demanded as ever."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Facts:
 class Move:
     """What the guard allows."""
 
-    event: Literal["promoted", "rolled back"]
+    event: Literal["promoted", "rolled back", "overridden"]
     statements: tuple[str, ...]
     """Digests of the statements it rests on."""
 
@@ -102,6 +103,9 @@ def decide(facts: Facts, want: Want, *, again: bool = False) -> Move | Refused:
         return damage
     if want == "rollback":
         return _rollback(facts)
+    if want == "override":
+        assert facts.lineage is not None
+        return Move("overridden", (facts.lineage.digest,))
     promotion = _promotion(facts, again)
     if want == "promote" or isinstance(promotion, Move):
         return promotion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, select
+from sqlalchemy import Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pipelines.attest.ledger import NOTHING
@@ -64,6 +64,28 @@ FROZEN = Table(
     Column("what", String(40), nullable=False),
 )
 """Folders of the artifact store that nothing is written into or deleted from any more."""
+
+OVERRIDES = Table(
+    "elp_overrides",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("slot", String(80), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("bundle", String(80), nullable=False),
+    Column("before", Integer),
+    Column("before_bundle", String(80), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("asked_by", String(256), nullable=False),
+    Column("asked_at", String(40), nullable=False),
+    Column("approved_by", String(256), nullable=False),
+    Column("approved_at", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+    Column("ended_at", String(40), nullable=False),
+    Column("ended", String(40), nullable=False),
+    Index("elp_overrides_open", "ended", "slot"),
+)
+"""Wishes for an override and what came of them, empty texts for what has not happened. A slot has one open at most."""
 
 _ONLY = 1
 """Id of the one row of `HEAD`."""

@@ -211,8 +211,6 @@ def _experiment(rest: Rest, model: str) -> str:
 
 def _tags(mark: str, bundle: str, fingerprint: str) -> list[dict[str, str]]:
     values = {
-        "elp.verdict": "not gated",
-        "elp.status": "candidate",
         "elp.metric": "wer",
         "elp.value": "0.1000",
         "elp.dataset": "data/x/asr/v1",

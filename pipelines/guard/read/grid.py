@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
-from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion, Tags
 from pipelines.guard.read import models, records
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.runs import Run, last_runs
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
+from pipelines.tags import CHALLENGER, CHAMPION, Tags
+from pipelines.versions import AdapterVersion
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.read import models, records
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.tags import CHAMPION, Tags
+from pipelines.versions import AdapterVersion
 
 PAGE = 200
 """Adapters on one page."""

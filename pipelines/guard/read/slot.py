@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
-from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion
 from pipelines.guard.read import models, records
 from pipelines.guard.read.grid import Drift, drift, stale
 from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
+from pipelines.tags import CHALLENGER, CHAMPION
+from pipelines.versions import AdapterVersion
 
 _ENTRIES = 100
 """Ledger entries on one page."""

@@ -1,0 +1,147 @@
+"""How an override ends: its time is over, or it is withdrawn; any other change of champion ends it at the door.
+
+The champion before comes back by the proof of then, through the same rules as a rollback. Where that proof holds no
+more, or there was none, the slot is left without a champion: nobody's word stands for the version any longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlflow.exceptions import MlflowException
+
+from pipelines.attest.canonical import moment
+from pipelines.attest.ledger import Who
+from pipelines.guard import door, facts, override_requests, server
+from pipelines.guard.book import Book
+from pipelines.guard.demand import demand
+from pipelines.guard.override_requests import Request
+from pipelines.guard.overrides import refuse
+from pipelines.guard.roles import PROMOTE
+from pipelines.guard.rules import Refused, decide
+from pipelines.guard.who import SERVER, current
+from pipelines.settings import Slot
+
+if TYPE_CHECKING:
+    from pipelines.guard.store import GuardedStore
+
+
+@dataclass(frozen=True)
+class Return:
+    """The champion before, looked at: whether it may come back."""
+
+    version: int | None
+    """None where nobody was, or may be, champion."""
+    bundle: str = ""
+    statements: tuple[str, ...] = ()
+    fault: str = ""
+    """Why the champion before does not come back; empty where it does, and where there was none."""
+
+
+def withdraw(store: GuardedStore, slot: Slot, reason: str) -> Request:
+    """End an override before its time, or a request that nobody approved.
+
+    Raises:
+        Refusal: where there is none.
+    """
+    who = current().who
+    with store.refusing(who):
+        demand(PROMOTE, what="withdraw an override", model=slot.model_name)
+        with store.ManagedSessionMaker() as session:
+            request = override_requests.open_request(session, str(slot))
+        if request is None:
+            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp adapters {slot}")
+        if _end(store, slot, request, "withdrawn", who, reason.strip() or "withdrawn") is None:
+            raise refuse(slot, request.version, f"the override of {slot} ended in this moment by itself")
+        return request
+
+
+def expire(store: GuardedStore, now: datetime | None = None) -> tuple[list[Request], datetime | None]:
+    """End the overrides whose time is over; of several processes that do this at once, one finds something to do.
+
+    Args:
+        store: The registry.
+        now: This moment; None asks the clock.
+
+    Returns:
+        Those that this call ended, and when the next one ends.
+    """
+    now = now or datetime.now(UTC)
+    with store.ManagedSessionMaker() as session:
+        holding = [request for request in override_requests.open_requests(session) if request.in_force]
+    due = [request for request in holding if moment(request.until, "until") <= now]
+    ends = [moment(request.until, "until") for request in holding if request not in due]
+    done = [r for r in due if _end(store, Slot.parse(r.slot), r, "expired", SERVER, "its time is over") is not None]
+    return done, min(ends, default=None)
+
+
+def _end(
+    store: GuardedStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Who, reason: str
+) -> Request | None:
+    """End a request, and bring the champion before back where it is in force; None where it has ended already."""
+    looked_at = _hash_before(store, slot, request) if request.in_force else ("", "")
+    with store.locked() as book:
+        present = override_requests.by_id(book.session, request.id)
+        if present is None or present.ended or present.in_force != request.in_force:
+            return None
+        if how == "withdrawn":
+            book.append(
+                "override withdrawn",
+                str(slot),
+                who,
+                after=request.version,
+                bundle=request.bundle,
+                reason=reason,
+                detail={"asked by": request.asked_by, "in force": request.in_force},
+            )
+        if request.in_force:
+            _move_back(book, slot, request, looked_at, how, who, reason)
+        override_requests.end(book.session, request, how, book.last_at)
+    return request
+
+
+def _move_back(
+    book: Book, slot: Slot, request: Request, looked_at: tuple[str, str], how: str, who: Who, reason: str
+) -> None:
+    champion = facts.champion(book.session, slot.model_name)
+    if champion is None or champion.version != request.version:
+        # the alias was moved in the database itself: that is for the audit to find, not for this to hide
+        return
+    back = _return(book, slot, request, *looked_at)
+    event: Any = "override expired" if how == "expired" else "rolled back" if back.version else "retired"
+    door.record_move(
+        book,
+        slot,
+        event,
+        champion,
+        back.version,
+        who,
+        reason,
+        bundle=back.bundle or request.bundle,
+        statements=back.statements,
+        detail={"fault": back.fault} if back.fault else None,
+    )
+
+
+def _return(book: Book, slot: Slot, request: Request, bundle: str, damage: str) -> Return:
+    """The champion before, if the proof by which it once was champion still holds."""
+    if request.before is None:
+        return Return(None)
+    if facts.version_row(book.session, slot.model_name, request.before) is None:
+        return Return(None, fault=f"{slot} v{request.before} was deleted")
+    allowed = decide(facts.gather(book, slot, request.before, bundle, damage), "rollback")
+    if isinstance(allowed, Refused):
+        return Return(None, fault=allowed.sentence)
+    return Return(request.before, bundle, allowed.statements)
+
+
+def _hash_before(store: GuardedStore, slot: Slot, request: Request) -> tuple[str, str]:
+    if request.before is None:
+        return "", ""
+    try:
+        row = store.row(slot.model_name, request.before)
+    except MlflowException as error:
+        return "", str(error)
+    return server.hash_bundle(row.storage_location or "")

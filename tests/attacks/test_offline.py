@@ -1,0 +1,223 @@
+"""Somebody with the database file: the guard cannot stop that, the audit finds it and names the place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.attest import key_folder
+from pipelines.attest.ledger import Row, read_entry, sign_entry
+from tests.support.books import Books, check_books, read_books, run
+from tests.support.contest import CHAMPION, FAILED, PASSED, UNGATED, Contest
+from tests.support.guarded_server import GuardedServer
+from tests.support.versions_by_hand import ARTIFACTS
+
+
+@contextmanager
+def _rewritten(server: GuardedServer, rows: tuple[Row, ...]) -> Iterator[Books]:
+    """The ledger's table with other rows in it, for a moment; the head row says what the last one is."""
+    before = read_books(server)
+    _store(server, before, rows)
+    try:
+        yield read_books(server)
+    finally:
+        _store(server, Books(rows, {}), before.rows)
+
+
+def _store(server: GuardedServer, old: Books, rows: tuple[Row, ...]) -> None:
+    kept = {row.seq: row for row in rows}
+    gone = [row.seq for row in old.rows if kept.get(row.seq) != row]
+    for seq in gone:
+        run(server, "delete from elp_ledger where seq = :seq", seq=seq)
+    there = {row.seq for row in old.rows} - set(gone)
+    for row in rows:
+        if row.seq not in there:
+            _insert(server, row)
+    last = rows[-1]
+    run(server, "update elp_head set seq = :seq, hash = :hash", seq=last.seq, hash=last.hash)
+
+
+def _insert(server: GuardedServer, row: Row) -> None:
+    entry = json.loads(row.entry)
+    run(
+        server,
+        "insert into elp_ledger (seq, at, slot, event, entry, hash, envelope)"
+        " values (:seq, :at, :slot, :event, :entry, :hash, :envelope)",
+        seq=row.seq,
+        at=str(entry.get("at", "")),
+        slot=str(entry.get("slot", "")),
+        event=str(entry.get("event", "")),
+        entry=row.entry,
+        hash=row.hash,
+        envelope=row.envelope,
+    )
+
+
+def _trouble(server: GuardedServer, books: Books) -> dict[int, str]:
+    return {fault.seq: fault.trouble for fault in check_books(server, books).faults}
+
+
+def _other_reason(row: Row) -> str:
+    return row.entry.replace('"reason":"it passed"', '"reason":"it failed"')
+
+
+def _promotion(contest: Contest, books: Books) -> int:
+    """Place among the rows of the slot's last promotion."""
+    return next(n for n, row in enumerate(books.rows) if row.seq == books.moves(contest.slot)[-1].seq)
+
+
+def test_an_entry_edited(contest: Contest) -> None:
+    books = read_books(contest.server)
+    place = _promotion(contest, books)
+    row = books.rows[place]
+    edited = Row(row.seq, _other_reason(row), row.hash, row.envelope)
+    with _rewritten(contest.server, (*books.rows[:place], edited, *books.rows[place + 1 :])) as found:
+        assert _trouble(contest.server, found)[row.seq] == "edited"
+
+
+@pytest.mark.parametrize("role", ["nobody", "verdict"])
+def test_an_entry_edited_and_signed_by_somebody_else(contest: Contest, tmp_path: Path, role: str) -> None:
+    books = read_books(contest.server)
+    place = _promotion(contest, books)
+    entry = read_entry(_other_reason(books.rows[place]))
+    if role == "nobody":
+        forged = sign_entry(entry, key_folder.ensure_keys(tmp_path))
+    else:
+        # the attacker may gate: the key is trusted, but not for the ledger
+        key_folder.new_key(tmp_path, "gate", ("verdict", "ledger"))
+        ring = key_folder.load_ring(tmp_path)
+        forged = sign_entry(entry, ring)
+    with _rewritten(contest.server, (*books.rows[:place], forged, *books.rows[place + 1 :])) as found:
+        faults = [str(fault) for fault in check_books(contest.server, found).faults]
+    assert any(f"entry {entry.seq}" in fault and "untrusted key" in fault for fault in faults), faults
+
+
+def test_the_tail_cut(contest: Contest) -> None:
+    books = read_books(contest.server)
+    with _rewritten(contest.server, books.rows[:-3]) as found:
+        assert _trouble(contest.server, found) == {books.rows[-3].seq: "cut"}
+
+
+def test_the_tail_cut_and_the_work_gone_on_with(own_contest: Contest) -> None:
+    """The server writes new entries with the numbers of the lost ones: the anchor knows another hash there."""
+    contest = own_contest
+    books = read_books(contest.server)
+    with _rewritten(contest.server, books.rows[:-3]):
+        for _ in range(4):
+            contest.alias(UNGATED)
+        found = read_books(contest.server)
+        trouble = _trouble(contest.server, found)
+        # what came meanwhile goes with it: the next test finds the ledger that was
+        for row in found.rows[len(books.rows) - 3 :]:
+            run(contest.server, "delete from elp_ledger where seq = :seq", seq=row.seq)
+    assert set(trouble.values()) & {"rewritten", "cut"}, trouble
+
+
+def test_an_entry_taken_out_of_the_middle(contest: Contest) -> None:
+    books = read_books(contest.server)
+    place = _promotion(contest, books)
+    with _rewritten(contest.server, (*books.rows[:place], *books.rows[place + 1 :])) as found:
+        assert _trouble(contest.server, found)[books.rows[place].seq] == "cut"
+
+
+def test_two_entries_swapped(contest: Contest) -> None:
+    books = read_books(contest.server)
+    place = _promotion(contest, books)
+    one, other = books.rows[place - 1], books.rows[place]
+    swapped = (Row(one.seq, other.entry, other.hash, other.envelope), Row(other.seq, one.entry, one.hash, one.envelope))
+    with _rewritten(contest.server, (*books.rows[: place - 1], *swapped, *books.rows[place + 1 :])) as found:
+        assert set(_trouble(contest.server, found)) >= {one.seq, other.seq}
+
+
+def test_a_chain_of_ones_own(contest: Contest, tmp_path: Path) -> None:
+    """Everything written again from the first entry on, consistently, with a key of the attacker's."""
+    ring, forged, prev = key_folder.ensure_keys(tmp_path), [], "0" * 64
+    books = read_books(contest.server)
+    for row in books.rows:
+        values = json.loads(_other_reason(row)) | {"prev": prev}
+        entry = read_entry(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+        forged.append(sign_entry(entry, ring))
+        prev = forged[-1].hash
+    with _rewritten(contest.server, tuple(forged)) as found:
+        trouble = _trouble(contest.server, found)
+    assert trouble[1] == "untrusted key"
+
+
+@contextmanager
+def _edited(server: GuardedServer, table: str, column: str, value: Any, where: str, **values: Any) -> Iterator[None]:
+    """One column of some rows with another value, for a moment."""
+    before = run(server, f"select {column} from {table} where {where}", **values)
+    assert before, f"no row of {table} where {where} {values}"
+    run(server, f"update {table} set {column} = :new where {where}", new=value, **values)
+    try:
+        yield
+    finally:
+        run(server, f"update {table} set {column} = :new where {where}", new=before[0][0], **values)
+
+
+def test_the_alias_row_edited(contest: Contest) -> None:
+    from pipelines.audit.checks.ledger import check_champion, read_ledger
+
+    where = {"where": "name = :name and alias = 'champion'", "name": contest.model}
+    with _edited(contest.server, "registered_model_aliases", "version", FAILED, **where):
+        books = read_books(contest.server)
+        witness = read_ledger(books.rows, contest.keys, None)
+        fact = check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
+        assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
+        # nor does the guard take the edited row for granted: what was gated against the true champion does not count
+        assert contest.alias(PASSED).status == 403
+
+
+@pytest.mark.parametrize("column", ["outcome", "bundle", "fingerprint"])
+def test_a_row_of_the_statements_edited(contest: Contest, column: str) -> None:
+    value = {"outcome": "passed", "bundle": contest.made[CHAMPION].bundle, "fingerprint": "sha256:" + "0" * 64}[column]
+    where = {"where": "model = :model and version = :version and kind = 'verdict'", "model": contest.model}
+    with _edited(contest.server, "elp_statements", column, value, **where, version=FAILED):
+        contest.refused(contest.alias(FAILED))
+
+
+def test_a_failed_verdict_replaced_by_anothers_pass(contest: Contest) -> None:
+    text = run(
+        contest.server,
+        "select envelope from elp_statements where model = :model and version = :version and kind = 'verdict'",
+        model=contest.model,
+        version=PASSED,
+    )[0][0]
+    where = {"where": "model = :model and version = :version and kind = 'verdict'", "model": contest.model}
+    with _edited(contest.server, "elp_statements", "envelope", text, **where, version=FAILED):
+        contest.refused(contest.alias(FAILED))
+
+
+def test_a_verdict_moved_to_another_version(contest: Contest) -> None:
+    where = {"where": "model = :model and version = :version and kind = 'verdict'", "model": contest.model}
+    with _edited(contest.server, "elp_statements", "version", UNGATED, **where, version=PASSED):
+        contest.refused(contest.alias(UNGATED))
+        run(
+            contest.server,
+            "update elp_statements set version = :old where model = :model and version = :new and kind = 'verdict'",
+            old=PASSED,
+            new=UNGATED,
+            model=contest.model,
+        )
+
+
+def test_the_location_of_a_version_edited(contest: Contest) -> None:
+    """The alias stays, the bytes behind it are others: the champion's, copied to where nobody guards them."""
+    place = f"mlflow-artifacts:/{contest.made[FAILED].folder}"
+    where = {"where": "name = :name and version = :version", "name": contest.model}
+    with _edited(contest.server, "model_versions", "storage_location", place, **where, version=PASSED):
+        contest.refused(contest.alias(PASSED))
+
+
+def test_the_list_of_frozen_folders_emptied(own_contest: Contest) -> None:
+    """Then the bytes can be written to, and the hash at the moment of promotion finds it."""
+    contest = own_contest
+    run(contest.server, "delete from elp_frozen where model = :model", model=contest.model)
+    contest.rest("PUT", f"{ARTIFACTS}/{contest.made[PASSED].tensors}", body=b"other bytes")
+    contest.refused(contest.alias(PASSED))
+    assert contest.champion() == CHAMPION

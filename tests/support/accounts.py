@@ -1,0 +1,62 @@
+"""A guarded server that asks for a login, with a user of every role."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.clients import users
+from pipelines.services import accounts
+from pipelines.settings import Settings
+from pipelines.workspace import Workspace
+from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.rest import Rest
+
+PASSWORD = "correct horse battery"
+ROLES = {
+    "anna": ("promoter",),
+    "berta": ("promoter",),
+    "carl": ("trainer",),
+    "dora": ("auditor",),
+    "emil": ("promoter", "trainer"),
+}
+
+
+@dataclass(frozen=True)
+class LoginServer:
+    """The running server, and how each user reaches it."""
+
+    guarded: GuardedServer
+    workspace: Workspace
+    admin: accounts.Account
+
+    @property
+    def uri(self) -> str:
+        """Its address."""
+        return self.guarded.uri
+
+    def users(self) -> users.Server:
+        """The administrator's way to the accounts."""
+        return users.Server(self.uri, self.admin)
+
+    def rest(self, name: str = "") -> Rest:
+        """Requests as this user; as nobody without a name."""
+        if not name:
+            return Rest(self.uri)
+        password = self.admin.password if name == self.admin.name else PASSWORD
+        return Rest(self.uri, (name, password))
+
+
+@contextlib.contextmanager
+def login_server(folder: Path) -> Iterator[LoginServer]:
+    """Run the guarded server with a login; what it keeps lies in `folder`."""
+    workspace = Workspace(folder, Settings())
+    admin = accounts.create(workspace)
+    assert admin is not None
+    with guarded_server(folder / "server", environment=accounts.server_environment(workspace)) as running:
+        server = LoginServer(running, workspace, admin)
+        for name, roles in ROLES.items():
+            users.add(server.users(), name, PASSWORD, roles)
+        yield server

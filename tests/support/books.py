@@ -1,0 +1,69 @@
+"""A server's database as an auditor, or an attacker, opens it: without the server, row by row."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy
+
+from pipelines.attest.anchor import read_anchor
+from pipelines.attest.chain import Chain, verify_chain
+from pipelines.attest.keys import load_ring
+from pipelines.attest.ledger import Entry, Row, read_entry
+from tests.support.guarded_server import GuardedServer
+
+MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
+
+
+@dataclass(frozen=True)
+class Books:
+    """The ledger and the aliases of one moment."""
+
+    rows: tuple[Row, ...]
+    aliases: dict[tuple[str, str], int]
+    """Version by model and alias."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The ledger's entries, oldest first."""
+        return [read_entry(row.entry) for row in self.rows]
+
+    def moves(self, slot: str) -> list[Entry]:
+        """Every change of a slot's champion."""
+        return [entry for entry in self.entries if entry.slot == slot and entry.event in MOVES]
+
+
+@contextlib.contextmanager
+def database(server: GuardedServer) -> Iterator[sqlalchemy.Connection]:
+    """A connection of one's own; what is written counts at the end of the block."""
+    engine = sqlalchemy.create_engine(server.database, poolclass=sqlalchemy.pool.NullPool)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def run(server: GuardedServer, statement: str, **values: Any) -> list[Any]:
+    """Run one SQL statement behind the server's back; its rows, where it gives any."""
+    with database(server) as connection:
+        result = connection.execute(sqlalchemy.text(statement), values)
+        return list(result) if result.returns_rows else []
+
+
+def read_books(server: GuardedServer) -> Books:
+    """Read ledger and aliases in one transaction."""
+    with database(server) as connection:
+        rows = connection.execute(sqlalchemy.text("select seq, entry, hash, envelope from elp_ledger order by seq"))
+        ledger = tuple(Row(int(seq), str(entry), str(digest), str(text)) for seq, entry, digest, text in rows)
+        found = connection.execute(sqlalchemy.text("select name, alias, version from registered_model_aliases"))
+        aliases = {(str(name), str(alias)): int(version) for name, alias, version in found}
+    return Books(ledger, aliases)
+
+
+def check_books(server: GuardedServer, books: Books) -> Chain:
+    """Verify the chain with the server's keys and anchor."""
+    return verify_chain(books.rows, load_ring(server.keys), read_anchor(server.anchor))

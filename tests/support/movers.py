@@ -1,0 +1,198 @@
+"""Processes that move a champion through the guard's own door, on the database of a running server, until they end.
+
+`Movers` is the test's side. The other side is this module run by itself: it imports MLflow once and forks a child for
+each mover, so that a hundred of them cost seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from tests.support.guarded_server import JOINED, GuardedServer, guarded_environment
+
+STEPS = ("locked", "entry written", "alias moved", "committed", "anchored")
+"""Moments of a promotion at which a mover can kill itself, in their order."""
+
+
+class Movers:
+    """The forking process, and what its children wrote down."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.batch = 0
+
+    def start(self, slot: str, seconds: float, count: int = 1, kill_at: str = "", seed: int = 0) -> list[int]:
+        """Fork movers on a slot; their pids.
+
+        Args:
+            slot: ``SITE/TASK``.
+            seconds: How long each goes on.
+            count: How many.
+            kill_at: One of `STEPS`: each kills itself there, a few moves in.
+            seed: Of what they choose to do.
+        """
+        self.batch += 1
+        order = {"slot": slot, "seconds": seconds, "count": count, "kill_at": kill_at, "seed": seed}
+        self._say({**order, "logs": str(self.folder / f"batch-{self.batch}")})
+        return [int(pid) for pid in self._hear()["pids"]]
+
+    def wait(self) -> list[int]:
+        """Wait until all have ended; how each did (minus the signal that killed it)."""
+        return [int(code) for code in self._hear()["codes"]]
+
+    def said(self) -> list[dict[str, Any]]:
+        """What the movers of the last batch were told: moves with their number in the ledger, refusals, faults."""
+        lines = [
+            line
+            for path in sorted(self.folder.glob(f"batch-{self.batch}-*"))
+            for line in path.read_text().splitlines()
+            # a kill may cut the last line
+            if line.endswith("}")
+        ]
+        return [json.loads(line) for line in lines]
+
+    def _say(self, order: dict[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the movers ended:\n{(self.folder / 'movers.log').read_text()[-3000:]}")
+        heard: dict[str, Any] = json.loads(line)
+        return heard
+
+
+@contextlib.contextmanager
+def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
+    """Movers beside a running server, which write their logs into `folder`."""
+    environment = {
+        **guarded_environment(server.folder),
+        "_MLFLOW_SERVER_FILE_STORE": server.database,
+        "_MLFLOW_SERVER_REGISTRY_STORE": JOINED + server.database,
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+    }
+    with (folder / "movers.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.movers"],
+            cwd=Path(__file__).resolve().parents[2],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            yield Movers(process, folder)
+        finally:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()
+
+
+def _serve(orders: IO[str]) -> None:
+    """Fork the children of each order, say their pids, and how they ended."""
+    # once, before the forks; no engine and no thread is made yet
+
+    import pipelines.guard.store  # noqa: F401
+
+    for line in orders:
+        order = json.loads(line)
+        children = [_fork(order, number) for number in range(order["count"])]
+        print(json.dumps({"pids": children}), flush=True)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+        print(json.dumps({"codes": codes}), flush=True)
+
+
+def _fork(order: dict[str, Any], number: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        # stdout is the parent's line to the test: one file for each child instead
+        log = os.open(f"{order['logs']}-{number}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        _move(order, number, lambda said: os.write(log, (json.dumps(said) + "\n").encode()))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
+    """Move the champion back and forth at random, and say what each try came to."""
+    from pipelines.attest.ledger import Who
+    from pipelines.guard import door
+    from pipelines.guard.refusal import Refusal
+    from pipelines.guard.server import registry
+    from pipelines.settings import Slot
+
+    store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
+    who = Who(f"mover-{number}", False, "")
+    tries: list[Callable[[], door.Moved]] = [
+        lambda: door.promote(store, slot, 2, who, "forth", again=True),
+        lambda: door.promote(store, slot, 3, who, "forth", again=True),
+        lambda: door.rollback(store, slot, 1, who, "back"),
+        lambda: door.rollback(store, slot, 2, who, "back"),
+        lambda: door.rollback(store, slot, None, who, "back"),
+    ]
+    ends, moves = time.monotonic() + order["seconds"], 0
+    while time.monotonic() < ends:
+        if moves == 2 and order["kill_at"]:
+            _arm(store, order["kill_at"])
+        try:
+            moved = choose.choice(tries)()
+        except Refusal as refusal:
+            say({"refused": refusal.message})
+            continue
+        moves += moved.changed
+        say({"seq": moved.seq, "event": moved.event, "to": moved.version, "from": moved.previous})
+
+
+def _arm(store: Any, step: str) -> None:
+    """From now on the process dies at this step of a move."""
+    import pipelines.guard.store as module
+    from pipelines.guard import projection
+    from pipelines.guard.book import Book
+
+    def then_die(called: Callable[..., Any]) -> Callable[..., Any]:
+        def dies(*args: Any, **named: Any) -> None:
+            called(*args, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return dies
+
+    def die(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if step == "locked":
+        module.lock = then_die(module.lock)  # type: ignore[assignment]
+    elif step == "entry written":
+        Book.append = then_die(Book.append)  # type: ignore[method-assign]
+    elif step == "alias moved":
+        projection.show_move = then_die(projection.show_move)  # type: ignore[assignment]
+    elif step == "committed":
+        store._move_anchor = die
+    elif step == "anchored":
+        store._move_anchor = then_die(store._move_anchor)
+    else:
+        raise ValueError(f"no step {step!r}")
+
+
+if __name__ == "__main__":
+    _serve(sys.stdin)
