@@ -194,9 +194,10 @@ def remove_alias(client: MlflowClient, slot: Slot, alias: str) -> None:
 def _ensure_model(client: MlflowClient, slot: Slot) -> None:
     from mlflow.exceptions import MlflowException
 
+    # relative: it leads to the console of the server that shows it, whatever its name and prefix
     description = (
         f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
-        "backbone; the alias champion serves."
+        f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"
     )
     try:
         client.create_registered_model(

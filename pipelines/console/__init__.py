@@ -12,7 +12,8 @@
 `headers`   what browsers are told to load and allow: nothing from elsewhere
 """
 
-from pipelines.console.actions import blueprint as blueprint
+from pipelines.console import actions as actions  # its routes are put on the blueprint
+from pipelines.console.pages import blueprint as blueprint
 
 ROUTE = "/elp"
 """Where the pages are, below what `mlflow server --static-prefix` says."""

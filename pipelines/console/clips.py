@@ -23,6 +23,7 @@ from pipelines.guard import server
 from pipelines.guard.read import records
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.shared import Shared
+from pipelines.tags import CHAMPION
 
 _SHOWN = 500
 """Clips on one page; the worst heard come first."""
@@ -61,10 +62,15 @@ def facts(page: Shared, golden: bool) -> list[tuple[str, str]]:
 
 
 def heard(registry: sa.Connection, tag: str, page: Shared) -> Heard | None:
-    """The clips of a golden set from the newest verdict on it; None where no verdict was given on it."""
+    """The clips of a golden set from the newest verdict on it, a champion's if there is one; None without any."""
     keys = {(one.version.slot.model_name, one.version.version): one.version.run_id for one in page.dependents}
     every = [judged for found in records.verdicts(registry, keys).values() for judged in found]
-    judged = max((one for one in every if one.statement.golden.tag == tag), key=lambda one: one.at, default=None)
+    serving = {(v.slot.model_name, v.version) for one in page.dependents if CHAMPION in (v := one.version).aliases}
+
+    def order(one: Judged) -> tuple[bool, str]:
+        return (one.statement.model, one.statement.version) in serving, one.at
+
+    judged = max((one for one in every if one.statement.golden.tag == tag), key=order, default=None)
     if judged is None:
         return None
     told = judged.statement

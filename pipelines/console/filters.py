@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from elp_core.metrics.scores import title
 from pipelines.gate.decide import percent, points
 
+_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -46,12 +48,17 @@ def short(digest: str) -> str:
 
 def told(detail: Mapping[str, Any]) -> str:
     """What a ledger entry says beside its reason, on one line."""
-    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in detail.items() if value not in ("", None))
+    known = {name: value for name, value in detail.items() if value not in ("", None)}
+    return ", ".join(f"{name.replace('_', ' ')}: {_brief(value)}" for name, value in known.items())
 
 
 def share(value: float | None) -> str:
     """A share as a percentage; a dash where it is not known."""
     return "–" if value is None else percent(value)
+
+
+def _brief(value: Any) -> str:
+    return short(value) if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)
 
 
 FILTERS: dict[str, Callable[..., str]] = {

@@ -64,26 +64,26 @@ def drawn(page: SlotPage, row: VersionRow, origin: Origin | None, links: Links) 
     if judged:
         nodes.append(_verdict(judged))
     if CHAMPION in version.aliases:
-        state = "override" if row.override else "passed"
+        state = "override" if row.override and row.override.in_force else "passed"
         began = f"since {when(page.since)}" if page.since else "now"
         nodes.append(Node("champion", "champion", str(page.slot), began, "#ledger", 5, 0, state))
     return picture(nodes, _EDGES)
 
 
 def _data(version: AdapterVersion, named: dict[str, Material], judged: Judged | None) -> list[Node]:
-    tags, nodes = version.tags, []
+    tags, nodes, data = version.tags, [], named.get("dataset")
     tag, golden = tags.get(Tags.DATASET, ""), judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
-    if "clips" in named and tag:
-        count = named["dataset"].annotations.get("clips", "?") if "dataset" in named else "?"
-        told = f"ids {short(named['clips'].digest['elpIds'])}"
-        nodes.append(Node("clips", "clips", f"{count} clips", told, url_for(".dataset_page", tag=tag), 0, 0))
+    href = url_for(".dataset_page", tag=tag) if tag else ""
+    if "clips" in named and data:
+        count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
+        nodes.append(Node("clips", "recordings", f"{count} clips".strip(), f"ids {short(ids)}", href, 0, 0))
     if tag:
-        told = f"Git {tags.get(Tags.REVISION, '?')[:9]}, DVC {tags.get(Tags.DVC_HASH, '?')[:9]}"
-        nodes.append(Node("dataset", "dataset version", tag, told, url_for(".dataset_page", tag=tag), 1, 0))
-    if tags.get(Tags.FINGERPRINT):
-        mark = tags[Tags.FINGERPRINT]
-        href = url_for(".backbone_page", fingerprint=mark)
-        nodes.append(Node("backbone", "backbone", tags.get(Tags.BACKBONE, ""), short(mark), href, 1, 1))
+        signed = tuple(data.digest.values()) if data else (tags.get(Tags.REVISION, ""), tags.get(Tags.DVC_HASH, ""))
+        told = f"Git and DVC {', '.join(digest[:7] for digest in signed)}"
+        nodes.append(Node("dataset", "dataset version", tag, told, href, 1, 0))
+    if mark := tags.get(Tags.FINGERPRINT, ""):
+        name = tags.get(Tags.BACKBONE) or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
+        nodes.append(Node("backbone", "backbone", name, short(mark), url_for(".backbone_page", fingerprint=mark), 1, 1))
     if golden:
         told = short(judged.statement.golden.digest) if judged else "left out of training"
         nodes.append(Node("golden", "golden set", golden, told, url_for(".dataset_page", tag=golden), 3, 1))
@@ -95,7 +95,9 @@ def _made(version: AdapterVersion, links: Links) -> list[Node]:
         Node("bundle", "bundle", f"v{version.version}", short(version.bundle_digest), links.version(version), 3, 0)
     ]
     if version.run_id:
-        nodes.append(Node("run", "MLflow run", version.run_id[:12], version.created, links.run(version.run_id), 2, 0))
+        nodes.append(
+            Node("run", "MLflow run", version.run_id[:12], when(version.created)[:16], links.run(version.run_id), 2, 0)
+        )
     return nodes
 
 

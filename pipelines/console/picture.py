@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-BOX_WIDTH, BOX_HEIGHT = 196.0, 74.0
-_GAP_X, _GAP_Y, _EDGE = 44.0, 22.0, 6.0
+BOX_WIDTH, BOX_HEIGHT = 172.0, 74.0
+_GAP_X, _GAP_Y, _EDGE = 30.0, 22.0, 4.0
 
 
 @dataclass(frozen=True)

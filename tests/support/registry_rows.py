@@ -123,7 +123,8 @@ def _slot(rows: Rows, slot: Slot, experiment: int, versions: int) -> None:
         at = rows.began + (version - 1) * _HOUR
         digest = "sha256:" + hashlib.sha256(f"{model} {version}".encode()).hexdigest()
         run = f"{experiment:08x}{version:024x}"
-        rows.add(SqlRun.__table__, run_uuid=run, experiment_id=experiment, name=f"v{version}", status="FINISHED", user_id="ann", source_type="LOCAL", source_name="", entry_point_name="", source_version="",
+        rows.add(SqlRun.__table__, run_uuid=run, experiment_id=experiment, name=f"v{version}", status="FINISHED",
+                 user_id="ann", source_type="LOCAL", source_name="", entry_point_name="", source_version="",
                  start_time=_ms(at), lifecycle_stage="active",
                  artifact_uri=f"mlflow-artifacts:/{experiment}/{run}/artifacts")  # fmt: skip
         rows.add(SqlModelVersion.__table__, workspace="default", name=model, version=version, creation_time=_ms(at),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
+from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
-from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.runs import Run, last_runs
 from pipelines.guard.read.versioned import Key
@@ -48,7 +48,8 @@ class Cell:
     """That verdict is against a champion of before."""
     drift: Drift | None
     """None where nothing measured the champion again since its promotion."""
-    override: Override | None
+    override: Request | None
+    """By which the champion serves, or one that waits for a second person."""
     run: Run | None
 
 
@@ -66,10 +67,10 @@ class Grid:
         return sorted({cell.slot.task for cell in self.cells})
 
     @property
-    def overrides(self) -> list[Override]:
-        """In force, the next to end first."""
-        held = [cell.override for cell in self.cells if cell.override]
-        return sorted(held, key=lambda one: (one.expires, str(one.slot)))
+    def overrides(self) -> list[Cell]:
+        """Slots with an override, the next to end first."""
+        held = [(cell.override.until, str(cell.slot), cell) for cell in self.cells if cell.override]
+        return [cell for *_, cell in sorted(held, key=lambda row: row[:2])]
 
     @property
     def waiting(self) -> int:
@@ -85,8 +86,10 @@ def grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
         by_slot.setdefault(version.slot, []).append(version)
     verdicts = records.verdicts(registry, [(v.slot.model_name, v.version) for v in marked])
     changes, runs = records.last_changes(registry), last_runs(tracking)
+    held = {request.slot: request for request in open_requests(registry)}
     cells = tuple(
-        _cell(slot, by_slot.get(slot, ()), verdicts, changes.get(str(slot)), runs.get(slot)) for slot in slots
+        _cell(slot, by_slot.get(slot, ()), verdicts, changes.get(str(slot)), held.get(str(slot)), runs.get(slot))
+        for slot in slots
     )
     return Grid(cells, _backbones(marked))
 
@@ -120,6 +123,7 @@ def _cell(
     versions: Sequence[AdapterVersion],
     verdicts: Mapping[Key, Sequence[Judged]],
     change: Entry | None,
+    override: Request | None,
     run: Run | None,
 ) -> Cell:
     champion = next((v for v in versions if CHAMPION in v.aliases), None)
@@ -136,7 +140,7 @@ def _cell(
         verdict=of_next[-1].statement.outcome if of_next else ("not gated" if next_one else ""),
         stale=bool(of_next) and stale(of_next[-1], champion),
         drift=drift(of_champion, since),
-        override=in_force(change, champion.version if champion else None),
+        override=override,
         run=run,
     )
 

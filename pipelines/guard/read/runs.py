@@ -25,7 +25,7 @@ class Run:
     status: str
     """RUNNING, FINISHED, FAILED or KILLED."""
     started: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601; empty where whoever made the run did not say."""
 
 
 def last_runs(connection: sa.Connection) -> dict[Slot, Run]:
@@ -55,5 +55,5 @@ def experiments(connection: sa.Connection, runs: Iterable[str]) -> dict[str, str
     return {run: str(experiment) for run, experiment in connection.execute(query)}
 
 
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+def _moment(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds") if milliseconds else ""

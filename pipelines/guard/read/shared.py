@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
-from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.tags import CHAMPION, Tags
 from pipelines.versions import AdapterVersion
@@ -24,7 +24,7 @@ class Dependent:
     judged: Judged | None
     lineage: str
     """Digest of its signed lineage; empty where only its tags say so."""
-    override: Override | None
+    override: Request | None
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ def _shared(registry: sa.Connection, key: str, value: str, first: int) -> Shared
     if not found:
         return None
     signed, verdicts = records.signed(registry, found), records.verdicts(registry, found)
-    changes = records.last_changes(registry)
+    held = {(request.slot, request.version): request for request in open_requests(registry)}
     dependents = [
         Dependent(
             version=version,
             judged=verdicts[name][-1] if name in verdicts else None,
             lineage=signed.get(name, ""),
-            override=in_force(changes.get(str(version.slot)), version.version if serves(version) else None),
+            override=held.get((str(version.slot), version.version)),
         )
         for name in keys
         if (version := found.get(name)) is not None
@@ -85,8 +85,3 @@ def _shared(registry: sa.Connection, key: str, value: str, first: int) -> Shared
     there = set(every)
     serving = sum(CHAMPION in named for name, named in models.aliases(registry).items() if name in there)
     return Shared(value, len(every), serving, first, tuple(dependents), origin)
-
-
-def serves(version: AdapterVersion) -> bool:
-    """Whether a version is its slot's champion."""
-    return CHAMPION in version.aliases

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
+from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
 from pipelines.guard.read.grid import Drift, drift, stale
-from pipelines.guard.read.overridden import Override, in_force
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
@@ -29,7 +29,7 @@ class VersionRow:
 
     version: AdapterVersion
     judged: Judged | None
-    override: Override | None
+    override: Request | None
     stale: bool
     """The verdict is against another champion than serves now."""
 
@@ -47,8 +47,8 @@ class SlotPage:
     """The version that a rollback would bring back."""
     since: str
     drift: Drift | None
-    override: Override | None
-    """In force now."""
+    override: Request | None
+    """By which the champion serves, or one that waits for a second person."""
     changes: tuple[Entry, ...]
     """Every time another version began to serve, or none; newest first."""
     ledger: tuple[Entry, ...]
@@ -96,7 +96,7 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
     champion = next((v for v in versions if CHAMPION in v.aliases), None)
     last = changes[0] if changes else None
     since = last.at if last and champion and last.after == champion.version else ""
-    held = in_force(last, champion.version if champion else None)
+    held = next((request for request in open_requests(registry) if request.slot == str(slot)), None)
     rows = tuple(_row(version, verdicts, held, champion) for version in versions)
     return SlotPage(
         slot=slot,
@@ -122,7 +122,7 @@ def origin(registry: sa.Connection, slot: Slot, version: int) -> Origin | None:
 def _row(
     version: AdapterVersion,
     verdicts: Mapping[Key, Sequence[Judged]],
-    held: Override | None,
+    held: Request | None,
     champion: AdapterVersion | None,
 ) -> VersionRow:
     judged = verdicts.get((version.slot.model_name, version.version), ())
