@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.attest.keys import load_ring
+from pipelines.clients.registry import model_description
+from pipelines.settings import Slot
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import judge
 from tests.support.rest import Rest
@@ -31,16 +33,19 @@ class Shop:
         """Address of the slot's page."""
         return f"{self.server.uri}/elp/slots/{self.made[1].slot}"
 
-    def champion(self) -> int:
+    def champion(self) -> int | None:
         """As any MLflow client sees it."""
-        found = self.rest.get(f"{API}/registered-models/alias?name={self.model}&alias=champion")
-        return int(found["model_version"]["version"])
+        model = self.rest.get(f"{API}/registered-models/get?name={self.model}")["registered_model"]
+        named = {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])}
+        return named.get("champion")
 
 
 def open_shop(server: GuardedServer, site: str) -> Shop:
     """Make the slot SITE/asr with its history."""
     rest, keys = Rest(server.uri), load_ring(server.keys)
-    model, made = f"elp.{site}.asr", {}
+    slot, made = Slot(site, "asr"), {}
+    model = slot.model_name
+    rest.post(f"{API}/registered-models/create", {"name": model, "description": model_description(slot)})
     for version, errors in ERRORS.items():
         made[version] = register(rest, model, f"{site} {version}", lineage=keys)
         champion = {1: None, 2: 1}.get(version, 2)
