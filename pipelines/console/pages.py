@@ -52,8 +52,8 @@ def grid_page() -> Response:
         "grid.html",
         page=page,
         wanted=wanted,
-        sites=len(rows),
-        rows=[(site, cells) for site, cells in rows.items() if wanted in site],
+        rows=list(rows.items()),
+        shown=sum(wanted in site for site in rows),
         champions=sum(cell.champion is not None for cell in page.cells),
     )
 

@@ -192,18 +192,21 @@ def test_pages_fit_their_window(seen: Shop, page: Page, width: int) -> None:
     page.set_viewport_size({"width": 1280, "height": 860})
 
 
-def test_dark_follows_the_reader_and_mlflows_own_switch(seen: Shop) -> None:
-    background = "getComputedStyle(document.body).backgroundColor"
-    with browser(1280, 860, dark=True) as visit:
-        visit.page.goto(seen.page)
-        assert visit.page.evaluate(background) == "rgb(17, 23, 28)"
-        visit.screenshot("console-dark")
-        visit.page.evaluate("localStorage.setItem('_mlflow_dark_mode_toggle_enabled', 'false')")
-        visit.page.reload()
-        assert visit.page.evaluate(background) == "rgb(246, 247, 249)"
+def test_dark_follows_the_reader_and_mlflows_own_switch(seen: Shop, page: Page, visit: Visit) -> None:
+    background, switch = "getComputedStyle(document.body).backgroundColor", "_mlflow_dark_mode_toggle_enabled"
+    page.emulate_media(color_scheme="dark")
+    page.goto(seen.page)
+    assert page.evaluate(background) == "rgb(17, 23, 28)"
+    visit.screenshot("console-dark")
+    page.evaluate(f"localStorage.setItem('{switch}', 'false')")
+    page.reload()
+    assert page.evaluate(background) == "rgb(246, 247, 249)"
+    page.evaluate(f"localStorage.removeItem('{switch}')")
+    page.emulate_media(color_scheme="light")
 
 
 def test_the_grid_is_seen_whole(seen: Shop, page: Page, visit: Visit) -> None:
     page.goto(f"{seen.server.uri}/elp/?site=plant")
-    assert "WER 12.00 %" in page.get_by_role("table").first.inner_text()
+    assert "WER 12.00 %" in page.get_by_role("row", name="plant-a").inner_text()
+    assert not page.get_by_role("row", name="roll-back").is_visible()
     visit.screenshot("console-grid")

@@ -29,10 +29,13 @@ _FLAGS = (
 )
 _INSIDE = ("127.0.0.1", "localhost")
 _NO_ASSISTANT = """
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
+if (window === window.top) {
+  localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+  localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
+}
 """
-"""MLflow opens a panel over a third of the page on a first visit, and starts among its GenAI pages."""
+"""MLflow opens a panel over a third of the page on a first visit, and starts among its GenAI pages. A report in a
+sandboxed frame has no storage."""
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 MAX_IMAGE_BYTES = 150_000
