@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from pipelines.guard import server
+from pipelines.guard import server, who
+from pipelines.guard.read import records
+from pipelines.guard.roles import Actor
 from pipelines.guard.tables import LEDGER
 from tests.support.console_pages import console_client
 from tests.support.html import faults, read_html
@@ -90,3 +92,26 @@ def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> Non
 def test_only_the_three_changes_are_routes(visitor: FlaskClient) -> None:
     assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor)}).status_code == 404
     assert visitor.get(f"{SLOT}/promote").status_code == 405
+
+
+@pytest.fixture
+def _logged_in(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ada may read, and nothing else; `client` has opened the stores."""
+    monkeypatch.setenv(who.AUTH, "1")
+    with who.acting(Actor("ada", login=True, roles=("auditor",), address="127.0.0.1")):
+        yield
+
+
+@pytest.mark.usefixtures("_logged_in")
+def test_a_login_is_the_name_and_its_roles_are_the_rights(visitor: FlaskClient) -> None:
+    page = visitor.get(SLOT).text
+    assert "signed in as ada" in page
+    assert 'name="by"' not in page
+    form = {"token": token(visitor), "reason": "for the better", "version": "5", "by": "bert"}
+    answer = visitor.post(f"{SLOT}/promote", data=form)
+    assert answer.status_code == 403
+    assert "ada has the role auditor, and this needs promoter" in answer.text
+    with server.registry().engine.connect() as connection:
+        newest = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
+    assert newest
+    assert (newest.event, newest.who.name, newest.who.login) == ("refused", "ada", True)

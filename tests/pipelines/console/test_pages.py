@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import delete
 
 from pipelines import console
+from pipelines.guard import override_requests, server
+from pipelines.guard.tables import OVERRIDES
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT
 
@@ -107,6 +111,39 @@ def test_a_dataset_version_is_told_from_the_signed_lineage(client: FlaskClient) 
     text = client.get("/elp/datasets/data/plant-a/asr/v1").text
     for fact in ("a" * 40, "d" * 32, "/srv/workspace", "plant-a/asr v3"):
         assert fact in text
+
+
+@pytest.fixture
+def _overridden(client: FlaskClient) -> Iterator[None]:
+    """The champion of plant-a/asr serves by an override, and one for plant-b/asr waits; both end with the test."""
+    store = server.registry()
+    given = {"bundle": "b", "before": None, "before_bundle": "", "seconds": 3600.0, "asked_by": "ann", "asked_at": "x"}
+    with store.locked() as book:
+        asked = override_requests.add(
+            book.session, slot="plant-a/asr", version=4, reason="<i>the line stands</i>", **given
+        )
+        override_requests.approve(book.session, asked, "bert", "2026-01-01T00:00:00.000000+00:00")
+        override_requests.add(book.session, slot="plant-b/asr", version=3, reason="soon", **given)
+    yield
+    with store.locked() as book:
+        book.session.execute(delete(OVERRIDES))
+
+
+@pytest.mark.usefixtures("_overridden")
+@pytest.mark.parametrize(
+    "address",
+    ["/elp/", "/elp/slots/plant-a/asr", f"/elp/backbones/{FINGERPRINT}", "/elp/datasets/data/plant-a/asr/v2"],
+)
+def test_an_override_is_red_wherever_its_adapter_is_shown(client: FlaskClient, address: str) -> None:
+    page = read_html(client.get(address).text)
+    alarms = [strong.text for strong in page.all("strong") if strong.attributes.get("class") == "alarm"]
+    assert any("approved by bert: <i>the line stands</i>" in alarm for alarm in alarms)
+    assert faults(page) == []
+
+
+@pytest.mark.usefixtures("_overridden")
+def test_an_override_that_waits_says_so(client: FlaskClient) -> None:
+    assert "waits for a second person: soon" in client.get("/elp/slots/plant-b/asr").text
 
 
 def test_text_has_contrast_in_light_and_dark() -> None:
