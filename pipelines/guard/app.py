@@ -44,16 +44,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         made = create_fastapi_app(app)
-    _without_assistant(made)
     return login.Entrance(made, login.log_in if who.login_on() else None, login.record_refusal)
-
-
-def _without_assistant(app: Any) -> None:
-    """Take MLflow's assistant out: it runs commands as the server's user, who can write the database and the keys."""
-    from mlflow.server.assistant.api import assistant_router
-
-    taken = {route.path for route in assistant_router.routes}
-    app.router.routes[:] = [r for r in app.router.routes if not getattr(r, "path", "").endswith(tuple(taken))]
 
 
 def _refuse_half_a_guard() -> None:

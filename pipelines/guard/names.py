@@ -29,7 +29,7 @@ DESCRIPTIVE = frozenset(
 )
 """Tags under ``elp.`` that a client may give a version when it creates it, and never again."""
 
-_LOOKS = {"e": "3", "l": "1i|", "o": "0", "i": "1l|"}
+_LOOKS = {"e": "3", "l": "1i|", "o": "0", "i": "1l|", ".": "·。"}
 """Characters that are taken for another at a glance, letters after folding."""
 
 MODEL_TAGS = frozenset({"elp.site", "elp.task"})
@@ -49,7 +49,7 @@ def folded(name: str) -> str:
 def _reads(name: str, word: str) -> bool:
     """Whether a name reads like `word` or could: a letter of another script may look like any, a digit like a few."""
     return len(name) == len(word) and all(
-        letter == meant or not letter.isascii() or letter in _LOOKS.get(meant, "")
+        letter == meant or letter in _LOOKS.get(meant, "") or (meant.isalpha() and not letter.isascii())
         for letter, meant in zip(name, word, strict=True)
     )
 

@@ -31,7 +31,7 @@ MLFLOW_PERMISSIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
 """Role -> (resource, pattern, permission) in MLflow's tables."""
 
 _FAMILY = re.compile(r"^/(?:ajax-)?api/\d+\.\d+/(?:mlflow/)?(?P<rest>.*)$")
-_ADMINISTER = re.compile(r"^(users|roles|workspaces|webhooks|gateway|gateway-proxy|assistant|mcp-servers)(/|$)")
+_ADMINISTER = re.compile(r"^(users|roles|workspaces|webhooks|gateway|gateway-proxy|mcp-servers)(/|$)")
 _ANNOTATE = frozenset(
     {
         "registered-models/alias",

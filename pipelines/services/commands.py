@@ -61,8 +61,6 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            # a caller's own word on its address is no record; behind a proxy on this machine, name the proxy's here
-            "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # new schedules and late runs are looked at often: one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
         }

@@ -32,11 +32,13 @@ def test_promotion_of_what_was_rolled_back(own_contest: Contest, version: int) -
 
 
 def test_retired_so_that_older_verdicts_count_again(own_contest: Contest) -> None:
-    """What was measured against a champion says nothing about a slot that has none."""
+    """What was measured before a slot lost its champion says nothing about it now."""
     contest = own_contest
+    early = register(contest.rest, contest.model, "early", lineage=contest.keys)
+    gate(contest.rest, early, "passed", None, contest.keys)
     assert contest.ask("retire").status == 200
     assert contest.champion() is None
-    for version in (FAILED, UNGATED, OUTDATED, PASSED):
+    for version in (FAILED, UNGATED, OUTDATED, PASSED, early.version):
         contest.refused(contest.alias(version))
     assert contest.champion() is None
 

@@ -103,7 +103,6 @@ def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> 
         "DO_NOT_TRACK": "1",
         "HOME": str(folder),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "FORWARDED_ALLOW_IPS": "",
         "ELP_KEYS": str(folder / "keys"),
         # the address in the ledger is the one that connected, whatever a header says
         "FORWARDED_ALLOW_IPS": "",

@@ -153,7 +153,7 @@ def test_of_many_that_look_at_once_one_ends_it(asked: Ground, monkeypatch: pytes
     later = datetime.now(UTC) + timedelta(days=8)
     with ThreadPoolExecutor(4) as threads:
         ended = [request for done, _ in threads.map(lambda _: expire(store, later), range(8)) for request in done]
-    assert [(request.slot, request.version) for request in ended] == [(asked.slot, 2)]
+    assert [request.version for request in ended if request.slot == asked.slot] == [2]
     assert asked.events("override expired") == [("override expired", "server")]
     assert asked.champion() == 1
 
