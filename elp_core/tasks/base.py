@@ -56,6 +56,10 @@ class Task(Protocol):
 class Comparing(Protocol):
     """A task that compares recordings: its scores may lean on its head, and a threshold decides them."""
 
+    @property
+    def threshold(self) -> float | None:
+        """Scores from here on are accepted; None until `decide_at` has chosen."""
+
     def compare(self, head: nn.Module, enrolment: Sequence[Any], test: Any) -> Match:
         """Whether the answer `test` is of whom the answers `enrolment` (one or more) are of."""
 

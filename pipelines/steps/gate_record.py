@@ -14,9 +14,9 @@ from pipelines.clients import registry, tracking
 from pipelines.clients.describe import describe
 from pipelines.clients.mlflow_server import answering
 from pipelines.clients.versions import CHALLENGER, CHAMPION, AdapterVersion, GateRecord, Tags
-from pipelines.gate.decide import percent, points
 from pipelines.gate.evidence import EVIDENCE_FILE
 from pipelines.gate.verdict import Verdict
+from pipelines.gate.words import percent, points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,6 +85,7 @@ def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], de
     from elp_core.bundle import load_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing
+    from pipelines.steps.threshold import deployed_threshold
 
     # files first: a wrong name is told before a model is loaded
     waveforms = [audio.load(path) for path in files]
@@ -94,13 +94,5 @@ def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], de
     if not isinstance(model.task, Comparing):
         return replace(told, answers=tuple(str(output) for output in outputs))
     match = model.task.compare(model.head, outputs[:-1], outputs[-1])
-    if match.threshold is None:
-        match = replace(match, threshold=_threshold_of_old(bundle))
+    match = replace(match, threshold=deployed_threshold(model.task, bundle))
     return replace(told, score=match.score, threshold=match.threshold, accepted=match.accepted)
-
-
-def _threshold_of_old(bundle: Path) -> float | None:
-    """The threshold as bundles of 0.1.0 keep it: in their lineage, with the metrics of the validation split."""
-    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
-    threshold = lineage.get("validation", {}).get("eer.threshold")
-    return None if threshold is None else float(threshold)
