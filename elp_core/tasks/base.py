@@ -65,3 +65,8 @@ class Comparing(Protocol):
 
     def decide_at(self, evaluation: Evaluation) -> Task:
         """The same task with the threshold that its trials on the validation clips ask for."""
+
+
+def compares(task: type[Any]) -> bool:
+    """Whether tasks of this class are `Comparing`, for who has none of them yet."""
+    return all(callable(getattr(task, name, None)) for name in ("compare", "decide_at"))

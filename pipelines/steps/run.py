@@ -59,7 +59,7 @@ def run(
         AudioError: for a file that cannot be used.
         FingerprintMismatch: where the bundle belongs to another backbone than the workspace's.
     """
-    if slot.kind.compares and len(files) < 2:
+    if len(files) < 2 and _compares(slot):
         raise UsageError(
             f"{slot} compares recordings, got {len(files)}; try: elp run {slot} enrolled.wav [more.wav …] other.wav"
         )
@@ -77,6 +77,12 @@ def run(
     bundle = models.download(client, chosen, cache)
     told = Answer(slot, chosen.version, tuple(str(path) for path in files))
     return _answer(told, bundle, settings.backbone, files, decode)
+
+
+def _compares(slot: Slot) -> bool:
+    from elp_core.tasks import compares
+
+    return compares(slot.kind.load())
 
 
 def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> Answer:
