@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
+from elp_core.backbones import frozen, spectral
 from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.types import Hidden
 
@@ -129,6 +130,9 @@ def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> t
         return hidden
     if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
         hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
+    if spectral.suits(module.conv, hidden):
+        near: torch.Tensor = module.activation(spectral.convolve_frames(module.conv, hidden))
+        return near
     result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
     return result.transpose(1, 2)
 
@@ -137,7 +141,7 @@ def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
     outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
     attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
-    outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
+    outcome = _apply(parts.after_ffn, frozen.feed_forward(layer.feed_forward, attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
@@ -145,7 +149,7 @@ def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: 
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
     outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     hidden = hidden + _apply(parts.after_attention, outcome)
-    outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
+    outcome = frozen.feed_forward(layer.feed_forward, _norm(parts.final_norm, layer.final_layer_norm)(hidden))
     hidden = hidden + _apply(parts.after_ffn, outcome)
     own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
     return hidden if own is None else hidden + own(hidden)
