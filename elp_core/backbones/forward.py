@@ -59,20 +59,24 @@ def encode(
     The pseudo features' frames are dropped, and frames beyond the counts hold no meaning. Pre-norm
     layers' outputs are as they leave the layer: see `Backbone.finish` for the encoder's final norm.
     """
-    return Hidden(tuple(layer_outputs(backbone, features, counts, adapters)), counts)
+    states = layer_outputs(backbone, features, counts, adapters)
+    return Hidden(tuple(states if adapters is None else map(adapters.drop, states)), counts)
 
 
 def layer_outputs(
     backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
 ) -> Iterator[torch.Tensor]:
-    """Yield the encoder's input [B, F, D], then each layer's output, computed only as far as it is asked for."""
+    """Yield the encoder's input, then each layer's output, computed only as far as it is asked for.
+
+    They are [B, F + n, D]: `adapters.drop` takes the pseudo features' frames away, once for whatever is made of them.
+    """
     with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
         if adapters is not None:
             features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
     # with gradients: a private copy of the first layer may learn the position bias
     block = block_of(backbone, hidden, counts)
-    yield hidden if adapters is None else adapters.drop(hidden)
+    yield hidden
     yield from run_layers(backbone, 0, hidden, block, adapters)
 
 
@@ -91,7 +95,7 @@ def run_layers(
     for number in range(first, backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
         hidden = run_layer(backbone, number, hidden, (block,), parts)
-        yield hidden if adapters is None else adapters.drop(hidden)
+        yield hidden
 
 
 def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> Block:
