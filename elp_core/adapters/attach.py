@@ -78,13 +78,12 @@ class ElpAdapters(nn.Module):
         return backbone
 
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
-        """Frames for the head [B, F, dim] from the network's states [B, F, D], the encoder's input first."""
+        """Frames for the head [B, F, dim] from the network's states [B, F + n, D], the encoder's input first."""
         if self.l is None:
             *_, last = states
-            return network.finish(last)
+            return network.finish(self.drop(last))
         next(states)  # the encoder's input; the layers follow
-        frames: torch.Tensor = self.l(states)
-        return frames
+        return self.drop(self.l(states))
 
     def inserts(self, layer: int) -> LayerInserts:
         """What goes into encoder layer `layer`, from 0."""

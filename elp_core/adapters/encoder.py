@@ -32,7 +32,7 @@ class EncoderAdapter(nn.Module):
     def forward(self, outcome: torch.Tensor) -> torch.Tensor:
         """The feed-forward block's outcome [B, F, D] and what the adapter adds to it, [B, F, D]."""
         inner = F.dropout(self._activate(self.down(outcome)), self._dropout, self.training)
-        result: torch.Tensor = self.norm(self.up(inner)) + outcome
+        result: torch.Tensor = self.norm(self.up(inner)).add_(outcome)
         return result
 
 

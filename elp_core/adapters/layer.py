@@ -22,11 +22,15 @@ class LayerAdapter(nn.Module):
         self._activate = activate(activation)
         self._dropout = dropout
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """A layer's output [B, F, D] to [B, F, width]."""
+    def forward(self, hidden: torch.Tensor, share: torch.Tensor | None = None) -> torch.Tensor:
+        """A layer's output [B, F, D] to [B, F, width], times `share` [] where there is one."""
         inner = F.dropout(self._activate(self.down(hidden)), self._dropout, self.training)
-        result: torch.Tensor = self.norm(inner)
-        return result
+        norm = self.norm
+        if share is None:
+            result: torch.Tensor = norm(inner)
+            return result
+        # the norm's own gain and bias are the cheapest place to scale its output
+        return F.layer_norm(inner, norm.normalized_shape, share * norm.weight, share * norm.bias, norm.eps)
 
 
 class LayerMix(nn.Module):
@@ -57,8 +61,8 @@ class LayerMix(nn.Module):
         total: torch.Tensor | None = None
         for layer, hidden in enumerate(outputs):
             if layer in shares:
-                part = shares[layer] * self.get_submodule(str(layer))(hidden)
-                total = part if total is None else total + part
+                part = self.get_submodule(str(layer))(hidden, shares[layer])
+                total = part if total is None else total.add_(part)
             if layer == self.last:
                 break
         if total is None:

@@ -99,19 +99,21 @@ class _Group:
 
     def hear(self, layer: int, frames: torch.Tensor) -> None:
         """Take in a layer's output [G * B * W, D]."""
-        hidden = self.first.drop(frames.view(-1, self.width, frames.shape[1]))
+        hidden = frames.view(-1, self.width, frames.shape[1])
         if self.mix is None:
             self.total = hidden
         elif layer in self.shares:
-            modules = [_mix_of(part).get_submodule(str(layer)) for part in self.parts]
+            modules, share = [_mix_of(part).get_submodule(str(layer)) for part in self.parts], self.shares[layer]
             with self.drawing():
-                term = self.shares[layer] * self.pass_through(modules, hidden)
-            self.total = term if self.total is None else self.total + term
+                alone = len(modules) == 1
+                term = modules[0](hidden, share) if alone else share * self.pass_through(modules, hidden)
+            self.total = term if self.total is None else self.total.add_(term)
 
     def finish(self, backbone: Backbone) -> Iterator[torch.Tensor]:
         """Frames of each part."""
         assert self.total is not None
-        total = backbone.finish(self.total) if self.mix is None else self.total
+        total = self.first.drop(self.total)
+        total = backbone.finish(total) if self.mix is None else total
         for part, frames in zip(self.parts, total.chunk(len(self.parts)), strict=True):
             yield blank(frames, real_frames(part.counts, frames.shape[1]))
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from elp_core.backbones import frozen
 from elp_core.backbones.gated import GatedAttention
 
 
@@ -40,14 +41,16 @@ def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.
     Returns:
         As `hidden`.
     """
-    width = hidden.shape[-1]
-    inputs = [p(hidden).reshape(-1, width) for p in (module.q_proj, module.k_proj, module.v_proj)]
-    frames = hidden.reshape(-1, width)
-    sizes = [block.clips * block.frames for block in blocks]
-    parts = zip(blocks, *(torch.split(rows, sizes) for rows in (frames, *inputs)), strict=True)
-    mixed = [_within(module, *part) for part in parts]
-    result: torch.Tensor = module.out_proj((mixed[0] if len(mixed) == 1 else torch.cat(mixed)).view(hidden.shape))
-    return result
+    frames = hidden.reshape(-1, hidden.shape[-1])
+    inputs = (frames, *frozen.project(frames, (module.q_proj, module.k_proj, module.v_proj)))
+    if len(blocks) == 1:
+        mixed = _within(module, blocks[0], *inputs)
+    else:
+        sizes = [block.clips * block.frames for block in blocks]
+        parts = zip(blocks, *(torch.split(rows, sizes) for rows in inputs), strict=True)
+        mixed = torch.cat([_within(module, *part) for part in parts])
+    (result,) = frozen.project(mixed, (module.out_proj,))
+    return result.view(hidden.shape)
 
 
 def _within(
@@ -56,9 +59,9 @@ def _within(
     """Attention of one block, from and to [B * F, D]."""
 
     def by_head(rows: torch.Tensor) -> torch.Tensor:
-        return rows.view(block.clips, block.frames, module.num_heads, -1).transpose(1, 2)
+        return rows.view(block.clips, block.frames, module.num_heads, -1)
 
-    queries, keys, values = by_head(query), by_head(key), by_head(value)
+    queries, keys, values = (by_head(rows).transpose(1, 2) for rows in (query, key, value))
     if block.bias is None:
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=block.mask)
     else:
@@ -89,12 +92,12 @@ def position_bias(module: Any, frames: int) -> torch.Tensor | None:
     if not hasattr(module, "rel_attn_embed"):
         return None
     bias: torch.Tensor = module.compute_bias(frames, frames)
-    return bias
+    return bias.contiguous()  # transformers' is a view of [F, F, H], slow to read in every layer
 
 
 def _gate(module: Any, heads: torch.Tensor) -> torch.Tensor:
-    """[B, H, F, 1] from hidden states by head [B, H, F, D / H]."""
-    projected = module.gru_rel_pos_linear(heads).unflatten(-1, (2, 4)).sum(-1)
+    """[B, H, F, 1] from hidden states by head [B, F, H, D / H]."""
+    projected = module.gru_rel_pos_linear(heads).unflatten(-1, (2, 4)).sum(-1).transpose(1, 2)
     update, reset = projected.sigmoid().chunk(2, dim=-1)
     gate: torch.Tensor = update * (reset * module.gru_rel_pos_const - 1.0) + 2.0
     return gate

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
+from elp_core.backbones import frozen, spectral
 from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.types import Hidden
 
@@ -58,20 +59,24 @@ def encode(
     The pseudo features' frames are dropped, and frames beyond the counts hold no meaning. Pre-norm
     layers' outputs are as they leave the layer: see `Backbone.finish` for the encoder's final norm.
     """
-    return Hidden(tuple(layer_outputs(backbone, features, counts, adapters)), counts)
+    states = layer_outputs(backbone, features, counts, adapters)
+    return Hidden(tuple(states if adapters is None else map(adapters.drop, states)), counts)
 
 
 def layer_outputs(
     backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
 ) -> Iterator[torch.Tensor]:
-    """Yield the encoder's input [B, F, D], then each layer's output, computed only as far as it is asked for."""
+    """Yield the encoder's input, then each layer's output, computed only as far as it is asked for.
+
+    They are [B, F + n, D]: `adapters.drop` takes the pseudo features' frames away, once for whatever is made of them.
+    """
     with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
         if adapters is not None:
             features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
     # with gradients: a private copy of the first layer may learn the position bias
     block = block_of(backbone, hidden, counts)
-    yield hidden if adapters is None else adapters.drop(hidden)
+    yield hidden
     yield from run_layers(backbone, 0, hidden, block, adapters)
 
 
@@ -90,7 +95,7 @@ def run_layers(
     for number in range(first, backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
         hidden = run_layer(backbone, number, hidden, (block,), parts)
-        yield hidden if adapters is None else adapters.drop(hidden)
+        yield hidden
 
 
 def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> Block:
@@ -129,6 +134,9 @@ def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> t
         return hidden
     if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
         hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
+    if spectral.suits(module.conv, hidden):
+        near: torch.Tensor = module.activation(spectral.convolve_frames(module.conv, hidden))
+        return near
     result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
     return result.transpose(1, 2)
 
@@ -137,7 +145,7 @@ def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
     outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
     attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
-    outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
+    outcome = _apply(parts.after_ffn, frozen.feed_forward(layer.feed_forward, attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
@@ -145,7 +153,7 @@ def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: 
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
     outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     hidden = hidden + _apply(parts.after_attention, outcome)
-    outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
+    outcome = frozen.feed_forward(layer.feed_forward, _norm(parts.final_norm, layer.final_layer_norm)(hidden))
     hidden = hidden + _apply(parts.after_ffn, outcome)
     own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
     return hidden if own is None else hidden + own(hidden)

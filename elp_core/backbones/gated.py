@@ -2,7 +2,7 @@
 
 PyTorch's fused CPU kernel has no gradient for an additive mask, and the gate, which the mask depends on, needs one:
 autograd would keep and pass over several [B, H, F, F] tensors a layer. Here the forward pass is the fused kernel, and
-the backward pass recomputes one clip's probabilities at a time, which fit the processor's cache.
+the backward pass recomputes one clip's probabilities at a time, in the same memory, which fits the processor's cache.
 """
 
 from __future__ import annotations
@@ -60,19 +60,22 @@ class GatedAttention(torch.autograd.Function):
         """
         query, key, value, gate, position, mask, mixed, normaliser = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
-        found = [torch.empty_like(query, memory_format=torch.contiguous_format) for _ in range(3)]
+        # frames before heads, as the projections read them
+        found = [torch.empty_like(query.transpose(1, 2)).transpose(1, 2) for _ in range(3)]
         to_gate = torch.empty_like(gate)
-        offset = (gradient * mixed).sum(-1, keepdim=True)
+        shares, scores = (query.new_empty(position.shape) for _ in range(2))
+        heads = query.new_empty(query.shape[1:])
         for clip in range(len(query)):
             q, k, v, wanted = query[clip], key[clip], value[clip], gradient[clip]
-            shares = torch.baddbmm(gate[clip] * position, q, k.transpose(1, 2), alpha=scale)
+            torch.mul(gate[clip], position, out=shares)
+            shares.baddbmm_(q, k.transpose(1, 2), alpha=scale)
             if mask is not None:
                 shares.masked_fill_(~mask[clip], float("-inf"))
             shares.sub_(normaliser[clip].unsqueeze(-1)).exp_()
-            torch.bmm(shares.transpose(1, 2), wanted, out=found[2][clip])
-            scores = torch.bmm(wanted, v.transpose(1, 2)).sub_(offset[clip]).mul_(shares)
+            found[2][clip] = torch.bmm(shares.transpose(1, 2), wanted, out=heads)
+            offset = torch.mul(wanted, mixed[clip], out=heads).sum(-1, keepdim=True)
+            torch.bmm(wanted, v.transpose(1, 2), out=scores).sub_(offset).mul_(shares)
             torch.sum(torch.mul(scores, position, out=shares), -1, keepdim=True, out=to_gate[clip])
-            scores.mul_(scale)
-            torch.bmm(scores, k, out=found[0][clip])
-            torch.bmm(scores.transpose(1, 2), q, out=found[1][clip])
+            found[0][clip] = torch.baddbmm(heads, scores, k, beta=0, alpha=scale, out=heads)
+            found[1][clip] = torch.baddbmm(heads, scores.transpose(1, 2), q, beta=0, alpha=scale, out=heads)
         return found[0], found[1], found[2], to_gate, None, None

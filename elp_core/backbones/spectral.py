@@ -1,0 +1,107 @@
+"""The convolution over positions (wav2vec 2.0, HuBERT, WavLM, UniSpeech-SAT) on the CPU, by Fourier transform.
+
+Its kernels are long, 128 frames by default. A direct convolution multiplies each frame with the whole kernel; over
+blocks of twice the kernel's length a transform needs a thirtieth of the products, and the spectrum of a frozen kernel
+is worked out once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from elp_core.backbones.frozen import hooked, in_float32
+
+SHORTEST = 64
+"""Kernels from this length on pay for the transforms."""
+
+_spectra: weakref.WeakKeyDictionary[nn.Module, tuple[object, torch.Tensor]] = weakref.WeakKeyDictionary()
+
+
+def suits(conv: nn.Conv1d, hidden: torch.Tensor) -> bool:
+    """Whether `convolve_frames` gives the convolution of `hidden`: a long frozen kernel, in float32 on the CPU."""
+    return (
+        in_float32(hidden)
+        and not hooked(conv)
+        and conv.kernel_size[0] >= SHORTEST
+        and conv.stride == conv.dilation == (1,)
+        and conv.padding == (conv.kernel_size[0] // 2,)
+        and not any(parameter.requires_grad for parameter in conv.parameters())
+    )
+
+
+def convolve_frames(conv: nn.Conv1d, hidden: torch.Tensor) -> torch.Tensor:
+    """The convolution of [B, F, D] along its frames, [B, F, D]; an even kernel's extra last frame is left out."""
+    mixed: torch.Tensor = SpectralConvolution.apply(hidden, spectrum(conv), conv.kernel_size[0])  # type: ignore[no-untyped-call]
+    return mixed if conv.bias is None else mixed + conv.bias
+
+
+def spectrum(conv: nn.Conv1d) -> torch.Tensor:
+    """The kernel's transform over twice its length, complex [frequencies, groups, in, out].
+
+    It is kept for as long as `conv` lives and is not changed. For WavLM base it takes 36 MiB, the kernel itself 18.
+    """
+    stamp = tuple((parameter.data_ptr(), parameter._version) for parameter in conv.parameters())
+    known = _spectra.get(conv)
+    if known is not None and known[0] == stamp:
+        return known[1]
+    with torch.inference_mode(False), torch.no_grad():  # training may read what serving worked out
+        kernel = conv.weight.view(conv.groups, -1, *conv.weight.shape[1:])  # [groups, out, in, K]
+        found: torch.Tensor = torch.fft.rfft(kernel, 2 * conv.kernel_size[0])
+        # a layer correlates: the conjugate turns the kernel round
+        found = found.conj().permute(3, 0, 2, 1).resolve_conj().contiguous()
+    _spectra[conv] = (stamp, found)
+    return found
+
+
+class SpectralConvolution(torch.autograd.Function):
+    """Correlation of frames with a kernel of `width` frames, given by its spectrum, which gets no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, frames: torch.Tensor, spectrum: torch.Tensor, width: int) -> torch.Tensor:
+        """[B, F, D] to [B, F, D]; zeros are read beyond both ends."""
+        ctx.save_for_backward(spectrum)
+        ctx.width = width
+        return _filter(frames, spectrum, width, width // 2, back=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The gradient's convolution with the same kernel."""
+        width = ctx.width
+        return _filter(gradient, ctx.saved_tensors[0], width, width - 1 - width // 2, back=True), None, None
+
+
+def _filter(frames: torch.Tensor, spectrum: torch.Tensor, width: int, before: int, back: bool) -> torch.Tensor:
+    """Overlap-save: each block of ``2 * width`` frames gives ``width + 1`` results that do not wrap around its ends.
+
+    Args:
+        frames: [B, F, D].
+        spectrum: see `spectrum`.
+        width: of the kernel.
+        before: zeros read in front of the first frame.
+        back: convolve, and from outputs to inputs, rather than correlate.
+
+    Returns:
+        [B, F, D].
+    """
+    batch, count, channels = frames.shape
+    fresh = width + 1
+    blocks = -(-count // fresh)
+    padded = F.pad(frames, (0, 0, before, blocks * fresh + width - 1 - before - count))
+    found = torch.fft.rfft(padded.unfold(1, 2 * width, fresh))  # [B, blocks, D, frequencies]
+    found = found.reshape(batch * blocks, spectrum.shape[1], -1, found.shape[-1]).permute(3, 1, 0, 2)
+    if back:
+        # by the conjugate spectrum: the conjugate of the smaller factor, twice, is the cheaper one
+        mixed = torch.matmul(found.conj().resolve_conj(), spectrum.transpose(2, 3)).conj().resolve_conj()
+    else:
+        mixed = torch.matmul(found, spectrum)
+    whole: torch.Tensor = torch.fft.irfft(mixed.permute(2, 1, 3, 0).reshape(batch, blocks, channels, -1), 2 * width)
+    # a convolution's first results wrap around, a correlation's last
+    whole = whole[..., width - 1 :] if back else whole[..., :fresh]
+    return whole.transpose(2, 3).reshape(batch, blocks * fresh, channels)[:, :count]
