@@ -78,8 +78,8 @@ def versions_at(connection: sa.Connection, keys: Iterable[Key], names: Sequence[
     columns = TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value
     for name, version, key, value in rows_at(connection, keys, TAGS.c.name, columns, *named):
         tags.setdefault((name, version), {})[key] = value or ""
-    columns = VERSIONS.c.name, VERSIONS.c.version, VERSIONS.c.run_id, VERSIONS.c.source, VERSIONS.c.creation_time
-    return _build(rows_at(connection, keys, VERSIONS.c.name, columns, *there), tags, aliases(connection))
+    shown = VERSIONS.c.name, VERSIONS.c.version, VERSIONS.c.run_id, VERSIONS.c.source, VERSIONS.c.creation_time
+    return _build(rows_at(connection, keys, VERSIONS.c.name, shown, *there), tags, aliases(connection))
 
 
 def _rows(*columns: Any) -> Any:
