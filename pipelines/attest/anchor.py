@@ -60,7 +60,7 @@ def write_anchor(path: Path, head: Head, known: Callable[[int], str | None] | No
         if present is not None and present.seq and known is not None and known(present.seq) != present.hash:
             raise AttestationError(
                 "mismatch",
-                f"the ledger has not the entry {present.seq} that {path} knows: it was cut or replaced; look closer: "
+                f"the ledger has not the entry {present.seq} that {path} knows: it was cut or replaced; look: "
                 "elp audit --verify",
             )
         if present is not None and present.seq >= head.seq:

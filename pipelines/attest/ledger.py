@@ -33,6 +33,7 @@ Event = Literal[
     "override withdrawn",
     "deleted",
     "keys changed",
+    "users changed",
 ]
 
 

@@ -99,10 +99,10 @@ def _server(workspace: Workspace) -> Server:
     from pipelines.services import accounts
     from pipelines.services.addresses import mlflow_uri
 
-    given = os.environ.get(accounts.USERNAME)
-    account = (
-        accounts.Account(given, os.environ.get(accounts.PASSWORD, "")) if given else accounts.first_admin(workspace)
-    )
+    given, own = os.environ.get(accounts.USERNAME), not workspace.settings.servers.mlflow_uri
+    account = accounts.first_admin(workspace) if own else None
+    if given:
+        account = accounts.Account(given, os.environ.get(accounts.PASSWORD, ""))
     if account is None:
         raise UsageError(
             f"who asks? Set {accounts.USERNAME} and {accounts.PASSWORD} to an administrator's, or start a server with "

@@ -12,6 +12,7 @@ import binascii
 import contextlib
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from pipelines.guard.roles import MLFLOW_PERMISSIONS, Actor, may, needed, refusa
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from flask import Flask
+    from flask import Flask, Response
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -42,6 +43,9 @@ _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
 _STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
 """What `mlflow server --static-prefix` sets."""
+_USERS = re.compile(r"/mlflow/((?:users|roles)/[a-z/-]+)$")
+_TOLD = ("username", "name", "is_admin", "role_permission_id", "resource_type", "resource_pattern", "permission")
+"""Of a request that changes users or roles, what the ledger tells; never a password."""
 _WORKSPACE = "default"
 _LONGEST = 200
 """Characters of a request's path in the ledger."""
@@ -116,6 +120,7 @@ def add_login(flask_app: Flask) -> FastAPI:
         _make_service_account(auth.store)
     hooks = flask_app.before_request_funcs[None]
     hooks[hooks.index(auth._before_request)] = _authorize
+    flask_app.after_request(_record_users)
     return fastapi_app
 
 
@@ -147,6 +152,35 @@ def _authorize() -> Any:
     if request.blueprint is not None and request.blueprint.startswith("elp"):
         return None
     return auth._before_request()
+
+
+def _record_users(response: Response) -> Response:
+    """Write into the ledger who may log in and do what: two people's word is worth what the accounts are worth."""
+    from flask import request
+
+    from pipelines.guard import server
+
+    found = _USERS.search(request.path)
+    if found is None or request.method == "GET" or response.status_code >= 400:
+        return response
+    sent = request.get_json(silent=True)
+    values = sent if isinstance(sent, dict) else {}
+    told = {name: str(values[name])[:_LONGEST] for name in _TOLD if name in values}
+    if "role_id" in values:
+        told["role"] = _role_name(values["role_id"])
+    with server.registry().locked() as book:
+        book.append("users changed", "", who.caller(), detail={"what": found[1], **told})
+    return response
+
+
+def _role_name(number: Any) -> str:
+    from mlflow.exceptions import MlflowException
+    from mlflow.server import auth
+
+    try:
+        return str(auth.store.get_role(int(number)).name)
+    except (MlflowException, ValueError):
+        return str(number)[:_LONGEST]
 
 
 def _make_roles(store: Any) -> None:

@@ -56,10 +56,7 @@ def _materials(told: Mapping[str, Any]) -> tuple[Material, ...]:
     return (
         Material(
             "dataset",
-            {
-                "gitCommit": str(data["revision"]),
-                "dvcMd5": str(data["dvc_hash"]).removeprefix("md5:").removesuffix(".dir"),
-            },
+            {"gitCommit": str(data["revision"]), "dvcMd5": _hex(data["dvc_hash"]).removesuffix(".dir")},
             uri=str(data["repository"]),
             annotations=_without(data, "repository", "revision", "dvc_hash"),
         ),
@@ -76,7 +73,8 @@ def _materials(told: Mapping[str, Any]) -> tuple[Material, ...]:
 
 
 def _hex(prefixed: Any) -> str:
-    return str(prefixed).removeprefix("sha256:")
+    """The digits of a digest that may name its algorithm, such as ``sha256:…`` or DVC's ``md5:…``."""
+    return str(prefixed).rpartition(":")[2]
 
 
 def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

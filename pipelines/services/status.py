@@ -47,8 +47,10 @@ def overrides(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2
     """The overrides that are in force or asked for, a line each; none where the server does not tell."""
     if mlflow.state != "up":
         return []
-    given = os.environ.get(accounts.USERNAME)
-    account = accounts.Account(given, os.environ.get(accounts.PASSWORD, "")) if given else accounts.service(workspace)
+    given, own = os.environ.get(accounts.USERNAME), not workspace.settings.servers.mlflow_uri
+    account = accounts.service(workspace) if own else None
+    if given:
+        account = accounts.Account(given, os.environ.get(accounts.PASSWORD, ""))
     login = (account.name, account.password) if account else None
     try:
         found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]

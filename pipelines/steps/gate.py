@@ -116,7 +116,8 @@ def gate(
     from pipelines.steps.dataset import golden_ref
 
     client = registry.connect(mlflow_uri)
-    ring = None if dry_run else signing_ring(keys or key_folder(), "verdict")
+    if not dry_run:
+        signing_ring(keys or key_folder(), "verdict")
     challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
@@ -144,8 +145,8 @@ def gate(
         log("this machine has judged exactly this already; writing the verdict down")
     verdict = read_evidence(case.folder).verdict
     log(f"{challenger.name}: {verdict.outcome}; {verdict.reasons[0]}")
-    if ring is not None:
-        publish(client, ring, challenger, case.record, case.folder)
+    if not dry_run:
+        publish(client, keys or key_folder(), challenger, case.record, case.folder)
     return GateOutcome(verdict, case.folder, challenger.version, against, False, dry_run)
 
 

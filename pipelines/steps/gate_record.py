@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from elp_core.metrics.scores import title
 from pipelines.attest.canonical import now, sha256
 from pipelines.attest.envelope import read, sign
-from pipelines.attest.keys import KeyRing
+from pipelines.attest.keys import load_ring
 from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse
 from pipelines.clients import guard, tracking
 from pipelines.clients.mlflow_server import answering
@@ -49,7 +49,7 @@ def recorded(
     return place if (place / EVIDENCE_FILE).is_file() else _fetch(client, version.run_id, record.evidence, place)
 
 
-def publish(client: MlflowClient, ring: KeyRing, version: AdapterVersion, record: GateRecord, folder: Path) -> None:
+def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: GateRecord, folder: Path) -> None:
     """Put evidence and numbers in the version's run, then sign the verdict and hand it to the server.
 
     The server writes tags, alias and description from the statement. Cut off anywhere and called again, it ends in the
@@ -57,7 +57,7 @@ def publish(client: MlflowClient, ring: KeyRing, version: AdapterVersion, record
 
     Args:
         client: Connection to the MLflow server.
-        ring: With a private key of the role ``verdict``.
+        keys: Folder with a private key of the role ``verdict``.
         version: The version that was judged.
         record: What the verdict is about.
         folder: Of the evidence, on this machine.
@@ -69,7 +69,7 @@ def publish(client: MlflowClient, ring: KeyRing, version: AdapterVersion, record
     if not _uploaded(client, version, record):
         tracking.log_folder(client, version.run_id, folder, record.evidence)
     tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
-    envelope = sign(verdict_statement(version, record, folder).payload, ring, "verdict")
+    envelope = sign(verdict_statement(version, record, folder).payload, load_ring(keys), "verdict")
     guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 

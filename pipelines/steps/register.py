@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.metrics.scores import title
 from pipelines.attest.envelope import sign
-from pipelines.attest.keys import KeyRing
+from pipelines.attest.keys import load_ring
 from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.curves import log_history
 from pipelines.clients.versions import AdapterVersion, Tags
@@ -42,7 +42,7 @@ def register(
     slot: Slot,
     run_id: str,
     trained: Trained,
-    ring: KeyRing,
+    keys: Path,
     *,
     reused: bool,
     log: Callable[[str], None],
@@ -69,13 +69,13 @@ def register(
         version = _create(client, slot, run_id, model_id, trained)
         log(f"registered {version.name}")
     if not _attested(client, version):
-        _attest(client, version, trained, ring, log)
+        _attest(client, version, trained, keys, log)
     tracking.close_run(client, run_id)
     return registered(version, trained.metrics, reused=reused)
 
 
 def reuse(
-    client: MlflowClient, version: AdapterVersion, cache: Path, ring: KeyRing, log: Callable[[str], None]
+    client: MlflowClient, version: AdapterVersion, cache: Path, keys: Path, log: Callable[[str], None]
 ) -> Registered:
     """The outcome for a version that was trained from the same inputs before; what was cut off then is completed.
 
@@ -90,7 +90,7 @@ def reuse(
         if mine is None:
             log(f"the lineage of {version.name} is not signed yet: train it again on the machine that trained it")
         else:
-            _attest(client, version, mine, ring, log)
+            _attest(client, version, mine, keys, log)
     tracking.close_run(client, version.run_id)
     return registered(version, tracking.run_metrics(client, version.run_id), reused=True)
 
@@ -104,7 +104,7 @@ def _attested(client: MlflowClient, version: AdapterVersion) -> bool:
 
 
 def _attest(
-    client: MlflowClient, version: AdapterVersion, trained: Trained, ring: KeyRing, log: Callable[[str], None]
+    client: MlflowClient, version: AdapterVersion, trained: Trained, keys: Path, log: Callable[[str], None]
 ) -> None:
     """Sign the lineage of a version that was trained here and hand it to the server."""
     from elp_core.bundle import verify_bundle
@@ -114,7 +114,8 @@ def _attest(
         log(f"{version.name} holds the bundle of another machine, which signs for it")
         return
     statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
-    envelope = sign(statement.payload, ring, "lineage")
+    # read now: the key may have been replaced while the training went on
+    envelope = sign(statement.payload, load_ring(keys), "lineage")
     guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
     log(f"signed the lineage of {version.name}")
 

@@ -98,11 +98,12 @@ def train_adapter(
         DataRefused: where nothing is left to train on.
         TrainingError: where training fails; the run in MLflow says so too.
     """
-    client, ring = registry.connect(mlflow_uri), signing_ring(keys or key_folder(), "lineage")
+    client, keys = registry.connect(mlflow_uri), keys or key_folder()
+    signing_ring(keys, "lineage")
     material = gather(repository, slot, tag, settings, cache)
     known = registry.find_by_key(client, slot, material.key)
     if known is not None:
-        return reuse(client, known, cache, ring, log)
+        return reuse(client, known, cache, keys, log)
     with one_at_a_time(cache, material.key, log):
         run_id = open_run(client, material)
         trained = find_trained(cache, material.key)
@@ -111,7 +112,7 @@ def train_adapter(
             trained = train_noting_failure(client, run_id, material, cache, flow_run_id, log)
         else:
             log("this machine has the finished training already; registering it")
-        return register(client, slot, run_id, trained, ring, reused=reused, log=log)
+        return register(client, slot, run_id, trained, keys, reused=reused, log=log)
 
 
 def gather(

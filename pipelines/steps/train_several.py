@@ -66,7 +66,8 @@ def train_adapters(
     """
     from elp_core.backbones import Backbone
 
-    client, ring = registry.connect(mlflow_uri), signing_ring(keys or key_folder(), "lineage")
+    client, keys = registry.connect(mlflow_uri), keys or key_folder()
+    signing_ring(keys, "lineage")
     backbone = Backbone.from_pretrained(settings.backbone)
     materials = [gather(repository, slot, tag, settings, cache, backbone) for slot, tag in tags.items()]
     done: dict[Slot, Registered] = {}
@@ -81,7 +82,7 @@ def train_adapters(
             if known is None:
                 wanted.append(material)
                 continue
-            done[material.slot] = reuse(client, known, cache, ring, log)
+            done[material.slot] = reuse(client, known, cache, keys, log)
         runs = {material.slot: open_run(client, material) for material in wanted}
         found = {material.slot: find_trained(cache, material.key) for material in wanted}
         fresh = [material for material in wanted if found[material.slot] is None]
@@ -94,7 +95,7 @@ def train_adapters(
         new = {material.slot for material in fresh}
         for slot, trained in found.items():
             if trained is not None:
-                done[slot] = register(client, slot, runs[slot], trained, ring, reused=slot not in new, log=log)
+                done[slot] = register(client, slot, runs[slot], trained, keys, reused=slot not in new, log=log)
     _tell(failed)
     return {slot: done[slot] for slot in tags}
 

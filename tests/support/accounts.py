@@ -50,12 +50,12 @@ class LoginServer:
 
 
 @contextlib.contextmanager
-def login_server(folder: Path) -> Iterator[LoginServer]:
-    """Run the guarded server with a login; what it keeps lies in `folder`."""
+def login_server(folder: Path, database: str | None = None) -> Iterator[LoginServer]:
+    """Run the guarded server with a login; what it keeps lies in `folder`, the registry too without a `database`."""
     workspace = Workspace(folder, Settings())
     admin = accounts.create(workspace)
     assert admin is not None
-    with guarded_server(folder / "server", environment=accounts.server_environment(workspace)) as running:
+    with guarded_server(folder / "server", database, accounts.server_environment(workspace)) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
             users.add(server.users(), name, PASSWORD, roles)

@@ -40,7 +40,7 @@ def lineage(slot: Slot, key: str, fingerprint: str = "") -> dict[str, Any]:
             "repository": "",
             "tag": slot.tag(1),
             "revision": "a" * 40,
-            "dvc_hash": "d" * 32 + ".dir",
+            "dvc_hash": "md5:" + "d" * 32 + ".dir",
             "clips": 8,
             "seconds": 3.2,
             "speakers": 2,

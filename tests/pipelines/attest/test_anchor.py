@@ -23,6 +23,16 @@ def test_it_never_goes_back(tmp_path: Path) -> None:
     assert read_anchor(path) == Head(30, f"{30:064d}")
 
 
+@pytest.mark.parametrize("there", [None, "f" * 64])
+def test_it_does_not_follow_a_ledger_that_was_cut_and_written_on(tmp_path: Path, there: str | None) -> None:
+    path = tmp_path / "head.json"
+    write_anchor(path, Head(5, "a" * 64), lambda seq: None)
+    write_anchor(path, Head(6, "b" * 64), {5: "a" * 64}.get)
+    with pytest.raises(AttestationError, match=r"has not the entry 6 .*elp audit --verify"):
+        write_anchor(path, Head(9, "c" * 64), lambda seq: there)
+    assert read_anchor(path) == Head(6, "b" * 64)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"seq":1}', '{"seq":"1","hash":""}', '{"seq":true,"hash":""}'])
 def test_a_damaged_one_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "head.json").write_text(text)

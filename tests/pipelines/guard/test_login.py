@@ -129,6 +129,22 @@ def test_users_are_listed_changed_and_removed(login: LoginServer) -> None:
     assert Rest(login.uri, ("fritz", PASSWORD + "!"))("GET", f"{ELP}/status").status == 401
     users.remove(server, "fritz")
     assert Rest(login.uri, ("fritz", PASSWORD + "?"))("GET", f"{ELP}/status").status == 401
+    rows = login.rest("dora").get(f"{ELP}/ledger?event=users%20changed&limit=1000")["entries"]
+    told = [row["entry"] for row in rows if row["entry"]["detail"].get("username") == "fritz"]
+    assert [(e["detail"]["what"], e["who"]["name"], e["detail"].get("role", "")) for e in told] == [
+        ("users/create", "admin", ""),
+        ("roles/assign", "admin", "auditor"),
+        ("roles/assign", "admin", "trainer"),
+        ("roles/unassign", "admin", "auditor"),
+        ("users/update-admin", "admin", ""),
+        ("roles/assign", "admin", "promoter"),
+        ("roles/unassign", "admin", "trainer"),
+        ("users/update-admin", "admin", ""),
+        ("users/update-password", "admin", ""),
+        ("users/update-password", "fritz", ""),
+        ("users/delete", "admin", ""),
+    ]
+    assert PASSWORD not in str(told)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import socket
 import sys
 
 import pytest
 
+from pipelines.attest.keys import load_ring
 from pipelines.errors import ServiceError
 from pipelines.services import commands, lifecycle, web
 from pipelines.services.addresses import read_record
@@ -28,6 +30,26 @@ def test_a_taken_port_is_named_with_its_remedies_and_nothing_starts(workspace: W
         ):
             lifecycle.up(busy, lambda *_: None, log=lambda _: None)
     assert read_record(busy).processes == ()
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "roles"), [(True, ("lineage", "verdict")), (False, ("lineage", "verdict", "ledger"))]
+)
+def test_a_workspace_without_keys_gets_those_it_needs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, roles: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("ELP_KEYS", raising=False)
+    shutil.rmtree(workspace.state / "keys")
+    monkeypatch.setattr(lifecycle, "_start_servers", _no_servers)
+    servers = Servers(mlflow_uri="http://127.0.0.1:1" if elsewhere else "")
+    settings = dataclasses.replace(workspace.settings, servers=servers)
+    with pytest.raises(ServiceError, match="none today"):
+        lifecycle.up(dataclasses.replace(workspace, settings=settings), lambda *_: None, log=lambda _: None)
+    assert tuple(key.name for key in load_ring(workspace.state / "keys").keys) == roles
+
+
+def _no_servers(*_: object) -> None:
+    raise ServiceError("none today")
 
 
 def test_the_owner_of_a_port_is_named() -> None:

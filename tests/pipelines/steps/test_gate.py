@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from elp_core.assemble import evaluate
+from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing.backbones import tiny_model
-from pipelines.clients import registry
+from pipelines.attest.canonical import sha256
+from pipelines.attest.envelope import read, verify
+from pipelines.attest.key_folder import rotate
+from pipelines.attest.keys import key_folder, load_ring
+from pipelines.attest.statements import VerdictStatement, parse
+from pipelines.clients import guard, registry
 from pipelines.clients.versions import AdapterVersion, Tags
-from pipelines.errors import RegistryError
+from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.gate.evidence import read_evidence, recompute
 from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Settings, Slot
@@ -21,7 +28,7 @@ from pipelines.steps.dataset import load_split
 from pipelines.steps.gate import GateOutcome, gate
 from pipelines.steps.promote import promote
 from pipelines.steps.versions import metafiles
-from tests.support import bundles
+from tests.support import bundles, proof
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -108,6 +115,52 @@ def test_a_first_version_that_passes_becomes_challenger(
     assert recompute(done.evidence) == done.verdict
 
 
+def test_what_was_decided_is_signed(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    version = add("k1")
+    done = judge(EASY)
+    (row,) = guard.statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    envelope = read(row["envelope"])
+    statement = parse(envelope.payload)
+    assert verify(envelope, load_ring(key_folder()), "verdict").name == "verdict"
+    assert isinstance(statement, VerdictStatement)
+    assert (statement.outcome, statement.bundle, statement.against) == ("passed", version.bundle_digest, None)
+    assert statement.fingerprint == Backbone.from_pretrained(site.settings.backbone).fingerprint
+    assert statement.evidence.sha256 == sha256((done.evidence / "evidence.json").read_bytes())
+    assert (statement.metric, statement.challenger) == (done.verdict.metric, done.verdict.challenger)
+
+
+def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    replaced = []
+
+    def evaluate_while_replacing(*arguments: Any) -> Any:
+        replaced.extend(rotate(key_folder(), "verdict"))
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
+    judge(EASY)
+    (row,) = guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
+    assert row["keyid"] == replaced[1].keyid
+    assert registry.get(client, slot, 1).status == "challenger"
+
+
+def test_without_a_key_nothing_is_judged_but_a_dry_run(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(AttestationError, match="make keys with: elp keys new"):
+        judge(EASY, keys=tmp_path / "none")
+    assert judge(EASY, keys=tmp_path / "none", dry_run=True).verdict.passed
+
+
+def test_a_gate_that_the_server_does_not_trust_is_told_how_to_be(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(GateRefused, match=r"is not trusted here; .*elp keys export.*elp keys add"):
+        judge(EASY, keys=proof.ring(tmp_path).folder)
+
+
 def test_a_verdict_is_not_made_twice_and_outlives_its_cache(
     add: Add, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +206,7 @@ def test_the_second_version_meets_the_champion(
 ) -> None:
     add("k1")
     judge(EASY)
-    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, cache=cache, by="ann", log=lambda line: None)
+    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, by="ann", log=lambda line: None)
     assert judge(EASY, 1).reused, "the champion keeps the verdict that made it so"
     add("k2")
     second = judge(EASY)

@@ -72,7 +72,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Registered, site: Site) -> None:
     version = registry.get(client, site.asr, done.version)
     tags = version.tags
-    assert (tags.get(Tags.VERDICT), version.status, tags[Tags.METRIC]) == (None, "candidate", "wer")
+    assert (tags[Tags.VERDICT], version.status, tags[Tags.METRIC]) == ("not gated", "candidate", "wer")
     assert (tags[Tags.DATASET], tags.get(Tags.GOLDEN)) == ("data/plant-a/asr/v1", None)
     assert (tags[Tags.KEY], tags[Tags.BUNDLE], tags[Tags.FLOW_RUN]) == (done.key, done.bundle_digest, "flow-1")
     assert version.description.startswith("Candidate for plant-a/asr, not gated yet: WER ")
