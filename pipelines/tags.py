@@ -43,8 +43,6 @@ class Tags:
     """Version that was champion before this one."""
     OVERRIDE = "elp.override"
     """On a champion without a verdict that counts: until when, who asked, who approved, why."""
-    HISTORY = "elp.history"
-    """JSON list: every time this version became champion or ceased to be."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,12 +41,28 @@ def read_anchor(path: Path) -> Head | None:
     return head
 
 
-def write_anchor(path: Path, head: Head) -> None:
-    """Move the anchor to `head`, whole or not at all; one that is further already stays (writers come in any order)."""
+def write_anchor(path: Path, head: Head, known: Callable[[int], str | None] | None = None) -> None:
+    """Move the anchor to `head`, whole or not at all; one that is further already stays (writers come in any order).
+
+    Args:
+        path: Of the anchor.
+        head: How far the ledger has come.
+        known: Gives the hash that the ledger has under a number. Where it has not the anchor's, the ledger was cut and
+            written on: the anchor stays where it is, so that the audit finds the place.
+
+    Raises:
+        AttestationError: where the file is damaged, or the ledger is not the one that the anchor knows.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         present = read_anchor(path)
+        if present is not None and present.seq and known is not None and known(present.seq) != present.hash:
+            raise AttestationError(
+                "mismatch",
+                f"the ledger has not the entry {present.seq} that {path} knows: it was cut or replaced; look closer: "
+                "elp audit --verify",
+            )
         if present is not None and present.seq >= head.seq:
             return
         scratch = path.with_name(f".{path.name}.{os.getpid()}")

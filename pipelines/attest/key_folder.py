@@ -90,7 +90,7 @@ def revoke(folder: Path, key: str) -> TrustedKey:
     return _change(folder, key, lambda old: old if old.revoked else replace(old, revoked=now()))
 
 
-def add(folder: Path, text: str, where: str) -> tuple[TrustedKey, ...]:
+def add(folder: Path, text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
     """Trust the keys of an export; of one that is known, a retirement or revocation is taken over and never undone.
 
     Returns:

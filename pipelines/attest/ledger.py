@@ -139,10 +139,11 @@ def read_entry(text: str) -> Entry:
     try:
         values |= {"before": values.pop("from"), "after": values.pop("to")}
         entry = from_dict(Entry, values, "ledger entry")
+        same = entry.text == text
     except (KeyError, ConfigError, RecursionError) as error:
         raise AttestationError("malformed", f"a ledger entry lacks something or has too much: {error}") from error
     moment(entry.at, "at")
-    if entry.text != text or entry.seq < 1:
+    if not same or entry.seq < 1:
         raise AttestationError("malformed", f"entry {entry.seq} has spellings that this format does not have")
     return entry
 

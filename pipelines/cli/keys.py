@@ -111,14 +111,16 @@ def revoke(folder: Path, key: str, as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE")
 @json_option
 @folder_option
-def add(folder: Path, file: Any, as_json: bool) -> None:
+def add(folder: Path, file: str, as_json: bool) -> None:
     """Trust the public keys in FILE (- for stdin), which `elp keys export` wrote on another machine."""
     from pipelines.attest.key_folder import add as trust
 
-    _report(folder, trust(folder, file.read(), file.name), as_json)
+    with click.open_file(file, "rb") as source:
+        text = source.read()
+    _report(folder, trust(folder, text, file), as_json)
 
 
 @keys.command()

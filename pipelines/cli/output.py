@@ -69,7 +69,7 @@ def mark(outcome: str) -> str:
     colours = {
         "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
         "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late"},
-        "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused"},
+        "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override"},
     }
     colour = next((c for c, words in colours.items() if outcome in words), None)
     return click.style(outcome, fg=colour) if colour else outcome

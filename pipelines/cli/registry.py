@@ -1,4 +1,4 @@
-"""``elp promote | rollback | audit | run | adapters``."""
+"""``elp promote | rollback | retire | run | adapters``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from elp_core.config import from_dict
 from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, mark, progress, table
+from pipelines.cli.overrides import Wish, ask_override, override_options, warn_of
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
 
@@ -28,17 +29,29 @@ _why = click.option("--why", default="", metavar="TEXT", help="Why, for the reco
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
 @click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
+@override_options
 @_by
 @_why
 @json_option
 @workspace_option
 def promote(
-    slot: Slot, version: int | None, again: bool, by: str, why: str, as_json: bool, workspace: Workspace
+    slot: Slot,
+    version: int | None,
+    again: bool,
+    wish: Wish | None,
+    by: str,
+    why: str,
+    as_json: bool,
+    workspace: Workspace,
 ) -> None:
     """Make a challenger that passed the gate the champion.
 
-    Only a version whose verdict passed against the champion of this moment is taken.
+    Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
+    --override asks a second person to let another version serve for some days (docs/access.md).
     """
+    if wish is not None:
+        ask_override(slot, version, wish, as_json, workspace)
+        return
     from pipelines.steps import promote as step
 
     done = step.promote(
@@ -46,7 +59,6 @@ def promote(
         workspace.settings,
         version,
         mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
         by=by,
         why=why,
         golden=_golden(workspace, slot),
@@ -58,51 +70,30 @@ def promote(
 
 @click.command()
 @slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 @_by
 @_why
 @json_option
 @workspace_option
-def rollback(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
-    """Bring back the champion that the present one replaced."""
+def rollback(slot: Slot, version: int | None, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+    """Bring back the champion that the present one replaced, or another former one."""
     from pipelines.steps import promote as step
 
-    done = step.rollback(
-        slot,
-        workspace.settings,
-        mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
-        by=by,
-        why=why,
-        log=progress,
-    )
+    done = step.rollback(slot, mlflow_uri=_uri(workspace), version=version, by=by, why=why, log=progress)
     emit(done, as_json, _told)
 
 
 @click.command()
 @slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="Version to look at [default: the champion].")
+@_by
+@click.option("--why", required=True, metavar="TEXT", help="Why, for the record.")
 @json_option
 @workspace_option
-def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) -> int:
-    """Show where an adapter came from, and whether that still holds.
+def retire(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+    """Leave a slot without champion: nothing serves it until another version is promoted."""
+    from pipelines.steps import promote as step
 
-    Ends with exit code 1 where something is found to be otherwise than recorded.
-    """
-    from pipelines.lineage.audit import render
-    from pipelines.steps import audit as step
-
-    tree = step.audit(
-        slot,
-        workspace.settings,
-        version,
-        mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
-        repository=str(workspace.root),
-    )
-    emit(tree.to_json() if as_json else tree, as_json, lambda _: render(tree))
-    for fact in tree.mismatches:
-        progress(f"mismatch: {fact.name} was recorded as {fact.value}: {fact.note}")
-    return 1 if tree.mismatches else 0
+    emit(step.retire(slot, mlflow_uri=_uri(workspace), why=why, by=by, log=progress), as_json, _told)
 
 
 @click.command()
@@ -172,6 +163,8 @@ def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
     else:
         found = [v for each in registry.slots(client) for v in _heads(registry.versions(client, each))]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
+    for version in found:
+        warn_of(version.name, version.override)
 
 
 def _heads(versions: Sequence[AdapterVersion]) -> list[AdapterVersion]:
@@ -187,7 +180,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
         [
             str(v.slot),
             v.version,
-            mark(v.status),
+            mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
             f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),
@@ -202,6 +195,8 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
 def _told(done: Promotion) -> str:
     if not done.changed:
         return f"{done.slot}: v{done.version} is the champion already; nothing changed"
+    if done.version is None:
+        return f"{done.slot}: no champion (before: v{done.previous}); changed by {done.by}"
     before = f"before: v{done.previous}" if done.previous else "the first"
     return f"{done.slot}: champion is v{done.version} ({before}); changed by {done.by}"
 

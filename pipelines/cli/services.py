@@ -6,7 +6,7 @@ import click
 
 from pipelines.cli.options import json_option, workspace_option
 from pipelines.cli.output import emit, mark, progress, seconds, table
-from pipelines.services.status import ServiceStatus
+from pipelines.services.status import ServiceStatus, overrides
 from pipelines.services.status import status as read_status
 from pipelines.workspace import Workspace
 
@@ -59,6 +59,8 @@ def status(workspace: Workspace, as_json: bool) -> int:
 def _show(workspace: Workspace, as_json: bool) -> int:
     found = read_status(workspace)
     emit(found, as_json, _render)
+    for line in overrides(workspace, found[0]):
+        progress(click.style(line, fg="red"))
     return 0 if all(service.state == "up" for service in found) else 1
 
 

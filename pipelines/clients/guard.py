@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.clients.mlflow_server import unreachable
 from pipelines.errors import GateRefused, RegistryError, ServiceError
+from pipelines.settings import Slot
 
 API = "/elp/api/v1"
+_PAGE = 1000
+"""Entries of the ledger in one answer."""
 PATIENCE_SECONDS = 60.0
 """The server hashes a bundle before it answers some of these."""
 
@@ -31,7 +35,7 @@ def submit(uri: str, model: str, version: int, envelope: str) -> str:
         ServiceError: where no guarded server answers.
         RegistryError: where the server has no such version.
     """
-    answer = _ask(uri, "POST", "/statements", json={"model": model, "version": version, "envelope": envelope})
+    answer = ask(uri, "POST", "/statements", json={"model": model, "version": version, "envelope": envelope})
     return str(answer["digest"])
 
 
@@ -45,10 +49,131 @@ def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
     Raises:
         ServiceError: where no guarded server answers.
     """
-    return [dict(found) for found in _ask(uri, "GET", "/statements", params=wanted)["statements"]]
+    return [dict(found) for found in ask(uri, "GET", "/statements", params=wanted)["statements"]]
 
 
-def _ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
+@dataclass(frozen=True)
+class Moved:
+    """What the server made of a wish."""
+
+    version: int | None
+    """The champion now; None after a retirement."""
+    previous: int | None
+    """The champion before; None where there was none."""
+    changed: bool
+    """False where the version was the champion already."""
+
+
+def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> Moved:
+    """Ask the server to make a version champion.
+
+    Args:
+        uri: Address of the MLflow server.
+        slot: The slot.
+        version: Version that passed the gate against the champion of this moment.
+        by: Who asks; where the server has logins, the login counts instead.
+        reason: Why, in a sentence; empty lets the server say it.
+        again: Promote even a version that was rolled back.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
+    """
+    more = {"again": True} if again else {}
+    return _moved(uri, "promote", {"slot": str(slot), "version": version, "by": by, "reason": reason, **more})
+
+
+def rollback(uri: str, slot: Slot, version: int | None = None, *, by: str, reason: str) -> Moved:
+    """Ask the server to bring a former champion back; None takes the one that the present one replaced.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
+    """
+    more = {} if version is None else {"version": version}
+    return _moved(uri, "rollback", {"slot": str(slot), "by": by, "reason": reason, **more})
+
+
+def retire(uri: str, slot: Slot, *, by: str, reason: str) -> Moved:
+    """Ask the server to leave a slot without champion.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return _moved(uri, "retire", {"slot": str(slot), "by": by, "reason": reason})
+
+
+def ask_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
+    """Ask that a version serve without a verdict for some days; it does when a second person approves.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+        RegistryError: where there is no such version.
+    """
+    wish = {"slot": str(slot), "version": version, "reason": reason, "days": days}
+    return dict(ask(uri, "POST", "/override", json=wish))
+
+
+def approve_override(uri: str, slot: Slot) -> dict[str, Any]:
+    """Approve what another user asked for.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(ask(uri, "POST", "/approve", json={"slot": str(slot)}))
+
+
+def withdraw_override(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
+    """End an override before its time, or take the wish for one back.
+
+    Raises:
+        GateRefused: with the server's sentence.
+        ServiceError: where no guarded server answers.
+    """
+    return dict(ask(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
+
+
+def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
+    """Entries of the ledger (as in docs/formats/ledger.md), oldest first.
+
+    Args:
+        uri: Address of the MLflow server.
+        slot: Only of this slot.
+        event: Only of this kind, such as ``promoted``.
+        after: Only those with a higher number.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    wanted = {"slot": str(slot) if slot else None, "event": event or None, "limit": _PAGE}
+    found: list[dict[str, Any]] = []
+    while True:
+        page = ask(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
+        # one that somebody spoilt is named by the audit
+        found += [dict(row["entry"]) for row in page if row["entry"]]
+        if len(page) < _PAGE:
+            return found
+        after = int(page[-1]["seq"])
+
+
+def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> Moved:
+    told = ask(uri, "POST", f"/{verb}", json=dict(body))
+    return Moved(told["version"], told["previous"], bool(told["changed"]))
+
+
+def ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
+    """What the guard answers at a route; `content` as `requests.request` takes it.
+
+    Raises:
+        GateRefused: with the server's sentence, where it refuses.
+        RegistryError: with the server's sentence, for any other error of the guard.
+        ServiceError: where no guarded server answers.
+    """
     import requests
 
     user, word = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")

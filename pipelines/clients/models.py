@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.clients.mlflow_server import answering
 from pipelines.clients.versions import AdapterVersion, Tags
 from pipelines.errors import RegistryError
-from pipelines.registry_model import CODE
+from pipelines.registry_model import CODE, PACKAGES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,9 +106,7 @@ def requirements() -> list[str]:
     """The packages, pinned, that a served bundle needs; listed here so that MLflow does not guess."""
     from importlib.metadata import version
 
-    return [
-        f"{name}=={version(name)}" for name in ("elp-foundry", "torch", "torchaudio", "transformers", "safetensors")
-    ]
+    return [f"{name}=={version(name)}" for name in sorted(PACKAGES)]
 
 
 def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:

@@ -24,7 +24,6 @@ __all__ = [
     "AdapterVersion",
     "GateRecord",
     "Tags",
-    "annotate",
     "candidate",
     "champion",
     "connect",
@@ -34,8 +33,6 @@ __all__ = [
     "find_by_key",
     "get",
     "model_description",
-    "remove_alias",
-    "set_alias",
     "slots",
     "versions",
 ]
@@ -152,44 +149,6 @@ def create_version(
 def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
     """Take a version out of the registry; its run and its model stay."""
     client.delete_model_version(version.slot.model_name, str(version.version))
-
-
-@answering
-def annotate(
-    client: MlflowClient,
-    slot: Slot,
-    version: int,
-    tags: Mapping[str, str] | None = None,
-    description: str | None = None,
-) -> AdapterVersion:
-    """Set tags and the description of a version.
-
-    The list of versions shows the description's first line raw, so begin with a plain sentence and not with ``#``.
-    """
-    for key, value in (tags or {}).items():
-        client.set_model_version_tag(slot.model_name, str(version), key, str(value))
-    if description is not None:
-        client.update_model_version(slot.model_name, str(version), description)
-    return get(client, slot, version)
-
-
-@answering
-def set_alias(client: MlflowClient, slot: Slot, alias: str, version: int) -> None:
-    """Point an alias at a version. The champion's goes through `champions.set_champion`, never through here.
-
-    Raises:
-        RegistryError: for the alias ``champion``.
-    """
-    if alias == CHAMPION:
-        raise RegistryError(f"{slot}: the alias {CHAMPION} is set by promotion only; run: elp promote {slot}")
-    client.set_registered_model_alias(slot.model_name, alias, str(version))
-
-
-@answering
-def remove_alias(client: MlflowClient, slot: Slot, alias: str) -> None:
-    """Take an alias away; nothing happens where it is not set."""
-    if find(client, slot, alias) is not None:
-        client.delete_registered_model_alias(slot.model_name, alias)
 
 
 def model_description(slot: Slot) -> str:

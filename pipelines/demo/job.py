@@ -184,8 +184,7 @@ def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
     from pipelines.steps.promote import promote
 
     why = "the demo promotes what passed"
-    cache, uri = workspace.state / "cache", mlflow_uri(workspace)
-    promote(slot, workspace.settings, mlflow_uri=uri, cache=cache, why=why, log=log)
+    promote(slot, workspace.settings, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:

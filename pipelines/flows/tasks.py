@@ -152,7 +152,6 @@ def promote_slot(workspace: str, slot: str, version: int) -> dict[str, Any]:
         opened.settings,
         version,
         mlflow_uri=mlflow_uri(opened),
-        cache=cache(opened),
         by="auto_promote",
         why="passed the gate",
         log=get_run_logger().info,

@@ -8,6 +8,7 @@
 `projection`  aliases, tags and descriptions, written from what was decided
 `statements`  a signed statement comes in: verified, stored, recorded, projected
 `door`        the one place where the alias champion moves
+`locking`     MLflow's registry store with one transaction for its writes and the ledger's
 `store`       MLflow's registry store with the door in it
 `artifacts`   MLflow's artifact repositories, which leave frozen folders as they are
 `tracking`    MLflow's tracking store, which keeps what a version stands on

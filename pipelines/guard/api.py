@@ -6,30 +6,38 @@ A POST must say ``Content-Type: application/json``: a form on another site canno
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
 from pipelines.guard import door, endings, override_requests, overrides, queries, server, statements
+from pipelines.guard.body import days_of, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.guard.checks import number
-from pipelines.guard.who import caller, login_on
-from pipelines.settings import Slot
+from pipelines.guard.who import login_on
 
 ROUTE = "/elp/api/v1"
 _PAGE, _PAGE_LIMIT = 100, 1000
-_LONGEST = 1000
-"""Characters of a reason."""
-_DAYS, _MOST_DAYS = 7, 100_000
-"""How long an override lasts where nothing is said; what is no number of days at all."""
+_DAYS = 7
+"""How long an override lasts where nothing is said."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
+
+
+@blueprint.before_request
+def own_site_only() -> Response | None:
+    """What a page of another site sends is refused, by the same settings as MLflow's own routes."""
+    from mlflow.server.security import get_allowed_origins
+    from mlflow.server.security_utils import CORS_BLOCKED_MSG, should_block_cors_request
+
+    origin = request.headers.get("Origin")
+    if not should_block_cors_request(origin, request.method, get_allowed_origins()):
+        return None
+    return mlflow_error(MlflowException(CORS_BLOCKED_MSG, error_code=PERMISSION_DENIED))
 
 
 @blueprint.get("/status")
@@ -45,24 +53,25 @@ def status() -> Response:
 @blueprint.post("/statements")
 def submit() -> Response:
     """Take in a signed statement: {model, version, envelope}; the envelope as text or as an object."""
-    body = _body("model", "version", "envelope")
+    body = read_body(("model", "version", "envelope"), ("by",))
     envelope = body["envelope"]
     text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-    digest = statements.accept(server.registry(), str(body["model"]), number(body["version"]), text, _who(body))
+    digest = statements.accept(server.registry(), str(body["model"]), number(body["version"]), text, who_of(body))
     return jsonify({"digest": digest})
 
 
 @blueprint.get("/statements")
 def list_statements() -> Response:
-    """Recorded statements, newest first, by any of the columns in `queries.FILTERS`."""
+    """Recorded statements, newest first, by any of the columns in `queries.FILTERS`; `before`, `limit` make pages."""
     wanted: dict[str, Any] = {name: request.args[name] for name in queries.FILTERS if name in request.args}
-    unknown = sorted(set(request.args) - set(queries.FILTERS))
+    unknown = sorted(set(request.args) - {*queries.FILTERS, "before", "limit"})
     if unknown or not wanted:
-        raise _wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
+        raise wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
     if "version" in wanted:
         wanted["version"] = number(wanted["version"])
+    before, limit = (number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with server.registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": queries.statements(session, wanted)})
+        return jsonify({"statements": queries.statements(session, wanted, before, limit)})
 
 
 @blueprint.get("/statements/<digest>")
@@ -96,13 +105,13 @@ def show_champions() -> Response:
 @blueprint.post("/promote")
 def promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
-    body = _body("slot", "version")
+    body = read_body(("slot", "version"), ("reason", "by", "again"))
     moved = door.promote(
         server.registry(),
-        _slot(body),
+        slot_of(body),
         number(body["version"]),
-        _who(body),
-        _reason(body),
+        who_of(body),
+        reason_of(body),
         again=body.get("again") is True,
     )
     return jsonify(asdict(moved))
@@ -111,38 +120,38 @@ def promote() -> Response:
 @blueprint.post("/rollback")
 def rollback() -> Response:
     """Roll back: {slot, version?, reason?, by?}; without a version to the champion before."""
-    body = _body("slot")
+    body = read_body(("slot",), ("version", "reason", "by"))
     version = None if body.get("version") is None else number(body["version"])
-    return jsonify(asdict(door.rollback(server.registry(), _slot(body), version, _who(body), _reason(body))))
+    return jsonify(asdict(door.rollback(server.registry(), slot_of(body), version, who_of(body), reason_of(body))))
 
 
 @blueprint.post("/retire")
 def retire() -> Response:
     """Leave a slot without champion: {slot, reason, by?}."""
-    body = _body("slot", "reason")
-    return jsonify(asdict(door.retire(server.registry(), _slot(body), _who(body), _reason(body))))
+    body = read_body(("slot", "reason"), ("by",))
+    return jsonify(asdict(door.retire(server.registry(), slot_of(body), who_of(body), reason_of(body))))
 
 
 @blueprint.post("/override")
 def ask_override() -> Response:
     """Ask for an override: {slot, version, reason, days?}; a second person approves."""
-    body = _body("slot", "version", "reason")
-    lasting = _days(body.get("days", _DAYS))
-    asked = overrides.ask(server.registry(), _slot(body), number(body["version"]), _reason(body), lasting)
+    body = read_body(("slot", "version", "reason"), ("days",))
+    lasting = days_of(body, _DAYS)
+    asked = overrides.ask(server.registry(), slot_of(body), number(body["version"]), reason_of(body), lasting)
     return jsonify(asdict(asked))
 
 
 @blueprint.post("/approve")
 def approve_override() -> Response:
     """The second person's word: {slot}."""
-    return jsonify(asdict(overrides.approve(server.registry(), _slot(_body("slot")))))
+    return jsonify(asdict(overrides.approve(server.registry(), slot_of(read_body(("slot",))))))
 
 
 @blueprint.post("/withdraw")
 def withdraw_override() -> Response:
     """End an override, or the wish for one: {slot, reason?}."""
-    body = _body("slot")
-    return jsonify(asdict(endings.withdraw(server.registry(), _slot(body), _reason(body))))
+    body = read_body(("slot",), ("reason",))
+    return jsonify(asdict(endings.withdraw(server.registry(), slot_of(body), reason_of(body))))
 
 
 @blueprint.get("/overrides")
@@ -162,7 +171,7 @@ def mlflow_error(error: MlflowException) -> Response:
 @blueprint.errorhandler(ElpError)
 def our_error(error: ElpError) -> Response:
     """What was sent cannot be read."""
-    return mlflow_error(_wrong(str(error)))
+    return mlflow_error(wrong(str(error)))
 
 
 @blueprint.errorhandler(HTTPException)
@@ -170,45 +179,3 @@ def http_error(error: HTTPException) -> Response:
     """Such as a wrong method, in the same form."""
     told = {"error_code": (error.name or "ERROR").upper().replace(" ", "_"), "message": error.description}
     return Response(json.dumps(told), error.code or 500, mimetype="application/json")
-
-
-def _body(*needed: str) -> Mapping[str, Any]:
-    """The request's JSON object, with the fields that are needed.
-
-    Raises:
-        MlflowException: where it is none.
-    """
-    if request.mimetype != "application/json":
-        raise _wrong(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
-    body = request.get_json(silent=True)
-    if not isinstance(body, dict):
-        raise _wrong("the body is no JSON object")
-    missing = [name for name in needed if body.get(name) in (None, "")]
-    if missing:
-        raise _wrong(f"the body lacks {', '.join(missing)}")
-    return body
-
-
-def _slot(body: Mapping[str, Any]) -> Slot:
-    return Slot.parse(str(body["slot"]))
-
-
-def _who(body: Mapping[str, Any]) -> Any:
-    return caller(str(body.get("by") or ""))
-
-
-def _reason(body: Mapping[str, Any]) -> str:
-    reason = str(body.get("reason") or "").strip()
-    if len(reason) > _LONGEST:
-        raise _wrong(f"the reason has {len(reason)} characters, expected at most {_LONGEST}")
-    return reason
-
-
-def _days(value: Any) -> timedelta:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_DAYS:
-        raise _wrong(f"days: expected a number, got {str(value)[:40]!r}")
-    return timedelta(days=value)
-
-
-def _wrong(message: str) -> MlflowException:
-    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)

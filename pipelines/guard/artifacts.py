@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX, LocalArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from pipelines.guard import server
@@ -114,6 +115,14 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
         path = plain_path(artifact_path, os.path.basename(artifact_file_name))
         await asyncio.to_thread(refuse_frozen, path, "upload")
         await super().log_artifact_from_async_stream(chunks, artifact_file_name, artifact_path)
+
+    def _create_staging_artifact(
+        self, artifact_file_name: str, artifact_path: str | None = None
+    ) -> tuple[int, str, str]:
+        """Stage in the store's root: half an upload in a bundle's folder would keep the bundle from being hashed."""
+        _, place = self._get_destination_artifact_path(artifact_file_name, artifact_path)
+        handle, staged = tempfile.mkstemp(dir=self.artifact_dir, prefix=_TEMP_ARTIFACT_PREFIX)
+        return handle, staged, place
 
     def _publish_staged_artifact(
         self,

@@ -12,13 +12,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.guard import facts, override_requests
-from pipelines.guard.names import DESCRIPTIVE, MODEL_TAGS, claims_slot, foreign, own_alias, own_tag, slot_of
+from pipelines.guard.names import (
+    DESCRIPTIVE,
+    MODEL_TAGS,
+    claims_slot,
+    foreign,
+    mlflow_tag,
+    own_alias,
+    own_tag,
+    slot_of,
+)
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.server import served_path
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION
 
+_LARGEST = 2**31 - 1
+"""Of a version: what the database's column holds."""
 _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
 
 
@@ -29,9 +40,9 @@ def number(version: Any) -> int:
         MlflowException: where it is none, as MLflow does.
     """
     text = str(version)
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or int(text) > _LARGEST:
         raise MlflowException(
-            f"Parameter 'version' must be an integer, got {text[:40]!r}", error_code=INVALID_PARAMETER_VALUE
+            f"Parameter 'version' must be a whole number, got {text[:40]!r}", error_code=INVALID_PARAMETER_VALUE
         )
     return int(text)
 
@@ -43,13 +54,13 @@ def alias(model: str, name: str) -> None:
         return
     if name == CHALLENGER:
         raise Refusal(
-            f"the alias {CHALLENGER} of {slot} follows the gate's verdicts; gate a version: elp gate {slot} --version N",
+            f"the alias {CHALLENGER} of {slot} follows the gate's verdicts; gate one: elp gate {slot} --version N",
             what="set an alias",
             model=model,
         )
     if own_alias(name) or foreign(name):
         raise Refusal(
-            f"the alias {name!r} of {slot} could be taken for {CHAMPION} or {CHALLENGER}; choose another in plain ASCII",
+            f"the alias {name!r} of {slot} could be taken for {CHAMPION} or {CHALLENGER}; choose another, in ASCII",
             what="set an alias",
             model=model,
         )
@@ -67,6 +78,7 @@ def new_model(name: str, tags: Sequence[Any]) -> None:
         )
     told = {"elp.site": slot.site, "elp.task": slot.task} if slot else {}
     for tag_given in tags:
+        _not_mlflows(slot, tag_given.key, name, None)
         if own_tag(tag_given.key) and told.get(tag_given.key) != tag_given.value:
             allowed = " and ".join(sorted(MODEL_TAGS)) if slot else "no tag of that kind"
             raise Refusal(
@@ -88,13 +100,25 @@ def rename(name: str, new_name: str) -> None:
 
 
 def tag(key: str, model: str, version: int | None) -> None:
-    """Tags under ``elp.`` are the server's, or were given once."""
+    """Tags under ``elp.`` are the server's, or were given once; a slot's model takes none of MLflow's own."""
+    slot = slot_of(model)
+    _not_mlflows(slot, key, model, version)
     if own_tag(key):
-        slot = slot_of(model)
         what = f"gate or promote instead: elp gate {slot}" if slot else "name yours otherwise"
         raise Refusal(
             f"the tag {key!r} is not changed by hand: tags under elp. are written by the server from signed records; "
             f"{what}",
+            what="change a tag",
+            model=model,
+            version=version,
+        )
+
+
+def _not_mlflows(slot: Slot | None, key: str, model: str, version: int | None) -> None:
+    if slot is not None and mlflow_tag(key):
+        raise Refusal(
+            f"the tag {key!r} is MLflow's own and would hide {slot} from its lists or change what it is; name yours "
+            "otherwise",
             what="change a tag",
             model=model,
             version=version,
@@ -107,6 +131,7 @@ def new_version(model: str, source: str, tags: Sequence[Any]) -> None:
     if slot is None and claims_slot(model):
         raise Refusal(f"{model!r} is no slot's model", what="create a version", model=model)
     for given in tags:
+        _not_mlflows(slot, given.key, model, None)
         if own_tag(given.key) and given.key not in DESCRIPTIVE:
             raise Refusal(
                 f"the tag {given.key!r} cannot be given to a new version: it is written by the server from signed "

@@ -12,7 +12,7 @@ from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import PROMOTE
-from pipelines.guard.rules import Move, Refused, Standing, Want, decide
+from pipelines.guard.rules import Facts, Move, Refused, Standing, Want, decide
 from pipelines.settings import Slot
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
     """Leave a slot without champion.
 
     Raises:
-        Refusal: where it has none, or no reason is given.
+        Refusal: where there is no champion, or no reason is given.
     """
     with store.refusing(who), store.locked() as book:
         demand(PROMOTE, what="retire", model=slot.model_name)
@@ -129,7 +129,14 @@ def record_move(
     """
     previous = before.version if before else None
     entry = book.append(
-        event, str(slot), who, before=previous, after=after, bundle=bundle, reason=reason, statements=statements,
+        event,
+        str(slot),
+        who,
+        before=previous,
+        after=after,
+        bundle=bundle,
+        reason=reason,
+        statements=statements,
         detail=detail,
     )
     request = override_requests.open_request(book.session, str(slot))
@@ -142,7 +149,7 @@ def record_move(
     return entry
 
 
-def _record(book: Book, slot: Slot, known: facts.Facts, allowed: Move, who: Who, reason: str) -> Entry:
+def _record(book: Book, slot: Slot, known: Facts, allowed: Move, who: Who, reason: str) -> Entry:
     why = reason.strip() or _WHY[allowed.event]
     return record_move(
         book,

@@ -46,6 +46,7 @@ def gather(book: Book, slot: Slot, version: int, bundle: str, damage: str = "") 
         lineage=newest(book.session, book.ring, "lineage", model, version),
         verdict=newest(book.session, book.ring, "verdict", model, version),
         served=_served(book, moves, version),
+        since=moves[-1].seq if moves else 0,
         last=last,
         last_told=told,
     )
@@ -90,9 +91,7 @@ def champion(session: Session, model: str) -> Standing | None:
 
 def bundle_of(session: Session, model: str, version: int) -> str:
     """The bundle that a version's lineage was signed for; without one, what its tag says."""
-    signed = session.scalar(
-        _statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
-    )
+    signed = session.scalar(_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1))
     return str(signed or tag(session, model, version, Tags.BUNDLE))
 
 
@@ -110,7 +109,7 @@ def by_digest(session: Session, ring: KeyRing, digest: str) -> tuple[str, Proof]
 
 def proof(row: RowMapping, ring: KeyRing) -> Proof:
     """A row of the statements' table as a proof: everything is read from the signed payload, nothing from the row."""
-    kind, about = str(row["kind"]), (str(row["model"]), int(row["version"]))
+    kind, about, seq = str(row["kind"]), (str(row["model"]), int(row["version"])), int(row["seq"])
     try:
         signed = envelope.read(row["envelope"])
         envelope.verify(signed, ring, "verdict" if kind == "verdict" else "lineage", recorded_at=str(row["at"]))
@@ -118,9 +117,11 @@ def proof(row: RowMapping, ring: KeyRing) -> Proof:
     except AttestationError as error:
         return Proof(str(row["digest"]), *about, str(row["bundle"]), "", fault=str(error))
     if signed.digest != row["digest"] or statement.kind != kind:
-        return Proof(str(row["digest"]), *about, statement.bundle, "", fault="the stored row is about another statement")
+        return Proof(
+            str(row["digest"]), *about, statement.bundle, "", fault="the stored row is about another statement"
+        )
     if isinstance(statement, statements.LineageStatement):
-        return Proof(signed.digest, statement.model, about[1], statement.bundle, statement.fingerprint)
+        return Proof(signed.digest, statement.model, about[1], statement.bundle, statement.fingerprint, seq=seq)
     against = Standing(statement.against.version, statement.against.bundle) if statement.against else None
     return Proof(
         signed.digest,
@@ -130,6 +131,7 @@ def proof(row: RowMapping, ring: KeyRing) -> Proof:
         statement.fingerprint,
         statement.outcome,
         against,
+        seq=seq,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.guard.tables import FROZEN
@@ -25,11 +25,11 @@ def holder(session: Session, path: str, *, tree: bool = False) -> tuple[str, int
         path: Of a file or folder in the served artifact store; ``""`` is the store itself.
         tree: Whether everything below is meant as well, as in a deletion.
     """
-    wanted = FROZEN.c.path.in_(_upwards(path))
+    wanted: list[ColumnElement[bool]] = [FROZEN.c.path.in_(_upwards(path))]
     if tree:
-        below = FROZEN.c.path.startswith(path + "/", autoescape=True) if path else FROZEN.c.path != ""
-        wanted = wanted | below
-    row = session.execute(select(FROZEN.c.model, FROZEN.c.version, FROZEN.c.what).where(wanted).limit(1)).first()
+        wanted.append(FROZEN.c.path.startswith(path + "/", autoescape=True) if path else FROZEN.c.path != "")
+    held = select(FROZEN.c.model, FROZEN.c.version, FROZEN.c.what).where(or_(*wanted))
+    row = session.execute(held.limit(1)).first()
     return None if row is None else (str(row[0]), int(row[1]), str(row[2]))
 
 

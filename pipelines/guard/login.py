@@ -38,6 +38,8 @@ SERVICE_ACCOUNT = "ELP_SERVICE_ACCOUNT"
 
 _OPEN = ("/health", "/favicon.ico")
 _OPEN_BELOW = "/static-files/"
+_ASSISTANT = "/mlflow/assistant"
+"""In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
 _STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
 """What `mlflow server --static-prefix` sets."""
 _WORKSPACE = "default"
@@ -70,7 +72,9 @@ class Entrance:
         actor = await self._actor(scope)
         if actor is None:
             return await _answer(send, 401, "UNAUTHENTICATED", "log in: this server answers nobody unknown")
-        action = needed(scope["method"], scope["path"].removeprefix(os.environ.get(_STATIC_PREFIX, "")))
+        if _ASSISTANT in scope["path"]:
+            return await _answer(send, 404, "ENDPOINT_NOT_FOUND", "the guarded server has no MLflow assistant")
+        action = needed(scope["method"], _routed(scope))
         if not may(actor, action):
             sentence = refusal(actor, action)
             if self.record is not None:
@@ -188,6 +192,12 @@ def _one_process_at_a_time() -> Iterator[None]:
 
 def _is_open(path: str) -> bool:
     return path in _OPEN or path.startswith(_OPEN_BELOW)
+
+
+def _routed(scope: Scope) -> str:
+    """The path as the routes have it: without what a proxy or MLflow put before."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).removeprefix(os.environ.get(_STATIC_PREFIX, ""))
 
 
 def _credentials(scope: Scope) -> tuple[str, str] | None:

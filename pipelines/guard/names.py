@@ -29,6 +29,9 @@ DESCRIPTIVE = frozenset(
 )
 """Tags under ``elp.`` that a client may give a version when it creates it, and never again."""
 
+_LOOKS = {"e": "3", "l": "1i|", "o": "0", "i": "1l|", ".": "·。"}
+"""Characters that are taken for another at a glance, letters after folding."""
+
 MODEL_TAGS = frozenset({"elp.site", "elp.task"})
 """The same for a registered model."""
 
@@ -36,11 +39,19 @@ MODEL_TAGS = frozenset({"elp.site", "elp.task"})
 def folded(name: str) -> str:
     """`name` as a reader may take it: compatibility forms, case, accents, spaces and invisible characters gone.
 
-    Letters of other scripts that look alike (a Cyrillic с) stay what they are: `foreign` tells them.
+    Letters of other scripts that look alike (a Cyrillic с) stay what they are; see `_reads`.
     """
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     hidden = ("Cf", "Cc", "Mn", "Me", "Zs", "Zl", "Zp")
     return "".join(letter for letter in plain if unicodedata.category(letter) not in hidden)
+
+
+def _reads(name: str, word: str) -> bool:
+    """Whether a name reads like `word` or could: a letter of another script may look like any, a digit like a few."""
+    return len(name) == len(word) and all(
+        letter == meant or letter in _LOOKS.get(meant, "") or (meant.isalpha() and not letter.isascii())
+        for letter, meant in zip(name, word, strict=True)
+    )
 
 
 def foreign(name: str) -> bool:
@@ -50,7 +61,7 @@ def foreign(name: str) -> bool:
 
 def claims_slot(name: str) -> bool:
     """Whether a model's name is in the slots' own name space, exactly or to the eye."""
-    return folded(name).startswith(PREFIX)
+    return _reads(folded(name)[: len(PREFIX)], PREFIX)
 
 
 def slot_of(name: str) -> Slot | None:
@@ -60,9 +71,14 @@ def slot_of(name: str) -> Slot | None:
 
 def own_tag(key: str) -> bool:
     """Whether a tag's key is in the server's name space, exactly or to the eye."""
-    return folded(key).startswith(PREFIX)
+    return _reads(folded(key)[: len(PREFIX)], PREFIX)
 
 
 def own_alias(alias: str) -> bool:
     """Whether an alias is one of the server's two, exactly or to the eye."""
-    return folded(alias) in ALIASES
+    return any(_reads(folded(alias), own) for own in ALIASES)
+
+
+def mlflow_tag(key: str) -> bool:
+    """Whether a tag's key is one of MLflow's own, which hide a model from lists or turn it into a prompt."""
+    return folded(key).startswith("mlflow.")

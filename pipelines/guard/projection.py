@@ -81,9 +81,7 @@ def show_override(session: Session, model: str, version: int, told: str) -> None
 def hide_override(session: Session, model: str, version: int) -> None:
     """The override of a version is over."""
     table = SqlModelVersionTag
-    session.execute(
-        delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE)
-    )
+    session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
     _flag(session, model, version, "")
 
 

@@ -10,11 +10,13 @@ class Refusal(MlflowException):  # type: ignore[misc]
     """A write that the guard does not allow."""
 
     def __init__(self, sentence: str, *, what: str, model: str = "", version: int | None = None) -> None:
-        """Args:
-        sentence: What, why, and the command to run next; the UI shows it.
-        what: What was tried, in a few words.
-        model: Registered model concerned.
-        version: Version concerned.
+        """Say no.
+
+        Args:
+            sentence: What, why, and the command to run next; the UI shows it.
+            what: What was tried, in a few words.
+            model: Registered model concerned.
+            version: Version concerned.
         """
         super().__init__(sentence, error_code=PERMISSION_DENIED)
         self.what = what

@@ -31,7 +31,7 @@ MLFLOW_PERMISSIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
 """Role -> (resource, pattern, permission) in MLflow's tables."""
 
 _FAMILY = re.compile(r"^/(?:ajax-)?api/\d+\.\d+/(?:mlflow/)?(?P<rest>.*)$")
-_ADMINISTER = re.compile(r"^(users|roles|workspaces|webhooks|gateway|gateway-proxy|assistant|mcp-servers)(/|$)")
+_ADMINISTER = re.compile(r"^(users|roles|workspaces|webhooks|gateway|gateway-proxy|mcp-servers)(/|$)")
 _ANNOTATE = frozenset(
     {
         "registered-models/alias",
@@ -103,7 +103,8 @@ def refusal(actor: Actor, action: str) -> str:
     held = f"the role {' and '.join(actor.roles)}" if actor.roles else "no role"
     if not able:
         return f"{actor.name} has {held}, and this is for administrators; ask one of them"
+    more = " ".join((*actor.roles, able[-1]))
     return (
-        f"{actor.name} has {held}, and this needs {' or '.join(able)}; ask an administrator for: "
-        f"elp users role {actor.name} {' '.join((*actor.roles, able[-1]))}"
+        f"{actor.name} has {held}, and this needs {' or '.join(able)}; log in as one who has it "
+        f"(MLFLOW_TRACKING_USERNAME), or ask an administrator for: elp users role {actor.name} {more}"
     )

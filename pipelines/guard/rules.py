@@ -34,6 +34,8 @@ class Proof:
     """What a verdict compared with; None where there was no champion."""
     fault: str = ""
     """Why its signature does not count; empty where it does."""
+    seq: int = 0
+    """Number of the ledger's entry that recorded it."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Facts:
     verdict: Proof | None = None
     """The newest verdict on the version."""
     served: Served | None = None
+    since: int = 0
+    """Number of the newest entry that changed the slot's champion; 0 where it never had one."""
     last: str = ""
-    """What last happened to it as champion: promoted, rolled back to, rolled back from, replaced, retired …, or empty."""
+    """What last happened to it: promoted, rolled back to, rolled back from, replaced, retired …; empty for nothing."""
     last_told: str = ""
     """Who did that, when and why, for people."""
 
@@ -160,6 +164,10 @@ def _promotion(facts: Facts, again: bool) -> Move | Refused:
             f"{facts.name} passed against {told(verdict.against)}, but now there is {told(facts.champion)}; gate it "
             f"again: {gate}"
         )
+    if verdict.against is None and verdict.seq < facts.since:
+        return Refused(
+            f"{facts.name} was judged as a first version, but {facts.slot} had a champion since; gate it again: {gate}"
+        )
     if facts.last == "rolled back from" and not again:
         return Refused(
             f"{facts.name} was rolled back {facts.last_told}; train another on better data, or promote it on purpose: "
@@ -205,9 +213,7 @@ def _other_subject(facts: Facts, verdict: Proof) -> str:
     if verdict.bundle != facts.bundle:
         return f"the bundle {short(verdict.bundle)}, but its bytes hash to {short(facts.bundle)}"
     if verdict.fingerprint != facts.lineage.fingerprint:
-        return (
-            f"the backbone {short(verdict.fingerprint)}, but it was trained on {short(facts.lineage.fingerprint)}"
-        )
+        return f"the backbone {short(verdict.fingerprint)}, but it was trained on {short(facts.lineage.fingerprint)}"
     return ""
 
 

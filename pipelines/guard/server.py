@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from elp_core.bundle import bundle_digest
 from elp_core.errors import BundleError
 from pipelines.attest.canonical import sha256
+from pipelines.registry_model.served import BUNDLE, fault_of
 
 if TYPE_CHECKING:
     from pipelines.guard.store import GuardedStore
 
-BUNDLE = "artifacts/bundle"
-"""The bundle's folder in the folder of its logged model."""
 _PROXIED = "mlflow-artifacts"
 
 
@@ -64,25 +63,31 @@ def served_path(location: str) -> str | None:
 
 
 def hash_bundle(location: str) -> tuple[str, str]:
-    """Digest of the bundle in a logged model's folder, as its bytes are now.
+    """Digest of the bundle in a logged model's folder, as its bytes are now, where nothing strange lies beside it.
 
     Returns:
-        ``sha256:…`` and an empty text; or an empty text and why these bytes are no bundle.
+        ``sha256:…`` and an empty text; or an empty text and why these bytes are no bundle to serve.
     """
     path = served_path(location)
     if path is None:
         return "", f"it lies at {location or 'no place'}, outside the artifact store of this server"
-    folder = posixpath.join(path, BUNDLE)
     try:
-        if (local := artifacts().get_local_path(folder)) is not None and os.path.isdir(local):
-            return bundle_digest(Path(local)), ""
+        if (local := artifacts().get_local_path(path)) is not None and os.path.isdir(local):
+            return _hash(Path(local))
         with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
-            return bundle_digest(Path(artifacts().download_artifacts(folder, scratch))), ""
-    except BundleError as error:
-        return "", str(error)
+            return _hash(Path(artifacts().download_artifacts(path, scratch)))
     except Exception as error:
         # whatever an object store says: bytes that cannot be read do not serve
         return "", f"it cannot be read: {error}"
+
+
+def _hash(model: Path) -> tuple[str, str]:
+    try:
+        digest = bundle_digest(model / BUNDLE)
+    except BundleError as error:
+        return "", str(error)
+    fault = fault_of(model)
+    return ("", fault) if fault else (digest, "")
 
 
 def hash_file(location: str) -> str:

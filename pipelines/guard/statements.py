@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select
 
@@ -111,9 +111,7 @@ def _known(book: Book, digest: str, model: str, version: int) -> bool:
     return book.session.execute(select(table.digest).where(*wanted)).first() is not None
 
 
-def _record(
-    book: Book, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Who, row: facts.SqlModelVersion
-) -> None:
+def _record(book: Book, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Who, row: Any) -> None:
     """Store, write the ledger's entry and show it, in the locked transaction."""
     if facts.version_row(book.session, slot.model_name, version) is None:
         raise _refusal(f"{slot} v{version} was deleted in this moment", slot.model_name, version)

@@ -5,169 +5,25 @@ Entry points ``elp+sqlite`` and ``elp+postgresql`` of `mlflow.model_registry_sto
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from mlflow.entities.model_registry import ModelVersionTag
-from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_STATE, RESOURCE_DOES_NOT_EXIST
-from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy.orm import Session
 
-from pipelines.attest.anchor import anchor_file, write_anchor
-from pipelines.attest.keys import KeyRing, key_folder
-from pipelines.attest.ledger import Who
-from pipelines.errors import AttestationError
-from pipelines.guard import checks, door, facts, tables
-from pipelines.guard.book import Book, lock
+from pipelines.guard import checks, door, facts
 from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze
+from pipelines.guard.locking import LockingStore
 from pipelines.guard.names import own_alias, slot_of
 from pipelines.guard.refusal import Refusal
-from pipelines.guard.rings import Rings
 from pipelines.guard.roles import TRAIN
 from pipelines.guard.server import served_path
 from pipelines.guard.who import caller
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
 
-_log = logging.getLogger(__name__)
-_PREFIX = "elp+"
 
-
-class GuardedStore(SqlAlchemyStore):  # type: ignore[misc]
+class GuardedStore(LockingStore):
     """The registry. A write that the guard does not allow raises `Refusal`, after it was recorded in the ledger."""
-
-    def __init__(self, store_uri: str, read_db_uri: str | None = None) -> None:
-        """Open the database and make the guard's tables where they are missing.
-
-        Args:
-            store_uri: ``elp+sqlite:///…`` or ``elp+postgresql://…``.
-            read_db_uri: A read replica; not supported, since the guard reads what it has just locked.
-
-        Raises:
-            MlflowException: where workspaces are on, or a replica is given.
-        """
-        if MLFLOW_ENABLE_WORKSPACES.get() or read_db_uri:
-            raise MlflowException(
-                "the guarded registry knows no MLflow workspaces and no read replica; start the server without them",
-                error_code=INVALID_STATE,
-            )
-        super().__init__(store_uri.removeprefix(_PREFIX))
-        tables.create(self.engine)
-        self._plain_sessions = self.ManagedSessionMaker
-        self._open: ContextVar[Book | None] = ContextVar("elp_open_book", default=None)
-        self.ManagedSessionMaker = self._joined
-        self._rings = Rings(key_folder())
-        self._anchor: Path = anchor_file(key_folder().parent)
-
-    # transactions
-
-    @contextmanager
-    def _joined(self, read_only: bool = True) -> Iterator[Session]:
-        """A session as MLflow's methods open it; inside `locked` it is the one that is open."""
-        book = self._open.get()
-        if book is not None:
-            yield book.session
-            return
-        with self._plain_sessions(read_only=read_only) as session:
-            yield session
-
-    @contextmanager
-    def locked(self) -> Iterator[Book]:
-        """One transaction with the ledger locked: all that is read is the newest, and all that is written counts or
-        nothing does. After it the anchor follows.
-
-        Raises:
-            MlflowException: where this server has no key to sign the ledger with.
-        """
-        present = self._open.get()
-        if present is not None:
-            yield present
-            return
-        ring = self.ring()
-        with self._plain_sessions(read_only=False) as session:
-            book = lock(session, ring)
-            before, token = book.head, self._open.set(book)
-            try:
-                self._rings.record(book)
-                yield book
-            except AttestationError as error:
-                raise MlflowException(str(error), error_code=INVALID_STATE) from error
-            finally:
-                self._open.reset(token)
-        self._rings.recorded(ring)
-        if book.head != before:
-            self._move_anchor(book)
-
-    @contextmanager
-    def refusing(self, who: Who) -> Iterator[None]:
-        """Record in the ledger what is refused inside, once the transaction of the attempt is rolled back."""
-        try:
-            yield
-        except Refusal as refusal:
-            if self._open.get() is None and not refusal.recorded:
-                refusal.recorded = True
-                self._record(refusal, who)
-            raise
-
-    def _record(self, refusal: Refusal, who: Who) -> None:
-        slot = slot_of(refusal.model)
-        try:
-            with self.locked() as book:
-                bundle = facts.bundle_of(book.session, refusal.model, refusal.version) if refusal.version else ""
-                book.append(
-                    "refused",
-                    str(slot) if slot else "",
-                    who,
-                    after=refusal.version,
-                    bundle=bundle,
-                    reason=refusal.message,
-                    detail={"what": refusal.what, "model": refusal.model[:256]},
-                )
-        except MlflowException:
-            # the refusal stands, whether or not it could be written down
-            _log.exception("a refusal could not be recorded: %s", refusal.message)
-
-    def _move_anchor(self, book: Book) -> None:
-        try:
-            write_anchor(self._anchor, book.head)
-        except (OSError, AttestationError):
-            # the change is made; an anchor that is behind is found and said by `elp audit --verify`
-            _log.exception("the ledger's anchor %s could not be written", self._anchor)
-
-    def ring(self) -> KeyRing:
-        """The keys that are trusted now.
-
-        Raises:
-            MlflowException: where there are none, or the file is not fit.
-        """
-        try:
-            return self._rings.now()
-        except AttestationError as error:
-            raise MlflowException(str(error), error_code=INVALID_STATE) from error
-
-    def row(self, model: str, version: int) -> Any:
-        """The database's row of a version.
-
-        Raises:
-            MlflowException: where there is none.
-        """
-        with self.ManagedSessionMaker() as session:
-            found = facts.version_row(session, model, version)
-            if found is None:
-                raise MlflowException(
-                    f"Model Version (name={model}, version={version}) not found", error_code=RESOURCE_DOES_NOT_EXIST
-                )
-            if self._open.get() is None:
-                session.expunge(found)
-            return found
-
-    # what MLflow calls
 
     def set_registered_model_alias(self, name: str, alias: str, version: Any) -> None:
         """As MLflow's; the alias champion goes through the door, challenger follows the verdicts."""

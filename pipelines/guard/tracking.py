@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
@@ -22,8 +22,15 @@ from pipelines.guard.refusal import Refusal
 from pipelines.guard.who import caller
 
 _SOURCE = "models:/"
-_CHUNK = 500
-"""Ids in one question to the database."""
+
+
+class Behind(NamedTuple):
+    """A slot's version, and what it stands on."""
+
+    model: str
+    version: int
+    run_id: str
+    source: str
 
 
 class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
@@ -47,17 +54,25 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
 
     def delete_experiment(self, experiment_id: Any) -> None:
         """As MLflow's, but for an experiment with a run or model behind a slot's version."""
-        for model, version, run_id, source in _behind():
-            with self.ManagedSessionMaker() as session:
-                run = select(SqlRun.run_uuid).where(SqlRun.run_uuid == run_id, SqlRun.experiment_id == experiment_id)
-                logged = select(SqlLoggedModel.model_id).where(
-                    SqlLoggedModel.model_id == source.removeprefix(_SOURCE),
-                    SqlLoggedModel.experiment_id == experiment_id,
-                )
-                inside = session.scalar(run) or session.scalar(logged)
-            if inside:
-                _refuse([(model, version, run_id, source)], f"experiment {experiment_id}", "delete an experiment")
+        _refuse(self._inside(experiment_id), f"experiment {experiment_id}", "delete an experiment")
         super().delete_experiment(experiment_id)
+
+    def _inside(self, experiment_id: Any) -> list[Behind]:
+        """The slots' versions that stand on a run or a logged model of an experiment."""
+        number = int(experiment_id)
+        with self.ManagedSessionMaker() as session:
+            runs = set(session.scalars(select(SqlRun.run_uuid).where(SqlRun.experiment_id == number)))
+            models = set(session.scalars(select(SqlLoggedModel.model_id).where(SqlLoggedModel.experiment_id == number)))
+        return [b for b in _behind() if b.run_id in runs or b.source.removeprefix(_SOURCE) in models]
+
+    def rename_experiment(self, experiment_id: Any, new_name: str) -> Any:
+        """As MLflow's, but for an experiment behind a slot's version: MLflow deletes its demo's by name, unasked."""
+        _refuse(self._inside(experiment_id), f"experiment {experiment_id}", "rename an experiment")
+        return super().rename_experiment(experiment_id, new_name)
+
+    def _hard_delete_experiment(self, experiment_id: Any) -> None:
+        _refuse(self._inside(experiment_id), f"experiment {experiment_id}", "delete an experiment")
+        super()._hard_delete_experiment(experiment_id)
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> Any:
         """As MLflow's, but its artifacts may not lie in the served store under another address."""
@@ -72,33 +87,44 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
 
 
 def guard_tracking() -> None:
-    """Make this process's server build `GuardedTracking` for SQLite and PostgreSQL."""
+    """Make this process build guarded stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
+
+    Parts of the server go through that client (the demo's deletion, jobs), which knows the database by its plain
+    address.
+    """
     from mlflow.server import handlers
+    from mlflow.tracking._model_registry import utils as client_registry
+    from mlflow.tracking._tracking_service import utils as client_tracking
 
     def build(store_uri: str, artifact_uri: str) -> GuardedTracking:
         return GuardedTracking(store_uri, artifact_uri)
 
+    def registry(store_uri: str, **_: Any) -> Any:
+        return server.registry()
+
     for scheme in ("sqlite", "postgresql"):
         handlers._tracking_store_registry.register(scheme, build)
+        client_tracking._tracking_store_registry.register(scheme, build)
+        client_registry._get_store_registry().register(scheme, registry)
     if not isinstance(handlers._tracking_store, GuardedTracking):
         handlers._tracking_store = None
 
 
-def _behind(*where: Any) -> list[tuple[str, int, str, str]]:
-    """Model, version, run id and source of the slots' versions that fit."""
+def _behind(*where: Any) -> list[Behind]:
+    """The slots' versions that fit."""
     columns = (SqlModelVersion.name, SqlModelVersion.version, SqlModelVersion.run_id, SqlModelVersion.source)
     wanted = select(*columns).where(
         SqlModelVersion.name.startswith("elp."), SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL, *where
     )
     with server.registry().ManagedSessionMaker() as session:
         rows = session.execute(wanted).all()
-    return [(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows if slot_of(m)]
+    return [Behind(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows if slot_of(m)]
 
 
-def _refuse(behind: list[tuple[str, int, str, str]], thing: str, what: str) -> None:
+def _refuse(behind: list[Behind], thing: str, what: str) -> None:
     if not behind:
         return
-    model, version, _, _ = behind[0]
+    model, version = behind[0].model, behind[0].version
     slot = slot_of(model)
     with server.registry().refusing(caller()):
         raise Refusal(

@@ -56,7 +56,10 @@ def _materials(told: Mapping[str, Any]) -> tuple[Material, ...]:
     return (
         Material(
             "dataset",
-            {"gitCommit": str(data["revision"]), "dvcMd5": str(data["dvc_hash"]).removesuffix(".dir")},
+            {
+                "gitCommit": str(data["revision"]),
+                "dvcMd5": str(data["dvc_hash"]).removeprefix("md5:").removesuffix(".dir"),
+            },
             uri=str(data["repository"]),
             annotations=_without(data, "repository", "revision", "dvc_hash"),
         ),

@@ -6,3 +6,6 @@ from pathlib import Path
 
 CODE = Path(__file__).with_name("adapter.py")
 """The file that is logged with each bundle (models from code)."""
+
+PACKAGES = frozenset({"elp-foundry", "torch", "torchaudio", "transformers", "safetensors"})
+"""What a served bundle needs installed."""

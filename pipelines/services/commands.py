@@ -57,6 +57,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             **_prefect_home(workspace.state / "prefect"),
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
             ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
+            # the address in the ledger is the one that connected, whatever a header says
+            "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             # new schedules and late runs are looked at often: one small database on one machine

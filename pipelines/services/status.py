@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from elp_core.types import Seconds
-from pipelines.services import web
+from pipelines.services import accounts, web
 from pipelines.services.addresses import MLFLOW, PREFECT, Record, read_record
 from pipelines.services.commands import POOLS
 from pipelines.services.process import alive, uptime
@@ -40,6 +41,31 @@ def status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]
         api = f"{up.address}/api" if up.state == "up" else ""
         pools = [threads.submit(_pool, record, pool, api) for pool in POOLS]
         return [mlflow.result(), up, *(pool.result() for pool in pools)]
+
+
+def overrides(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
+    """The overrides that are in force or asked for, a line each; none where the server does not tell."""
+    if mlflow.state != "up":
+        return []
+    given = os.environ.get(accounts.USERNAME)
+    account = accounts.Account(given, os.environ.get(accounts.PASSWORD, "")) if given else accounts.service(workspace)
+    login = (account.name, account.password) if account else None
+    try:
+        found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]
+    except (OSError, ValueError, KeyError):
+        # a server without the guard, or one that wants another login: `elp status` says what it can
+        return []
+    return [_override(each) for each in found]
+
+
+def _override(found: dict[str, Any]) -> str:
+    name = f"{found['slot']} v{found['version']}"
+    if not found["in_force"]:
+        return f"{name}: override asked for by {found['asked_by']}, waits for: elp approve {found['slot']}"
+    return (
+        f"{name}: OVERRIDE until {found['until'][:16]} UTC, asked by {found['asked_by']}, approved by "
+        f"{found['approved_by']}: {found['reason']}"
+    )
 
 
 def _server(record: Record, name: str, elsewhere: str, health: str, patience: Seconds) -> ServiceStatus:

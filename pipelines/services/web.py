@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import urllib.error
@@ -23,14 +24,26 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
         return False
 
 
-def request(url: str, body: Any = None, method: str = "", timeout: Seconds = 5.0) -> Any:
+def request(
+    url: str, body: Any = None, method: str = "", timeout: Seconds = 5.0, login: tuple[str, str] | None = None
+) -> Any:
     """GET, or POST where there is a body, or `method`; the answer's JSON, None where it has none.
+
+    Args:
+        url: Address.
+        body: Sent as JSON.
+        method: Such as DELETE; empty for the usual one.
+        timeout: How long the server may take.
+        login: User name and password.
 
     Raises:
         OSError: where nobody answers, or the answer is an error (`urllib.error.URLError` is one).
     """
     data = None if body is None else json.dumps(body).encode()
-    call = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"}, method=method or None)
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = "Basic " + base64.b64encode(":".join(login).encode()).decode()
+    call = urllib.request.Request(url, data=data, headers=headers, method=method or None)
     with _opener(url).open(call, timeout=timeout) as answer:
         text = answer.read()
     return json.loads(text) if text else None

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from elp_core.metrics.scores import title
 from pipelines.attest.canonical import now, sha256
-from pipelines.attest.envelope import sign
+from pipelines.attest.envelope import read, sign
 from pipelines.attest.keys import KeyRing
-from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, VerdictStatement
+from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse
 from pipelines.clients import guard, tracking
 from pipelines.clients.mlflow_server import answering
 from pipelines.clients.versions import AdapterVersion, GateRecord
@@ -66,10 +66,21 @@ def publish(client: MlflowClient, ring: KeyRing, version: AdapterVersion, record
         GateRefused: where the server does not take the statement.
         ServiceError: where no guarded server answers.
     """
-    tracking.log_folder(client, version.run_id, folder, record.evidence)
+    if not _uploaded(client, version, record):
+        tracking.log_folder(client, version.run_id, folder, record.evidence)
     tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
     envelope = sign(verdict_statement(version, record, folder).payload, ring, "verdict")
     guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+
+
+def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord) -> bool:
+    """Whether a signed verdict stands on this evidence already: the server then keeps it as it is."""
+    known = guard.statements(
+        client.tracking_uri, model=version.slot.model_name, version=version.version, kind="verdict"
+    )
+    found = [parse(read(row["envelope"]).payload) for row in known]
+    place = f"{record.evidence}/{EVIDENCE_FILE}"
+    return any(isinstance(statement, VerdictStatement) and statement.evidence.path == place for statement in found)
 
 
 def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path) -> VerdictStatement:

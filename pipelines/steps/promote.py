@@ -1,16 +1,18 @@
-"""Who serves: a challenger that passed becomes champion, and the champion before comes back."""
+"""Who serves: a challenger that passed becomes champion, the champion before comes back, or nobody serves.
+
+The server decides (`pipelines.guard`); here is refused only what it cannot know: the limits in `elp.yaml` and the
+golden set that is pinned now.
+"""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.clients import models, registry
-from pipelines.clients.champions import history, set_champion
-from pipelines.clients.versions import CHALLENGER, AdapterVersion, Tags, policy_digest
+from pipelines.clients import guard, registry
+from pipelines.clients.versions import CHALLENGER, AdapterVersion, policy_digest
 from pipelines.errors import GateRefused, RegistryError
 from pipelines.settings import Settings, Slot
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 Log = Callable[[str], None]
-ROLLED_BACK = "rolled back"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Promotion:
     """A change of champion, or none."""
 
     slot: Slot
-    version: int
+    version: int | None
+    """The champion now; None after a retirement."""
     previous: int | None
     """Champion before; None where there was none."""
     changed: bool
@@ -41,22 +43,20 @@ def promote(
     version: int | None = None,
     *,
     mlflow_uri: str,
-    cache: Path,
     by: str = "",
     why: str = "",
     golden: str = "",
     again: bool = False,
     log: Log = print,
 ) -> Promotion:
-    """Make a version the champion, if its stored verdict passed against the champion of this moment.
+    """Make a version the champion, if its signed verdict passed against the champion of this moment.
 
     Args:
         slot: The slot.
         settings: Of the workspace; the gate's policy is taken from them.
         version: Version to promote; None takes the one with the alias ``challenger``.
         mlflow_uri: Address of the MLflow server.
-        cache: Folder for downloaded bundles.
-        by: Who decides; empty means the user of this process.
+        by: Who decides; empty means the user of this process. Where the server has logins, the login counts.
         why: Reason, for the record.
         golden: Tag of the golden set pinned now; empty does not compare it.
         again: Promote even a version that was rolled back before.
@@ -64,63 +64,65 @@ def promote(
 
     Raises:
         GateRefused: where the version was not gated, did not pass, or passed against something that holds no longer.
-        RegistryError: where there is no such version, or its bundle is not what was judged.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
     """
     client = registry.connect(mlflow_uri)
     present = registry.champion(client, slot)
     chosen = _chosen(client, slot, version, present)
-    by = by or _user()
-    if present is not None and chosen.version == present.version:
-        log(f"{chosen.name} is the champion already")
-        return Promotion(slot, chosen.version, None, False, by, why)
-    _refuse_stale_verdict(chosen, present, policy_digest(settings.for_slot(slot).gate), golden)
-    if not again:
-        _refuse_rolled_back(chosen)
-    models.download(client, chosen, cache)
-    set_champion(client, slot, chosen.version, by=by, why=why or "its verdict passed")
-    log(f"{chosen.name} is the champion now" + (f", in place of v{present.version}" if present else ""))
-    return Promotion(slot, chosen.version, present.version if present else None, True, by, why)
+    by, why = by or _user(), why or "its verdict passed"
+    if present is None or chosen.version != present.version:
+        _refuse_other_terms(chosen, policy_digest(settings.for_slot(slot).gate), golden)
+    done = guard.promote(mlflow_uri, slot, chosen.version, by=by, reason=why, again=again)
+    instead = f", in place of v{done.previous}" if done.previous else ""
+    log(f"{chosen.name} is the champion now{instead}" if done.changed else f"{chosen.name} is the champion already")
+    return Promotion(slot, done.version, done.previous if done.changed else None, done.changed, by, why)
 
 
 def rollback(
-    slot: Slot,
-    settings: Settings,
-    *,
-    mlflow_uri: str,
-    cache: Path,
-    by: str = "",
-    why: str = "",
-    log: Log = print,
+    slot: Slot, *, mlflow_uri: str, version: int | None = None, by: str = "", why: str = "", log: Log = print
 ) -> Promotion:
-    """Bring back the champion that the present one replaced.
+    """Bring back a former champion.
 
     Args:
         slot: The slot.
-        settings: Of the workspace.
         mlflow_uri: Address of the MLflow server.
-        cache: Folder for downloaded bundles.
+        version: Version to bring back; None takes the one that the present champion replaced.
         by: Who decides; empty means the user of this process.
         why: Reason, for the record.
         log: Takes one line of progress at a time.
 
     Raises:
-        RegistryError: where the slot has no champion, it was the first, or the one before is gone or altered.
+        GateRefused: where there is none to go back to, or its proof of then does not hold any more.
+        RegistryError: where there is no such version.
+        ServiceError: where no guarded server answers.
     """
-    client = registry.connect(mlflow_uri)
-    present = registry.champion(client, slot)
-    if present is None:
-        raise RegistryError(f"{slot} has no champion to roll back from; promote one first: elp promote {slot}")
-    number = present.tags.get(Tags.PREDECESSOR, "")
-    if not number:
-        raise RegistryError(f"{present.name} is the slot's first champion: there is none before it to go back to")
-    before = registry.find(client, slot, int(number))
-    if before is None:
-        raise RegistryError(f"{slot} v{number}, champion before v{present.version}, is no longer in the registry")
-    models.download(client, before, cache)
+    registry.connect(mlflow_uri)
+    by, why = by or _user(), why or "rollback"
+    done = guard.rollback(mlflow_uri, slot, version, by=by, reason=why)
+    log(f"{slot} v{done.version} is the champion again, in place of v{done.previous}")
+    return Promotion(slot, done.version, done.previous, done.changed, by, why)
+
+
+def retire(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
+    """Leave a slot without champion.
+
+    Args:
+        slot: The slot.
+        mlflow_uri: Address of the MLflow server.
+        why: Reason, for the record.
+        by: Who decides; empty means the user of this process.
+        log: Takes one line of progress at a time.
+
+    Raises:
+        GateRefused: where the slot has no champion.
+        ServiceError: where no guarded server answers.
+    """
+    registry.connect(mlflow_uri)
     by = by or _user()
-    set_champion(client, slot, before.version, by=by, why=why or "rollback", event=ROLLED_BACK)
-    log(f"{before.name} is the champion again, in place of v{present.version}")
-    return Promotion(slot, before.version, present.version, True, by, why)
+    done = guard.retire(mlflow_uri, slot, by=by, reason=why)
+    log(f"{slot} v{done.previous} is retired; the slot has no champion")
+    return Promotion(slot, None, done.previous, done.changed, by, why)
 
 
 def _chosen(client: MlflowClient, slot: Slot, version: int | None, present: AdapterVersion | None) -> AdapterVersion:
@@ -133,37 +135,15 @@ def _chosen(client: MlflowClient, slot: Slot, version: int | None, present: Adap
     raise RegistryError(f"{slot} has no challenger to promote{serving}; gate a candidate first: elp gate {slot}")
 
 
-def _refuse_stale_verdict(chosen: AdapterVersion, present: AdapterVersion | None, policy: str, golden: str) -> None:
+def _refuse_other_terms(chosen: AdapterVersion, policy: str, golden: str) -> None:
+    """Refuse a verdict made under other limits, or on another golden set, than this workspace has now."""
     record, gate = chosen.gate_record, f"gate it again: elp gate {chosen.slot} --version {chosen.version}"
-    if record is None:
-        raise GateRefused(f"{chosen.name} was never gated; {gate.replace(' again', '')}")
-    if record.verdict != "passed":
-        raise GateRefused(
-            f"{chosen.name}: the gate's verdict is {record.verdict}; its reasons: elp audit {chosen.slot}"
-        )
-    if record.bundle != chosen.bundle_digest:
-        raise GateRefused(
-            f"{chosen.name}: the verdict is about the bundle {record.bundle}, the version now holds "
-            f"{chosen.bundle_digest}; {gate}"
-        )
-    against = f"v{record.champion}" if record.champion is not None else "no champion"
-    now = f"v{present.version}" if present else "no champion"
-    if against != now or (present is not None and record.champion_bundle != present.bundle_digest):
-        raise GateRefused(f"{chosen.name} passed against {against}, but now there is {now}; {gate}")
-    if record.policy and record.policy != policy:
+    if record is None or record.verdict != "passed":
+        return
+    if record.policy != policy:
         raise GateRefused(f"{chosen.name} passed under other limits than elp.yaml has now; {gate}")
     if golden and record.golden != golden:
         raise GateRefused(f"{chosen.name} passed on {record.golden}, but {golden} is pinned now; {gate}")
-
-
-def _refuse_rolled_back(chosen: AdapterVersion) -> None:
-    entries = history(chosen)
-    if entries and str(entries[-1]["event"]).startswith(ROLLED_BACK):
-        last = entries[-1]
-        raise GateRefused(
-            f"{chosen.name} was rolled back at {last['at']} by {last['by']} ({last['why']}); train another on better "
-            f"data, or promote it on purpose: elp promote {chosen.slot} --version {chosen.version} --again"
-        )
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""The ground that is attacked: a server for each database, and a slot that is compared before and after each attack."""
+"""The ground that is attacked: a server for each database, and a slot compared before and after each attack."""
 
 from __future__ import annotations
 

@@ -7,8 +7,19 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from pipelines.attest.envelope import sign
 from tests.support.contest import CHAMPION, FORMER, PASSED, UNGATED, Contest
-from tests.support.versions_by_hand import API, ARTIFACTS
+from tests.support.versions_by_hand import (
+    API,
+    ARTIFACTS,
+    ELP,
+    gate,
+    lineage_of,
+    posted,
+    promote,
+    register,
+    upload,
+)
 
 PREFIXES = ("/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts")
 EVIL = b"other bytes"
@@ -140,8 +151,6 @@ def test_an_experiment_that_keeps_its_runs_in_the_champions_folder(
 
 
 def test_an_upload_that_began_before_the_version_was_there(own_contest: Contest) -> None:
-    from tests.support.versions_by_hand import gate, promote, register
-
     # the folder's name is known as soon as the model is logged, before it is registered
     contest, slow = own_contest, []
 
@@ -203,3 +212,18 @@ def test_the_guard_is_not_lost_on_other_files(contest: Contest) -> None:
     assert contest.rest("PUT", path, body=b"one").status == 200
     assert contest.rest("PUT", path, body=b"two").status == 200
     assert contest.rest("DELETE", path).status == 200
+
+
+@pytest.mark.parametrize("name", ["adapter.py", "MLmodel", "evil.py", "requirements.txt"])
+def test_a_version_with_other_code_from_the_beginning(own_contest: Contest, name: str) -> None:
+    """True weights with a true lineage, and beside them what serving would run or install."""
+    contest = own_contest
+
+    def plant(path: str) -> None:
+        upload(contest.rest, f"{path.split('/artifacts/')[0]}/artifacts/{name}", b"import os")
+
+    made = register(contest.rest, contest.model, "planted", lineage=None, before_registration=plant)
+    envelope = sign(lineage_of(made).payload, contest.keys, "lineage").text
+    contest.refused(contest.rest("POST", f"{ELP}/statements", posted(made, envelope)))
+    contest.refused(contest.alias(made.version))
+    assert contest.champion() == CHAMPION

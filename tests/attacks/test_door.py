@@ -31,17 +31,24 @@ def test_promotion_of_what_was_rolled_back(own_contest: Contest, version: int) -
     assert contest.champion() == FORMER
 
 
-def test_retired_so_that_an_old_first_verdict_counts_again(own_contest: Contest) -> None:
-    """A verdict made when the slot was empty says nothing about one that lost its champion later."""
+def test_retired_so_that_older_verdicts_count_again(own_contest: Contest) -> None:
+    """What was measured before a slot lost its champion says nothing about it now."""
     contest = own_contest
     early = register(contest.rest, contest.model, "early", lineage=contest.keys)
     gate(contest.rest, early, "passed", None, contest.keys)
     assert contest.ask("retire").status == 200
     assert contest.champion() is None
-    for version in (FAILED, UNGATED, OUTDATED, PASSED):
+    for version in (FAILED, UNGATED, OUTDATED, PASSED, early.version):
         contest.refused(contest.alias(version))
-    contest.refused(contest.alias(early.version))
     assert contest.champion() is None
+
+
+def test_a_first_verdict_while_a_champion_stands(own_contest: Contest) -> None:
+    contest = own_contest
+    early = register(contest.rest, contest.model, "early", lineage=contest.keys)
+    gate(contest.rest, early, "passed", None, contest.keys)
+    contest.refused(contest.alias(early.version), "passed against no champion")
+    assert contest.champion() == CHAMPION
 
 
 @pytest.mark.parametrize("verb", ["promote", "rollback", "retire", "override", "approve", "withdraw"])

@@ -58,8 +58,12 @@ def _insert(server: GuardedServer, row: Row) -> None:
     )
 
 
-def _trouble(server: GuardedServer, books: Books) -> dict[int, str]:
-    return {fault.seq: fault.trouble for fault in check_books(server, books).faults}
+def _trouble(server: GuardedServer, books: Books) -> dict[int, set[str]]:
+    """What is wrong, by the number of the entry."""
+    found: dict[int, set[str]] = {}
+    for fault in check_books(server, books).faults:
+        found.setdefault(fault.seq, set()).add(fault.trouble)
+    return found
 
 
 def _other_reason(row: Row) -> str:
@@ -77,7 +81,7 @@ def test_an_entry_edited(contest: Contest) -> None:
     row = books.rows[place]
     edited = Row(row.seq, _other_reason(row), row.hash, row.envelope)
     with _rewritten(contest.server, (*books.rows[:place], edited, *books.rows[place + 1 :])) as found:
-        assert _trouble(contest.server, found)[row.seq] == "edited"
+        assert "edited" in _trouble(contest.server, found)[row.seq]
 
 
 @pytest.mark.parametrize("role", ["nobody", "verdict"])
@@ -100,7 +104,7 @@ def test_an_entry_edited_and_signed_by_somebody_else(contest: Contest, tmp_path:
 def test_the_tail_cut(contest: Contest) -> None:
     books = read_books(contest.server)
     with _rewritten(contest.server, books.rows[:-3]) as found:
-        assert _trouble(contest.server, found) == {books.rows[-3].seq: "cut"}
+        assert _trouble(contest.server, found) == {books.rows[-3].seq: {"cut"}}
 
 
 def test_the_tail_cut_and_the_work_gone_on_with(own_contest: Contest) -> None:
@@ -115,14 +119,14 @@ def test_the_tail_cut_and_the_work_gone_on_with(own_contest: Contest) -> None:
         # what came meanwhile goes with it: the next test finds the ledger that was
         for row in found.rows[len(books.rows) - 3 :]:
             run(contest.server, "delete from elp_ledger where seq = :seq", seq=row.seq)
-    assert set(trouble.values()) & {"rewritten", "cut"}, trouble
+    assert any({"rewritten", "cut"} & kinds for kinds in trouble.values()), trouble
 
 
 def test_an_entry_taken_out_of_the_middle(contest: Contest) -> None:
     books = read_books(contest.server)
     place = _promotion(contest, books)
     with _rewritten(contest.server, (*books.rows[:place], *books.rows[place + 1 :])) as found:
-        assert _trouble(contest.server, found)[books.rows[place].seq] == "cut"
+        assert "cut" in _trouble(contest.server, found)[books.rows[place].seq]
 
 
 def test_two_entries_swapped(contest: Contest) -> None:
@@ -145,7 +149,7 @@ def test_a_chain_of_ones_own(contest: Contest, tmp_path: Path) -> None:
         prev = forged[-1].hash
     with _rewritten(contest.server, tuple(forged)) as found:
         trouble = _trouble(contest.server, found)
-    assert trouble[1] == "untrusted key"
+    assert "untrusted key" in trouble[1]
 
 
 @contextmanager
@@ -161,13 +165,12 @@ def _edited(server: GuardedServer, table: str, column: str, value: Any, where: s
 
 
 def test_the_alias_row_edited(contest: Contest) -> None:
-    from pipelines.audit.checks.ledger import check_champion, read_ledger
-
+    ledger = pytest.importorskip("pipelines.audit.checks.ledger")
     where = {"where": "name = :name and alias = 'champion'", "name": contest.model}
     with _edited(contest.server, "registered_model_aliases", "version", FAILED, **where):
         books = read_books(contest.server)
-        witness = read_ledger(books.rows, contest.keys, None)
-        fact = check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
+        witness = ledger.read_ledger(books.rows, contest.keys, None)
+        fact = ledger.check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
         assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
         # nor does the guard take the edited row for granted: what was gated against the true champion does not count
         assert contest.alias(PASSED).status == 403

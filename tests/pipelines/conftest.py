@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace, open_workspace
-from tests.support.mlflow_server import mlflow_server
+from tests.support.audited import Ground, make_ground
+from tests.support.guarded_server import guarded_server
 from tests.support.workspaces import Site, isolate, workspace_with_data
 
 SETTINGS = """
@@ -39,10 +40,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """What the audit's questions are asked of; tests read it, and change copies."""
+    folder = tmp_path_factory.mktemp("ground")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(folder / "home", patch)
+        return make_ground(folder)
+
+
+@pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a running MLflow server; tests keep apart by using slots of their own."""
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield uri
+    """Address of a running server with the guard, whose keys sign for the tests; each keeps to slots of its own."""
+    with guarded_server(tmp_path_factory.mktemp("mlflow")) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELP_KEYS", str(server.keys))
+        yield server.uri
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from elp_core.assemble import build
-from elp_core.bundle import write_bundle
+from elp_core.bundle import verify_bundle, write_bundle
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
 from elp_core.data.text import BLANK
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
-from pipelines.clients import models, registry, tracking
+from pipelines.attest.envelope import sign
+from pipelines.attest.keys import key_folder, load_ring
+from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.versions import AdapterVersion
 from pipelines.describe import version_tags
+from pipelines.lineage.statement import lineage_statement
 from pipelines.settings import Slot
 from tests.support.clips import two_speakers
 
@@ -43,12 +46,12 @@ def lineage(slot: Slot, key: str, fingerprint: str = "") -> dict[str, Any]:
             "speakers": 2,
         },
         "golden": {"tag": slot.tag(1, "golden"), "digest": "sha256:" + "e" * 64, "clips": 4},
-        "training": {"clips": 8, "seconds": 3.2, "ids": "sha256:i", "excluded": 0},
+        "training": {"clips": 8, "seconds": 3.2, "ids": "sha256:" + "1" * 64, "excluded": 0},
         "backbone": {"id": "tiny", "fingerprint": fingerprint},
         "config": {"adapter": {}, "train": {}},
         "seed": 0,
-        "code": {"version": "0.1.0", "digest": "sha256:c", "revision": "", "dirty": None},
-        "packages": {"lock": "sha256:l", "torch": "2"},
+        "code": {"version": "0.1.0", "digest": "sha256:" + "c" * 64, "revision": "", "dirty": None},
+        "packages": {"lock": "sha256:" + "7" * 64, "torch": "2"},
         "hardware": {"system": "test", "cores": 1, "gpu": ""},
         "flow_run": "",
         "mlflow_run": "",
@@ -79,14 +82,14 @@ def make_bundle(
 def add_bundle(
     client: MlflowClient, slot: Slot, key: str, scratch: Path, task: Task | None = None, silent: bool = False
 ) -> AdapterVersion:
-    """Register a version of the slot with a real bundle behind it."""
+    """Register a version of the slot with a real bundle behind it and its signed lineage."""
     folder = scratch / key / "bundle"
     folder.parent.mkdir(parents=True)
     digest = make_bundle(folder, slot, key, task=task, silent=silent)
     run_id = tracking.open_run(client, slot, key, f"run {key}", {})
     model_id = models.log_bundle(client, run_id, folder, key)
     tags = version_tags(lineage(slot, key, tiny_backbone("hubert").fingerprint), digest, "wer", 1.0)
-    return registry.create_version(
+    version = registry.create_version(
         client,
         slot,
         source=f"models:/{model_id}",
@@ -95,3 +98,7 @@ def add_bundle(
         tags=tags,
         description="A version.",
     )
+    statement = lineage_statement(slot.model_name, verify_bundle(folder))
+    envelope = sign(statement.payload, load_ring(key_folder()), "lineage")
+    guard.submit(client.tracking_uri, slot.model_name, version.version, envelope.text)
+    return version

@@ -104,6 +104,8 @@ def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> 
         "HOME": str(folder),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "ELP_KEYS": str(folder / "keys"),
+        # the address in the ledger is the one that connected, whatever a header says
+        "FORWARDED_ALLOW_IPS": "",
         "ELP_LEDGER_HEAD": str(folder / "ledger-head.json"),
         **(more or {}),
     }

@@ -1,21 +1,30 @@
-"""Adapter versions in a real registry, without a bundle behind them: for what looks at names, tags and aliases only."""
+"""Adapter versions in a real registry: bare ones for names and tags only, and signed verdicts on real ones."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.clients import registry, tracking
-from pipelines.clients.versions import AdapterVersion, GateRecord, Tags
-from pipelines.settings import Slot
+from pipelines.attest.canonical import now, sha256
+from pipelines.attest.envelope import sign
+from pipelines.attest.keys import key_folder, load_ring
+from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, Outcome, VerdictStatement
+from pipelines.clients import guard, registry, tracking
+from pipelines.clients.versions import AdapterVersion, Tags, policy_digest
+from pipelines.settings import Settings, Slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BUNDLE = "sha256:" + "b" * 64
+GOLDEN = "golden/x/asr/v1"
 
 
 def add_version(client: MlflowClient, slot: Slot, key: str, **tags: str) -> AdapterVersion:
-    """Register a version of `slot` with this training key."""
+    """Register a version of `slot` with this training key, without a bundle behind it."""
     run_id = tracking.open_run(client, slot, key, f"run {key}", {})
     experiment = client.get_run(run_id).info.experiment_id
     model = client.create_logged_model(experiment, name="adapter", source_run_id=run_id)
@@ -26,22 +35,48 @@ def add_version(client: MlflowClient, slot: Slot, key: str, **tags: str) -> Adap
         source=f"models:/{model.model_id}",
         run_id=run_id,
         model_id=model.model_id,
-        tags={Tags.KEY: key, Tags.STATUS: "candidate", Tags.BUNDLE: BUNDLE, **tags},
+        tags={Tags.KEY: key, Tags.BUNDLE: BUNDLE, **tags},
         description="A version.",
     )
 
 
 def record_verdict(
-    client: MlflowClient, version: AdapterVersion, verdict: str = "passed", against: AdapterVersion | None = None
+    client: MlflowClient, version: AdapterVersion, verdict: Outcome = "passed", against: AdapterVersion | None = None
 ) -> AdapterVersion:
-    """Write on a version what the gate writes."""
-    record = GateRecord(
-        verdict=verdict,
+    """Sign a verdict on a version that `add_bundle` made, and hand it to the server with its evidence."""
+    slot, place = version.slot, f"gate/v{version.version}-{uuid.uuid4().hex[:8]}"
+    evidence = json.dumps({"verdict": verdict, "place": place})
+    with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "evidence.json").write_text(evidence)
+        tracking.log_folder(client, version.run_id, Path(scratch), place)
+    statement = VerdictStatement(
         bundle=version.bundle_digest,
-        golden="golden/x/asr/v1",
-        champion=against.version if against else None,
-        champion_bundle=against.bundle_digest if against else "",
+        slot=str(slot),
+        model=slot.model_name,
+        version=version.version,
+        outcome=verdict,
+        backbone=Named("tiny", version.tags[Tags.FINGERPRINT]),
+        against=Against(against.version, against.bundle_digest) if against else None,
+        first_version=against is None,
+        golden=Golden(GOLDEN, "sha256:" + "e" * 64),
+        policy=policy_digest(Settings().for_slot(slot).gate),
+        metric="wer",
+        challenger=0.08,
+        champion=0.09 if against else None,
+        delta=-0.01 if against else None,
+        interval=(-0.02, 0.0) if against else None,
+        evidence=EvidenceFile(f"{place}/evidence.json", sha256(evidence.encode())),
+        headline=f"{verdict} at the gate: WER 8.0 % on the golden set.",
+        rows=(("verdict", verdict), ("WER", "8.0 %")),
+        decided_at=now(),
     )
-    return registry.annotate(
-        client, version.slot, version.version, {Tags.GATE: record.to_json(), Tags.VERDICT: verdict}
-    )
+    envelope = sign(statement.payload, load_ring(key_folder()), "verdict")
+    guard.submit(client.tracking_uri, slot.model_name, version.version, envelope.text)
+    return registry.get(client, slot, version.version)
+
+
+def make_champion(client: MlflowClient, version: AdapterVersion, by: str = "ann", why: str = "best") -> AdapterVersion:
+    """Pass a version that `add_bundle` made against the present champion, and promote it."""
+    record_verdict(client, version, against=registry.champion(client, version.slot))
+    guard.promote(client.tracking_uri, version.slot, version.version, by=by, reason=why)
+    return registry.get(client, version.slot, version.version)

@@ -29,6 +29,13 @@ GOLDEN_BUNDLE = Path(__file__).resolve().parents[1] / "goldens" / "bundles" / "0
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 ELP = "/elp/api/v1"
+MLMODEL = """
+flavors:
+  python_function:
+    artifacts: {bundle: {path: artifacts/bundle, uri: /trained/here/bundle}}
+    loader_module: mlflow.pyfunc.loaders.code_model
+    model_code_path: /trained/here/adapter.py
+"""
 NOON = "2026-01-01T12:00:00.000000+00:00"
 
 
@@ -96,7 +103,8 @@ def register(
     )["model"]["info"]
     model_id, files = str(logged["model_id"]), bundle_files(mark)
     folder = f"{experiment}/models/{model_id}/artifacts"
-    upload(rest, f"{folder}/adapter.py", CODE.read_bytes())
+    for name, content in {"adapter.py": CODE.read_bytes(), "MLmodel": MLMODEL.encode()}.items():
+        upload(rest, f"{folder}/{name}", content)
     for name, content in files.items():
         upload(rest, f"{folder}/artifacts/bundle/{name}", content)
     rest("PATCH", f"{API}/logged-models/{model_id}", {"model_id": model_id, "status": 2})

@@ -18,10 +18,10 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.read.versioned import Key, rows_at
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.versions import AdapterVersion
 
 MODELS: Any = SqlRegisteredModel.__table__
 VERSIONS: Any = SqlModelVersion.__table__

@@ -10,11 +10,10 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.clients import registry
-from pipelines.clients.champions import set_champion
 from pipelines.settings import Slot
 from tests.support.bundles import add_bundle
 from tests.support.mlflow_server import free_port
-from tests.support.versions import add_version, record_verdict
+from tests.support.versions import add_version, make_champion, record_verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,11 +45,10 @@ def elp(mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
-def test_adapters_are_listed_as_a_table_and_as_json(client: MlflowClient, elp: Elp) -> None:
+def test_adapters_are_listed_as_a_table_and_as_json(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
     slot = Slot("cli-list", "asr")
-    add_version(client, slot, "k1")
+    make_champion(client, add_bundle(client, slot, "k1", tmp_path))
     add_version(client, slot, "k2")
-    set_champion(client, slot, 1, by="ann", why="first")
     code, out, _ = elp("adapters", "cli-list/asr")
     assert (code, [line.split()[1:3] for line in out.splitlines()[1:]]) == (0, [["2", "candidate"], ["1", "champion"]])
     assert [v["status"] for v in json.loads(elp("adapters", "--json", "cli-list/asr")[1])] == ["candidate", "champion"]
@@ -64,7 +62,6 @@ def test_a_slot_without_adapters_says_how_to_make_one(elp: Elp) -> None:
 def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
     slot = Slot("cli-life", "asr")
     first = record_verdict(client, add_bundle(client, slot, "k1", tmp_path))
-    registry.set_alias(client, slot, "challenger", 1)
     assert elp("promote", "cli-life/asr", "--by", "ann")[:2] == (
         0,
         "cli-life/asr: champion is v1 (the first); changed by ann\n",
@@ -74,24 +71,19 @@ def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, 
     code, out, _ = elp("audit", "cli-life/asr")
     assert (code, out.splitlines()[0].split(" (")[0]) == (0, "adapter: cli-life/asr v2 ")
     assert elp("rollback", "cli-life/asr", "--why", "noise")[1].startswith("cli-life/asr: champion is v1 (before: v2)")
+    assert elp("retire", "cli-life/asr")[0] == 2
+    assert elp("retire", "cli-life/asr", "--why", "the line was closed", "--by", "ann")[:2] == (
+        0,
+        "cli-life/asr: no champion (before: v1); changed by ann\n",
+    )
 
 
-def test_a_refused_promotion_ends_with_code_3(client: MlflowClient, elp: Elp) -> None:
+def test_a_refused_promotion_ends_with_code_3(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
     slot = Slot("cli-refused", "asr")
-    record_verdict(client, add_version(client, slot, "k1"), "failed")
+    record_verdict(client, add_bundle(client, slot, "k1", tmp_path), "failed")
     code, out, err = elp("promote", "cli-refused/asr", "--version", "1")
     assert (code, out) == (3, "")
     assert "the gate's verdict is failed" in err
-
-
-def test_an_audit_that_finds_something_ends_with_code_1(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
-    slot = Slot("cli-forged", "asr")
-    add_bundle(client, slot, "k1", tmp_path)
-    registry.annotate(client, slot, 1, {"elp.fingerprint": "sha256:forged"})
-    code, out, err = elp("audit", "cli-forged/asr")
-    assert code == 1
-    assert "✗ fingerprint: sha256:forged" in out
-    assert "mismatch: fingerprint" in err
 
 
 @pytest.mark.parametrize("slot", ["Plant A/asr", "plant/a/asr", "plant/tts"])

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.clients import registry
-from pipelines.clients.champions import history, set_champion
+from pipelines.clients import guard, registry
 from pipelines.clients.versions import Tags
 from pipelines.errors import RegistryError
 from pipelines.settings import Slot
-from tests.support.versions import add_version
+from tests.support.bundles import add_bundle
+from tests.support.versions import add_version, make_champion, record_verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,63 +59,38 @@ def test_of_two_versions_with_one_key_the_first_counts(client: MlflowClient) -> 
     assert found.version == first.version
 
 
-def test_versions_come_newest_first_with_their_aliases(client: MlflowClient) -> None:
+def test_versions_come_newest_first_with_their_aliases(client: MlflowClient, tmp_path: Path) -> None:
     slot = Slot("aliases", "asv")
-    for key in ("k1", "k2", "k3"):
-        add_version(client, slot, key)
-    registry.set_alias(client, slot, "challenger", 2)
+    add_version(client, slot, "k1")
+    record_verdict(client, add_bundle(client, slot, "k2", tmp_path))
+    add_version(client, slot, "k3")
     found = registry.versions(client, slot)
     assert [v.version for v in found] == [3, 2, 1]
     assert [v.status for v in found] == ["candidate", "challenger", "candidate"]
     assert slot in registry.slots(client)
 
 
-def test_the_champion_alias_has_one_door(client: MlflowClient) -> None:
-    slot = Slot("door", "asr")
-    add_version(client, slot, "k1")
-    with pytest.raises(RegistryError, match="set by promotion only; run: elp promote door/asr"):
-        registry.set_alias(client, slot, "champion", 1)
-
-
-def test_a_change_of_champion_is_written_on_both_versions(client: MlflowClient) -> None:
+def test_a_change_of_champion_is_written_on_both_versions(client: MlflowClient, tmp_path: Path) -> None:
     slot = Slot("change", "asr")
-    add_version(client, slot, "k1")
-    add_version(client, slot, "k2")
-    set_champion(client, slot, 1, by="ann", why="first")
-    registry.set_alias(client, slot, "challenger", 2)
-    now = set_champion(client, slot, 2, by="bob", why="better")
+    make_champion(client, add_bundle(client, slot, "k1", tmp_path))
+    now = make_champion(client, add_bundle(client, slot, "k2", tmp_path), by="bob", why="better")
     before = registry.get(client, slot, 1)
     assert (now.aliases, now.tags[Tags.PREDECESSOR], before.status) == (("champion",), "1", "retired")
-    assert [(e["event"], e["by"]) for e in history(before)] == [("promoted", "ann"), ("retired", "bob")]
+    assert (now.tags[Tags.PROMOTED_BY], now.tags[Tags.PROMOTED_WHY]) == ("bob", "better")
 
 
-def test_setting_the_champion_again_changes_nothing(client: MlflowClient) -> None:
+def test_setting_the_champion_again_changes_nothing(client: MlflowClient, tmp_path: Path) -> None:
     slot = Slot("again", "asr")
-    add_version(client, slot, "k1")
-    first = set_champion(client, slot, 1, by="ann", why="first")
-    assert set_champion(client, slot, 1, by="bob", why="again") == first
+    first = make_champion(client, add_bundle(client, slot, "k1", tmp_path))
+    assert not guard.promote(client.tracking_uri, slot, 1, by="bob", reason="again").changed
+    assert registry.get(client, slot, 1) == first
 
 
-def test_a_broken_history_is_named(client: MlflowClient) -> None:
-    slot = Slot("broken", "asr")
-    version = add_version(client, slot, "k1", **{Tags.HISTORY: "{"})
-    with pytest.raises(RegistryError, match=r"broken/asr v1: its tag elp\.history is not JSON"):
-        history(version)
-
-
-def test_the_candidate_is_the_newest_after_the_champion(client: MlflowClient) -> None:
+def test_the_candidate_is_the_newest_after_the_champion(client: MlflowClient, tmp_path: Path) -> None:
     slot = Slot("candidate", "asr")
-    for key in ("k1", "k2", "k3"):
+    for key in ("k1", "k2"):
         add_version(client, slot, key)
+    last = add_bundle(client, slot, "k3", tmp_path)
     assert getattr(registry.candidate(client, slot), "version", None) == 3
-    set_champion(client, slot, 3, by="ann", why="best")
+    make_champion(client, last)
     assert registry.candidate(client, slot) is None
-
-
-def test_an_alias_that_is_not_set_can_be_removed(client: MlflowClient) -> None:
-    slot = Slot("remove", "asr")
-    add_version(client, slot, "k1")
-    registry.set_alias(client, slot, "challenger", 1)
-    registry.remove_alias(client, slot, "challenger")
-    registry.remove_alias(client, slot, "challenger")
-    assert registry.find(client, slot, "challenger") is None

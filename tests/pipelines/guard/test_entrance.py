@@ -67,6 +67,13 @@ def test_a_server_that_asks_for_no_login_knows_the_address_only() -> None:
     assert _ask("/x", "POST", login=False) == Actor("unknown", address="10.0.0.7")
 
 
+@pytest.mark.parametrize("login", [True, False])
+@pytest.mark.parametrize("before", ["", "/elp", "/elp/"])
+def test_mlflows_assistant_which_runs_commands_is_not_there(login: bool, before: str) -> None:
+    header = _basic("anna", "pässwort:1")
+    assert _ask(f"{before}/ajax-api/3.0/mlflow/assistant/message", "POST", header, login=login) == 404
+
+
 def test_a_static_prefix_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", "/elp")
     header = _basic("anna", "pässwort:1")

@@ -92,8 +92,10 @@ def test_each_role_reaches_its_own_routes(
 
 def test_the_door_asks_for_the_role_whatever_way_one_comes(login: LoginServer) -> None:
     carl = login.rest("carl")
-    for verb in ("promote", "rollback", "retire", "override", "withdraw"):
-        answer = carl("POST", f"{ELP}/{verb}", {"slot": "plant-a/asr", "version": 1, "reason": "r"})
+    wish = {"slot": "plant-a/asr", "reason": "r"}
+    for verb in ("promote", "rollback", "override", "retire", "withdraw", "approve"):
+        given = {"version": 1} if verb in ("promote", "rollback", "override") else {}
+        answer = carl("POST", f"{ELP}/{verb}", {"slot": "plant-a/asr"} if verb == "approve" else {**wish, **given})
         assert answer.status in (403, 404), f"{verb}: {answer.status}"
     statement = {"model": "elp.plant-a.asr", "version": 1, "envelope": "{}"}
     assert login.rest("anna")("POST", f"{ELP}/statements", statement).status in (403, 404)
@@ -156,3 +158,8 @@ def test_what_is_missing_or_there_already_is_named(login: LoginServer) -> None:
         users.users(stranger)
     with pytest.raises(RegistryError, match="anna has the role promoter, and this is for administrators"):
         users.remove(users.Server(login.uri, accounts.Account("anna", PASSWORD)), "berta")
+
+
+def test_mlflows_assistant_which_runs_commands_is_not_there(login: LoginServer) -> None:
+    for method, route in (("POST", "message"), ("GET", "config"), ("POST", "skills/install")):
+        assert login.rest("admin")(method, f"/ajax-api/3.0/mlflow/assistant/{route}", {}).status == 404

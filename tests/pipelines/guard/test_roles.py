@@ -25,7 +25,6 @@ NEEDS = (
     ("POST", "/something/new", "train"),
     ("POST", f"{API}/users/create", "administer"),
     ("POST", "/api/3.0/mlflow/roles/assign", "administer"),
-    ("POST", "/ajax-api/3.0/mlflow/assistant/message", "administer"),
     ("POST", "/gateway/x/mlflow/invocations", "administer"),
     ("GET", f"{AJAX}/gateway-proxy", "administer"),
 )

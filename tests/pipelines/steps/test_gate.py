@@ -12,7 +12,6 @@ import pytest
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing.backbones import tiny_model
 from pipelines.clients import registry
-from pipelines.clients.champions import set_champion
 from pipelines.clients.versions import AdapterVersion, Tags
 from pipelines.errors import RegistryError
 from pipelines.gate.evidence import read_evidence, recompute
@@ -201,16 +200,6 @@ def test_a_bundle_of_another_backbone_is_refused(
     other = replace(site.settings, backbone=str(tmp_path / "other"))
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
         gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
-
-
-def test_a_champion_without_a_verdict_is_judged_as_a_first_version(
-    client: MlflowClient, slot: Slot, add: Add, judge: Judge
-) -> None:
-    add("k1")
-    set_champion(client, slot, 1, by="ann", why="by hand")
-    done = judge(EASY, 1)
-    version = registry.get(client, slot, 1)
-    assert (done.verdict.first_version, version.status, version.aliases) == (True, "champion", ("champion",))
 
 
 def _interrupt(*_: object, **__: object) -> None:

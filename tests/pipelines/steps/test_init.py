@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.attest.keys import load_ring
 from pipelines.clients import git
 from pipelines.errors import WorkspaceError
 from pipelines.steps.init import init_workspace
@@ -18,6 +19,16 @@ def test_a_workspace_is_a_clean_repository_with_a_remote(tmp_path: Path) -> None
     assert open_workspace(made.root) == made
     assert git.git(made.root, "status", "--porcelain") == ""
     assert "url = ../.elp/remote" in (made.root / ".dvc" / "config").read_text()
+
+
+def test_a_workspace_has_a_key_for_each_role_and_git_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ELP_KEYS", raising=False)
+    made = init_workspace(tmp_path / "workspace")
+    ring = load_ring(made.state / "keys")
+    assert [ring.signs(ring.active(role)[0]) for role in ("lineage", "verdict", "ledger")] == [True] * 3
+    assert ".elp" not in git.git(made.root, "ls-files")
 
 
 def test_a_repository_that_is_there_becomes_one_and_keeps_its_files(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.clients import models, registry, tracking
+from pipelines.attest.keys import KeyRing, key_folder, load_ring
+from pipelines.clients import guard, models, registry, tracking
 from pipelines.clients.curves import log_history
 from pipelines.settings import Slot
 from pipelines.steps.register import register
@@ -23,6 +24,11 @@ METRICS = {"wer": 0.5, "trainable_parameters": 100.0, "bundle_bytes": 1e6, "trai
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
     return registry.connect(mlflow_uri)
+
+
+@pytest.fixture
+def ring(mlflow_uri: str) -> KeyRing:
+    return load_ring(key_folder())
 
 
 def _trained(folder: Path, slot: Slot) -> Trained:
@@ -43,11 +49,12 @@ class Killed(BaseException):
         (models, "log_bundle"),
         (models, "_pack"),
         (registry, "create_version"),
+        (guard, "submit"),
         (tracking, "close_run"),
     ],
 )
 def test_killed_anywhere_the_next_call_completes_it(
-    client: MlflowClient, tmp_path: Path, module: object, name: str
+    client: MlflowClient, ring: KeyRing, tmp_path: Path, module: object, name: str
 ) -> None:
     slot = Slot(f"killed-{name.strip('_').replace('_', '-')}", "asr")
     trained = _trained(tmp_path, slot)
@@ -55,11 +62,12 @@ def test_killed_anywhere_the_next_call_completes_it(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, _kill(name))
         with pytest.raises(Killed, match=name):
-            register(client, slot, run_id, trained, reused=False, log=print)
+            register(client, slot, run_id, trained, ring, reused=False, log=print)
     for _ in range(2):
-        register(client, slot, tracking.open_run(client, slot, "k1", "run", {}), trained, reused=True, log=print)
+        register(client, slot, tracking.open_run(client, slot, "k1", "run", {}), trained, ring, reused=True, log=print)
     assert [v.version for v in registry.versions(client, slot)] == [1]
     assert client.get_run(run_id).info.status == "FINISHED"
+    assert len(guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
     assert models.download(client, registry.get(client, slot, 1), tmp_path / "cache").is_dir()
 
 
@@ -71,15 +79,15 @@ def _kill(name: str) -> object:
 
 
 def test_of_two_workers_with_one_key_the_first_counts(
-    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: MlflowClient, ring: KeyRing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slot = Slot("two-workers", "asr")
     trained = _trained(tmp_path, slot)
     run_id = tracking.open_run(client, slot, "k1", "run", {})
-    first = register(client, slot, run_id, trained, reused=False, log=print)
+    first = register(client, slot, run_id, trained, ring, reused=False, log=print)
     found = iter([None, registry.get(client, slot, first.version)])
     monkeypatch.setattr(registry, "find_by_key", lambda *_: next(found))
-    assert register(client, slot, run_id, trained, reused=False, log=print) == first
+    assert register(client, slot, run_id, trained, ring, reused=False, log=print) == first
     assert [v.version for v in registry.versions(client, slot)] == [first.version]
 
 

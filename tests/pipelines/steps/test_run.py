@@ -11,12 +11,12 @@ from elp_core.errors import AudioError, FingerprintMismatch
 from elp_core.tasks import SpeakerVerification
 from elp_core.testing.backbones import tiny_model
 from pipelines.clients import registry
-from pipelines.clients.champions import set_champion
 from pipelines.errors import RegistryError, UsageError
 from pipelines.settings import Settings, Slot
 from pipelines.steps.run import run
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
+from tests.support.versions import make_champion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,8 +53,7 @@ def test_the_champion_transcribes_each_file(
     client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
 ) -> None:
     slot = Slot("heard", "asr")
-    add_bundle(client, slot, "k1", tmp_path)
-    set_champion(client, slot, 1, by="ann", why="first")
+    make_champion(client, add_bundle(client, slot, "k1", tmp_path))
     answer = run(slot, settings, files, **options)
     assert (answer.version, len(answer.answers), answer.score) == (1, 2, None)
     searched = run(slot, settings, files, decode=DecodeConfig(beam=20), **options)

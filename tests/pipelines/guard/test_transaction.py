@@ -1,0 +1,125 @@
+"""One store on SQLite, in this process: what is written together counts together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+from sqlalchemy import text
+
+from pipelines.attest.chain import verify_chain
+from pipelines.attest.key_folder import ensure_keys, retire, rotate
+from pipelines.attest.ledger import Row, Who
+from pipelines.guard import projection
+from pipelines.guard.door import record_move
+from pipelines.guard.refusal import Refusal
+from pipelines.guard.rules import Standing
+from pipelines.guard.store import GuardedStore
+from pipelines.settings import Slot
+
+SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStore]:
+    folder = tmp_path_factory.mktemp("store")
+    ensure_keys(folder / "keys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELP_KEYS", str(folder / "keys"))
+        made = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
+        made.create_registered_model(SLOT.model_name)
+        with made.locked() as book:
+            # a version without bytes: what the door would ask of them is tested on a server
+            book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
+        yield made
+        made._dispose_engine()
+
+
+def _rows(store: GuardedStore) -> list[Row]:
+    with store.ManagedSessionMaker() as session:
+        found = session.execute(text("SELECT seq, entry, hash, envelope FROM elp_ledger ORDER BY seq")).all()
+    return [Row(*row) for row in found]
+
+
+def test_an_alias_and_its_entry_count_together_or_not_at_all(
+    store: GuardedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(_rows(store))
+    monkeypatch.setattr(projection, "set_tags", _interrupt)
+    with pytest.raises(MlflowException, match="cut off"), store.locked() as book:
+        record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
+    assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before, {})
+    monkeypatch.undo()
+    with store.locked() as book:
+        record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
+    assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before + 1, {"champion": 1})
+    with store.locked() as book:
+        record_move(book, SLOT, "retired", Standing(1, "sha256:b"), None, ANN, "done", bundle="sha256:b")
+    assert store.get_registered_model(SLOT.model_name).aliases == {}
+
+
+def _interrupt(*_: object) -> None:
+    raise RuntimeError("cut off")
+
+
+def test_writers_side_by_side_lose_no_entry(store: GuardedStore) -> None:
+    before = len(_rows(store))
+
+    def write(number: int) -> None:
+        with store.refusing(ANN), store.locked() as book:
+            book.append("deleted", f"site-{number}/asr", ANN, after=number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    found = verify_chain(_rows(store), store.ring())
+    assert (found.faults, found.entries) == ((), before + 40)
+
+
+def test_a_refusal_is_recorded_after_what_it_undid(store: GuardedStore) -> None:
+    before = _rows(store)[-1].seq
+    with pytest.raises(Refusal, match="no, because"):
+        _refused(store)
+    (row,) = _rows(store)[before:]
+    assert '"event":"refused"' in row.entry
+    assert '"what":"try"' in row.entry
+
+
+def _refused(store: GuardedStore) -> None:
+    with store.refusing(ANN), store.locked() as book:
+        book.append("promoted", str(SLOT), ANN, after=1)
+        raise Refusal("no, because", what="try", model=SLOT.model_name, version=1)
+
+
+def test_a_change_of_keys_is_the_first_thing_recorded(store: GuardedStore) -> None:
+    before = _rows(store)[-1].seq
+    rotate(store.ring().folder, "ledger")
+    with store.locked() as book:
+        book.append("deleted", str(SLOT), ANN)
+    changed, after = _rows(store)[before:]
+    assert '"event":"keys changed"' in changed.entry
+    assert '"event":"deleted"' in after.entry
+    assert verify_chain(_rows(store), store.ring()).whole
+
+
+def test_without_a_key_for_the_ledger_nothing_is_written(store: GuardedStore) -> None:
+    before, keys = len(_rows(store)), store.ring().folder
+    retire(keys, "ledger")
+    with (
+        pytest.raises(MlflowException, match="no private key for the role ledger; make one: elp keys new"),
+        store.locked(),
+    ):
+        pass
+    assert len(_rows(store)) == before
+
+
+@pytest.mark.parametrize(("variable", "replica"), [("true", None), ("false", "sqlite:///other.db")])
+def test_workspaces_and_replicas_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, replica: str | None
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", variable)
+    with pytest.raises(MlflowException, match="knows no MLflow workspaces and no read replica"):
+        GuardedStore(f"elp+sqlite:///{tmp_path / 'mlflow.db'}", replica)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elp_core.bundle import BundleManifest, verify_bundle
+from pipelines.attest.canonical import sha256
+from pipelines.attest.statements import LineageStatement, parse
+from pipelines.lineage.statement import lineage_statement
+from pipelines.settings import Slot
+from tests.support import bundles
+
+SLOT = Slot("plant-a", "asr")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "bundle"
+    bundles.make_bundle(folder, SLOT, "k1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle: Path) -> BundleManifest:
+    return verify_bundle(bundle)
+
+
+@pytest.fixture(scope="module")
+def statement(manifest: BundleManifest) -> LineageStatement:
+    return lineage_statement(SLOT.model_name, manifest)
+
+
+def test_the_same_bundle_gives_the_same_statement(manifest: BundleManifest, statement: LineageStatement) -> None:
+    assert lineage_statement(SLOT.model_name, manifest) == statement
+    assert parse(statement.payload) == statement
+
+
+def test_its_subject_is_the_bundle_and_every_file_in_it(bundle: Path, statement: LineageStatement) -> None:
+    assert statement.bundle == f"sha256:{sha256((bundle / 'manifest.json').read_bytes())}"
+    found = {path.name: sha256(path.read_bytes()) for path in bundle.iterdir() if path.name != "manifest.json"}
+    assert statement.files == found
+
+
+def test_every_material_of_the_design_is_named_by_digest(manifest: BundleManifest, statement: LineageStatement) -> None:
+    digests = {material.name: dict(material.digest) for material in statement.materials}
+    assert digests == {
+        "dataset": {"gitCommit": "a" * 40, "dvcMd5": "d" * 32},
+        "clips": {"elpIds": "1" * 64},
+        "golden": {"elpIds": "e" * 64},
+        "backbone": {"elpFingerprint": manifest.fingerprint.removeprefix("sha256:")},
+        "code": {"elpCode": "c" * 64},
+        "packages": {"elpLock": "7" * 64},
+    }
+    assert statement.fingerprint == manifest.fingerprint
+    assert statement.dataset == "data/plant-a/asr/v1"
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "names"),
+    [
+        ("golden", {"tag": "", "digest": ""}, {"dataset", "clips", "backbone", "code", "packages"}),
+        ("code", {"version": "1", "digest": "sha256:" + "c" * 64, "revision": "9" * 40, "dirty": True}, None),
+    ],
+)
+def test_what_there_is_not_is_left_out(
+    manifest: BundleManifest, part: str, values: dict[str, Any], names: set[str] | None
+) -> None:
+    from dataclasses import replace
+
+    changed = replace(manifest, lineage={**manifest.lineage, part: values})
+    statement = lineage_statement(SLOT.model_name, changed)
+    if names:
+        assert {material.name for material in statement.materials} == names
+    else:
+        assert statement.material("code").digest["gitCommit"] == "9" * 40
+    assert parse(statement.payload) == statement
