@@ -28,7 +28,9 @@ _FLAGS = (
     "--disable-sync",
 )
 _INSIDE = ("127.0.0.1", "localhost")
-_MODEL_PAGES = 'if (window === window.top) localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"))'
+_MODEL_PAGES = """
+if (window === window.top) localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
+"""
 """MLflow starts among its GenAI pages on a first visit. A sandboxed frame, as of a report, has no storage."""
 _ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 """Closes a panel that MLflow opens over a third of the page on a first visit."""
