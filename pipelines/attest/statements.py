@@ -173,6 +173,8 @@ class VerdictStatement:
     """Name and value for people, the verdict first."""
     decided_at: str
     """UTC, ISO 8601."""
+    challenger_interval: tuple[float | None, float | None] | None = None
+    """Of `challenger`."""
 
     kind = "verdict"
 

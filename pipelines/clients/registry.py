@@ -32,6 +32,7 @@ __all__ = [
     "find",
     "find_by_key",
     "get",
+    "model_description",
     "slots",
     "versions",
 ]
@@ -150,16 +151,23 @@ def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
     client.delete_model_version(version.slot.model_name, str(version.version))
 
 
+def model_description(slot: Slot) -> str:
+    """What a slot's page in MLflow says, in Markdown.
+
+    The link is relative, so that it leads to the console of the server that shows it, whatever its name and prefix.
+    """
+    return (
+        f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
+        f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"
+    )
+
+
 def _ensure_model(client: MlflowClient, slot: Slot) -> None:
     from mlflow.exceptions import MlflowException
 
-    description = (
-        f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
-        "backbone; the alias champion serves."
-    )
     try:
         client.create_registered_model(
-            slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}, description=description
+            slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}, description=model_description(slot)
         )
     except MlflowException as error:
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":

@@ -23,6 +23,17 @@ _DRAWS = 2_000
 _CLASSES = 20
 _DET_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
+FILES: dict[str, tuple[tuple[str, str], ...]] = {
+    "wer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "WER by recording condition")),
+    "eer": (("bootstrap.png", "How sure is this?"), ("det.png", "Detection error trade-off")),
+    "error_rate": (
+        ("bootstrap.png", "How sure is this?"),
+        ("by-condition.png", "Error rate by recording condition"),
+        ("confusion.png", "Which classes are confused"),
+    ),
+}
+"""File and title of the plots of each metric, for those who have the evidence's folder only."""
+
 
 @dataclass(frozen=True)
 class Plot:

@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask
 from mlflow.server import app as mlflow_app
 
+from pipelines import console
 from pipelines.guard import api, login, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
 from pipelines.guard.tracking import guard_tracking
@@ -30,13 +31,15 @@ def create_app(app: Flask = mlflow_app) -> Any:
         RuntimeError: where the registry or the artifacts of this server are not guarded: half a guard is none.
     """
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
+    from mlflow.server.handlers import _add_static_prefix
 
     guard_tracking()
     _refuse_half_a_guard()
     # the login comes first: what is added after it is behind it
     made = login.add_login(app) if who.login_on() else None
     if api.blueprint.name not in app.blueprints:
-        app.register_blueprint(api.blueprint)
+        app.register_blueprint(api.blueprint, url_prefix=_add_static_prefix(api.ROUTE))
+        app.register_blueprint(console.blueprint, url_prefix=_add_static_prefix(console.ROUTE))
     watch.start()
     if made is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
         return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.attest.canonical import moment
@@ -59,7 +59,7 @@ def open_request(session: Session, slot: str) -> Request | None:
     return _one(session, OVERRIDES.c.slot == slot, OVERRIDES.c.ended == "")
 
 
-def open_requests(session: Session) -> list[Request]:
+def open_requests(session: Session | Connection) -> list[Request]:
     """Every request that has not ended, by slot."""
     query = select(OVERRIDES).where(OVERRIDES.c.ended == "").order_by(OVERRIDES.c.slot)
     return [Request(**row) for row in session.execute(query).mappings()]

@@ -109,6 +109,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
         headline=_headline(verdict, named),
         rows=tuple(_rows(verdict, record, named)),
         decided_at=now(),
+        challenger_interval=tuple(numbers["challenger_interval"]),
     )
 
 

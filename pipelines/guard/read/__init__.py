@@ -1,0 +1,1 @@
+"""What the pages show, read in a fixed number of queries from the registry's and the tracking store's tables."""

@@ -1,0 +1,148 @@
+"""One slot: its champions so far, every version with its verdict, and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from pipelines.attest.ledger import Entry
+from pipelines.clients.versions import AdapterVersion
+from pipelines.guard.override_requests import Request, open_requests
+from pipelines.guard.read import models, records
+from pipelines.guard.read.grid import Drift, drift, stale
+from pipelines.guard.read.records import Judged, Origin
+from pipelines.guard.read.versioned import Key
+from pipelines.settings import Slot
+from pipelines.tags import CHALLENGER, CHAMPION
+
+_ENTRIES = 100
+"""Ledger entries on one page."""
+_CHANGES = 500
+"""Changes of champion that the history goes back."""
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version in the slot's table."""
+
+    version: AdapterVersion
+    judged: Judged | None
+    override: Request | None
+    stale: bool
+    """The verdict is against another champion than serves now."""
+
+
+@dataclass(frozen=True)
+class SlotPage:
+    """What the page of a slot shows."""
+
+    slot: Slot
+    rows: tuple[VersionRow, ...]
+    """Newest first."""
+    champion: AdapterVersion | None
+    challenger: AdapterVersion | None
+    predecessor: int | None
+    """The version that a rollback would bring back."""
+    since: str
+    drift: Drift | None
+    override: Request | None
+    """By which the champion serves, or one that waits for a second person."""
+    changes: tuple[Entry, ...]
+    """Every time another version began to serve, or none; newest first."""
+    ledger: tuple[Entry, ...]
+    older: int | None
+    """Number of an entry before which there are more; None where there are none."""
+
+    def row(self, version: int | None) -> VersionRow | None:
+        """The row of this version; without a number, of the champion, else of the newest."""
+        wanted = version or (self.champion.version if self.champion else None)
+        if wanted is None:
+            return self.rows[0] if self.rows else None
+        return next((row for row in self.rows if row.version.version == wanted), None)
+
+    @property
+    def metric(self) -> str:
+        """Of the newest verdict; empty without any."""
+        return next((row.judged.statement.metric for row in self.rows if row.judged), "")
+
+    @property
+    def promotable(self) -> list[tuple[int, str]]:
+        """Versions that one may ask to promote, with their verdict, the challenger first."""
+        found = [
+            (row.version.version, _told(row))
+            for row in self.rows
+            if CHAMPION not in row.version.aliases and (row.judged or row.version.status == "candidate")
+        ]
+        challenger = self.challenger.version if self.challenger else None
+        return sorted(found, key=lambda pair: (pair[0] != challenger, -pair[0]))
+
+
+def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) -> SlotPage | None:
+    """Read a slot's page; None where the registry has no such slot.
+
+    Args:
+        registry: Connection to the registry's database.
+        slot: The slot.
+        before: Show the ledger's entries before this number.
+    """
+    versions = models.versions_of(registry, slot)
+    ledger = records.entries(registry, slot, before=before, limit=_ENTRIES + 1)
+    if not versions and not ledger:
+        return None
+    verdicts = records.verdicts(registry, [(slot.model_name, v.version) for v in versions])
+    changes = records.entries(registry, slot, records.CHANGES, limit=_CHANGES)
+    champion = next((v for v in versions if CHAMPION in v.aliases), None)
+    last = changes[0] if changes else None
+    since = last.at if last and champion and last.after == champion.version else ""
+    held = next((request for request in open_requests(registry) if request.slot == str(slot)), None)
+    rows = tuple(_row(version, verdicts, held, champion) for version in versions)
+    return SlotPage(
+        slot=slot,
+        rows=rows,
+        champion=champion,
+        challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
+        predecessor=_predecessor(changes, champion, versions),
+        since=since,
+        drift=drift(verdicts.get((slot.model_name, champion.version), ()), since) if champion else None,
+        override=held,
+        changes=tuple(changes),
+        ledger=tuple(ledger[:_ENTRIES]),
+        older=ledger[_ENTRIES - 1].seq if len(ledger) > _ENTRIES else None,
+    )
+
+
+def origin(registry: sa.Connection, slot: Slot, version: int) -> Origin | None:
+    """The signed lineage of a version; None where there is none."""
+    key = (slot.model_name, version)
+    return records.origins(registry, [key]).get(key)
+
+
+def _row(
+    version: AdapterVersion,
+    verdicts: Mapping[Key, Sequence[Judged]],
+    held: Request | None,
+    champion: AdapterVersion | None,
+) -> VersionRow:
+    judged = verdicts.get((version.slot.model_name, version.version), ())
+    override = held if held and held.version == version.version else None
+    return VersionRow(version, judged[-1] if judged else None, override, bool(judged) and stale(judged[-1], champion))
+
+
+def _told(row: VersionRow) -> str:
+    if row.judged is None:
+        return "not gated"
+    return row.judged.statement.outcome + (" against an older champion" if row.stale else "")
+
+
+def _predecessor(
+    changes: Sequence[Entry], champion: AdapterVersion | None, versions: Sequence[AdapterVersion]
+) -> int | None:
+    """The champion that the present one replaced when it was promoted."""
+    if champion is None:
+        return None
+    there = {version.version for version in versions}
+    promoted = (e for e in changes if e.after == champion.version and e.event in ("promoted", "overridden"))
+    found = next((entry.before for entry in promoted), None)
+    return found if found in there else None

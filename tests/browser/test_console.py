@@ -1,0 +1,215 @@
+"""The console as a person uses it, with a real browser on the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.browser import Visit, browser
+from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.shop import Shop, open_shop
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Dialog, Page
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """The guarded command line."""
+    with guarded_server(tmp_path_factory.mktemp("console")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def visit() -> Iterator[Visit]:
+    """One browser; nothing may leave the machine, and no script may fail."""
+    with browser(1280, 860) as opened:
+        opened.page.on("dialog", _accept)
+        yield opened
+        assert opened.left_the_machine() == []
+        assert opened.errors == []
+
+
+def _accept(dialog: Dialog) -> None:
+    dialog.accept()
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    return visit.page
+
+
+@pytest.fixture(scope="module")
+def seen(server: GuardedServer) -> Shop:
+    """A slot that is looked at only."""
+    return open_shop(server, "plant-a")
+
+
+def act(page: Page, section: str, reason: str, by: str = "ann") -> None:
+    """Fill in and send a form of the slot's page."""
+    form = page.get_by_role("region", name=section)
+    form.get_by_label("Your name").fill(by)
+    form.get_by_label("Reason").fill(reason)
+    form.get_by_role("button").click()
+    page.wait_for_load_state()
+
+
+def result(page: Page) -> str:
+    """What the page says became of it."""
+    page.wait_for_function("document.activeElement && document.activeElement.id === 'result'")
+    return page.locator("#result").inner_text()
+
+
+def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, page: Page, visit: Visit) -> None:
+    shop = open_shop(server, "roll-back")
+    page.goto(shop.page)
+    act(page, "Roll back", "it drops the last word on line 3")
+    assert "rolled back, v1 is the champion now" in result(page)
+    visit.screenshot("console-rolled-back")
+    assert shop.champion() == 1
+    row = page.get_by_role("region", name="Ledger").get_by_role("row").nth(1).inner_text()
+    assert "rolled back" in row
+    assert "it drops the last word on line 3" in row
+
+
+def test_a_passed_version_is_promoted(server: GuardedServer, page: Page) -> None:
+    shop = open_shop(server, "promote")
+    page.goto(shop.page)
+    act(page, "Promote", "better on every line")
+    assert "promoted, v3 is the champion now; before it was v2" in result(page)
+    assert shop.champion() == 3
+
+
+def test_a_failed_version_is_refused_with_the_doors_sentence(server: GuardedServer, page: Page, visit: Visit) -> None:
+    shop = open_shop(server, "refuse")
+    page.goto(shop.page)
+    page.get_by_label("Version", exact=True).select_option("4")
+    act(page, "Promote", "we need it <script>alert(1)</script>")
+    said = result(page)
+    assert "the gate's verdict is failed; its reasons: elp audit refuse/asr --version 4" in said
+    visit.screenshot("console-refused")
+    assert shop.champion() == 2
+    assert "refused" in page.get_by_role("region", name="Ledger").get_by_role("row").nth(1).inner_text()
+    assert page.get_by_role("region", name="Promote").get_by_label("Reason").input_value().endswith("</script>")
+
+
+def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:
+    shop = open_shop(server, "retire")
+    page.goto(shop.page)
+    act(page, "Retire", "the plant was sold")
+    assert "retired" in result(page)
+    assert shop.champion() is None
+
+
+def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(seen.page)
+    visit.screenshot("console-slot")
+    page.get_by_role("region", name="Where v2 comes from").get_by_role("link", name="golden set").first.click()
+    clips = page.get_by_role("region", name="Clips").get_by_role("row")
+    assert clips.count() == 81
+    assert "said <b>" in clips.nth(1).inner_text()
+
+
+def test_the_evidence_is_there_to_see(seen: Shop, page: Page) -> None:
+    page.goto(seen.page)
+    for image in page.locator("figure img").all():
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("picture => picture.complete && picture.naturalWidth > 0", arg=image.element_handle())
+    page.get_by_role("link", name="The whole report").click()
+    report = page.frame_locator("iframe").get_by_role("heading", level=1)
+    report.wait_for(timeout=20_000)
+    assert "This adapter may be promoted" in report.inner_text()
+
+
+def test_a_run_and_a_version_open_in_mlflow(seen: Shop, page: Page) -> None:
+    page.goto(seen.page)
+    page.get_by_role("region", name="Where v2 comes from").get_by_role("link", name="MLflow run").click()
+    page.get_by_text(seen.made[2].run_id).first.wait_for(timeout=20_000)
+    page.goto(seen.page)
+    page.get_by_role("link", name="run of version 3 in MLflow").click()
+    page.get_by_text(seen.made[3].run_id).first.wait_for(timeout=20_000)
+    page.goto(seen.page)
+    page.get_by_role("region", name="Where v2 comes from").get_by_role("link", name="bundle").click()
+    page.get_by_text("Version 2").first.wait_for(timeout=20_000)
+
+
+def test_the_console_is_reached_from_the_models_page_in_mlflow(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(f"{seen.server.uri}/#/models/{seen.model}")
+    link = page.get_by_role("link", name="History, lineage and ledger of plant-a/asr")
+    link.wait_for(timeout=20_000)
+    visit.screenshot("mlflow-link-to-console")
+    with page.expect_popup() as opened:
+        link.click()
+    assert opened.value.url == seen.page
+    assert opened.value.get_by_role("heading", level=1).inner_text() == "plant-a/asr"
+    opened.value.close()
+
+
+def test_the_keyboard_alone_reaches_and_uses_everything(server: GuardedServer, page: Page) -> None:
+    shop = open_shop(server, "keyboard")
+    page.goto(f"{server.uri}/elp/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.get_by_label("Sites whose name contains").focus()
+    page.keyboard.type("keyb")
+    assert page.locator("#shown").inner_text().startswith("1 of ")
+    _tab_to(page, "keyboard/asr, champion version 2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/slots/keyboard/asr")
+    _tab_to(page, "rollback-by")
+    page.keyboard.type("ann")
+    page.keyboard.press("Tab")
+    page.keyboard.type("without a mouse")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert "rolled back, v1 is the champion now" in result(page)
+    assert shop.champion() == 1
+
+
+def _tab_to(page: Page, name: str) -> None:
+    """Press Tab until the element of this id or label has the focus, and see that it shows."""
+    told = "(e => [e.id, e.getAttribute('aria-label'), getComputedStyle(e).outlineStyle])(document.activeElement)"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        identity, label, outline = page.evaluate(told)
+        assert outline != "none", f"the focus on {identity or label} does not show"
+        if name in (identity, label):
+            return
+    raise AssertionError(f"60 tabs do not reach {name}")
+
+
+@pytest.mark.parametrize("width", [320, 768, 1280])
+def test_pages_fit_their_window(seen: Shop, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 860})
+    for address in (f"{seen.server.uri}/elp/", seen.page, f"{seen.server.uri}/elp/datasets/golden/plant-a/asr/v1"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.set_viewport_size({"width": 1280, "height": 860})
+
+
+def test_dark_follows_the_reader_and_mlflows_own_switch(seen: Shop, page: Page, visit: Visit) -> None:
+    background, switch = "getComputedStyle(document.body).backgroundColor", "_mlflow_dark_mode_toggle_enabled"
+    page.emulate_media(color_scheme="dark")
+    page.goto(seen.page)
+    # MLflow's own pages, once seen, leave their choice behind
+    page.evaluate(f"localStorage.removeItem('{switch}')")
+    page.reload()
+    assert page.evaluate(background) == "rgb(17, 23, 28)"
+    visit.screenshot("console-dark")
+    page.evaluate(f"localStorage.setItem('{switch}', 'false')")
+    page.reload()
+    assert page.evaluate(background) == "rgb(246, 247, 249)"
+    page.evaluate(f"localStorage.removeItem('{switch}')")
+    page.emulate_media(color_scheme="light")
+
+
+def test_the_grid_is_seen_whole(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(f"{seen.server.uri}/elp/?site=plant")
+    assert "WER 12.00 %" in page.get_by_role("row", name="plant-a").inner_text()
+    assert not page.get_by_role("row", name="roll-back").is_visible()
+    visit.screenshot("console-grid")

@@ -1,0 +1,117 @@
+"""Forms: nothing is done for a form that is not the console's own, and the door's refusal is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from pipelines.guard import server, who
+from pipelines.guard.read import records
+from pipelines.guard.roles import Actor
+from pipelines.guard.tables import LEDGER
+from tests.support.console_pages import console_client
+from tests.support.html import faults, read_html
+
+SLOT = "/elp/slots/plant-b/asr"
+
+
+@pytest.fixture
+def visitor(client: FlaskClient) -> FlaskClient:
+    """A browser with cookies of its own that has looked at the page; `client` has opened the stores."""
+    return console_client()
+
+
+def token(visitor: FlaskClient) -> str:
+    fields = read_html(visitor.get(SLOT).text).all("input")
+    return next(field.attributes["value"] for field in fields if field.attributes["name"] == "token")
+
+
+def entries() -> int:
+    with server.registry().engine.connect() as connection:
+        return int(connection.scalar(select(func.count()).select_from(LEDGER)) or 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "headers", "sentence"),
+    [
+        ({"token": ""}, {}, "older than the page"),
+        ({"token": "0" * 43}, {}, "older than the page"),
+        ({}, {"Origin": "http://evil.example"}, "came from http://evil.example"),
+        ({}, {"Origin": "null"}, "came from null"),
+        ({}, {"Sec-Fetch-Site": "cross-site"}, "sent by another site"),
+        ({}, {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"}, "sent by another site"),
+    ],
+)
+def test_a_form_from_elsewhere_does_nothing(
+    visitor: FlaskClient, sent: Mapping[str, str], headers: Mapping[str, str], sentence: str
+) -> None:
+    form = {"token": token(visitor), "reason": "for the better", "version": "5", **sent}
+    before = entries()
+    answer = visitor.post(f"{SLOT}/promote", data=form, headers=dict(headers))
+    assert answer.status_code == 403
+    assert sentence in answer.text
+    assert entries() == before
+
+
+@pytest.mark.parametrize("kind", ["promote", "rollback", "retire"])
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 1001])
+def test_a_change_needs_a_reason(visitor: FlaskClient, kind: str, reason: str) -> None:
+    form = {"token": token(visitor), "reason": reason, "version": "5"}
+    answer = visitor.post(f"{SLOT}/{kind}", data=form)
+    assert answer.status_code == 400
+    assert "a reason of 1 to 1000 characters" in answer.text
+
+
+@pytest.mark.parametrize("version", ["", "-1", "٣٤x", "4.5"])
+def test_a_promotion_needs_a_version(visitor: FlaskClient, version: str) -> None:
+    answer = visitor.post(f"{SLOT}/promote", data={"token": token(visitor), "reason": "better", "version": version})
+    assert answer.status_code == 400
+    assert "no version was chosen" in answer.text
+
+
+def test_a_refusal_is_shown_with_the_form_as_it_was_sent_and_recorded(visitor: FlaskClient) -> None:
+    form = {"token": token(visitor), "reason": "it <b>must</b> serve", "version": "5", "by": "bert"}
+    answer = visitor.post(f"{SLOT}/promote", data=form)
+    page = read_html(answer.text)
+    assert answer.status_code == 403
+    assert faults(page) == []
+    result = next(e for e in page.all("div") if e.attributes.get("id") == "result")
+    assert (result.attributes["role"], "cannot serve" in result.text) == ("alert", True)
+    assert page.all("textarea")[0].own == "it <b>must</b> serve"
+    assert "bert" in page.all("table")[-1].all("tr")[1].text
+
+
+def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> None:
+    assert "Done:" not in client.get("/elp/slots/plant-a/asr?done=3").text
+    assert "Done:" not in client.get("/elp/slots/plant-a/asr?done=99999999").text
+
+
+def test_only_the_three_changes_are_routes(visitor: FlaskClient) -> None:
+    assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor)}).status_code == 404
+    assert visitor.get(f"{SLOT}/promote").status_code == 405
+
+
+@pytest.fixture
+def _logged_in(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ada may read, and nothing else; `client` has opened the stores."""
+    monkeypatch.setenv(who.AUTH, "1")
+    with who.acting(Actor("ada", login=True, roles=("auditor",), address="127.0.0.1")):
+        yield
+
+
+@pytest.mark.usefixtures("_logged_in")
+def test_a_login_is_the_name_and_its_roles_are_the_rights(visitor: FlaskClient) -> None:
+    page = visitor.get(SLOT).text
+    assert "signed in as ada" in page
+    assert 'name="by"' not in page
+    form = {"token": token(visitor), "reason": "for the better", "version": "5", "by": "bert"}
+    answer = visitor.post(f"{SLOT}/promote", data=form)
+    assert answer.status_code == 403
+    assert "ada has the role auditor, and this needs promoter" in answer.text
+    with server.registry().engine.connect() as connection:
+        newest = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
+    assert newest
+    assert (newest.event, newest.who.name, newest.who.login) == ("refused", "ada", True)

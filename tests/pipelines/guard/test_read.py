@@ -1,0 +1,149 @@
+"""What the pages read, on both databases and as records change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.clients.versions import AdapterVersion
+from pipelines.errors import AttestationError
+from pipelines.guard.read import records, shared
+from pipelines.guard.read.grid import contender, drift, grid, stale
+from pipelines.guard.read.records import Judged
+from pipelines.guard.read.slot import slot_page
+from pipelines.guard.store import GuardedStore
+from pipelines.guard.tables import LEDGER, STATEMENTS
+from pipelines.settings import Slot
+from tests.support.postgres import postgres_server
+from tests.support.registry_rows import FINGERPRINT, fill, verdict
+
+SLOTS = [Slot("plant-a", "asr"), Slot("plant-a", "asv"), Slot("plant-b", "asr")]
+HERE = SLOTS[0]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    """A registry of three slots with five versions each; tests change nothing that they do not put back."""
+    folder = tmp_path_factory.mktemp("read")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELP_KEYS", str(folder / "keys"))
+        ensure_keys(folder / "keys")
+        if request.param == "sqlite":
+            yield _filled(f"sqlite:///{folder / 'mlflow.db'}", folder)
+            return
+        with postgres_server() as cluster:
+            made = _filled(cluster.database("read"), folder)
+            yield made
+            made.dispose()
+
+
+def _filled(uri: str, folder: Path) -> sa.Engine:
+    SqlAlchemyStore(uri, str(folder / "artifacts"))
+    engine: sa.Engine = GuardedStore(f"elp+{uri}").engine
+    fill(engine, SLOTS, 5)
+    return engine
+
+
+@pytest.mark.integration
+def test_the_grid_holds_every_slot_with_champion_challenger_and_run(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        found = grid(connection, connection)
+    assert [cell.slot for cell in found.cells] == SLOTS
+    cell = found.cells[0]
+    assert cell.champion
+    assert cell.contender
+    assert cell.judged
+    assert cell.run
+    assert (cell.champion.version, cell.contender.version, cell.verdict, cell.stale) == (4, 5, "passed", False)
+    assert (cell.judged.statement.challenger, cell.run.status) == (0.075, "FINISHED")
+    assert (found.waiting, found.backbones) == (3, (("elp:tiny", FINGERPRINT, 3),))
+
+
+@pytest.mark.integration
+def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        page = slot_page(connection, HERE)
+        older = slot_page(connection, HERE, before=page.ledger[-1].seq if page else 0)
+        missing = slot_page(connection, Slot("plant-z", "asr"))
+    assert page
+    assert older
+    assert [entry.after for entry in page.changes] == [4, 2, 1]
+    assert (page.predecessor, page.since) == (2, page.changes[0].at)
+    assert page.promotable == [(5, "passed"), (3, "failed against an older champion"), *page.promotable[2:]]
+    assert [entry.event for entry in page.ledger[:3]] == ["refused", "gated", "registered"]
+    assert (older.ledger, missing) == ((), None)
+
+
+@pytest.mark.integration
+def test_what_a_backbone_carries_is_listed_by_the_page(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "PAGE", 4)
+    with engine.connect() as connection:
+        first = shared.backbone(connection, FINGERPRINT)
+        last = shared.backbone(connection, FINGERPRINT, 12)
+        beyond = shared.backbone(connection, FINGERPRINT, 15)
+    assert first
+    assert last
+    assert (first.total, first.champions, first.further, last.further, beyond) == (15, 3, 4, None, None)
+    assert [one.version.version for one in first.dependents] == [4, 4, 4, 1]
+    assert all(one.lineage for one in (*first.dependents, *last.dependents))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"payload": "e30="}', '{"payload": 3}'])
+def test_a_damaged_statement_is_named_and_not_skipped(engine: sa.Engine, text: str) -> None:
+    with engine.connect() as connection:
+        kind = STATEMENTS.c.kind == "verdict"
+        connection.execute(sa.update(STATEMENTS).where(kind, STATEMENTS.c.version == 5).values(envelope=text))
+        with pytest.raises(AttestationError, match="a stored verdict is not one"):
+            records.verdicts(connection, [(HERE.model_name, 5)])
+        connection.rollback()
+
+
+@pytest.mark.integration
+def test_a_damaged_entry_is_named_and_not_skipped(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(sa.update(LEDGER).where(LEDGER.c.seq == 1).values(entry='{"seq": 1}'))
+        with pytest.raises(AttestationError, match="a stored ledger entry is not one"):
+            records.entry(connection, 1)
+        connection.rollback()
+
+
+def judged(at: str, value: float, champion: tuple[int, str] | None = None, golden: str = "g1") -> Judged:
+    told = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
+    return Judged("d", "k", at, replace(told, challenger=value, golden=replace(told.golden, tag=golden)))
+
+
+def test_drift_is_the_newest_measure_less_the_one_at_promotion() -> None:
+    found = drift([judged("2026-01-01", 0.08), judged("2026-03-01", 0.11, golden="g2")], "2026-01-02")
+    assert found
+    assert (round(found.change, 6), found.source, found.at) == (0.03, "g2", "2026-03-01")
+
+
+@pytest.mark.parametrize(
+    "measures", [[], [judged("2026-01-01", 0.08)], [judged("2026-01-01", 0.08), judged("2026-01-02", 0.09)]]
+)
+def test_without_a_measure_after_promotion_there_is_no_drift(measures: list[Judged]) -> None:
+    assert drift(measures, "2026-01-05") is None
+
+
+def test_a_verdict_against_another_champion_is_stale() -> None:
+    serving = AdapterVersion(HERE, 2, "", "", "", aliases=("champion",))
+    assert not stale(judged("", 0.1, (2, "sha256:" + "a" * 64)), serving)
+    assert stale(judged("", 0.1, (1, "sha256:" + "a" * 64)), serving)
+    assert stale(judged("", 0.1), serving)
+    assert not stale(judged("", 0.1), None)
+
+
+def test_the_contender_is_the_challenger_else_the_newest_after_the_champion() -> None:
+    versions = [AdapterVersion(HERE, n, "", "", "", tags={"elp.status": "candidate"}) for n in (1, 2, 3, 4)]
+    champion, named = replace(versions[1], aliases=("champion",)), replace(versions[0], aliases=("challenger",))
+    assert contender([champion, *versions[2:]], champion) == versions[3]
+    assert contender([champion, named, *versions[2:]], champion) == named
+    assert contender([champion], champion) is None

@@ -1,0 +1,38 @@
+"""The console in this process: its routes on real stores, without a server around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from mlflow.server import handlers
+from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.keys import KeyRing
+from pipelines.console import blueprint
+from pipelines.guard.store import GuardedStore
+
+
+def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore, KeyRing]:
+    """A registry and a tracking store on one new SQLite file, as those of this process's server."""
+    ring = ensure_keys(folder / "keys")
+    patch.setenv("ELP_KEYS", str(folder / "keys"))
+    patch.setenv("ELP_LEDGER_HEAD", str(folder / "ledger-head.json"))
+    tracking = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+    registry = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
+    patch.setenv(ARTIFACTS_DESTINATION_ENV_VAR, f"file://{folder / 'artifacts'}")
+    patch.setattr(handlers, "_artifact_repo", None)
+    patch.setattr(handlers, "_model_registry_store", registry)
+    patch.setattr(handlers, "_tracking_store", tracking)
+    return registry, tracking, ring
+
+
+def console_client(prefix: str = "") -> FlaskClient:
+    """A browser of sorts for the pages under PREFIX/elp/."""
+    app = Flask("console")
+    app.register_blueprint(blueprint, url_prefix=f"{prefix}/elp")
+    return app.test_client()

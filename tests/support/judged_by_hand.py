@@ -1,0 +1,48 @@
+"""The gate's work on a running server without a model: real scores, real evidence with its plots, a signed verdict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.attest.canonical import now, sha256
+from pipelines.attest.keys import KeyRing
+from pipelines.attest.statements import EvidenceFile, VerdictStatement
+from pipelines.gate.decide import decide
+from pipelines.gate.evidence import write_evidence
+from pipelines.gate.verdict import to_json
+from pipelines.settings import GatePolicy
+from tests.support.rest import Rest
+from tests.support.scores import clips
+from tests.support.versions_by_hand import Made, state, upload, verdict_on
+
+POLICY = GatePolicy(limit=0.5, resamples=500)
+CONDITIONS = ("quiet", "press", "radio")
+
+
+def judge(
+    rest: Rest, made: Made, errors: Sequence[int], against: tuple[Made, Sequence[int]] | None, keys: KeyRing
+) -> VerdictStatement:
+    """Judge a version that made these errors, a clip of five words each, against one that made others."""
+    scores = clips(errors, speakers=8, conditions=CONDITIONS)
+    champion = clips(against[1], speakers=8, conditions=CONDITIONS) if against else None
+    verdict = decide(scores, champion, POLICY)
+    numbers, place = to_json(verdict), made.evidence.rpartition("/")[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write_evidence(Path(scratch) / "gate", verdict, scores, champion, {"slot": made.slot})
+        for file in folder.iterdir():
+            upload(rest, f"{place}/{file.name}", file.read_bytes())
+        digest = sha256((folder / "evidence.json").read_bytes())
+    statement = replace(
+        verdict_on(made, verdict.outcome, against[0] if against else None, now()),
+        challenger=numbers["challenger"],
+        champion=numbers["champion"],
+        delta=numbers["delta"],
+        interval=tuple(numbers["interval"]) if numbers["interval"] else None,
+        challenger_interval=tuple(numbers["challenger_interval"]),
+        evidence=EvidenceFile(f"gate/v{made.version}/evidence.json", digest),
+    )
+    state(rest, made, statement.payload, keys, "verdict")
+    return statement
