@@ -1,4 +1,4 @@
-"""``elp data add | log | show | golden``."""
+"""``elp data add | log | show | golden | drop``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipelines.settings import Slot
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
+    from pipelines.steps.drop import Dropped
     from pipelines.steps.versions import DatasetVersion, GoldenRef
 
 _EVERY_SECONDS = 2.0
@@ -107,6 +108,24 @@ def golden(slot: Slot, source: str, as_json: bool, workspace: Workspace) -> None
     emit(pin_golden(workspace, slot, source), as_json, _pinned)
 
 
+@data.command()
+@slot_argument
+@click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
+@click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
+@json_option
+@workspace_option
+def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspace) -> None:
+    """Make a new version of the slot's data without a speaker or a clip.
+
+    The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
+    versions keep them; what else an erasure takes is planned by: elp forget.
+    """
+    from pipelines.steps.drop import Who
+    from pipelines.steps.drop import drop as step
+
+    emit(step(workspace, slot, Who(speaker, clip)), as_json, _dropped)
+
+
 def _reporter() -> Callable[[int, int, float], None]:
     """Progress every two seconds, and at the end."""
     said = time.monotonic()
@@ -131,12 +150,28 @@ def _added(added: Added) -> str:
     ]
     if entry["repeats"]:
         lines.append(f"{entry['repeats']:,} clips were there already")
+    if entry.get("withdrawn"):
+        lines.append(f"{entry['withdrawn']:,} clips were dropped before and stay out")
     if entry["quarantined"]:
         lines.append(f"{entry['quarantined']:,} clips went to quarantine; see: elp data show {version.slot}")
     if version.closed_set:
         lines.append("closed set: speakers are shared between the splits")
     lines.extend(_missing(version))
     return "\n".join(lines)
+
+
+def _dropped(done: Dropped) -> str:
+    version = done.dataset
+    lines = [
+        f"{version.slot} is at {version.name} without {done.clips:,} clips: {version.clips:,} in all "
+        f"({seconds(version.seconds)}, {version.speakers} speakers)"
+    ]
+    if done.quarantined:
+        lines.append(f"{done.quarantined:,} files were taken out of quarantine")
+    if done.golden:
+        lines.append(f"{_pinned(done.golden)}; verdicts on the one before are out of date")
+    lines.append(f"older versions still hold them: elp forget says what to do next for {version.slot}")
+    return "\n".join([*lines, *_missing(version)])
 
 
 def _missing(version: DatasetVersion) -> list[str]:

@@ -1,4 +1,4 @@
-"""``elp promote | rollback | retire | audit | run | adapters``."""
+"""``elp promote | rollback | retire | run | adapters``."""
 
 from __future__ import annotations
 
@@ -94,33 +94,6 @@ def retire(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -
     from pipelines.steps import promote as step
 
     emit(step.retire(slot, mlflow_uri=_uri(workspace), why=why, by=by, log=progress), as_json, _told)
-
-
-@click.command()
-@slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="Version to look at [default: the champion].")
-@json_option
-@workspace_option
-def audit(slot: Slot, version: int | None, as_json: bool, workspace: Workspace) -> int:
-    """Show where an adapter came from, and whether that still holds.
-
-    Ends with exit code 1 where something is found to be otherwise than recorded.
-    """
-    from pipelines.lineage.audit import render
-    from pipelines.steps import audit as step
-
-    tree = step.audit(
-        slot,
-        workspace.settings,
-        version,
-        mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
-        repository=str(workspace.root),
-    )
-    emit(tree.to_json() if as_json else tree, as_json, lambda _: render(tree))
-    for fact in tree.mismatches:
-        progress(f"mismatch: {fact.name} was recorded as {fact.value}: {fact.note}")
-    return 1 if tree.mismatches else 0
 
 
 @click.command()

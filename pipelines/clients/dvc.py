@@ -51,7 +51,7 @@ def add(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     """Track folders (relative to `root`) as they are now; returns each one's hash (``md5:….dir``)."""
     if not folders:
         return {}
-    with _opened(root, "add") as repository:
+    with opened(root, "add") as repository:
         repository.add([str(root / folder) for folder in folders])
     return {folder: tracked_hash((root / metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
 
@@ -60,13 +60,13 @@ def push(root: Path, folders: Sequence[Path]) -> None:
     """Copy the folders' files to the remote; what is there already is not sent again."""
     if not folders:
         return
-    with _opened(root, "push") as repository:
+    with opened(root, "push") as repository:
         repository.push(targets=[str(root / metafile(folder)) for folder in folders])
 
 
 def pull(root: Path, folder: Path) -> None:
     """Bring the files of a tracked folder back into the workspace."""
-    with _opened(root, "pull") as repository:
+    with opened(root, "pull") as repository:
         repository.pull(targets=[str(root / metafile(folder))])
 
 
@@ -161,7 +161,8 @@ def _place(cache: Path, md5: str) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(root: Path, doing: str) -> Iterator[Any]:
+def opened(root: Path, doing: str) -> Iterator[Any]:
+    """The DVC repository at `root`, while the block lasts; `doing` says in an error what was tried."""
     with _quiet(doing, root):
         from dvc.repo import Repo
 

@@ -69,15 +69,16 @@ def submit() -> Response:
 
 @blueprint.get("/statements")
 def list_statements() -> Response:
-    """Recorded statements, newest first, by any of the columns in `queries.FILTERS`."""
+    """Recorded statements, newest first, by any of the columns in `queries.FILTERS`; `before`, `limit` make pages."""
     wanted: dict[str, Any] = {name: request.args[name] for name in queries.FILTERS if name in request.args}
-    unknown = sorted(set(request.args) - set(queries.FILTERS))
+    unknown = sorted(set(request.args) - {*queries.FILTERS, "before", "limit"})
     if unknown or not wanted:
         raise wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
     if "version" in wanted:
         wanted["version"] = number(wanted["version"])
+    before, limit = (number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with server.registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": queries.statements(session, wanted)})
+        return jsonify({"statements": queries.statements(session, wanted, before, limit)})
 
 
 @blueprint.get("/statements/<digest>")

@@ -24,23 +24,43 @@ def head(session: Session) -> Head:
     return Head(int(seq), str(digest))
 
 
-def statements(session: Session, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Recorded statements with these values in `FILTERS`, the newest first."""
+def statements(
+    session: Session, wanted: Mapping[str, Any], before: int | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """Recorded statements with these values in `FILTERS`, the newest first.
+
+    Args:
+        session: Of the registry.
+        wanted: Value by column.
+        before: Only those recorded by an entry with a smaller number: where the page before ended.
+        limit: So many at most; None gives all.
+    """
     where = [STATEMENTS.c[name] == value for name, value in wanted.items()]
-    rows = session.execute(select(STATEMENTS).where(*where).order_by(STATEMENTS.c.seq.desc())).mappings()
+    if before is not None:
+        where.append(STATEMENTS.c.seq < before)
+    rows = session.execute(select(STATEMENTS).where(*where).order_by(STATEMENTS.c.seq.desc()).limit(limit)).mappings()
     return [dict(row) for row in rows]
 
 
 def ledger(
     session: Session, slot: str | None = None, event: str | None = None, after: int = 0, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Entries after a number, in their order: the entry, its hash, its signed envelope."""
+    """Entries after a number, in their order: the entry, its text as it is stored, its hash, its signed envelope."""
     query = select(LEDGER).where(LEDGER.c.seq > after).order_by(LEDGER.c.seq).limit(limit)
     for column, value in (("slot", slot), ("event", event)):
         if value is not None:
             query = query.where(_of(LEDGER, column) == value)
     rows = session.execute(query).mappings()
-    return [{"entry": json.loads(row["entry"]), "hash": row["hash"], "envelope": row["envelope"]} for row in rows]
+    return [
+        {
+            "seq": row["seq"],
+            "entry": _parsed(row["entry"]),
+            "text": row["entry"],
+            "hash": row["hash"],
+            "envelope": row["envelope"],
+        }
+        for row in rows
+    ]
 
 
 def champions(session: Session, at: str | None = None) -> list[dict[str, Any]]:
@@ -66,6 +86,14 @@ def champions(session: Session, at: str | None = None) -> list[dict[str, Any]]:
             "seq": entry.seq,
         }
     return [standing[slot] for slot in sorted(standing) if standing[slot]["version"] is not None]
+
+
+def _parsed(text: str) -> Any:
+    """An entry's JSON; None where somebody spoilt it, for the audit to name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _of(table: Table, name: str) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,6 +77,21 @@ def read_quarantine(paths: Iterable[Path]) -> Iterator[Quarantined]:
     for path in sorted(paths):
         for record in pq.read_table(path, columns=columns).to_pylist():
             yield Quarantined(**record)
+
+
+def without(
+    path: Path, taken: Callable[[Mapping[str, Any]], bool], folder: Path
+) -> tuple[list[Path], list[Quarantined]]:
+    """A quarantine file less the rows for which `taken` says so, as a new file in `folder`.
+
+    Returns:
+        The new file (none where no row is left, or none goes), and what went.
+    """
+    rows = pq.read_table(path).to_pylist()
+    kept = [row for row in rows if not taken(row)]
+    names = ("sha256", "path", "reason", "detail")
+    gone = [Quarantined(**{name: row[name] for name in names}) for row in rows if taken(row)]
+    return ([_write(kept, folder)] if gone and kept else []), gone
 
 
 def reasons(faults: Iterable[Fault | Quarantined]) -> dict[str, int]:

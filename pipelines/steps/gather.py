@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +54,8 @@ class Gathered:
     """Clips that could not be read, by their place."""
     again: list[Again] = field(default_factory=list)
     """Clips left out because the same sound is there already."""
+    withdrawn: int = 0
+    """Clips left out because they were dropped for good."""
     seconds: Seconds = 0.0
     """Audio read, the repeats too."""
 
@@ -71,7 +73,13 @@ def read_known(shards: Iterable[Path]) -> dict[str, Known]:
 
 
 def gather(
-    clips: Iterable[SourceClip], total: int, recipe: Recipe, known: dict[str, Known], folder: Path, progress: Progress
+    clips: Iterable[SourceClip],
+    total: int,
+    recipe: Recipe,
+    known: dict[str, Known],
+    folder: Path,
+    progress: Progress,
+    withdrawn: Collection[str] = (),
 ) -> Gathered:
     """Process a delivery into parts in `folder`.
 
@@ -82,6 +90,7 @@ def gather(
         known: what the slot holds already; the new clips are added to it.
         folder: gets the parts.
         progress: told after every clip.
+        withdrawn: ids of clips that stay out.
     """
     gathered = Gathered()
     rows: list[ShardRow] = []
@@ -91,7 +100,9 @@ def gather(
             gathered.faults[taken.index] = taken.outcome
         else:
             gathered.seconds += taken.outcome.duration
-            if _is_new(taken.index, taken.outcome, known, gathered):
+            if taken.outcome.id in withdrawn:
+                gathered.withdrawn += 1
+            elif _is_new(taken.index, taken.outcome, known, gathered):
                 gathered.indices[taken.outcome.id] = taken.index
                 rows.append(taken.outcome)
                 held += len(taken.outcome.audio)

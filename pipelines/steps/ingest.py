@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.types import Seconds
-from pipelines.clients import dvc, git
-from pipelines.errors import DataRefused, WorkspaceError
+from pipelines.clients import git
+from pipelines.errors import DataRefused
 from pipelines.intake.clips import Fault, Importer, SourceClip
 from pipelines.intake.importers import choose
 from pipelines.intake.options import DeliveryOptions, delivery_options
@@ -21,6 +21,7 @@ from pipelines.steps.checks import Checked, check_clips, set_faults
 from pipelines.steps.dataset import newest, version_at
 from pipelines.steps.gather import Gathered, Progress, Totals, gather, keep, read_known, select, totals
 from pipelines.steps.golden import golden_record, golden_versions, now
+from pipelines.steps.slot_files import bring_back, files
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
 from pipelines.steps.versions import (
     DATASET_FILE,
@@ -59,7 +60,7 @@ class Delivery:
 
     def files(self, name: str) -> list[Path]:
         """Parquet files of a folder of the slot."""
-        return sorted(self.folder(name).glob("*.parquet"))
+        return files(self.workspace, self.slot, name)
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def ingest(
             return current
         delivery = Delivery(workspace, slot, source, chosen, wanted, policy, looked, current)
         with disk_guard(workspace.root, 2 * looked.size), staging(workspace, slot) as stage:
-            _bring_back(delivery)
+            bring_back(workspace, slot, current)
             outcome = _prepare(delivery, stage, progress or _silent)
             if not outcome.shards and not outcome.quarantine and current:
                 return current
@@ -132,7 +133,8 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     present = delivery.files(SHARDS)
     recipe = Recipe(policy, delivery.options, name)
     known = read_known(present)
-    gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress)
+    withdrawn = frozenset(delivery.current.withdrawn) if delivery.current else frozenset()
+    gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress, withdrawn)
     checked = check_clips(gathered.parts, slot, policy, name, docs_folder(delivery.workspace, slot))
     faults = gathered.faults | {gathered.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words
@@ -220,6 +222,7 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         "seconds": round(outcome.gathered.seconds, 3),
         "quarantined": len(outcome.faults),
         "repeats": outcome.repeats,
+        "withdrawn": outcome.gathered.withdrawn,
         "version": version,
         "created": created,
     }
@@ -244,6 +247,7 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         shards=tuple(sorted(names)),
         deliveries=(*(current.deliveries if current else ()), entry),
         validation=outcome.summary,
+        withdrawn=current.withdrawn if current else (),
     )
 
 
@@ -256,22 +260,6 @@ def _golden_tag(delivery: Delivery) -> str:
 def _summary(delivery: Delivery, checked: Checked) -> dict[str, Any]:
     docs = docs_folder(delivery.workspace, delivery.slot).relative_to(delivery.workspace.root) / "index.html"
     return {**checked.summary, "delivery": delivery.survey.delivery, "docs": docs.as_posix()}
-
-
-def _bring_back(delivery: Delivery) -> None:
-    """Make the slot's folders whole, as a fresh clone lacks them: `dvc add` would drop what is not here."""
-    current = delivery.current
-    if current is None:
-        return
-    here = {path.name for path in delivery.files(SHARDS)}
-    if strangers := sorted(here - set(current.shards)):
-        raise WorkspaceError(
-            f"{delivery.folder(SHARDS)} has files that no version knows ({', '.join(strangers[:3])}); remove them"
-        )
-    if set(current.shards) - here:
-        dvc.pull(delivery.workspace.root, delivery.slot.folder / SHARDS)
-    if current.quarantined and not delivery.files(QUARANTINE):
-        dvc.pull(delivery.workspace.root, delivery.slot.folder / QUARANTINE)
 
 
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:

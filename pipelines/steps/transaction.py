@@ -111,7 +111,7 @@ def store(workspace: Workspace, change: Change) -> str:
         "token": token,
         "tags": dict(change.tags),
         "added": [str(target) for target in change.arriving.values() if not (root / target).exists()],
-        "left": {str(path): str(aside / path.name) for path in change.leaving},
+        "left": {str(path): str(_aside(aside, path)) for path in change.leaving},
         "texts": {str(path): _text(root / path) for path in paths},
     }
     dvc.write_atomic(_journal(workspace, change.slot), json.dumps(journal))
@@ -174,11 +174,17 @@ def _committed(root: Path, head: str, token: str) -> str:
 def _move(root: Path, change: Change, aside: Path) -> None:
     aside.mkdir(parents=True, exist_ok=True)
     for path in change.leaving:
-        os.replace(root / path, aside / path.name)
+        _aside(aside, path).parent.mkdir(exist_ok=True)
+        os.replace(root / path, _aside(aside, path))
     for staged, target in change.arriving.items():
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         if not (root / target).exists():
             os.replace(staged, root / target)
+
+
+def _aside(folder: Path, path: Path) -> Path:
+    """Where a file waits that goes away; two folders of a slot may hold files of one name."""
+    return folder / path.parent.name / path.name
 
 
 def _journal(workspace: Workspace, slot: Slot) -> Path:

@@ -57,6 +57,8 @@ class DatasetVersion:
     """Outcome of the checks of the newest delivery."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Clips by label, for each split; empty where the task needs no labels."""
+    withdrawn: tuple[str, ...] = ()
+    """Ids of clips that were dropped for good: intake leaves them out, whatever delivery brings them again."""
     revision: str = ""
     """Git commit; known from the tag, not written in the record itself."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace, open_workspace
+from tests.support.audited import Ground, make_ground
 from tests.support.guarded_server import guarded_server
 from tests.support.workspaces import Site, isolate, workspace_with_data
 
@@ -36,6 +37,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         text = SETTINGS.format(backbone=folder / "backbone")
         workspace = workspace_with_data(folder / "workspace", slots, text)
     return Site(workspace, *slots)
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """What the audit's questions are asked of; tests read it, and change copies."""
+    folder = tmp_path_factory.mktemp("ground")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(folder / "home", patch)
+        return make_ground(folder)
 
 
 @pytest.fixture(scope="session")

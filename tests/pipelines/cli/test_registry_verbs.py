@@ -86,16 +86,6 @@ def test_a_refused_promotion_ends_with_code_3(client: MlflowClient, elp: Elp, tm
     assert "the gate's verdict is failed" in err
 
 
-def test_an_audit_that_finds_something_ends_with_code_1(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
-    slot = Slot("cli-forged", "asr")
-    add_bundle(client, slot, "k1", tmp_path)
-    registry.annotate(client, slot, 1, {"elp.fingerprint": "sha256:forged"})
-    code, out, err = elp("audit", "cli-forged/asr")
-    assert code == 1
-    assert "✗ fingerprint: sha256:forged" in out
-    assert "mismatch: fingerprint" in err
-
-
 @pytest.mark.parametrize("slot", ["Plant A/asr", "plant/a/asr", "plant/tts"])
 def test_a_wrong_slot_name_ends_with_code_2(elp: Elp, slot: str) -> None:
     assert elp("promote", slot)[0] == 2

@@ -1,0 +1,44 @@
+"""A slot's own files in the workspace: which there are, and bringing back those that a fresh clone lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipelines.clients import dvc
+from pipelines.errors import WorkspaceError
+from pipelines.settings import Slot
+from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS, DatasetVersion
+from pipelines.workspace import Workspace
+
+
+def files(workspace: Workspace, slot: Slot, folder: str) -> list[Path]:
+    """Parquet files of a folder of the slot, absolute."""
+    return sorted((workspace.root / slot.folder / folder).glob("*.parquet"))
+
+
+def bring_back(workspace: Workspace, slot: Slot, current: DatasetVersion | None, *, golden: bool = False) -> None:
+    """Make the slot's folders whole: `dvc add` would drop what is not here.
+
+    Args:
+        workspace: the workspace.
+        slot: the slot.
+        current: its newest version; without one there is nothing to bring back.
+        golden: the golden set's folder, too.
+
+    Raises:
+        WorkspaceError: where the folder of shards holds a file that no version knows.
+        VersioningError: where the remote does not give what is missing.
+    """
+    if current is None:
+        return
+    root, here = workspace.root, {path.name for path in files(workspace, slot, SHARDS)}
+    if strangers := sorted(here - set(current.shards)):
+        raise WorkspaceError(
+            f"{root / slot.folder / SHARDS} has files that no version knows ({', '.join(strangers[:3])}); remove them"
+        )
+    if set(current.shards) - here:
+        dvc.pull(root, slot.folder / SHARDS)
+    if current.quarantined and not files(workspace, slot, QUARANTINE):
+        dvc.pull(root, slot.folder / QUARANTINE)
+    if golden and (root / slot.folder / GOLDEN_FILE).is_file() and not files(workspace, slot, GOLDEN):
+        dvc.pull(root, slot.folder / GOLDEN)
