@@ -13,6 +13,7 @@ import click
 
 from pipelines.cli.options import SLOT, json_option, workspace_option
 from pipelines.cli.output import progress, table
+from pipelines.cli.overrides import warn_of
 from pipelines.errors import UsageError
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
@@ -134,6 +135,7 @@ def _tree(
                 _write(bill(subject, _packages(uri, subject)), output)
                 return 0
             found = _verified(workspace, records, db, subject) if verify else tree(db, subject)
+            warn_of(subject.name, subject.override)
     _put(found, of_tree(found, verify), uri, form, output)
     for fact in found.mismatches:
         progress(f"mismatch: {fact.name} {fact.value}: {fact.note}")

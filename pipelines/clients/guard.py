@@ -62,6 +62,8 @@ class Moved:
     """The champion before; None where there was none."""
     changed: bool
     """False where the version was the champion already."""
+    by: str
+    """Who the server takes the caller for: the login, else what was claimed."""
 
 
 def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> Moved:
@@ -163,7 +165,7 @@ def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) 
 
 def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> Moved:
     told = ask(uri, "POST", f"/{verb}", json=dict(body))
-    return Moved(told["version"], told["previous"], bool(told["changed"]))
+    return Moved(told["version"], told["previous"], bool(told["changed"]), str(told["by"]))
 
 
 def ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

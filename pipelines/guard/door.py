@@ -37,6 +37,8 @@ class Moved:
     """promoted, rolled back or retired; empty where nothing changed."""
     seq: int
     """Number of the ledger's entry; 0 where nothing changed."""
+    by: str
+    """Who the server takes the caller for."""
 
 
 def promote(store: GuardedStore, slot: Slot, version: int, who: Who, reason: str, *, again: bool = False) -> Moved:
@@ -77,7 +79,7 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
                 slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"
             )
         entry = record_move(book, slot, "retired", present, None, who, reason, bundle=present.bundle)
-        return Moved(str(slot), None, present.version, True, "retired", entry.seq)
+        return Moved(str(slot), None, present.version, True, "retired", entry.seq, who.name)
 
 
 def move(
@@ -100,13 +102,13 @@ def move(
             store.row(slot.model_name, version)
             known = facts.gather(book, slot, version, bundle, damage)
             if known.champion is not None and known.champion.version == version:
-                return Moved(str(slot), version, version, False, "", 0)
+                return Moved(str(slot), version, version, False, "", 0, who.name)
             allowed = decide(known, want, again=again)
             if isinstance(allowed, Refused):
                 raise _refusal(slot, version, "rollback" if want == "rollback" else "promote", allowed.sentence)
             entry = _record(book, slot, known, allowed, who, reason)
             previous = known.champion.version if known.champion else None
-            return Moved(str(slot), version, previous, True, allowed.event, entry.seq)
+            return Moved(str(slot), version, previous, True, allowed.event, entry.seq, who.name)
 
 
 def record_move(

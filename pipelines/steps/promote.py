@@ -76,7 +76,7 @@ def promote(
     done = guard.promote(mlflow_uri, slot, chosen.version, by=by, reason=why, again=again)
     instead = f", in place of v{done.previous}" if done.previous else ""
     log(f"{chosen.name} is the champion now{instead}" if done.changed else f"{chosen.name} is the champion already")
-    return Promotion(slot, done.version, done.previous if done.changed else None, done.changed, by, why)
+    return Promotion(slot, done.version, done.previous if done.changed else None, done.changed, done.by, why)
 
 
 def rollback(
@@ -101,7 +101,7 @@ def rollback(
     by, why = by or _user(), why or "rollback"
     done = guard.rollback(mlflow_uri, slot, version, by=by, reason=why)
     log(f"{slot} v{done.version} is the champion again, in place of v{done.previous}")
-    return Promotion(slot, done.version, done.previous, done.changed, by, why)
+    return Promotion(slot, done.version, done.previous, done.changed, done.by, why)
 
 
 def retire(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
@@ -122,7 +122,7 @@ def retire(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = pr
     by = by or _user()
     done = guard.retire(mlflow_uri, slot, by=by, reason=why)
     log(f"{slot} v{done.previous} is retired; the slot has no champion")
-    return Promotion(slot, None, done.previous, done.changed, by, why)
+    return Promotion(slot, None, done.previous, done.changed, done.by, why)
 
 
 def _chosen(client: MlflowClient, slot: Slot, version: int | None, present: AdapterVersion | None) -> AdapterVersion:
