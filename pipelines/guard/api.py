@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
 from pipelines.guard import door, endings, override_requests, overrides, queries, server, statements
-from pipelines.guard.body import days_of, read_body, reason_of, slot_of, who_of, wrong
+from pipelines.guard.body import days_of, plain, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.guard.checks import number
 from pipelines.guard.who import login_on
 
@@ -38,6 +38,13 @@ def own_site_only() -> Response | None:
     if not should_block_cors_request(origin, request.method, get_allowed_origins()):
         return None
     return mlflow_error(MlflowException(CORS_BLOCKED_MSG, error_code=PERMISSION_DENIED))
+
+
+@blueprint.before_request
+def plain_questions_only() -> None:
+    """A control character in a question is no name of anything, and not every database takes it."""
+    for name, value in request.args.items(multi=True):
+        plain(f"the parameter {ascii(name)[:40]}", value)
 
 
 @blueprint.get("/status")

@@ -80,13 +80,21 @@ def wrong(message: str) -> MlflowException:
     return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
 
 
+def plain(what: str, text: str) -> str:
+    """`text`, where any database and any terminal can hold it: no control character, no half of a surrogate pair.
+
+    Raises:
+        MlflowException: where it has one.
+    """
+    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in _LINES for letter in text):
+        raise wrong(f"{what} has control characters: {ascii(text)[:80]}")
+    return text
+
+
 def _text(body: Mapping[str, Any], name: str) -> str:
-    """Text that any database and any terminal can hold: no control characters, no half of a surrogate pair."""
     value = body.get(name)
     if value is None:
         return ""
     if not isinstance(value, str):
         raise wrong(f"{name}: expected text, got {type(value).__name__}")
-    if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in _LINES for letter in value):
-        raise wrong(f"{name}: it has control characters: {ascii(value)[:80]}")
-    return value
+    return plain(name, value)

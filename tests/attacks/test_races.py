@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import random
 import signal
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.books import check_books, read_books
-from tests.support.contest import CHAMPION, PASSED, Contest
+from tests.support.books import agree
+from tests.support.contest import CHAMPION, FORMER, PASSED, Contest, prepare
+from tests.support.guarded_server import guarded_server
 from tests.support.movers import STEPS, Movers, movers
+from tests.support.rest import Rest
 
 
 @pytest.fixture(scope="module")
 def crowd(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with movers(server, tmp_path_factory.mktemp("movers")) as running:
         yield running
-
-
-def _agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:
-    """Chain, alias and what the movers were told fit together.
-
-    Args:
-        contest: The slot.
-        said: What the movers were told.
-        all_told: Whether every change must have been told to somebody: nobody was killed.
-    """
-    books = read_books(contest.server)
-    chain = check_books(contest.server, books)
-    assert chain.whole, [str(fault) for fault in chain.faults]
-    moves = books.moves(contest.slot)
-    assert books.aliases.get((contest.model, "champion")) == moves[-1].after
-    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a move from nowhere"
-    told = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
-    written = {move.seq: (move.event, move.before, move.after) for move in moves if move.seq > contest.mark}
-    assert {seq: written.get(seq) for seq in told} == told, "acknowledged and lost"
-    if all_told:
-        assert written == told, "written and told to nobody"
-        refused = [e for e in books.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")]
-        assert sorted(e.reason for e in refused) == sorted(e["refused"] for e in said if "refused" in e)
 
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.slow)])
@@ -63,18 +45,18 @@ def test_ten_processes_on_one_slot(own_contest: Contest, crowd: Movers, seconds:
     ]
     said += [{"refused": answer.message} for answer in answers if answer.status == 403]
     assert len({entry["seq"] for entry in said if entry.get("seq")}) > 20, "too few moves to mean anything"
-    _agree(own_contest, said, all_told=True)
+    agree(own_contest, said, all_told=True)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_each_step_of_a_promotion(own_contest: Contest, crowd: Movers, step: str) -> None:
     crowd.start(own_contest.slot, 30, kill_at=step)
     assert crowd.wait() == [-signal.SIGKILL]
-    _agree(own_contest, crowd.said(), all_told=False)
+    agree(own_contest, crowd.said(), all_told=False)
     # the next one finds the door open
     crowd.start(own_contest.slot, 0.5, seed=1)
     assert crowd.wait() == [0]
-    _agree(own_contest, crowd.said(), all_told=False)
+    agree(own_contest, crowd.said(), all_told=False)
 
 
 @pytest.mark.parametrize("times", [5, pytest.param(100, marks=pytest.mark.slow)])
@@ -87,7 +69,7 @@ def test_killed_at_any_moment(own_contest: Contest, crowd: Movers, times: int) -
         os.kill(pid, signal.SIGKILL)
         assert crowd.wait() == [-signal.SIGKILL]
         told += crowd.said()
-        _agree(own_contest, told, all_told=False)
+        agree(own_contest, told, all_told=False)
 
 
 def _wait_for_a_move(crowd: Movers) -> None:
@@ -113,3 +95,55 @@ def test_promoted_while_the_code_is_replaced_on_disk(own_contest: Contest, name:
     place.write_bytes(b"import os  # not what was trained\n")
     contest.refused(contest.alias(PASSED))
     assert contest.champion() == CHAMPION
+
+
+@pytest.mark.parametrize(
+    ("database", "times"),
+    [
+        ("sqlite", 1),
+        pytest.param("postgresql", 1, marks=pytest.mark.slow),
+        pytest.param("sqlite", 5, marks=pytest.mark.slow),
+    ],
+)
+def test_the_whole_server_killed_in_the_middle_of_promotions(
+    request: pytest.FixtureRequest, tmp_path: Path, database: str, times: int
+) -> None:
+    place = None if database == "sqlite" else request.getfixturevalue("postgres").database(f"killed-{times}")
+    told: list[dict[str, Any]] = []
+    with guarded_server(tmp_path / "server", place) as server:
+        contest = prepare(server, "plant-k")
+        told += _promotions_until_killed(contest)
+    for _ in range(times):
+        with guarded_server(tmp_path / "server", place) as server:
+            contest = replace(contest, server=server, rest=Rest(server.uri))
+            agree(contest, told, all_told=False)
+            told += _promotions_until_killed(contest)
+    with guarded_server(tmp_path / "server", place) as server:
+        contest = replace(contest, server=server, rest=Rest(server.uri))
+        agree(contest, told, all_told=False)
+        assert contest.ask("rollback", version=FORMER).status in (200, 403)
+
+
+def _promotions_until_killed(contest: Contest) -> list[dict[str, Any]]:
+    """Move the champion back and forth, kill the server's processes at some moment; the moves that were answered."""
+    told: list[dict[str, Any]] = []
+
+    def move() -> None:
+        while True:
+            for verb, values in (("rollback", {"version": FORMER}), ("promote", {"version": CHAMPION, "again": True})):
+                try:
+                    answer = contest.ask(verb, **values)
+                except (OSError, http.client.HTTPException):
+                    return
+                if answer.status == 200:
+                    told.append({**answer.json, "to": answer.json["version"], "from": answer.json["previous"]})
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    while len(told) < 5:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))
+    os.killpg(contest.server.pid, signal.SIGKILL)
+    mover.join(30)
+    assert not mover.is_alive()
+    return told

@@ -174,3 +174,15 @@ def test_a_deletion_is_written_down(own_contest: Contest, version: int) -> None:
     assert [entry["to"] for entry in gone] == [version]
     assert own_contest.alias(version).status in (403, 404)
     assert own_contest.champion() == CHAMPION
+
+
+def test_a_slot_deleted_and_made_again_with_other_bytes(own_contest: Contest) -> None:
+    """Numbers begin again at 1: what was proven of the old ones says nothing about the new ones."""
+    contest, rest = own_contest, own_contest.rest
+    assert contest.ask("retire").status == 200
+    assert _post(contest, "registered-models/delete", {"name": contest.model}, "DELETE").status == 200
+    contest.made = {v: register(rest, contest.model, f"again-{v}", lineage=None) for v in (1, 2, 3)}
+    for version in (1, 2, 3):
+        contest.refused(contest.alias(version))
+        contest.refused(contest.ask("rollback", version=version))
+    assert contest.champion() is None

@@ -13,6 +13,7 @@ from pipelines.attest.anchor import read_anchor
 from pipelines.attest.chain import Chain, verify_chain
 from pipelines.attest.keys import load_ring
 from pipelines.attest.ledger import Entry, Row, read_entry
+from tests.support.contest import Contest
 from tests.support.guarded_server import GuardedServer
 
 MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
@@ -67,3 +68,26 @@ def read_books(server: GuardedServer) -> Books:
 def check_books(server: GuardedServer, books: Books) -> Chain:
     """Verify the chain with the server's keys and anchor."""
     return verify_chain(books.rows, load_ring(server.keys), read_anchor(server.anchor))
+
+
+def agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:
+    """Check that chain, alias and what callers were told fit together.
+
+    Args:
+        contest: The slot.
+        said: What the movers were told.
+        all_told: Whether every change must have been told to somebody: nobody was killed.
+    """
+    books = read_books(contest.server)
+    chain = check_books(contest.server, books)
+    assert chain.whole, [str(fault) for fault in chain.faults]
+    moves = books.moves(contest.slot)
+    assert books.aliases.get((contest.model, "champion")) == moves[-1].after
+    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a move from nowhere"
+    told = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
+    written = {move.seq: (move.event, move.before, move.after) for move in moves if move.seq > contest.mark}
+    assert {seq: written.get(seq) for seq in told} == told, "acknowledged and lost"
+    if all_told:
+        assert written == told, "written and told to nobody"
+        refused = [e for e in books.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")]
+        assert sorted(e.reason for e in refused) == sorted(e["refused"] for e in said if "refused" in e)

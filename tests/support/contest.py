@@ -60,12 +60,11 @@ class Contest:
         found = {
             "aliases": {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},
             "tags": _tags(model),
-            "listed": self._listed(),
         }
-        for version in self.made:
-            shown = self.rest.get(f"{API}/model-versions/get?name={self.model}&version={version}")["model_version"]
+        listed = self.rest.get(f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100")
+        for shown in listed.get("model_versions", []):
             shown.pop("last_updated_timestamp", None)
-            found[f"v{version}"] = {**shown, "tags": _tags(shown)}
+            found[f"v{shown['version']}"] = {**shown, "tags": _tags(shown)}
         return found | self.bytes_on_disk()
 
     def bytes_on_disk(self) -> dict[str, str]:
@@ -104,15 +103,17 @@ class Contest:
             if self.before.get(name) != now.get(name)
         }
 
-    def _listed(self) -> list[int]:
-        found = self.rest.get(f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100")
-        return sorted(int(version["version"]) for version in found.get("model_versions", []))
 
+def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
+    """A slot with a champion, its predecessor, and a version of every other standing.
 
-def prepare(server: GuardedServer, site: str, task: str = "asr") -> Contest:
-    """A slot with a champion, its predecessor, and a version of every other standing."""
-    rest, keys = Rest(server.uri), load_ring(server.keys)
-    contest = Contest(server, rest, keys, f"elp.{site}.{task}")
+    Args:
+        server: The server.
+        site: Of the slot; its task is asr.
+        rest: Who prepares it, where the server asks for a login.
+    """
+    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
+    contest = Contest(server, rest, keys, f"elp.{site}.asr")
     for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
         contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)
     made = contest.made

@@ -79,13 +79,7 @@ class Movers:
 @contextlib.contextmanager
 def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
     """Movers beside a running server, which write their logs into `folder`."""
-    environment = {
-        **guarded_environment(server.folder),
-        "_MLFLOW_SERVER_FILE_STORE": server.database,
-        "_MLFLOW_SERVER_REGISTRY_STORE": JOINED + server.database,
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
-        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-    }
+    environment = {**guarded_environment(server.folder), **server_variables(server)}
     with (folder / "movers.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.movers"],
@@ -104,6 +98,18 @@ def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
             process.stdin.close()
             process.wait(30)
             process.stdout.close()
+
+
+def server_variables(server: GuardedServer) -> dict[str, str]:
+    """What makes another process use the stores of a running server as its own."""
+    return {
+        "_MLFLOW_SERVER_FILE_STORE": server.database,
+        "_MLFLOW_SERVER_REGISTRY_STORE": JOINED + server.database,
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "ELP_KEYS": str(server.keys),
+        "ELP_LEDGER_HEAD": str(server.anchor),
+    }
 
 
 def _serve(orders: IO[str]) -> None:
@@ -166,7 +172,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
 
 def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
-    import pipelines.guard.store as module
+    import pipelines.guard.locking as module
     from pipelines.guard import projection
     from pipelines.guard.book import Book
 
