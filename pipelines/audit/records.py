@@ -75,7 +75,8 @@ def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int |
     """
     number = version if version is not None else _newest(db, slot)
     row = db.execute(
-        "SELECT bundle, registered, deleted FROM adapter WHERE slot = ? AND version = ?", (str(slot), number)
+        "SELECT bundle, registered, deleted FROM adapter WHERE slot = ? AND version = ? ORDER BY registered DESC",
+        (str(slot), number),
     ).fetchone()
     if row is None or number is None:
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
@@ -93,7 +94,7 @@ def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int |
         verdict=next((one for one in told if isinstance(one, VerdictStatement)), None),
         stored=stored,
         entries=entries,
-        reigns=reigns_of(db, str(slot), number),
+        reigns=reigns_of(db, str(slot), number, row[0]),
     )
 
 

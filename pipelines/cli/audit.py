@@ -88,9 +88,9 @@ def forget(
     Says what holds them, which adapters learned from them, which serve, what to do in which order, and what stays.
     """
     from pipelines.audit import forget as planning
-    from pipelines.audit.learned import Subject
     from pipelines.audit.sheet import of_plan
     from pipelines.clients.objects import objects
+    from pipelines.steps.subject import Subject
 
     subject = Subject(speaker, clip)
     with _index(workspace) as (db, uri), objects(workspace.root) as stored:
@@ -101,6 +101,7 @@ def forget(
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
     """One of the questions over slots."""
     from pipelines.audit import learned, reigns, sheet
+    from pipelines.steps.subject import Subject
 
     with _index(workspace) as (db, uri):
         if question == "--at":
@@ -110,7 +111,7 @@ def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, 
             standing = reigns.on_backbone(db, value, slot)
             _put(standing, sheet.of_backbone(standing), uri, form, output)
         else:
-            subject = learned.Subject(**{question.removeprefix("--"): value})
+            subject = Subject(**{question.removeprefix("--"): value})
             found = learned.learned(db, subject, slot)
             _put(found, sheet.of_learned(found), uri, form, output)
     return 0

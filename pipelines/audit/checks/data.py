@@ -79,7 +79,8 @@ def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: H
     there = git.resolve(root, f"refs/tags/{tag}")
     tagged = Fact("in Git", tag, "ok") if there else Fact("in Git", tag, "mismatch", "there is no such tag")
     if not kept.whole or not kept.facts:
-        return tagged, Fact("clips", recorded, "unchecked", f"not every file of it could be read at {commit[:12]}")
+        why = f"not every file of it could be read at {commit[:12]}"
+        return tagged, Fact("clips", recorded, "unchecked", why, kept.facts)
     return tagged, compared("clips", recorded, ids_digest(kept.ids), "the DVC remote", kept.facts)
 
 
