@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -167,14 +168,15 @@ def _lineage(model: str, one: Version):
     )
 
 
-def timed(root: Path, *words: str) -> Iterator[float]:
-    """Seconds of `RUNS` turns of a whole command."""
+def timed(root: Path, *words: str) -> Iterator[tuple[float, float]]:
+    """Seconds by the clock, and seconds of processor without the server's, of `RUNS` turns of a whole command."""
     for _ in range(RUNS):
-        started = time.perf_counter()
+        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([*ELP, *words], cwd=root, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"elp {' '.join(words)} ended with {done.returncode}\n{done.stderr}")
-        yield time.perf_counter() - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        yield time.perf_counter() - started, sum(after[:2]) - sum(before[:2])
 
 
 def main() -> None:
@@ -202,13 +204,13 @@ def main() -> None:
 
 def report(root: Path, slot: str) -> None:
     """Build the index, then ask every question."""
-    started = time.perf_counter()
-    next(timed(root, "audit", slot))
-    print("| command | median s | max s |\n|---|---|---|")
-    print(f"| the index, made anew | {time.perf_counter() - started:.1f} | |")
+    clock, processor = next(timed(root, "audit", slot))
+    print("| command | median s | max s | processor s |\n|---|---|---|---|")
+    print(f"| the index, made anew | {clock:.1f} | | {processor:.1f} |")
     clip = hashlib.sha256(f"{slot} 1 0 train".encode()).hexdigest()
     speaker = f"{slot[:8]}-worker-7"
     questions = [
+        ("--help",),
         ("audit", slot),
         ("audit", slot, "1"),
         ("audit", "--at", "2030-01-01"),
@@ -218,9 +220,9 @@ def report(root: Path, slot: str) -> None:
         ("forget", "--speaker", speaker),
     ]
     for words in questions:
-        seconds = list(timed(root, *words))
-        name = " ".join(words).replace(clip, clip[:8] + "…")
-        print(f"| `elp {name}` | {statistics.median(seconds):.2f} | {max(seconds):.2f} |")
+        clocks, processors = zip(*timed(root, *words), strict=True)
+        name, cpu = " ".join(words).replace(clip, clip[:8] + "…"), statistics.median(processors)
+        print(f"| `elp {name}` | {statistics.median(clocks):.2f} | {max(clocks):.2f} | {cpu:.2f} |")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def sync(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
     by_slot: dict[tuple[Slot, str], list[Tagged]] = {}
     for one in there:
         by_slot.setdefault((one.slot, one.kind), []).append(one)
-    for slot, kind in {(Slot.parse(s), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
+    for slot, kind in {(Slot(*s.split("/")), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
         by_slot.setdefault((slot, kind), [])
     with objects(workspace.root) as stored:
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
@@ -87,7 +87,7 @@ def _tags(root: Path) -> list[Tagged]:
         for tag, revision in git.tags(root, kind).items():
             parts = tag.split("/")
             if len(parts) == 4 and parts[3][:1] == "v" and parts[3][1:].isdigit():
-                found.append(Tagged(Slot.parse("/".join(parts[1:3])), kind, int(parts[3][1:]), tag, revision))
+                found.append(Tagged(Slot(*parts[1:3]), kind, int(parts[3][1:]), tag, revision))
     return found
 
 

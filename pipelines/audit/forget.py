@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.audit.learned import Held, Learned, Learner, Subject, learned
+from pipelines.audit.learned import Held, Learned, Learner, learned
 from pipelines.errors import VersioningError
 from pipelines.settings import Slot
+from pipelines.steps.subject import Subject
 
 _CACHES = "files sets features trials verdicts audit.db audit.db-wal audit.db-shm"
 """Of ``.elp/cache``: what may hold sound, words or names."""
@@ -99,7 +99,7 @@ def _slot_plan(db: sqlite3.Connection, found: Learned, slot: str) -> SlotPlan:
         steps.append(
             Step(
                 "make a dataset version (and golden set) without them; intake keeps them out from then on",
-                (f"elp data drop {slot} {_option(found.subject)}",),
+                (f"elp data drop {slot} {found.subject.option}",),
             )
         )
     if champion is not None:
@@ -115,7 +115,7 @@ def _replace(db: sqlite3.Connection, champion: Learner, learners: set[int]) -> l
     """How a champion that learned from them stops to serve."""
     slot = champion.slot
     before = db.execute(
-        """SELECT r.version FROM reign r JOIN adapter a USING (slot, version)
+        """SELECT r.version FROM reign r JOIN adapter a USING (slot, version, bundle)
         WHERE slot = ? AND until IS NOT NULL AND a.deleted IS NULL ORDER BY seq DESC LIMIT 1""",
         (slot,),
     ).fetchone()
@@ -206,7 +206,3 @@ def _stays(found: Learned) -> tuple[str, ...]:
         told.append("Adapters of which it cannot be told are listed with the reason: look into each by hand.")
     told.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
     return tuple(told)
-
-
-def _option(subject: Subject) -> str:
-    return f"--speaker {shlex.quote(subject.speaker)}" if subject.speaker else f"--clip {subject.clip}"

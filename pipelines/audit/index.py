@@ -35,7 +35,8 @@ CREATE TABLE used (              -- digest of the clips that training on a datas
 CREATE TABLE adapter (
     slot TEXT, version INTEGER, bundle TEXT, registered TEXT, statement TEXT, deleted TEXT,
     backbone TEXT, fingerprint TEXT, dataset TEXT, revision TEXT, golden TEXT, clips TEXT, run TEXT,
-    PRIMARY KEY (slot, version)) WITHOUT ROWID;
+    -- a model that was deleted and made again counts its versions from 1
+    PRIMARY KEY (slot, version, bundle)) WITHOUT ROWID;
 CREATE INDEX adapter_dataset ON adapter (dataset);
 CREATE INDEX adapter_fingerprint ON adapter (fingerprint);
 CREATE TABLE reign (slot TEXT, seq INTEGER, version INTEGER, bundle TEXT, since TEXT, until TEXT, event TEXT, who TEXT,

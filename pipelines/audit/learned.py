@@ -15,26 +15,7 @@ from dataclasses import dataclass, field
 from pipelines.audit.data import LEARNING
 from pipelines.errors import UsageError
 from pipelines.settings import Slot
-
-_MIN_DIGITS = 8
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Whom or what is asked about. Exactly one of the two is given."""
-
-    speaker: str = ""
-    clip: str = ""
-    """Clip id (SHA-256 of the samples), or its first 8 digits or more; a file's SHA-256 for one in quarantine."""
-
-    def __post_init__(self) -> None:
-        if bool(self.speaker) == bool(self.clip):
-            raise UsageError("give one of --speaker ID and --clip ID")
-        if self.clip and (len(self.clip) < _MIN_DIGITS or not set(self.clip.lower()) <= set("0123456789abcdef")):
-            raise UsageError(f"--clip takes the {_MIN_DIGITS} to 64 hexadecimal digits of a clip id, got {self.clip!r}")
-
-    def __str__(self) -> str:
-        return f"speaker {self.speaker}" if self.speaker else f"clip {self.clip}"
+from pipelines.steps.subject import Subject
 
 
 @dataclass(frozen=True)
@@ -149,7 +130,7 @@ def _clips(db: sqlite3.Connection, subject: Subject) -> list[tuple[int, bytes, s
     select = "SELECT file, id, speaker, split FROM clip WHERE "
     if subject.speaker:
         return db.execute(select + "speaker = ?", (subject.speaker,)).fetchall()
-    digits = subject.clip.lower()
+    digits = subject.clip
     bounds = bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
     found = db.execute(select + "id BETWEEN ? AND ?", bounds).fetchall()
     ids = sorted({clip.hex() for _, clip, _, _ in found})
@@ -207,21 +188,21 @@ def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) ->
 def _learners(db: sqlite3.Connection, counts: dict[str, int], slot: str) -> list[Learner]:
     """Adapters trained on a version that holds the subject, and those of which the index cannot tell."""
     rows = db.execute(
-        """SELECT a.slot, a.version, a.dataset, a.revision, a.clips, a.registered, a.deleted, r.revision, u.digest,
-            (SELECT reason FROM gap WHERE gap.tag = a.dataset LIMIT 1)
+        """SELECT a.slot, a.version, a.bundle, a.dataset, a.revision, a.clips, a.registered, a.deleted, r.revision,
+            u.digest, (SELECT reason FROM gap WHERE gap.tag = a.dataset LIMIT 1)
         FROM adapter a LEFT JOIN release r ON r.tag = a.dataset
             LEFT JOIN used u ON u.slot = r.slot AND u.version = r.version
         WHERE ? IN ('', a.slot) ORDER BY a.slot, a.version""",
         (slot,),
     )
     found = []
-    for mine, version, dataset, revision, ids, registered, deleted, commit, used, gap in rows.fetchall():
+    for mine, version, bundle, dataset, revision, ids, registered, deleted, commit, used, gap in rows.fetchall():
         count = counts.get(dataset or "", 0)
         note = _doubt(dataset, revision, commit, gap)
         if not note and used != ids:
             note = f"its lineage names other clips than {dataset} gives"
         if count or note:
-            reigns = reigns_of(db, mine, version)
+            reigns = reigns_of(db, mine, version, bundle)
             values = (mine, version, dataset or "", count, not note, note, registered, deleted or "", reigns)
             found.append(Learner(*values))
     return found
@@ -238,10 +219,10 @@ def _doubt(dataset: str | None, revision: str | None, commit: str | None, gap: s
     return gap or ""
 
 
-def reigns_of(db: sqlite3.Connection, slot: str, version: int) -> tuple[Reign, ...]:
-    """The times for which a version was champion, oldest first."""
+def reigns_of(db: sqlite3.Connection, slot: str, version: int, bundle: str) -> tuple[Reign, ...]:
+    """The times for which a version with this bundle was champion, oldest first."""
     rows = db.execute(
-        "SELECT since, until, event, who, reason FROM reign WHERE slot = ? AND version = ? ORDER BY seq",
-        (slot, version),
+        "SELECT since, until, event, who, reason FROM reign WHERE (slot, version, bundle) = (?, ?, ?) ORDER BY seq",
+        (slot, version, bundle),
     )
     return tuple(Reign(*row) for row in rows)

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.attest.ledger import Entry, read_entry
 from pipelines.attest.statements import LineageStatement, VerdictStatement
 from pipelines.audit.learned import Reign, reigns_of
-from pipelines.audit.registry import Records, Stored, backbone_of, named, statement_of
+from pipelines.audit.registry import MOVES, Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.sheet import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.lineage.audit import Fact
@@ -54,6 +54,18 @@ class Dossier:
             return "deleted"
         return "retired" if self.reigns else f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
 
+    @property
+    def override(self) -> str:
+        """Who let it serve without a verdict that counts, and why, where it serves so now; else empty."""
+        if self.status != "champion":
+            return ""
+        made = (entry for entry in reversed(self.entries) if entry.after == self.version and entry.event in MOVES)
+        last = next(made, None)
+        if last is None or last.event != "overridden":
+            return ""
+        asked = last.detail.get("asked by", "unknown")
+        return f"since {short(last.at)}, asked by {asked}, approved by {last.who.name}: {last.reason}"
+
 
 def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int | None) -> Dossier:
     """What the server records of a version; without a number, of the champion, or else of the newest version.
@@ -63,7 +75,8 @@ def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int |
     """
     number = version if version is not None else _newest(db, slot)
     row = db.execute(
-        "SELECT bundle, registered, deleted FROM adapter WHERE slot = ? AND version = ?", (str(slot), number)
+        "SELECT bundle, registered, deleted FROM adapter WHERE slot = ? AND version = ? ORDER BY registered DESC",
+        (str(slot), number),
     ).fetchone()
     if row is None or number is None:
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
@@ -81,7 +94,7 @@ def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int |
         verdict=next((one for one in told if isinstance(one, VerdictStatement)), None),
         stored=stored,
         entries=entries,
-        reigns=reigns_of(db, str(slot), number),
+        reigns=reigns_of(db, str(slot), number, row[0]),
     )
 
 
@@ -96,6 +109,8 @@ def tree(db: sqlite3.Connection, subject: Dossier, found: Branches | None = None
     found = found or {}
     lineage = subject.lineage
     branches = [Fact("status", subject.status), _bundle(subject, found)]
+    if subject.override:
+        branches.insert(1, Fact("OVERRIDE, no verdict that counts", subject.override))
     if lineage is None:
         branches.append(Fact("lineage", "no statement", "", "the server holds none for this version"))
     else:

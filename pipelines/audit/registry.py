@@ -125,12 +125,13 @@ def _take(db: sqlite3.Connection, row: Row) -> None:
     elif entry.event == "registered" and entry.after is not None:
         db.execute(
             """INSERT INTO adapter (slot, version, bundle, registered, statement) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET bundle = excluded.bundle, statement = excluded.statement""",
+            ON CONFLICT DO UPDATE SET statement = excluded.statement""",
             (entry.slot, entry.after, entry.bundle, entry.at, next(iter(entry.statements), "")),
         )
     elif entry.event == "deleted":
-        values = (entry.at, entry.slot, entry.after if entry.after is not None else entry.before)
-        db.execute("UPDATE adapter SET deleted = ? WHERE slot = ? AND version = ?", values)
+        # without a version, the whole model was deleted
+        gone = "UPDATE adapter SET deleted = ? WHERE slot = ? AND deleted IS NULL AND ? IN (version, -1)"
+        db.execute(gone, (entry.at, entry.slot, -1 if entry.after is None else entry.after))
 
 
 def _move(db: sqlite3.Connection, entry: Entry) -> None:

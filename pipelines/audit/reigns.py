@@ -121,7 +121,13 @@ def on_backbone(db: sqlite3.Connection, fingerprint: str, slot: Slot | None = No
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
     adapters = tuple(
         Standing(
-            row[2], row[3], row[4] or "", row[5], row[6], deleted=row[7] or "", reigns=reigns_of(db, row[2], row[3])
+            row[2],
+            row[3],
+            row[4] or "",
+            row[5],
+            row[6],
+            deleted=row[7] or "",
+            reigns=reigns_of(db, row[2], row[3], row[5]),
         )
         for row in rows
     )

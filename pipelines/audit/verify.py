@@ -161,4 +161,4 @@ def _proven(checked: list[tuple[Fact, Statement | None]]) -> tuple[LineageStatem
 
 
 def _slots(witness: Witness) -> set[Slot]:
-    return {Slot.parse(entry.slot) for entry in witness.entries if entry.slot}
+    return {Slot(*entry.slot.split("/")) for entry in witness.entries if entry.slot}

@@ -13,6 +13,7 @@ import click
 
 from pipelines.cli.options import SLOT, json_option, workspace_option
 from pipelines.cli.output import progress, table
+from pipelines.cli.overrides import warn_of
 from pipelines.errors import UsageError
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
@@ -87,9 +88,9 @@ def forget(
     Says what holds them, which adapters learned from them, which serve, what to do in which order, and what stays.
     """
     from pipelines.audit import forget as planning
-    from pipelines.audit.learned import Subject
     from pipelines.audit.sheet import of_plan
     from pipelines.clients.objects import objects
+    from pipelines.steps.subject import Subject
 
     subject = Subject(speaker, clip)
     with _index(workspace) as (db, uri), objects(workspace.root) as stored:
@@ -100,6 +101,7 @@ def forget(
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
     """One of the questions over slots."""
     from pipelines.audit import learned, reigns, sheet
+    from pipelines.steps.subject import Subject
 
     with _index(workspace) as (db, uri):
         if question == "--at":
@@ -109,7 +111,7 @@ def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, 
             standing = reigns.on_backbone(db, value, slot)
             _put(standing, sheet.of_backbone(standing), uri, form, output)
         else:
-            subject = learned.Subject(**{question.removeprefix("--"): value})
+            subject = Subject(**{question.removeprefix("--"): value})
             found = learned.learned(db, subject, slot)
             _put(found, sheet.of_learned(found), uri, form, output)
     return 0
@@ -134,6 +136,7 @@ def _tree(
                 _write(bill(subject, _packages(uri, subject)), output)
                 return 0
             found = _verified(workspace, records, db, subject) if verify else tree(db, subject)
+            warn_of(subject.name, subject.override)
     _put(found, of_tree(found, verify), uri, form, output)
     for fact in found.mismatches:
         progress(f"mismatch: {fact.name} {fact.value}: {fact.note}")

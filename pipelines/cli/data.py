@@ -120,10 +120,10 @@ def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspac
     The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
     versions keep them; what else an erasure takes is planned by: elp forget.
     """
-    from pipelines.steps.drop import Who
     from pipelines.steps.drop import drop as step
+    from pipelines.steps.subject import Subject
 
-    emit(step(workspace, slot, Who(speaker, clip)), as_json, _dropped)
+    emit(step(workspace, slot, Subject(speaker, clip)), as_json, _dropped)
 
 
 def _reporter() -> Callable[[int, int, float], None]:

@@ -61,6 +61,8 @@ class Book:
                 at=entry.at,
                 slot=slot,
                 event=event,
+                before_version=before,
+                after_version=after,
                 entry=row.entry,
                 hash=row.hash,
                 envelope=row.envelope,

@@ -146,8 +146,7 @@ def record_move(
         override_requests.end(book.session, request, event, entry.at)
         if request.in_force:
             projection.hide_override(book.session, slot.model_name, request.version)
-    moves = facts.champion_moves(book.session, str(slot))
-    projection.show_move(book.session, slot.model_name, entry, moves)
+    projection.show_move(book.session, slot.model_name, entry)
     return entry
 
 
@@ -169,12 +168,11 @@ def _record(book: Book, slot: Slot, known: Facts, allowed: Move, who: Who, reaso
 def _predecessor(store: GuardedStore, slot: Slot) -> int:
     with store.ManagedSessionMaker() as session:
         present = facts.champion(session, slot.model_name)
-        moves = facts.champion_moves(session, str(slot))
+        before = facts.predecessor(session, str(slot), present.version) if present else None
     if present is None:
         raise _refusal(
             slot, None, "rollback", f"{slot} has no champion to roll back from; promote one first: elp promote {slot}"
         )
-    before = facts.predecessor(moves, present.version)
     if before is None:
         raise _refusal(
             slot,

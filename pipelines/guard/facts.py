@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.attest import envelope, statements
@@ -34,8 +33,8 @@ def gather(book: Book, slot: Slot, version: int, bundle: str, damage: str = "") 
         bundle: What its bytes hash to; empty where they are no bundle.
         damage: Why they are none.
     """
-    model, moves = slot.model_name, champion_moves(book.session, str(slot))
-    last, told = _last(moves, version)
+    model, newest_of_all = slot.model_name, newest_move(book.session, str(slot))
+    last, told = _last(book.session, str(slot), version)
     return Facts(
         slot=str(slot),
         model=model,
@@ -45,8 +44,8 @@ def gather(book: Book, slot: Slot, version: int, bundle: str, damage: str = "") 
         champion=champion(book.session, model),
         lineage=newest(book.session, book.ring, "lineage", model, version),
         verdict=newest(book.session, book.ring, "verdict", model, version),
-        served=_served(book, moves, version),
-        since=moves[-1].seq if moves else 0,
+        served=_served(book, str(slot), version),
+        since=newest_of_all.seq if newest_of_all else 0,
         last=last,
         last_told=told,
     )
@@ -135,27 +134,27 @@ def proof(row: RowMapping, ring: KeyRing) -> Proof:
     )
 
 
-def champion_moves(session: Session, slot: str) -> list[Entry]:
-    """Every entry after which another version of a slot, or none, was champion; oldest first."""
-    rows = session.scalars(
-        select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES)).order_by(LEDGER.c.seq)
-    )
-    return [read_entry(text) for text in rows]
+def newest_move(session: Session, slot: str, *where: Any) -> Entry | None:
+    """The newest entry, of those that fit, after which another version of a slot, or none, was champion."""
+    moves = select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES), *where)
+    text = session.scalar(moves.order_by(LEDGER.c.seq.desc()).limit(1))
+    return None if text is None else read_entry(text)
 
 
-def predecessor(moves: Sequence[Entry], version: int) -> int | None:
+def predecessor(session: Session, slot: str, version: int, *where: Any) -> int | None:
     """The champion whose place a version took when it was last promoted; None where it was the first.
 
     One that served by an override is passed over: nothing brings it back but another override.
     """
-    made = [(i, m) for i, m in enumerate(moves) if m.after == version and m.event in ("promoted", "overridden")]
-    if not made:
+    events = LEDGER.c.event.in_(("promoted", "overridden"))
+    made = newest_move(session, slot, LEDGER.c.after_version == version, events, *where)
+    if made is None or made.before is None:
         return None
-    place, before = made[-1][0], made[-1][1].before
-    last = next((m for m in reversed(moves[:place]) if m.after == before), None)
-    if before is not None and last is not None and last.event == "overridden":
-        return predecessor(moves[:place], before)
-    return before
+    earlier = LEDGER.c.seq < made.seq
+    last = newest_move(session, slot, LEDGER.c.after_version == made.before, earlier)
+    if last is not None and last.event == "overridden":
+        return predecessor(session, slot, made.before, earlier)
+    return made.before
 
 
 def _statements(kind: str, model: str, version: int) -> Any:
@@ -166,16 +165,17 @@ def _statements(kind: str, model: str, version: int) -> Any:
     )
 
 
-def _served(book: Book, moves: Sequence[Entry], version: int) -> Served | None:
-    entry = next((m for m in reversed(moves) if m.after == version and m.event == "promoted"), None)
+def _served(book: Book, slot: str, version: int) -> Served | None:
+    entry = newest_move(book.session, slot, LEDGER.c.after_version == version, LEDGER.c.event == "promoted")
     if entry is None:
         return None
     found = [known for digest in entry.statements if (known := by_digest(book.session, book.ring, digest))]
     return Served(entry.bundle, next((known for kind, known in found if kind == "verdict"), None))
 
 
-def _last(moves: Sequence[Entry], version: int) -> tuple[str, str]:
-    entry = next((m for m in reversed(moves) if version in (m.before, m.after)), None)
+def _last(session: Session, slot: str, version: int) -> tuple[str, str]:
+    about = or_(LEDGER.c.before_version == version, LEDGER.c.after_version == version)
+    entry = newest_move(session, slot, about)
     if entry is None:
         return "", ""
     told = f"at {entry.at[:19]} by {entry.who.name}" + (f" ({entry.reason})" if entry.reason else "")

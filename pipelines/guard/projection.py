@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
 from mlflow.utils.time import get_current_time_millis
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from pipelines.attest.ledger import Entry
@@ -39,19 +39,19 @@ def remove_alias(session: Session, model: str, name: str) -> None:
 
 def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version."""
-    workspace = _workspace(session, model, version)
-    for key, value in tags.items():
-        session.merge(SqlModelVersionTag(workspace=workspace, name=model, version=version, key=key, value=value))
+    workspace, table = _workspace(session, model, version), SqlModelVersionTag
+    session.execute(delete(table).where(table.name == model, table.version == version, table.key.in_(tags)))
+    rows = [{"name": model, "version": version, "key": key, "value": value} for key, value in tags.items()]
+    session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
 
 
-def show_move(session: Session, model: str, entry: Entry, moves: list[Entry]) -> None:
-    """Move the alias champion to where an entry of the ledger says, and write it on both versions.
+def show_move(session: Session, model: str, entry: Entry) -> None:
+    """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
 
     Args:
         session: Of the locked transaction.
         model: Registered model.
         entry: What happened: `before` leaves, `after` comes (or nobody does).
-        moves: Every such entry of the slot up to `entry`.
     """
     if entry.before is not None and version_row(session, model, entry.before) is not None:
         set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
@@ -61,7 +61,7 @@ def show_move(session: Session, model: str, entry: Entry, moves: list[Entry]) ->
     set_alias(session, model, CHAMPION, entry.after)
     if alias(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
-    before = predecessor(moves, entry.after)
+    before = predecessor(session, entry.slot, entry.after)
     tags = {
         Tags.STATUS: CHAMPION,
         Tags.PROMOTED_AT: entry.at[:19] + "+00:00",

@@ -26,6 +26,8 @@ LEDGER = Table(
     Column("at", String(40), nullable=False),
     Column("slot", String(80), nullable=False),
     Column("event", String(40), nullable=False),
+    Column("before_version", Integer),
+    Column("after_version", Integer),
     Column("entry", Text, nullable=False),
     Column("hash", String(64), nullable=False),
     Column("envelope", Text, nullable=False),

@@ -31,8 +31,9 @@ class Fact:
 
     @property
     def mismatches(self) -> tuple[Fact, ...]:
-        """Every fact of the tree that was found to be otherwise than recorded."""
-        return tuple(fact for fact in self.walk() if fact.state == "mismatch")
+        """Every fact of the tree that was found to be otherwise than recorded; of nested ones the innermost."""
+        found = [fact for fact in self.walk() if fact.state == "mismatch"]
+        return tuple(fact for fact in found if not any(child.state == "mismatch" for child in fact.children))
 
     @property
     def unchecked(self) -> tuple[Fact, ...]:

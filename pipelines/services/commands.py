@@ -26,12 +26,11 @@ _CPU_LIMIT = 4
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
     """The MLflow server with the guard in it, artifacts served from a folder."""
-    state = workspace.state
-    database = workspace.settings.servers.database or f"sqlite:///{state / 'mlflow.db'}"
+    store = quote(str(workspace.state / "mlflow-artifacts"))
     return [
+        # the addresses of the database may hold a password: they come by the environment, which `ps` does not show
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--backend-store-uri", database, "--registry-store-uri", f"elp+{database}"),
-        *("--artifacts-destination", f"elp+file://{quote(str(state / 'mlflow-artifacts'))}", "--serve-artifacts"),
+        *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
     ]
 
 
@@ -52,9 +51,12 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
 def server_environment(workspace: Workspace) -> dict[str, str]:
     """What the two servers run in."""
     (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
     return child_environment(
         {
             **_prefect_home(workspace.state / "prefect"),
+            "MLFLOW_BACKEND_STORE_URI": database,
+            "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
             ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
             # the address in the ledger is the one that connected, whatever a header says

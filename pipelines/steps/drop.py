@@ -26,6 +26,7 @@ from pipelines.steps.gather import Totals, keep, totals
 from pipelines.steps.golden import golden_record, golden_versions, now
 from pipelines.steps.ingest import docs_folder
 from pipelines.steps.slot_files import bring_back, files
+from pipelines.steps.subject import Subject
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
 from pipelines.steps.versions import (
     DATASET_FILE,
@@ -39,30 +40,6 @@ from pipelines.steps.versions import (
     record_text,
 )
 from pipelines.workspace import Workspace
-
-_MIN_DIGITS = 8
-
-
-@dataclass(frozen=True)
-class Who:
-    """Whose clips go: one of the two is given."""
-
-    speaker: str = ""
-    clip: str = ""
-    """Clip id or its first 8 digits or more; the SHA-256 of a file for one in quarantine."""
-
-    def __post_init__(self) -> None:
-        if bool(self.speaker) == bool(self.clip):
-            raise UsageError("give one of --speaker ID and --clip ID")
-        if self.clip and len(self.clip) < _MIN_DIGITS:
-            raise UsageError(f"--clip takes {_MIN_DIGITS} or more digits of a clip id, got {self.clip!r}")
-
-    def matches(self, key: str, speaker: str) -> bool:
-        """Whether a row with this id and speaker is meant."""
-        return speaker == self.speaker if self.speaker else key.startswith(self.clip.lower())
-
-    def __str__(self) -> str:
-        return f"speaker {self.speaker}" if self.speaker else f"clip {self.clip}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +65,7 @@ class _Folder:
     """Of quarantine: files taken out, by their reason."""
 
 
-def drop(workspace: Workspace, slot: Slot, who: Who) -> Dropped:
+def drop(workspace: Workspace, slot: Slot, who: Subject) -> Dropped:
     """Make a new version of the slot's data without somebody's clips.
 
     Args:
@@ -117,10 +94,7 @@ def drop(workspace: Workspace, slot: Slot, who: Who) -> Dropped:
                 QUARANTINE: _quarantine(files(workspace, slot, QUARANTINE), who, stage / QUARANTINE),
             }
             if not any(folder.dropped for folder in found.values()):
-                raise UsageError(
-                    f"{current.tag} holds nothing of {who}; who holds it: elp audit {slot} "
-                    + (f"--speaker {who.speaker}" if who.speaker else f"--clip {who.clip}")
-                )
+                raise UsageError(f"{current.tag} holds nothing of {who}; who holds it: elp audit {slot} {who.option}")
             change, golden = _change(workspace, current, found)
             store(workspace, change)
     pinned = golden_ref(workspace, golden, slot) if golden else None
@@ -128,7 +102,7 @@ def drop(workspace: Workspace, slot: Slot, who: Who) -> Dropped:
     return Dropped(version_at(workspace, "latest", slot), len(gone), len(found[QUARANTINE].dropped), pinned)
 
 
-def _without(shards: Sequence[Path], who: Who, stage: Path) -> _Folder:
+def _without(shards: Sequence[Path], who: Subject, stage: Path) -> _Folder:
     """New shards in place of those that hold clips of `who`."""
     dropped: set[str] = set()
     leaving = []
@@ -141,7 +115,7 @@ def _without(shards: Sequence[Path], who: Who, stage: Path) -> _Folder:
     return _Folder(keep(leaving, dropped, stage), leaving, dropped)
 
 
-def _quarantine(shards: Sequence[Path], who: Who, stage: Path) -> _Folder:
+def _quarantine(shards: Sequence[Path], who: Subject, stage: Path) -> _Folder:
     arriving, leaving, gone = [], [], []
     for shard in shards:
         kept, taken = without(shard, lambda row: who.matches(row["sha256"], row["speaker"] or ""), stage)

@@ -119,9 +119,8 @@ def gate(
     from pipelines.steps.dataset import golden_ref
 
     client = registry.connect(mlflow_uri)
-    keys = keys or key_folder()
     if not dry_run:
-        signing_ring(keys, "verdict")
+        signing_ring(keys or key_folder(), "verdict")
     challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
@@ -150,7 +149,7 @@ def gate(
     verdict = read_evidence(case.folder).verdict
     log(f"{challenger.name}: {verdict.outcome}; {verdict.reasons[0]}")
     if not dry_run:
-        publish(client, keys, challenger, case.record, case.folder)
+        publish(client, keys or key_folder(), challenger, case.record, case.folder)
     return GateOutcome(verdict, case.folder, challenger.version, against, False, dry_run)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.attest import key_folder
 from pipelines.attest.ledger import Row, read_entry, sign_entry
+from pipelines.audit.checks.ledger import check_champion, read_ledger
 from tests.support.books import Books, check_books, read_books, run
 from tests.support.contest import CHAMPION, FAILED, PASSED, UNGATED, Contest
 from tests.support.guarded_server import GuardedServer
@@ -165,12 +166,11 @@ def _edited(server: GuardedServer, table: str, column: str, value: Any, where: s
 
 
 def test_the_alias_row_edited(contest: Contest) -> None:
-    ledger = pytest.importorskip("pipelines.audit.checks.ledger")
     where = {"where": "name = :name and alias = 'champion'", "name": contest.model}
     with _edited(contest.server, "registered_model_aliases", "version", FAILED, **where):
         books = read_books(contest.server)
-        witness = ledger.read_ledger(books.rows, contest.keys, None)
-        fact = ledger.check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
+        witness = read_ledger(books.rows, contest.keys, None)
+        fact = check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
         assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
         # nor does the guard take the edited row for granted: what was gated against the true champion does not count
         assert contest.alias(PASSED).status == 403

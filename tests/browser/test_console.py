@@ -196,6 +196,9 @@ def test_dark_follows_the_reader_and_mlflows_own_switch(seen: Shop, page: Page, 
     background, switch = "getComputedStyle(document.body).backgroundColor", "_mlflow_dark_mode_toggle_enabled"
     page.emulate_media(color_scheme="dark")
     page.goto(seen.page)
+    # MLflow's own pages, once seen, leave their choice behind
+    page.evaluate(f"localStorage.removeItem('{switch}')")
+    page.reload()
     assert page.evaluate(background) == "rgb(17, 23, 28)"
     visit.screenshot("console-dark")
     page.evaluate(f"localStorage.setItem('{switch}', 'false')")

@@ -28,14 +28,12 @@ _FLAGS = (
     "--disable-sync",
 )
 _INSIDE = ("127.0.0.1", "localhost")
-_NO_ASSISTANT = """
-if (window === window.top) {
-  localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-  localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
-}
+_MODEL_PAGES = """
+if (window === window.top) localStorage.setItem("mlflow.workflowType_v1", JSON.stringify("machine_learning"));
 """
-"""MLflow opens a panel over a third of the page on a first visit, and starts among its GenAI pages. A report in a
-sandboxed frame has no storage."""
+"""MLflow starts among its GenAI pages on a first visit. A sandboxed frame, as of a report, has no storage."""
+_ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
+"""Closes a panel that MLflow opens over a third of the page on a first visit."""
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 MAX_IMAGE_BYTES = 150_000
@@ -98,13 +96,15 @@ def browser(
             reduced_motion="reduce",
             http_credentials=given,
         )
-        context.add_init_script(_NO_ASSISTANT)
+        context.add_init_script(_MODEL_PAGES)
         visit = Visit(context.new_page())
 
         def note(request: Request) -> None:
             visit.requests.append(request.url)
 
         context.on("request", note)
+        panel = visit.page.locator(_ASSISTANT)
+        visit.page.add_locator_handler(panel, lambda close: close.click())
         visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
         try:
             yield visit

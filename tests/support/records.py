@@ -52,13 +52,13 @@ class Recorded:
         revision: str,
         ids: str,
         fingerprint: str = FINGERPRINT,
+        bundle: str = "",
         **over: Any,
     ) -> LineageStatement:
         """A version with its lineage: dataset tag, commit, and the digest of the clips it learned from."""
-        digit = format(version % 16, "x")
         statement = lineage(
             model=slot.model_name,
-            bundle="sha256:" + digit * 64,
+            bundle=bundle or bundle_of(version),
             asked={"slot": str(slot), "dataset": dataset, "golden": "", "config": {"train": {"epochs": 2}}, "seed": 0},
             materials=(
                 Material("dataset", {"gitCommit": revision, "dvcMd5": "d" * 32}, uri="/repository"),
@@ -78,7 +78,12 @@ class Recorded:
 def champions(records: Recorded, slot: Slot, moves: Sequence[tuple[str, int | None, int | None, str]]) -> None:
     """Entries of (event, before, after, day)."""
     for event, before, after, day in moves:
-        records.write(event, slot, after, day, before=before)
+        records.write(event, slot, after, day, before=before, bundle=bundle_of(after) if after else "")
+
+
+def bundle_of(version: int) -> str:
+    """Digest of the bundle that `Recorded.register` gives a version."""
+    return "sha256:" + format(version % 16, "x") * 64
 
 
 def _day(at: str) -> str:

@@ -94,14 +94,15 @@ def check_registered(witness: Witness, slot: str, version: int, lineage: Lineage
 
 def check_versions(witness: Witness, slot: str, registry: Iterable[int]) -> tuple[Fact, ...]:
     """Versions that only one of the two knows."""
-    told = {entry.after for entry in witness.entries if entry.slot == slot and entry.event == "registered"}
-    gone = {
-        entry.after if entry.after is not None else entry.before
-        for entry in witness.entries
-        if entry.slot == slot and entry.event == "deleted"
-    }
+    told: set[int] = set()
+    for entry in witness.entries:
+        if entry.slot == slot and entry.event == "registered" and entry.after is not None:
+            told.add(entry.after)
+        elif entry.slot == slot and entry.event == "deleted":
+            # without a version, the whole model was deleted
+            told = told - {entry.after} if entry.after is not None else set()
     here = set(registry)
-    lost = sorted(number for number in told - gone - here if number is not None)
+    lost = sorted(told - here)
     strangers = sorted(here - told)
     return (
         *(Fact("version", f"v{n}", "mismatch", "the ledger has it, the registry has not") for n in lost),

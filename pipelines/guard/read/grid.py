@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
 from pipelines.guard.read.records import Judged
@@ -16,7 +17,6 @@ from pipelines.guard.read.runs import Run, last_runs
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.versions import AdapterVersion
 
 
 @dataclass(frozen=True)

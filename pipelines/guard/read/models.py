@@ -18,10 +18,10 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.read.versioned import Key, rows_at
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.versions import AdapterVersion
 
 MODELS: Any = SqlRegisteredModel.__table__
 VERSIONS: Any = SqlModelVersion.__table__
@@ -75,8 +75,8 @@ def versions_at(connection: sa.Connection, keys: Iterable[Key], names: Sequence[
     tags: dict[Key, dict[str, str]] = {}
     there = VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.current_stage != _DELETED
     named = TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key.in_(names)
-    columns = TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value
-    for name, version, key, value in rows_at(connection, keys, TAGS.c.name, columns, *named):
+    pairs = TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value
+    for name, version, key, value in rows_at(connection, keys, TAGS.c.name, pairs, *named):
         tags.setdefault((name, version), {})[key] = value or ""
     shown = VERSIONS.c.name, VERSIONS.c.version, VERSIONS.c.run_id, VERSIONS.c.source, VERSIONS.c.creation_time
     return _build(rows_at(connection, keys, VERSIONS.c.name, shown, *there), tags, aliases(connection))

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.tags import CHAMPION, Tags
-from pipelines.versions import AdapterVersion
 
 PAGE = 200
 """Adapters on one page."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.attest.ledger import Entry
+from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
 from pipelines.guard.read.grid import Drift, drift, stale
@@ -15,7 +16,6 @@ from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION
-from pipelines.versions import AdapterVersion
 
 _ENTRIES = 100
 """Ledger entries on one page."""

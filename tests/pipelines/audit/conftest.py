@@ -1,4 +1,4 @@
-"""The index of the workspace and the records that the audit's questions are asked of."""
+"""What the audit's questions are asked of: records in memory with their index, and a real server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.audit.answers import index_of
 from tests.support.audited import Ground
+from tests.support.real_registry import Real, put_right, real_registry
 
 
 @pytest.fixture
@@ -16,3 +17,16 @@ def index(ground: Ground) -> Iterator[Connection]:
     """Up to date."""
     with index_of(ground.workspace, ground.records, lambda line: None) as db:
         yield db
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+    with real_registry(tmp_path_factory.mktemp("real")) as made:
+        yield made
+
+
+@pytest.fixture
+def real(_made: Real) -> Iterator[Real]:
+    """A real registry, put right again after each test."""
+    with put_right(_made):
+        yield _made

@@ -12,11 +12,12 @@ import pytest
 from pipelines.audit.answers import index_of
 from pipelines.audit.forget import Plan, plan
 from pipelines.audit.index import FILE
-from pipelines.audit.learned import Subject, learned
+from pipelines.audit.learned import learned
 from pipelines.cli.main import cli
 from pipelines.clients.objects import objects
 from pipelines.errors import VersioningError
-from pipelines.steps.drop import Who, drop
+from pipelines.steps.drop import drop
+from pipelines.steps.subject import Subject
 from pipelines.workspace import Workspace, open_workspace
 from tests.support.audited import ASR, ASV, Ground
 from tests.support.records import champions
@@ -93,7 +94,7 @@ def forgotten(ground: Ground, tmp_path: Path) -> Workspace:
     shutil.copytree(ground.workspace.root, tmp_path / "site", symlinks=True)
     workspace = open_workspace(tmp_path / "site")
     for slot in (ASR, ASV):
-        drop(workspace, slot, Who(speaker="ann"))
+        drop(workspace, slot, Subject(speaker="ann"))
     subprocess.run(["dvc", "gc", "--workspace", "--cloud", "--force"], cwd=workspace.root, check=True)
     return workspace
 

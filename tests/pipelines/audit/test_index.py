@@ -12,11 +12,12 @@ import pytest
 from pipelines.attest.ledger import Row
 from pipelines.audit.answers import index_of
 from pipelines.audit.index import FILE, opened
-from pipelines.audit.learned import Subject, learned
+from pipelines.audit.learned import learned
 from pipelines.audit.registry import sync
 from pipelines.errors import ServiceError
 from pipelines.settings import Slot
-from pipelines.steps.drop import Who, drop
+from pipelines.steps.drop import drop
+from pipelines.steps.subject import Subject
 from pipelines.workspace import Workspace, open_workspace
 from tests.support.audited import ASR, Ground, used
 from tests.support.proof import ring
@@ -49,7 +50,7 @@ def _git(workspace: Workspace, *words: str) -> None:
 
 
 def _drop(workspace: Workspace) -> None:
-    drop(workspace, ASR, Who(speaker="ann"))
+    drop(workspace, ASR, Subject(speaker="ann"))
 
 
 def _move_tag(workspace: Workspace) -> None:

@@ -4,8 +4,9 @@ from sqlite3 import Connection
 
 import pytest
 
-from pipelines.audit.learned import Learned, Subject, learned
+from pipelines.audit.learned import Learned, learned
 from pipelines.errors import UsageError
+from pipelines.steps.subject import Subject
 from tests.support.audited import ASR, ASV
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ from pipelines.audit.reigns import champions_at, on_backbone, read_moment
 from pipelines.errors import RegistryError, UsageError
 from pipelines.settings import Slot
 from tests.support.proof import FINGERPRINT, ring
-from tests.support.records import Recorded, champions
+from tests.support.records import Recorded, bundle_of, champions
 
 SLOT = Slot("a", "asr")
 LIFE = [
@@ -103,6 +103,21 @@ def test_every_adapter_on_a_backbone_is_listed_with_its_state(standing: Connecti
     assert [(one.version, one.status) for one in found.adapters] == [(1, "champion"), (2, "deleted")]
     assert (found.fingerprint, found.names) == (FINGERPRINT, ("elp:tiny",))
     assert on_backbone(standing, FINGERPRINT, SLOT) == found
+
+
+def test_a_model_that_was_deleted_and_made_again_begins_anew(tmp_path: Path) -> None:
+    records = Recorded(ring(tmp_path))
+    facts = (SLOT.tag(1), "c" * 40, "sha256:" + "a" * 64)
+    records.register(SLOT, 1, "02", *facts)
+    champions(records, SLOT, [("promoted", None, 1, "03"), ("retired", 1, None, "04"), ("deleted", None, None, "05")])
+    second = records.register(SLOT, 1, "06", *facts, bundle="sha256:" + "9" * 64)
+    with opened(tmp_path) as db:
+        sync(db, records, print)
+        found = on_backbone(db, FINGERPRINT).adapters
+    assert {(one.bundle, one.status) for one in found} == {
+        (bundle_of(1), "deleted"),
+        (second.bundle, "never champion"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipelines.attest.key_folder import ensure_keys
+from pipelines.clients.versions import AdapterVersion
 from pipelines.errors import AttestationError
 from pipelines.guard.read import records, shared
 from pipelines.guard.read.grid import contender, drift, grid, stale
@@ -20,7 +21,6 @@ from pipelines.guard.read.slot import slot_page
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
-from pipelines.versions import AdapterVersion
 from tests.support.postgres import postgres_server
 from tests.support.registry_rows import FINGERPRINT, fill, verdict
 

@@ -146,7 +146,7 @@ def test_a_version_is_deleted_and_that_is_recorded(client: MlflowClient, tmp_pat
 
 def test_the_chain_is_whole_and_reaches_the_anchor(client: MlflowClient, versions: dict[int, AdapterVersion]) -> None:
     """Whatever the tests on this server did before, each entry follows from the one before it."""
-    answer = guard._ask(client.tracking_uri, "GET", "/ledger", params={"limit": 1000})
+    answer = guard.ask(client.tracking_uri, "GET", "/ledger", params={"limit": 1000})
     rows = [
         Row(row["entry"]["seq"], canonical(row["entry"]).decode(), row["hash"], row["envelope"])
         for row in answer["entries"]

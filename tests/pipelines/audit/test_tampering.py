@@ -1,0 +1,160 @@
+"""What somebody with the database file, the artifact store, the remote or Git changed is found, and named."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.attest.envelope import Envelope, read
+from pipelines.attest.ledger import Head
+from pipelines.audit.registry import ServerRecords
+from pipelines.audit.verify import verify_registry
+from tests.support.real_registry import SLOT, Real, mismatches
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "UPDATE registered_model_aliases SET version = 1 WHERE alias = 'champion'",
+            "alias champion v1: the ledger says v2 (entry",
+        ),
+        (
+            "DELETE FROM registered_model_aliases WHERE alias = 'champion'",
+            "alias champion no champion: the ledger says v2",
+        ),
+        ("UPDATE elp_ledger SET entry = replace(entry, 'better', 'worse') WHERE seq = 4", "entry 4 edited: its text"),
+        ("UPDATE elp_ledger SET entry = '{' WHERE seq = 4", "entry 4 edited"),
+        ("UPDATE elp_ledger SET envelope = replace(envelope, 'sig', 'gis') WHERE seq = 4", "entry 4 bad signature"),
+        ("DELETE FROM elp_ledger WHERE seq = 3", "entry 3 cut: missing: 3"),
+        ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the anchor knows of 7"),
+        ("UPDATE elp_ledger SET seq = -seq WHERE seq IN (3)", "entry"),
+        ("DELETE FROM elp_statements WHERE kind = 'verdict' AND version = 2", "the server has it no more"),
+        ("DELETE FROM elp_statements WHERE kind = 'lineage' AND version = 1", "the server has it no more"),
+        ("UPDATE elp_statements SET version = 1 WHERE kind = 'verdict' AND version = 2", "verdict statement"),
+        (
+            "UPDATE elp_statements SET envelope = (SELECT envelope FROM elp_statements WHERE kind = 'verdict' AND "
+            "version = 1) WHERE kind = 'verdict' AND version = 2",
+            "verdict statement",
+        ),
+        (
+            "UPDATE model_version_tags SET value = 'forged' WHERE key = 'elp.dataset' AND version = 1",
+            "elp.dataset forged",
+        ),
+        ("UPDATE model_version_tags SET value = 'failed' WHERE key = 'elp.verdict'", "elp.verdict failed"),
+        ("DELETE FROM model_versions WHERE version = 1", "version v1: the ledger has it, the registry has not"),
+    ],
+)
+def test_what_was_changed_in_the_database_is_found(real: Real, statement: str, told: str) -> None:
+    real.sql(statement)
+    found = mismatches(real.registry())
+    assert any(told in line for line in found), found
+
+
+def test_a_signed_verdict_with_another_outcome_in_it_is_found(real: Real) -> None:
+    records = ServerRecords(real.server.uri)
+    stored = next(one for one in records.statements(model=SLOT.model_name, version=2) if one.kind == "verdict")
+    signed = read(stored.envelope)
+    payload = signed.payload.replace(b'"outcome":"passed"', b'"outcome":"failed"')
+    forged = Envelope(payload, signed.payload_type, signed.keyid, signed.signature)
+    assert payload != signed.payload
+    change = f"envelope = '{forged.text}', digest = '{forged.digest}'"
+    real.sql(f"UPDATE elp_statements SET {change} WHERE digest = '{stored.digest}'")
+    found = mismatches(real.adapter())
+    assert any("no entry of the ledger recorded it" in line for line in found), found
+    assert any("rests on" in line for line in found), found
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(bytes(content))
+
+
+def _adapter(real: Real) -> None:
+    _flip(real.one("adapter_model.safetensors"))
+
+
+def _card(real: Real) -> None:
+    path = next(p for p in real.one("adapter_model.safetensors").parent.iterdir() if p.name == "README.md")
+    path.write_text("another card")
+
+
+def _evidence(real: Real) -> None:
+    path = real.one("evidence.json")
+    path.write_text(path.read_text() + " ")
+
+
+def _no_evidence(real: Real) -> None:
+    real.one("evidence.json").unlink()
+
+
+def _packages(real: Real) -> None:
+    path = real.one("packages.txt")
+    path.write_text("torch==1.0\n" + path.read_text())
+
+
+def _shard(real: Real) -> None:
+    shards = [p for p in (real.workspace.root / ".elp" / "remote").rglob("*") if p.is_file() and p.suffix != ".dir"]
+    _flip(max(shards, key=lambda path: path.stat().st_size))
+
+
+def _listing(real: Real) -> None:
+    _flip(real.one("*.dir", real.workspace.root / ".elp" / "remote"))
+
+
+def _weights(real: Real) -> None:
+    _flip(real.backbone / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_adapter, "in the artifact store"),
+        (_card, "in the artifact store"),
+        (_evidence, "evidence gate/v2"),
+        (_no_evidence, "it is not among the artifacts"),
+        (_packages, "packages sha256:"),
+        (_shard, "the remote has the MD5"),
+        (_listing, "listing"),
+        (_weights, "weights sha256:"),
+    ],
+)
+def test_what_was_changed_in_the_bytes_is_found(real: Real, change: Callable[[Real], None], told: str) -> None:
+    change(real)
+    found = mismatches(real.adapter())
+    assert any(told in line for line in found), found
+
+
+def test_a_tag_of_git_that_was_moved_is_found(real: Real) -> None:
+    root = real.workspace.root
+    commit = ["git", "-C", str(root), "rev-parse", f"{SLOT.tag(1)}^{{commit}}"]
+    was = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
+    subprocess.run(["git", "-C", str(root), "tag", "--force", SLOT.tag(1), f"{was}~1"], check=True, capture_output=True)
+    try:
+        found = mismatches(real.adapter())
+    finally:
+        subprocess.run(["git", "-C", str(root), "tag", "--force", SLOT.tag(1), was], check=True, capture_output=True)
+    assert any("tag points to" in line for line in found), found
+
+
+def test_statements_by_a_revoked_key_count_no_more(real: Real) -> None:
+    tools = real.bench()
+    keys = tuple(
+        replace(k, revoked="2026-01-01T00:00:00+00:00") if "verdict" in k.roles else k for k in tools.ring.keys
+    )
+    found = mismatches(real.adapter(replace(tools, ring=replace(tools.ring, keys=keys))))
+    assert any("verdict statement" in line and "was revoked" in line for line in found), found
+    assert any("rests on" in line for line in found), found
+
+
+def test_an_anchor_that_knows_another_entry_names_the_place(real: Real) -> None:
+    tools = replace(real.bench(), anchor=Head(3, "0" * 64))
+    assert any("entry 3 rewritten" in line for line in mismatches(verify_registry(tools)))
