@@ -43,7 +43,7 @@ def in_float32(hidden: torch.Tensor) -> bool:
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether somebody listens to calls of `module`, which must then be called."""
+    """Whether somebody listens to calls of `module`, which is then called as it is, and rounds otherwise."""
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
