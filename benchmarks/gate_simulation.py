@@ -20,7 +20,7 @@ import numpy as np
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
 from pipelines.gate.compare import compare
-from pipelines.gate.decide import judge
+from pipelines.gate.outcome import judge
 from pipelines.settings import GatePolicy
 
 _CASTS = 4

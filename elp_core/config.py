@@ -88,7 +88,7 @@ class ElpConfig:
     """Dropout inside the E- and L-adapters while training."""
 
     def __post_init__(self) -> None:
-        _refuse(self, [] if 0.0 <= self.dropout < 1.0 else [f"dropout is {self.dropout}, expected 0 <= dropout < 1"])
+        _refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
@@ -265,6 +265,11 @@ def _scalar(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         faults.append(f"{path} is {value!r}, expected {kind.__name__}")
     return value
+
+
+def dropout_faults(dropout: float) -> list[str]:
+    """What is wrong with a probability of dropout: nothing, or one sentence."""
+    return [] if 0.0 <= dropout < 1.0 else [f"dropout is {dropout}, expected 0 <= dropout < 1"]
 
 
 def _positive(config: Any, *names: str) -> list[str]:

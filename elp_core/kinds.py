@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from elp_core.config import dropout_faults
 from elp_core.errors import ConfigError
 
 Column = Literal["text", "speaker", "label"]
@@ -36,7 +37,7 @@ class RecognitionOptions:
     """Of the head's convolutions, each over 5 frames; none judges each frame by itself."""
 
     def __post_init__(self) -> None:
-        faults = _share(self.dropout)
+        faults = dropout_faults(self.dropout)
         if self.width < 1:
             faults.append(f"width is {self.width}, expected 1 or more")
         if any(dilation < 1 for dilation in self.dilations):
@@ -72,7 +73,7 @@ class VerificationOptions:
     """Which threshold of the validation trials decides afterwards; `min_dcf` lets few impostors in."""
 
     def __post_init__(self) -> None:
-        faults = _share(self.dropout)
+        faults = dropout_faults(self.dropout)
         for name, least in (("embedding", 1), ("channels", 1), ("cohort", 2)):
             if getattr(self, name) < least:
                 faults.append(f"{name} is {getattr(self, name)}, expected {least} or more")
@@ -95,7 +96,7 @@ class ClassificationOptions:
     """Before the head, while training."""
 
     def __post_init__(self) -> None:
-        _refuse(self, _share(self.dropout))
+        _refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,6 @@ class TaskKind:
     """Non-inferiority margin of its metric in the gate, where a slot sets none."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the training that fit it better than `TrainConfig`'s own defaults."""
-    compares: bool = False
-    """It answers whether recordings belong together (`Comparing`), instead of answering each one."""
 
     def load(self) -> type[Any]:
         """The task's class."""
@@ -166,10 +165,6 @@ def names() -> list[str]:
     return sorted(_KINDS.keys() | importlib.metadata.entry_points(group=GROUP).names)
 
 
-def _share(dropout: float) -> list[str]:
-    return [] if 0.0 <= dropout < 1.0 else [f"dropout is {dropout}, expected 0 <= dropout < 1"]
-
-
 def _refuse(options: Any, faults: list[str]) -> None:
     if faults:
         raise ConfigError(type(options).__name__, faults)
@@ -184,9 +179,7 @@ for _kind in (
         RecognitionOptions,
         train={"epochs": 24, "min_steps": 120},
     ),
-    TaskKind(
-        "asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01, compares=True
-    ),
+    TaskKind("asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01),
     TaskKind("ser", "elp_core.tasks.ser:EmotionRecognition", ("label",), ClassificationOptions, 0.5, 0.02),
     TaskKind("sic", "elp_core.tasks.sic:IntentClassification", ("label",), ClassificationOptions, 0.25, 0.01),
 ):

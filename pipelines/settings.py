@@ -12,6 +12,7 @@ from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.kinds import TaskKind, kind_of, names
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.policies import SafetyPolicy
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _MODEL = re.compile(rf"elp\.(?P<site>{_NAME.pattern})\.(?P<task>[a-z]+)")
@@ -123,6 +124,8 @@ class GatePolicy:
     min_slice: int = 30
     """Clips, or target trials (ASV), under which a condition slice is reported as undecided."""
     seed: int = 0
+    safety: SafetyPolicy = field(default_factory=SafetyPolicy)
+    """Limits beside the metric's."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from elp_core.audio import Waveform
 from elp_core.backbones import Backbone
 from elp_core.config import ElpConfig, Precision
 from elp_core.data.collate import collate, collate_features
+from elp_core.data.sampler import length_buckets
 from elp_core.inference.predict import check_waveform
 from elp_core.inference.shelf import Hosted, Parts, Shelf
 from elp_core.model import ElpModel
@@ -70,7 +71,7 @@ class AdapterHost:
     ) -> None:
         self.backbone = backbone
         self._shelf = Shelf(backbone, memory_bytes)
-        self._limit = batch_seconds * SAMPLE_RATE
+        self._batch_seconds = batch_seconds
         self._precision = precision
 
     @property
@@ -159,7 +160,7 @@ class AdapterHost:
                 for place, (request, one) in enumerate(zip(requests, found, strict=True))
             ]
             features: dict[bytes, torch.Tensor] = {}
-            for batch in _batches(rows, self._limit):
+            for batch in _batches(rows, self._batch_seconds):
                 features = self._features(batch, features)
                 for row, answer in self._answers(batch, features):
                     answers[row.place] = answer
@@ -197,16 +198,12 @@ class AdapterHost:
         return next(self.backbone.parameters()).device
 
 
-def _batches(rows: Sequence[_Row], limit: float) -> Iterator[list[_Row]]:
-    """Rows in order of length, so that little is padding, one sound's side by side; up to `limit` samples."""
-    batch: list[_Row] = []
-    for row in sorted(rows, key=lambda row: (len(row.waveform), row.sound)):
-        if batch and (len(batch) + 1) * len(row.waveform) > limit:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+def _batches(rows: Sequence[_Row], seconds: Seconds) -> Iterator[list[_Row]]:
+    """Rows in order of length, so that little is padding, one sound's side by side; up to `seconds` in a batch."""
+    ordered = sorted(rows, key=lambda row: (len(row.waveform), row.sound))
+    durations = [len(row.waveform) / SAMPLE_RATE for row in ordered]
+    for batch in length_buckets(durations, seconds, 0, 0, shuffle=False):
+        yield [ordered[place] for place in batch]
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elp_core.data.collate import collate
+from elp_core.data.sampler import length_buckets
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError
 from elp_core.model import ElpModel
@@ -43,29 +45,15 @@ def predict(
     model.eval()
     answers: list[Any] = [None] * len(waveforms)
     try:
-        for batch in _batches([len(samples) for samples in waveforms], batch_seconds):
-            padded = torch.zeros(len(batch), max(len(waveforms[place]) for place in batch))
-            for row, place in zip(padded, batch, strict=True):
-                row[: len(waveforms[place])] = torch.from_numpy(np.asarray(waveforms[place], dtype=np.float32))
-            lengths = torch.tensor([len(waveforms[place]) for place in batch])
+        durations = [len(samples) / SAMPLE_RATE for samples in waveforms]
+        for batch in length_buckets(durations, batch_seconds, 0, 0, shuffle=False):
+            padded, lengths = collate([np.asarray(waveforms[place], dtype=np.float32) for place in batch])
             frames, counts = model(padded.to(device), lengths.to(device))
             for place, answer in zip(batch, task.predict(model.head, frames, counts), strict=True):
                 answers[place] = answer
     finally:
         model.train(was_training)
     return answers
-
-
-def _batches(lengths: Sequence[int], seconds: Seconds) -> list[list[int]]:
-    """Places in order of length, so that little is padding; a batch holds `seconds`, or one longer clip."""
-    limit, batches = seconds * SAMPLE_RATE, list[list[int]]()
-    for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-        # in this order the newcomer is the longest of its batch
-        if batches and (len(batches[-1]) + 1) * lengths[place] <= limit:
-            batches[-1].append(place)
-        else:
-            batches.append([place])
-    return batches
 
 
 def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:

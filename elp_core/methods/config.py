@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from elp_core.config import ElpConfig, from_dict, to_dict
+from elp_core.config import ElpConfig, dropout_faults, from_dict, to_dict
 from elp_core.errors import ConfigError
 
 
@@ -54,8 +54,7 @@ class LoraConfig:
     def __post_init__(self) -> None:
         faults = [f"{name} is {getattr(self, name)}, expected 1 or more" for name in ("rank", "alpha")]
         faults = [fault for fault, value in zip(faults, (self.rank, self.alpha), strict=True) if value < 1]
-        if not 0.0 <= self.dropout < 1.0:
-            faults.append(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        faults += dropout_faults(self.dropout)
         strange = [name for name in self.targets if name not in LORA_TARGETS]
         if strange or not self.targets:
             faults.append(f"targets is {list(self.targets)}, expected some of {', '.join(LORA_TARGETS)}")
@@ -80,8 +79,7 @@ class BottleneckConfig:
 
     def __post_init__(self) -> None:
         faults = [] if self.bottleneck > 0 else [f"bottleneck is {self.bottleneck}, expected more than 0"]
-        if not 0.0 <= self.dropout < 1.0:
-            faults.append(f"dropout is {self.dropout}, expected 0 <= dropout < 1")
+        faults += dropout_faults(self.dropout)
         if faults:
             raise ConfigError("BottleneckConfig", faults)
 

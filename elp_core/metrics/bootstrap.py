@@ -91,6 +91,53 @@ def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int,
     return np.concatenate(rates, axis=1)
 
 
+def resample_false_rates(
+    systems: Sequence[TrialScores], thresholds: Sequence[float], blocks: Blocks, resamples: int, seed: int
+) -> FloatArray:
+    """False accepts and false rejects of each system at its own fixed threshold, on the same resamples of blocks.
+
+    Trials weigh as in `resample_eer`.
+
+    Args:
+        systems: on the same trials.
+        thresholds: one a system; scores from there on are accepted.
+        blocks: of the clips.
+        resamples: R.
+        seed: of the draws.
+
+    Returns:
+        float64 [systems, 2, R]: shares of impostor trials accepted and of target trials refused; NaN where a resample
+        holds no trial of the kind.
+    """
+    first, second, pair = _pairs(systems[0], blocks)
+    columns = [~systems[0].targets, systems[0].targets]
+    for system, threshold in zip(systems, thresholds, strict=True):
+        accepted = system.scores >= threshold
+        columns += [accepted & ~system.targets, ~accepted & system.targets]
+    tables = np.stack([np.bincount(pair, column, minlength=len(first)) for column in columns], axis=1)  # [P, 2 + 2S]
+    chunk = max(1, _CHUNK // max(len(first), blocks.count))
+    weighted = (
+        _pair_weights(weights, first, second) @ tables
+        for weights in multiplicities(blocks.count, resamples, seed, chunk)
+    )
+    sums = np.concatenate(list(weighted)).reshape(resamples, -1, 2)  # totals, then each system
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[:, :1] > 0, sums[:, 1:] / sums[:, :1], np.nan).transpose(1, 2, 0)
+
+
+def _pairs(trials: TrialScores, blocks: Blocks) -> tuple[IntArray, IntArray, IntArray]:
+    """The distinct pairs of blocks that trials compare, int64 [P] and [P], and the pair of each trial, int64 [N]."""
+    one, other = blocks.index[trials.a], blocks.index[trials.b]
+    keys = np.minimum(one, other) * blocks.count + np.maximum(one, other)
+    pairs, pair = np.unique(keys, return_inverse=True)
+    return pairs // blocks.count, pairs % blocks.count, pair
+
+
+def _pair_weights(weights: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
+    """Weights [r, P] of trials between blocks of multiplicities [r, G]; inside one block a trial weighs it once."""
+    return weights[:, first] * np.where(first == second, 1.0, weights[:, second])
+
+
 @dataclass(frozen=True, eq=False)
 class _Ranked:
     """Trials in rising order of score, binned. N trials, P distinct block pairs, M bins of whole tie groups."""
@@ -118,36 +165,31 @@ class _Ranked:
 def _rank(trials: TrialScores, blocks: Blocks) -> _Ranked:
     order = np.argsort(trials.scores, kind="stable")
     scores, hit = trials.scores[order], trials.targets[order]
-    one, other = blocks.index[trials.a[order]], blocks.index[trials.b[order]]
-    keys = np.minimum(one, other) * blocks.count + np.maximum(one, other)
-    pairs, pair = np.unique(keys, return_inverse=True)
+    first, second, pair = _pairs(trials, blocks)
+    pair = pair[order]
     if len(scores) == 0:
         raise CorpusError("no trials to resample; an equal error rate needs target and impostor trials")
     opens = np.concatenate([[True], scores[1:] != scores[:-1]])
     starts = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
     # a finer grid makes the products larger and the search inside a bin shorter; 50 balances the two as measured
-    wanted = int(np.clip(np.sqrt(50 * len(scores) / len(pairs)), 1, min(1024, max(1, 8_000_000 // len(pairs)))))
+    wanted = int(np.clip(np.sqrt(50 * len(scores) / len(first)), 1, min(1024, max(1, 8_000_000 // len(first)))))
     chosen = np.unique(np.linspace(0, len(starts), min(wanted, len(starts)) + 1).astype(np.int64))
     bins = np.append(starts, len(scores))[chosen]
     bin_of = np.repeat(np.arange(len(bins) - 1), np.diff(bins))
 
     def below(which: BoolArray) -> FloatArray:
-        cells = bin_of[which] * len(pairs) + pair[which]
-        counts = np.bincount(cells, minlength=(len(bins) - 1) * len(pairs)).reshape(-1, len(pairs))
-        return np.concatenate([np.zeros((1, len(pairs))), np.cumsum(counts, axis=0)])
+        cells = bin_of[which] * len(first) + pair[which]
+        counts = np.bincount(cells, minlength=(len(bins) - 1) * len(first)).reshape(-1, len(first))
+        return np.concatenate([np.zeros((1, len(first))), np.cumsum(counts, axis=0)])
 
     last = np.append(opens[1:], True)
-    return _Ranked(
-        pairs // blocks.count, pairs % blocks.count, pair, hit, starts[group], last, bins, below(hit), below(~hit)
-    )
+    return _Ranked(first, second, pair, hit, starts[group], last, bins, below(hit), below(~hit))
 
 
 def _weighted_eer(trials: _Ranked, weights: FloatArray) -> FloatArray:
     """EER [r] of trials weighted by multiplicities [r, G]: find the bin where the rates cross, then the tie group."""
-    pair_weights = weights[:, trials.first] * np.where(
-        trials.first == trials.second, 1.0, weights[:, trials.second]
-    )  # [r, P]
+    pair_weights = _pair_weights(weights, trials.first, trials.second)  # [r, P]
     hits, rest = pair_weights @ trials.below_hits.T, pair_weights @ trials.below_rest.T  # [r, M + 1]
     usable = (hits[:, -1] > 0) & (rest[:, -1] > 0)
     total_hits, total_rest = np.where(usable, hits[:, -1], 1.0), np.where(usable, rest[:, -1], 1.0)

@@ -86,6 +86,22 @@ def eer(scores: FloatArray, targets: BoolArray) -> Eer:
     return Eer(value, float(low + share * (high - low)), len(hits), len(rest))
 
 
+def false_rates(scores: FloatArray, targets: BoolArray, threshold: float) -> tuple[float, float]:
+    """False accepts and false rejects: the shares of impostor and of target trials that a fixed threshold gets wrong.
+
+    Args:
+        scores: [N], higher means more alike.
+        targets: bool [N].
+        threshold: scores from here on are accepted.
+
+    Raises:
+        CorpusError: without both target and impostor trials.
+    """
+    accepted, targets = np.asarray(scores, np.float64) >= threshold, np.asarray(targets, np.bool_)
+    _refuse_one_kind(targets)
+    return float(accepted[~targets].mean()), 1.0 - float(accepted[targets].mean())
+
+
 def _rates(threshold: float, hits: FloatArray, rest: FloatArray) -> tuple[float, float]:
     """Miss and false alarm at a threshold, of sorted scores."""
     return (

@@ -42,6 +42,10 @@ class CohortStatistics:
     deviation: FloatArray
     """float64 [N], above 0."""
 
+    def at(self, places: IntArray) -> CohortStatistics:
+        """Of the embeddings at `places`, int64 [T], one a trial."""
+        return CohortStatistics(self.mean[places], self.deviation[places])
+
 
 def enrol(recordings: Sequence[Vector]) -> FloatArray:
     """A speaker's embedding from several recordings: the mean of their unit embeddings [E], brought to unit length.

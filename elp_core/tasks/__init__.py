@@ -14,7 +14,7 @@ from elp_core.errors import ConfigError
 from elp_core.kinds import kind_of
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
-from elp_core.tasks.base import Comparing, Task
+from elp_core.tasks.base import Comparing, Task, compares
 from elp_core.tasks.ser import EmotionRecognition
 from elp_core.tasks.sic import IntentClassification
 from elp_core.types import Clip
@@ -72,6 +72,7 @@ __all__ = [
     "SpeakerVerification",
     "SpeechRecognition",
     "Task",
+    "compares",
     "decode_with",
     "make_task",
     "task_from_json",

@@ -18,7 +18,7 @@ from elp_core.errors import CorpusError
 from elp_core.kinds import VerificationOptions
 from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
-from elp_core.metrics.verification import CohortStatistics, Match, adaptive_snorm, cohort_statistics, cosines, enrol
+from elp_core.metrics.verification import Match, adaptive_snorm, cohort_statistics, cosines, enrol
 from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
 
@@ -155,8 +155,7 @@ class SpeakerVerification:
             raise CorpusError("scores normalised by a cohort need the head that gave the embeddings; pass it on")
         directions = F.normalize(head.get_parameter("speakers").detach().float(), dim=1).cpu().numpy()
 
-        def of(embeddings: FloatArray, places: IntArray) -> CohortStatistics:
-            found = cohort_statistics(embeddings, directions, self.options.cohort)
-            return CohortStatistics(found.mean[places], found.deviation[places])
-
-        return adaptive_snorm(scores, of(first, a), of(second, b))
+        enrolled = cohort_statistics(first, directions, self.options.cohort)
+        # an evaluation tries every clip against every other: both sides are the same embeddings
+        tested = enrolled if second is first else cohort_statistics(second, directions, self.options.cohort)
+        return adaptive_snorm(scores, enrolled.at(a), tested.at(b))

@@ -56,8 +56,17 @@ class Task(Protocol):
 class Comparing(Protocol):
     """A task that compares recordings: its scores may lean on its head, and a threshold decides them."""
 
+    @property
+    def threshold(self) -> float | None:
+        """Scores from here on are accepted; None until `decide_at` has chosen."""
+
     def compare(self, head: nn.Module, enrolment: Sequence[Any], test: Any) -> Match:
         """Whether the answer `test` is of whom the answers `enrolment` (one or more) are of."""
 
     def decide_at(self, evaluation: Evaluation) -> Task:
         """The same task with the threshold that its trials on the validation clips ask for."""
+
+
+def compares(task: type[Any]) -> bool:
+    """Whether tasks of this class are `Comparing`, for who has none of them yet."""
+    return all(callable(getattr(task, name, None)) for name in ("compare", "decide_at"))

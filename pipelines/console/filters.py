@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elp_core.metrics.scores import title
-from pipelines.gate.decide import percent, points
+from pipelines.gate.words import percent, points
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))

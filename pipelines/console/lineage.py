@@ -11,7 +11,7 @@ from pipelines.attest.statements import Material
 from pipelines.clients.versions import AdapterVersion
 from pipelines.console.filters import short, when
 from pipelines.console.picture import Node, Picture, picture
-from pipelines.gate.decide import percent
+from pipelines.gate.words import percent
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.slot import SlotPage, VersionRow
 from pipelines.tags import CHAMPION, Tags

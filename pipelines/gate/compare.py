@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -34,6 +34,10 @@ class Comparison:
     """``clips`` or ``target trials``."""
     blocks: int
     unit: Unit
+    pieces: float
+    """Independent pieces whose whole-number errors the metric counts."""
+    draws: FloatArray = field(repr=False, compare=False)
+    """float64 [systems, R], the challenger's first."""
 
 
 def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool) -> Comparison:
@@ -47,7 +51,7 @@ def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, clo
     systems = [challenger] if champion is None else [challenger, champion]
     if champion is not None:
         check_pairing(challenger, champion)
-    blocks = _blocks(challenger, closed_set)
+    blocks = blocks_for(challenger, closed_set)
     draws = resample(systems, blocks, policy.resamples, policy.seed)
     values = [measure(system) for system in systems]
     clips, pieces = len(challenger.ids), tokens(challenger)
@@ -70,7 +74,15 @@ def compare(challenger: Scores, champion: Scores | None, policy: GatePolicy, clo
         challenger.unit,
         blocks.count,
         blocks.unit,
+        pieces,
+        draws,
     )
+
+
+def bounds_at(found: Comparison, value: float, draws: FloatArray, rate: float, confidence: float) -> Interval:
+    """The interval of `value`, made of what was compared, with its draws [R]; `rate` is the null model's."""
+    floor = binomial_error(min(rate, 1.0), found.pieces)
+    return interval(value, draws, found.blocks, floor, found.clips, confidence)
 
 
 def measure(scores: Scores) -> float:
@@ -93,7 +105,7 @@ def resample(systems: list[Scores], blocks: Blocks, resamples: int, seed: int) -
 def delta_draws(challenger: Scores, champion: Scores | None, closed_set: bool, resamples: int, seed: int) -> FloatArray:
     """Draws [R] of challenger − champion (of the challenger's own value without a champion), for a histogram."""
     systems = [challenger] if champion is None else [challenger, champion]
-    draws = resample(systems, _blocks(challenger, closed_set), resamples, seed)
+    draws = resample(systems, blocks_for(challenger, closed_set), resamples, seed)
     difference: FloatArray = draws[0] if champion is None else draws[0] - draws[1]
     return difference[np.isfinite(difference)]
 
@@ -117,7 +129,8 @@ def check_pairing(challenger: Scores, champion: Scores) -> None:
         )
 
 
-def _blocks(scores: Scores, closed_set: bool) -> Blocks:
+def blocks_for(scores: Scores, closed_set: bool) -> Blocks:
+    """What is resampled: speakers, or clips in a closed set."""
     return blocks_of(scores.speakers, "clips" if closed_set else "speakers")
 
 

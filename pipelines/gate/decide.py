@@ -5,7 +5,7 @@ With Δ = challenger − champion and margin m:
 - passed where the upper bound of Δ is at most m and the upper bound of the challenger's own value at most the limit;
 - failed where the lower bound of Δ is above m, the lower bound of the value above the limit, a slice is shown to be
   worse (Holm), or a check failed;
-- undecided otherwise.
+- undecided otherwise, and where a check holds it back.
 
 Without a champion the absolute limit alone decides.
 """
@@ -18,8 +18,12 @@ from collections.abc import Sequence
 from elp_core.metrics.scores import title
 from pipelines.gate.compare import Comparison, Scores, compare
 from pipelines.gate.interval import Interval, further_blocks
+from pipelines.gate.measured import Measured
+from pipelines.gate.outcome import combine, judge
+from pipelines.gate.safety import Pair, safety_checks
 from pipelines.gate.slices import judge_slices
 from pipelines.gate.verdict import Bounds, Check, Outcome, SliceResult, Verdict
+from pipelines.gate.words import count, percent, points, signed_spread, spread
 from pipelines.settings import GatePolicy
 
 
@@ -30,6 +34,7 @@ def decide(
     checks: Sequence[Check] = (),
     *,
     closed_set: bool = False,
+    measured: Measured | None = None,
 ) -> Verdict:
     """Compare `challenger` with `champion` (None: there is none yet) on the clips both were scored on.
 
@@ -39,6 +44,7 @@ def decide(
         policy: declared limits; its `resamples` and `seed` fix the draws.
         checks: conditions beside the statistics.
         closed_set: the golden set's speakers were declared as heard in training: clips are resampled, not speakers.
+        measured: what the policy's safety limits are laid to; None judges the scores alone.
 
     Raises:
         CorpusError: where the two were not scored on the same clips, or the metric cannot be computed on them.
@@ -47,9 +53,12 @@ def decide(
     slices = judge_slices(challenger, champion, policy, closed_set, found)
     limit = judge(found.challenger, policy.limit)
     margin = judge(found.delta, policy.margin) if found.delta else None
-    parts = [limit] if margin is None else [margin, limit]
-    refused = any(not c.passed for c in checks) or any(s.outcome == "failed" for s in slices) or "failed" in parts
-    outcome: Outcome = "failed" if refused else "passed" if set(parts) == {"passed"} else "undecided"
+    if measured is not None:
+        pair = Pair(challenger, champion, found, slices, closed_set)
+        checks = (*checks, *safety_checks(pair, policy, measured))
+    held = [limit] if margin is None else [margin, limit]
+    held += [check.outcome for check in checks] + ["failed" for s in slices if s.outcome == "failed"]
+    outcome = combine(held)
     blocks = _needed(found, policy, limit, margin) if outcome == "undecided" else None
     needed = None if blocks is None else math.ceil(blocks * found.clips / found.blocks)
     return Verdict(
@@ -72,22 +81,17 @@ def decide(
         checks=tuple(checks),
         reasons=_reasons(found, policy, limit, margin, checks, slices, needed, blocks),
         policy=policy,
+        measured=measured,
     )
 
 
-def judge(found: Interval, target: float) -> Outcome:
-    """Where the interval lies against a limit on the true value."""
-    if found.upper <= target:
-        return "passed"
-    return "failed" if found.lower > target else "undecided"
-
-
 def _needed(found: Comparison, policy: GatePolicy, limit: Outcome, margin: Outcome | None) -> int | None:
-    """Further blocks at which every undecided part would be decided; None where one never would."""
+    """Further blocks at which limit and margin would both be decided; None where they are, or one never would be."""
     wanted = [further_blocks(found.challenger, policy.limit)] if limit == "undecided" else []
     if found.delta and margin == "undecided":
         wanted.append(further_blocks(found.delta, policy.margin))
-    return None if None in wanted else max(number for number in wanted if number is not None)
+    known = [number for number in wanted if number is not None]
+    return max(known) if known and len(known) == len(wanted) else None
 
 
 def _reasons(
@@ -101,7 +105,7 @@ def _reasons(
     blocks: int | None,
 ) -> tuple[str, ...]:
     """Sentences for people: what failed first, then what is undecided, then what passed."""
-    ranked: list[tuple[int, str]] = [(0, f"check {c.name} failed: {c.detail}") for c in checks if not c.passed]
+    ranked = [(_rank(c.outcome), f"check {c.name} {_fate(c)}: {c.detail}") for c in checks if not c.passed]
     if found.delta and margin:
         ranked.append((_rank(margin), _margin_words(found.delta, policy, margin, title(found.metric))))
     else:
@@ -115,7 +119,7 @@ def _reasons(
 
 
 def _margin_words(delta: Interval, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    change = f"{metric} changed by {points(delta.value)} ({_range(delta.lower, delta.upper)})"
+    change = f"{metric} changed by {points(delta.value)} ({signed_spread(delta)})"
     verdict = {
         "passed": f"no worse than the allowed {points(policy.margin)}",
         "failed": f"worse than the allowed {points(policy.margin)} even at the better end",
@@ -125,41 +129,23 @@ def _margin_words(delta: Interval, policy: GatePolicy, outcome: Outcome, metric:
 
 
 def _limit_words(value: Interval, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    low, high = 100 * max(0.0, value.lower), 100 * value.upper
-    spread = f"between {low:.2f} and {high:.2f} %" if math.isfinite(high) else "the spread is unknown"
-    own = f"{metric} {percent(value.value)} ({spread})"
+    own = f"{metric} {percent(value.value)} ({spread(value)})"
     verdict = {"passed": "within", "failed": "above", "undecided": "not clearly within"}
     return f"{own} is {verdict[outcome]} the absolute limit of {percent(policy.limit)}"
 
 
 def _needed_words(found: Comparison, needed: int | None, blocks: int | None) -> str:
-    size = _count(found.clips, "clip") + (f" of {_count(found.blocks, 'speaker')}" if found.unit == "speakers" else "")
+    size = count(found.clips, "clip") + (f" of {count(found.blocks, 'speaker')}" if found.unit == "speakers" else "")
     if needed is None or blocks is None:
         return f"the golden set of {size} cannot decide this, and no larger one would at the difference observed"
-    more = f"about {_count(needed, 'more clip')}" + (
-        f" ({_count(blocks, 'more speaker')})" if found.unit == "speakers" else ""
+    more = f"about {count(needed, 'more clip')}" + (
+        f" ({count(blocks, 'more speaker')})" if found.unit == "speakers" else ""
     )
     return f"the golden set of {size} is too small: {more} would decide what was observed"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage for people."""
-    return "unknown" if not math.isfinite(share) else f"{100 * share:.2f} %"
-
-
-def points(share: float) -> str:
-    """A difference of shares in percentage points, signed."""
-    return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
-
-
-def _range(lower: float, upper: float) -> str:
-    if not (math.isfinite(lower) and math.isfinite(upper)):
-        return "the spread is unknown"
-    return f"between {100 * lower:+.2f} and {100 * upper:+.2f}".replace("-", "−")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _fate(check: Check) -> str:
+    return "holds the verdict back" if check.undecided else "failed"
 
 
 def _rank(outcome: Outcome) -> int:

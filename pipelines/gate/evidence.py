@@ -1,7 +1,7 @@
 """What a verdict rests on, written down: evidence.json to decide again from, report.html and plots to read.
 
 <folder>/
-├── evidence.json      verdict, scores of both systems by clip or trial, policy, context
+├── evidence.json      verdict with policy and measurements, scores of both systems by clip or trial, context
 ├── report.html        the same for people, self-contained
 └── *.png              the report's plots
 """
@@ -23,7 +23,9 @@ from pipelines.gate.decide import decide
 from pipelines.gate.pack import pack, unpack
 from pipelines.gate.verdict import Verdict, from_json, to_json
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 knows no measurements: its verdicts rest on scores and checks alone."""
 EVIDENCE_FILE, REPORT_FILE = "evidence.json", "report.html"
 
 
@@ -87,7 +89,7 @@ def read_evidence(path: Path) -> Evidence:
         written = values["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OpsError(f"{file} is no gate evidence: {error!r}; gate the version again") from error
-    if written != FORMAT:
+    if written not in READABLE:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
     champion = unpack(values["champion"]) if values.get("champion") else None
     return Evidence(from_json(values["verdict"]), unpack(values["challenger"]), champion, values.get("context", {}))
@@ -96,9 +98,14 @@ def read_evidence(path: Path) -> Evidence:
 def recompute(path: Path) -> Verdict:
     """Decide again from an evidence file alone: equal to the verdict in it, unless somebody changed one of the two.
 
+    Facts (checks that are not derived) and measurements are taken as they were found; limits are laid to them anew.
+
     Raises:
         OpsError: as `read_evidence`.
     """
     found = read_evidence(path)
     told = found.verdict
-    return decide(found.challenger, found.champion, told.policy, told.checks, closed_set=told.closed_set)
+    facts = [check for check in told.checks if not check.derived]
+    return decide(
+        found.challenger, found.champion, told.policy, facts, closed_set=told.closed_set, measured=told.measured
+    )

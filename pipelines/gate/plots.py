@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elp_core.metrics.accuracy import confusion
-from elp_core.metrics.eer import detection_curve
+from elp_core.metrics.eer import detection_curve, false_rates
 from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
 from elp_core.metrics.wer import error_rate
 from pipelines.drawing import figure, png
@@ -140,11 +140,19 @@ def _det(evidence: Evidence) -> Plot:
     systems = [("challenger", evidence.challenger, CHALLENGER)]
     if evidence.champion:
         systems.insert(0, ("champion", evidence.champion, CHAMPION))
+    measured = evidence.verdict.measured
+    thresholds = (
+        {"challenger": measured.challenger_threshold, "champion": measured.champion_threshold} if measured else {}
+    )
+    ticks = _deviate(np.array(_DET_TICKS))
     for name, scores, colour in systems:
         assert isinstance(scores, TrialScores)
         miss, false_alarm, _ = detection_curve(scores.scores, scores.targets)
         axes.plot(_deviate(false_alarm), _deviate(miss), color=colour, lw=2, label=name)
-    ticks = _deviate(np.array(_DET_TICKS))
+        threshold = thresholds.get(name)
+        if threshold is not None:
+            accepts, rejects = false_rates(scores.scores, scores.targets, threshold)
+            axes.plot(*np.clip(_deviate(np.array([accepts, rejects])), ticks[0], ticks[-1]), "o", color=colour)
     labels = [f"{100 * tick:g}" for tick in _DET_TICKS]
     axes.plot(ticks[[0, -1]], ticks[[0, -1]], color=INK, lw=0.6, ls=":", label="equal error")
     axes.set_xticks(ticks, labels)
@@ -155,7 +163,8 @@ def _det(evidence: Evidence) -> Plot:
     axes.set_ylabel("misses, %")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return Plot("det.png", "Detection error trade-off", "Nearer to the lower left corner is better.", png(drawn))
+    caption = "Nearer to the lower left corner is better. Dots are the thresholds that the bundles carry."
+    return Plot("det.png", "Detection error trade-off", caption, png(drawn))
 
 
 def _deviate(shares: FloatArray) -> FloatArray:

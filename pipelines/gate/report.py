@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.drawing import stylesheet
-from pipelines.gate.decide import percent, points
+from pipelines.gate.verdict import Verdict
+from pipelines.gate.words import percent, points
 
 if TYPE_CHECKING:
     from pipelines.gate.evidence import Evidence
@@ -41,15 +43,25 @@ def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
     pictures = [(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots]
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         verdict=verdict,
-        sentence=_SENTENCES[verdict.outcome],
+        sentence=_sentence(verdict),
         numbers=_numbers(evidence),
         pictures=pictures,
         worst=_worst(evidence),
         context=_flat(evidence.context),
         policy=verdict.policy,
+        limits=", ".join(
+            f"{name} {value}" for name, value in asdict(verdict.policy.safety).items() if value is not None
+        ),
+        neighbours=verdict.measured.neighbourhood.compared if verdict.measured else (),
         title=str(evidence.context.get("slot", "gate")),
         stylesheet=stylesheet(),
     )
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.outcome == "undecided" and any(check.undecided for check in verdict.checks):
+        return "A check holds it back; the adapter is not promoted."
+    return _SENTENCES[verdict.outcome]
 
 
 def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from elp_core.config import from_dict
 from elp_core.metrics.bootstrap import Unit
+from pipelines.gate.measured import Measured
 from pipelines.settings import GatePolicy
 
 Outcome = Literal["passed", "failed", "undecided"]
@@ -18,11 +19,21 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Check:
-    """A yes-or-no condition beside the statistics, such as an intact bundle. One that failed fails the verdict."""
+    """A condition beside the statistics, such as an intact bundle or a limit of the safety policy."""
 
     name: str
     passed: bool
+    """False fails the verdict, or holds it back where `undecided`."""
     detail: str
+    undecided: bool = False
+    """Not passed and not failed: more data is needed, or a person has to look."""
+    derived: bool = False
+    """Follows from scores, measurements and policy: whoever decides again makes it anew."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """passed, failed or undecided."""
+        return "passed" if self.passed else "undecided" if self.undecided else "failed"
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,8 @@ class Verdict:
     """What a block is."""
     clips: int
     needed: int | None
-    """Further clips at which what was observed would be decided; None where decided, or where no number would do."""
+    """Further clips at which the metric's difference and value, as observed, would be decided; None where they are, or
+    where no number would do."""
     needed_blocks: int | None
     """The same in blocks (speakers, where they were resampled)."""
     closed_set: bool
@@ -76,6 +88,8 @@ class Verdict:
     reasons: tuple[str, ...]
     """In plain words, the deciding one first."""
     policy: GatePolicy
+    measured: Measured | None = None
+    """What the safety checks rest on; None where only the scores were judged."""
 
     @property
     def passed(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pipelines.clients.versions import AdapterVersion, GateRecord, policy_digest
 from pipelines.errors import RegistryError
 from pipelines.gate.decide import decide
 from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, write_evidence
+from pipelines.gate.measured import Measured
 from pipelines.gate.verdict import Check, Verdict
 from pipelines.settings import Settings, Slot, SlotSettings
 from pipelines.steps.gate_record import publish, recorded
@@ -22,6 +23,8 @@ from pipelines.steps.versions import GoldenRef
 
 if TYPE_CHECKING:
     from elp_core.metrics.scores import Evaluation
+    from elp_core.model import ElpModel
+    from elp_core.types import Clip
 
 Log = Callable[[str], None]
 
@@ -150,65 +153,92 @@ def gate(
     return GateOutcome(verdict, case.folder, challenger.version, against, False, dry_run)
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """A version on the golden set."""
+
+    model: ElpModel
+    bundle: Path
+    evaluation: Evaluation
+
+    @property
+    def threshold(self) -> float | None:
+        """At which it decides once it serves."""
+        from pipelines.steps.threshold import deployed_threshold
+
+        return deployed_threshold(self.model.task, self.bundle)
+
+
 def _judge(client: Any, case: Case, cache: Path, log: Log) -> None:
-    """Evaluate both on one backbone, decide, and leave the evidence in the case's folder."""
+    """Evaluate both on one backbone, measure the challenger, decide, and leave the evidence in the case's folder."""
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
     from pipelines.steps.dataset import load_golden
+    from pipelines.steps.measure import memory_digest
+    from pipelines.steps.overlap import overlap_checks
 
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
     backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
+    before = memory_digest(backbone)
 
-    def score(version: AdapterVersion) -> Evaluation:
-        model = load_bundle(models.download(client, version, cache), backbone)
+    def score(version: AdapterVersion) -> _Scored:
+        bundle = models.download(client, version, cache)
+        model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        return evaluate(model, golden.clips, train.batch_seconds, train.device)
+        return _Scored(model, bundle, evaluate(model, golden.clips, train.batch_seconds, train.device))
 
     challenger = score(case.challenger)
     champion = score(case.champion) if case.champion else None
     checks = (
         Check("bundle intact", True, f"every file is what was registered as {case.challenger.bundle_digest}"),
         Check("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
-        *_overlap(client, case, [clip.id for clip in golden.clips], {clip.speaker for clip in golden.clips}, cache),
+        *overlap_checks(
+            case.repository, case.challenger, challenger.bundle, golden.clips, case.golden.closed_set, cache
+        ),
     )
+    measured = _measure(client, case, challenger, champion, golden.clips, before, cache, log)
+    mine, theirs = challenger.evaluation, champion.evaluation if champion else None
+    before_scores = theirs.scores if theirs else None
     verdict = decide(
-        challenger.scores,
-        champion.scores if champion else None,
+        mine.scores,
+        before_scores,
         case.settings.gate,
         checks,
         closed_set=case.golden.closed_set,
+        measured=measured,
     )
-    context = _context(case, backbone.id, backbone.fingerprint, challenger, champion)
-    write_evidence(case.folder, verdict, challenger.scores, champion.scores if champion else None, context)
+    context = _context(case, backbone.id, backbone.fingerprint, mine, theirs)
+    write_evidence(case.folder, verdict, mine.scores, before_scores, context)
 
 
-def _overlap(client: Any, case: Case, golden: list[str], speakers: set[str], cache: Path) -> tuple[Check, Check]:
-    """Whether a clip, or in an open set a speaker, of the golden set was heard in training.
+def _measure(
+    client: Any,
+    case: Case,
+    challenger: _Scored,
+    champion: _Scored | None,
+    golden: Sequence[Clip],
+    before: str,
+    cache: Path,
+    log: Log,
+) -> Measured:
+    """What the safety checks need beside the scores; `before` is the backbone's digest when it was loaded."""
+    from pipelines.steps.measure import bundle_bytes, measure_speed, memory_digest
+    from pipelines.steps.neighbours import compare_neighbours
 
-    What was heard is read again from the dataset version that the bundle's lineage names, and must have the digest
-    that the lineage gives.
-    """
-    from pipelines.steps.dataset import load_split
-    from pipelines.steps.versions import ids_digest
-
-    bundle = models.download(client, case.challenger, cache)
-    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
-    tag = str(lineage["dataset"]["tag"])
-    heard = load_split(case.repository, tag, case.slot, ("train", "validation"), cache, "meta")
-    same = ids_digest(clip.id for clip in heard) == lineage["training"]["ids"]
-    shared = {clip.id for clip in heard} & set(golden)
-    if not same:
-        detail = f"the clips of {tag} are not those the bundle's lineage says it was trained on"
-    else:
-        detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(heard)} that training used ({tag})"
-    known = ({clip.speaker for clip in heard} & speakers) - {""}
-    told = f"{len(known)} of {len(speakers - {''})} golden speakers were heard in training"
-    if case.golden.closed_set:
-        told += "; the data is declared a closed set, so the error rates hold for known speakers only"
-    return (
-        Check("no clip in training", same and not shared, detail),
-        Check("speakers", case.golden.closed_set or not known, told),
+    backbone, policy = challenger.model.backbone, case.settings.gate.safety
+    speed = measure_speed(challenger.model, golden)
+    neighbourhood = compare_neighbours(client, case.challenger, backbone, policy, case.repository, cache, log)
+    return Measured(
+        subject=f"{case.slot} {case.challenger.version}",
+        bundle_bytes=bundle_bytes(challenger.bundle),
+        parameters=challenger.model.parameter_count(),
+        speed=speed,
+        backbone_before=before,
+        backbone_after=memory_digest(backbone),
+        neighbourhood=neighbourhood,
+        challenger_threshold=challenger.threshold,
+        champion_threshold=champion.threshold if champion else None,
     )
 
 

@@ -17,9 +17,9 @@ from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, Ve
 from pipelines.clients import guard, tracking
 from pipelines.clients.mlflow_server import answering
 from pipelines.clients.versions import AdapterVersion, GateRecord
-from pipelines.gate.decide import percent, points
 from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence
 from pipelines.gate.verdict import Verdict, to_json
+from pipelines.gate.words import percent, points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

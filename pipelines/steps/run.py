@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +59,7 @@ def run(
         AudioError: for a file that cannot be used.
         FingerprintMismatch: where the bundle belongs to another backbone than the workspace's.
     """
-    if slot.kind.compares and len(files) < 2:
+    if len(files) < 2 and _compares(slot):
         raise UsageError(
             f"{slot} compares recordings, got {len(files)}; try: elp run {slot} enrolled.wav [more.wav …] other.wav"
         )
@@ -80,12 +79,19 @@ def run(
     return _answer(told, bundle, settings.backbone, files, decode)
 
 
+def _compares(slot: Slot) -> bool:
+    from elp_core.tasks import compares
+
+    return compares(slot.kind.load())
+
+
 def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> Answer:
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing
+    from pipelines.steps.threshold import deployed_threshold
 
     # files first: a wrong name is told before a model is loaded
     waveforms = [audio.load(path) for path in files]
@@ -94,13 +100,5 @@ def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], de
     if not isinstance(model.task, Comparing):
         return replace(told, answers=tuple(str(output) for output in outputs))
     match = model.task.compare(model.head, outputs[:-1], outputs[-1])
-    if match.threshold is None:
-        match = replace(match, threshold=_threshold_of_old(bundle))
+    match = replace(match, threshold=deployed_threshold(model.task, bundle))
     return replace(told, score=match.score, threshold=match.threshold, accepted=match.accepted)
-
-
-def _threshold_of_old(bundle: Path) -> float | None:
-    """The threshold as bundles of 0.1.0 keep it: in their lineage, with the metrics of the validation split."""
-    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
-    threshold = lineage.get("validation", {}).get("eer.threshold")
-    return None if threshold is None else float(threshold)

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.bootstrap import Unit, blocks_of, multiplicities, resample_eer, resample_errors
-from elp_core.metrics.eer import eer
+from elp_core.metrics.bootstrap import (
+    Unit,
+    blocks_of,
+    multiplicities,
+    resample_eer,
+    resample_errors,
+    resample_false_rates,
+)
+from elp_core.metrics.eer import eer, false_rates
 from elp_core.metrics.scores import ClipScores, TrialScores
 from elp_core.metrics.wer import error_rate
 
@@ -94,3 +101,21 @@ def test_a_resample_without_words_has_no_rate() -> None:
 def test_no_trials_are_refused() -> None:
     with pytest.raises(CorpusError, match="no trials to resample"):
         resample_eer([trials(3, 2).select([])], blocks_of(("x", "y"), "speakers"), 10, 0)
+
+
+def test_false_rates_are_those_of_the_repeated_trials() -> None:
+    systems, thresholds = [trials(5, 4), trials(5, 4, 0)], [1.5, 4.0]
+    blocks = blocks_of(systems[0].speakers, "speakers")
+    drawn = resample_false_rates(systems, thresholds, blocks, 30, 0)
+    weights = np.concatenate(list(multiplicities(5, 30, 0, 30)))
+    for place, (system, threshold) in enumerate(zip(systems, thresholds, strict=True)):
+        one, other = blocks.index[system.a], blocks.index[system.b]
+        for row, times in enumerate(weights):
+            count = np.where(one == other, times[one], times[one] * times[other]).astype(int)
+            expected = false_rates(np.repeat(system.scores, count), np.repeat(system.targets, count), threshold)
+            assert drawn[place, :, row] == pytest.approx(expected)
+
+
+def test_false_rates_without_trials_of_a_kind_are_not_a_number() -> None:
+    system = trials(2, 1)
+    assert np.isnan(resample_false_rates([system], [0.0], blocks_of(system.speakers, "speakers"), 5, 0)[0, 1]).all()

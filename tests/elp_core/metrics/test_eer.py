@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.eer import detection_curve, eer, evaluate_trials, min_dcf
+from elp_core.metrics.eer import detection_curve, eer, evaluate_trials, false_rates, min_dcf
 
 LISTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: len({target for _, target in rows}) == 2
@@ -125,3 +125,15 @@ def test_an_evaluation_counts_its_trials() -> None:
         "nontargets": 2.0,
         "clips": 3.0,
     }
+
+
+@given(LISTS)
+def test_false_rates_are_the_detection_curves(rows: list[tuple[int, bool]]) -> None:
+    scores, targets = columns(rows)
+    for miss, false_alarm, threshold in zip(*detection_curve(scores, targets), strict=True):
+        assert false_rates(scores, targets, threshold) == pytest.approx((false_alarm, miss))
+
+
+def test_false_rates_need_both_kinds() -> None:
+    with pytest.raises(CorpusError, match="2 target and 0 impostor trials"):
+        false_rates(np.array([1.0, 2.0]), np.array([True, True]), 0.0)

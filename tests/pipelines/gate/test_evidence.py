@@ -14,6 +14,7 @@ from pipelines.gate.evidence import read_evidence, recompute, write_evidence
 from pipelines.gate.pack import pack, unpack
 from pipelines.gate.verdict import Check, Verdict
 from pipelines.settings import GatePolicy
+from tests.support.measured import MEASURED
 from tests.support.scores import classes, clips, trials
 
 POLICY = GatePolicy(resamples=300)
@@ -45,6 +46,45 @@ def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scor
     assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
     plots = PLOTS[verdict.metric]
     assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", *plots}
+
+
+@pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
+def test_measurements_are_decided_on_again_too(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
+    facts = [Check("intact", True, "yes")]
+    verdict = decide(challenger, champion, POLICY, facts, closed_set=True, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, challenger, champion, CONTEXT)
+    assert recompute(folder) == verdict == read_evidence(folder).verdict
+    page = (folder / "report.html").read_text()
+    assert all(check.name in page for check in verdict.checks)
+    assert "max_megabytes 256.0" in page
+    assert "plant-b/asr" in page
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [("measured", "bundle_bytes", 10**9), ("policy", "safety", {"max_megabytes": 1.0})],
+    ids=["measurement", "limit"],
+)
+def test_an_altered_measurement_or_limit_changes_what_is_decided(
+    tmp_path: Path, part: str, key: str, value: object
+) -> None:
+    verdict = decide(CLIPS, CLIPS, POLICY, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, CLIPS, CLIPS, CONTEXT)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["verdict"][part][key] = value
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder).outcome == "failed" != verdict.outcome
+
+
+def test_evidence_of_the_first_format_is_decided_as_it_was(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["format"] = 1
+    del values["verdict"]["measured"], values["verdict"]["policy"]["safety"]
+    for check in values["verdict"]["checks"]:
+        del check["undecided"], check["derived"]
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder) == read_evidence(folder).verdict == verdict
 
 
 def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
@@ -84,6 +124,15 @@ def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> Non
     assert "golden/plant-a/asr/v1" in page
     assert "Closed set" in page
     assert not [word for word in ("http://", "https://", "<script", "file:") if word in page]
+
+
+def test_the_page_says_that_a_check_holds_back(tmp_path: Path) -> None:
+    silent = clips(np.zeros(400, int), 20)
+    verdict = decide(silent, clips(np.ones(400, int), 20), POLICY, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, silent, clips(np.ones(400, int), 20), CONTEXT)
+    page = (folder / "report.html").read_text()
+    assert "A check holds it back" in page
+    assert "elp audit plant-a/asr 2" in page
 
 
 def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,7 @@ from pipelines.steps.gate import GateOutcome, gate
 from pipelines.steps.promote import promote
 from pipelines.steps.versions import metafiles
 from tests.support import bundles, proof
+from tests.support.versions import make_champion
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -49,7 +51,11 @@ def client(mlflow_uri: str) -> MlflowClient:
 def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
     """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
     name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
-    own = Slot(name, getattr(request, "param", "asr"))
+    return own_slot(site, Slot(name, getattr(request, "param", "asr")))
+
+
+def own_slot(site: Site, own: Slot) -> Slot:
+    """Give `own` a copy of the site's data for its task."""
     root, model = site.workspace.root, Slot("plant-a", own.task)
     for source, target in zip(metafiles(model), metafiles(own), strict=True):
         if not (root / source).is_file():
@@ -220,7 +226,7 @@ def test_training_on_golden_clips_fails_the_gate(
     client: MlflowClient, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pipelines.steps.dataset.load_split",
+        "pipelines.steps.overlap.load_split",
         lambda where, tag, slot, splits, cache, columns="all": load_split(where, tag, slot, None, cache, columns),
     )
     add("k1")
@@ -253,6 +259,30 @@ def test_a_bundle_of_another_backbone_is_refused(
     other = replace(site.settings, backbone=str(tmp_path / "other"))
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
         gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
+
+
+def test_the_champions_of_other_slots_answer_as_before(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, tmp_path: Path
+) -> None:
+    other = own_slot(site, Slot(f"{slot.site[:30]}-next", "asv"))
+    make_champion(client, bundles.add_bundle(client, other, "n1", tmp_path))
+    add("k1")
+    done = judge({**EASY, "safety": {"neighbours": 1_000, "neighbour_clips": 3}})
+    found = done.verdict.measured.neighbourhood
+    mine = next(neighbour for neighbour in found.compared if neighbour.slot == str(other))
+    assert (mine.version, mine.clips, mine.unchanged, found.repeatable) == (1, 3, True, True)
+    assert next(check for check in done.verdict.checks if check.name == "other slots").passed
+    assert str(other) in (done.evidence / "report.html").read_text()
+    assert recompute(done.evidence) == done.verdict
+
+
+def test_a_bundle_over_its_budgets_is_rejected(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    add("k1")
+    done = judge({**EASY, "safety": {"max_megabytes": 1.0, "max_parameters": 10, "max_slowdown": 0.1}})
+    assert (done.verdict.outcome, registry.get(client, slot, 1).status) == ("failed", "rejected")
+    failed = [check.name for check in done.verdict.checks if not check.passed]
+    assert failed == ["bundle size", "parameters", "slowdown"]
+    assert re.match(r"check bundle size failed: \d\.\d\d MB, at most 1.00 MB", done.verdict.reasons[0])
 
 
 def _interrupt(*_: object, **__: object) -> None:
