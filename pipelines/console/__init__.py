@@ -1,10 +1,8 @@
 """The pages of the registry, in the MLflow server under ``/elp/``: HTML, one stylesheet, a little plain JavaScript.
 
-`pages`     the routes that show
+`pages`     the routes that show, and how a page is made
 `actions`   the routes that act, through the same door as the API
-`page`      rendering: templates, headers, the token of the forms
 `lineage`   the boxes of a version's lineage picture
-`history`   the champions of a slot over time
 `clips`     what is known of a dataset version, and the clips of a golden set
 `picture`, `chart`   coordinates of the inline SVGs
 `filters`   how values read

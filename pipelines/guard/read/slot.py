@@ -89,7 +89,7 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
     """
     versions = models.versions_of(registry, slot)
     ledger = records.entries(registry, slot, before=before, limit=_ENTRIES + 1)
-    if not versions and not ledger:
+    if not versions and not ledger and slot not in models.slots(registry):
         return None
     verdicts = records.verdicts(registry, [(slot.model_name, v.version) for v in versions])
     changes = records.entries(registry, slot, records.CHANGES, limit=_CHANGES)

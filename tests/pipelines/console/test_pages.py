@@ -72,6 +72,18 @@ def test_what_is_not_there_is_told_on_a_page(client: FlaskClient, address: str) 
         assert "<script>/asr" not in answer.text
 
 
+def test_a_slot_without_versions_has_a_page(client: FlaskClient) -> None:
+    server.registry().create_registered_model("elp.empty.asr")
+    try:
+        answer = client.get("/elp/slots/empty/asr")
+        assert answer.status_code == 200
+        assert faults(read_html(answer.text)) == []
+        assert "No version to promote" in answer.text
+        assert "no champion" in client.get("/elp/?site=empty").text
+    finally:
+        server.registry().delete_registered_model("elp.empty.asr")
+
+
 def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: FlaskClient) -> None:
     row = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("tr")[0].text
     for word in ("plant-a", "v4", "WER 7.50 %", "6.5 … 8.5 %", "v5", "passed", "no monitor yet", "finished"):
