@@ -38,7 +38,7 @@ def feed_forward(module: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def in_float32(hidden: torch.Tensor) -> bool:
-    """Whether products of `hidden` are worked out in float32 on the CPU."""
+    """Whether products of `hidden` [..., D] are worked out in float32 on the CPU."""
     return hidden.device.type == "cpu" and hidden.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
@@ -68,7 +68,7 @@ class Projections(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of the rows."""
+        """The gradient of the rows [N, D], from one [N, D'] for each map; weights and biases get none."""
         weights = ctx.saved_tensors
         found = torch.mm(gradients[0], weights[0])
         for gradient, weight in zip(gradients[1:], weights[1:], strict=True):
@@ -96,7 +96,7 @@ class FeedForward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Of the input."""
+        """The gradient of the input [..., D], from that of the output; weights and biases get none."""
         inner, outer, raised = ctx.saved_tensors
         found = torch.mm(gradient.reshape(-1, gradient.shape[-1]), outer)
         torch.ops.aten.gelu_backward.grad_input(found, raised, grad_input=found)

@@ -24,7 +24,7 @@ _spectra: weakref.WeakKeyDictionary[nn.Module, tuple[object, torch.Tensor]] = we
 
 
 def suits(conv: nn.Conv1d, hidden: torch.Tensor) -> bool:
-    """Whether `convolve_frames` gives the convolution of `hidden`: a long frozen kernel, in float32 on the CPU."""
+    """Whether `convolve_frames` convolves `hidden` [B, F, D]: a long frozen kernel, in float32 on the CPU."""
     return (
         in_float32(hidden)
         and not hooked(conv)
@@ -72,7 +72,7 @@ class SpectralConvolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        """The gradient's convolution with the same kernel."""
+        """The gradient of the frames [B, F, D]: the output's, convolved with the same kernel."""
         width = ctx.width
         return _filter(gradient, ctx.saved_tensors[0], width, width - 1 - width // 2, back=True), None, None
 
