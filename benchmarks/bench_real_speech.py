@@ -1,6 +1,7 @@
 """The Free Spoken Digit Dataset as two sites, intake to test split: WER, EER, error rate of SIC (digit as intent).
 
     python benchmarks/bench_real_speech.py [--slots clean-site/asr,clean-site/sic] [--epochs N] [--markdown FILE]
+    python benchmarks/bench_real_speech.py --slots noisy-site/asv --options '{head: xvector, score_norm: adaptive}'
 
 Needs ELP_FSDD (a folder or the archive). The training takes are 10 to 49, validation 5 to 9, the test split is takes
 0 to 4, as published; the six speakers are heard in training (a closed set). Everything runs in this process: intake
@@ -96,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slots", default=",".join(SLOTS))
     parser.add_argument("--epochs", type=int, help="train less than the default")
+    parser.add_argument("--options", default="", metavar="YAML", help="options of the task, other than the defaults")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
@@ -109,6 +111,7 @@ def main() -> None:
         init_workspace(folder)
         names = arguments.slots.split(",")
         less = f", train: {{epochs: {arguments.epochs}}}" if arguments.epochs else ""
+        less += f", task: {arguments.options}" if arguments.options else ""
         closed = "".join(f"  {name}: {{data: {{closed_set: true}}{less}}}\n" for name in names)
         (folder / "elp.yaml").write_text("slots:\n" + closed)
         import subprocess
