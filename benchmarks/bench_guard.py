@@ -34,9 +34,9 @@ def main() -> None:
         folder = Path(scratch)
         with guarded_server(folder / "guarded", database) as server, mlflow_server(_new(folder / "plain")) as plain:
             print(f"{options.database}; load {os.getloadavg()[0]:.1f}; {options.turns} turns, ms\n")
-            contest = prepare(server, "plant-a")
-            _through_the_server(contest, Rest(plain), options.turns)
-            _in_the_store(server, contest, options.turns)
+            # a slot each: the door reads the slot's whole history, which grows with every turn
+            _through_the_server(prepare(server, "plant-a"), Rest(plain), options.turns)
+            _in_the_store(server, prepare(server, "plant-b"), options.turns)
 
 
 def _through_the_server(contest: Contest, plain: Rest, turns: int) -> None:
