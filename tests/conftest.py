@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +37,18 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("ELP_WORKSPACE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "GIT_DIR", "GIT_WORK_TREE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `environment` see the fixtures of the session too: hooks of a folder's conftest do not."""
+    config.pluginmanager.register(environment, "elp-environment")
+
+
+@pytest.fixture(autouse=True)
+def _environment(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keys and anchor of the servers that the test uses, and of no others."""
+    with environment.environment_of(request.fixturenames):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import pytest
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace, open_workspace
 from tests.support.audited import Ground, make_ground
+from tests.support.environment import lasting
 from tests.support.guarded_server import guarded_server
 from tests.support.workspaces import Site, isolate, workspace_with_data
 
@@ -51,8 +52,8 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running server with the guard, whose keys sign for the tests; each keeps to slots of its own."""
-    with guarded_server(tmp_path_factory.mktemp("mlflow")) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELP_KEYS", str(server.keys))
+    with guarded_server(tmp_path_factory.mktemp("mlflow")) as server:
+        lasting("mlflow_uri", ELP_KEYS=str(server.keys))
         yield server.uri
 
 

@@ -20,13 +20,13 @@ from pipelines.steps.ingest import ingest
 from pipelines.steps.init import init_workspace
 from pipelines.workspace import open_workspace
 
-pytestmark = [pytest.mark.real_speech, pytest.mark.integration]
+pytestmark = [pytest.mark.real_speech, pytest.mark.integration, pytest.mark.timeout(900)]
 
 TAKES = (0, 1, 5, 10, 11, 12, 13, 14, 15)
 """Of each digit and speaker: two to test, one to validate, six to train on."""
 SETTINGS = """\
 defaults:
-  asr: {data: {closed_set: true}, train: {epochs: 8}}
+  asr: {data: {closed_set: true}, train: {epochs: 8, min_steps: 60}}
   asv: {data: {closed_set: true}, train: {epochs: 3}}
   sic: {data: {closed_set: true}, train: {epochs: 3}}
 """

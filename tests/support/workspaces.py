@@ -46,7 +46,8 @@ def isolate(home: Path, patch: pytest.MonkeyPatch) -> None:
     (home / ".gitconfig").write_text("[user]\n\tname = Test\n\temail = test@example.org\n")
     patch.setenv("HOME", str(home))
     patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    patch.delenv("ELP_WORKSPACE", raising=False)
+    for name in ("ELP_WORKSPACE", "ELP_KEYS"):
+        patch.delenv(name, raising=False)
 
 
 def delivery(folder: Path, takes: Sequence[int] = (0, 1)) -> Path:

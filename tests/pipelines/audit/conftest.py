@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.audit.answers import index_of
 from tests.support.audited import Ground
+from tests.support.environment import lasting
 from tests.support.real_registry import Real, put_right, real_registry
 
 
@@ -22,6 +23,7 @@ def index(ground: Ground) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     with real_registry(tmp_path_factory.mktemp("real")) as made:
+        lasting("_made", ELP_KEYS=str(made.server.keys), ELP_LEDGER_HEAD=str(made.server.anchor))
         yield made
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -95,7 +96,9 @@ def forgotten(ground: Ground, tmp_path: Path) -> Workspace:
     workspace = open_workspace(tmp_path / "site")
     for slot in (ASR, ASV):
         drop(workspace, slot, Subject(speaker="ann"))
-    subprocess.run(["dvc", "gc", "--workspace", "--cloud", "--force"], cwd=workspace.root, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "gc", "--workspace", "--cloud", "--force"], cwd=workspace.root, check=True
+    )
     return workspace
 
 

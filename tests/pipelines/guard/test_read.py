@@ -21,6 +21,7 @@ from pipelines.guard.read.slot import slot_page
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
+from tests.support.environment import environment_of, lasting
 from tests.support.postgres import postgres_server
 from tests.support.registry_rows import FINGERPRINT, fill, verdict
 
@@ -32,21 +33,21 @@ HERE = SLOTS[0]
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
     """A registry of three slots with five versions each; tests change nothing that they do not put back."""
     folder = tmp_path_factory.mktemp("read")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELP_KEYS", str(folder / "keys"))
-        ensure_keys(folder / "keys")
-        if request.param == "sqlite":
-            yield _filled(f"sqlite:///{folder / 'mlflow.db'}", folder)
-            return
-        with postgres_server() as cluster:
-            made = _filled(cluster.database("read"), folder)
-            yield made
-            made.dispose()
+    ensure_keys(folder / "keys")
+    lasting("engine", ELP_KEYS=str(folder / "keys"))
+    if request.param == "sqlite":
+        yield _filled(f"sqlite:///{folder / 'mlflow.db'}", folder)
+        return
+    with postgres_server() as cluster:
+        made = _filled(cluster.database("read"), folder)
+        yield made
+        made.dispose()
 
 
 def _filled(uri: str, folder: Path) -> sa.Engine:
     SqlAlchemyStore(uri, str(folder / "artifacts"))
-    engine: sa.Engine = GuardedStore(f"elp+{uri}").engine
+    with environment_of(["engine"]):
+        engine: sa.Engine = GuardedStore(f"elp+{uri}").engine
     fill(engine, SLOTS, 5)
     return engine
 

@@ -29,12 +29,13 @@ MODEL = SLOT.model_name
 CHAMPION, CHALLENGER, FAILED, UNGATED = 1, 2, 3, 4
 
 
-@pytest.fixture(scope="module")
+# of the session, as the server is: made twice, a slot's versions would have other numbers
+@pytest.fixture(scope="session")
 def client(mlflow_uri: str) -> MlflowClient:
     return registry.connect(mlflow_uri)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def versions(client: MlflowClient, tmp_path_factory: pytest.TempPathFactory) -> dict[int, AdapterVersion]:
     """A champion, a challenger, one that failed, one that was never gated."""
     scratch = tmp_path_factory.mktemp("bundles")

@@ -20,6 +20,7 @@ from pipelines.guard.refusal import Refusal
 from pipelines.guard.rules import Standing
 from pipelines.guard.store import GuardedStore
 from pipelines.settings import Slot
+from tests.support.environment import environment_of, lasting
 
 SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
 
@@ -28,15 +29,15 @@ SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStore]:
     folder = tmp_path_factory.mktemp("store")
     ensure_keys(folder / "keys")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELP_KEYS", str(folder / "keys"))
+    lasting("store", ELP_KEYS=str(folder / "keys"))
+    with environment_of(["store"]):
         made = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
         made.create_registered_model(SLOT.model_name)
         with made.locked() as book:
             # a version without bytes: what the door would ask of them is tested on a server
             book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
-        yield made
-        made._dispose_engine()
+    yield made
+    made._dispose_engine()
 
 
 def _rows(store: GuardedStore) -> list[Row]:

@@ -36,7 +36,9 @@ def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registe
     made = train_adapter(site.repository, site.asv, site.asv.tag(1), settings, **options)
     verdict = gate(site.repository, site.asv, settings, made.version, **options).verdict
     assert verdict.passed, verdict.reasons
-    promote(site.asv, settings, made.version, golden="golden/plant-a/asv/v1", by="ann", **options)
+    promote(
+        site.asv, settings, made.version, mlflow_uri=options["mlflow_uri"], golden="golden/plant-a/asv/v1", by="ann"
+    )
     return made
 
 
