@@ -35,6 +35,8 @@ Event = Literal[
     "keys changed",
     "users changed",
 ]
+MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", "override expired")
+"""Events after which another version, or none, is champion."""
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.attest.ledger import Entry, read_entry
+from pipelines.attest.ledger import MOVES, Entry, read_entry
 from pipelines.attest.statements import LineageStatement, VerdictStatement
 from pipelines.audit.learned import Reign, reigns_of
-from pipelines.audit.registry import MOVES, Records, Stored, backbone_of, named, statement_of
+from pipelines.audit.registry import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.sheet import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.lineage.audit import Fact

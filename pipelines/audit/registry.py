@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.attest.envelope import read
-from pipelines.attest.ledger import Entry, Row, read_entry
+from pipelines.attest.ledger import MOVES, Entry, Row, read_entry
 from pipelines.attest.statements import LineageStatement, Statement, parse
 from pipelines.clients import records as server
 from pipelines.errors import AttestationError
 
 Log = Callable[[str], None]
-MOVES = frozenset({"promoted", "rolled back", "overridden", "override expired", "retired"})
-"""Events after which another version, or none, is champion."""
 _SINGLY = 20
 """Up to so many new statements are asked for one by one."""
 

@@ -11,16 +11,13 @@ from sqlalchemy.orm import Session
 
 from pipelines.attest import envelope, statements
 from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Entry, read_entry
+from pipelines.attest.ledger import MOVES, Entry, read_entry
 from pipelines.errors import AttestationError
 from pipelines.guard.book import Book
 from pipelines.guard.rules import Facts, Proof, Served, Standing
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
 from pipelines.tags import CHAMPION, Tags
-
-MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
-"""Events after which another version, or none, is champion."""
 
 
 def gather(book: Book, slot: Slot, version: int, bundle: str, damage: str = "") -> Facts:

@@ -10,8 +10,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from pipelines.attest.canonical import moment
-from pipelines.attest.ledger import Head, read_entry
-from pipelines.guard.facts import MOVES
+from pipelines.attest.ledger import MOVES, Head, read_entry
 from pipelines.guard.tables import HEAD, LEDGER, STATEMENTS
 
 FILTERS = ("model", "version", "kind", "fingerprint", "dataset", "bundle")

@@ -13,6 +13,7 @@ from elp_core.metrics.scores import title
 from pipelines.attest.canonical import now, sha256
 from pipelines.attest.envelope import read, sign
 from pipelines.attest.keys import load_ring
+from pipelines.attest.ledger import MOVES
 from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse
 from pipelines.clients import guard, tracking
 from pipelines.clients.mlflow_server import answering
@@ -38,6 +39,9 @@ def recorded(
         wanted: What the verdict would be about; its verdict and time do not matter.
         folder: Where the evidence lies, or is fetched to.
         keep: Any passed verdict about this bundle counts: the version serves already.
+
+    A verdict without a champion to compare with is signed anew where the slot has had one since: the server takes the
+    old one for what it is, from before.
     """
     record = version.gate_record
     if record is None or record.bundle != version.bundle_digest:
@@ -45,8 +49,18 @@ def recorded(
     same = dataclasses.replace(record, verdict="", decided_at="") == dataclasses.replace(wanted, verdict="")
     if not (same or (keep and record.verdict == "passed")):
         return None
+    if wanted.champion is None and not keep and _outlived(client, version):
+        return None
     place = folder.parent / Path(record.evidence).name
     return place if (place / EVIDENCE_FILE).is_file() else _fetch(client, version.run_id, record.evidence, place)
+
+
+def _outlived(client: MlflowClient, version: AdapterVersion) -> bool:
+    """Whether the slot's champion changed after the server recorded the version's newest verdict."""
+    uri = client.tracking_uri
+    known = guard.statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
+    after = int(known[0]["seq"]) if known else 0
+    return any(entry["event"] in MOVES for entry in guard.ledger(uri, version.slot, after=after))
 
 
 def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: GateRecord, folder: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pipelines.attest.chain import Chain, verify_chain
 from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Entry, Head, Row, read_entry
+from pipelines.attest.ledger import MOVES, Entry, Head, Row, read_entry
 from pipelines.attest.statements import LineageStatement
-from pipelines.audit.registry import MOVES
 from pipelines.errors import AttestationError
 from pipelines.lineage.audit import Fact, State, compared
 

@@ -121,6 +121,20 @@ def test_a_first_version_that_passes_becomes_challenger(
     assert recompute(done.evidence) == done.verdict
 
 
+def test_after_a_retirement_a_first_version_is_judged_to_count_again(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    add("k1")
+    judge(EASY)
+    guard.promote(mlflow_uri, slot, 1, by="ann", reason="first")
+    guard.retire(mlflow_uri, slot, by="ann", reason="the line was closed")
+    with pytest.raises(GateRefused, match="had a champion since; gate it again"):
+        guard.promote(mlflow_uri, slot, 1, by="ann", reason="open again")
+    again = judge(EASY, 1)
+    assert (again.reused, again.verdict.first_version) == (False, True)
+    assert guard.promote(mlflow_uri, slot, 1, by="ann", reason="open again").version == 1
+
+
 def test_what_was_decided_is_signed(
     client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
 ) -> None:
