@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from pipelines.attest.envelope import sign
 from pipelines.attest.key_folder import ensure_keys, retire, rotate
 from pipelines.attest.keys import TRUSTED_FILE
 from pipelines.attest.ledger import Who, read_entry
-from pipelines.guard import app, checks, endings, facts, locking, override_requests, server
+from pipelines.guard import app, checks, door, endings, facts, locking, override_requests, server
+from pipelines.guard.refusal import Refusal
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
@@ -132,3 +133,19 @@ def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.
     monkeypatch.setattr(server, "tracking", object)
     with pytest.raises(RuntimeError, match="the runs are kept by object, which lets those behind a version be deleted"):
         app._refuse_half_a_guard()
+
+
+@pytest.mark.parametrize("verb", ["rollback", "retire"])
+def test_who_means_one_champion_does_not_end_another(
+    store: GuardedStore, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    monkeypatch.setattr(server, "hash_bundle", lambda _: ("", "it is not there"))
+    with store.locked() as book:
+        door.record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle=MADE.bundle)
+    tries: dict[str, Callable[[], Any]] = {
+        "rollback": lambda: door.rollback(store, SLOT, 1, ANN, "worse", seen=7),
+        "retire": lambda: door.retire(store, SLOT, ANN, "worse", seen=7),
+    }
+    with pytest.raises(Refusal, match="was v7 and is v1 in this moment; look again"):
+        tries[verb]()
+    assert store.get_registered_model(SLOT.model_name).aliases == {"champion": 1}
