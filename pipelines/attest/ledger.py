@@ -20,6 +20,9 @@ from pipelines.errors import AttestationError
 NOTHING = "0" * 64
 """Hash before the first entry."""
 
+MAX_ENTRY = 2**20
+"""Bytes of an entry. A longer one would be signed and never be read again: see `canonical.MAX_BYTES`."""
+
 Event = Literal[
     "registered",
     "gated",
@@ -127,9 +130,14 @@ def sign_entry(entry: Entry, ring: KeyRing) -> Row:
     """The entry as a row, signed.
 
     Raises:
-        AttestationError: where there is no private key of the role ``ledger``.
+        AttestationError: where there is no private key of the role ``ledger``, or the entry is over `MAX_ENTRY`.
     """
-    return Row(entry.seq, entry.text, entry.hash, sign(entry.text.encode(), ring, "ledger").text)
+    content = entry.text.encode()
+    if len(content) > MAX_ENTRY:
+        raise AttestationError(
+            "malformed", f"a ledger entry ({entry.event}) has {len(content)} bytes, expected at most {MAX_ENTRY}"
+        )
+    return Row(entry.seq, entry.text, entry.hash, sign(content, ring, "ledger").text)
 
 
 def read_entry(text: str) -> Entry:

@@ -17,6 +17,7 @@ from pipelines.audit.checks.data import check_data
 from pipelines.audit.checks.ledger import (
     Witness,
     check_chain,
+    check_challenger,
     check_champion,
     check_registered,
     check_versions,
@@ -140,17 +141,28 @@ def _slot(tools: Bench, witness: Witness, slot: Slot) -> Fact:
 
 
 def _champion(tools: Bench, witness: Witness, slot: Slot) -> tuple[Fact, ...]:
-    """Where the alias stands, and what the entry that put it there rests on."""
+    """Where the aliases stand, and what the entry that made the champion rests on."""
     present, last = registry.champion(tools.client, slot), witness.champion(str(slot))
-    alias = check_champion(witness, str(slot), present.version if present else None)
+    serving = present.version if present else None
+    aliases = (check_champion(witness, str(slot), serving), *_challenger(tools, witness, slot, serving))
     if last is None:
-        return (alias,)
+        return aliases
     proven = {
         digest: check_statement(stored, tools.ring, witness)[1]
         for digest in last.statements
         if (stored := tools.records.statement(digest))
     }
-    return alias, check_reason(last, proven)
+    return *aliases, check_reason(last, proven)
+
+
+def _challenger(tools: Bench, witness: Witness, slot: Slot, champion: int | None) -> tuple[Fact, ...]:
+    """Whether the challenger, where there is one, passed."""
+    found = registry.find(tools.client, slot, registry.CHALLENGER)
+    if found is None:
+        return ()
+    stored = tools.records.statements(model=slot.model_name, version=found.version)
+    _, verdict = _proven([check_statement(one, tools.ring, witness) for one in stored])
+    return (check_challenger(found.version, champion, verdict),)
 
 
 def _proven(checked: list[tuple[Fact, Statement | None]]) -> tuple[LineageStatement | None, VerdictStatement | None]:

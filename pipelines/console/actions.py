@@ -10,6 +10,8 @@ from mlflow.exceptions import MlflowException
 from pipelines.console import forgery
 from pipelines.console.pages import blueprint, show_slot
 from pipelines.guard import door, server, who
+from pipelines.guard.body import plain
+from pipelines.guard.checks import number
 from pipelines.settings import Slot
 
 KINDS = ("promote", "rollback", "retire")
@@ -20,7 +22,10 @@ _LONGEST_REASON = 1000
 def act(site: str, task: str, kind: str) -> Response:
     """Do what a form of the slot's page asks; a refusal shows the page again with the sentence."""
     slot = Slot(site, task)
-    form = {"kind": kind, **{name: request.form.get(name, "").strip() for name in ("version", "reason", "by")}}
+    form = {
+        "kind": kind,
+        **{name: request.form.get(name, "").strip() for name in ("version", "champion", "reason", "by")},
+    }
     fault = forgery.fault(request)
     if fault:
         return show_slot(slot, 403, fault, form)
@@ -29,6 +34,8 @@ def act(site: str, task: str, kind: str) -> Response:
     if kind == "promote" and not form["version"].isdecimal():
         return show_slot(slot, 400, "no version was chosen; choose one", form)
     try:
+        for name in ("reason", "by"):
+            plain(name, form[name])
         moved = _ask(slot, kind, form)
     except MlflowException as error:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
@@ -40,7 +47,9 @@ def act(site: str, task: str, kind: str) -> Response:
 def _ask(slot: Slot, kind: str, form: Mapping[str, str]) -> door.Moved:
     store, caller, reason = server.registry(), who.caller(form["by"]), form["reason"]
     if kind == "promote":
-        return door.promote(store, slot, int(form["version"]), caller, reason)
+        return door.promote(store, slot, number(form["version"]), caller, reason)
+    # the page may be old: what it offered to end is what ends, or nothing
+    seen = number(form["champion"])
     if kind == "rollback":
-        return door.rollback(store, slot, None, caller, reason)
-    return door.retire(store, slot, caller, reason)
+        return door.rollback(store, slot, None, caller, reason, seen=seen)
+    return door.retire(store, slot, caller, reason, seen=seen)

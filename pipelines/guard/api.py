@@ -63,7 +63,8 @@ def submit() -> Response:
     body = read_body(("model", "version", "envelope"), ("by",))
     envelope = body["envelope"]
     text = envelope if isinstance(envelope, str) else json.dumps(envelope)
-    digest = statements.accept(server.registry(), str(body["model"]), number(body["version"]), text, who_of(body))
+    model = plain("model", str(body["model"]))
+    digest = statements.accept(server.registry(), model, number(body["version"]), text, who_of(body))
     return jsonify({"digest": digest})
 
 

@@ -14,7 +14,7 @@ from mlflow.server import app as mlflow_app
 from pipelines import console
 from pipelines.guard import api, login, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
-from pipelines.guard.tracking import guard_tracking
+from pipelines.guard.tracking import GuardedTracking, guard_tracking
 
 
 def create_app(app: Flask = mlflow_app) -> Any:
@@ -28,7 +28,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
 
     Raises:
         ServiceError: where a login is asked for and cannot be.
-        RuntimeError: where the registry or the artifacts of this server are not guarded: half a guard is none.
+        RuntimeError: where the registry, runs or artifacts of this server are not guarded: half a guard is none.
     """
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
     from mlflow.server.handlers import _add_static_prefix
@@ -54,6 +54,11 @@ def _refuse_half_a_guard() -> None:
     from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR, SERVE_ARTIFACTS_ENV_VAR
 
     server.registry()
+    if not isinstance(server.tracking(), GuardedTracking):
+        raise RuntimeError(
+            f"the runs are kept by {type(server.tracking()).__name__}, which lets those behind a version be deleted; "
+            "start the server with --backend-store-uri sqlite:///… or postgresql://… (docs/registry.md)"
+        )
     if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
         raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
     if not isinstance(server.artifacts(), GuardedLocal | GuardedS3):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +73,15 @@ class Book:
         return entry
 
 
-def lock(session: Session, ring: KeyRing) -> Book:
+def lock(session: Session, ring: Callable[[], KeyRing]) -> Book:
     """Lock the ledger until the transaction ends. Must be its first statement, so that what is read next is the newest.
 
     SQLite then holds the database's write lock, PostgreSQL (read committed) the row's.
+
+    Args:
+        session: Of the transaction.
+        ring: Reads the trusted keys; asked when the lock is held, since one may be revoked while it is waited for.
     """
     session.execute(update(HEAD).values(seq=HEAD.c.seq))
     seq, digest, at = session.execute(select(HEAD.c.seq, HEAD.c.hash, HEAD.c.at)).one()
-    return Book(session, ring, Head(int(seq), str(digest)), str(at))
+    return Book(session, ring(), Head(int(seq), str(digest)), str(at))

@@ -30,6 +30,8 @@ from pipelines.tags import CHALLENGER, CHAMPION
 
 _LARGEST = 2**31 - 1
 """Of a version: what the database's column holds."""
+_DIGITS = 20
+"""More are not even read: Python refuses thousands with an error of its own."""
 _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
 
 
@@ -40,7 +42,7 @@ def number(version: Any) -> int:
         MlflowException: where it is none, as MLflow does.
     """
     text = str(version)
-    if not text.isascii() or not text.isdigit() or int(text) > _LARGEST:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= _LARGEST):
         raise MlflowException(
             f"Parameter 'version' must be a whole number, got {text[:40]!r}", error_code=INVALID_PARAMETER_VALUE
         )

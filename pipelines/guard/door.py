@@ -51,20 +51,32 @@ def promote(store: GuardedStore, slot: Slot, version: int, who: Who, reason: str
     return move(store, slot, version, who, reason, "promote", again=again)
 
 
-def rollback(store: GuardedStore, slot: Slot, version: int | None, who: Who, reason: str) -> Moved:
+def rollback(
+    store: GuardedStore, slot: Slot, version: int | None, who: Who, reason: str, *, seen: int | None = None
+) -> Moved:
     """Bring a version back that once was champion; None takes the one whose place the champion took.
+
+    Args:
+        store: The registry.
+        slot: The slot.
+        version: The former champion.
+        who: Who asks.
+        reason: Why.
+        seen: The champion that the caller means to replace; None takes the present one.
 
     Raises:
         Refusal: in one sentence, recorded in the ledger.
         MlflowException: where there is no such version.
     """
     with store.refusing(who):
-        chosen = version if version is not None else _predecessor(store, slot)
-        return move(store, slot, chosen, who, reason, "rollback")
+        if version is None:
+            present, version = _predecessor(store, slot)
+            seen = present if seen is None else seen
+        return move(store, slot, version, who, reason, "rollback", seen=seen)
 
 
-def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
-    """Leave a slot without champion.
+def retire(store: GuardedStore, slot: Slot, who: Who, reason: str, *, seen: int | None = None) -> Moved:
+    """Leave a slot without champion; `seen` is the one that the caller means, None the present one.
 
     Raises:
         Refusal: where there is no champion, or no reason is given.
@@ -74,6 +86,7 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
         present = facts.champion(book.session, slot.model_name)
         if present is None:
             raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
+        _refuse_unseen(slot, present, seen, "retire")
         if not reason.strip():
             raise _refusal(
                 slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"
@@ -83,7 +96,15 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str) -> Moved:
 
 
 def move(
-    store: GuardedStore, slot: Slot, version: int, who: Who, reason: str, want: Want, *, again: bool = False
+    store: GuardedStore,
+    slot: Slot,
+    version: int,
+    who: Who,
+    reason: str,
+    want: Want,
+    *,
+    again: bool = False,
+    seen: int | None = None,
 ) -> Moved:
     """Move the alias champion to a version, if the rules allow it; nothing happens where it is there already.
 
@@ -101,6 +122,7 @@ def move(
         with store.locked() as book:
             store.row(slot.model_name, version)
             known = facts.gather(book, slot, version, bundle, damage)
+            _refuse_unseen(slot, known.champion, seen, "rollback")
             if known.champion is not None and known.champion.version == version:
                 return Moved(str(slot), version, version, False, "", 0, who.name)
             allowed = decide(known, want, again=again)
@@ -165,7 +187,21 @@ def _record(book: Book, slot: Slot, known: Facts, allowed: Move, who: Who, reaso
     )
 
 
-def _predecessor(store: GuardedStore, slot: Slot) -> int:
+def _refuse_unseen(slot: Slot, present: Standing | None, seen: int | None, what: str) -> None:
+    """Who means to end one champion does not end another that came in between."""
+    if seen is None or (present is not None and present.version == seen):
+        return
+    now = f"v{present.version}" if present else "none"
+    raise _refusal(
+        slot,
+        present.version if present else None,
+        what,
+        f"the champion of {slot} was v{seen} and is {now} in this moment; look again: elp adapters {slot}",
+    )
+
+
+def _predecessor(store: GuardedStore, slot: Slot) -> tuple[int, int]:
+    """The champion, and the version whose place it took."""
     with store.ManagedSessionMaker() as session:
         present = facts.champion(session, slot.model_name)
         before = facts.predecessor(session, str(slot), present.version) if present else None
@@ -180,7 +216,7 @@ def _predecessor(store: GuardedStore, slot: Slot) -> int:
             "rollback",
             f"{slot} v{present.version} is the slot's first champion: there is none before it to go back to",
         )
-    return before
+    return present.version, before
 
 
 def _refusal(slot: Slot, version: int | None, what: str, sentence: str) -> Refusal:

@@ -6,6 +6,7 @@ more, or there was none, the slot is left without a champion: nobody's word stan
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,8 @@ from pipelines.settings import Slot
 
 if TYPE_CHECKING:
     from pipelines.guard.store import GuardedStore
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,15 @@ def expire(store: GuardedStore, now: datetime | None = None) -> tuple[list[Reque
         holding = [request for request in override_requests.open_requests(session) if request.in_force]
     due = [request for request in holding if moment(request.until, "until") <= now]
     ends = [moment(request.until, "until") for request in holding if request not in due]
-    done = [r for r in due if _end(store, Slot.parse(r.slot), r, "expired", SERVER, "its time is over") is not None]
+    done = []
+    for request in due:
+        try:
+            ended = _end(store, Slot.parse(request.slot), request, "expired", SERVER, "its time is over")
+        except Exception:
+            # one slot's spoilt records must not let the overrides of the others outlive their time
+            _log.exception("the override of %s v%d could not be ended; trying again", request.slot, request.version)
+            continue
+        done += [request] if ended is not None else []
     return done, min(ends, default=None)
 
 

@@ -94,21 +94,21 @@ def bundle_of(session: Session, model: str, version: int) -> str:
 def newest(session: Session, ring: KeyRing, kind: str, model: str, version: int) -> Proof | None:
     """The newest statement of a kind about a version, verified now."""
     row = session.execute(_statements(kind, model, version).limit(1)).mappings().first()
-    return None if row is None else proof(row, ring)
+    return None if row is None else proof(session, row, ring)
 
 
 def by_digest(session: Session, ring: KeyRing, digest: str) -> tuple[str, Proof] | None:
     """A recorded statement's kind and proof, or None."""
     row = session.execute(select(STATEMENTS).where(STATEMENTS.c.digest == digest)).mappings().first()
-    return None if row is None else (str(row["kind"]), proof(row, ring))
+    return None if row is None else (str(row["kind"]), proof(session, row, ring))
 
 
-def proof(row: RowMapping, ring: KeyRing) -> Proof:
-    """A row of the statements' table as a proof: everything is read from the signed payload, nothing from the row."""
+def proof(session: Session, row: RowMapping, ring: KeyRing) -> Proof:
+    """A row of the statements' table as a proof: all is read from the signed payload and from the ledger's entry."""
     kind, about, seq = str(row["kind"]), (str(row["model"]), int(row["version"])), int(row["seq"])
     try:
         signed = envelope.read(row["envelope"])
-        envelope.verify(signed, ring, "verdict" if kind == "verdict" else "lineage", recorded_at=str(row["at"]))
+        envelope.verify(signed, ring, "verdict" if kind == "verdict" else "lineage", _recorded_at(session, row))
         statement = statements.parse(signed.payload)
     except AttestationError as error:
         return Proof(str(row["digest"]), *about, str(row["bundle"]), "", fault=str(error))
@@ -129,6 +129,21 @@ def proof(row: RowMapping, ring: KeyRing) -> Proof:
         against,
         seq=seq,
     )
+
+
+def _recorded_at(session: Session, row: RowMapping) -> str:
+    """When the ledger recorded a statement: a retired key's signature counts by that, and the row could be dated back.
+
+    Raises:
+        AttestationError: where the entry that the row names is not there or is about something else.
+    """
+    text = session.scalar(select(LEDGER.c.entry).where(LEDGER.c.seq == row["seq"]))
+    entry = None if text is None else read_entry(text)
+    if entry is None or row["digest"] not in entry.statements:
+        raise AttestationError(
+            "mismatch", f"the ledger's entry {row['seq']} does not record it; look: elp audit --verify"
+        )
+    return entry.at
 
 
 def newest_move(session: Session, slot: str, *where: Any) -> Entry | None:

@@ -28,10 +28,12 @@ from pipelines.guard import facts, tables
 from pipelines.guard.book import Book, lock
 from pipelines.guard.names import slot_of
 from pipelines.guard.refusal import Refusal
-from pipelines.guard.rings import Rings
+from pipelines.guard.rings import Rings, record_keys
 
 _log = logging.getLogger(__name__)
 _PREFIX = "elp+"
+_LONGEST = 2000
+"""Characters of a refusal's sentence in the ledger: it may repeat what was sent, which may be millions."""
 
 
 class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
@@ -84,18 +86,16 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
         if present is not None:
             yield present
             return
-        ring = self.ring()
         with self._plain_sessions(read_only=False) as session:
-            book = lock(session, ring)
+            book = lock(session, self.ring)
             before, token = book.head, self._open.set(book)
             try:
-                self._rings.record(book)
+                record_keys(book)
                 yield book
             except AttestationError as error:
                 raise MlflowException(str(error), error_code=INVALID_STATE) from error
             finally:
                 self._open.reset(token)
-        self._rings.recorded(ring)
         if book.head != before:
             self._move_anchor(book)
 
@@ -121,8 +121,8 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
                     who,
                     after=refusal.version,
                     bundle=bundle,
-                    reason=refusal.message,
-                    detail={"what": refusal.what, "model": refusal.model[:256]},
+                    reason=_kept(refusal.message, _LONGEST),
+                    detail={"what": refusal.what, "model": _kept(refusal.model, 256)},
                 )
         except MlflowException:
             # the refusal stands, whether or not it could be written down
@@ -166,3 +166,8 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
             if self._open.get() is None:
                 session.expunge(found)
             return found
+
+
+def _kept(text: str, longest: int) -> str:
+    """The beginning of a text, as every ledger can hold it: half of a surrogate pair has no UTF-8."""
+    return text[:longest].encode("utf-8", "backslashreplace").decode()

@@ -17,7 +17,7 @@ from pipelines.guard.demand import demand
 from pipelines.guard.override_requests import Request
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import PROMOTE
-from pipelines.guard.rules import Facts, Move, Refused, decide, told
+from pipelines.guard.rules import Facts, Move, Refused, decide, short, told
 from pipelines.guard.who import current, is_plain, login_on, same_person
 from pipelines.settings import Slot
 
@@ -119,6 +119,14 @@ def _begin(book: Book, slot: Slot, request: Request, known: Facts, who: Who) -> 
     allowed = decide(known, "override")
     if isinstance(allowed, Refused):
         raise refuse(slot, request.version, allowed.sentence)
+    if known.bundle != request.bundle:
+        # a model that was deleted and made again counts its versions from 1
+        raise refuse(
+            slot,
+            request.version,
+            f"the override was asked for the bundle {short(request.bundle)}, but {known.name} holds "
+            f"{short(known.bundle)} now; withdraw it: elp withdraw {slot}",
+        )
     detail = {"asked by": request.asked_by, "asked at": request.asked_at, "seconds": request.seconds}
     entry = door.record_move(
         book,

@@ -19,7 +19,6 @@ class Rings:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: tuple[tuple[int, int, int], KeyRing] | None = None
-        self._recorded = ""
 
     def now(self) -> KeyRing:
         """The keys as they are in the folder at this moment.
@@ -36,17 +35,14 @@ class Rings:
             self._known = (stamp, load_ring(self._folder))
         return self._known[1]
 
-    def record(self, book: Book) -> None:
-        """Write an entry where the ledger knows other keys than the book's."""
-        digest = book.ring.digest
-        if digest == self._recorded or digest == _newest(book):
-            return
-        keys = [f"{key.name} {key.keyid[:12]} ({', '.join(key.roles)}): {key.state}" for key in book.ring.keys]
-        book.append("keys changed", "", SERVER, detail={"ring": digest, "keys": keys})
 
-    def recorded(self, ring: KeyRing) -> None:
-        """The transaction that recorded these keys counts: they need not be looked up again."""
-        self._recorded = ring.digest
+def record_keys(book: Book) -> None:
+    """Write an entry where the ledger knows other keys than the book's."""
+    digest = book.ring.digest
+    if digest == _newest(book):
+        return
+    keys = [f"{key.name} {key.keyid[:12]} ({', '.join(key.roles)}): {key.state}" for key in book.ring.keys]
+    book.append("keys changed", "", SERVER, detail={"ring": digest, "keys": keys})
 
 
 def _newest(book: Book) -> str:

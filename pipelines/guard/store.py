@@ -120,10 +120,12 @@ class GuardedStore(LockingStore):
     def update_model_version(self, name: str, version: Any, description: str | None = None) -> Any:
         """As MLflow's; what the gate has described stays as it is."""
         slot = slot_of(name)
-        if slot is not None:
-            with self.refusing(caller()), self.ManagedSessionMaker() as session:
-                checks.description(session, slot, checks.number(version))
-        return super().update_model_version(name, version, description)
+        if slot is None:
+            return super().update_model_version(name, version, description)
+        # a verdict that came between look and write would lose its description
+        with self.refusing(caller()), self.locked() as book:
+            checks.description(book.session, slot, checks.number(version))
+            return super().update_model_version(name, version, description)
 
     def transition_model_version_stage(
         self, name: str, version: Any, stage: str, archive_existing_versions: Any

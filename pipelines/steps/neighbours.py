@@ -12,6 +12,7 @@ from elp_core.assemble import build
 from elp_core.audio import Waveform, load
 from elp_core.backbones import Backbone
 from elp_core.bundle import load_bundle
+from elp_core.config import ElpConfig
 from elp_core.errors import AudioError, BundleError, ElpError, FingerprintMismatch, HostError
 from elp_core.inference import AdapterHost, Request
 from elp_core.model import ElpModel
@@ -58,7 +59,8 @@ def compare_neighbours(
     """Let champions of other slots answer alone, beside a stand-in, beside the challenger, and alone again.
 
     Which slots, where there are more than the policy compares, follows from the challenger's digest: other versions
-    meet others. A slot whose champion or golden set cannot be had is named, and holds nobody up.
+    meet others. A slot whose champion or golden set cannot be had is named, and holds nobody up; so is
+    every slot where the challenger is of another method than ELP, which shares no host.
 
     Args:
         client: connection to the MLflow server.
@@ -83,10 +85,16 @@ def compare_neighbours(
             guests.append(_invite(client, version, backbone, policy.neighbour_clips, repository, cache))
         except _CANNOT as error:
             skipped.append(f"{version.name}: {_first_line(error)}")
-    if guests:
-        log(f"comparing the answers of {len(guests)} of {len(others)} other slots beside {challenger.name}")
+    if not guests:
+        return Neighbourhood((), len(others), tuple(skipped), True)
     model = load_bundle(models.download(client, challenger, cache), backbone)
-    compared, repeatable = compare_on_host(guests, model, backbone) if guests else ((), True)
+    if not isinstance(model.config, ElpConfig):
+        # it never stands in one batch with others; what it does to the backbone is a check of its own
+        kind = type(model.config).__name__
+        skipped += [f"{guest.name} v{guest.version.version}: a host takes ELP adapters, no {kind}" for guest in guests]
+        return Neighbourhood((), len(others), tuple(skipped), True)
+    log(f"comparing the answers of {len(guests)} of {len(others)} other slots beside {challenger.name}")
+    compared, repeatable = compare_on_host(guests, model, backbone)
     return Neighbourhood(compared, len(others), tuple(skipped), repeatable)
 
 

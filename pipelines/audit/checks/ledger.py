@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.attest.chain import Chain, verify_chain
 from pipelines.attest.keys import KeyRing
 from pipelines.attest.ledger import MOVES, Entry, Head, Row, read_entry
-from pipelines.attest.statements import LineageStatement
+from pipelines.attest.statements import LineageStatement, VerdictStatement
 from pipelines.errors import AttestationError
 from pipelines.lineage.audit import Fact, State, compared
 
@@ -82,6 +82,23 @@ def check_champion(witness: Witness, slot: str, alias: int | None) -> Fact:
     if told == alias:
         return Fact("alias champion", _name(told), "ok", f"ledger: {by}")
     return Fact("alias champion", _name(alias), "mismatch", f"the ledger says {_name(told)} ({by})")
+
+
+def check_challenger(version: int, champion: int | None, verdict: VerdictStatement | None) -> Fact:
+    """The alias of the registry against the newest signed verdict on the version that it points at.
+
+    Args:
+        version: Where the alias stands.
+        champion: Where the other one stands.
+        verdict: The newest on `version` whose signature holds; None where there is none.
+    """
+    name, where = "alias challenger", _name(version)
+    if version == champion:
+        return Fact(name, where, "mismatch", "it is the champion")
+    if verdict is None:
+        return Fact(name, where, "mismatch", "no verdict whose signature holds is about it")
+    state: State = "ok" if verdict.outcome == "passed" else "mismatch"
+    return Fact(name, where, state, f"its newest verdict: {verdict.outcome}")
 
 
 def check_registered(witness: Witness, slot: str, version: int, lineage: LineageStatement | None) -> Fact:

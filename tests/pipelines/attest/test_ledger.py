@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from pipelines.attest.canonical import canonical, now, sha256
 from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import NOTHING, Entry, Head, Who, envelope_of, next_entry, read_entry, sign_entry
+from pipelines.attest.ledger import (
+    MAX_ENTRY,
+    NOTHING,
+    Entry,
+    Head,
+    Who,
+    envelope_of,
+    next_entry,
+    read_entry,
+    sign_entry,
+)
 from pipelines.errors import AttestationError
 from tests.support import proof
 
@@ -33,6 +43,12 @@ def test_entries_follow_each_other_even_where_the_clock_went_back() -> None:
     second = next_entry(Head(first.seq, first.hash), later, **fields, who=Who("ann", True, ""))
     assert (first.seq, second.seq, second.prev, second.at) == (1, 2, first.hash, later)
     assert first.at <= now()
+
+
+def test_an_entry_that_could_not_be_read_again_is_not_signed(ring: KeyRing) -> None:
+    sign_entry(proof.entry(Head(), reason="x" * (MAX_ENTRY - 1000)), ring)
+    with pytest.raises(AttestationError, match=rf"a ledger entry \(.*\) has \d+ bytes, expected at most {MAX_ENTRY}"):
+        sign_entry(proof.entry(Head(), reason="x" * MAX_ENTRY), ring)
 
 
 def test_a_row_holds_the_entry_and_its_signature(ring: KeyRing) -> None:

@@ -29,6 +29,11 @@ pytestmark = pytest.mark.integration
             "DELETE FROM registered_model_aliases WHERE alias = 'champion'",
             "alias champion no champion: the ledger says v2",
         ),
+        (
+            "INSERT INTO registered_model_aliases (workspace, name, alias, version) SELECT workspace, name, "
+            "'challenger', version FROM registered_model_aliases WHERE alias = 'champion'",
+            "alias challenger v2: it is the champion",
+        ),
         ("UPDATE elp_ledger SET entry = replace(entry, 'better', 'worse') WHERE seq = 4", "entry 4 edited: its text"),
         ("UPDATE elp_ledger SET entry = '{' WHERE seq = 4", "entry 4 edited"),
         ("UPDATE elp_ledger SET envelope = replace(envelope, 'sig', 'gis') WHERE seq = 4", "entry 4 bad signature"),

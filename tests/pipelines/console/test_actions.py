@@ -72,6 +72,29 @@ def test_a_promotion_needs_a_version(visitor: FlaskClient, version: str) -> None
     assert "no version was chosen" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("promote", {"version": "9" * 5000}),
+        ("promote", {"version": "5", "by": "an\0n"}),
+        ("promote", {"version": "5", "reason": "bett\0er"}),
+        ("rollback", {"champion": "9" * 5000}),
+        ("retire", {}),
+    ],
+)
+def test_what_no_form_of_ours_holds_is_refused(visitor: FlaskClient, kind: str, sent: Mapping[str, str]) -> None:
+    form = {"token": token(visitor), "reason": "better", **sent}
+    assert visitor.post(f"{SLOT}/{kind}", data=form).status_code == 400
+
+
+def test_a_page_that_is_old_ends_no_other_champion(visitor: FlaskClient) -> None:
+    slot, before = "/elp/slots/plant-a/asr", visitor.get("/elp/slots/plant-a/asr").text
+    assert 'name="champion"' in before
+    answer = visitor.post(f"{slot}/retire", data={"token": token(visitor), "reason": "worse", "champion": "99"})
+    assert answer.status_code == 403
+    assert "the champion of plant-a/asr was v99 and is" in answer.text
+
+
 def test_a_refusal_is_shown_with_the_form_as_it_was_sent_and_recorded(visitor: FlaskClient) -> None:
     form = {"token": token(visitor), "reason": "it <b>must</b> serve", "version": "5", "by": "bert"}
     answer = visitor.post(f"{SLOT}/promote", data=form)

@@ -296,3 +296,14 @@ def test_mlflows_own_route_names_the_user_in_the_ledger(ground: Ground) -> None:
 def test_a_name_in_the_body_does_not_stand_for_the_login(ground: Ground) -> None:
     assert ground.says("anna", "retire", reason="over", by="berta").status == 200
     assert ground.events()[-1] == ("retired", "anna")
+
+
+def test_an_approval_is_about_the_bundle_that_was_asked_for(login: LoginServer) -> None:
+    ground, emil = _prepare(login, first=False), login.rest("emil")
+    assert ground.ask(version=1).status == 200
+    assert emil("DELETE", f"{API}/registered-models/delete", {"name": ground.v1.model}).status == 200
+    again = register(emil, ground.v1.model, f"{ground.slot}-other", lineage=ground.keys)
+    assert (again.version, again.bundle != ground.v1.bundle) == (1, True)
+    answer = ground.says("berta", "approve")
+    assert (answer.status, ground.champion()) == (403, None)
+    assert "the override was asked for the bundle" in answer.message

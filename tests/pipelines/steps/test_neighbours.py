@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from elp_core.assemble import build
 from elp_core.backbones import Backbone
 from elp_core.inference import AdapterHost, Request
-from elp_core.tasks import Task
+from elp_core.methods import WeightedSumConfig
+from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
 from pipelines.clients.versions import AdapterVersion, Tags
+from pipelines.policies import SafetyPolicy
 from pipelines.settings import Slot
+from pipelines.steps import neighbours
 from pipelines.steps.measure import measure_speed, memory_digest
 from pipelines.steps.neighbours import Guest, compare_on_host
 from tests.support.clips import two_speakers
@@ -109,3 +113,19 @@ def test_a_long_golden_set_is_not_timed_whole() -> None:
     clips = [replace(clip, duration=12.0) for clip in two_speakers()]
     own = sum(clip.duration for clip in two_speakers()[:1])
     assert measure_speed(make_model(tiny_backbone("hubert"), 2), clips, 1).seconds == pytest.approx(own, abs=0.01)
+
+
+def test_a_challenger_of_another_method_shares_no_host_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone("hubert")
+    other = build(backbone, WeightedSumConfig(), make_task("asv", two_speakers(2)), seed=0)
+    guest = replace(guests(backbone, 1)[0])
+    serving = replace(guest.version, tags={Tags.FINGERPRINT: backbone.fingerprint})
+    challenger = replace(guest.version, slot=Slot("site-9", "asv"))
+    monkeypatch.setattr(neighbours.registry, "slots", lambda _: [guest.version.slot, challenger.slot])
+    monkeypatch.setattr(neighbours.registry, "champion", lambda *_: serving)
+    monkeypatch.setattr(neighbours, "_invite", lambda *_: guest)
+    monkeypatch.setattr(neighbours.models, "download", lambda *_: None)
+    monkeypatch.setattr(neighbours, "load_bundle", lambda *_: other)
+    found = neighbours.compare_neighbours(None, challenger, backbone, SafetyPolicy(), "", None, print)  # type: ignore[arg-type]
+    assert found.compared == ()
+    assert found.skipped == ("site-0/asr v1: a host takes ELP adapters, no WeightedSumConfig",)
