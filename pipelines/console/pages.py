@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from pipelines.attest.canonical import parse as parse_json
 from pipelines.attest.envelope import verify
 from pipelines.attest.keys import key_folder, load_ring
-from pipelines.attest.ledger import Entry
+from pipelines.attest.ledger import MOVES, Entry
 from pipelines.console import clips, forgery, lineage
 from pipelines.console.chart import Chart, Point, Reign, chart
 from pipelines.console.filters import FILTERS, parse
@@ -24,7 +24,7 @@ from pipelines.console.headers import guarded
 from pipelines.console.picture import BOX_HEIGHT, BOX_WIDTH
 from pipelines.errors import AttestationError
 from pipelines.gate.plots import FILES
-from pipelines.guard import server, who
+from pipelines.guard import overrides, server, who
 from pipelines.guard.read import grid as grid_read
 from pipelines.guard.read import records, shared
 from pipelines.guard.read import slot as slot_read
@@ -35,8 +35,12 @@ from pipelines.settings import Slot
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(guarded)
 
+_FORM = dict.fromkeys(("kind", "version", "days", "again", "reason", "by"), "")
+"""What the forms of a slot's page hold before anybody wrote something."""
 _FRESH_SECONDS = 600
 """How long a link may say that something was done just now."""
+WISHES = ("override asked", "override withdrawn")
+"""Events of forms that leave the champion as it is."""
 
 
 @blueprint.get("/")
@@ -71,7 +75,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         slot: The slot.
         status: Of the answer.
         refused: Why the form was refused, in a sentence.
-        form: What the form held, to be shown again: kind, version, reason, by.
+        form: What the form held, to be shown again: `_FORM`.
     """
     with server.registry().engine.connect() as registry:
         page = slot_read.slot_page(registry, slot, request.args.get("before", type=int))
@@ -101,7 +105,9 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         reigns=reigns,
         refused=refused,
         done=done,
-        form={"kind": "", "version": "", "reason": "", "by": "", **(form or {})},
+        form={**_FORM, "days": str(overrides.USUAL_DAYS), **(form or {})},
+        asked_here=page.override is not None and who.same_person(who.caller().name, page.override.asked_by),
+        longest=overrides.LONGEST.days,
         **_evidence(row, links),
     )
 
@@ -205,7 +211,7 @@ def _prefix() -> str:
 
 def _done(entry: Entry | None, slot: Slot) -> Entry | None:
     """The entry of the form that was sent just now, if the address names one of this slot."""
-    if entry is None or entry.slot != str(slot) or entry.event not in records.CHANGES:
+    if entry is None or entry.slot != str(slot) or entry.event not in (*MOVES, *WISHES):
         return None
     return entry if (datetime.now(UTC) - parse(entry.at)).total_seconds() < _FRESH_SECONDS else None
 

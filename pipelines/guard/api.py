@@ -22,8 +22,6 @@ from pipelines.guard.who import login_on
 
 ROUTE = "/elp/api/v1"
 _PAGE, _PAGE_LIMIT = 100, 1000
-_DAYS = 7
-"""How long an override lasts where nothing is said."""
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
@@ -144,7 +142,7 @@ def retire() -> Response:
 def ask_override() -> Response:
     """Ask for an override: {slot, version, reason, days?}; a second person approves."""
     body = read_body(("slot", "version", "reason"), ("days",))
-    lasting = days_of(body, _DAYS)
+    lasting = days_of(body, overrides.USUAL_DAYS)
     asked = overrides.ask(server.registry(), slot_of(body), number(body["version"]), reason_of(body), lasting)
     return jsonify(asdict(asked))
 

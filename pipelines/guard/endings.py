@@ -19,7 +19,7 @@ from pipelines.guard import door, facts, override_requests, server
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
 from pipelines.guard.override_requests import Request
-from pipelines.guard.overrides import refuse
+from pipelines.guard.overrides import refuse, refuse_unseen
 from pipelines.guard.roles import PROMOTE
 from pipelines.guard.rules import Refused, decide
 from pipelines.guard.who import SERVER, current
@@ -43,8 +43,14 @@ class Return:
     """Why the champion before does not come back; empty where it does, and where there was none."""
 
 
-def withdraw(store: GuardedStore, slot: Slot, reason: str) -> Request:
+def withdraw(store: GuardedStore, slot: Slot, reason: str, *, seen: int | None = None) -> Request:
     """End an override before its time, or a request that nobody approved.
+
+    Args:
+        store: The registry.
+        slot: The slot.
+        reason: Why.
+        seen: Number of the request that was looked at; None takes the open one.
 
     Raises:
         Refusal: where there is none.
@@ -56,6 +62,7 @@ def withdraw(store: GuardedStore, slot: Slot, reason: str) -> Request:
             request = override_requests.open_request(session, str(slot))
         if request is None:
             raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp adapters {slot}")
+        refuse_unseen(slot, request, seen)
         if _end(store, slot, request, "withdrawn", who, reason.strip() or "withdrawn") is None:
             raise refuse(slot, request.version, f"the override of {slot} ended in this moment by itself")
         return request

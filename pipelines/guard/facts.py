@@ -6,7 +6,7 @@ from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
-from sqlalchemy import RowMapping, or_, select
+from sqlalchemy import Connection, RowMapping, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.attest import envelope, statements
@@ -146,14 +146,14 @@ def _recorded_at(session: Session, row: RowMapping) -> str:
     return entry.at
 
 
-def newest_move(session: Session, slot: str, *where: Any) -> Entry | None:
+def newest_move(session: Session | Connection, slot: str, *where: Any) -> Entry | None:
     """The newest entry, of those that fit, after which another version of a slot, or none, was champion."""
     moves = select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES), *where)
     text = session.scalar(moves.order_by(LEDGER.c.seq.desc()).limit(1))
     return None if text is None else read_entry(text)
 
 
-def predecessor(session: Session, slot: str, version: int, *where: Any) -> int | None:
+def predecessor(session: Session | Connection, slot: str, version: int, *where: Any) -> int | None:
     """The champion whose place a version took when it was last promoted; None where it was the first.
 
     One that served by an override is passed over: nothing brings it back but another override.

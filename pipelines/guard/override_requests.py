@@ -49,6 +49,12 @@ class Request:
         return None if self.before is None else Standing(self.before, self.before_bundle)
 
     @property
+    def lasting(self) -> str:
+        """For people: how long it is to hold."""
+        days = self.seconds / 86_400
+        return f"{days:g} day{'' if days == 1 else 's'}"
+
+    @property
     def told(self) -> str:
         """For people: until when, who asked, who approved, why."""
         return f"until {self.until[:16]} UTC, asked by {self.asked_by}, approved by {self.approved_by}: {self.reason}"

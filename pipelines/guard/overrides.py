@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipelines.guard.store import GuardedStore
 
 LONGEST = timedelta(days=31)
+USUAL_DAYS = 7
+"""How long an override lasts where nothing is said."""
 
 changed = threading.Event()
 """Set when an override begins in this process: `pipelines.guard.watch` then looks again for the next end."""
@@ -79,8 +81,13 @@ def ask(store: GuardedStore, slot: Slot, version: int, reason: str, lasting: tim
             )
 
 
-def approve(store: GuardedStore, slot: Slot) -> Request:
+def approve(store: GuardedStore, slot: Slot, *, seen: int | None = None) -> Request:
     """The second person's word: the version becomes champion.
+
+    Args:
+        store: The registry.
+        slot: The slot.
+        seen: Number of the request that was looked at; None takes the one that waits.
 
     Raises:
         Refusal: in one sentence, recorded in the ledger.
@@ -88,6 +95,7 @@ def approve(store: GuardedStore, slot: Slot) -> Request:
     who = current().who
     with store.refusing(who):
         request = _waiting(store, slot)
+        refuse_unseen(slot, request, seen)
         _check_person(slot, request.version, who, "approve an override")
         if same_person(who.name, request.asked_by):
             raise refuse(
@@ -194,6 +202,17 @@ def _waiting(store: GuardedStore, slot: Slot) -> Request:
             slot, None, f"{state}; one asks for it by: elp promote {slot} --version N --override --reason TEXT"
         )
     return request
+
+
+def refuse_unseen(slot: Slot, request: Request, seen: int | None) -> None:
+    """Who looked at one request does not speak on another that came in its place."""
+    if seen is not None and request.id != seen:
+        raise refuse(
+            slot,
+            request.version,
+            f"the request that you looked at is over; {slot} has another one now, by {request.asked_by} for "
+            f"v{request.version}: look again",
+        )
 
 
 def refuse(slot: Slot, version: int | None, sentence: str) -> Refusal:

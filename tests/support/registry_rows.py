@@ -71,7 +71,7 @@ class Rows:
         )
         envelope = self._signed(entry.text.encode(), "ledger")
         self.add(LEDGER, seq=entry.seq, at=entry.at, slot=entry.slot, event=event, entry=entry.text, hash=entry.hash,
-                 envelope=envelope.text)  # fmt: skip
+                 envelope=envelope.text, before_version=entry.before, after_version=entry.after)  # fmt: skip
         self.head = Head(entry.seq, entry.hash)
         return entry
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from pipelines.attest import envelope
 from pipelines.attest.envelope import Envelope
-from pipelines.attest.ledger import Entry, Who
+from pipelines.attest.ledger import MOVES, Entry, Who
 from pipelines.attest.statements import (
     BUNDLE_DIGEST,
     Against,
@@ -28,9 +28,6 @@ from pipelines.errors import AttestationError
 from pipelines.guard.read.versioned import Key, rows_at
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
-
-CHANGES = ("promoted", "rolled back", "retired", "overridden", "override expired")
-"""Events after which another version serves, or none."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def last_changes(connection: sa.Connection) -> dict[str, Entry]:
     """By slot, the newest entry after which another version served, or none."""
     newest = (
         sa.select(sa.func.max(LEDGER.c.seq).label("seq"))
-        .where(LEDGER.c.event.in_(CHANGES))
+        .where(LEDGER.c.event.in_(MOVES))
         .group_by(LEDGER.c.slot)
         .subquery()
     )

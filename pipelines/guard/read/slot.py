@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.attest.ledger import Entry
+from pipelines.attest.ledger import MOVES, Entry
 from pipelines.clients.versions import AdapterVersion
+from pipelines.guard.facts import predecessor
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
 from pipelines.guard.read.grid import Drift, drift, stale
@@ -32,6 +33,8 @@ class VersionRow:
     override: Request | None
     stale: bool
     """The verdict is against another champion than serves now."""
+    rolled_back: Entry | None
+    """The rollback that ended it, where that is the last that happened to it: it comes back on purpose only."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class SlotPage:
         return next((row.judged.statement.metric for row in self.rows if row.judged), "")
 
     @property
+    def overridable(self) -> list[tuple[int, str]]:
+        """Versions that one may ask to serve by an override, with their verdict, the newest first."""
+        return [(row.version.version, _told(row)) for row in self.rows if CHAMPION not in row.version.aliases]
+
+    @property
     def promotable(self) -> list[tuple[int, str]]:
         """Versions that one may ask to promote, with their verdict, the challenger first."""
         found = [
@@ -92,18 +100,20 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
     if not versions and not ledger and slot not in models.slots(registry):
         return None
     verdicts = records.verdicts(registry, [(slot.model_name, v.version) for v in versions])
-    changes = records.entries(registry, slot, records.CHANGES, limit=_CHANGES)
+    changes = records.entries(registry, slot, MOVES, limit=_CHANGES)
     champion = next((v for v in versions if CHAMPION in v.aliases), None)
     last = changes[0] if changes else None
     since = last.at if last and champion and last.after == champion.version else ""
     held = next((request for request in open_requests(registry) if request.slot == str(slot)), None)
-    rows = tuple(_row(version, verdicts, held, champion) for version in versions)
+    gone = rolled_back(changes)
+    rows = tuple(_row(version, verdicts, held, champion, gone.get(version.version)) for version in versions)
+    before = predecessor(registry, str(slot), champion.version) if champion else None
     return SlotPage(
         slot=slot,
         rows=rows,
         champion=champion,
         challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
-        predecessor=_predecessor(changes, champion, versions),
+        predecessor=before if before in {version.version for version in versions} else None,
         since=since,
         drift=drift(verdicts.get((slot.model_name, champion.version), ()), since) if champion else None,
         override=held,
@@ -124,25 +134,30 @@ def _row(
     verdicts: Mapping[Key, Sequence[Judged]],
     held: Request | None,
     champion: AdapterVersion | None,
+    gone: Entry | None,
 ) -> VersionRow:
     judged = verdicts.get((version.slot.model_name, version.version), ())
     override = held if held and held.version == version.version else None
-    return VersionRow(version, judged[-1] if judged else None, override, bool(judged) and stale(judged[-1], champion))
+    newest = judged[-1] if judged else None
+    return VersionRow(version, newest, override, newest is not None and stale(newest, champion), gone)
 
 
 def _told(row: VersionRow) -> str:
     if row.judged is None:
         return "not gated"
-    return row.judged.statement.outcome + (" against an older champion" if row.stale else "")
+    told = row.judged.statement.outcome + (" against an older champion" if row.stale else "")
+    return f"{told}, rolled back" if row.rolled_back else told
 
 
-def _predecessor(
-    changes: Sequence[Entry], champion: AdapterVersion | None, versions: Sequence[AdapterVersion]
-) -> int | None:
-    """The champion that the present one replaced when it was promoted."""
-    if champion is None:
-        return None
-    there = {version.version for version in versions}
-    promoted = (e for e in changes if e.after == champion.version and e.event in ("promoted", "overridden"))
-    found = next((entry.before for entry in promoted), None)
-    return found if found in there else None
+def rolled_back(changes: Sequence[Entry]) -> dict[int, Entry]:
+    """By version, the rollback that took it out of service, where nothing has happened to it since.
+
+    Args:
+        changes: Every change of the slot's champion, newest first.
+    """
+    last = {version: change for change in reversed(changes) for version in (change.before, change.after) if version}
+    return {
+        version: change
+        for version, change in last.items()
+        if change.event == "rolled back" and change.before == version
+    }

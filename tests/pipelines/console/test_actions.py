@@ -112,7 +112,7 @@ def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> Non
     assert "Done:" not in client.get("/elp/slots/plant-a/asr?done=99999999").text
 
 
-def test_only_the_three_changes_are_routes(visitor: FlaskClient) -> None:
+def test_only_the_changes_are_routes(visitor: FlaskClient) -> None:
     assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor)}).status_code == 404
     assert visitor.get(f"{SLOT}/promote").status_code == 405
 

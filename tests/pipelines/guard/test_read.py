@@ -12,18 +12,19 @@ import sqlalchemy as sa
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.ledger import Entry, Event
 from pipelines.clients.versions import AdapterVersion
 from pipelines.errors import AttestationError
 from pipelines.guard.read import records, shared
 from pipelines.guard.read.grid import contender, drift, grid, stale
 from pipelines.guard.read.records import Judged
-from pipelines.guard.read.slot import slot_page
+from pipelines.guard.read.slot import rolled_back, slot_page
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
 from tests.support.environment import environment_of, lasting
 from tests.support.postgres import postgres_server
-from tests.support.registry_rows import FINGERPRINT, fill, verdict
+from tests.support.registry_rows import FINGERPRINT, WHO, fill, verdict
 
 SLOTS = [Slot("plant-a", "asr"), Slot("plant-a", "asv"), Slot("plant-b", "asr")]
 HERE = SLOTS[0]
@@ -80,6 +81,41 @@ def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) ->
     assert page.promotable == [(5, "passed"), (3, "failed against an older champion"), *page.promotable[2:]]
     assert [entry.event for entry in page.ledger[:3]] == ["refused", "gated", "registered"]
     assert (older.ledger, missing) == ((), None)
+
+
+@pytest.mark.integration
+def test_a_rollback_passes_over_what_served_by_an_override(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        made = (LEDGER.c.slot == str(HERE), LEDGER.c.event == "promoted", LEDGER.c.after_version == 2)
+        text = connection.execute(sa.select(LEDGER.c.entry).where(*made)).scalar_one()
+        told = text.replace('"event":"promoted"', '"event":"overridden"')
+        connection.execute(sa.update(LEDGER).where(*made).values(event="overridden", entry=told))
+        page = slot_page(connection, HERE)
+        connection.rollback()
+    assert page
+    assert page.predecessor == 1
+
+
+def change(event: Event, before: int | None, after: int | None) -> Entry:
+    return Entry(1, "0" * 64, "2026-01-01T00:00:00.000000+00:00", event, str(HERE), before, after, "", WHO, "worse")
+
+
+PROMOTED = [change("promoted", None, 1), change("promoted", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("since", "gone"),
+    [
+        ([], []),
+        ([change("rolled back", 2, 1)], [2]),
+        ([change("rolled back", 2, 1), change("promoted", 1, 2)], []),
+        ([change("rolled back", 2, 1), change("promoted", 1, 3), change("rolled back", 3, 1)], [2, 3]),
+        ([change("retired", 2, None)], []),
+        ([change("overridden", 2, 3), change("override expired", 3, 2)], []),
+    ],
+)
+def test_what_was_rolled_back_is_known_until_it_is_promoted_again(since: list[Entry], gone: list[int]) -> None:
+    assert sorted(rolled_back([*PROMOTED, *since][::-1])) == gone
 
 
 @pytest.mark.integration
