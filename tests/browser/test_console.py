@@ -54,14 +54,15 @@ def act(page: Page, section: str, reason: str, by: str = "ann") -> None:
     form = page.get_by_role("region", name=section)
     form.get_by_label("Your name").fill(by)
     form.get_by_label("Reason").fill(reason)
-    form.get_by_role("button").click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        form.get_by_role("button").click()
 
 
 def result(page: Page) -> str:
     """What the page says became of it."""
-    page.wait_for_function("document.activeElement && document.activeElement.id === 'result'")
-    return page.locator("#result").inner_text()
+    told = page.locator("#result:focus")
+    told.wait_for()
+    return told.inner_text()
 
 
 def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, page: Page, visit: Visit) -> None:
@@ -74,6 +75,15 @@ def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, pag
     row = page.get_by_role("region", name="Ledger").get_by_role("row").nth(1).inner_text()
     assert "rolled back" in row
     assert "it drops the last word on line 3" in row
+    promote = page.get_by_role("region", name="Promote")
+    promote.get_by_label("Version", exact=True).select_option("2")
+    act(page, "Promote", "line 3 was the microphone")
+    assert "v2 was rolled back" in result(page)
+    assert promote.get_by_text("by ann (not signed in): it drops the last word on line 3").is_visible()
+    promote.get_by_label("Promote it again, though it was rolled back").check()
+    act(page, "Promote", "line 3 was the microphone")
+    assert "promoted, v2 is the champion now; before it was v1" in result(page)
+    assert shop.champion() == 2
 
 
 def test_a_passed_version_is_promoted(server: GuardedServer, page: Page) -> None:
@@ -118,7 +128,7 @@ def test_the_evidence_is_there_to_see(seen: Shop, page: Page) -> None:
     page.goto(seen.page)
     for image in page.locator("figure img").all():
         image.scroll_into_view_if_needed()
-        page.wait_for_function("picture => picture.complete && picture.naturalWidth > 0", arg=image.element_handle())
+        assert image.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     page.get_by_role("link", name="The whole report").click()
     report = page.frame_locator("iframe").get_by_role("heading", level=1)
     report.wait_for(timeout=20_000)

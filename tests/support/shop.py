@@ -40,9 +40,9 @@ class Shop:
         return named.get("champion")
 
 
-def open_shop(server: GuardedServer, site: str) -> Shop:
-    """Make the slot SITE/asr with its history."""
-    rest, keys = Rest(server.uri), load_ring(server.keys)
+def open_shop(server: GuardedServer, site: str, rest: Rest | None = None) -> Shop:
+    """Make the slot SITE/asr with its history, as the user of `rest` where the server asks for a login."""
+    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
     slot, made = Slot(site, "asr"), {}
     model = slot.model_name
     rest.post(f"{API}/registered-models/create", {"name": model, "description": model_description(slot)})
