@@ -218,8 +218,7 @@ def test_dark_follows_the_reader_and_mlflows_own_switch(seen: Shop, page: Page, 
     page.emulate_media(color_scheme="light")
 
 
-def test_the_grid_is_seen_whole(seen: Shop, page: Page, visit: Visit) -> None:
+def test_the_grid_is_filtered_by_site(seen: Shop, page: Page) -> None:
     page.goto(f"{seen.server.uri}/elp/?site=plant")
     assert "WER 12.00 %" in page.get_by_role("row", name="plant-a").inner_text()
     assert not page.get_by_role("row", name="roll-back").is_visible()
-    visit.screenshot("console-grid")

@@ -103,14 +103,18 @@ class Rows:
 def fill(
     engine: sa.Engine,
     slots: Sequence[Slot],
-    versions: int,
+    versions: int | Sequence[int],
     ring: KeyRing | None = None,
     reason: str = "its verdict passed",
 ) -> None:
-    """Write `versions` versions of each slot, the newest an hour old; registry and runs are in one database."""
-    rows = Rows(datetime.now(UTC) - versions * _HOUR, ring, reason)
-    for number, slot in enumerate(slots, 1):
-        _slot(rows, slot, 1000 + number, versions)
+    """Write `versions` versions of each slot (of all, or one number for each); registry and runs are in one database.
+
+    The newest is an hour old where all have as many, and older where another slot has more.
+    """
+    counts = [versions] * len(slots) if isinstance(versions, int) else versions
+    rows = Rows(datetime.now(UTC) - max(counts) * _HOUR, ring, reason)
+    for number, (slot, count) in enumerate(zip(slots, counts, strict=True), 1):
+        _slot(rows, slot, 1000 + number, count)
     rows.write(engine)
 
 
