@@ -55,6 +55,7 @@ def demo(folder: Path | None, down: bool, as_json: bool) -> None:
                 "its transcripts exchanged; the adapter that came of it must not pass.",
                 "",
                 f"adapters and lineage  {addresses['mlflow']}",
+                f"champions and ledger  {addresses['mlflow']}/elp/",
                 f"flows and schedules   {addresses['prefect']}",
                 f"workspace             {root}",
                 f"done in {(time.monotonic() - started) / 60:.1f} minutes; end the servers with: elp demo --down",

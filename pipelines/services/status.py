@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ def status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]
         up = prefect.result()
         api = f"{up.address}/api" if up.state == "up" else ""
         pools = [threads.submit(_pool, record, pool, api) for pool in POOLS]
-        return [mlflow.result(), up, *(pool.result() for pool in pools)]
+        return [_with_console(mlflow.result()), up, *(pool.result() for pool in pools)]
 
 
 def overrides(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
@@ -82,6 +82,14 @@ def _server(record: Record, name: str, elsewhere: str, health: str, patience: Se
     answered = web.answers(process.address + health, patience)
     detail = "" if answered else f"does not answer; its log: {process.log}"
     return ServiceStatus(name, "up" if answered else "silent", process.address, process.pid, uptime(process), detail)
+
+
+def _with_console(mlflow: ServiceStatus) -> ServiceStatus:
+    """Beside MLflow's address, that of the registry's pages, which the same server has."""
+    if mlflow.state != "up":
+        return mlflow
+    told = f"console: {mlflow.address}/elp/"
+    return replace(mlflow, detail=f"{told}; {mlflow.detail}" if mlflow.detail else told)
 
 
 def _pool(record: Record, pool: str, api: str) -> ServiceStatus:

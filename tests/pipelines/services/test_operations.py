@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ def test_status_shows_all_four_up(up: Workspace, capfd) -> None:
     assert run(["status", "--json", "-w", str(up.root)]) == 0
     found = json.loads(capfd.readouterr().out)
     assert [(s["name"], s["state"]) for s in found] == [(n, "up") for n in ("mlflow", "prefect", "elp-cpu", "elp-gpu")]
+    address = found[0]["detail"].removeprefix("console: ")
+    assert address == f"{found[0]['address']}/elp/"
+    with urllib.request.urlopen(address, timeout=20) as page:
+        assert "<strong>ELP console</strong>" in page.read().decode()
 
 
 def test_up_again_starts_nothing(up: Workspace) -> None:
