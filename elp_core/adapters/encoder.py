@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from elp_core.config import Activation
+from elp_core.dropout import drop
 
 INITIAL_GAIN = 1e-2
 """Gain of a fresh E-adapter's norm.
@@ -31,7 +31,7 @@ class EncoderAdapter(nn.Module):
 
     def forward(self, outcome: torch.Tensor) -> torch.Tensor:
         """The feed-forward block's outcome [B, F, D] and what the adapter adds to it, [B, F, D]."""
-        inner = F.dropout(self._activate(self.down(outcome)), self._dropout, self.training)
+        inner = drop(self._activate(self.down(outcome)), self._dropout, self.training)
         result: torch.Tensor = self.norm(self.up(inner)).add_(outcome)
         return result
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from elp_core.adapters.encoder import activate
 from elp_core.config import Activation
+from elp_core.dropout import drop
 
 
 class LayerAdapter(nn.Module):
@@ -24,7 +25,7 @@ class LayerAdapter(nn.Module):
 
     def forward(self, hidden: torch.Tensor, share: torch.Tensor | None = None) -> torch.Tensor:
         """A layer's output [B, F, D] to [B, F, width], times `share` [] where there is one."""
-        inner = F.dropout(self._activate(self.down(hidden)), self._dropout, self.training)
+        inner = drop(self._activate(self.down(hidden)), self._dropout, self.training)
         norm = self.norm
         if share is None:
             result: torch.Tensor = norm(inner)

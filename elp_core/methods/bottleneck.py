@@ -9,6 +9,7 @@ from torch import nn
 from elp_core.adapters.attach import TunedNorms
 from elp_core.backbones import Backbone
 from elp_core.backbones.forward import LayerInserts
+from elp_core.dropout import drop
 from elp_core.methods.base import PlainNetwork
 from elp_core.methods.config import BottleneckConfig
 
@@ -30,7 +31,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, outcome: torch.Tensor) -> torch.Tensor:
         """A block's outcome [B, F, D] and what the adapter adds to it."""
-        inner = F.dropout(F.gelu(self.down(outcome)), self._dropout, self.training)
+        inner = drop(F.gelu(self.down(outcome)), self._dropout, self.training)
         added: torch.Tensor = self.up(inner)
         return outcome + added
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.config import from_dict, to_dict
+from elp_core.dropout import Dropout
 from elp_core.errors import CorpusError
 from elp_core.kinds import ClassificationOptions
 from elp_core.metrics.accuracy import evaluate_classes
@@ -24,7 +25,7 @@ class ClassHead(nn.Module):
 
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classes = nn.Linear(dim, classes)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

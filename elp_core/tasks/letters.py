@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.dropout import Dropout
+
 KERNEL = 5
 """Frames that one convolution reads, spread by its dilation."""
 
@@ -21,7 +23,7 @@ class LetterHead(nn.Module):
 
     def __init__(self, dim: int, outputs: int, width: int, dilations: Sequence[int], dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.down = nn.Linear(dim, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in dilations])
         self.convs = nn.ModuleList([nn.Conv1d(width, width, KERNEL, padding="same", dilation=d) for d in dilations])

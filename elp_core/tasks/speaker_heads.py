@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.backbones.forward import blank, real_frames
+from elp_core.dropout import Dropout
 from elp_core.kinds import VerificationOptions
 from elp_core.tasks.pooling import AttentivePooling, masked_mean, masked_statistics
 
@@ -24,7 +25,7 @@ class SpeakerHead(nn.Module):
         super().__init__()
         self.pooling = AttentivePooling(dim)
         self.norm = nn.LayerNorm(2 * dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.embedding = nn.Linear(2 * dim, embedding)
         self.speakers = _directions(speakers, embedding)
 
@@ -39,7 +40,7 @@ class LinearSpeakerHead(nn.Module):
 
     def __init__(self, dim: int, embedding: int, speakers: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.embedding = nn.Linear(dim, embedding)
         self.speakers = _directions(speakers, embedding)
 
@@ -83,7 +84,7 @@ class XVectorHead(nn.Module):
                 Tdnn(channels, 3 * channels, 1, 1),
             ]
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.embedding = nn.Linear(6 * channels, embedding)
         self.speakers = _directions(speakers, embedding)
 
