@@ -61,18 +61,23 @@ def main() -> None:
         step_together(drawn, {})
 
     def apart() -> None:
+        for pair in drawn:
+            step_together([pair], {})
+
+    def alone() -> None:
         for one, example in drawn:
             one.run.step(example)
 
     load = os.getloadavg()[0]
-    times = take_turns({"one after another": apart, "one pass": together}, options.turns)
-    base = statistics.median(times["one after another"])
+    ways = {"one after another, same code": apart, "one after another, as `train` does": alone, "one pass": together}
+    times = take_turns(ways, options.turns)
+    base = statistics.median(times["one pass"])
     shape = f"{options.slots} slots x {options.clips} clips of {options.seconds} s, dropout {options.dropout}"
     print(f"{shape}, {device}, {options.threads} threads, load before {load:.1f}\n")
-    print("| training | median ms for a step of every slot | speed |\n|---|---|---|")
+    print("| training | median ms for a step of every slot | x one pass |\n|---|---|---|")
     for name, values in times.items():
         middle = statistics.median(values)
-        print(f"| {name} | {1e3 * middle:.0f} | {base / middle:.2f} x |")
+        print(f"| {name} | {1e3 * middle:.0f} | {middle / base:.2f} x |")
 
 
 if __name__ == "__main__":
