@@ -129,7 +129,7 @@ def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainR
             except ElpError as error:
                 ends[one.place] = error
     if losses:
-        torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum())
     for one, example, _, value in losses:
         try:
             one.run.learn(example, value)
