@@ -14,7 +14,7 @@ from elp_core.adapters import ElpAdapters, Part, mixed_frames
 from elp_core.assemble import pick_device
 from elp_core.backbones import CNN
 from elp_core.config import TrainConfig
-from elp_core.data.store import DISK_BYTES, TensorStore
+from elp_core.data.store import TensorStore
 from elp_core.errors import ElpError, FingerprintMismatch, TrainingError
 from elp_core.model import ElpModel
 from elp_core.training.events import Observer, Silent, TrainResult
@@ -78,11 +78,13 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
         return []
     device = pick_device(jobs[0].config.device)
     ends: dict[int, TrainResult | ElpError] = {}
+    # one a folder, which keeps it within its bound
+    stores: dict[Path | None, TensorStore] = {at: TensorStore(at) for at in {job.cache for job in jobs} if at}
     with repeatable(device), side_by_side(len(jobs), device) as each:
         going = []
         for place, job in enumerate(jobs):
             try:
-                going.append(_begin(place, job, device))
+                going.append(_begin(place, job, device, stores.get(job.cache)))
             except ElpError as error:
                 ends[place] = error
         while going:
@@ -92,13 +94,12 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     return [ends[place] for place in range(len(jobs))]
 
 
-def _begin(place: int, job: Job, device: torch.device) -> Going:
+def _begin(place: int, job: Job, device: torch.device, store: TensorStore | None) -> Going:
     fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
     model, observer = job.model.to(device), job.observer or Silent()
     accelerator = make_accelerator(device, job.config)
     if accelerator.num_processes > 1:
         raise TrainingError("several adapters are trained in one process; train them apart to use more processes")
-    store = TensorStore(job.cache, DISK_BYTES) if job.cache else None
     run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, accelerator, store, CNN)
     return Going(place, run, run.steps(), short)
 
@@ -153,7 +154,7 @@ def step_together(
             except ElpError as error:
                 ends[one.place] = error
     if losses:
-        torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum())
     errors = list(each(_update, losses))
     for (one, _, _, value), failed in zip(losses, errors, strict=True):
         if failed is None:
