@@ -7,19 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.drawing import stylesheet
+from pipelines.gate.evidence import Evidence
+from pipelines.gate.plots import Plot
 from pipelines.gate.verdict import Verdict
 from pipelines.gate.words import percent, points
-
-if TYPE_CHECKING:
-    from pipelines.gate.evidence import Evidence
-    from pipelines.gate.plots import Plot
 
 WORST = 15
 """Rows in the table of clips or trials that went worst."""

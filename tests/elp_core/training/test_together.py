@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,15 @@ KINDS = [
     ("asv", ElpConfig(None, L, PromptConfig(3, "suffix"), False), replace(CONFIG, clip_norm=0.1)),
 ]
 """Tasks, parts, seeds, rates, batch sizes and lengths of run that differ; dropout is on."""
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Optimizers one after another, and side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
 
 
 def jobs(backbone: Backbone, folder: Path | None = None) -> list[Job]:
