@@ -1,14 +1,11 @@
-"""What the benchmarks share: a random backbone of WavLM's base size, and times of turns taken side by side."""
+"""The random backbone of WavLM's base size that several benchmarks share."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from elp_core.backbones import Backbone
 from elp_core.testing import tiny_backbone
-from elp_core.types import Seconds
 
 SIZES: dict[str, Any] = {
     "hidden_size": 768,
@@ -25,15 +22,3 @@ SIZES: dict[str, Any] = {
 def base_backbone() -> Backbone:
     """94 M random weights."""
     return tiny_backbone("wavlm", **SIZES)
-
-
-def take_turns(ways: Mapping[str, Callable[[], object]], turns: int, warm_up: int = 1) -> dict[str, list[Seconds]]:
-    """Times of each way, one call of each in turn, so that what else the machine does falls on all of them alike."""
-    times: dict[str, list[Seconds]] = {name: [] for name in ways}
-    for turn in range(turns + warm_up):
-        for name, run in ways.items():
-            started = time.perf_counter()
-            run()
-            if turn >= warm_up:
-                times[name].append(time.perf_counter() - started)
-    return times

@@ -7,16 +7,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+
+from turns import take_turns
 
 RUNS = 9
 
 
-def _seconds(command: list[str], folder: str) -> float:
-    started = time.perf_counter()
+def _run(command: list[str], folder: str) -> None:
     subprocess.run(command, cwd=folder, check=False, capture_output=True)
-    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -27,16 +27,12 @@ def main() -> None:
         "elp status": [elp, "status"],
         "elp data --help": [elp, "data", "--help"],
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(GIT_AUTHOR_NAME="b", GIT_AUTHOR_EMAIL="b@example.org")
         os.environ.update(GIT_COMMITTER_NAME="b", GIT_COMMITTER_EMAIL="b@example.org")
         subprocess.run([elp, "init", folder], check=True, capture_output=True)
-        for command in commands.values():  # once, uncounted: byte code and page cache
-            _seconds(command, folder)
-        for _ in range(RUNS):
-            for name, command in commands.items():
-                times[name].append(_seconds(command, folder))
+        # the turn that is not counted makes byte code and fills the page cache
+        times = take_turns({name: partial(_run, command, folder) for name, command in commands.items()}, RUNS)
     base = statistics.median(times["python -c pass"])
     print("| command | median s | min s | x an empty Python |\n|---|---|---|---|")
     for name, values in times.items():

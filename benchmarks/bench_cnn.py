@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from turns import take_turns
 
 from elp_core.backbones import Backbone
 from elp_core.backbones.convolve import convolve
-
-
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
 
 
 @torch.inference_mode()
@@ -23,12 +16,7 @@ def main() -> None:
     cnn = Backbone.from_pretrained("elp:tiny").feature_extractor
     waveforms = 0.1 * torch.randn(8, 64_000)
     ways = {"transformers": lambda: cnn(waveforms), "channels last": lambda: convolve(cnn, waveforms)}
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(12):
-        for name, run in ways.items():
-            taken = seconds(run)
-            if turn > 1:
-                times[name].append(taken)
+    times = take_turns(ways, 10, warm_up=2)
     base = statistics.median(times["transformers"])
     print("| CNN | median ms | speed |\n|---|---|---|")
     for name, values in times.items():

@@ -10,20 +10,22 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from turns import take_turns
 
-import pytest  # noqa: E402
+# the server and the rows of the tests lie in no package
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipelines.settings import Slot  # noqa: E402
-from tests.support.console_pages import open_stores  # noqa: E402
-from tests.support.guarded_server import guarded_server  # noqa: E402
-from tests.support.registry_rows import FINGERPRINT, fill  # noqa: E402
+import pytest
+
+from pipelines.settings import Slot
+from tests.support.console_pages import open_stores
+from tests.support.guarded_server import guarded_server
+from tests.support.registry_rows import FINGERPRINT, fill
 
 SITES, VERSIONS, TURNS = 50, 50, 9
 SLOTS = [Slot(f"plant-{number:02d}", task) for number in range(SITES) for task in ("asr", "asv", "ser", "sic")]
@@ -46,12 +48,10 @@ def prepare(folder: Path) -> None:
             store.engine.dispose()
 
 
-def fetch(address: str) -> tuple[float, int]:
-    """Seconds until the whole answer is here, and its bytes."""
-    started = time.perf_counter()
+def fetch(address: str) -> int:
+    """Wait for the whole answer; its bytes."""
     with urllib.request.urlopen(address, timeout=60) as answer:
-        size = len(answer.read())
-    return time.perf_counter() - started, size
+        return len(answer.read())
 
 
 def main() -> None:
@@ -59,16 +59,13 @@ def main() -> None:
         folder = Path(scratch)
         prepare(folder)
         with guarded_server(folder) as server:
-            times: dict[str, list[float]] = {name: [] for name in PAGES}
-            sizes: dict[str, int] = {}
-            first = {name: fetch(server.uri + path)[0] for name, path in PAGES.items()}
-            for _ in range(TURNS):
-                for name, path in PAGES.items():
-                    seconds, sizes[name] = fetch(server.uri + path)
-                    times[name].append(seconds)
+            ways = {name: partial(fetch, server.uri + path) for name, path in PAGES.items()}
+            first = take_turns(ways, 1, warm_up=0)
+            times = take_turns(ways, TURNS, warm_up=0)
+            sizes = {name: run() for name, run in ways.items()}
     print("| page | first ms | median ms | worst ms | KB |\n|---|---|---|---|---|")
     for name, values in times.items():
-        told = (1e3 * seconds for seconds in (first[name], statistics.median(values), max(values)))
+        told = (1e3 * seconds for seconds in (first[name][0], statistics.median(values), max(values)))
         print(f"| {name} | {' | '.join(f'{one:.0f}' for one in told)} | {sizes[name] / 1e3:.0f} |")
 
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from base_size import take_turns
+from turns import take_turns
 
 # the servers and versions of the tests are the real ones, and lie in no package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

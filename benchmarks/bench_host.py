@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from base_size import SIZES, base_backbone, take_turns
+from base_size import SIZES, base_backbone
+from turns import take_turns
 
 from elp_core.adapters import Part, mixed_frames
 from elp_core.assemble import build

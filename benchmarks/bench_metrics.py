@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 from sklearn.metrics import roc_curve
+from turns import take_turns
 
-from elp_core.metrics.bootstrap import Blocks, resample_wer
+from elp_core.metrics.bootstrap import Blocks, resample_errors
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores
 
@@ -24,14 +24,7 @@ TRIALS, UTTERANCES, RESAMPLES = 10_000_000, 10_000, 1_000
 
 def side_by_side(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Median seconds of each way, turn by turn, after one turn uncounted."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(TURNS + 1):
-        for name, run in ways.items():
-            started = time.perf_counter()
-            run()
-            if turn:
-                times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return {name: statistics.median(values) for name, values in take_turns(ways, TURNS).items()}
 
 
 def roc_eer(scores: np.ndarray, targets: np.ndarray) -> float:
@@ -60,7 +53,7 @@ def main() -> None:
     names = tuple(map(str, range(UTTERANCES)))
     systems = [ClipScores(names, names, names, each, words, names, names) for each in errors]
     blocks = Blocks(np.arange(UTTERANCES), UTTERANCES, "clips")
-    ours, theirs = resample_wer(systems, blocks, RESAMPLES, 0), gather(errors, words)
+    ours, theirs = resample_errors(systems, blocks, RESAMPLES, 0), gather(errors, words)
     print(
         f"their deviations of the WER difference: {np.std(ours[1] - ours[0]):.2e}, {np.std(theirs[1] - theirs[0]):.2e}"
     )
@@ -69,7 +62,10 @@ def main() -> None:
             {"roc_curve": lambda: roc_eer(scores, targets), "elp_core": lambda: eer(scores, targets)}
         ),
         "paired bootstrap of WER": side_by_side(
-            {"gather": lambda: gather(errors, words), "elp_core": lambda: resample_wer(systems, blocks, RESAMPLES, 0)}
+            {
+                "gather": lambda: gather(errors, words),
+                "elp_core": lambda: resample_errors(systems, blocks, RESAMPLES, 0),
+            }
         ),
     }
     print("| what | the other, s | elp_core, s | times as fast |\n|---|---|---|---|")

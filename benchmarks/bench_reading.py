@@ -1,4 +1,6 @@
-"""A packed dataset against the files it was made from: 500 clips of 1 s, medians of five turns, one process.
+"""A packed dataset against the files it was made from: 500 clips of 1 s, medians of five turns, one thread.
+
+    python benchmarks/bench_reading.py [--clips 500]
 
 "Same statistics" means the seven figures of `elp_core.audio.measure` (duration, level, peak, clipping, DC, silence,
 SNR) of every clip, compared for equality before the clock starts. What a reader of files must do for them is decode
@@ -14,30 +16,31 @@ The files are WAV at 16 kHz, the cheapest that there is to decode, and WAV at 44
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+from turns import take_turns
 
 from elp_core.audio import load, measure
 from elp_core.data.corpus import make_row, read_clips, read_table, write_shard
 from elp_core.types import SAMPLE_RATE
 
-CLIPS, SHARDS, TURNS = 500, 4, 5
+SHARDS, TURNS = 4, 5
 RATES = (SAMPLE_RATE, 44_100)
 FIGURES = ("duration", "rms_db", "peak", "clipping", "dc", "silence", "snr_db")
 
 
-def write_files(folder: Path, rate: int) -> list[Path]:
+def write_files(folder: Path, rate: int, clips: int) -> list[Path]:
     """Clips of 1 s: harmonics in noise with pauses, some of them clipped."""
     folder.mkdir()
     rng, times, paths = np.random.default_rng(0), np.arange(rate) / rate, []
-    for number in range(CLIPS):
+    for number in range(clips):
         wave = sum(np.sin(2 * np.pi * rng.uniform(90, 250) * k * times) / k for k in range(1, 6))
         wave = 0.5 * wave * (np.sin(9 * times + number) > -0.4) + 0.005 * rng.standard_normal(rate)
         paths.append(folder / f"{number:05}.wav")
@@ -66,14 +69,8 @@ def anew(shards: list[Path]) -> np.ndarray:
     return np.array([dataclasses.astuple(measure(load(clip.audio))) for clip in read_clips(shards)])
 
 
-def seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
-
-
-def compare(root: Path, rate: int) -> None:
-    paths = write_files(root / str(rate), rate)
+def compare(root: Path, rate: int, clips: int) -> None:
+    paths = write_files(root / str(rate), rate, clips)
     rows = [make_row(load(path), split="train", source_rate=rate) for path in paths]
     shards = [write_shard(rows[part::SHARDS], root / f"shards-{rate}") for part in range(SHARDS)]
 
@@ -88,10 +85,7 @@ def compare(root: Path, rate: int) -> None:
         "statistics and samples": lambda: with_samples(shards),
         "statistics worked out anew": lambda: anew(shards),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(TURNS):
-        for name, run in ways.items():
-            times[name].append(seconds(run))
+    times = take_turns(ways, TURNS, warm_up=0)
     for name in list(ways)[1:]:
         ratios = [theirs / ours for theirs, ours in zip(times["files"], times[name], strict=True)]
         base, own = statistics.median(times["files"]), statistics.median(times[name])
@@ -99,10 +93,15 @@ def compare(root: Path, rate: int) -> None:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=500)
+    clips = parser.parse_args().clips
+    # a second of audio is too little to share: beside other jobs, two threads wait for each other and resample slower
+    torch.set_num_threads(1)
     print("| what | files of | from the files, s | from the shards, s | times as fast |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for rate in RATES:
-            compare(Path(folder), rate)
+            compare(Path(folder), rate, clips)
 
 
 if __name__ == "__main__":

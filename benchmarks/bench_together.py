@@ -8,7 +8,8 @@ import statistics
 
 import numpy as np
 import torch
-from base_size import base_backbone, take_turns
+from base_size import base_backbone
+from turns import take_turns
 
 from elp_core.assemble import build
 from elp_core.audio import clip_id, encode_flac

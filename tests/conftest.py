@@ -6,10 +6,14 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import environment
+
+if TYPE_CHECKING:
+    from tests.support.accounts import LoginServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +77,15 @@ def fsdd() -> Path:
         if place.exists():
             return place
     pytest.skip(f"no real speech: set ELP_FSDD, or put the archive at one of {', '.join(map(str, places))}")
+
+
+@pytest.fixture(scope="session")
+def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginServer]:
+    """A guarded server with a login and a user of every role; each test keeps to slots and users of its own."""
+    from tests.support.accounts import login_server
+
+    with login_server(tmp_path_factory.mktemp("login")) as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.attest import key_folder
+from pipelines.attest.keys import KeyRing
 from pipelines.attest.ledger import Row, read_entry, sign_entry
 from pipelines.audit.checks.ledger import check_champion, read_ledger
 from tests.support.books import Books, check_books, read_books, run
@@ -91,12 +93,12 @@ def test_an_entry_edited_and_signed_by_somebody_else(contest: Contest, tmp_path:
     place = _promotion(contest, books)
     entry = read_entry(_other_reason(books.rows[place]))
     if role == "nobody":
-        forged = sign_entry(entry, key_folder.ensure_keys(tmp_path))
+        ring = key_folder.ensure_keys(tmp_path)
     else:
         # the attacker may gate: the key is trusted, but not for the ledger
-        key_folder.new_key(tmp_path, "gate", ("verdict", "ledger"))
-        ring = key_folder.load_ring(tmp_path)
-        forged = sign_entry(entry, ring)
+        (key,) = contest.keys.active("verdict")
+        ring = KeyRing((replace(key, roles=("ledger",)),), contest.keys.folder)
+    forged = sign_entry(entry, ring)
     with _rewritten(contest.server, (*books.rows[:place], forged, *books.rows[place + 1 :])) as found:
         faults = [str(fault) for fault in check_books(contest.server, found).faults]
     assert any(f"entry {entry.seq}" in fault and "untrusted key" in fault for fault in faults), faults

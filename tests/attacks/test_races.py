@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import pytest
 
 from tests.support.books import agree
 from tests.support.contest import CHAMPION, FORMER, PASSED, Contest, prepare
-from tests.support.guarded_server import guarded_server
+from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.movers import STEPS, Movers, movers
 from tests.support.rest import Rest
 
 
 @pytest.fixture(scope="module")
-def crowd(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def crowd(server: GuardedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Movers]:
     with movers(server, tmp_path_factory.mktemp("movers")) as running:
         yield running
 

@@ -8,18 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.attest.envelope import sign
-from tests.support.accounts import PASSWORD, LoginServer, login_server
+from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.contest import CHAMPION, PASSED, UNGATED, Contest, prepare
 from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP, posted, verdict_on
 
 ALIAS = "2.0/mlflow/registered-models/alias"
-
-
-@pytest.fixture(scope="module")
-def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginServer]:
-    with login_server(tmp_path_factory.mktemp("roles")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +104,8 @@ def test_a_promoter_cannot_make_what_is_promoted(login: LoginServer, ground: Con
     assert _alias(anna, ground, f"/api/{ALIAS}", UNGATED).status == 403
     assert anna("PUT", f"{ARTIFACTS}/0/mine.txt", body=b"x").status == 403
     assert anna("POST", f"{API}/runs/create", {"experiment_id": "0"}).status == 403
+    verdict = sign(verdict_on(ground.made[UNGATED], "passed", ground.made[CHAMPION]).payload, ground.keys, "verdict")
+    assert anna("POST", f"{ELP}/statements", posted(ground.made[UNGATED], verdict.text)).status == 403
     values = {"name": ground.model, "source": f"models:/{ground.model}/{CHAMPION}"}
     assert anna("POST", f"{API}/model-versions/create", values).status == 403
 

@@ -17,7 +17,7 @@ from pipelines.attest.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.attest.keys import KeyRing, load_ring
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
 from tests.support.rest import Answer
-from tests.support.versions_by_hand import ELP, Made, gate, lineage_of, posted, verdict_on
+from tests.support.versions_by_hand import ELP, gate, lineage_of, posted, verdict_on
 
 
 def _passed(contest: Contest, version: int = UNGATED, **changes: Any) -> bytes:
@@ -127,14 +127,10 @@ def test_signed_nonsense(contest: Contest, nonsense: str) -> None:
     _useless(contest, _post(contest, sign(payload, contest.keys, "verdict").text))
 
 
-def _other_slot(made: Made) -> dict[str, Any]:
-    return {"model": "elp.elsewhere.asr", "slot": "elsewhere/asr"}
-
-
 REPLAYED: dict[str, Callable[[Contest], dict[str, Any]]] = {
     "another version": lambda c: {"version": PASSED},
     "another bundle": lambda c: {"bundle": c.made[PASSED].bundle},
-    "another slot": lambda c: _other_slot(c.made[UNGATED]),
+    "another slot": lambda c: {"model": "elp.elsewhere.asr", "slot": "elsewhere/asr"},
     "another slot's name only": lambda c: {"slot": "elsewhere/asr"},
     "another backbone": lambda c: {
         "backbone": replace(verdict_on(c.made[UNGATED], "passed", None).backbone, fingerprint="sha256:" + "0" * 64)
@@ -142,10 +138,10 @@ REPLAYED: dict[str, Callable[[Contest], dict[str, Any]]] = {
     "an older champion": lambda c: {"against": verdict_on(c.made[OUTDATED], "passed", c.made[FORMER]).against},
     "no champion": lambda c: {"against": None, "first_version": True},
     "the champion's number, other bytes": lambda c: {
-        "against": replace(verdict_on(c.made[PASSED], "passed", c.made[CHAMPION]).against, bundle=c.made[FORMER].bundle)  # type: ignore[type-var]
+        "against": replace(verdict_on(c.made[PASSED], "passed", c.made[CHAMPION]).against, bundle=c.made[FORMER].bundle)
     },
     "a champion to come": lambda c: {
-        "against": replace(verdict_on(c.made[PASSED], "passed", c.made[CHAMPION]).against, version=99)  # type: ignore[type-var]
+        "against": replace(verdict_on(c.made[PASSED], "passed", c.made[CHAMPION]).against, version=99)
     },
 }
 

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.browser import Visit, browser
-from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.guarded_server import GuardedServer
 from tests.support.shop import Shop, open_shop
 
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog, Page
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """The guarded command line."""
-    with guarded_server(tmp_path_factory.mktemp("console")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +111,15 @@ def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:
 def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -> None:
     page.goto(seen.page)
     visit.screenshot("console-slot")
-    page.get_by_role("region", name="Where v2 comes from").get_by_role("link", name="golden set").first.click()
+    lineage = page.get_by_role("region", name="Where v2 comes from").first
+    lineage.evaluate("region => region.scrollIntoView()")
+    visit.screenshot("console-lineage")
+    with page.expect_navigation():
+        lineage.get_by_role("link", name="golden set").first.click()
     clips = page.get_by_role("region", name="Clips").get_by_role("row")
     assert clips.count() == 81
     assert "said <b>" in clips.nth(1).inner_text()
+    visit.screenshot("console-clips")
 
 
 def test_the_evidence_is_there_to_see(seen: Shop, page: Page) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.accounts import PASSWORD, LoginServer, login_server
+from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.browser import Visit, browser
 from tests.support.shop import Shop, open_shop
 
@@ -18,15 +17,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginServer]:
-    with login_server(tmp_path_factory.mktemp("console-login")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def shop(login: LoginServer) -> Shop:
     """v2 is champion, v4 failed."""
-    return open_shop(login.guarded, "plant-a", login.rest("admin"))
+    return open_shop(login.guarded, "plant-b", login.rest("admin"))
 
 
 def _accept(dialog: Dialog) -> None:

@@ -11,18 +11,12 @@ import pytest
 
 from tests.support.browser import Visit, browser
 from tests.support.contest import CHAMPION, FAILED, OUTDATED, PASSED, UNGATED, Contest, prepare
-from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.guarded_server import GuardedServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    with guarded_server(tmp_path_factory.mktemp("pages")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +84,7 @@ def test_a_forged_tag_is_refused_in_its_dialog(visit: Visit, contest: Contest) -
     dialog.get_by_role("button", name="Add tag").click()
     dialog.get_by_role("button", name="Save tags").click()
     dialog.get_by_text("is not changed by hand").wait_for(timeout=20_000)
+    visit.screenshot("refused-forged-tag")
     assert contest.state()[f"v{FAILED}"]["tags"]["elp.verdict"] == "failed"
     contest.refused(contest.alias(FAILED))
 

@@ -34,7 +34,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     slots = Slot("plant-a", "asr"), Slot("plant-a", "asv")
     with pytest.MonkeyPatch.context() as patch:
         isolate(folder / "home", patch)
-        tiny_model("hubert").save_pretrained(folder / "backbone")  # type: ignore[operator]
+        tiny_model("hubert").save_pretrained(folder / "backbone")
         text = SETTINGS.format(backbone=folder / "backbone")
         workspace = workspace_with_data(folder / "workspace", slots, text)
     return Site(workspace, *slots)

@@ -10,11 +10,17 @@ from flask.testing import FlaskClient
 from mlflow.server import handlers
 from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import func, select
 
 from pipelines.attest.key_folder import ensure_keys
 from pipelines.attest.keys import KeyRing
+from pipelines.attest.ledger import Entry
 from pipelines.console import blueprint
+from pipelines.guard import server
+from pipelines.guard.read import records
 from pipelines.guard.store import GuardedStore
+from pipelines.guard.tables import LEDGER
+from tests.support.html import read_html
 
 
 def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore, KeyRing]:
@@ -36,3 +42,17 @@ def console_client(prefix: str = "") -> FlaskClient:
     app = Flask("console")
     app.register_blueprint(blueprint, url_prefix=f"{prefix}/elp")
     return app.test_client()
+
+
+def token(visitor: FlaskClient, page: str) -> str:
+    """What a form of this page must send along."""
+    fields = read_html(visitor.get(page).text).all("input")
+    return next(field.attributes["value"] for field in fields if field.attributes["name"] == "token")
+
+
+def newest() -> Entry:
+    """The ledger's last entry."""
+    with server.registry().engine.connect() as connection:
+        entry = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
+    assert entry
+    return entry

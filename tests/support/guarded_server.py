@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.attest.key_folder import ensure_keys
-from tests.support.mlflow_server import free_port, wait_for
+from tests.support.mlflow_server import free_port, running, server_command, server_environment
 
 JOINED = "elp+"
 
@@ -64,45 +60,24 @@ def guarded_server(
     database = database or f"sqlite:///{folder / 'mlflow.db'}"
     ensure_keys(folder / "keys")
     port = free_port()
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            guarded_command(folder, database, port, workers),
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            env=guarded_environment(folder, environment),
-            start_new_session=True,
-        )
-        try:
-            wait_for(process, f"http://127.0.0.1:{port}", folder / "server.log")
-            yield GuardedServer(f"http://127.0.0.1:{port}", folder, database, process.pid)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    command = guarded_command(folder, database, port, workers)
+    with running(command, port, folder, guarded_environment(folder, environment)) as process:
+        yield GuardedServer(f"http://127.0.0.1:{port}", folder, database, process.pid)
 
 
 def guarded_command(folder: Path, database: str, port: int, workers: int = 1) -> list[str]:
     """The documented command line."""
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", "127.0.0.1", "--port", str(port)),
+        *(*server_command(port), "--app-name", "elp"),
         *("--backend-store-uri", database, "--registry-store-uri", JOINED + database, "--workers", str(workers)),
         *("--artifacts-destination", f"{JOINED}file://{folder / 'artifacts'}", "--serve-artifacts"),
     ]
 
 
 def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What the server runs in: keys and anchor in `folder`, no telemetry, none of MLflow's background jobs."""
+    """What any server of the tests runs in, with keys and anchor in `folder`."""
     return {
-        **os.environ,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "1",
-        "HOME": str(folder),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        **server_environment(folder),
         "ELP_KEYS": str(folder / "keys"),
         # the address in the ledger is the one that connected, whatever a header says
         "FORWARDED_ALLOW_IPS": "",

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 START_SECONDS = 120.0
@@ -27,22 +27,39 @@ def free_port() -> int:
 @contextlib.contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """Run MLflow with its database and artifacts in `folder`; yields the address."""
-    uri = f"http://127.0.0.1:{free_port()}"
-    environment = {
+    port = free_port()
+    options = ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+    options += ["--artifacts-destination", str(folder / "artifacts")]
+    with running([*server_command(port), *options], port, folder, server_environment(folder)):
+        yield f"http://127.0.0.1:{port}"
+
+
+def server_command(port: int) -> list[str]:
+    """The command line's beginning, without stores."""
+    return [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def server_environment(folder: Path) -> dict[str, str]:
+    """What the server runs in: `folder` for a home, no telemetry, none of MLflow's background jobs."""
+    return {
         **os.environ,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
         "HOME": str(folder),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", uri.rsplit(":", 1)[1]]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("wb") as log:
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str], port: int, folder: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in `folder` until the block ends, from the moment it answers; its log is added to server.log."""
+    with (folder / "server.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
         try:
-            wait_for(server, uri, folder / "server.log")
-            yield uri
+            _wait_for(server, f"http://127.0.0.1:{port}", folder / "server.log")
+            yield server
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
@@ -53,7 +70,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
                 server.wait()
 
 
-def wait_for(server: subprocess.Popen[bytes], uri: str, log: Path) -> None:
+def _wait_for(server: subprocess.Popen[bytes], uri: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         if server.poll() is not None:

@@ -7,6 +7,7 @@ each mover, so that a hundred of them cost seconds.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -115,8 +116,7 @@ def server_variables(server: GuardedServer) -> dict[str, str]:
 def _serve(orders: IO[str]) -> None:
     """Fork the children of each order, say their pids, and how they ended."""
     # once, before the forks; no engine and no thread is made yet
-
-    import pipelines.guard.store  # noqa: F401
+    importlib.import_module("pipelines.guard.store")
 
     for line in orders:
         order = json.loads(line)
@@ -187,11 +187,11 @@ def _arm(store: Any, step: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if step == "locked":
-        module.lock = then_die(module.lock)  # type: ignore[assignment]
+        module.lock = then_die(module.lock)
     elif step == "entry written":
-        Book.append = then_die(Book.append)  # type: ignore[method-assign]
+        Book.append = then_die(Book.append)
     elif step == "alias moved":
-        projection.show_move = then_die(projection.show_move)  # type: ignore[assignment]
+        projection.show_move = then_die(projection.show_move)
     elif step == "committed":
         store._move_anchor = die
     elif step == "anchored":

@@ -75,7 +75,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
         patch.setenv("ELP_KEYS", str(server.keys))
         patch.setenv("ELP_LEDGER_HEAD", str(server.anchor))
         backbone = folder / "backbone"
-        tiny_model("hubert").save_pretrained(backbone)  # type: ignore[operator]
+        tiny_model("hubert").save_pretrained(backbone)
         workspace = workspace_with_data(folder / "site", (SLOT,), SETTINGS.format(backbone=backbone, seed=0))
         for seed in (1, 2):
             settings = read_settings(SETTINGS.format(backbone=backbone, seed=seed))

@@ -36,8 +36,8 @@ from pipelines.attest.statements import (
 )
 from pipelines.guard.tables import HEAD, LEDGER, STATEMENTS
 from pipelines.settings import Slot
+from tests.support.proof import FINGERPRINT
 
-FINGERPRINT = "sha256:" + "f" * 64
 WHO = Who("ann", False, "127.0.0.1")
 _HOUR = timedelta(hours=1)
 _BATCH = 5000

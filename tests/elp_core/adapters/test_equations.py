@@ -106,7 +106,7 @@ def reference(model: Any, waveform: torch.Tensor, s: Tensors, pre_norm: bool, pl
     if "l.weights" not in s:
         return model.encoder.layer_norm(kept[-1]) if pre_norm else kept[-1]
     exps = torch.exp(s["l.weights"])
-    return sum(exps[i] / exps.sum() * l_adapter(h, s, i) for i, h in enumerate(kept))  # type: ignore[return-value]
+    return sum(exps[i] / exps.sum() * l_adapter(h, s, i) for i, h in enumerate(kept))
 
 
 def encoder_layer(

@@ -60,7 +60,7 @@ def test_what_cannot_be_a_shard(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"lacks the column\(s\) audio"):
         write_shard([{"id": "x"}], tmp_path)
     with pytest.raises(CorpusError, match="split 'dev'"):
-        write_shard([make_row(voice(0.3, 200.0, 0), split="dev")], tmp_path)  # type: ignore[arg-type]
+        write_shard([make_row(voice(0.3, 200.0, 0), split="dev")], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -44,7 +44,7 @@ def test_a_damaged_file_counts_as_none_and_is_written_over(tmp_path: Path, conte
     files(tmp_path)[0].write_bytes(content)
     assert store.get("ab1") is None
     store.put("ab1", torch.ones(3))
-    assert float(TensorStore(tmp_path).get("ab1").sum()) == 3  # type: ignore[union-attr]
+    assert float(TensorStore(tmp_path).get("ab1").sum()) == 3
 
 
 def test_the_least_recently_used_go_and_the_bound_holds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def trials(**changes: object) -> TrialScores:
         "scores": [0.9, 0.1, 0.2],
         "targets": [True, False, False],
     }
-    return TrialScores(**{**columns, **changes})  # type: ignore[arg-type]
+    return TrialScores(**{**columns, **changes})
 
 
 def test_selected_clips_keep_their_rows_together() -> None:

@@ -15,7 +15,7 @@ from elp_core.tasks.speaker_heads import LinearSpeakerHead, SpeakerHead, Tdnn, X
 from tests.support.clips import two_speakers
 
 HEADS = {"attentive": SpeakerHead, "linear": LinearSpeakerHead, "xvector": XVectorHead}
-OPTIONS = [VerificationOptions(head=name, embedding=16, channels=12, dropout=0.0) for name in HEADS]  # type: ignore[arg-type]
+OPTIONS = [VerificationOptions(head=name, embedding=16, channels=12, dropout=0.0) for name in HEADS]
 each_head = pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.head)
 
 
@@ -93,7 +93,7 @@ def _outputs() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("point", ["eer", "min_dcf"])
 def test_the_operating_point_chooses_the_threshold(point: str) -> None:
-    task = _task(VerificationOptions(embedding=16, operating_point=point))  # type: ignore[arg-type]
+    task = _task(VerificationOptions(embedding=16, operating_point=point))
     found = task.evaluate(_outputs(), two_speakers(2))
     name = {"eer": "threshold", "min_dcf": "min_dcf_threshold"}[point]
     assert task.decide_at(found).threshold == found.extra[name]

@@ -173,6 +173,6 @@ def test_patience_ends_a_run_that_has_learned_all(monkeypatch: pytest.MonkeyPatc
     from elp_core.training import parallel
 
     values = iter([1.0, 1.0, 1.0, 0.5, 0.6, 0.5, 0.5, 0.1])
-    monkeypatch.setattr(parallel, "evaluate", lambda *_, **__: Evaluation("wer", next(values), None, {}))  # type: ignore[arg-type]
+    monkeypatch.setattr(parallel, "evaluate", lambda *_, **__: Evaluation("wer", next(values), None, {}))
     result = train(model(), CLIPS[:2], HELD_OUT, replace(CONFIG, epochs=8, patience=3))
     assert (result.epochs, result.best_epoch, result.best_value) == (7, 7, 0.5)

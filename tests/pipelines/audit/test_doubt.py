@@ -12,6 +12,7 @@ import pytest
 from pipelines.audit.data import note_used
 from pipelines.audit.index import opened
 from pipelines.audit.learned import learned
+from pipelines.errors import UsageError
 from pipelines.lineage.collect import ids_digest
 from pipelines.steps.subject import Subject
 
@@ -81,5 +82,5 @@ def test_a_version_whose_files_are_gone_is_told(db: Connection) -> None:
 
 def test_digits_that_fit_two_clips_are_refused(db: Connection) -> None:
     db.execute("INSERT INTO clip VALUES (1, ?, 'ann', 'train', 1.0)", (bytes.fromhex("1" * 63 + "0"),))
-    with pytest.raises(Exception, match="2 clips begin with 11111111"):
+    with pytest.raises(UsageError, match="2 clips begin with 11111111"):
         learned(db, Subject(clip="1" * 8))

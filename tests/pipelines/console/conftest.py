@@ -28,3 +28,9 @@ def _console_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def client(_console_stores: None) -> FlaskClient:
     """The pages over two sites with two slots each, five versions a slot, whose reasons are an attacker's."""
     return console_client()
+
+
+@pytest.fixture
+def visitor(client: FlaskClient) -> FlaskClient:
+    """A browser with cookies of its own; `client` has opened the stores."""
+    return console_client()

@@ -6,32 +6,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
 
-from pipelines.guard import server, who
-from pipelines.guard.read import records
+from pipelines.guard import who
 from pipelines.guard.roles import Actor
-from pipelines.guard.tables import LEDGER
-from tests.support.console_pages import console_client
+from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 
 SLOT = "/elp/slots/plant-b/asr"
-
-
-@pytest.fixture
-def visitor(client: FlaskClient) -> FlaskClient:
-    """A browser with cookies of its own that has looked at the page; `client` has opened the stores."""
-    return console_client()
-
-
-def token(visitor: FlaskClient) -> str:
-    fields = read_html(visitor.get(SLOT).text).all("input")
-    return next(field.attributes["value"] for field in fields if field.attributes["name"] == "token")
-
-
-def entries() -> int:
-    with server.registry().engine.connect() as connection:
-        return int(connection.scalar(select(func.count()).select_from(LEDGER)) or 0)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +29,18 @@ def entries() -> int:
 def test_a_form_from_elsewhere_does_nothing(
     visitor: FlaskClient, sent: Mapping[str, str], headers: Mapping[str, str], sentence: str
 ) -> None:
-    form = {"token": token(visitor), "reason": "for the better", "version": "5", **sent}
-    before = entries()
+    form = {"token": token(visitor, SLOT), "reason": "for the better", "version": "5", **sent}
+    before = newest()
     answer = visitor.post(f"{SLOT}/promote", data=form, headers=dict(headers))
     assert answer.status_code == 403
     assert sentence in answer.text
-    assert entries() == before
+    assert newest() == before
 
 
 @pytest.mark.parametrize("kind", ["promote", "rollback", "retire"])
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 1001])
 def test_a_change_needs_a_reason(visitor: FlaskClient, kind: str, reason: str) -> None:
-    form = {"token": token(visitor), "reason": reason, "version": "5"}
+    form = {"token": token(visitor, SLOT), "reason": reason, "version": "5"}
     answer = visitor.post(f"{SLOT}/{kind}", data=form)
     assert answer.status_code == 400
     assert "a reason of 1 to 1000 characters" in answer.text
@@ -67,7 +48,9 @@ def test_a_change_needs_a_reason(visitor: FlaskClient, kind: str, reason: str) -
 
 @pytest.mark.parametrize("version", ["", "-1", "٣٤x", "4.5"])
 def test_a_promotion_needs_a_version(visitor: FlaskClient, version: str) -> None:
-    answer = visitor.post(f"{SLOT}/promote", data={"token": token(visitor), "reason": "better", "version": version})
+    answer = visitor.post(
+        f"{SLOT}/promote", data={"token": token(visitor, SLOT), "reason": "better", "version": version}
+    )
     assert answer.status_code == 400
     assert "no version was chosen" in answer.text
 
@@ -83,20 +66,20 @@ def test_a_promotion_needs_a_version(visitor: FlaskClient, version: str) -> None
     ],
 )
 def test_what_no_form_of_ours_holds_is_refused(visitor: FlaskClient, kind: str, sent: Mapping[str, str]) -> None:
-    form = {"token": token(visitor), "reason": "better", **sent}
+    form = {"token": token(visitor, SLOT), "reason": "better", **sent}
     assert visitor.post(f"{SLOT}/{kind}", data=form).status_code == 400
 
 
 def test_a_page_that_is_old_ends_no_other_champion(visitor: FlaskClient) -> None:
     slot, before = "/elp/slots/plant-a/asr", visitor.get("/elp/slots/plant-a/asr").text
     assert 'name="champion"' in before
-    answer = visitor.post(f"{slot}/retire", data={"token": token(visitor), "reason": "worse", "champion": "99"})
+    answer = visitor.post(f"{slot}/retire", data={"token": token(visitor, SLOT), "reason": "worse", "champion": "99"})
     assert answer.status_code == 403
     assert "the champion of plant-a/asr was v99 and is" in answer.text
 
 
 def test_a_refusal_is_shown_with_the_form_as_it_was_sent_and_recorded(visitor: FlaskClient) -> None:
-    form = {"token": token(visitor), "reason": "it <b>must</b> serve", "version": "5", "by": "bert"}
+    form = {"token": token(visitor, SLOT), "reason": "it <b>must</b> serve", "version": "5", "by": "bert"}
     answer = visitor.post(f"{SLOT}/promote", data=form)
     page = read_html(answer.text)
     assert answer.status_code == 403
@@ -113,7 +96,7 @@ def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> Non
 
 
 def test_only_the_changes_are_routes(visitor: FlaskClient) -> None:
-    assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor)}).status_code == 404
+    assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor, SLOT)}).status_code == 404
     assert visitor.get(f"{SLOT}/promote").status_code == 405
 
 
@@ -130,11 +113,9 @@ def test_a_login_is_the_name_and_its_roles_are_the_rights(visitor: FlaskClient) 
     page = visitor.get(SLOT).text
     assert "signed in as ada" in page
     assert 'name="by"' not in page
-    form = {"token": token(visitor), "reason": "for the better", "version": "5", "by": "bert"}
+    form = {"token": token(visitor, SLOT), "reason": "for the better", "version": "5", "by": "bert"}
     answer = visitor.post(f"{SLOT}/promote", data=form)
     assert answer.status_code == 403
     assert "ada has the role auditor, and this needs promoter" in answer.text
-    with server.registry().engine.connect() as connection:
-        newest = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
-    assert newest
-    assert (newest.event, newest.who.name, newest.who.login) == ("refused", "ada", True)
+    entry = newest()
+    assert (entry.event, entry.who.name, entry.who.login) == ("refused", "ada", True)

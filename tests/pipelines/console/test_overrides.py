@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
 from pipelines.guard import override_requests, server, who
 from pipelines.guard.override_requests import Request
-from pipelines.guard.read import records
 from pipelines.guard.roles import Actor
-from pipelines.guard.tables import LEDGER, OVERRIDES
-from tests.support.console_pages import console_client
+from pipelines.guard.tables import OVERRIDES
+from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 
 SLOT = "/elp/slots/plant-b/asr"
@@ -26,12 +25,6 @@ ACTORS = {
     "dora": Actor("dora", login=True, roles=("auditor",)),
 }
 ASK, APPROVE, WITHDRAW = "Ask for an override", "Approve the override", "Withdraw the override"
-
-
-@pytest.fixture
-def visitor(client: FlaskClient) -> FlaskClient:
-    """A browser with cookies of its own; `client` has opened the stores."""
-    return console_client()
 
 
 @pytest.fixture
@@ -71,16 +64,12 @@ def buttons(visitor: FlaskClient, name: str) -> set[str]:
 
 def send(visitor: FlaskClient, name: str, kind: str, **form: str) -> TestResponse:
     with who.acting(ACTORS[name]):
-        fields = read_html(visitor.get(SLOT).text).all("input")
-        token = next(field.attributes["value"] for field in fields if field.attributes["name"] == "token")
-        return visitor.post(f"{SLOT}/{kind}", data={"token": token, "reason": "why", **form})
+        return visitor.post(f"{SLOT}/{kind}", data={"token": token(visitor, SLOT), "reason": "why", **form})
 
 
-def newest() -> tuple[str, str]:
-    with server.registry().engine.connect() as connection:
-        entry = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
-    assert entry
-    return entry.event, entry.who.name
+def told() -> tuple[str, str]:
+    """What the ledger's newest entry says, and of whom."""
+    return newest().event, newest().who.name
 
 
 def test_without_a_login_there_is_no_form_and_none_is_taken(visitor: FlaskClient) -> None:
@@ -113,7 +102,9 @@ def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient)
         with who.acting(ACTORS["berta"]):
             page = read_html(visitor.get(SLOT).text)
         alarms = [p.text for p in page.all("p") if p.attributes.get("class") == "alarm"]
-        assert any("v3 serves until 2099-01-04T00:00 UTC, asked by anna, approved by berta" in told for told in alarms)
+        assert any(
+            "v3 serves until 2099-01-04T00:00 UTC, asked by anna, approved by berta" in alarm for alarm in alarms
+        )
 
 
 @pytest.mark.parametrize("kind", ["override", "approve", "withdraw"])
@@ -130,7 +121,7 @@ def test_a_role_that_may_not_is_refused_and_recorded(visitor: FlaskClient, waiti
     answer = send(visitor, "dora", kind, version="3", days="7", request=f"{waiting.id}")
     assert answer.status_code == 403
     assert "dora has the role auditor, and this needs promoter" in answer.text
-    assert newest() == ("refused", "dora")
+    assert told() == ("refused", "dora")
 
 
 @pytest.mark.parametrize(("name", "why"), [("anna", "anna cannot approve"), ("Änna", "it takes a second person")])
@@ -139,7 +130,7 @@ def test_who_asked_cannot_approve_by_a_form_of_their_own(
 ) -> None:
     answer = send(visitor, name, "approve", request=f"{waiting.id}")
     assert (answer.status_code, why in answer.text) == (403, True)
-    assert newest() == ("refused", name)
+    assert told() == ("refused", name)
 
 
 @pytest.mark.parametrize("kind", ["approve", "withdraw"])
@@ -180,7 +171,7 @@ def test_a_form_without_its_request_is_refused(visitor: FlaskClient, waiting: Re
 
 def test_a_wish_is_withdrawn(visitor: FlaskClient, waiting: Request) -> None:
     answer = send(visitor, "berta", "withdraw", request=f"{waiting.id}", reason="the line runs")
-    assert (answer.status_code, newest()) == (303, ("override withdrawn", "berta"))
+    assert (answer.status_code, told()) == (303, ("override withdrawn", "berta"))
     with who.acting(ACTORS["berta"]):
         page = visitor.get(answer.headers["Location"]).text
     assert "override withdrawn: nothing else changed" in page

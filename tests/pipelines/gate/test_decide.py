@@ -106,8 +106,8 @@ def test_the_same_input_gives_the_same_verdict_and_the_seed_counts() -> None:
 
 @pytest.mark.parametrize("champion", [None, clips(CHAMPION, 8), clips([0], 1)], ids=["first", "second", "unbounded"])
 def test_a_verdict_survives_json(champion: object) -> None:
-    challenger = clips([0], 1) if champion is not None and len(champion) == 1 else clips(CHAMPION, 8)  # type: ignore[arg-type]
-    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")])  # type: ignore[arg-type]
+    challenger = clips([0], 1) if champion is not None and len(champion) == 1 else clips(CHAMPION, 8)
+    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")])
     assert from_json(json.loads(json.dumps(to_json(verdict), allow_nan=False))) == verdict
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_verdict_is_refused_with_every_fault() -> None:
 )
 def test_scores_of_different_clips_are_refused(champion: object) -> None:
     with pytest.raises(CorpusError, match="not scored on the same clips"):
-        decide(clips(CHAMPION, 8), champion, POLICY)  # type: ignore[arg-type]
+        decide(clips(CHAMPION, 8), champion, POLICY)
 
 
 def test_no_clips_are_refused() -> None:

@@ -9,6 +9,7 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.services import accounts
 from tests.support.accounts import PASSWORD, ROLES, LoginServer
 from tests.support.guarded_server import guarded_environment
+from tests.support.movers import server_variables
 from tests.support.rest import Rest
 from tests.support.routes import routes_of
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP
@@ -22,13 +23,7 @@ PLACES = {"auditor": "dora", "trainer": "carl", "promoter": "anna", "admin": "ad
 def test_every_route_refuses_the_unknown(login: LoginServer) -> None:
     server = login.guarded
     environment = guarded_environment(server.folder, accounts.server_environment(login.workspace))
-    stores = {
-        "_MLFLOW_SERVER_FILE_STORE": server.database,
-        "_MLFLOW_SERVER_REGISTRY_STORE": "elp+" + server.database,
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"elp+file://{server.artifacts}",
-        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-    }
-    routes, native = routes_of({**environment, **stores})
+    routes, native = routes_of({**environment, **server_variables(server)})
     assert len(routes) > 300
     assert native > 30
     assert ("POST", f"{ELP}/promote") in routes
@@ -88,17 +83,6 @@ def test_each_role_reaches_its_own_routes(
         answer = login.rest(name)(method, path.replace("{user}", name), sent)
         expected = 200 if role == "admin" or role in allowed.split() else 403
         assert answer.status == expected, f"{role}: {answer.status} {answer.text[:300]}"
-
-
-def test_the_door_asks_for_the_role_whatever_way_one_comes(login: LoginServer) -> None:
-    carl = login.rest("carl")
-    wish = {"slot": "plant-a/asr", "reason": "r"}
-    for verb in ("promote", "rollback", "override", "retire", "withdraw", "approve"):
-        given = {"version": 1} if verb in ("promote", "rollback", "override") else {}
-        answer = carl("POST", f"{ELP}/{verb}", {"slot": "plant-a/asr"} if verb == "approve" else {**wish, **given})
-        assert answer.status in (403, 404), f"{verb}: {answer.status}"
-    statement = {"model": "elp.plant-a.asr", "version": 1, "envelope": "{}"}
-    assert login.rest("anna")("POST", f"{ELP}/statements", statement).status in (403, 404)
 
 
 def test_a_refused_role_is_recorded_with_its_name(login: LoginServer) -> None:

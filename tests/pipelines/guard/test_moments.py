@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from sqlalchemy import insert, text
 
 from pipelines.attest.envelope import sign
-from pipelines.attest.key_folder import ensure_keys, retire, rotate
+from pipelines.attest.key_folder import retire, rotate
 from pipelines.attest.keys import TRUSTED_FILE
-from pipelines.attest.ledger import Who, read_entry
+from pipelines.attest.ledger import read_entry
 from pipelines.guard import app, checks, door, endings, facts, locking, override_requests, server
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
+from tests.support.bare_store import ANN, SLOT, open_store
 from tests.support.versions_by_hand import Made, lineage_of
 
-SLOT, ANN, LONG_AGO = Slot("plant-a", "asr"), Who("ann", False, ""), "2020-01-01T00:00:00.000000+00:00"
+LONG_AGO = "2020-01-01T00:00:00.000000+00:00"
 MADE = Made(SLOT.model_name, 1, "sha256:" + "1" * 64, {}, "sha256:" + "2" * 64, "run", "m-1", "1/models/m-1/artifacts")
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuardedStore]:
-    ensure_keys(tmp_path / "keys")
-    monkeypatch.setenv("ELP_KEYS", str(tmp_path / "keys"))
-    made = GuardedStore(f"elp+sqlite:///{tmp_path / 'mlflow.db'}")
-    made.create_registered_model(SLOT.model_name)
-    with made.locked() as book:
-        book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
-    yield made
-    made._dispose_engine()
 
 
 def _stored(store: GuardedStore, recorded: bool) -> facts.Proof:
@@ -93,7 +81,7 @@ def test_keys_that_changed_while_the_lock_was_waited_for_count(
 
 
 def test_keys_put_back_are_a_change_for_every_process(store: GuardedStore, tmp_path: Path) -> None:
-    other = GuardedStore(f"elp+sqlite:///{tmp_path / 'mlflow.db'}")
+    other = open_store(tmp_path)
     trusted = tmp_path / "keys" / TRUSTED_FILE
     kept = trusted.read_text()
     rotate(tmp_path / "keys", "verdict")

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from sqlalchemy import text
 
 from pipelines.attest.chain import verify_chain
-from pipelines.attest.key_folder import ensure_keys, retire, rotate
-from pipelines.attest.ledger import Row, Who
+from pipelines.attest.key_folder import retire, rotate
+from pipelines.attest.ledger import Row
 from pipelines.guard import projection
 from pipelines.guard.door import record_move
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.rules import Standing
 from pipelines.guard.store import GuardedStore
-from pipelines.settings import Slot
-from tests.support.environment import environment_of, lasting
-
-SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStore]:
-    folder = tmp_path_factory.mktemp("store")
-    ensure_keys(folder / "keys")
-    lasting("store", ELP_KEYS=str(folder / "keys"))
-    with environment_of(["store"]):
-        made = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
-        made.create_registered_model(SLOT.model_name)
-        with made.locked() as book:
-            # a version without bytes: what the door would ask of them is tested on a server
-            book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
-    yield made
-    made._dispose_engine()
+from tests.support.bare_store import ANN, SLOT
 
 
 def _rows(store: GuardedStore) -> list[Row]:
@@ -50,11 +30,11 @@ def test_an_alias_and_its_entry_count_together_or_not_at_all(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(_rows(store))
-    monkeypatch.setattr(projection, "set_tags", _interrupt)
-    with pytest.raises(MlflowException, match="cut off"), store.locked() as book:
-        record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
+    with monkeypatch.context() as patch:
+        patch.setattr(projection, "set_tags", _interrupt)
+        with pytest.raises(MlflowException, match="cut off"), store.locked() as book:
+            record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
     assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before, {})
-    monkeypatch.undo()
     with store.locked() as book:
         record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
     assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before + 1, {"champion": 1})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,17 @@ def test_every_material_of_the_design_is_named_by_digest(manifest: BundleManifes
     assert statement.dataset == "data/plant-a/asr/v1"
 
 
-@pytest.mark.parametrize(
-    ("part", "values", "names"),
-    [
-        ("golden", {"tag": "", "digest": ""}, {"dataset", "clips", "backbone", "code", "packages"}),
-        ("code", {"version": "1", "digest": "sha256:" + "c" * 64, "revision": "9" * 40, "dirty": True}, None),
-    ],
-)
-def test_what_there_is_not_is_left_out(
-    manifest: BundleManifest, part: str, values: dict[str, Any], names: set[str] | None
-) -> None:
-    from dataclasses import replace
-
-    changed = replace(manifest, lineage={**manifest.lineage, part: values})
-    statement = lineage_statement(SLOT.model_name, changed)
-    if names:
-        assert {material.name for material in statement.materials} == names
-    else:
-        assert statement.material("code").digest["gitCommit"] == "9" * 40
+def _with(manifest: BundleManifest, part: str, **values: Any) -> LineageStatement:
+    statement = lineage_statement(SLOT.model_name, replace(manifest, lineage={**manifest.lineage, part: values}))
     assert parse(statement.payload) == statement
+    return statement
+
+
+def test_what_there_is_not_is_left_out(manifest: BundleManifest) -> None:
+    names = {material.name for material in _with(manifest, "golden", tag="", digest="").materials}
+    assert names == {"dataset", "clips", "backbone", "code", "packages"}
+
+
+def test_code_from_a_repository_is_named_by_its_commit_too(manifest: BundleManifest) -> None:
+    made = _with(manifest, "code", version="1", digest="sha256:" + "c" * 64, revision="9" * 40, dirty=True)
+    assert made.material("code").digest["gitCommit"] == "9" * 40

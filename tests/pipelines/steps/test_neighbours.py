@@ -85,7 +85,7 @@ class Tampering:
 def test_an_adapter_that_alters_the_backbone_is_seen() -> None:
     backbone = tiny_backbone("hubert")
     challenger, before = make_model(backbone, 5), memory_digest(backbone)
-    challenger.task = Tampering(challenger.task, backbone)  # type: ignore[assignment]
+    challenger.task = Tampering(challenger.task, backbone)
     compared, _ = compare_on_host(guests(backbone, 1), challenger, backbone)
     assert memory_digest(backbone) != before
     assert compared[0].before != compared[0].after
@@ -126,6 +126,6 @@ def test_a_challenger_of_another_method_shares_no_host_and_that_is_told(monkeypa
     monkeypatch.setattr(neighbours, "_invite", lambda *_: pytest.fail("data was fetched for nothing"))
     monkeypatch.setattr(neighbours.models, "download", lambda *_: None)
     monkeypatch.setattr(neighbours, "load_bundle", lambda *_: other)
-    found = neighbours.compare_neighbours(None, challenger, backbone, SafetyPolicy(), "", None, print)  # type: ignore[arg-type]
+    found = neighbours.compare_neighbours(None, challenger, backbone, SafetyPolicy(), "", None, print)
     assert found.compared == ()
     assert found.skipped == ("site-0/asr v1: a host takes ELP adapters, no WeightedSumConfig",)

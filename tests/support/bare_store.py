@@ -1,0 +1,29 @@
+"""The guarded store in this process, on SQLite: one slot with a version that has no bytes behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+
+from pipelines.attest.key_folder import ensure_keys
+from pipelines.attest.ledger import Who
+from pipelines.guard.store import GuardedStore
+from pipelines.settings import Slot
+
+SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
+
+
+def open_store(folder: Path) -> GuardedStore:
+    """The store whose database lies in this folder; ELP_KEYS must name its folder of keys."""
+    return GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
+
+
+def make_store(folder: Path) -> GuardedStore:
+    """A new one, with version 1 of the slot: what the door would ask of its bytes is tested on a server."""
+    ensure_keys(folder / "keys")
+    store = open_store(folder)
+    store.create_registered_model(SLOT.model_name)
+    with store.locked() as book:
+        book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
+    return store
