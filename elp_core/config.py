@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+from elp_core._ranges import dropout_faults, outside, positive, refuse
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -34,7 +36,7 @@ class EncoderAdapterConfig:
     activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
-        _refuse(self, _positive(self, "bottleneck"))
+        refuse(self, positive(self, "bottleneck"))
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class LayerAdapterConfig:
     activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
-        _refuse(self, _positive(self, "width"))
+        refuse(self, positive(self, "width"))
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class PromptConfig:
     place: PromptPlace = "prefix"
 
     def __post_init__(self) -> None:
-        _refuse(self, _positive(self, "count"))
+        refuse(self, positive(self, "count"))
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,16 @@ class ElpConfig:
     """Dropout inside the E- and L-adapters while training."""
 
     def __post_init__(self) -> None:
-        _refuse(self, dropout_faults(self.dropout))
+        refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Augmentation of training clips only. Zero switches a part off."""
+    """Augmentation of training clips only. Zero switches a part off.
+
+    Raises:
+        ConfigError: with every value out of its range.
+    """
 
     speed: float = 0.1
     """Speed is drawn from 1 - speed … 1 + speed (resampling: pitch moves too)."""
@@ -115,6 +121,17 @@ class AugmentConfig:
     """Share of clips that are joined to others to make longer utterances, where the task allows it (ASR)."""
     join_clips: int = 3
     """Most clips in one joined utterance."""
+
+    def __post_init__(self) -> None:
+        faults = outside(self, 0.0, 0.9, "speed")
+        faults += outside(self, 0.0, 1.0, "noise_probability", "time_mask", "feature_mask", "join")
+        faults += outside(self, 0, math.inf, "gain_db", "variants") + outside(
+            self, 1, math.inf, "time_span", "join_clips"
+        )
+        low, high = self.noise_snr
+        if not -math.inf < low <= high < math.inf:
+            faults.append(f"noise_snr is {list(self.noise_snr)}, expected two levels in dB, the lower one first")
+        refuse(self, faults)
 
 
 @dataclass(frozen=True)
@@ -149,14 +166,17 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        faults = _positive(
+        faults = positive(
             self, "epochs", "batch_seconds", "min_steps", "clip_norm", "lr_head", "lr_layer", "lr_encoder"
         )
+        faults += outside(self, 0, math.inf, "weight_decay", "patience", "seed", "checkpoint_minutes")
         if not 0.0 <= self.warmup < 1.0:
             faults.append(f"warmup is {self.warmup}, expected a share of the steps: 0 <= warmup < 1")
+        if self.precision not in get_args(Precision):
+            faults.append(f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}")
         if self.device not in {"auto", "cpu", "cuda"}:
             faults.append(f"device is {self.device!r}, expected auto, cpu or cuda")
-        _refuse(self, faults)
+        refuse(self, faults)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -265,17 +285,3 @@ def _scalar(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         faults.append(f"{path} is {value!r}, expected {kind.__name__}")
     return value
-
-
-def dropout_faults(dropout: float) -> list[str]:
-    """What is wrong with a probability of dropout: nothing, or one sentence."""
-    return [] if 0.0 <= dropout < 1.0 else [f"dropout is {dropout}, expected 0 <= dropout < 1"]
-
-
-def _positive(config: Any, *names: str) -> list[str]:
-    return [f"{n} is {getattr(config, n)}, expected more than 0" for n in names if not getattr(config, n) > 0]
-
-
-def _refuse(config: Any, faults: list[str]) -> None:
-    if faults:
-        raise ConfigError(type(config).__name__, faults)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from elp_core.config import dropout_faults
+from elp_core._ranges import dropout_faults, refuse
 from elp_core.errors import ConfigError
 
 Column = Literal["text", "speaker", "label"]
@@ -42,7 +42,7 @@ class RecognitionOptions:
             faults.append(f"width is {self.width}, expected 1 or more")
         if any(dilation < 1 for dilation in self.dilations):
             faults.append(f"dilations is {list(self.dilations)}, expected numbers of 1 or more")
-        _refuse(self, faults)
+        refuse(self, faults)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class VerificationOptions:
             faults.append(f"margin is {self.margin}, expected an angle of 0 to 1.5 radians")
         if not self.scale > 0:
             faults.append(f"scale is {self.scale}, expected more than 0")
-        _refuse(self, faults)
+        refuse(self, faults)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ClassificationOptions:
     """Before the head, while training."""
 
     def __post_init__(self) -> None:
-        _refuse(self, dropout_faults(self.dropout))
+        refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
@@ -163,11 +163,6 @@ def kind_of(name: str) -> TaskKind:
 def names() -> list[str]:
     """Names of the kinds that are registered or have an entry point, sorted."""
     return sorted(_KINDS.keys() | importlib.metadata.entry_points(group=GROUP).names)
-
-
-def _refuse(options: Any, faults: list[str]) -> None:
-    if faults:
-        raise ConfigError(type(options).__name__, faults)
 
 
 for _kind in (

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from elp_core.config import ElpConfig, dropout_faults, from_dict, to_dict
+from elp_core._ranges import dropout_faults
+from elp_core.config import ElpConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
 
 

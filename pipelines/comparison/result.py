@@ -1,4 +1,4 @@
-"""A finished comparison, as plain values, Markdown and its sentences."""
+"""A finished comparison, as plain values and Markdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from elp_core.metrics.scores import title
 from pipelines.comparison.curve import Prediction, advice, fit, predict
 from pipelines.comparison.trial import Trial
 from pipelines.comparison.trials import Failure
+from pipelines.comparison.wording import millions, percent, size, span, within
 
 SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
@@ -57,38 +58,6 @@ def foresee(curve: Sequence[Trial]) -> tuple[tuple[Prediction, ...], str]:
     return ahead, advice(law, last.minutes, last.value)
 
 
-def findings(methods: Sequence[Trial], curve_advice: str, failed: Sequence[Failure] = ()) -> tuple[str, ...]:
-    """What a reader should take away; said only where the intervals allow it."""
-    said = []
-    if methods:
-        best = min(methods, key=lambda trial: trial.value)
-        said.append(f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({span(best)}).")
-        near = [trial for trial in methods if best.upper is None or trial.lower <= best.upper]
-        small = min(near, key=lambda trial: trial.parameters)
-        if small is not best:
-            share = small.parameters / best.parameters
-            said.append(
-                f"The smallest method whose interval meets the best one's: {small.method}, {percent(small.value)} with "
-                f"{millions(small.parameters)} trainable parameters, {100 * share:.0f} % of {best.method}'s."
-            )
-    named = {trial.method: trial for trial in methods}
-    full, elp = named.get("full"), named.get("elp") or named.get("slot")
-    if full and elp:
-        said.append(_against(elp, full))
-    lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*said, *([curve_advice] if curve_advice else ()), *lost)
-
-
-def _against(elp: Trial, full: Trial) -> str:
-    change, share = 100 * (elp.value - full.value), 100 * elp.parameters / full.parameters
-    apart = any(one.upper is not None and other.lower > one.upper for one, other in ((elp, full), (full, elp)))
-    meaning = "the intervals lie apart" if apart else "the intervals overlap: this set does not tell them apart"
-    return (
-        f"{elp.method} against full fine-tuning: {change:+.1f} points at {share:.0f} % of its trainable parameters "
-        f"({meaning})."
-    )
-
-
 def cells(trial: Trial, about: str) -> list[str]:
     """One row of the table, as `HEADERS` names its columns."""
     stored = [size(trial.backbone_bytes + n * trial.bundle_bytes) for n in SLOTS]
@@ -123,7 +92,7 @@ def markdown(found: Comparison) -> str:
 def curve_rows(found: Comparison) -> list[list[str]]:
     """The learning curve, measured and predicted: minutes, clips, metric, interval."""
     rows = [[f"{t.minutes:.1f}", str(t.clips), percent(t.value), span(t)] for t in found.curve]
-    return rows + [[f"{p.minutes:.1f}", "predicted", percent(p.value), _bounds(p.lower, p.upper)] for p in found.ahead]
+    return rows + [[f"{p.minutes:.1f}", "predicted", percent(p.value), within(p.lower, p.upper)] for p in found.ahead]
 
 
 def notes(found: Comparison) -> str:
@@ -141,27 +110,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def percent(share: float) -> str:
-    """A share as per cent, two digits."""
-    return f"{100 * share:.2f} %"
-
-
-def span(trial: Trial) -> str:
-    """The interval of a trial's metric."""
-    return "unknown" if trial.upper is None else _bounds(trial.lower, trial.upper)
-
-
-def _bounds(lower: float, upper: float) -> str:
-    return f"{100 * lower:.1f} … {100 * upper:.1f} %"
-
-
-def millions(count: int) -> str:
-    """A number of parameters."""
-    return f"{count / 1e6:.2f} M"
-
-
-def size(count: int) -> str:
-    """Bytes as MB or GB."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
 from pipelines.clients import registry, tracking
+from pipelines.comparison.findings import findings
 from pipelines.comparison.page import draw, render
-from pipelines.comparison.result import Comparison, findings, foresee, markdown
+from pipelines.comparison.result import Comparison, foresee, markdown
 from pipelines.comparison.trial import Trial
 from pipelines.comparison.trials import Bench, Failure, digest
 from pipelines.errors import UsageError
@@ -148,7 +149,7 @@ def _comparison(
         curve=curve,
         ahead=ahead,
         failed=failed,
-        findings=findings(methods, words, failed),
+        findings=findings(slot.task, methods, words, failed),
     )
 
 
@@ -159,12 +160,17 @@ def _log_run(client: MlflowClient, slot: Slot, found: Comparison, folder: Path) 
     run = tracking.open_run(client, slot, key, f"methods compared on {found.dataset.rsplit('/', 1)[-1]}", tags)
     numbers: dict[str, float] = {}
     for trial in found.methods:
-        numbers |= {
-            f"{trial.method}.{found.metric}": trial.value,
-            f"{trial.method}.parameters": float(trial.parameters),
-            f"{trial.method}.train_seconds": trial.train_seconds,
-            f"{trial.method}.peak_bytes": float(trial.peak_bytes),
+        told = {
+            found.metric: trial.value,
+            "lower": trial.lower,
+            "upper": trial.upper,
+            "parameters": trial.parameters,
+            "train_seconds": trial.train_seconds,
+            "peak_bytes": trial.peak_bytes,
+            "bundle_bytes": trial.bundle_bytes,
+            "real_time_factor": trial.real_time_factor,
         }
+        numbers |= {f"{trial.method}.{name}": float(value) for name, value in told.items() if value is not None}
     tracking.log_metrics(client, run, numbers)
     tracking.log_folder(client, run, folder, "comparison")
     tracking.close_run(client, run)

@@ -43,7 +43,10 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     client = registry.connect(mlflow_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
     assert len(runs) == 1
-    assert "l.wer" in runs[0].data.metrics
+    about = ("wer", "lower", "upper", "parameters", "train_seconds", "peak_bytes", "bundle_bytes", "real_time_factor")
+    logged = runs[0].data.metrics
+    assert {f"{name}.{what}" for name in ("l", "weighted-sum", "slot") for what in about} == logged.keys()
+    assert any("l against the frozen backbone's weighted sum" in sentence for sentence in found.findings)
     files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
     assert {"compare.html", "compare.md", "compare.json"} <= files
 
