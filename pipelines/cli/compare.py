@@ -11,12 +11,12 @@ from elp_core.errors import OpsError
 from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
-from pipelines.comparison.result import Comparison, cells
+from pipelines.comparison.result import Comparison, rows
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
-_COLUMNS = (0, 2, 3, 4, 5, 6, 9)
+_COLUMNS = (0, 2, 3, 4, 5, 6, 7, 10)
 """Of the report's table, those that fit a terminal."""
 
 
@@ -68,7 +68,16 @@ def _share(word: str) -> float:
 
 def _render(compared: Compared) -> str:
     found = compared.comparison
-    heads = ("method", title(found.metric), "interval", "trainable", "training", "memory", "100 slots")
-    rows = [[cells(trial, "")[place] for place in _COLUMNS] for trial in found.methods]
+    heads = (
+        "method",
+        title(found.metric),
+        "interval",
+        "against the best",
+        "trainable",
+        "training",
+        "memory",
+        "100 slots",
+    )
+    chosen = [[row[place] for place in _COLUMNS] for row in rows(found)]
     said = "\n".join(f"- {sentence}" for sentence in found.findings)
-    return f"{table(heads, rows)}\n\n{said}\n\nreport: {Path(compared.report)}"
+    return f"{table(heads, chosen)}\n\n{said}\n\nreport: {Path(compared.report)}"

@@ -2,10 +2,8 @@
 
 The paper (arXiv 2407.21066) shows ELP at or near full fine-tuning at about a tenth of its parameters, E-adapters
 helping speech recognition, and L-adapters helping speaker verification and emotion recognition. What E and L bring is
-read off here against the frozen backbone with a weighted sum of its layers, which has neither.
-
-Two methods are told apart only where their intervals lie apart. That is a strict rule: intervals that overlap a little
-may still belong to methods that differ.
+read off here against the frozen backbone with a weighted sum of its layers, which has neither. Two methods are told
+apart where zero lies outside the interval of their difference.
 """
 
 from __future__ import annotations
@@ -13,96 +11,95 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elp_core.metrics.scores import title
+from pipelines.comparison.difference import FROZEN, Difference, Told, best_of
 from pipelines.comparison.trial import Trial
 from pipelines.comparison.trials import Failure
-from pipelines.comparison.wording import millions, percent, span
+from pipelines.comparison.wording import change, millions, percent, span
 
 HELPS = {"e": ("asr",), "l": ("asv", "ser")}
 """Tasks that the paper shows a part of ELP to help, by the method that has this part alone."""
 PARTS = {"e": "E-adapters", "l": "L-adapters"}
-FROZEN = "weighted-sum"
-LOWER, UNTOLD, HIGHER = -1, 0, 1
 TENTH = 0.2
 """Up to this share of full fine-tuning's parameters counts as about a tenth."""
 
 
-def findings(task: str, methods: Sequence[Trial], curve_advice: str, failed: Sequence[Failure] = ()) -> tuple[str, ...]:
-    """What a reader should take away; said only where the intervals allow it."""
+def findings(
+    task: str,
+    methods: Sequence[Trial],
+    differences: Sequence[Difference],
+    curve_advice: str,
+    failed: Sequence[Failure] = (),
+) -> tuple[str, ...]:
+    """What a reader should take away; said only where the intervals allow it.
+
+    Args:
+        task: of the slot.
+        methods: one or more.
+        differences: of the pairs that `pairs_of` names.
+        curve_advice: a sentence on more data; may be empty.
+        failed: trials that are missing.
+    """
+    named = {trial.method: trial for trial in methods}
+    paper = [said for one in differences if (said := _of_the_paper(task, one, named))]
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*_best(methods), *_paper(task, methods), *([curve_advice] if curve_advice else ()), *lost)
+    return (*_best(methods, differences), *paper, *([curve_advice] if curve_advice else ()), *lost)
 
 
-def _best(methods: Sequence[Trial]) -> list[str]:
-    """The method with the lowest metric, and the smallest that meets it."""
-    if not methods:
-        return []
-    best = min(methods, key=lambda trial: trial.value)
+def _best(methods: Sequence[Trial], differences: Sequence[Difference]) -> list[str]:
+    """The method with the lowest metric, and the smallest that cannot be told from it."""
+    best = best_of(methods)
     said = [f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({span(best)})."]
-    near = [trial for trial in methods if best.upper is None or trial.lower <= best.upper]
-    small = min(near, key=lambda trial: trial.parameters)
+    worse = {one.method for one in differences if one.other == best.method and one.told == "higher"}
+    small = min((trial for trial in methods if trial.method not in worse), key=lambda trial: trial.parameters)
     if small is not best:
         share = small.parameters / best.parameters
         said.append(
-            f"The smallest method whose interval meets the best one's: {small.method}, {percent(small.value)} with "
-            f"{millions(small.parameters)} trainable parameters, {100 * share:.0f} % of {best.method}'s."
+            f"The smallest method that this set does not tell from the best one: {small.method}, "
+            f"{percent(small.value)} with {millions(small.parameters)} trainable parameters, "
+            f"{100 * share:.0f} % of {best.method}'s."
         )
     return said
 
 
-def _paper(task: str, methods: Sequence[Trial]) -> list[str]:
-    """Whether what the paper shows is seen here."""
-    named = {trial.method: trial for trial in methods}
-    full, frozen, elp = named.get("full"), named.get(FROZEN), named.get("elp") or named.get("slot")
-    said = [_near_full(elp, full)] if full and elp else []
-    for name in PARTS:
-        if frozen and name in named:
-            said.append(_against_frozen(named[name], frozen, task))
-    return said
+def _of_the_paper(task: str, one: Difference, named: dict[str, Trial]) -> str:
+    if one.other == "full" and one.method in ("elp", "slot"):
+        return _against_full(one, named[one.method].parameters / named["full"].parameters)
+    if one.other == FROZEN and one.method in PARTS:
+        helps = f"{PARTS[one.method]} help {task.upper()}"
+        meaning = _as_shown(helps) if task in HELPS[one.method] else _not_shown(PARTS[one.method])
+        return f"{one.method} against the frozen backbone's weighted sum of layers: {change(one)}: {meaning[one.told]}."
+    return ""
 
 
-def _near_full(elp: Trial, full: Trial) -> str:
-    share = elp.parameters / full.parameters
-    meaning = {
-        LOWER: "the intervals lie apart: better than full fine-tuning, where the paper has it at or near",
-        UNTOLD: f"{_untold(elp, full)}: at or near full fine-tuning, as in the paper, as far as this set can tell",
-        HIGHER: "the intervals lie apart: at or near full fine-tuning, as the paper has it, does not hold here",
-    }[_order(elp, full)]
-    if share > TENTH:
-        meaning += "; the paper's about a tenth of the parameters does not hold for this backbone and head"
+def _against_full(one: Difference, share: float) -> str:
+    meaning: dict[Told, str] = {
+        "lower": "better than full fine-tuning, where the paper has it at or near",
+        "alike": "at or near full fine-tuning, as in the paper, as far as this set can tell",
+        "higher": "at or near full fine-tuning, as the paper has it, does not hold here",
+        "unknown": "one speaker does not tell the two apart",
+    }
+    far = "; the paper's about a tenth of the parameters does not hold for this backbone and head"
     return (
-        f"{elp.method} against full fine-tuning: {_points(elp, full)} at {100 * share:.0f} % of its trainable "
-        f"parameters ({meaning})."
+        f"{one.method} against full fine-tuning: {change(one)} at {100 * share:.0f} % of its trainable parameters: "
+        f"{meaning[one.told]}{far if share > TENTH else ''}."
     )
 
 
-def _against_frozen(part: Trial, frozen: Trial, task: str) -> str:
-    name, order = PARTS[part.method], _order(part, frozen)
-    if task in HELPS[part.method]:
-        help_it = f"{name} help {task.upper()}"
-        meaning = {
-            LOWER: f"the intervals lie apart: {help_it}, as in the paper",
-            UNTOLD: f"{_untold(part, frozen)}: this set does not show that {help_it}, as the paper does",
-            HIGHER: f"the intervals lie apart: that {help_it}, as the paper has it, does not hold here",
-        }[order]
-    else:
-        meaning = {
-            LOWER: f"the intervals lie apart: {name} help here",
-            UNTOLD: f"{_untold(part, frozen)}: this set does not tell them apart",
-            HIGHER: f"the intervals lie apart: {name} by themselves do worse here",
-        }[order]
-    return f"{part.method} against the frozen backbone's weighted sum of layers: {_points(part, frozen)} ({meaning})."
+def _as_shown(helps: str) -> dict[Told, str]:
+    """Meanings, where the paper shows that this part helps this task."""
+    return {
+        "lower": f"{helps}, as in the paper",
+        "alike": f"this set does not show that {helps}, as the paper does",
+        "higher": f"that {helps}, as the paper has it, does not hold here",
+        "unknown": "one speaker does not tell the two apart",
+    }
 
 
-def _points(one: Trial, other: Trial) -> str:
-    return f"{100 * (one.value - other.value):+.1f} points ({span(one)} against {span(other)})"
-
-
-def _order(one: Trial, other: Trial) -> int:
-    """`LOWER` or `HIGHER` where the interval of `one` lies apart from the other's, else `UNTOLD`."""
-    if one.upper is not None and one.upper < other.lower:
-        return LOWER
-    return HIGHER if other.upper is not None and other.upper < one.lower else UNTOLD
-
-
-def _untold(one: Trial, other: Trial) -> str:
-    return "an interval is unknown" if one.upper is None or other.upper is None else "the intervals overlap"
+def _not_shown(part: str) -> dict[Told, str]:
+    """Meanings, where the paper says nothing of this part and this task."""
+    return {
+        "lower": f"{part} help here",
+        "alike": "this set does not tell them apart",
+        "higher": f"{part} by themselves do worse here",
+        "unknown": "one speaker does not tell the two apart",
+    }

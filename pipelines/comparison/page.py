@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from elp_core.metrics.scores import title
-from pipelines.comparison.result import HEADERS, Comparison, cells, curve_rows, notes
+from pipelines.comparison.result import HEADERS, Comparison, curve_rows, notes, rows
 from pipelines.drawing import figure, page, png
 
 INK, CURVE, FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
@@ -20,7 +20,7 @@ def render(found: Comparison) -> str:
         _TEMPLATE,
         found=found,
         head=HEADERS,
-        rows=[cells(trial, found.about[trial.method]) for trial in found.methods],
+        rows=rows(found),
         curve=curve_rows(found),
         pictures=pictures,
         notes=notes(found),

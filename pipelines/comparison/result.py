@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from elp_core.metrics.scores import title
 from pipelines.comparison.curve import Prediction, advice, fit, predict
+from pipelines.comparison.difference import Difference, best_of
 from pipelines.comparison.trial import Trial
 from pipelines.comparison.trials import Failure
-from pipelines.comparison.wording import millions, percent, size, span, within
+from pipelines.comparison.wording import change, millions, percent, size, span, within
 
 SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
 HEADERS = (
-    "method", "about", "metric", "interval", "trainable", "training", "peak memory",
+    "method", "about", "metric", "interval", "against the best", "trainable", "training", "peak memory",
     *(f"stored, {n} slot{'s' if n > 1 else ''}" for n in SLOTS), "RTF",
 )  # fmt: skip
 
@@ -35,6 +36,8 @@ class Comparison:
     hardware: str
     methods: tuple[Trial, ...]
     """All trained on the whole training split, in the order asked for."""
+    differences: tuple[Difference, ...]
+    """Of the pairs that `pairs_of` names."""
     about: dict[str, str]
     """One line on each method."""
     curve_method: str
@@ -58,14 +61,21 @@ def foresee(curve: Sequence[Trial]) -> tuple[tuple[Prediction, ...], str]:
     return ahead, advice(law, last.minutes, last.value)
 
 
-def cells(trial: Trial, about: str) -> list[str]:
-    """One row of the table, as `HEADERS` names its columns."""
+def rows(found: Comparison) -> list[list[str]]:
+    """The table of methods, with the columns that `HEADERS` names."""
+    best = best_of(found.methods).method
+    changes = {one.method: change(one) for one in found.differences if one.other == best}
+    return [_cells(trial, found.about[trial.method], changes.get(trial.method, "the best")) for trial in found.methods]
+
+
+def _cells(trial: Trial, about: str, against: str) -> list[str]:
     stored = [size(trial.backbone_bytes + n * trial.bundle_bytes) for n in SLOTS]
     return [
         trial.method,
         about,
         percent(trial.value),
         span(trial),
+        against,
         millions(trial.parameters),
         f"{trial.train_seconds:.0f} s, {trial.epochs} epochs",
         size(trial.peak_bytes),
@@ -76,12 +86,11 @@ def cells(trial: Trial, about: str) -> list[str]:
 
 def markdown(found: Comparison) -> str:
     """The report as Markdown: findings, methods, learning curve."""
-    rows = [cells(trial, found.about[trial.method]) for trial in found.methods]
     curve = curve_rows(found)
     parts = [
         f"# Methods compared on {found.slot}",
         "\n".join(f"- {sentence}" for sentence in found.findings),
-        table(HEADERS, rows),
+        table(HEADERS, rows(found)),
     ]
     if curve:
         head = ("minutes of training audio", "clips", title(found.metric), "interval")
@@ -101,7 +110,8 @@ def notes(found: Comparison) -> str:
     return (
         f"{found.dataset} on the golden set {found.golden}; backbone {found.backbone} ({found.fingerprint[:23]}…). "
         f"Intervals at {100 * found.confidence:g} %, of the golden set's sampling alone: one training each, another "
-        "seed would move the values too. Stored: the backbone in float32 once, and a bundle for each slot. RTF: "
+        "seed would move the values too. Differences are paired: both methods on the same resampled clips or speakers. "
+        "Stored: the backbone in float32 once, and a bundle for each slot. RTF: "
         f"seconds of computing for a second of audio. {found.hardware}.{closed}"
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
 from pipelines.clients import registry, tracking
+from pipelines.comparison.difference import differences, pairs_of
 from pipelines.comparison.findings import findings
 from pipelines.comparison.page import draw, render
 from pipelines.comparison.result import Comparison, foresee, markdown
@@ -78,7 +79,7 @@ def compare_methods(
     names = list(dict.fromkeys((*question.methods, *([question.curve_method] if question.shares else []))))
     shares = sorted({share for share in question.shares if share < 1.0})
     ends = [*(bench.run(name) for name in names), *(bench.run(question.curve_method, share) for share in shares)]
-    found = _comparison(workspace, slot, dataset, golden.tag, backbone, question, ends)
+    found = _comparison(bench, slot, dataset, golden.tag, backbone, question, ends)
     folder = write_report(found, workspace.state / "comparisons" / digest(plain(found))[:16])
     log(f"report: {folder / 'compare.html'}")
     _log_run(client, slot, found, folder)
@@ -111,7 +112,7 @@ def _check(question: Question) -> None:
 
 
 def _comparison(
-    workspace: Workspace,
+    bench: Bench,
     slot: Slot,
     dataset: DatasetVersion,
     golden: str,
@@ -132,7 +133,9 @@ def _comparison(
     curve = tuple(sorted(parts, key=lambda trial: trial.share)) if question.shares else ()
     ahead, words = foresee(curve)
     about = {name: METHODS[name].about if name in METHODS else "the slot's own configuration" for name in whole}
-    first = methods[0]
+    first, policy = methods[0], bench.policy
+    scores = {trial.method: bench.scores(trial.method) for trial in methods}
+    told = differences(scores, pairs_of(methods), policy, dataset.closed_set)
     return Comparison(
         slot=str(slot),
         dataset=dataset.tag,
@@ -140,16 +143,17 @@ def _comparison(
         backbone=backbone.id,
         fingerprint=backbone.fingerprint,
         metric=first.metric,
-        confidence=workspace.settings.for_slot(slot).gate.confidence,
+        confidence=policy.confidence,
         closed_set=dataset.closed_set,
         hardware=f"{first.device}, {first.threads} threads of {platform.machine()}",
         methods=methods,
+        differences=told,
         about=about,
         curve_method=question.curve_method,
         curve=curve,
         ahead=ahead,
         failed=failed,
-        findings=findings(slot.task, methods, words, failed),
+        findings=findings(slot.task, methods, told, words, failed),
     )
 
 

@@ -24,6 +24,7 @@ from pipelines.settings import Settings, Slot, SlotSettings
 if TYPE_CHECKING:
     from elp_core.metrics.scores import Evaluation
     from elp_core.model import ElpModel
+    from pipelines.gate.compare import Scores
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,13 @@ def share_of(clips: Sequence[Clip], share: float) -> list[Clip]:
     return ordered[: max(1, round(share * len(ordered)))]
 
 
-def run_trial(spec: TrialSpec) -> Trial:
-    """Train on the share of the training split, judge on the golden set."""
+def scores_beside(result: Path) -> Path:
+    """Where the scores lie of the trial whose result is kept at `result`."""
+    return result.with_suffix(".scores.json")
+
+
+def run_trial(spec: TrialSpec) -> tuple[Trial, Scores]:
+    """Train on the share of the training split, judge on the golden set: what came of it, and the scores by clip."""
     from elp_core.assemble import build, evaluate, pick_device
     from elp_core.backbones import Backbone
     from elp_core.methods import METHODS
@@ -111,7 +117,7 @@ def run_trial(spec: TrialSpec) -> Trial:
     score = evaluate(model, golden, config.batch_seconds, config.device)
     factor = (time.perf_counter() - started) / sum(clip.duration for clip in golden)
     lower, upper, tokens = _interval(score, settings, spec.closed_set)
-    return Trial(
+    trial = Trial(
         method=spec.method,
         share=spec.share,
         metric=score.metric,
@@ -132,6 +138,7 @@ def run_trial(spec: TrialSpec) -> Trial:
         device=str(pick_device(config.device)),
         threads=_threads(),
     )
+    return trial, score.scores
 
 
 def _interval(score: Evaluation, settings: SlotSettings, closed_set: bool) -> tuple[float, float | None, int]:
@@ -172,15 +179,19 @@ def _threads() -> int:
 
 
 def main() -> None:
-    """Read the specification named first, write the result to the place named second."""
+    """Read the specification named first, write the result to the place named second and the scores beside it."""
+    from pipelines.gate.pack import pack
+
     spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
-        trial = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
+        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
     except ElpError as error:
         sys.exit(str(error))
-    partial = result.with_suffix(".partial")
-    partial.write_text(json.dumps(asdict(trial), indent=1), encoding="utf-8")
-    partial.replace(result)
+    # the result comes last: where it is, both are
+    for path, values in ((scores_beside(result), pack(scores)), (result, asdict(trial))):
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(values, indent=1), encoding="utf-8")
+        partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from typing import Any
 
 from elp_core.config import to_dict
 from pipelines.comparison import trial as program
-from pipelines.comparison.trial import Trial, TrialSpec
+from pipelines.comparison.trial import Trial, TrialSpec, scores_beside
+from pipelines.gate.compare import Scores
+from pipelines.gate.pack import unpack
 from pipelines.lineage.collect import code_digest, task_digest
 from pipelines.services.environment import child_environment
 from pipelines.settings import Slot
@@ -39,7 +41,8 @@ class Bench:
     def __init__(
         self, workspace: Workspace, slot: Slot, version: DatasetVersion, golden: GoldenRef, fingerprint: str, log: Log
     ) -> None:
-        settings, cache = to_dict(workspace.settings.for_slot(slot)), workspace.state / "cache"
+        chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
+        settings, self.policy = to_dict(chosen), chosen.gate
         self._spec = TrialSpec(
             "", 1.0, str(slot), str(workspace.root), version.tag, str(cache), workspace.settings.backbone,
             version.closed_set, settings,
@@ -59,9 +62,9 @@ class Bench:
 
     def run(self, method: str, share: float = 1.0) -> Trial | Failure:
         """One trial, from what is kept where it was done before."""
-        path = self._kept / f"{digest({**self._made_from, 'method': method, 'share': share})}.json"
+        path = self._place(method, share)
         told = f"{method} on {100 * share:g} % of the training audio"
-        if path.is_file():
+        if path.is_file() and scores_beside(path).is_file():
             self._log(f"{told}: done before")
         else:
             self._log(f"{told}: training")
@@ -72,6 +75,13 @@ class Bench:
         trial = Trial(**json.loads(path.read_text(encoding="utf-8")))
         self._log(f"{told}: {trial.metric} {100 * trial.value:.2f} % in {trial.train_seconds:.0f} s")
         return trial
+
+    def scores(self, method: str) -> Scores:
+        """What a trial that was run on all of the audio scored on the golden set's clips."""
+        return unpack(json.loads(scores_beside(self._place(method, 1.0)).read_text(encoding="utf-8")))
+
+    def _place(self, method: str, share: float) -> Path:
+        return self._kept / f"{digest({**self._made_from, 'method': method, 'share': share})}.json"
 
     def _train(self, spec: dict[str, Any], path: Path) -> str:
         """Run the trial in a process of its own; why it failed, or nothing."""

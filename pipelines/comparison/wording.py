@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.comparison.difference import Difference
 from pipelines.comparison.trial import Trial
 
 
@@ -13,6 +14,13 @@ def percent(share: float) -> str:
 def span(trial: Trial) -> str:
     """The interval of a trial's metric."""
     return "unknown" if trial.upper is None else within(trial.lower, trial.upper)
+
+
+def change(one: Difference) -> str:
+    """A difference and its interval, in points."""
+    if one.lower is None or one.upper is None:
+        return f"{100 * one.value:+.1f} points (interval unknown)"
+    return f"{100 * one.value:+.1f} points ({100 * one.lower:+.1f} … {100 * one.upper:+.1f})"
 
 
 def within(lower: float, upper: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from pipelines.comparison.difference import Difference, pairs_of
 from pipelines.comparison.trial import Trial
 
 FULL = Trial(
@@ -12,3 +14,10 @@ FULL = Trial(
 )  # fmt: skip
 ELP = replace(FULL, method="elp", value=0.11, lower=0.08, upper=0.14, parameters=500_000, bundle_bytes=2_000_000)
 WEAK = replace(FULL, method="weighted-sum", value=0.4, lower=0.35, upper=0.45, parameters=10_000, bundle_bytes=50_000)
+
+
+def told_apart_by(points: float, methods: Sequence[Trial]) -> list[Difference]:
+    """The methods' differences, each known to so many points."""
+    values = {trial.method: trial.value for trial in methods}
+    gaps = [(one, other, values[one] - values[other]) for one, other in pairs_of(methods)]
+    return [Difference(one, other, gap, gap - points / 100, gap + points / 100) for one, other, gap in gaps]
