@@ -64,7 +64,8 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     from pipelines.guard import door
-    from pipelines.guard.server import hash_bundle, registry
+    from pipelines.guard.served import hash_bundle
+    from pipelines.guard.server import registry
     from pipelines.guard.who import SERVER, as_server
     from pipelines.settings import Slot
 

@@ -19,7 +19,7 @@ from elp_core.errors import ElpError
 from elp_core.metrics.scores import ClipScores
 from pipelines.attest.canonical import sha256
 from pipelines.gate.evidence import read_evidence
-from pipelines.guard import server
+from pipelines.guard import served, server
 from pipelines.guard.read import records
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.shared import Shared
@@ -87,10 +87,10 @@ def heard(registry: sa.Connection, tag: str, page: Shared) -> Heard | None:
 
 
 def _fetch(location: str, folder: Path) -> Path:
-    path = server.served_path(location)
+    path = served.served_path(location)
     if path is None:
         raise OSError(f"it lies at {location}, outside the artifact store of this server")
-    return Path(server.artifacts().download_artifacts(path, str(folder)))
+    return Path(served.artifacts().download_artifacts(path, str(folder)))
 
 
 def _table(scores: Any) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:

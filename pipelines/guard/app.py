@@ -12,7 +12,7 @@ from flask import Flask
 from mlflow.server import app as mlflow_app
 
 from pipelines import console
-from pipelines.guard import api, login, server, watch, who
+from pipelines.guard import api, login, served, server, watch, who
 from pipelines.guard.artifacts import GuardedLocal, GuardedS3
 from pipelines.guard.tracking import GuardedTracking, guard_tracking
 
@@ -61,7 +61,7 @@ def _refuse_half_a_guard() -> None:
         )
     if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
         raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
-    if not isinstance(server.artifacts(), GuardedLocal | GuardedS3):
+    if not isinstance(served.artifacts(), GuardedLocal | GuardedS3):
         raise RuntimeError(
             f"the artifacts at {os.environ[ARTIFACTS_DESTINATION_ENV_VAR]} are not guarded; start the server with "
             "--artifacts-destination elp+file:///… or elp+s3://… (docs/registry.md)"

@@ -23,7 +23,7 @@ from pipelines.guard.names import (
     slot_of,
 )
 from pipelines.guard.refusal import Refusal
-from pipelines.guard.server import served_path
+from pipelines.guard.served import served_path
 from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION

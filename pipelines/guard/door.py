@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.attest.ledger import Entry, Event, Who
-from pipelines.guard import facts, override_requests, projection, server
+from pipelines.guard import facts, override_requests, projection, served
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
+from pipelines.guard.locking import LockingStore
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import PROMOTE
 from pipelines.guard.rules import Facts, Move, Refused, Standing, Want, decide
 from pipelines.settings import Slot
-
-if TYPE_CHECKING:
-    from pipelines.guard.store import GuardedStore
 
 _WHY = {"promoted": "its verdict passed", "rolled back": "rollback"}
 
@@ -41,7 +39,7 @@ class Moved:
     """Who the server takes the caller for."""
 
 
-def promote(store: GuardedStore, slot: Slot, version: int, who: Who, reason: str, *, again: bool = False) -> Moved:
+def promote(store: LockingStore, slot: Slot, version: int, who: Who, reason: str, *, again: bool = False) -> Moved:
     """Make a version champion that passed the gate against the champion of this moment.
 
     Raises:
@@ -52,7 +50,7 @@ def promote(store: GuardedStore, slot: Slot, version: int, who: Who, reason: str
 
 
 def rollback(
-    store: GuardedStore, slot: Slot, version: int | None, who: Who, reason: str, *, seen: int | None = None
+    store: LockingStore, slot: Slot, version: int | None, who: Who, reason: str, *, seen: int | None = None
 ) -> Moved:
     """Bring a version back that once was champion; None takes the one whose place the champion took.
 
@@ -75,7 +73,7 @@ def rollback(
         return move(store, slot, version, who, reason, "rollback", seen=seen)
 
 
-def retire(store: GuardedStore, slot: Slot, who: Who, reason: str, *, seen: int | None = None) -> Moved:
+def retire(store: LockingStore, slot: Slot, who: Who, reason: str, *, seen: int | None = None) -> Moved:
     """Leave a slot without champion; `seen` is the one that the caller means, None the present one.
 
     Raises:
@@ -96,7 +94,7 @@ def retire(store: GuardedStore, slot: Slot, who: Who, reason: str, *, seen: int 
 
 
 def move(
-    store: GuardedStore,
+    store: LockingStore,
     slot: Slot,
     version: int,
     who: Who,
@@ -118,7 +116,7 @@ def move(
     row = store.row(slot.model_name, version)
     with store.refusing(who):
         demand(PROMOTE, what="rollback" if want == "rollback" else "promote", model=slot.model_name, version=version)
-        bundle, damage = server.hash_bundle(row.storage_location or "")
+        bundle, damage = served.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             store.row(slot.model_name, version)
             known = facts.gather(book, slot, version, bundle, damage)
@@ -200,7 +198,7 @@ def _refuse_unseen(slot: Slot, present: Standing | None, seen: int | None, what:
     )
 
 
-def _predecessor(store: GuardedStore, slot: Slot) -> tuple[int, int]:
+def _predecessor(store: LockingStore, slot: Slot) -> tuple[int, int]:
     """The champion, and the version whose place it took."""
     with store.ManagedSessionMaker() as session:
         present = facts.champion(session, slot.model_name)

@@ -9,24 +9,22 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
 from pipelines.attest.canonical import moment
 from pipelines.attest.ledger import Who
-from pipelines.guard import door, facts, override_requests, server
+from pipelines.guard import door, facts, override_requests, served
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
+from pipelines.guard.locking import LockingStore
 from pipelines.guard.override_requests import Request
 from pipelines.guard.overrides import refuse, refuse_unseen
 from pipelines.guard.roles import PROMOTE
 from pipelines.guard.rules import Refused, decide
 from pipelines.guard.who import SERVER, current
 from pipelines.settings import Slot
-
-if TYPE_CHECKING:
-    from pipelines.guard.store import GuardedStore
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class Return:
     """Why the champion before does not come back; empty where it does, and where there was none."""
 
 
-def withdraw(store: GuardedStore, slot: Slot, reason: str, *, seen: int | None = None) -> Request:
+def withdraw(store: LockingStore, slot: Slot, reason: str, *, seen: int | None = None) -> Request:
     """End an override before its time, or a request that nobody approved.
 
     Args:
@@ -68,7 +66,7 @@ def withdraw(store: GuardedStore, slot: Slot, reason: str, *, seen: int | None =
         return request
 
 
-def expire(store: GuardedStore, now: datetime | None = None) -> tuple[list[Request], datetime | None]:
+def expire(store: LockingStore, now: datetime | None = None) -> tuple[list[Request], datetime | None]:
     """End the overrides whose time is over; of several processes that do this at once, one finds something to do.
 
     Args:
@@ -96,7 +94,7 @@ def expire(store: GuardedStore, now: datetime | None = None) -> tuple[list[Reque
 
 
 def _end(
-    store: GuardedStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Who, reason: str
+    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Who, reason: str
 ) -> Request | None:
     """End a request, and bring the champion before back where it is in force; None where it has ended already."""
     looked_at = _hash_before(store, slot, request) if request.in_force else ("", "")
@@ -155,11 +153,11 @@ def _return(book: Book, slot: Slot, request: Request, bundle: str, damage: str) 
     return Return(request.before, bundle, allowed.statements)
 
 
-def _hash_before(store: GuardedStore, slot: Slot, request: Request) -> tuple[str, str]:
+def _hash_before(store: LockingStore, slot: Slot, request: Request) -> tuple[str, str]:
     if request.before is None:
         return "", ""
     try:
         row = store.row(slot.model_name, request.before)
     except MlflowException as error:
         return "", str(error)
-    return server.hash_bundle(row.storage_location or "")
+    return served.hash_bundle(row.storage_location or "")

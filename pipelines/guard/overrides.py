@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from pipelines.attest.ledger import Who
-from pipelines.guard import door, facts, override_requests, projection, server
+from pipelines.guard import door, facts, override_requests, projection, served
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
+from pipelines.guard.locking import LockingStore
 from pipelines.guard.override_requests import Request
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import PROMOTE
 from pipelines.guard.rules import Facts, Move, Refused, decide, short, told
 from pipelines.guard.who import current, is_plain, login_on, same_person
 from pipelines.settings import Slot
-
-if TYPE_CHECKING:
-    from pipelines.guard.store import GuardedStore
 
 LONGEST = timedelta(days=31)
 USUAL_DAYS = 7
@@ -32,7 +29,7 @@ changed = threading.Event()
 """Set when an override begins in this process: `pipelines.guard.watch` then looks again for the next end."""
 
 
-def ask(store: GuardedStore, slot: Slot, version: int, reason: str, lasting: timedelta) -> Request:
+def ask(store: LockingStore, slot: Slot, version: int, reason: str, lasting: timedelta) -> Request:
     """Ask for an override; nothing moves until a second person approves.
 
     Args:
@@ -53,7 +50,7 @@ def ask(store: GuardedStore, slot: Slot, version: int, reason: str, lasting: tim
             raise refuse(slot, version, f"say why {slot} v{version} is to serve without a verdict: --reason TEXT")
         if not timedelta() < lasting <= LONGEST:
             raise refuse(slot, version, f"an override holds {LONGEST.days} days at most, and more than none: --days 7")
-        bundle, damage = server.hash_bundle(row.storage_location or "")
+        bundle, damage = served.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             known = facts.gather(book, slot, version, bundle, damage)
             _check_wish(book, slot, known)
@@ -81,7 +78,7 @@ def ask(store: GuardedStore, slot: Slot, version: int, reason: str, lasting: tim
             )
 
 
-def approve(store: GuardedStore, slot: Slot, *, seen: int | None = None) -> Request:
+def approve(store: LockingStore, slot: Slot, *, seen: int | None = None) -> Request:
     """The second person's word: the version becomes champion.
 
     Args:
@@ -105,7 +102,7 @@ def approve(store: GuardedStore, slot: Slot, *, seen: int | None = None) -> Requ
                 f"with the role promoter: elp approve {slot}",
             )
         row = store.row(slot.model_name, request.version)
-        bundle, damage = server.hash_bundle(row.storage_location or "")
+        bundle, damage = served.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             if override_requests.by_id(book.session, request.id) != request:
                 raise refuse(slot, request.version, f"the request for {slot} changed in this moment; look again")
@@ -191,7 +188,7 @@ def _check_wish(book: Book, slot: Slot, known: Facts) -> None:
         )
 
 
-def _waiting(store: GuardedStore, slot: Slot) -> Request:
+def _waiting(store: LockingStore, slot: Slot) -> Request:
     with store.ManagedSessionMaker() as session:
         request = override_requests.open_request(session, str(slot))
     if request is None or request.in_force:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -14,10 +14,11 @@ from pipelines.attest.envelope import Envelope
 from pipelines.attest.ledger import Who
 from pipelines.attest.statements import LineageStatement, Statement, VerdictStatement
 from pipelines.errors import AttestationError
-from pipelines.guard import facts, projection, server
+from pipelines.guard import facts, projection, served, server
 from pipelines.guard.book import Book
 from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze, plain_path
+from pipelines.guard.locking import LockingStore
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import TRAIN
 from pipelines.guard.rules import short
@@ -25,14 +26,11 @@ from pipelines.guard.tables import STATEMENTS
 from pipelines.settings import Slot
 from pipelines.tags import Tags
 
-if TYPE_CHECKING:
-    from pipelines.guard.store import GuardedStore
-
 _AHEAD = timedelta(minutes=10)
 """How far another machine's clock may be ahead."""
 
 
-def accept(store: GuardedStore, model: str, version: int, text: str, who: Who) -> str:
+def accept(store: LockingStore, model: str, version: int, text: str, who: Who) -> str:
     """Take in a lineage or a verdict; sent again, it changes nothing.
 
     Args:
@@ -56,7 +54,7 @@ def accept(store: GuardedStore, model: str, version: int, text: str, who: Who) -
         if slot is None:
             raise _refusal(f"{model} is no slot's model; statements are about elp.<site>.<task>", model, version)
         signed, statement = _verified(store, text, model, version)
-        bundle, damage = server.hash_bundle(row.storage_location or "")
+        bundle, damage = served.hash_bundle(row.storage_location or "")
         if statement.bundle != bundle:
             found = f"hash to {short(bundle)}" if bundle else f"are no bundle: {damage}"
             raise _refusal(
@@ -72,7 +70,7 @@ def accept(store: GuardedStore, model: str, version: int, text: str, who: Who) -
         return signed.digest
 
 
-def _verified(store: GuardedStore, text: str, model: str, version: int) -> tuple[Envelope, Statement]:
+def _verified(store: LockingStore, text: str, model: str, version: int) -> tuple[Envelope, Statement]:
     """The envelope and what it holds, if a trusted key of the right role signed it for this version."""
     try:
         signed = envelope.read(text)
@@ -94,7 +92,7 @@ def _check_evidence(verdict: VerdictStatement, run_id: str) -> None:
         raise _refusal(
             f"the verdict's evidence is at {path[:80]!r}, expected gate/<name>/<file>", verdict.model, verdict.version
         )
-    found = server.hash_file(posixpath.join(server.run_location(run_id), path))
+    found = served.hash_file(posixpath.join(server.run_location(run_id), path))
     if found != verdict.evidence.sha256:
         what = f"hashes to {found[:12]}" if found else "is not there"
         raise _refusal(
@@ -149,11 +147,11 @@ def _record(book: Book, slot: Slot, version: int, signed: Envelope, statement: S
     )
     if isinstance(statement, VerdictStatement):
         projection.show_verdict(book.session, statement)
-        folder = server.served_path(posixpath.join(server.run_location(row.run_id), statement.evidence.path))
+        folder = served.served_path(posixpath.join(server.run_location(row.run_id), statement.evidence.path))
         assert folder is not None
         freeze(book.session, posixpath.dirname(folder), slot.model_name, version, "evidence")
     else:
-        freeze(book.session, server.served_path(row.storage_location) or "", slot.model_name, version, "adapter")
+        freeze(book.session, served.served_path(row.storage_location) or "", slot.model_name, version, "adapter")
 
 
 def _check_lineage(book: Book, slot: Slot, version: int, lineage: LineageStatement) -> None:

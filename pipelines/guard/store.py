@@ -17,7 +17,7 @@ from pipelines.guard.locking import LockingStore
 from pipelines.guard.names import own_alias, slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import TRAIN
-from pipelines.guard.server import served_path
+from pipelines.guard.served import served_path
 from pipelines.guard.who import caller
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
 

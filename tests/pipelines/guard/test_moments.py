@@ -16,7 +16,7 @@ from pipelines.attest.envelope import sign
 from pipelines.attest.key_folder import retire, rotate
 from pipelines.attest.keys import TRUSTED_FILE
 from pipelines.attest.ledger import read_entry
-from pipelines.guard import app, checks, door, endings, facts, locking, override_requests, server
+from pipelines.guard import app, checks, door, endings, facts, locking, override_requests, served, server
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.store import GuardedStore
 from pipelines.guard.tables import STATEMENTS
@@ -127,7 +127,7 @@ def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.
 def test_who_means_one_champion_does_not_end_another(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(server, "hash_bundle", lambda _: ("", "it is not there"))
+    monkeypatch.setattr(served, "hash_bundle", lambda _: ("", "it is not there"))
     with store.locked() as book:
         door.record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle=MADE.bundle)
     tries: dict[str, Callable[[], Any]] = {
