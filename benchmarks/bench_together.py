@@ -17,7 +17,7 @@ from elp_core.tasks import SpeechRecognition
 from elp_core.training import Silent
 from elp_core.training.loop import Run
 from elp_core.training.parallel import make_accelerator
-from elp_core.training.together import Going, step_together
+from elp_core.training.together import Going, side_by_side, step_together
 from elp_core.types import Clip
 
 PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
@@ -58,7 +58,7 @@ def main() -> None:
     drawn = [(one, next(one.examples)) for one in going]
 
     def together() -> None:
-        step_together(drawn, {})
+        step_together(drawn, {}, each)
 
     def apart() -> None:
         for pair in drawn:
@@ -70,7 +70,8 @@ def main() -> None:
 
     load = os.getloadavg()[0]
     ways = {"one after another, same code": apart, "one after another, as `train` does": alone, "one pass": together}
-    times = take_turns(ways, options.turns)
+    with side_by_side(options.slots, device) as each:
+        times = take_turns(ways, options.turns)
     base = statistics.median(times["one pass"])
     shape = f"{options.slots} slots x {options.clips} clips of {options.seconds} s, dropout {options.dropout}"
     print(f"{shape}, {device}, {options.threads} threads, load before {load:.1f}\n")

@@ -21,12 +21,14 @@ def _without_extension() -> types.ModuleType:
 
         return refuse
 
-    module: Any = types.ModuleType("torchaudio._extension")
-    module._IS_TORCHAUDIO_EXT_AVAILABLE = False
-    module._IS_ALIGN_AVAILABLE = False
-    module._check_cuda_version = lambda: None
-    module.fail_if_no_align = unavailable
-    return module  # type: ignore[no-any-return]
+    module = types.ModuleType("torchaudio._extension")
+    vars(module).update(
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        _check_cuda_version=lambda: None,
+        fail_if_no_align=unavailable,
+    )
+    return module
 
 
 def _import() -> Any:

@@ -98,7 +98,8 @@ def _frames(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if cache is None:
         waveforms, lengths = collate([load(clip.audio) for clip in clips])
-        return model(waveforms.to(where), lengths.to(where))  # type: ignore[no-any-return]
+        heard: tuple[torch.Tensor, torch.Tensor] = model(waveforms.to(where), lengths.to(where))
+        return heard
     kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in clips]
     values, counts = collate_features(kept)
     return model.from_prefix(model.prefix, values.to(where), counts.to(where))

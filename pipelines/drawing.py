@@ -1,8 +1,9 @@
-"""What every report draws with: a bare figure, its PNG bytes, and the pages' stylesheet."""
+"""What every report is made with: a bare figure, its PNG bytes, the pages' stylesheet, a page from its template."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,3 +36,20 @@ def png(drawn: Figure) -> bytes:
 def stylesheet() -> str:
     """The CSS of every HTML report."""
     return Path(__file__).with_name("drawing.css").read_text(encoding="utf-8")
+
+
+def page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
+    """A report's HTML from its Jinja template, which gets the stylesheet beside its values.
+
+    Args:
+        template: the file.
+        filters: of the template's own, by name.
+        values: by the names that the template uses; one that is missing is an error.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= filters or {}
+    return environment.from_string(template.read_text(encoding="utf-8")).render(stylesheet=stylesheet(), **values)

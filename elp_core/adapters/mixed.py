@@ -20,7 +20,8 @@ from elp_core.adapters.attach import ElpAdapters
 from elp_core.adapters.layer import LayerMix
 from elp_core.backbones import Backbone
 from elp_core.backbones.attention import Block
-from elp_core.backbones.forward import LayerInserts, Transform, blank, block_of, real_frames, run_layer
+from elp_core.backbones.forward import LayerInserts, Transform, block_of, run_layer
+from elp_core.backbones.frames import blank, real_frames
 
 
 @dataclass(frozen=True)

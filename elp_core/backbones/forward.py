@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from elp_core.backbones import frozen, spectral
+from elp_core.backbones import frozen
 from elp_core.backbones.attention import Block, attend, position_bias
+from elp_core.backbones.frames import real_frames
 from elp_core.types import Hidden
 
 if TYPE_CHECKING:
@@ -112,33 +113,6 @@ def run_layer(
     """Encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as `attend` takes them."""
     step = _pre_norm if backbone.pre_norm else _post_norm
     return step(backbone.layers[number], hidden, blocks, parts)
-
-
-def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
-    """Bool [B, F], true where a frame is real; None where all are."""
-    if int(counts.min()) >= frames:
-        return None
-    return torch.arange(frames, device=counts.device) < counts.unsqueeze(1)
-
-
-def blank(frames: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-    """Frames [B, F, D] with those that are not real set to zero."""
-    return frames if real is None else frames.masked_fill(~real.unsqueeze(2).to(frames.device), 0.0)
-
-
-def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-    """The convolutional position embedding [B, F, D] of `hidden` [B, F, D], which is zero where not real."""
-    if hasattr(module, "layers"):  # data2vec: a stack, each layer of which would read its forerunner's padding
-        for layer in module.layers:
-            hidden = blank(layer(hidden.transpose(1, 2)).transpose(1, 2), real)
-        return hidden
-    if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
-        hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
-    if spectral.suits(module.conv, hidden):
-        near: torch.Tensor = module.activation(spectral.convolve_frames(module.conv, hidden))
-        return near
-    result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
-    return result.transpose(1, 2)
 
 
 def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:

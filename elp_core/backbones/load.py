@@ -12,7 +12,7 @@ from torch import nn
 from elp_core.backbones.convolve import convolve
 from elp_core.backbones.families import PARTS, architecture, make_config, make_model
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
-from elp_core.backbones.forward import blank, positions, real_frames
+from elp_core.backbones.frames import blank, positions, real_frames
 from elp_core.backbones.weights import canonical, find_folder, read_json, read_tensors
 from elp_core.errors import AudioError, BackboneError
 

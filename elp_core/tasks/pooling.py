@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from elp_core.backbones.forward import blank, real_frames
+from elp_core.backbones.frames import blank, real_frames
 
 _LEAST_VARIANCE = 1e-6
 

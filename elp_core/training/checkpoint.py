@@ -84,8 +84,8 @@ def read_checkpoint(folder: Path, run: str) -> Checkpoint | None:
         return None
     try:
         with safe_open(path, framework="pt") as opened:
-            header = json.loads(opened.metadata()["elp"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            header, names = json.loads(opened.metadata()["elp"]), opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}; delete it to train from the start") from error
     if header.get("format") != FORMAT or header.get("run") != run:

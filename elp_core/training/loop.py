@@ -174,7 +174,8 @@ class Run:
             loss, value = self.loss(example, frames, counts)
         accelerator.backward(loss)
         sum_gradients(accelerator, self.parameters.values())
-        self.learn(example, value)
+        self.update(example)
+        self.count(value)
 
     def begin(self) -> None:
         """Set the step's random state and learning rates."""
@@ -198,25 +199,28 @@ class Run:
             raise NonFiniteLoss(self.progress.step + 1, value, example.ids)
         return loss, value
 
-    def learn(self, example: Example, value: float) -> None:
-        """One step of the optimizer from the gradients of a loss of `value`.
+    def update(self, example: Example) -> None:
+        """One step of the optimizer from the gradients of the example's loss.
 
         Raises:
             NoGradient: in the first step, where a trainable tensor has none.
             NonFiniteLoss: where the gradient is NaN or infinite.
         """
-        progress, config = self.progress, self.config
-        norm = self.accelerator.clip_grad_norm_(self.parameters.values(), config.clip_norm)
-        if progress.step == 0:
+        norm = self.accelerator.clip_grad_norm_(self.parameters.values(), self.config.clip_norm)
+        if self.progress.step == 0:
             _check_gradients(self.parameters)
         # in float16 the scaler skips a step that overflowed
-        if config.precision != "fp16" and not math.isfinite(float(norm)):
-            raise NonFiniteLoss(progress.step + 1, float(norm), example.ids)
+        if self.config.precision != "fp16" and not math.isfinite(float(norm)):
+            raise NonFiniteLoss(self.progress.step + 1, float(norm), example.ids)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
+
+    def count(self, value: float) -> None:
+        """Note that a step with a loss of `value` is done."""
+        progress = self.progress
         progress.step, progress.batch = progress.step + 1, progress.batch + 1
         progress.loss_sum += value
-        self.observer.on_step(progress.step, max(progress.step, self.batches * config.epochs), value, self.rates)
+        self.observer.on_step(progress.step, max(progress.step, self.batches * self.config.epochs), value, self.rates)
 
     def _judge(self, value: float) -> None:
         """Keep the best state. Of equals the later one, which trained at a lower rate."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from elp_core.adapters import ElpAdapters, Part, mixed_frames
 from elp_core.assemble import pick_device
 from elp_core.backbones import CNN
 from elp_core.config import TrainConfig
-from elp_core.data.store import DISK_BYTES, TensorStore
+from elp_core.data.store import TensorStore
 from elp_core.errors import ElpError, FingerprintMismatch, TrainingError
 from elp_core.model import ElpModel
 from elp_core.training.events import Observer, Silent, TrainResult
@@ -46,6 +48,12 @@ class Going:
     excluded: tuple[str, ...]
 
 
+Loss = tuple[Going, Example, torch.Tensor, float]
+"""A job's loss on an example, and its value over all processes."""
+Each = Callable[[Callable[[Loss], ElpError | None], Iterable[Loss]], Iterable[ElpError | None]]
+"""As `map`: a function of each, in order."""
+
+
 def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     """Train each job as `train` would, its batches joined with the others' in one pass of the frozen encoder.
 
@@ -70,27 +78,28 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
         return []
     device = pick_device(jobs[0].config.device)
     ends: dict[int, TrainResult | ElpError] = {}
-    with repeatable(device):
+    # one a folder, which keeps it within its bound
+    stores: dict[Path | None, TensorStore] = {at: TensorStore(at) for at in {job.cache for job in jobs} if at}
+    with repeatable(device), side_by_side(len(jobs), device) as each:
         going = []
         for place, job in enumerate(jobs):
             try:
-                going.append(_begin(place, job, device))
+                going.append(_begin(place, job, device, stores.get(job.cache)))
             except ElpError as error:
                 ends[place] = error
         while going:
             drawn = [(one, example) for one in going if (example := _next(one, ends)) is not None]
-            step_together(drawn, ends)
+            step_together(drawn, ends, each)
             going = [one for one, _ in drawn if one.place not in ends]
     return [ends[place] for place in range(len(jobs))]
 
 
-def _begin(place: int, job: Job, device: torch.device) -> Going:
+def _begin(place: int, job: Job, device: torch.device, store: TensorStore | None) -> Going:
     fit, short = usable(job.model.task, job.train_clips, job.validation_clips)
     model, observer = job.model.to(device), job.observer or Silent()
     accelerator = make_accelerator(device, job.config)
     if accelerator.num_processes > 1:
         raise TrainingError("several adapters are trained in one process; train them apart to use more processes")
-    store = TensorStore(job.cache, DISK_BYTES) if job.cache else None
     run = Run(model, fit, job.validation_clips, job.config, observer, job.checkpoint, accelerator, store, CNN)
     return Going(place, run, run.steps(), short)
 
@@ -107,8 +116,24 @@ def _next(one: Going, ends: dict[int, TrainResult | ElpError]) -> Example | None
         return None
 
 
-def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainResult | ElpError]) -> None:
-    """One step of each job, forward and backward as one."""
+@contextlib.contextmanager
+def side_by_side(count: int, device: torch.device) -> Iterator[Each]:
+    """How to step the optimizers of `count` runs: in order, and on the CPU several at a time.
+
+    An optimizer's many small tensors keep one core busy; a GPU is given its work by one thread.
+    """
+    threads = min(count, torch.get_num_threads()) if device.type == "cpu" else 1
+    if threads < 2:
+        yield map
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="optimizers") as pool:
+        yield pool.map
+
+
+def step_together(
+    drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainResult | ElpError], each: Each = map
+) -> None:
+    """One step of each job, forward and backward as one; the optimizers' steps go through `each`."""
     if not drawn:
         return
     first = drawn[0][0].run
@@ -119,7 +144,7 @@ def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainR
         streams.append(Stream(device))
         features, counts = example.values.to(device), example.counts.to(device)
         parts.append(Part(_adapters(one.run.model), features, counts, streams[-1].drawing))
-    losses: list[tuple[Going, Example, torch.Tensor, float]] = []
+    losses: list[Loss] = []
     with first.accelerator.autocast():
         frames = mixed_frames(first.model.backbone, parts)
         for (one, example), part, stream, mine in zip(drawn, parts, streams, frames, strict=True):
@@ -129,12 +154,22 @@ def step_together(drawn: Sequence[tuple[Going, Example]], ends: dict[int, TrainR
             except ElpError as error:
                 ends[one.place] = error
     if losses:
-        torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum().backward()  # type: ignore[no-untyped-call]
-    for one, example, _, value in losses:
-        try:
-            one.run.learn(example, value)
-        except ElpError as error:
-            ends[one.place] = error
+        torch.autograd.backward(torch.stack([_scaled(one.run, loss) for one, _, loss, _ in losses]).sum())
+    errors = list(each(_update, losses))
+    for (one, _, _, value), failed in zip(losses, errors, strict=True):
+        if failed is None:
+            one.run.count(value)
+        else:
+            ends[one.place] = failed
+
+
+def _update(loss: Loss) -> ElpError | None:
+    one, example, _, _ = loss
+    try:
+        one.run.update(example)
+    except ElpError as error:
+        return error
+    return None
 
 
 def _scaled(run: Run, loss: torch.Tensor) -> torch.Tensor:

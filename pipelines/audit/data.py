@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.clients import git
-from pipelines.clients.dvc import metafile
-from pipelines.clients.objects import Objects, folder_hash, objects
+from pipelines.clients.dvc import metafile, tracked_hash
+from pipelines.clients.objects import Objects, objects
 from pipelines.errors import VersioningError
+from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Slot
-from pipelines.steps.versions import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS, ids_digest
+from pipelines.steps.versions import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
 from pipelines.workspace import Workspace
 
 Log = Callable[[str], None]
@@ -112,7 +113,7 @@ def _sync_slot(
     revisions = [one.revision for one in fresh]
     texts = git.show_all(root, revisions, slot.folder / _RECORDS[kind])
     hashes = {
-        folder: [folder_hash(text) for text in git.show_all(root, revisions, metafile(slot.folder / folder))]
+        folder: [tracked_hash(text) for text in git.show_all(root, revisions, metafile(slot.folder / folder))]
         for folder in _FOLDERS[kind]
     }
     for position, (one, text) in enumerate(zip(fresh, texts, strict=True)):

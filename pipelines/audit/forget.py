@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.audit.learned import Held, Learned, Learner, learned
+from pipelines.audit.learned import Held, Learned, Learner, learned, rows_of
 from pipelines.errors import VersioningError
 from pipelines.settings import Slot
 from pipelines.steps.subject import Subject
@@ -141,8 +141,8 @@ def _newest(db: sqlite3.Connection, one: Held) -> int:
 def _files(
     db: sqlite3.Connection, subject: Subject, slot: Slot | None, place: Callable[[str], str]
 ) -> tuple[StoredFile, ...]:
-    where, value = ("c.speaker = ?", subject.speaker) if subject.speaker else ("hex(c.id) LIKE ?", f"{subject.clip}%")
-    rows = db.execute(f"SELECT c.file, COUNT(*) FROM clip c WHERE {where} GROUP BY c.file", (value,)).fetchall()
+    where, values = rows_of(subject)
+    rows = db.execute(f"SELECT file, COUNT(*) FROM clip WHERE {where} GROUP BY file", values).fetchall()
     made = []
     for file, count in rows:
         md5, name = db.execute("SELECT md5, name FROM file WHERE id = ?", (file,)).fetchone()

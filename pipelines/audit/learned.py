@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.audit.data import LEARNING
@@ -46,6 +47,13 @@ class Reign:
     reason: str
 
 
+def status_of(reigns: Sequence[Reign], deleted: str) -> str:
+    """``champion``, ``was champion``, ``deleted`` or ``never champion``."""
+    if any(reign.until is None for reign in reigns):
+        return "champion"
+    return "deleted" if deleted else "was champion" if reigns else "never champion"
+
+
 @dataclass(frozen=True)
 class Learner:
     """An adapter that learned from the subject, or may have."""
@@ -67,14 +75,12 @@ class Learner:
     @property
     def serves(self) -> bool:
         """Whether it is its slot's champion now."""
-        return any(reign.until is None for reign in self.reigns)
+        return self.status == "champion"
 
     @property
     def status(self) -> str:
-        """``champion``, ``was champion``, ``deleted`` or ``never champion``."""
-        if self.serves:
-            return "champion"
-        return "deleted" if self.deleted else "was champion" if self.reigns else "never champion"
+        """As `status_of` tells it."""
+        return status_of(self.reigns, self.deleted)
 
 
 @dataclass(frozen=True)
@@ -127,16 +133,19 @@ def _clips(db: sqlite3.Connection, subject: Subject) -> list[tuple[int, bytes, s
     Raises:
         UsageError: where the first digits of an id fit several clips.
     """
-    select = "SELECT file, id, speaker, split FROM clip WHERE "
-    if subject.speaker:
-        return db.execute(select + "speaker = ?", (subject.speaker,)).fetchall()
-    digits = subject.clip
-    bounds = bytes.fromhex(digits.ljust(64, "0")), bytes.fromhex(digits.ljust(64, "f"))
-    found = db.execute(select + "id BETWEEN ? AND ?", bounds).fetchall()
+    where, values = rows_of(subject)
+    found = db.execute(f"SELECT file, id, speaker, split FROM clip WHERE {where}", values).fetchall()
     ids = sorted({clip.hex() for _, clip, _, _ in found})
-    if len(ids) > 1:
-        raise UsageError(f"{len(ids)} clips begin with {digits} ({ids[0]}, {ids[1]} …); give more digits")
+    if subject.clip and len(ids) > 1:
+        raise UsageError(f"{len(ids)} clips begin with {subject.clip} ({ids[0]}, {ids[1]} …); give more digits")
     return found
+
+
+def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
+    """The condition on rows of `clip` that are the subject's, which an index answers, and its values."""
+    if subject.speaker:
+        return "speaker = ?", (subject.speaker,)
+    return "id BETWEEN ? AND ?", tuple(bytes.fromhex(subject.clip.ljust(64, digit)) for digit in "0f")
 
 
 def _held(

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipelines.audit.sheet import Sheet
-from pipelines.drawing import stylesheet
+from pipelines.drawing import page
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _WORDS = {"ok": "as recorded", "mismatch": "mismatch", "unchecked": "not verified"}
@@ -20,17 +20,12 @@ def render(sheet: Sheet, source: str) -> str:
         sheet: The answer.
         source: Where the records came from: the server's address.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return page(
+        _TEMPLATE,
         sheet=sheet,
         wrong=sheet.tree.mismatches if sheet.tree else (),
         words=_WORDS,
         made=datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
         program=f"elp-foundry {metadata.version('elp-foundry')}",
         source=source,
-        stylesheet=stylesheet(),
     )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pipelines.attest.envelope import read
 from pipelines.attest.ledger import MOVES, Entry, Row, read_entry
 from pipelines.attest.statements import LineageStatement, Statement, parse
+from pipelines.clients import guard
 from pipelines.clients import records as server
 from pipelines.errors import AttestationError
 
@@ -62,7 +63,7 @@ class ServerRecords:
 
     def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
         """As `Records.ledger`."""
-        for told in server.ledger(self.uri, after, slot):
+        for told in guard.ledger_rows(self.uri, after, slot):
             yield Row(int(told["seq"]), str(told["text"]), str(told["hash"]), str(told["envelope"]))
 
     def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
-from pipelines.audit.learned import Reign, reigns_of
+from pipelines.audit.learned import Reign, reigns_of, status_of
 from pipelines.errors import RegistryError, UsageError
 from pipelines.settings import Slot
 
@@ -47,10 +47,8 @@ class Standing:
 
     @property
     def status(self) -> str:
-        """``champion``, ``was champion``, ``deleted`` or ``never champion``."""
-        if any(reign.until is None for reign in self.reigns):
-            return "champion"
-        return "deleted" if self.deleted else "was champion" if self.reigns else "never champion"
+        """As `status_of` tells it."""
+        return status_of(self.reigns, self.deleted)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.audit.forget import Plan
 from pipelines.audit.learned import Held, Learned, Learner, Reign
 from pipelines.audit.reigns import ChampionsAt, OnBackbone
+from pipelines.gate.words import count
 from pipelines.lineage.audit import Fact
 
 
@@ -37,7 +38,7 @@ def of_champions(found: ChampionsAt) -> Sheet:
     """``--at``."""
     rows = tuple((one.slot, _name(one.version), *_reign(one.reign), one.bundle) for one in found.champions)
     serving = sum(one.version is not None for one in found.champions)
-    lead = f"{_count(serving, 'slot')} of {len(found.champions)} had a champion at {short(found.at)}, by the ledger."
+    lead = f"{count(serving, 'slot')} of {len(found.champions)} had a champion at {short(found.at)}, by the ledger."
     head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "why", "bundle")
     return Sheet(f"Champions at {short(found.at)}", (lead,), (Section("Champions", head, rows),))
 
@@ -51,7 +52,7 @@ def of_backbone(found: OnBackbone) -> Sheet:
     serving = sum(one.status == "champion" for one in found.adapters)
     slots = len({one.slot for one in found.adapters})
     lead = (
-        f"{_count(len(rows), 'adapter')} of {_count(slots, 'slot')} on {' or '.join(found.names)}; {serving} serve now."
+        f"{count(len(rows), 'adapter')} of {count(slots, 'slot')} on {' or '.join(found.names)}; {serving} serve now."
     )
     head = ("slot", "version", "status", "dataset", "registered (UTC)", "bundle")
     return Sheet(f"Adapters on the backbone {found.fingerprint}", (lead,), (Section("Adapters", head, rows),))
@@ -62,8 +63,8 @@ def of_learned(found: Learned) -> Sheet:
     where = str(found.slot) if found.slot else "all slots"
     counts = {kind: [one for one in found.held if one.kind == kind] for kind in ("data", "golden", "quarantine")}
     lead = [
-        f"{_count(found.clips, 'recording')} in {where}: {_count(len(counts['data']), 'dataset version')} and "
-        f"{_count(len(counts['golden']), 'golden set')} hold them; {_count(len(found.adapters), 'adapter')} learned "
+        f"{count(found.clips, 'recording')} in {where}: {count(len(counts['data']), 'dataset version')} and "
+        f"{count(len(counts['golden']), 'golden set')} hold them; {count(len(found.adapters), 'adapter')} learned "
         f"from them, {len(found.champions)} of which serve now."
     ]
     if found.subject.clip and found.speakers:
@@ -71,7 +72,7 @@ def of_learned(found: Learned) -> Sheet:
     if found.subject.speaker and not found.slot and len({one.slot for one in found.held}) > 1:
         lead.append("Other slots may mean another person by the same name: ask with SITE/TASK to see one slot alone.")
     if found.unknown:
-        lead.append(f"Of {_count(len(found.unknown), 'adapter')} it cannot be told; they are listed with the reason.")
+        lead.append(f"Of {count(len(found.unknown), 'adapter')} it cannot be told; they are listed with the reason.")
     sections = [
         Section("Adapters that learned from them", _LEARNER, tuple(map(learner_row, found.adapters))),
         Section(
@@ -128,10 +129,6 @@ def _name(version: int | None) -> str:
     return f"v{version}" if version is not None else "none"
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def of_plan(found: Plan) -> Sheet:
     """``elp forget``."""
     learned = of_learned(found.found)
@@ -156,7 +153,7 @@ def of_tree(tree: Fact, verified: bool) -> Sheet:
     if not verified:
         lead = "From the records; nothing was computed again (that is --verify)."
     elif wrong:
-        lead = f"{_count(wrong, 'thing')} found otherwise than recorded; {open_ones} could not be verified."
+        lead = f"{count(wrong, 'thing')} found otherwise than recorded; {open_ones} could not be verified."
     else:
         lead = f"Everything that could be computed again is as recorded; {open_ones} could not be verified."
     return Sheet(f"Audit of {tree.value}", (lead,), tree=tree)

@@ -60,13 +60,13 @@ def add(
     Every clip is measured and checked; a bad one goes to quarantine with its reason. A delivery that is bad as a whole
     is refused, and nothing changes. The same delivery again makes no new version.
     """
-    from pipelines.steps.dataset import versions
+    from pipelines.steps.dataset import newest
     from pipelines.steps.ingest import ingest
 
-    before = len(versions(workspace, slot))
+    before = newest(workspace, slot)
     options = {"condition": condition, "noise": noise, "snr": snr}
     version = ingest(workspace, slot, source, importer, options, None if as_json else _reporter())
-    emit(Added(version.version > before, version), as_json, lambda added: _added(added))
+    emit(Added(before is None or version.version > before.version, version), as_json, _added)
 
 
 @data.command()

@@ -12,7 +12,7 @@ import click
 from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, fields, mark, progress, seconds
-from pipelines.clients.prefect import REFUSED, FlowRun, find_deployment, read_outcome, start_run
+from pipelines.clients.prefect import REFUSED, FlowRun, find_deployment, read_outcome, run_name, start_run
 from pipelines.errors import GateRefused, UsageError
 from pipelines.flows.deployments import FLOWS
 from pipelines.services.addresses import mlflow_uri, prefect_api
@@ -136,7 +136,7 @@ def _run(
     deployment = find_deployment(api, flow, workspace)
     about = {"slot": str(slot)} if slot else {}
     slots = [str(one) for one in (slot, *others) if one]
-    name = " ".join([flow, *slots]) if slots else "retrain all slots"
+    name = run_name(flow, slots) if slots else "retrain all slots"
     run = start_run(api, deployment, {**about, **parameters}, name, slots)
     progress(f"{name}: {run.url}")
     if detach:

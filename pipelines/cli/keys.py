@@ -14,10 +14,10 @@ from pipelines.attest.keys import FOLDER_VARIABLE, ROLES, KeyRing, Role, Trusted
 from pipelines.cli.options import find_workspace, json_option
 from pipelines.cli.output import emit, progress, table
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-def folder_option(function: F) -> F:
+def folder_option(function: Callable[..., T]) -> Callable[..., T]:
     """Add ``--workspace/-w``; the function gets the key `folder: Path`: ELP_KEYS, else that of the workspace.
 
     With ELP_KEYS no workspace is needed: a server that only keeps the ledger has none.
@@ -26,11 +26,11 @@ def folder_option(function: F) -> F:
     @click.option("-w", "--workspace", "place", type=click.Path(path_type=Path), metavar="DIR", help="The workspace.")
     @click.pass_context
     @functools.wraps(function)
-    def wrapped(ctx: click.Context, /, *args: Any, place: Path | None, **kwargs: Any) -> Any:
+    def wrapped(ctx: click.Context, /, *args: Any, place: Path | None, **kwargs: Any) -> T:
         state = None if os.environ.get(FOLDER_VARIABLE) else find_workspace(ctx, place).state
         return ctx.invoke(function, *args, folder=key_folder(state), **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 @click.group()

@@ -13,7 +13,7 @@ from pipelines.errors import UsageError
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace, open_workspace
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class SlotType(click.ParamType[Slot]):
@@ -40,7 +40,7 @@ slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 """The function gets `slot: Slot`."""
 
 
-def workspace_option(function: F) -> F:
+def workspace_option(function: Callable[..., T]) -> Callable[..., T]:
     """Add ``--workspace/-w``; the function gets the opened `workspace: Workspace`.
 
     The option may stand after ``elp`` or after the verb; without it the workspace is found from ELP_WORKSPACE or the
@@ -57,11 +57,11 @@ def workspace_option(function: F) -> F:
     )
     @click.pass_context
     @functools.wraps(function)
-    def wrapped(ctx: click.Context, /, *args: Any, folder: Path | None, **kwargs: Any) -> Any:
+    def wrapped(ctx: click.Context, /, *args: Any, folder: Path | None, **kwargs: Any) -> T:
         workspace = find_workspace(ctx, folder)
         return ctx.invoke(function, *args, workspace=workspace, **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def find_workspace(ctx: click.Context, folder: Path | None = None) -> Workspace:

@@ -14,7 +14,7 @@ from pipelines.cli.output import emit
 from pipelines.settings import Slot
 from pipelines.workspace import Workspace
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Wish:
     days: float
 
 
-def override_options(function: F) -> F:
+def override_options(function: Callable[..., T]) -> Callable[..., T]:
     """Add ``--override --reason TEXT --days N``; the function gets `wish: Wish | None`."""
 
     @click.option("--override", is_flag=True, help="Ask a second person to let it serve without a verdict.")
     @click.option("--reason", default="", metavar="TEXT", help="Why the override; shown wherever it is.")
     @click.option("--days", type=float, metavar="N", help="How long the override holds [default: 7].")
     @functools.wraps(function)
-    def wrapped(*args: Any, override: bool, reason: str, days: float | None, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, override: bool, reason: str, days: float | None, **kwargs: Any) -> T:
         if not override and (reason or days is not None):
             raise click.UsageError("--reason and --days belong to --override")
         if override and not reason.strip():
@@ -40,7 +40,7 @@ def override_options(function: F) -> F:
         wish = Wish(reason, 7.0 if days is None else days) if override else None
         return function(*args, wish=wish, **kwargs)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def ask_override(slot: Slot, version: int | None, wish: Wish, as_json: bool, workspace: Workspace) -> None:

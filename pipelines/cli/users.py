@@ -10,12 +10,13 @@ import click
 
 from pipelines.cli.options import json_option, workspace_option
 from pipelines.cli.output import emit, progress, table
+from pipelines.clients.users import ROLE_NAMES
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
     from pipelines.clients.users import Server, User
 
-_roles = ("auditor", "trainer", "promoter", "admin")
+_role = click.Choice(ROLE_NAMES)
 
 
 @click.group()
@@ -39,7 +40,7 @@ def list_(as_json: bool, workspace: Workspace) -> None:
 
 @users.command()
 @click.argument("name")
-@click.option("--role", "roles", multiple=True, required=True, type=click.Choice(_roles), help="May stand twice.")
+@click.option("--role", "roles", multiple=True, required=True, type=_role, help="May stand twice.")
 @json_option
 @workspace_option
 def add(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace) -> None:
@@ -52,7 +53,7 @@ def add(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace) 
 
 @users.command()
 @click.argument("name")
-@click.argument("roles", nargs=-1, required=True, type=click.Choice(_roles), metavar="ROLE…")
+@click.argument("roles", nargs=-1, required=True, type=_role, metavar="ROLE…")
 @json_option
 @workspace_option
 def role(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace) -> None:

@@ -75,18 +75,19 @@ def metafile(folder: Path) -> Path:
     return folder.with_name(folder.name + ".dvc")
 
 
-def tracked_hash(text: str) -> str:
-    """Hash in the text of a `.dvc` file, as ``md5:<hex>.dir``."""
+def tracked_hash(text: str | None) -> str:
+    """Hash in the text of a `.dvc` file, as ``md5:<hex>.dir``; empty where there is no such file."""
     import yaml
 
+    if not text:
+        return ""
     out = yaml.safe_load(text)["outs"][0]
     return f"md5:{out['md5']}"
 
 
 def dataset_hash(repository: str, revision: str, path: Path, cache: Path) -> str:
     """Hash of the folder `path` at a revision, or empty where it is not tracked there."""
-    text = git.show(git.local_copy(repository, cache), revision, metafile(path))
-    return tracked_hash(text) if text is not None else ""
+    return tracked_hash(git.show(git.local_copy(repository, cache), revision, metafile(path)))
 
 
 def fetch(repository: str, revision: str, path: Path, cache: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from pipelines.errors import GateRefused, RegistryError, ServiceError
 from pipelines.settings import Slot
 
 API = "/elp/api/v1"
-_PAGE = 1000
-"""Entries of the ledger in one answer."""
+PAGE = 500
+"""Statements, or entries of the ledger, in one answer."""
 PATIENCE_SECONDS = 60.0
 """The server hashes a bundle before it answers some of these."""
 
@@ -152,14 +152,28 @@ def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) 
     Raises:
         ServiceError: where no guarded server answers.
     """
-    wanted = {"slot": str(slot) if slot else None, "event": event or None, "limit": _PAGE}
-    found: list[dict[str, Any]] = []
+    # one that somebody spoilt is named by the audit
+    return [dict(row["entry"]) for row in ledger_rows(uri, after, str(slot or ""), event) if row["entry"]]
+
+
+def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> Iterator[dict[str, Any]]:
+    """The ledger page by page, as it is stored: seq, text, hash and envelope of each entry, and the entry.
+
+    Args:
+        uri: Address of the MLflow server.
+        after: Number of the last entry that is not wanted.
+        slot: ``SITE/TASK``; empty takes every slot.
+        event: Only of this kind.
+
+    Raises:
+        ServiceError: where no guarded server answers.
+    """
+    wanted = {"slot": slot or None, "event": event or None, "limit": PAGE}
     while True:
         page = ask(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
-        # one that somebody spoilt is named by the audit
-        found += [dict(row["entry"]) for row in page if row["entry"]]
-        if len(page) < _PAGE:
-            return found
+        yield from page
+        if len(page) < PAGE:
+            return
         after = int(page[-1]["seq"])
 
 

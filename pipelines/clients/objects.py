@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.clients.dvc import opened, tracked_hash
+from pipelines.clients.dvc import opened
 from pipelines.errors import VersioningError
 
 _BLOCK = 2**20
@@ -107,8 +107,3 @@ def objects(root: Path, *, remote_only: bool = False) -> Iterator[Objects]:
     """
     with opened(root, "look into the remote") as repository:
         yield Objects(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)
-
-
-def folder_hash(text: str | None) -> str:
-    """The hash in the text of a `.dvc` file, empty where there is no such file."""
-    return tracked_hash(text) if text else ""

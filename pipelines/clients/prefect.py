@@ -115,6 +115,12 @@ def refuse_foreign(deployment: Mapping[str, Any], workspace: Workspace) -> None:
         )
 
 
+def run_name(flow: str, slots: Sequence[str]) -> str:
+    """Name of a flow's run for its slots: the first one, and how many more there are."""
+    first, *more = dict.fromkeys(slots)
+    return f"{flow} {first} + {len(more)} more" if more else f"{flow} {first}"
+
+
 def start_run(
     api: str, deployment: Mapping[str, Any], parameters: Mapping[str, Any], name: str, tags: Sequence[str] = ()
 ) -> FlowRun:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elp_core.metrics.scores import title
 from pipelines.comparison.result import HEADERS, Comparison, cells, curve_rows, notes
-from pipelines.drawing import figure, png, stylesheet
+from pipelines.drawing import figure, page, png
 
 INK, CURVE, FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -15,13 +15,9 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 
 def render(found: Comparison) -> str:
     """The page; it loads nothing from anywhere."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     pictures = [(name, base64.b64encode(png).decode("ascii")) for name, png in draw(found).items()]
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return page(
+        _TEMPLATE,
         found=found,
         head=HEADERS,
         rows=[cells(trial, found.about[trial.method]) for trial in found.methods],
@@ -29,7 +25,6 @@ def render(found: Comparison) -> str:
         pictures=pictures,
         notes=notes(found),
         metric=title(found.metric),
-        stylesheet=stylesheet(),
     )
 
 

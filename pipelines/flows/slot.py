@@ -7,7 +7,9 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 
+from pipelines.clients.prefect import run_name
 from pipelines.flows import tasks
 from pipelines.flows.artifacts import publish_outcome
 from pipelines.flows.outcome import concluded, of_dataset, of_gate, of_training
@@ -29,7 +31,13 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
     publish_outcome("ingest", Slot.parse(slot), rows, f"Data of {slot}: {rows['dataset']}")
 
 
-@flow(name="train", flow_run_name="train {slot}", persist_result=False)
+def _train_name() -> str:
+    """Name of the training run that is under way."""
+    given = flow_run.parameters
+    return run_name("train", [given["slot"], *(given.get("also") or ())])
+
+
+@flow(name="train", flow_run_name=_train_name, persist_result=False)
 def train(workspace: str, slot: str, version: str = "latest", also: list[str] | None = None) -> None:
     """Train an adapter on a dataset version and register it as a candidate.
 

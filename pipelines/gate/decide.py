@@ -23,7 +23,7 @@ from pipelines.gate.outcome import combine, judge
 from pipelines.gate.safety import Pair, safety_checks
 from pipelines.gate.slices import judge_slices
 from pipelines.gate.verdict import Bounds, Check, Outcome, SliceResult, Verdict
-from pipelines.gate.words import count, percent, points, signed_spread, spread
+from pipelines.gate.words import LIMIT, count, percent, points, signed_spread, spread
 from pipelines.settings import GatePolicy
 
 
@@ -130,8 +130,7 @@ def _margin_words(delta: Interval, policy: GatePolicy, outcome: Outcome, metric:
 
 def _limit_words(value: Interval, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
     own = f"{metric} {percent(value.value)} ({spread(value)})"
-    verdict = {"passed": "within", "failed": "above", "undecided": "not clearly within"}
-    return f"{own} is {verdict[outcome]} the absolute limit of {percent(policy.limit)}"
+    return f"{own} is {LIMIT[outcome]} the absolute limit of {percent(policy.limit)}"
 
 
 def _needed_words(found: Comparison, needed: int | None, blocks: int | None) -> str:

@@ -1,17 +1,8 @@
-"""What a verdict rests on, written down: evidence.json to decide again from, report.html and plots to read.
-
-<folder>/
-├── evidence.json      verdict with policy and measurements, scores of both systems by clip or trial, context
-├── report.html        the same for people, self-contained
-└── *.png              the report's plots
-"""
+"""What a verdict rests on, to decide again from: evidence.json in the folder that `evidence_folder` writes."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +11,13 @@ from typing import Any
 from elp_core.errors import OpsError
 from pipelines.gate.compare import Scores
 from pipelines.gate.decide import decide
-from pipelines.gate.pack import pack, unpack
-from pipelines.gate.verdict import Verdict, from_json, to_json
+from pipelines.gate.pack import unpack
+from pipelines.gate.verdict import Verdict, from_json
 
 FORMAT = 2
 READABLE = (1, FORMAT)
 """Format 1 knows no measurements: its verdicts rest on scores and checks alone."""
-EVIDENCE_FILE, REPORT_FILE = "evidence.json", "report.html"
+EVIDENCE_FILE = "evidence.json"
 
 
 @dataclass(frozen=True)
@@ -38,41 +29,6 @@ class Evidence:
     champion: Scores | None
     context: Mapping[str, Any]
     """Names for people and machines: slot, versions, bundles, golden set …; decides nothing."""
-
-
-def write_evidence(
-    folder: Path, verdict: Verdict, challenger: Scores, champion: Scores | None, context: Mapping[str, Any]
-) -> Path:
-    """Write the evidence of a verdict, whole or not at all; what lay in `folder` before is replaced.
-
-    Returns:
-        `folder`.
-    """
-    from pipelines.gate.plots import draw
-    from pipelines.gate.report import render
-
-    evidence = Evidence(verdict, challenger, champion, dict(context))
-    plots = draw(evidence)
-    values = {
-        "format": FORMAT,
-        "verdict": to_json(verdict),
-        "challenger": pack(challenger),
-        "champion": pack(champion) if champion else None,
-        "context": dict(context),
-    }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        for plot in plots:
-            (scratch / plot.file).write_bytes(plot.png)
-        (scratch / REPORT_FILE).write_text(render(evidence, plots), encoding="utf-8")
-        (scratch / EVIDENCE_FILE).write_text(json.dumps(values, sort_keys=True) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    return folder
 
 
 def read_evidence(path: Path) -> Evidence:

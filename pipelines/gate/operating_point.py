@@ -16,7 +16,7 @@ from pipelines.gate.interval import Interval, binomial_error, further_blocks, in
 from pipelines.gate.measured import Measured
 from pipelines.gate.outcome import combine, judge
 from pipelines.gate.verdict import Check, Outcome
-from pipelines.gate.words import count, percent, points, signed_spread, spread
+from pipelines.gate.words import LIMIT, count, percent, points, signed_spread, spread
 from pipelines.settings import GatePolicy
 
 NAMES = ("false accepts", "false rejects")
@@ -126,8 +126,7 @@ def _limit_words(found: Interval, limit: float | None, parts: list[Outcome], uni
         return "no limit is set"
     outcome = judge(found, limit)
     parts.append(outcome)
-    words = {"passed": "within", "failed": "above", "undecided": "not clearly within"}[outcome]
-    return f"{words} the limit of {percent(limit)}{_more(found, limit, outcome, unit)}"
+    return f"{LIMIT[outcome]} the limit of {percent(limit)}{_more(found, limit, outcome, unit)}"
 
 
 def _more(found: Interval, target: float, outcome: Outcome, unit: str) -> str:

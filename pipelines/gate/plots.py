@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
 from elp_core.metrics.wer import error_rate
 from pipelines.drawing import figure, png
 from pipelines.gate.compare import delta_draws
+from pipelines.gate.evidence import Evidence
 from pipelines.gate.slices import UNNAMED, conditions
-
-if TYPE_CHECKING:
-    from pipelines.gate.evidence import Evidence
 
 CHALLENGER, CHAMPION, LIMIT, INK = "#1f5fa8", "#9aa3ad", "#b3261e", "#2b2f33"
 _DRAWS = 2_000

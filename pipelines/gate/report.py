@@ -7,19 +7,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
-from pipelines.drawing import stylesheet
+from pipelines.drawing import page
+from pipelines.gate.evidence import Evidence
+from pipelines.gate.plots import Plot
 from pipelines.gate.verdict import Verdict
 from pipelines.gate.words import percent, points
-
-if TYPE_CHECKING:
-    from pipelines.gate.evidence import Evidence
-    from pipelines.gate.plots import Plot
 
 WORST = 15
 """Rows in the table of clips or trials that went worst."""
@@ -33,15 +31,11 @@ _SENTENCES = {
 
 def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
     """The page: verdict and numbers first, then why, pictures, conditions, worst cases, and where it came from."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"percent": _percent, "span": _span}
     verdict = evidence.verdict
     pictures = [(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots]
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    return page(
+        _TEMPLATE,
+        {"percent": _percent, "span": _span},
         verdict=verdict,
         sentence=_sentence(verdict),
         numbers=_numbers(evidence),
@@ -54,7 +48,6 @@ def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
         ),
         neighbours=verdict.measured.neighbourhood.compared if verdict.measured else (),
         title=str(evidence.context.get("slot", "gate")),
-        stylesheet=stylesheet(),
     )
 
 

@@ -14,7 +14,7 @@ from pipelines.gate.operating_point import operating_point_checks
 from pipelines.gate.outcome import judge
 from pipelines.gate.slices import conditions, holm
 from pipelines.gate.verdict import Check, Outcome, SliceResult
-from pipelines.gate.words import count, percent, spread
+from pipelines.gate.words import LIMIT, count, percent, spread
 from pipelines.settings import GatePolicy
 
 SHOWN = 4
@@ -82,9 +82,9 @@ def worst_condition(pair: Pair, policy: GatePolicy) -> Check:
     broken = holm({key: exceeds(found, limit) for key, found in intervals.items()}, (1.0 - policy.confidence) / 2)
     unclear = sorted(broken or {key for key, found in intervals.items() if judge(found, limit) != "passed"})
     outcome: Outcome = "failed" if broken else "undecided" if unclear else "passed"
-    words = {"passed": "within", "failed": "above", "undecided": "not clearly within"}[outcome]
     where = f" ({_some(unclear)})" if unclear else ""
-    detail = f"{told} ({spread(intervals[worst])}), {words} the limit of {percent(limit)} for every condition{where}"
+    bound = f"{LIMIT[outcome]} the limit of {percent(limit)} for every condition"
+    detail = f"{told} ({spread(intervals[worst])}), {bound}{where}"
     return Check(name, outcome == "passed", detail, outcome == "undecided", derived=True)
 
 

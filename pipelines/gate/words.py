@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from pipelines.gate.interval import Interval
+if TYPE_CHECKING:
+    from pipelines.gate.interval import Interval
+
+LIMIT = {"passed": "within", "failed": "above", "undecided": "not clearly within"}
+"""How a value lies to its limit, by outcome."""
 
 
 def percent(share: float) -> str:

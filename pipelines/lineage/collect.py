@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -53,7 +53,7 @@ def training_key(
     return hashlib.sha256(_canonical(parts)).hexdigest()
 
 
-def ids_digest(ids: Sequence[str]) -> str:
+def ids_digest(ids: Iterable[str]) -> str:
     """``sha256:…`` of a set of clip ids, whatever their order."""
     return "sha256:" + hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
@@ -98,12 +98,17 @@ def installed_packages() -> list[str]:
     return sorted(f"{name}=={version}" for name, version in names if name != "elp-foundry")
 
 
+def lock_digest(listed: Iterable[str]) -> str:
+    """``sha256:…`` of a list that `installed_packages` gave."""
+    return "sha256:" + hashlib.sha256("\n".join(listed).encode()).hexdigest()
+
+
 def packages() -> dict[str, str]:
     """The lock hash (of all installed packages with their versions) and the versions that matter most."""
     listed = installed_packages()
     versions = dict(entry.split("==", 1) for entry in listed)
     return {
-        "lock": "sha256:" + hashlib.sha256("\n".join(listed).encode()).hexdigest(),
+        "lock": lock_digest(listed),
         "python": platform.python_version(),
         **{name: versions[name] for name in _NAMED if name in versions},
     }

@@ -46,8 +46,8 @@ def load(path: Path, model: MaskedPredictor, optimiser: torch.optim.Optimizer) -
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            position = Position(**json.loads(stored.metadata()["position"]))
-            tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            position, names = Position(**json.loads(stored.metadata()["position"])), stored.keys()
+            tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in names}
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         model.load_state_dict(weights)
     except Exception as error:
@@ -69,9 +69,8 @@ def load_weights(path: Path, model: MaskedPredictor) -> None:
         RecipeError: the weights do not fit.
     """
     with safe_open(path, framework="pt") as stored:
-        prefix = "model.backbone."
-        names = [n for n in stored.keys() if n.startswith(prefix)]  # noqa: SIM118
-        weights = {n.removeprefix(prefix): stored.get_tensor(n) for n in names}
+        prefix, names = "model.backbone.", stored.keys()
+        weights = {n.removeprefix(prefix): stored.get_tensor(n) for n in names if n.startswith(prefix)}
     try:
         model.backbone.load_state_dict(weights)
     except RuntimeError as error:

@@ -91,7 +91,8 @@ def build(recipe: Recipe, log: Log) -> dict[str, Any]:
         records.append(iterate(recipe, number, corpus, log))
         log(f"iteration {number}: {records[-1]}")
         export_iteration(recipe, number, records)
-    return json.loads((recipe.export / "pretraining.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    made: dict[str, Any] = json.loads((recipe.export / "pretraining.json").read_text(encoding="utf-8"))
+    return made
 
 
 def export_iteration(recipe: Recipe, number: int, records: list[dict[str, Any]]) -> None:

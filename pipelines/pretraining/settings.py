@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from pipelines.errors import RecipeError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SAMPLE_RATE = 16_000
 HOP = 320
@@ -119,11 +122,11 @@ class Recipe:
     iterations: tuple[IterationSettings, ...]
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def _build(kind: type[T], values: Any, where: str) -> T:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    known = {f.name for f in fields(kind)}
     if not isinstance(values, dict) or (unknown := set(values) - known):
         detail = f"unknown {sorted(unknown)}" if isinstance(values, dict) else f"got {values!r}"
         raise RecipeError(f"params.yaml: {where}: {detail}; expected the keys {sorted(known)}")

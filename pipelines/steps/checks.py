@@ -16,6 +16,7 @@ from pipelines.intake.clips import Fault
 from pipelines.intake.quarantine import reasons
 from pipelines.intake.rules import rules_for
 from pipelines.settings import DataPolicy, Slot
+from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +33,16 @@ class Checked:
     faults: Mapping[str, Fault]
     """By clip id: the first rule it broke."""
     summary: Mapping[str, Any]
-    """For the record: clips evaluated and failed, and each rule with how many clips broke it."""
+    """For the record: clips evaluated and failed, each rule with how many clips broke it, delivery and Data Docs."""
 
 
-def check_clips(parts: Sequence[Path], slot: Slot, policy: DataPolicy, delivery: str, docs: Path) -> Checked:
-    """Judge every clip of the staged parts, and write the Data Docs page into `docs`."""
-    rules = rules_for(slot.task, policy)
+def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str) -> Checked:
+    """Judge every clip of the staged parts by the slot's policy, and write its Data Docs page."""
+    rules, docs = rules_for(slot.task, workspace.settings.for_slot(slot).data), docs_folder(workspace, slot)
+    place = (docs / "index.html").relative_to(workspace.root).as_posix()
+    about = {"delivery": delivery, "docs": place}
     if not parts:
-        return Checked({}, {"evaluated": 0, "failed": 0, "rules": []})
+        return Checked({}, {"evaluated": 0, "failed": 0, "rules": [], **about})
     frame = _frame(parts)
     judgements = judge(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
     faults: dict[str, Fault] = {}
@@ -49,7 +52,12 @@ def check_clips(parts: Sequence[Path], slot: Slot, policy: DataPolicy, delivery:
             if clip_id not in faults:
                 faults[clip_id] = _fault(judgement, values.at[clip_id, judgement.rule.column])
     rows = [{"reason": one.rule.reason, "expects": one.rule.expects, "broken": len(one.broken)} for one in judgements]
-    return Checked(faults, {"evaluated": len(frame), "failed": len(faults), "rules": rows})
+    return Checked(faults, {"evaluated": len(frame), "failed": len(faults), "rules": rows, **about})
+
+
+def docs_folder(workspace: Workspace, slot: Slot) -> Path:
+    """Where the slot's Data Docs lie."""
+    return workspace.state / "data-docs" / slot.site / slot.task
 
 
 def set_faults(

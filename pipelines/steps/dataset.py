@@ -11,6 +11,7 @@ from elp_core.data.corpus import read_clips
 from elp_core.types import Clip, Split
 from pipelines.clients import dvc, git
 from pipelines.errors import VersioningError
+from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Slot
 from pipelines.steps.versions import (
     DATASET_FILE,
@@ -20,7 +21,6 @@ from pipelines.steps.versions import (
     DatasetVersion,
     GoldenRef,
     GoldenSet,
-    ids_digest,
     read_golden,
     read_version,
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +23,12 @@ from pipelines.settings import Slot
 from pipelines.steps.checks import check_clips, set_faults
 from pipelines.steps.dataset import golden_ref, latest, version_at
 from pipelines.steps.gather import Totals, keep, totals
-from pipelines.steps.golden import golden_record, golden_versions, now
-from pipelines.steps.ingest import docs_folder
+from pipelines.steps.golden import golden_record, golden_versions
+from pipelines.steps.next_version import dataset_record, number_after, pinned_golden, version_change
 from pipelines.steps.slot_files import bring_back, files
 from pipelines.steps.subject import Subject
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.steps.versions import (
-    DATASET_FILE,
-    GOLDEN,
-    GOLDEN_FILE,
-    QUARANTINE,
-    SHARDS,
-    DatasetVersion,
-    GoldenRef,
-    read_golden,
-    record_text,
-)
+from pipelines.steps.versions import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, GoldenRef
 from pipelines.workspace import Workspace
 
 
@@ -128,47 +118,27 @@ def _quarantine(shards: Sequence[Path], who: Subject, stage: Path) -> _Folder:
 
 def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder]) -> tuple[Change, str]:
     """The change to store, and the tag of the new golden set or an empty text."""
-    slot, version = current.slot, current.version + 1
-    tag = slot.tag(version)
+    slot, version = current.slot, number_after(current)
     left = {name: _left(workspace, slot, name, folder) for name, folder in found.items()}
     figures = totals(left[SHARDS])
     summary = _checked(workspace, slot, found[SHARDS], figures)
-    golden, pinned = None, _pinned(workspace, slot)
+    golden, pinned = None, pinned_golden(workspace, slot)
     if found[GOLDEN].leaving:
         if not left[GOLDEN]:
             raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of others first"])
         number = golden_versions(workspace, slot) + 1
-        golden = golden_record(slot, number, left[GOLDEN], tag, closed_set=bool(figures.shared))
-    record = _record(current, found, left, figures, summary, golden.tag if golden else pinned)
-
-    def describe(hashes: Mapping[Path, str]) -> dict[Path, str]:
-        shards = hashes.get(slot.folder / SHARDS, current.dvc_hash)
-        texts = {slot.folder / DATASET_FILE: record_text(replace(record, dvc_hash=shards))}
-        if golden:
-            made = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN])
-            texts[slot.folder / GOLDEN_FILE] = record_text(made)
-        return texts
-
-    changed = [name for name, folder in found.items() if folder.leaving]
-    tags = {tag: f"{record.clips} clips, {record.seconds / 60:.1f} minutes"}
-    gone = len(found[SHARDS].dropped | found[GOLDEN].dropped)
-    change = Change(
-        slot=slot,
-        arriving={path: slot.folder / name / path.name for name in changed for path in found[name].arriving},
-        leaving=[slot.folder / name / path.name for name in changed for path in found[name].leaving],
-        folders=[slot.folder / name for name in changed],
-        describe=describe,
+        golden = golden_record(slot, number, left[GOLDEN], slot.tag(version), closed_set=bool(figures.shared))
+    gone = found[SHARDS].dropped | found[GOLDEN].dropped
+    record = _record(current, found, gone, left[SHARDS], figures, summary, golden.tag if golden else pinned)
+    change = version_change(
+        record,
+        golden,
+        {name: folder.arriving for name, folder in found.items()},
+        {name: folder.leaving for name, folder in found.items()},
         # whose clips they were stays out of Git, which keeps every word for ever
-        subject=f"Drop {gone} clips from {slot} (v{version})",
-        tags=tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {}),
+        f"Drop {len(gone)} clips from {slot} (v{version})",
     )
     return change, golden.tag if golden else ""
-
-
-def _pinned(workspace: Workspace, slot: Slot) -> str:
-    """Tag of the golden set in force in the workspace, or empty."""
-    path = workspace.root / slot.folder / GOLDEN_FILE
-    return read_golden(path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
 def _left(workspace: Workspace, slot: Slot, name: str, folder: _Folder) -> list[Path]:
@@ -176,16 +146,14 @@ def _left(workspace: Workspace, slot: Slot, name: str, folder: _Folder) -> list[
     return [path for path in files(workspace, slot, name) if path not in folder.leaving] + folder.arriving
 
 
-def _checked(workspace: Workspace, slot: Slot, shards: _Folder, figures: Totals) -> dict[str, Any]:
+def _checked(workspace: Workspace, slot: Slot, shards: _Folder, figures: Totals) -> Mapping[str, Any]:
     """The checks of any delivery, on the shards written anew and on the data as a whole."""
-    policy, name = workspace.settings.for_slot(slot).data, "drop"
     if not figures.ids:
         raise DataRefused(str(slot), ["no clip would be left; add recordings of others first"])
-    docs = docs_folder(workspace, slot)
-    checked = check_clips(shards.arriving, slot, policy, name, docs)
+    checked = check_clips(shards.arriving, workspace, slot, "drop")
     wrong = set_faults(
         slot,
-        policy,
+        workspace.settings.for_slot(slot).data,
         delivered=len(figures.ids),
         quarantined=list(checked.faults.values()),
         conflicts=[],
@@ -195,23 +163,21 @@ def _checked(workspace: Workspace, slot: Slot, shards: _Folder, figures: Totals)
     )
     if wrong:
         raise DataRefused(str(slot), wrong)
-    place = (docs / "index.html").relative_to(workspace.root).as_posix()
-    return {**checked.summary, "delivery": name, "docs": place}
+    return checked.summary
 
 
 def _record(
     current: DatasetVersion,
     found: Mapping[str, _Folder],
-    left: Mapping[str, list[Path]],
+    gone: Set[str],
+    shards: Sequence[Path],
     figures: Totals,
     summary: Mapping[str, Any],
     golden: str,
 ) -> DatasetVersion:
-    version, created = current.version + 1, now()
-    gone = sorted(found[SHARDS].dropped | found[GOLDEN].dropped)
     entry = {
-        "key": hashlib.sha256("\n".join(["drop", *gone]).encode()).hexdigest(),
-        "name": f"drop-v{version}",
+        "key": hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
+        "name": f"drop-v{number_after(current)}",
         "source": "(dropped)",
         "importer": "drop",
         "options": {},
@@ -221,29 +187,16 @@ def _record(
         "quarantined": -len(found[QUARANTINE].dropped),
         "repeats": 0,
         "withdrawn": len(gone),
-        "version": version,
-        "created": created,
     }
     counts = {name: count - found[QUARANTINE].reasons.get(name, 0) for name, count in current.quarantine.items()}
-    counts = {name: count for name, count in counts.items() if count > 0}
-    return replace(
+    return dataset_record(
+        current.slot,
         current,
-        version=version,
-        tag=current.slot.tag(version),
-        clips=len(figures.ids),
-        seconds=round(figures.seconds, 3),
-        speakers=figures.speakers,
-        splits=dict(sorted(figures.splits.items())),
-        split_seconds=figures.split_seconds,
-        conditions=figures.conditions,
-        classes=figures.classes if "label" in current.slot.kind.needs else {},
-        quarantined=sum(counts.values()),
-        quarantine=counts,
+        figures,
+        entry,
+        shards=shards,
+        quarantine={name: count for name, count in counts.items() if count > 0},
         golden=golden,
-        created=created,
-        closed_set=bool(figures.shared),
-        shards=tuple(sorted(path.name for path in left[SHARDS])),
-        deliveries=(*current.deliveries, entry),
         validation=summary,
-        withdrawn=tuple(sorted({*current.withdrawn, *gone})),
+        withdrawn=tuple({*current.withdrawn, *gone}),
     )

@@ -14,7 +14,8 @@ from pipelines.clients import models, registry
 from pipelines.clients.versions import AdapterVersion, GateRecord, policy_digest
 from pipelines.errors import RegistryError
 from pipelines.gate.decide import decide
-from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, write_evidence
+from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence
+from pipelines.gate.evidence_folder import write_evidence
 from pipelines.gate.measured import Measured
 from pipelines.gate.verdict import Check, Verdict
 from pipelines.settings import Settings, Slot, SlotSettings

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pipelines.clients import dvc, git
 from pipelines.errors import DataRefused
+from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Slot
 from pipelines.steps.dataset import Where, golden_ref, version_at
 from pipelines.steps.gather import select, totals
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, SHARDS, DatasetVersion, GoldenRef, ids_digest, record_text
+from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, SHARDS, DatasetVersion, GoldenRef, record_text
 from pipelines.workspace import Workspace
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,14 @@ from pipelines.intake.process import Recipe
 from pipelines.intake.quarantine import read_quarantine, reasons, write_quarantine
 from pipelines.intake.survey import Survey, survey
 from pipelines.settings import DataPolicy, Slot
-from pipelines.steps.checks import Checked, check_clips, set_faults
+from pipelines.steps.checks import check_clips, set_faults
 from pipelines.steps.dataset import newest, version_at
 from pipelines.steps.gather import Gathered, Progress, Totals, gather, keep, read_known, select, totals
-from pipelines.steps.golden import golden_record, golden_versions, now
+from pipelines.steps.golden import golden_record, golden_versions
+from pipelines.steps.next_version import dataset_record, number_after, pinned_golden, version_change
 from pipelines.steps.slot_files import bring_back, files
 from pipelines.steps.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.steps.versions import (
-    DATASET_FILE,
-    GOLDEN,
-    GOLDEN_FILE,
-    QUARANTINE,
-    SHARDS,
-    DatasetVersion,
-    read_golden,
-    record_text,
-)
+from pipelines.steps.versions import GOLDEN, QUARANTINE, SHARDS, DatasetVersion
 from pipelines.workspace import Workspace
 
 
@@ -53,10 +45,6 @@ class Delivery:
     def clips(self) -> Iterator[SourceClip]:
         """The clips, again from the start at every call."""
         return self.importer.read(self.source)
-
-    def folder(self, name: str) -> Path:
-        """A folder or file of the slot, absolute."""
-        return self.workspace.root / self.slot.folder / name
 
     def files(self, name: str) -> list[Path]:
         """Parquet files of a folder of the slot."""
@@ -135,7 +123,7 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     known = read_known(present)
     withdrawn = frozenset(delivery.current.withdrawn) if delivery.current else frozenset()
     gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress, withdrawn)
-    checked = check_clips(gathered.parts, slot, policy, name, docs_folder(delivery.workspace, slot))
+    checked = check_clips(gathered.parts, delivery.workspace, slot, name)
     faults = gathered.faults | {gathered.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words
     faults |= {one.place: checked.faults[one.id] for one in gathered.again if one.id in checked.faults}
@@ -157,8 +145,8 @@ def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
     quarantine = write_quarantine(
         delivery.clips(), _not_yet_kept(delivery, faults), delivery.survey.digests, name, stage / QUARANTINE
     )
-    golden = [] if _golden_tag(delivery) else select([*present, *shards], "test", stage / GOLDEN)
-    return Outcome(shards, quarantine, golden, faults, gathered, len(again), _summary(delivery, checked), figures)
+    golden = [] if pinned_golden(delivery.workspace, slot) else select([*present, *shards], "test", stage / GOLDEN)
+    return Outcome(shards, quarantine, golden, faults, gathered, len(again), checked.summary, figures)
 
 
 def _not_yet_kept(delivery: Delivery, faults: Mapping[int, Fault]) -> dict[int, Fault]:
@@ -173,41 +161,18 @@ def _not_yet_kept(delivery: Delivery, faults: Mapping[int, Fault]) -> dict[int, 
 
 
 def _change(delivery: Delivery, outcome: Outcome) -> Change:
-    slot, current = delivery.slot, delivery.current
-    version = current.version + 1 if current else 1
-    staged = {SHARDS: outcome.shards, QUARANTINE: outcome.quarantine, GOLDEN: outcome.golden}
-    arriving = {path: slot.folder / name / path.name for name, paths in staged.items() for path in paths}
-    tag = slot.tag(version)
-    golden = None
+    slot, new = delivery.slot, len(outcome.gathered.indices) - outcome.summary["failed"]
+    version, golden = number_after(delivery.current), None
     if outcome.golden:
-        number = golden_versions(delivery.workspace, slot) + 1
-        shared = bool(outcome.totals.shared)
-        golden = golden_record(slot, number, outcome.golden, tag, closed_set=shared)
-    record = _record(delivery, outcome, version, golden.tag if golden else _golden_tag(delivery))
-
-    def describe(hashes: Mapping[Path, str]) -> dict[Path, str]:
-        shards = hashes.get(slot.folder / SHARDS) or (current.dvc_hash if current else "")
-        texts = {slot.folder / DATASET_FILE: record_text(replace(record, dvc_hash=shards))}
-        if golden:
-            pinned = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN])
-            texts[slot.folder / GOLDEN_FILE] = record_text(pinned)
-        return texts
-
-    new = len(outcome.gathered.indices) - outcome.summary["failed"]
-    tags = {tag: f"{record.clips} clips, {record.seconds / 60:.1f} minutes"}
-    return Change(
-        slot=slot,
-        arriving=arriving,
-        leaving=(),
-        folders=[slot.folder / name for name, paths in staged.items() if paths],
-        describe=describe,
-        subject=f"Add {new} clips to {slot} (v{version})",
-        tags=tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {}),
-    )
+        number, shared = golden_versions(delivery.workspace, slot) + 1, bool(outcome.totals.shared)
+        golden = golden_record(slot, number, outcome.golden, slot.tag(version), closed_set=shared)
+    record = _record(delivery, outcome, new, golden.tag if golden else pinned_golden(delivery.workspace, slot))
+    arriving = {SHARDS: outcome.shards, QUARANTINE: outcome.quarantine, GOLDEN: outcome.golden}
+    return version_change(record, golden, arriving, {}, f"Add {new} clips to {slot} (v{version})")
 
 
-def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str) -> DatasetVersion:
-    figures, current, created = outcome.totals, delivery.current, now()
+def _record(delivery: Delivery, outcome: Outcome, new: int, golden: str) -> DatasetVersion:
+    current = delivery.current
     counts = dict(current.quarantine) if current else {}
     for reason, count in reasons(outcome.faults.values()).items():
         counts[reason] = counts.get(reason, 0) + count
@@ -218,53 +183,23 @@ def _record(delivery: Delivery, outcome: Outcome, version: int, golden_tag: str)
         "importer": delivery.importer.name,
         "options": asdict(delivery.options),
         "delivered": delivery.survey.clips,
-        "clips": len(outcome.gathered.indices) - outcome.summary["failed"],
+        "clips": new,
         "seconds": round(outcome.gathered.seconds, 3),
         "quarantined": len(outcome.faults),
         "repeats": outcome.repeats,
         "withdrawn": outcome.gathered.withdrawn,
-        "version": version,
-        "created": created,
     }
-    names = [path.name for path in (*delivery.files(SHARDS), *outcome.shards)]
-    return DatasetVersion(
-        slot=delivery.slot,
-        version=version,
-        tag=delivery.slot.tag(version),
-        dvc_hash="",
-        clips=len(figures.ids),
-        seconds=round(figures.seconds, 3),
-        speakers=figures.speakers,
-        splits=dict(sorted(figures.splits.items())),
-        split_seconds=figures.split_seconds,
-        conditions=figures.conditions,
-        classes=figures.classes if "label" in delivery.slot.kind.needs else {},
-        quarantined=sum(counts.values()),
+    return dataset_record(
+        delivery.slot,
+        current,
+        outcome.totals,
+        entry,
+        shards=[*delivery.files(SHARDS), *outcome.shards],
         quarantine=counts,
-        golden=golden_tag,
-        created=created,
-        closed_set=bool(figures.shared),
-        shards=tuple(sorted(names)),
-        deliveries=(*(current.deliveries if current else ()), entry),
+        golden=golden,
         validation=outcome.summary,
         withdrawn=current.withdrawn if current else (),
     )
-
-
-def _golden_tag(delivery: Delivery) -> str:
-    """The golden set in force in the workspace, or empty."""
-    path = delivery.folder(GOLDEN_FILE)
-    return read_golden(path.read_text(encoding="utf-8")).tag if path.is_file() else ""
-
-
-def _summary(delivery: Delivery, checked: Checked) -> dict[str, Any]:
-    docs = docs_folder(delivery.workspace, delivery.slot).relative_to(delivery.workspace.root) / "index.html"
-    return {**checked.summary, "delivery": delivery.survey.delivery, "docs": docs.as_posix()}
-
-
-def docs_folder(workspace: Workspace, slot: Slot) -> Path:
-    """Where the slot's Data Docs lie."""
-    return workspace.state / "data-docs" / slot.site / slot.task
 
 
 def _silent(done: int, total: int, seconds: Seconds) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipelines.clients.versions import AdapterVersion, Tags
 from pipelines.errors import RegistryError, VersioningError
 from pipelines.gate.measured import Neighbour, Neighbourhood
 from pipelines.policies import SafetyPolicy
+from pipelines.settings import Slot
 from pipelines.steps.dataset import load_golden
 
 if TYPE_CHECKING:
@@ -73,29 +75,38 @@ def compare_neighbours(
     """
     others = [slot for slot in registry.slots(client) if slot != challenger.slot] if policy.neighbours else []
     others.sort(key=lambda slot: hashlib.sha256(f"{challenger.bundle_digest} {slot}".encode()).digest())
-    guests: list[Guest] = []
-    skipped: list[str] = []
-    for slot in others:
-        if len(guests) == policy.neighbours:
-            break
-        version = registry.champion(client, slot)
-        if version is None or version.tags.get(Tags.FINGERPRINT) != backbone.fingerprint:
-            continue  # nobody serves there, or not on this backbone
-        try:
-            guests.append(_invite(client, version, backbone, policy.neighbour_clips, repository, cache))
-        except _CANNOT as error:
-            skipped.append(f"{version.name}: {_first_line(error)}")
-    if not guests:
-        return Neighbourhood((), len(others), tuple(skipped), True)
+    if not others:
+        return Neighbourhood((), 0, (), True)
+    champions = _champions(client, others, backbone)
     model = load_bundle(models.download(client, challenger, cache), backbone)
     if not isinstance(model.config, ElpConfig):
         # it never stands in one batch with others; what it does to the backbone is a check of its own
         kind = type(model.config).__name__
-        skipped += [f"{guest.name} v{guest.version.version}: a host takes ELP adapters, no {kind}" for guest in guests]
+        names = [version.name for version in itertools.islice(champions, policy.neighbours)]
+        apart = tuple(f"{name}: a host takes ELP adapters, no {kind}" for name in names)
+        return Neighbourhood((), len(others), apart, True)
+    guests: list[Guest] = []
+    skipped: list[str] = []
+    for version in champions:
+        try:
+            guests.append(_invite(client, version, backbone, policy.neighbour_clips, repository, cache))
+        except _CANNOT as error:
+            skipped.append(f"{version.name}: {_first_line(error)}")
+        if len(guests) == policy.neighbours:
+            break
+    if not guests:
         return Neighbourhood((), len(others), tuple(skipped), True)
     log(f"comparing the answers of {len(guests)} of {len(others)} other slots beside {challenger.name}")
     compared, repeatable = compare_on_host(guests, model, backbone)
     return Neighbourhood(compared, len(others), tuple(skipped), repeatable)
+
+
+def _champions(client: MlflowClient, slots: Sequence[Slot], backbone: Backbone) -> Iterator[AdapterVersion]:
+    """The slots' champions on this backbone; a slot is looked up when its turn comes."""
+    for slot in slots:
+        version = registry.champion(client, slot)
+        if version is not None and version.tags.get(Tags.FINGERPRINT) == backbone.fingerprint:
+            yield version
 
 
 def compare_on_host(

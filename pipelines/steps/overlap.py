@@ -9,8 +9,8 @@ from pathlib import Path
 from elp_core.types import Clip
 from pipelines.clients.versions import AdapterVersion
 from pipelines.gate.verdict import Check
+from pipelines.lineage.collect import ids_digest
 from pipelines.steps.dataset import load_split
-from pipelines.steps.versions import ids_digest
 
 
 def overlap_checks(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,11 +139,6 @@ def _read(kind: Any, text: str, where: str) -> Any:
         return from_dict(kind, values, where)
     except ConfigError as error:
         raise VersioningError(f"{error}; restore it from Git") from error
-
-
-def ids_digest(ids: Iterable[str]) -> str:
-    """``sha256:…`` of a set of clip ids, whatever their order."""
-    return "sha256:" + hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def metafiles(slot: Slot) -> tuple[Path, ...]:

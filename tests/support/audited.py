@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Slot
 from pipelines.steps.dataset import load_split, version_at
 from pipelines.steps.ingest import ingest
-from pipelines.steps.versions import ids_digest
 from pipelines.workspace import Workspace
 from tests.support.proof import ring
 from tests.support.records import Recorded, champions

@@ -11,7 +11,7 @@ from pipelines.attest.canonical import now, sha256
 from pipelines.attest.keys import KeyRing
 from pipelines.attest.statements import EvidenceFile, VerdictStatement
 from pipelines.gate.decide import decide
-from pipelines.gate.evidence import write_evidence
+from pipelines.gate.evidence_folder import write_evidence
 from pipelines.gate.verdict import to_json
 from pipelines.settings import GatePolicy
 from tests.support.rest import Rest

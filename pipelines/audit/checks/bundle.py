@@ -14,7 +14,7 @@ from pipelines.clients import models, tracking
 from pipelines.clients.versions import AdapterVersion
 from pipelines.gate.evidence import EVIDENCE_FILE, read_evidence, recompute
 from pipelines.lineage.audit import Fact, compared
-from pipelines.lineage.collect import code_digest
+from pipelines.lineage.collect import code_digest, lock_digest
 from pipelines.lineage.statement import lineage_statement
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def check_making(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, 
         return (*facts, Fact("packages", lock, "unchecked", str(error)))
     if not packages:
         return (*facts, Fact("packages", lock, "unchecked", f"run {signed.run or 'unknown'} has no {_PACKAGES}"))
-    found = "sha256:" + hashlib.sha256("\n".join(packages).encode()).hexdigest()
-    return (*facts, compared("packages", lock, found, f"{_PACKAGES} of the run"))
+    return (*facts, compared("packages", lock, lock_digest(packages), f"{_PACKAGES} of the run"))
 
 
 def packages_of(client: MlflowClient, signed: LineageStatement) -> list[str]:

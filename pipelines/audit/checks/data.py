@@ -14,12 +14,13 @@ from pipelines.audit.checks.statements import plain_md5
 from pipelines.audit.data import LEARNING
 from pipelines.audit.registry import named
 from pipelines.clients import git
-from pipelines.clients.dvc import metafile
-from pipelines.clients.objects import Objects, folder_hash, objects
+from pipelines.clients.dvc import metafile, tracked_hash
+from pipelines.clients.objects import Objects, objects
 from pipelines.errors import VersioningError
 from pipelines.lineage.audit import Fact, compared
+from pipelines.lineage.collect import ids_digest
 from pipelines.settings import Slot
-from pipelines.steps.versions import GOLDEN, SHARDS, ids_digest
+from pipelines.steps.versions import GOLDEN, SHARDS
 
 Log = Callable[[str], None]
 _SHOWN = 5
@@ -48,12 +49,12 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     if not there:
         return {"dataset": (Fact("in Git", tag, "unchecked", f"{root} has no such tag; verify in its own workspace"),)}
     tagged = compared("tag points to", commit, there, "Git")
-    tracked = folder_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
+    tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
     hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
     try:
         with objects(root, remote_only=True) as remote:
             shards = _listen(remote, tracked, f"{tag}: shard", log)
-            pinned = folder_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
+            pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
             kept = _listen(remote, pinned, f"{golden}: file", log) if pinned else Heard((), {})
     except VersioningError as error:
         return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "unchecked", str(error)))}

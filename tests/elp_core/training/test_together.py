@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from elp_core.config import (
     PromptConfig,
     TrainConfig,
 )
+from elp_core.data.store import TensorStore
 from elp_core.errors import FingerprintMismatch, NonFiniteLoss, TrainingError
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training import Job, Silent, TrainResult, train, train_together
+from elp_core.training import Job, Silent, TrainResult, together, train, train_together
 from tests.support.clips import two_speakers
 
 CONFIG = TrainConfig(
     epochs=3, batch_seconds=2.0, min_steps=1, device="cpu", checkpoint_minutes=0.0, augment=AugmentConfig(variants=2)
 )
+STEADY = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0)
 E, L = EncoderAdapterConfig(8), LayerAdapterConfig(16)
 KINDS = [
     ("asr", ElpConfig(E, L, PromptConfig(2)), CONFIG),
@@ -34,6 +37,15 @@ KINDS = [
     ("asv", ElpConfig(None, L, PromptConfig(3, "suffix"), False), replace(CONFIG, clip_norm=0.1)),
 ]
 """Tasks, parts, seeds, rates, batch sizes and lengths of run that differ; dropout is on."""
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Optimizers one after another, and side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
 
 
 def jobs(backbone: Backbone, folder: Path | None = None) -> list[Job]:
@@ -76,6 +88,21 @@ def test_the_same_pass_gives_the_same_bits() -> None:
     train_together(second)
     for one, other in zip(first, second, strict=True):
         assert all(torch.equal(value, other.model.state()[name]) for name, value in one.model.state().items())
+
+
+def test_jobs_on_the_same_clips_share_one_store_and_hear_each_clip_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, calls = tiny_backbone("wavlm"), Counter[str]()
+    monkeypatch.setattr(together, "TensorStore", lambda folder: calls.update(["store"]) or TensorStore(folder))
+    backbone.feature_extractor.register_forward_hook(lambda *_: calls.update(["cnn"]))
+    clips, held_out, steady = two_speakers(3), two_speakers(2, seed=9), replace(CONFIG, augment=STEADY)
+    same = [
+        Job(build(backbone, adapter, make_task(task, clips), 1), clips, held_out, steady, cache=tmp_path)
+        for task, adapter, _ in (KINDS[0], KINDS[3])
+    ]
+    assert all(isinstance(end, TrainResult) for end in train_together(same))
+    assert calls == {"store": 1, "cnn": len(clips) + len(held_out)}
 
 
 class Killed(Silent):

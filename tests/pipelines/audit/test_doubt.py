@@ -12,8 +12,8 @@ import pytest
 from pipelines.audit.data import note_used
 from pipelines.audit.index import opened
 from pipelines.audit.learned import learned
+from pipelines.lineage.collect import ids_digest
 from pipelines.steps.subject import Subject
-from pipelines.steps.versions import ids_digest
 
 ANN, BEN, PINNED = ("1" * 64, "2" * 64, "3" * 64)
 

@@ -91,7 +91,7 @@ def test_all_slots_are_one_run(workspace: Workspace, worker, capfd) -> None:
 def test_several_slots_are_one_training(workspace: Workspace, worker) -> None:
     assert _elp(workspace, "train", "plant-a/asr", "plant-b/asv", "plant-a/asr") == 0
     assert worker["parameters"] == {"slot": "plant-a/asr", "version": "latest", "also": ["plant-b/asv"]}
-    assert (worker["name"], worker["tags"]) == ("train plant-a/asr plant-b/asv", ["plant-a/asr", "plant-b/asv"])
+    assert (worker["name"], worker["tags"]) == ("train plant-a/asr + 1 more", ["plant-a/asr", "plant-b/asv"])
 
 
 def test_a_version_goes_with_one_slot(workspace: Workspace, worker, capfd) -> None:

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,18 @@ def test_statements_are_asked_for_by_what_is_wanted(server: Answers) -> None:
     server.body = b'{"statements": [{"digest": "abc"}]}'
     assert guard.statements(server.uri, model="elp.a.asr", version=3) == [{"digest": "abc"}]
     assert server.asked[0][1] == "/elp/api/v1/statements?model=elp.a.asr&version=3"
+
+
+def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [{"seq": number, "entry": {"seq": number} if number != 4 else None} for number in range(1, 6)]
+
+    def ask(uri: str, method: str, route: str, params: dict[str, Any]) -> dict[str, Any]:
+        return {"entries": [row for row in stored if row["seq"] > params["after"]][: params["limit"]]}
+
+    monkeypatch.setattr(guard, "ask", ask)
+    monkeypatch.setattr(guard, "PAGE", 2)
+    assert [row["seq"] for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
+    assert [entry["seq"] for entry in guard.ledger("http://host")] == [1, 2, 3, 5]
 
 
 def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -119,3 +120,11 @@ def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Step
     tags = {"plant-a/asv": "data/plant-a/asr/v2", "plant-a/asr": "data/plant-a/asr/v2"}
     assert steps.called == ["dataset latest", "dataset latest", f"train {tags}"]
     assert steps.published == dict.fromkeys(tags, "elp.plant-a.asr v5 on data/plant-a/asr/v2")
+
+
+@pytest.mark.parametrize(
+    ("also", "name"), [(None, "train plant-a/asr"), (["plant-a/asv", "plant-b/asr"], "train plant-a/asr + 2 more")]
+)
+def test_a_run_is_named_for_all_its_slots(monkeypatch: pytest.MonkeyPatch, also: list[str] | None, name: str) -> None:
+    monkeypatch.setattr(flows, "flow_run", SimpleNamespace(parameters={"slot": "plant-a/asr", "also": also}))
+    assert flows.train.flow_run_name() == name

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from elp_core.errors import CorpusError, OpsError
-from pipelines.gate import evidence as module
+from pipelines.gate import evidence_folder as module
 from pipelines.gate.compare import Scores
 from pipelines.gate.decide import decide
-from pipelines.gate.evidence import read_evidence, recompute, write_evidence
+from pipelines.gate.evidence import read_evidence, recompute
+from pipelines.gate.evidence_folder import write_evidence
 from pipelines.gate.pack import pack, unpack
 from pipelines.gate.verdict import Check, Verdict
 from pipelines.settings import GatePolicy

@@ -10,9 +10,10 @@ from elp_core.types import SAMPLE_RATE
 from pipelines.clients import git
 from pipelines.errors import WorkspaceError
 from pipelines.settings import Slot
+from pipelines.steps.checks import docs_folder
 from pipelines.steps.dataset import load_golden, load_split, versions
 from pipelines.steps.gather import totals
-from pipelines.steps.ingest import docs_folder, ingest
+from pipelines.steps.ingest import ingest
 from pipelines.workspace import Workspace, open_workspace
 from tests.support.clips import voice, wav
 from tests.support.deliveries import not_a_number, silence, ten_hours, write_delivery

@@ -118,12 +118,12 @@ def test_a_long_golden_set_is_not_timed_whole() -> None:
 def test_a_challenger_of_another_method_shares_no_host_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny_backbone("hubert")
     other = build(backbone, WeightedSumConfig(), make_task("asv", two_speakers(2)), seed=0)
-    guest = replace(guests(backbone, 1)[0])
+    (guest,) = guests(backbone, 1)
     serving = replace(guest.version, tags={Tags.FINGERPRINT: backbone.fingerprint})
     challenger = replace(guest.version, slot=Slot("site-9", "asv"))
     monkeypatch.setattr(neighbours.registry, "slots", lambda _: [guest.version.slot, challenger.slot])
     monkeypatch.setattr(neighbours.registry, "champion", lambda *_: serving)
-    monkeypatch.setattr(neighbours, "_invite", lambda *_: guest)
+    monkeypatch.setattr(neighbours, "_invite", lambda *_: pytest.fail("data was fetched for nothing"))
     monkeypatch.setattr(neighbours.models, "download", lambda *_: None)
     monkeypatch.setattr(neighbours, "load_bundle", lambda *_: other)
     found = neighbours.compare_neighbours(None, challenger, backbone, SafetyPolicy(), "", None, print)  # type: ignore[arg-type]

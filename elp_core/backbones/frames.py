@@ -1,0 +1,36 @@
+"""Which frames are real, and where they stand: what a clip's padding must not touch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from elp_core.backbones import spectral
+
+
+def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
+    """Bool [B, F], true where a frame is real; None where all are."""
+    if int(counts.min()) >= frames:
+        return None
+    return torch.arange(frames, device=counts.device) < counts.unsqueeze(1)
+
+
+def blank(frames: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """Frames [B, F, D] with those that are not real set to zero."""
+    return frames if real is None else frames.masked_fill(~real.unsqueeze(2).to(frames.device), 0.0)
+
+
+def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+    """The convolutional position embedding [B, F, D] of `hidden` [B, F, D], which is zero where not real."""
+    if hasattr(module, "layers"):  # data2vec: a stack, each layer of which would read its forerunner's padding
+        for layer in module.layers:
+            hidden = blank(layer(hidden.transpose(1, 2)).transpose(1, 2), real)
+        return hidden
+    if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
+        hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
+    if spectral.suits(module.conv, hidden):
+        near: torch.Tensor = module.activation(spectral.convolve_frames(module.conv, hidden))
+        return near
+    result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
+    return result.transpose(1, 2)
