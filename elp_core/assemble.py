@@ -134,8 +134,10 @@ def pick_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu`` or ``cuda`` stands for here.
 
     Raises:
-        TrainingError: for ``cuda`` where there is none.
+        TrainingError: for ``cuda`` where there is none, and for another name.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise TrainingError(f"{name!r} is no device, expected auto, cpu or cuda")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise TrainingError("the device cuda was asked for and this machine shows none; use auto or cpu")

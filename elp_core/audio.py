@@ -60,7 +60,7 @@ class Measurements:
     """Loud frames (95th percentile of energy) over quiet frames (10th); an estimate, between -20 and 100 dB."""
 
 
-def probe(source: Path | bytes) -> AudioInfo:
+def probe(source: Path | str | bytes) -> AudioInfo:
     """Read the header only.
 
     Raises:
@@ -73,7 +73,7 @@ def probe(source: Path | bytes) -> AudioInfo:
     return AudioInfo(info.frames / info.samplerate, info.samplerate, info.channels, f"{info.format}/{info.subtype}")
 
 
-def load(source: Path | bytes) -> Waveform:
+def load(source: Path | str | bytes) -> Waveform:
     """Decode, mix to mono (mean of the channels) and resample once to 16 kHz.
 
     Args:
@@ -186,17 +186,18 @@ def _decibels(power: float) -> Decibels:
     return max(FLOOR_DB, 10 * float(np.log10(power))) if power > 0 else FLOOR_DB
 
 
-def _open(source: Path | bytes) -> str | io.BytesIO:
+def _open(source: Path | str | bytes) -> str | io.BytesIO:
     if isinstance(source, bytes):
         if not source:
             raise AudioError("empty", "the audio has no bytes")
         return io.BytesIO(source)
-    if not source.is_file():
+    path = Path(source)
+    if not path.is_file():
         raise AudioError("missing", f"{source} is not there (or is no file); check the path")
-    if source.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise AudioError("empty", f"{source} has no bytes")
     return str(source)
 
 
-def _name(source: Path | bytes) -> str:
+def _name(source: Path | str | bytes) -> str:
     return f"audio of {len(source)} bytes" if isinstance(source, bytes) else str(source)

@@ -53,7 +53,7 @@ class ElpModel(nn.Module):
             Frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
 
         Raises:
-            AudioError: ``too_short`` where a clip gives no frame.
+            AudioError: ``shape`` where the two do not fit each other, ``too_short`` where a clip gives no frame.
         """
         return self.from_features(*self.backbone.features(waveforms, lengths))
 

@@ -76,7 +76,7 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
         BackboneError: for a model type of no supported family, or values that transformers refuse.
     """
     kind = values.get("model_type")
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise BackboneError(
             f"{where}: model_type is {kind!r}, expected one of {', '.join(FAMILIES)}; "
             "choose a checkpoint of one of these families"
@@ -90,11 +90,21 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
 
 
 def make_model(config: Any, device: str) -> nn.Module:
-    """The bare model of `config` with unset (`device` ``meta``) or random weights."""
+    """The bare model of `config` with unset (`device` ``meta``) or random weights.
+
+    Raises:
+        BackboneError: where transformers cannot make one of these sizes or activations.
+    """
     family = FAMILIES[config.model_type]
     module = _import(f"transformers.models.{family.module}.modeling_{family.suffix}")
-    with torch.device(device):
-        model: nn.Module = getattr(module, f"{family.stem}Model")(config)
+    try:
+        with torch.device(device):
+            model: nn.Module = getattr(module, f"{family.stem}Model")(config)
+    except (ValueError, KeyError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
+        raise BackboneError(
+            f"transformers {_version()} make no {config.model_type} of this configuration: {type(error).__name__} "
+            f"{error}; fetch config.json again"
+        ) from error
     return model
 
 

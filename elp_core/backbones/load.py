@@ -108,9 +108,10 @@ class Backbone(nn.Module):
         A CNN with group norm normalises over time, so there only clips of one length run together, without padding.
 
         Raises:
-            AudioError: ``too_short`` where a clip gives no frame.
+            AudioError: ``shape`` where waveforms and lengths do not fit each other, ``too_short`` where a clip gives no
+                frame.
         """
-        self._refuse_short(lengths)
+        self._refuse_odd(waveforms, lengths)
         counts = self.frame_counts(lengths)
         if self.normalize:
             waveforms = _standardise(waveforms, lengths)
@@ -159,8 +160,20 @@ class Backbone(nn.Module):
             found[rows, : part.shape[1]] = part.to(found.dtype)
         return found
 
-    def _refuse_short(self, lengths: torch.Tensor) -> None:
-        shortest = int(lengths.min())
+    def _refuse_odd(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> None:
+        fits = waveforms.ndim == 2 and lengths.shape == waveforms.shape[:1] and len(waveforms) > 0
+        if not fits or waveforms.dtype != torch.float32 or lengths.dtype != torch.int64:
+            raise AudioError(
+                "shape",
+                f"waveforms are {str(waveforms.dtype)[6:]} {list(waveforms.shape)} and lengths "
+                f"{str(lengths.dtype)[6:]} {list(lengths.shape)}; "
+                "expected float32 [B, T] and int64 [B] of one clip or more",
+            )
+        shortest, longest = (int(bound) for bound in torch.aminmax(lengths))
+        if longest > waveforms.shape[1]:
+            raise AudioError(
+                "shape", f"a length says {longest} samples, the waveforms hold {waveforms.shape[1]}; expected no more"
+            )
         if shortest < self.min_samples:
             raise AudioError(
                 "too_short",

@@ -109,7 +109,12 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BackboneError(f"{path} is missing; fetch the checkpoint again") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:  # torch's own words advise to run what is in the file
+        raise BackboneError(
+            f"{path} is damaged or holds more than tensors, which is never run; "
+            "fetch the checkpoint again, as safetensors where there is one"
+        ) from error
+    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
         raise BackboneError(f"{path} cannot be read: {error}; fetch the checkpoint again") from error
     if not isinstance(tensors, dict):
         raise BackboneError(f"{path} holds a {type(tensors).__name__}, expected tensors by name")

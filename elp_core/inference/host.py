@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from elp_core.backbones import Backbone
 from elp_core.config import ElpConfig, Precision
 from elp_core.data.collate import collate, collate_features
 from elp_core.data.sampler import length_buckets
+from elp_core.errors import ConfigError
 from elp_core.inference.predict import check_waveform
 from elp_core.inference.shelf import Hosted, Parts, Shelf
 from elp_core.model import ElpModel
@@ -60,6 +61,9 @@ class AdapterHost:
             adapters that are answering stay, so that the bound may be passed by what is in use at one time.
         batch_seconds: audio in a batch after padding; it changes speed and memory, never an answer.
         precision: ``bf16`` or ``fp16`` compute in mixed precision; answers then agree to that precision only.
+
+    Raises:
+        ConfigError: for another precision, or a bound under 0.
     """
 
     def __init__(
@@ -69,6 +73,11 @@ class AdapterHost:
         batch_seconds: Seconds = 32.0,
         precision: Precision = "no",
     ) -> None:
+        faults = [] if precision in get_args(Precision) else [f"precision is {precision!r}, expected no, bf16 or fp16"]
+        if memory_bytes is not None and memory_bytes < 0:
+            faults.append(f"memory_bytes is {memory_bytes}, expected 0 or more, or None for no bound")
+        if faults:
+            raise ConfigError("host", faults)
         self.backbone = backbone
         self._shelf = Shelf(backbone, memory_bytes)
         self._batch_seconds = batch_seconds

@@ -29,13 +29,14 @@ def predict(
 
     Args:
         model: used on the device it is on, in eval mode, and left in the mode it came in.
-        waveforms: mono 16 kHz, [samples] each.
+        waveforms: mono 16 kHz, [samples] each, real floating-point numbers with full scale at ±1.
         batch_seconds: audio in a batch after padding; it changes speed and memory, never an answer.
         decode: for ASR, how letters become transcripts; None keeps to the task's own way (greedy by default).
 
     Raises:
         ConfigError: for `decode` on a task without transcripts, or one that cannot be had here.
-        AudioError: naming the first waveform that is no 1-D array, has values that are not finite, or is too short.
+        AudioError: naming the first waveform that is no 1-D array of floating-point numbers, has values that are not
+            finite, or is too short.
     """
     task = model.task if decode is None else decode_with(model.task, decode)
     for place, samples in enumerate(waveforms):
@@ -60,10 +61,20 @@ def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) 
     """Refuse what is no waveform [samples] of `shortest` samples or more; `place` is its place among them.
 
     Raises:
-        AudioError: ``not_mono``, ``too_short`` or ``nan``.
+        AudioError: ``not_array``, ``not_mono``, ``not_float``, ``too_short`` or ``nan``.
     """
+    if not isinstance(samples, np.ndarray):
+        raise AudioError(
+            "not_array", f"waveform {place} is a {type(samples).__name__}, expected a NumPy array [samples] of float32"
+        )
     if samples.ndim != 1:
         raise AudioError("not_mono", f"waveform {place} has shape {samples.shape}, expected [samples] of one channel")
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise AudioError(
+            "not_float",
+            f"waveform {place} holds {samples.dtype}, expected float32 with full scale at ±1; "
+            "int16 samples are to be divided by 32768 first",
+        )
     if len(samples) < shortest:
         raise AudioError(
             "too_short", f"waveform {place} has {len(samples)} samples; this backbone needs {shortest} or more"

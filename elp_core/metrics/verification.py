@@ -51,11 +51,19 @@ def enrol(recordings: Sequence[Vector]) -> FloatArray:
     """A speaker's embedding from several recordings: the mean of their unit embeddings [E], brought to unit length.
 
     Raises:
-        CorpusError: for no recording, or recordings whose embeddings cancel each other.
+        CorpusError: for no recording, recordings whose embeddings cancel each other, or vectors that are no embeddings
+            of one width: of another length, with values that are not finite, or all zero.
     """
     if not len(recordings):
         raise CorpusError("no recording to enrol a speaker from; expected one or more")
-    units = np.stack([np.asarray(vector, np.float64) for vector in recordings])
+    vectors = [np.asarray(vector, np.float64) for vector in recordings]
+    shapes = {vector.shape for vector in vectors}
+    if len(shapes) > 1 or vectors[0].ndim != 1 or not all(0 < np.linalg.norm(v) < np.inf for v in vectors):
+        raise CorpusError(
+            f"{len(vectors)} embedding(s) of shape {', '.join(map(str, sorted(shapes)))}; expected vectors [E] of one "
+            "width, finite and not zero, as `predict` gives them"
+        )
+    units = np.stack(vectors)
     mean = (units / np.linalg.norm(units, axis=1, keepdims=True)).mean(0)
     length = float(np.linalg.norm(mean))
     if not length > 1e-9:

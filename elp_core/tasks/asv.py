@@ -132,9 +132,14 @@ class SpeakerVerification:
         """Whether the embedding `test` is of the speaker whose recordings' embeddings are `enrolment`.
 
         Raises:
-            CorpusError: for no recording to enrol from.
+            CorpusError: for no recording to enrol from, or vectors that are no embeddings of one width.
         """
         speaker, tested = enrol(enrolment)[None], enrol([test])[None]
+        if speaker.shape != tested.shape:
+            raise CorpusError(
+                f"the speaker's embedding has {speaker.size} dimensions and the other {tested.size}; "
+                "expected both from one adapter"
+            )
         only = np.zeros(1, np.int64)
         score = self._score(speaker, only, tested, only, head)
         return Match(float(score[0]), self.threshold)

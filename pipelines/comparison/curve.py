@@ -16,6 +16,10 @@ from scipy.special import stdtrit
 
 FLAT = 0.9
 """Where twice the audio leaves more of the error than this, more audio is hardly worth its recording."""
+POINT = 0.01
+"""Error that a doubling of the audio has to take off to be worth its recording: one point."""
+REACH = 50
+"""Beyond this many times the audio there is, the line is not read off."""
 MIN_POINTS = 3
 """Fewer points leave no residual to judge the line by."""
 
@@ -98,6 +102,11 @@ def minutes_for(law: PowerLaw, error: float) -> float | None:
     return math.exp(math.log(law.scale / error) / law.exponent)
 
 
+def worth_until(law: PowerLaw, gain: float) -> float:
+    """Minutes up to which a doubling of the audio takes `gain` or more off the error of a curve that falls."""
+    return math.exp(math.log(law.scale * (1 - 2**-law.exponent) / gain) / law.exponent)
+
+
 def advice(law: PowerLaw | None, present: float, error: float) -> str:
     """What the curve says about recording more, in a sentence or two.
 
@@ -118,8 +127,17 @@ def advice(law: PowerLaw | None, present: float, error: float) -> str:
         f"minutes instead of {present:.0f} it should be {100 * doubled.value:.1f} % "
         f"(95 % prediction interval {100 * doubled.lower:.1f} to {100 * doubled.upper:.1f} %)."
     )
+    enough = worth_until(law, POINT)
+    if enough <= present:
+        words += " Already a doubling takes less than one point off: more of the same is hardly worth it."
+    elif enough < REACH * present:
+        words += f" Up to about {enough:.0f} minutes a doubling takes one point or more off; beyond, less."
+    else:
+        words += (
+            f" A doubling goes on taking one point or more off as far as the line can be read, {REACH} times the audio."
+        )
     halved = minutes_for(law, error / 2) if error > 0 else None
-    if halved is not None and present < halved < 50 * present:
+    if halved is not None and present < halved < REACH * present:
         words += f" Half of today's error needs about {halved:.0f} minutes in all."
     return words
 

@@ -57,3 +57,8 @@ def test_nothing_to_evaluate_and_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None
     assert pick_device("auto").type == "cpu"
     with pytest.raises(TrainingError, match="shows none"):
         pick_device("cuda")
+
+
+def test_a_device_of_no_known_name_is_refused() -> None:
+    with pytest.raises(TrainingError, match="'tpu' is no device, expected auto, cpu or cuda"):
+        pick_device("tpu")

@@ -16,7 +16,7 @@ from elp_core.types import SAMPLE_RATE
 from tests.support.clips import tone, wav
 
 
-def refused(source: Path | bytes) -> str:
+def refused(source: Path | str | bytes) -> str:
     with pytest.raises(AudioError, match=r"\w") as caught:
         load(source)
     return caught.value.reason
@@ -54,7 +54,7 @@ def test_empty_and_missing_files(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
     assert refused(tmp_path / "empty.wav") == "empty"
     assert refused(b"") == "empty"
-    assert refused(tmp_path / "none.wav") == "missing"
+    assert refused(tmp_path / "none.wav") == refused(str(tmp_path / "none.wav")) == "missing"
     assert refused(tmp_path) == "missing"
 
 

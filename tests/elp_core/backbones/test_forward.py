@@ -95,3 +95,25 @@ def _same_alone_and_batched(backbone: Backbone) -> None:
         alone = encode(backbone, *backbone.features(waveforms[row : row + 1, :length], lengths[row : row + 1]))
         for batched, single in zip(together.layers, alone.layers, strict=True):
             torch.testing.assert_close(batched[row, : counts[row]], single[0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("waveforms", "lengths", "words"),
+    [
+        (torch.zeros(16000), torch.tensor([16000]), r"waveforms are float32 \[16000\] .* expected float32 \[B, T\]"),
+        (torch.zeros(1, 1, 16000), torch.tensor([16000]), r"float32 \[1, 1, 16000\]"),
+        (torch.zeros(2, 16000), torch.tensor([16000]), r"lengths int64 \[1\]"),
+        (torch.zeros(0, 16000), torch.zeros(0, dtype=torch.int64), "of one clip or more"),
+        (torch.zeros(1, 16000, dtype=torch.int16), torch.tensor([16000]), r"waveforms are int16 \[1, 16000\]"),
+        (torch.zeros(1, 16000, dtype=torch.float64), torch.tensor([16000]), "waveforms are float64"),
+        (torch.zeros(1, 16000), torch.tensor([16000.0]), r"lengths float32 \[1\]"),
+        (torch.zeros(1, 16000), torch.tensor([20000]), "a length says 20000 samples, the waveforms hold 16000"),
+    ],
+)
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_waveforms_and_lengths_that_do_not_fit_are_refused(
+    waveforms: torch.Tensor, lengths: torch.Tensor, words: str, pre_norm: bool
+) -> None:
+    with pytest.raises(AudioError, match=words) as caught:
+        tiny_backbone("hubert", pre_norm).features(waveforms, lengths)
+    assert caught.value.reason == "shape"

@@ -12,7 +12,7 @@ import torch
 from elp_core.assemble import build
 from elp_core.backbones import Backbone
 from elp_core.bundle import bundle_digest, write_bundle
-from elp_core.errors import AudioError, BundleError, FingerprintMismatch, HostError
+from elp_core.errors import AudioError, BundleError, ConfigError, FingerprintMismatch, HostError
 from elp_core.inference import AdapterHost, Request
 from elp_core.methods import WeightedSumConfig
 from elp_core.tasks import make_task
@@ -228,3 +228,15 @@ def test_another_method_is_refused_at_registration(host: AdapterHost, tmp_path: 
     with pytest.raises(HostError, match="serve it by `predict`"):
         host.add("other", other)
     assert "other" not in host.names
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"precision": "fp8"}, "precision is 'fp8', expected no, bf16 or fp16"),
+        ({"memory_bytes": -1}, "memory_bytes is -1"),
+    ],
+)
+def test_a_host_that_makes_no_sense_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        AdapterHost(tiny_backbone(), **values)

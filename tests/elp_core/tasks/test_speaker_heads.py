@@ -108,6 +108,8 @@ def test_several_recordings_enrol_a_speaker_and_the_threshold_decides() -> None:
     assert settled.compare(head, anna, anna[0]).accepted
     assert not settled.compare(head, anna, bert[0]).accepted
     assert task.compare(head, anna, bert[0]).accepted is None
+    with pytest.raises(CorpusError, match="and the other 3; expected both from one adapter"):
+        task.compare(head, anna, bert[0][:3])
 
 
 def test_normalised_scores_lean_on_the_training_speakers() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.comparison.curve import advice, fit, minutes_for, predict
+from pipelines.comparison.curve import POINT, advice, fit, minutes_for, predict, worth_until
 
 MINUTES = (2.0, 4.0, 8.0, 16.0)
 
@@ -44,6 +44,24 @@ def test_a_falling_curve_says_what_twice_the_audio_gives() -> None:
     said = advice(law, 16.0, 0.15)
     assert "With 32 minutes instead of 16" in said
     assert "needs about 6" in said
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        # of an error of scale / √minutes a doubling takes off 0.293 · scale / √minutes
+        (0.6, "Up to about 309 minutes a doubling takes one point or more off; beyond, less."),
+        (0.1, "Already a doubling takes less than one point off: more of the same is hardly worth it."),
+        (3.0, "as far as the line can be read, 50 times the audio"),
+    ],
+)
+def test_a_falling_curve_says_how_much_more_is_worth_recording(scale: float, words: str) -> None:
+    errors = [scale * m**-0.5 for m in MINUTES]
+    law = fit(MINUTES, errors, 1e-4)
+    assert law is not None
+    until = worth_until(law, POINT)
+    assert predict(law, until).value - predict(law, 2 * until).value == pytest.approx(POINT)
+    assert words in advice(law, 16.0, errors[-1])
 
 
 def test_two_amounts_of_audio_are_too_few() -> None:
