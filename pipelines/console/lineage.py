@@ -65,7 +65,7 @@ def drawn(page: SlotPage, row: VersionRow, origin: Origin | None, links: Links) 
         nodes.append(_verdict(judged))
     if CHAMPION in version.aliases:
         state = "override" if row.override and row.override.in_force else "passed"
-        began = f"since {when(page.since)}" if page.since else "now"
+        began = f"since {when(page.since)[:16]}" if page.since else "now"
         nodes.append(Node("champion", "champion", str(page.slot), began, "#ledger", 5, 0, state))
     return picture(nodes, _EDGES)
 
@@ -78,8 +78,11 @@ def _data(version: AdapterVersion, named: dict[str, Material], judged: Judged | 
         count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
         nodes.append(Node("clips", "recordings", f"{count} clips".strip(), f"ids {short(ids)}", href, 0, 0))
     if tag:
-        signed = tuple(data.digest.values()) if data else (tags.get(Tags.REVISION, ""), tags.get(Tags.DVC_HASH, ""))
-        told = f"Git and DVC {', '.join(digest[:7] for digest in signed)}"
+        signed = (
+            data.digest if data else {"gitCommit": tags.get(Tags.REVISION, ""), "dvcMd5": tags.get(Tags.DVC_HASH, "")}
+        )
+        marks = {"Git": signed.get("gitCommit", ""), "DVC": signed.get("dvcMd5", "")}
+        told = " · ".join(f"{name} {mark[:7]}" for name, mark in marks.items() if mark)
         nodes.append(Node("dataset", "dataset version", tag, told, href, 1, 0))
     if mark := tags.get(Tags.FINGERPRINT, ""):
         name = tags.get(Tags.BACKBONE) or (named["backbone"].uri if "backbone" in named else "") or "frozen model"

@@ -102,7 +102,8 @@ def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel(f"{metric}, %")
-    axes.legend(frameon=False)
+    # above the bars, which may reach anywhere
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     heading = f"{metric[0].upper()}{metric[1:]} by recording condition"
     return Plot("by-condition.png", heading, "Clips of each condition in brackets.", png(drawn))
 

@@ -148,7 +148,7 @@ def posted(made: Made, envelope: str) -> dict[str, Any]:
 def lineage_of(made: Made) -> LineageStatement:
     """What the bundle was made from."""
     digests = {
-        "dataset": {"gitCommit": "a" * 40, "md5": "d" * 32},
+        "dataset": {"gitCommit": "a" * 40, "dvcMd5": "d" * 32},
         "golden": {"sha256": "e" * 64},
         "backbone": {"elpFingerprint": made.fingerprint.removeprefix("sha256:")},
         "code": {"sha256": "c" * 64},
