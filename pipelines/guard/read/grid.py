@@ -12,12 +12,22 @@ from pipelines.attest.ledger import Entry
 from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
-from pipelines.guard.read.drift import Drift, drift
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.runs import Run, last_runs
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a champion's metric has moved since it was promoted."""
+
+    change: float
+    """Present value less the value at promotion, as shares."""
+    source: str
+    """What measured it again: the golden set's tag."""
+    at: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,17 @@ def grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
     return Grid(cells, _backbones(marked))
 
 
+def drift(judged: Sequence[Judged], since: str) -> Drift | None:
+    """The newest verdict on a champion against the one that made it champion; None where there is no later one."""
+    before = [one for one in judged if not since or one.at <= since] or list(judged[:1])
+    if not before or judged[-1] is before[-1]:
+        return None
+    then, now = before[-1].statement, judged[-1].statement
+    if then.challenger is None or now.challenger is None or then.metric != now.metric:
+        return None
+    return Drift(now.challenger - then.challenger, now.golden.tag, judged[-1].at)
+
+
 def contender(versions: Sequence[AdapterVersion], champion: AdapterVersion | None) -> AdapterVersion | None:
     """The challenger, or the newest version that came after the champion and was not retired."""
     named = [v for v in versions if CHALLENGER in v.aliases]
@@ -109,7 +130,6 @@ def _cell(
     next_one = contender(versions, champion)
     of_champion = verdicts.get((slot.model_name, champion.version), ()) if champion else ()
     of_next = verdicts.get((slot.model_name, next_one.version), ()) if next_one else ()
-    of_others = [one for v in versions if v is not champion for one in verdicts.get((slot.model_name, v.version), ())]
     since = change.at if change and champion and change.after == champion.version else ""
     return Cell(
         slot=slot,
@@ -119,7 +139,7 @@ def _cell(
         contender=next_one,
         verdict=of_next[-1].statement.outcome if of_next else ("not gated" if next_one else ""),
         stale=bool(of_next) and stale(of_next[-1], champion),
-        drift=drift(of_champion, of_others, since),
+        drift=drift(of_champion, since),
         override=override,
         run=run,
     )

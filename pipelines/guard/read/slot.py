@@ -12,8 +12,7 @@ from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.facts import predecessor
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
-from pipelines.guard.read.drift import Drift, drift
-from pipelines.guard.read.grid import stale
+from pipelines.guard.read.grid import Drift, drift, stale
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
@@ -116,17 +115,12 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
         challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
         predecessor=before if before in {version.version for version in versions} else None,
         since=since,
-        drift=_drift(slot, champion, verdicts, since) if champion else None,
+        drift=drift(verdicts.get((slot.model_name, champion.version), ()), since) if champion else None,
         override=held,
         changes=tuple(changes),
         ledger=tuple(ledger[:_ENTRIES]),
         older=ledger[_ENTRIES - 1].seq if len(ledger) > _ENTRIES else None,
     )
-
-
-def _drift(slot: Slot, champion: AdapterVersion, verdicts: Mapping[Key, Sequence[Judged]], since: str) -> Drift | None:
-    key = (slot.model_name, champion.version)
-    return drift(verdicts.get(key, ()), [one for of, some in verdicts.items() if of != key for one in some], since)
 
 
 def origin(registry: sa.Connection, slot: Slot, version: int) -> Origin | None:

@@ -16,7 +16,7 @@ from pipelines.attest.ledger import Entry, Event
 from pipelines.clients.versions import AdapterVersion
 from pipelines.errors import AttestationError
 from pipelines.guard.read import records, shared
-from pipelines.guard.read.grid import contender, grid, stale
+from pipelines.guard.read.grid import contender, drift, grid, stale
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.slot import rolled_back, slot_page
 from pipelines.guard.store import GuardedStore
@@ -155,6 +155,19 @@ def test_a_damaged_entry_is_named_and_not_skipped(engine: sa.Engine) -> None:
 def judged(at: str, value: float, champion: tuple[int, str] | None = None, golden: str = "g1") -> Judged:
     told = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
     return Judged("d", "k", at, replace(told, challenger=value, golden=replace(told.golden, tag=golden)))
+
+
+def test_drift_is_the_newest_measure_less_the_one_at_promotion() -> None:
+    found = drift([judged("2026-01-01", 0.08), judged("2026-03-01", 0.11, golden="g2")], "2026-01-02")
+    assert found
+    assert (round(found.change, 6), found.source, found.at) == (0.03, "g2", "2026-03-01")
+
+
+@pytest.mark.parametrize(
+    "measures", [[], [judged("2026-01-01", 0.08)], [judged("2026-01-01", 0.08), judged("2026-01-02", 0.09)]]
+)
+def test_without_a_measure_after_promotion_there_is_no_drift(measures: list[Judged]) -> None:
+    assert drift(measures, "2026-01-05") is None
 
 
 def test_a_verdict_against_another_champion_is_stale() -> None:
