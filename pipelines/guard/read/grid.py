@@ -12,22 +12,12 @@ from pipelines.attest.ledger import Entry
 from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
+from pipelines.guard.read.drift import Drift, drifts
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.runs import Run, last_runs
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far a champion's metric has moved since it was promoted."""
-
-    change: float
-    """Present value less the value at promotion, as shares."""
-    source: str
-    """What measured it again: the golden set's tag."""
-    at: str
 
 
 @dataclass(frozen=True)
@@ -86,23 +76,21 @@ def grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
         by_slot.setdefault(version.slot, []).append(version)
     verdicts = records.verdicts(registry, [(v.slot.model_name, v.version) for v in marked])
     changes, runs = records.last_changes(registry), last_runs(tracking)
+    moved = drifts(registry, changes.values(), verdicts)
     held = {request.slot: request for request in open_requests(registry)}
     cells = tuple(
-        _cell(slot, by_slot.get(slot, ()), verdicts, changes.get(str(slot)), held.get(str(slot)), runs.get(slot))
+        _cell(
+            slot,
+            by_slot.get(slot, ()),
+            verdicts,
+            changes.get(str(slot)),
+            moved.get(str(slot)),
+            held.get(str(slot)),
+            runs.get(slot),
+        )
         for slot in slots
     )
     return Grid(cells, _backbones(marked))
-
-
-def drift(judged: Sequence[Judged], since: str) -> Drift | None:
-    """The newest verdict on a champion against the one that made it champion; None where there is no later one."""
-    before = [one for one in judged if not since or one.at <= since] or list(judged[:1])
-    if not before or judged[-1] is before[-1]:
-        return None
-    then, now = before[-1].statement, judged[-1].statement
-    if then.challenger is None or now.challenger is None or then.metric != now.metric:
-        return None
-    return Drift(now.challenger - then.challenger, now.golden.tag, judged[-1].at)
 
 
 def contender(versions: Sequence[AdapterVersion], champion: AdapterVersion | None) -> AdapterVersion | None:
@@ -123,6 +111,7 @@ def _cell(
     versions: Sequence[AdapterVersion],
     verdicts: Mapping[Key, Sequence[Judged]],
     change: Entry | None,
+    moved: Drift | None,
     override: Request | None,
     run: Run | None,
 ) -> Cell:
@@ -139,7 +128,7 @@ def _cell(
         contender=next_one,
         verdict=of_next[-1].statement.outcome if of_next else ("not gated" if next_one else ""),
         stale=bool(of_next) and stale(of_next[-1], champion),
-        drift=drift(of_champion, since),
+        drift=moved if since else None,
         override=override,
         run=run,
     )

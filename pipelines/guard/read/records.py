@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from pipelines.attest.statements import (
     parse,
 )
 from pipelines.errors import AttestationError
-from pipelines.guard.read.versioned import Key, rows_at
+from pipelines.guard.read.versioned import Key, rows_at, wanted
 from pipelines.guard.tables import LEDGER, STATEMENTS
 from pipelines.settings import Slot
 
@@ -36,6 +36,8 @@ class Judged:
 
     digest: str
     """SHA-256 (hex) of the statement."""
+    seq: int
+    """Number of the ledger's entry that recorded it."""
     keyid: str
     at: str
     """When the server took it: UTC, ISO 8601."""
@@ -99,9 +101,24 @@ def verdicts(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, list[J
     """The verdicts on these versions, oldest first."""
     found: dict[Key, list[Judged]] = {}
     for row in _statements(connection, "verdict", keys):
-        judged = Judged(row.digest, row.keyid, row.at, _verdict(row.envelope))
-        found.setdefault((row.model, row.version), []).append(judged)
+        found.setdefault((row.model, row.version), []).append(_judged(row))
     return found
+
+
+def verdicts_after(connection: sa.Connection, after: Mapping[str, int]) -> dict[str, Iterator[Judged]]:
+    """By model, its verdicts that later ledger entries than this recorded, newest first; deleted versions' too.
+
+    A slot may have many, and who asks seldom needs more than one: each is parsed as it is taken.
+    """
+    these = wanted(connection, after.items())
+    later = sa.and_(
+        STATEMENTS.c.model == these.c.name, STATEMENTS.c.kind == "verdict", STATEMENTS.c.seq > these.c.number
+    )
+    query = sa.select(*_COLUMNS).join_from(these, STATEMENTS, later).order_by(STATEMENTS.c.seq.desc())
+    found: dict[str, list[Any]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.model, []).append(row)
+    return {model: map(_judged, rows) for model, rows in found.items()}
 
 
 def origins(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, Origin]:
@@ -140,6 +157,10 @@ def _entry(text: str) -> Entry:
         values = json.loads(text)
         values |= {"before": values.pop("from"), "after": values.pop("to"), "who": Who(**values["who"])}
         return Entry(**{**values, "statements": tuple(values["statements"])})
+
+
+def _judged(row: Any) -> Judged:
+    return Judged(row.digest, row.seq, row.keyid, row.at, _verdict(row.envelope))
 
 
 def _verdict(text: str) -> VerdictStatement:

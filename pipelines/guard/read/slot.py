@@ -12,7 +12,8 @@ from pipelines.clients.versions import AdapterVersion
 from pipelines.guard.facts import predecessor
 from pipelines.guard.override_requests import Request, open_requests
 from pipelines.guard.read import models, records
-from pipelines.guard.read.grid import Drift, drift, stale
+from pipelines.guard.read.drift import Drift, drifts
+from pipelines.guard.read.grid import stale
 from pipelines.guard.read.records import Judged, Origin
 from pipelines.guard.read.versioned import Key
 from pipelines.settings import Slot
@@ -115,7 +116,7 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
         challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
         predecessor=before if before in {version.version for version in versions} else None,
         since=since,
-        drift=drift(verdicts.get((slot.model_name, champion.version), ()), since) if champion else None,
+        drift=drifts(registry, changes[:1], verdicts).get(str(slot)) if since else None,
         override=held,
         changes=tuple(changes),
         ledger=tuple(ledger[:_ENTRIES]),

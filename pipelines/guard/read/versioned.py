@@ -28,20 +28,21 @@ def rows_at(
         columns: What to select, the version among it.
         conditions: Further ones on the table.
     """
-    table, these = name.table, _wanted(connection, keys)
-    same = sa.and_(name == these.c.name, table.c.version == these.c.version, *conditions)
+    table, these = name.table, wanted(connection, keys)
+    same = sa.and_(name == these.c.name, table.c.version == these.c.number, *conditions)
     found = connection.execute(sa.select(*columns).join_from(these, table, same, isouter=True))
     # left out here and not by the query: SQLite would make a plain join of it, in the order that it likes
     return [row for row in found if row.version is not None]
 
 
-def _wanted(connection: sa.Connection, keys: Iterable[Key]) -> Any:
-    text = json.dumps(sorted(set(keys)))
+def wanted(connection: sa.Connection, pairs: Iterable[tuple[str, int]]) -> Any:
+    """Pairs as a table to join from, with the columns `name` and `number`."""
+    text = json.dumps(sorted(set(pairs)))
     if connection.dialect.name == "sqlite":
         each = sa.func.json_each(text).table_valued("value")
-        name, version = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
+        name, number = (sa.func.json_extract(each.c.value, f"$[{place}]") for place in (0, 1))
     else:
         each = sa.func.jsonb_array_elements(sa.cast(sa.literal(text), JSONB)).table_valued(sa.column("value", JSONB))
-        name, version = each.c.value[0].astext, each.c.value[1].astext
-    columns = sa.cast(name, sa.String).label("name"), sa.cast(version, sa.Integer).label("version")
+        name, number = each.c.value[0].astext, each.c.value[1].astext
+    columns = sa.cast(name, sa.String).label("name"), sa.cast(number, sa.Integer).label("number")
     return sa.select(*columns).cte("wanted")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from pipelines import console
+from pipelines.attest.envelope import sign
+from pipelines.attest.keys import key_folder, load_ring
 from pipelines.guard import override_requests, server
-from pipelines.guard.tables import OVERRIDES
+from pipelines.guard.read import records
+from pipelines.guard.tables import OVERRIDES, STATEMENTS
+from pipelines.settings import Slot
 from tests.support.html import faults, read_html
-from tests.support.registry_rows import FINGERPRINT
+from tests.support.registry_rows import FINGERPRINT, verdict
 
 PAGES = (
     "/elp/",
@@ -86,8 +92,47 @@ def test_a_slot_without_versions_has_a_page(client: FlaskClient) -> None:
 
 def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: FlaskClient) -> None:
     row = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("tr")[0].text
-    for word in ("plant-a", "v4", "WER 7.50 %", "6.5 … 8.5 %", "v5", "passed", "no monitor yet", "finished"):
+    for word in ("plant-a", "v4", "WER 7.50 %", "6.5 … 8.5 %", "v5", "passed", "+0.00 points at v5’s gate", "finished"):
         assert word in row
+
+
+@pytest.fixture
+def _measured_again(client: FlaskClient) -> Iterator[None]:
+    """The champion of plant-a/asr on another golden set, by a verdict on a version that was deleted since."""
+    slot, ring = Slot("plant-a", "asr"), load_ring(key_folder())
+    with server.registry().engine.begin() as connection:
+        [serving] = records.verdicts(connection, [(slot.model_name, 4)])[slot.model_name, 4]
+        at, champion = datetime.now(UTC) - timedelta(minutes=150), (4, serving.statement.bundle)
+        told = verdict(slot, 6, "sha256:" + "6" * 64, "failed", champion, at)
+        told = replace(told, champion=0.105, golden=replace(told.golden, tag=slot.tag(2, "golden")))
+        signed = sign(told.payload, ring, "verdict")
+        connection.execute(insert(STATEMENTS).values(
+            digest=signed.digest, seq=10**6, kind="verdict", model=slot.model_name, version=6, bundle=told.bundle,
+            fingerprint=FINGERPRINT, outcome="failed", dataset="", keyid=signed.keyid, envelope=signed.text,
+            at=told.decided_at,
+        ))  # fmt: skip
+    yield
+    with server.registry().engine.begin() as connection:
+        connection.execute(delete(STATEMENTS).where(STATEMENTS.c.seq == 10**6))
+
+
+@pytest.mark.usefixtures("_measured_again")
+def test_drift_on_another_golden_set_is_told_as_that(client: FlaskClient) -> None:
+    cells = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("td")
+    assert "+3.00 points at v6’s gate, 2 h ago; the golden set changed" in cells[0].text
+    assert "golden set" not in cells[1].text
+    page = read_html(client.get("/elp/slots/plant-a/asr").text)
+    told = next(dd.text for dd in page.all("dd") if "points" in dd.text)
+    for part in (
+        "+3.00 points on",
+        "golden/plant-a/asr/v2",
+        "verdict on v6",
+        "changed",
+        "(then",
+        "golden/plant-a/asr/v1",
+    ):
+        assert part in told
+    assert faults(page) == []
 
 
 def test_the_slots_page_tells_the_whole_ledger_refusals_too(client: FlaskClient) -> None:

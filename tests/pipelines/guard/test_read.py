@@ -16,7 +16,7 @@ from pipelines.attest.ledger import Entry, Event
 from pipelines.clients.versions import AdapterVersion
 from pipelines.errors import AttestationError
 from pipelines.guard.read import records, shared
-from pipelines.guard.read.grid import contender, drift, grid, stale
+from pipelines.guard.read.grid import contender, grid, stale
 from pipelines.guard.read.records import Judged
 from pipelines.guard.read.slot import rolled_back, slot_page
 from pipelines.guard.store import GuardedStore
@@ -65,7 +65,21 @@ def test_the_grid_holds_every_slot_with_champion_challenger_and_run(engine: sa.E
     assert cell.run
     assert (cell.champion.version, cell.contender.version, cell.verdict, cell.stale) == (4, 5, "passed", False)
     assert (cell.judged.statement.challenger, cell.run.status) == (0.075, "FINISHED")
+    assert cell.drift
+    assert (cell.drift.change, cell.drift.now.statement.version, cell.drift.other_golden) == (0.0, 5, False)
     assert (found.waiting, found.backbones) == (3, (("elp:tiny", FINGERPRINT, 3),))
+
+
+@pytest.mark.integration
+def test_a_champion_that_no_later_verdict_measured_has_no_drift(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        last = (STATEMENTS.c.model == HERE.model_name, STATEMENTS.c.version == 5, STATEMENTS.c.kind == "verdict")
+        connection.execute(sa.delete(STATEMENTS).where(*last))
+        found, page = grid(connection, connection), slot_page(connection, HERE)
+        connection.rollback()
+    assert page
+    assert page.drift is None
+    assert [cell.drift is None for cell in found.cells] == [True, False, False]
 
 
 @pytest.mark.integration
@@ -77,6 +91,8 @@ def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) ->
     assert page
     assert older
     assert [entry.after for entry in page.changes] == [4, 2, 1]
+    assert page.drift
+    assert (page.drift.then.statement.version, page.drift.now.statement.version) == (4, 5)
     assert (page.predecessor, page.since) == (2, page.changes[0].at)
     assert page.promotable == [(5, "passed"), (3, "failed against an older champion"), *page.promotable[2:]]
     assert [entry.event for entry in page.ledger[:3]] == ["refused", "gated", "registered"]
@@ -152,22 +168,9 @@ def test_a_damaged_entry_is_named_and_not_skipped(engine: sa.Engine) -> None:
         connection.rollback()
 
 
-def judged(at: str, value: float, champion: tuple[int, str] | None = None, golden: str = "g1") -> Judged:
+def judged(at: str, value: float, champion: tuple[int, str] | None = None) -> Judged:
     told = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
-    return Judged("d", "k", at, replace(told, challenger=value, golden=replace(told.golden, tag=golden)))
-
-
-def test_drift_is_the_newest_measure_less_the_one_at_promotion() -> None:
-    found = drift([judged("2026-01-01", 0.08), judged("2026-03-01", 0.11, golden="g2")], "2026-01-02")
-    assert found
-    assert (round(found.change, 6), found.source, found.at) == (0.03, "g2", "2026-03-01")
-
-
-@pytest.mark.parametrize(
-    "measures", [[], [judged("2026-01-01", 0.08)], [judged("2026-01-01", 0.08), judged("2026-01-02", 0.09)]]
-)
-def test_without_a_measure_after_promotion_there_is_no_drift(measures: list[Judged]) -> None:
-    assert drift(measures, "2026-01-05") is None
+    return Judged("d", 1, "k", at, replace(told, challenger=value))
 
 
 def test_a_verdict_against_another_champion_is_stale() -> None:
