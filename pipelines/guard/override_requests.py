@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.attest.canonical import moment
@@ -102,6 +102,6 @@ def end(session: Session, request: Request, how: str, at: str) -> None:
     session.execute(update(OVERRIDES).where(OVERRIDES.c.id == request.id).values(ended=how, ended_at=at))
 
 
-def _one(session: Session, *where: object) -> Request | None:
-    row = session.execute(select(OVERRIDES).where(*where)).mappings().one_or_none()  # type: ignore[arg-type]
+def _one(session: Session, *where: ColumnElement[bool]) -> Request | None:
+    row = session.execute(select(OVERRIDES).where(*where)).mappings().one_or_none()
     return None if row is None else Request(**row)
