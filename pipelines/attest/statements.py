@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
@@ -26,9 +26,7 @@ BUILDER = "https://elp-foundry.dev/attestation/trainer/v1"
 BUNDLE_DIGEST = "elpBundle"
 """Name of the digest algorithm of a bundle: SHA-256 of its manifest."""
 
-Kind = Literal["lineage", "verdict"]
 Outcome = Literal["passed", "failed", "undecided"]
-T = TypeVar("T")
 
 _PREFIXED = re.compile(r"sha256:[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]+")

@@ -12,7 +12,7 @@ from pipelines.attest.ledger import MOVES
 from pipelines.console import forgery
 from pipelines.console.pages import WISHES, blueprint, show_slot
 from pipelines.guard import door, endings, overrides, server, who
-from pipelines.guard.body import plain
+from pipelines.guard.body import LONGEST_REASON, plain
 from pipelines.guard.checks import number
 from pipelines.guard.read import records
 from pipelines.guard.store import GuardedStore
@@ -20,7 +20,6 @@ from pipelines.settings import Slot
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
-_LONGEST_REASON = 1000
 _DIGITS = 5
 """Of a number of days."""
 
@@ -51,8 +50,8 @@ def _lacks(form: Mapping[str, str]) -> str:
     """What the form does not say, in a sentence; empty where it says all."""
     kind, reason = form["kind"], form["reason"]
     # who approves stands by the reason that was given for the wish
-    if kind != "approve" and not 0 < len(reason) <= _LONGEST_REASON:
-        return f"a reason of 1 to {_LONGEST_REASON} characters is needed; write one"
+    if kind != "approve" and not 0 < len(reason) <= LONGEST_REASON:
+        return f"a reason of 1 to {LONGEST_REASON} characters is needed; write one"
     if kind in ("promote", "override") and not form["version"].isdecimal():
         return "no version was chosen; choose one"
     days = form["days"]

@@ -15,8 +15,8 @@ from pipelines.attest.ledger import Who
 from pipelines.guard.who import caller
 from pipelines.settings import Slot
 
-_LONGEST = 1000
-"""Characters of a reason."""
+LONGEST_REASON = 1000
+"""Characters, here and in the console's forms."""
 _LARGEST = 16 * 2**20
 """Bytes of a body: four times the largest statement."""
 _MOST_DAYS = 100_000
@@ -62,8 +62,8 @@ def who_of(body: Mapping[str, Any]) -> Who:
 def reason_of(body: Mapping[str, Any]) -> str:
     """Why; empty where nothing is said."""
     reason = _text(body, "reason").strip()
-    if len(reason) > _LONGEST:
-        raise wrong(f"the reason has {len(reason)} characters, expected at most {_LONGEST}")
+    if len(reason) > LONGEST_REASON:
+        raise wrong(f"the reason has {len(reason)} characters, expected at most {LONGEST_REASON}")
     return reason
 
 

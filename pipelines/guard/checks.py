@@ -20,7 +20,6 @@ from pipelines.guard.names import (
     mlflow_tag,
     own_alias,
     own_tag,
-    slot_of,
 )
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.served import served_path
@@ -51,7 +50,7 @@ def number(version: Any) -> int:
 
 def alias(model: str, name: str) -> None:
     """An alias that is not the champion: on a slot's model it may not be the server's, nor look like it."""
-    slot = slot_of(model)
+    slot = Slot.of_model(model)
     if slot is None:
         return
     if name == CHALLENGER:
@@ -70,7 +69,7 @@ def alias(model: str, name: str) -> None:
 
 def new_model(name: str, tags: Sequence[Any]) -> None:
     """A new registered model: slots' names are exact, and their tags say the slot."""
-    slot = slot_of(name)
+    slot = Slot.of_model(name)
     if slot is None and claims_slot(name):
         raise Refusal(
             f"{name!r} looks like a slot's model and is none; slots are named elp.<site>.<task> in lower case, other "
@@ -103,7 +102,7 @@ def rename(name: str, new_name: str) -> None:
 
 def tag(key: str, model: str, version: int | None) -> None:
     """Tags under ``elp.`` are the server's, or were given once; a slot's model takes none of MLflow's own."""
-    slot = slot_of(model)
+    slot = Slot.of_model(model)
     _not_mlflows(slot, key, model, version)
     if own_tag(key):
         what = f"gate or promote instead: elp gate {slot}" if slot else "name yours otherwise"
@@ -129,7 +128,7 @@ def _not_mlflows(slot: Slot | None, key: str, model: str, version: int | None) -
 
 def new_version(model: str, source: str, tags: Sequence[Any]) -> None:
     """A new version claims nothing, and a slot's stands on a logged model of this server."""
-    slot = slot_of(model)
+    slot = Slot.of_model(model)
     if slot is None and claims_slot(model):
         raise Refusal(f"{model!r} is no slot's model", what="create a version", model=model)
     for given in tags:
@@ -187,7 +186,7 @@ def description(session: Session, slot: Slot, version: int) -> None:
 
 def stage(model: str, version: int) -> None:
     """Slots have no stages."""
-    slot = slot_of(model)
+    slot = Slot.of_model(model)
     if slot is not None:
         raise Refusal(
             f"{slot} has no stages: what serves is the alias {CHAMPION}; promote: elp promote {slot} --version "

@@ -113,9 +113,9 @@ def move(
         Refusal: in one sentence, recorded in the ledger.
         MlflowException: where there is no such version.
     """
-    row = store.row(slot.model_name, version)
+    row, what = store.row(slot.model_name, version), "rollback" if want == "rollback" else "promote"
     with store.refusing(who):
-        demand(PROMOTE, what="rollback" if want == "rollback" else "promote", model=slot.model_name, version=version)
+        demand(PROMOTE, what=what, model=slot.model_name, version=version)
         bundle, damage = served.hash_bundle(row.storage_location or "")
         with store.locked() as book:
             store.row(slot.model_name, version)
@@ -125,7 +125,7 @@ def move(
                 return Moved(str(slot), version, version, False, "", 0, who.name)
             allowed = decide(known, want, again=again)
             if isinstance(allowed, Refused):
-                raise _refusal(slot, version, "rollback" if want == "rollback" else "promote", allowed.sentence)
+                raise _refusal(slot, version, what, allowed.sentence)
             entry = _record(book, slot, known, allowed, who, reason)
             previous = known.champion.version if known.champion else None
             return Moved(str(slot), version, previous, True, allowed.event, entry.seq, who.name)

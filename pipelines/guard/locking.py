@@ -26,9 +26,9 @@ from pipelines.attest.ledger import Who
 from pipelines.errors import AttestationError
 from pipelines.guard import facts, tables
 from pipelines.guard.book import Book, lock
-from pipelines.guard.names import slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.rings import Rings, record_keys
+from pipelines.settings import Slot
 
 _log = logging.getLogger(__name__)
 _PREFIX = "elp+"
@@ -111,7 +111,7 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
             raise
 
     def _record(self, refusal: Refusal, who: Who) -> None:
-        slot = slot_of(refusal.model)
+        slot = Slot.of_model(refusal.model)
         try:
             with self.locked() as book:
                 bundle = facts.bundle_of(book.session, refusal.model, refusal.version) if refusal.version else ""

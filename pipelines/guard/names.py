@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
 
 PREFIX = "elp."
@@ -29,11 +28,11 @@ DESCRIPTIVE = frozenset(
 )
 """Tags under ``elp.`` that a client may give a version when it creates it, and never again."""
 
-_LOOKS = {"e": "3", "l": "1i|", "o": "0", "i": "1l|", ".": "·。"}
-"""Characters that are taken for another at a glance, letters after folding."""
-
 MODEL_TAGS = frozenset({"elp.site", "elp.task"})
 """The same for a registered model."""
+
+_LOOKS = {"e": "3", "l": "1i|", "o": "0", "i": "1l|", ".": "·。"}
+"""Characters that are taken for another at a glance, letters after folding."""
 
 
 def folded(name: str) -> str:
@@ -62,11 +61,6 @@ def foreign(name: str) -> bool:
 def claims_slot(name: str) -> bool:
     """Whether a model's name is in the slots' own name space, exactly or to the eye."""
     return _reads(folded(name)[: len(PREFIX)], PREFIX)
-
-
-def slot_of(name: str) -> Slot | None:
-    """The slot of a registered model's exact name, or None."""
-    return Slot.of_model(name)
 
 
 def own_tag(key: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from pipelines.attest import envelope, statements
 from pipelines.attest.canonical import moment
 from pipelines.attest.envelope import Envelope
-from pipelines.attest.ledger import Who
+from pipelines.attest.ledger import Event, Who
 from pipelines.attest.statements import LineageStatement, Statement, VerdictStatement
 from pipelines.errors import AttestationError
 from pipelines.guard import facts, projection, served, server
@@ -113,15 +113,16 @@ def _record(book: Book, slot: Slot, version: int, signed: Envelope, statement: S
     """Store, write the ledger's entry and show it, in the locked transaction."""
     if facts.version_row(book.session, slot.model_name, version) is None:
         raise _refusal(f"{slot} v{version} was deleted in this moment", slot.model_name, version)
+    event: Event
     if isinstance(statement, LineageStatement):
         _check_lineage(book, slot, version, statement)
-        outcome, dataset, event = "", statement.dataset, "registered"
+        event, outcome, dataset = "registered", "", statement.dataset
     else:
         _check_verdict(book, slot, version, statement)
-        outcome, dataset, event = statement.outcome, "", "gated"
+        event, outcome, dataset = "gated", statement.outcome, ""
     detail = {"outcome": outcome} if outcome else {"dataset": dataset}
     entry = book.append(
-        "gated" if event == "gated" else "registered",
+        event,
         str(slot),
         who,
         after=version,

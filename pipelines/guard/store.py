@@ -14,11 +14,12 @@ from pipelines.guard import checks, door, facts
 from pipelines.guard.demand import demand
 from pipelines.guard.frozen import freeze
 from pipelines.guard.locking import LockingStore
-from pipelines.guard.names import own_alias, slot_of
+from pipelines.guard.names import own_alias
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.roles import TRAIN
 from pipelines.guard.served import served_path
 from pipelines.guard.who import caller
+from pipelines.settings import Slot
 from pipelines.tags import CHALLENGER, CHAMPION, Tags
 
 
@@ -27,7 +28,7 @@ class GuardedStore(LockingStore):
 
     def set_registered_model_alias(self, name: str, alias: str, version: Any) -> None:
         """As MLflow's; the alias champion goes through the door, challenger follows the verdicts."""
-        slot, who = slot_of(name), caller()
+        slot, who = Slot.of_model(name), caller()
         if slot is not None and alias == CHAMPION:
             door.move(self, slot, checks.number(version), who, "", "any")
             return
@@ -37,7 +38,7 @@ class GuardedStore(LockingStore):
 
     def delete_registered_model_alias(self, name: str, alias: str) -> None:
         """As MLflow's; the two aliases of a slot stay."""
-        slot = slot_of(name)
+        slot = Slot.of_model(name)
         if slot is not None and own_alias(alias):
             what = (
                 f"a slot loses its champion by: elp retire {slot} --why REASON"
@@ -64,7 +65,7 @@ class GuardedStore(LockingStore):
 
     def delete_registered_model(self, name: str) -> None:
         """As MLflow's; a slot with a champion stays, another one's end is recorded."""
-        slot, who = slot_of(name), caller()
+        slot, who = Slot.of_model(name), caller()
         if slot is None:
             super().delete_registered_model(name)
             return
@@ -98,7 +99,7 @@ class GuardedStore(LockingStore):
     ) -> Any:
         """As MLflow's; a slot's version is a logged model, whose folder is frozen from now on."""
         given = list(tags or [])
-        slot = slot_of(name)
+        slot = Slot.of_model(name)
         with self.refusing(caller()):
             demand(TRAIN, what="create a version", model=name)
             checks.new_version(name, source, given)
@@ -119,7 +120,7 @@ class GuardedStore(LockingStore):
 
     def update_model_version(self, name: str, version: Any, description: str | None = None) -> Any:
         """As MLflow's; what the gate has described stays as it is."""
-        slot = slot_of(name)
+        slot = Slot.of_model(name)
         if slot is None:
             return super().update_model_version(name, version, description)
         # a verdict that came between look and write would lose its description
@@ -137,7 +138,7 @@ class GuardedStore(LockingStore):
 
     def delete_model_version(self, name: str, version: Any) -> None:
         """As MLflow's; the champion stays, another version's end is recorded."""
-        slot, who = slot_of(name), caller()
+        slot, who = Slot.of_model(name), caller()
         if slot is None:
             super().delete_model_version(name, version)
             return

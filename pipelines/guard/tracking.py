@@ -17,9 +17,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import select
 
 from pipelines.guard import server
-from pipelines.guard.names import slot_of
 from pipelines.guard.refusal import Refusal
 from pipelines.guard.who import caller
+from pipelines.settings import Slot
 
 _SOURCE = "models:/"
 
@@ -118,14 +118,14 @@ def _behind(*where: Any) -> list[Behind]:
     )
     with server.registry().ManagedSessionMaker() as session:
         rows = session.execute(wanted).all()
-    return [Behind(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows if slot_of(m)]
+    return [Behind(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows if Slot.of_model(m)]
 
 
 def _refuse(behind: list[Behind], thing: str, what: str) -> None:
     if not behind:
         return
     model, version = behind[0].model, behind[0].version
-    slot = slot_of(model)
+    slot = Slot.of_model(model)
     with server.registry().refusing(caller()):
         raise Refusal(
             f"{thing} stays: {slot} v{version} stands on it; delete the version first, where it is not the champion",

@@ -108,13 +108,13 @@ def slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) ->
     held = next((request for request in open_requests(registry) if request.slot == str(slot)), None)
     gone = rolled_back(changes)
     rows = tuple(_row(version, verdicts, held, champion, gone.get(version.version)) for version in versions)
-    before = predecessor(registry, str(slot), champion.version) if champion else None
+    back = predecessor(registry, str(slot), champion.version) if champion else None
     return SlotPage(
         slot=slot,
         rows=rows,
         champion=champion,
         challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
-        predecessor=before if before in {version.version for version in versions} else None,
+        predecessor=back if back in {version.version for version in versions} else None,
         since=since,
         drift=drifts(registry, changes[:1], verdicts).get(str(slot)) if since else None,
         override=held,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.guard.names import claims_slot, own_alias, own_tag, slot_of
+from pipelines.guard.names import claims_slot, own_alias, own_tag
 from pipelines.settings import Slot
 
 
@@ -24,7 +24,7 @@ from pipelines.settings import Slot
 )
 def test_a_name_that_reads_like_a_slot_claims_to_be_one(name: str) -> None:
     assert claims_slot(name)
-    assert (slot_of(name) == Slot("plant-a", "asr")) == (name == "elp.plant-a.asr")
+    assert (Slot.of_model(name) == Slot("plant-a", "asr")) == (name == "elp.plant-a.asr")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_name_that_reads_like_a_slot_claims_to_be_one(name: str) -> None:
 )
 def test_other_names_are_free(name: str) -> None:
     assert not claims_slot(name)
-    assert slot_of(name) is None
+    assert Slot.of_model(name) is None
 
 
 @pytest.mark.parametrize(
