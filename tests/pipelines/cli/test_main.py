@@ -65,6 +65,17 @@ def test_a_full_disk_is_told_as_such(failing, capfd) -> None:
     assert "the disk is full at /data/x" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "/data/x"), OSError(30, "Read-only", "/data/x")]
+)
+def test_a_file_that_may_not_be_touched_is_no_fault_of_the_program(failing, capfd, error) -> None:
+    failing(error)
+    assert main.run(["fail"]) == 1
+    shown = capfd.readouterr().err
+    assert f"error: /data/x: {error.strerror}; see who owns it" in shown
+    assert "fault of elp" not in shown
+
+
 def test_an_unknown_verb_names_the_nearest(capfd) -> None:
     assert main.run(["retarin"]) == 2
     assert "did you mean: elp retrain" in capfd.readouterr().err
