@@ -110,7 +110,7 @@ def quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     emit(rows, as_json, lambda _: table(("file", "reason", "detail"), told, f"nothing of {slot} is in quarantine"))
 
 
-@data.command()
+@data.command(short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
 @json_option
@@ -125,7 +125,7 @@ def golden(slot: Slot, source: str, as_json: bool, workspace: Workspace) -> None
     emit(pin_golden(workspace, slot, source), as_json, _pinned)
 
 
-@data.command()
+@data.command(short_help="Make a new version without a speaker or a clip.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")

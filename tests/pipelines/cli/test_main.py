@@ -109,3 +109,12 @@ def test_help_answers_at_once() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert time.perf_counter() - began < 3
     assert not {"torch", "mlflow", "prefect", "great_expectations", "yaml"} & set(shown.split())
+
+
+@pytest.mark.parametrize("group", ["data", "keys", "users"])
+def test_no_line_of_a_groups_help_is_cut_short(capfd, monkeypatch, group) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.run([group, "--help"]) == 0
+    listed = capfd.readouterr().out.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed
