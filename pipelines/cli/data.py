@@ -1,4 +1,4 @@
-"""``elp data add | log | show | golden | drop``."""
+"""``elp data add | log | show | quarantine | golden | drop``."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def add(
 
     Every clip is measured and checked; a bad one goes to quarantine with its reason. A delivery that is bad as a whole
     is refused, and nothing changes. The same delivery again makes no new version.
-    """
+
+    \b
+    elp data add plant-a/asr delivery/manifest.jsonl
+    elp data add plant-a/asr recordings/ --condition headset
+    """  # noqa: D301 - click reads the \b
     from pipelines.steps.dataset import newest
     from pipelines.steps.ingest import ingest
 
@@ -80,7 +84,7 @@ def log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     emit(versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
 
 
-@data.command()
+@data.command(short_help="Show splits, conditions, quarantine and checks of a version.")
 @click.argument("what", metavar="SITE/TASK[@vN]")
 @json_option
 @workspace_option
@@ -95,6 +99,19 @@ def show(what: str, as_json: bool, workspace: Workspace) -> None:
 
 @data.command()
 @slot_argument
+@json_option
+@workspace_option
+def quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+    """List the clips in quarantine: which file, for which reason."""
+    from pipelines.steps.slot_files import quarantined
+
+    rows = quarantined(workspace, slot)
+    told = [(one.path, one.reason, one.detail) for one in rows]
+    emit(rows, as_json, lambda _: table(("file", "reason", "detail"), told, f"nothing of {slot} is in quarantine"))
+
+
+@data.command(short_help="Pin a version's test split as the slot's golden set.")
+@slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
 @json_option
 @workspace_option
@@ -108,7 +125,7 @@ def golden(slot: Slot, source: str, as_json: bool, workspace: Workspace) -> None
     emit(pin_golden(workspace, slot, source), as_json, _pinned)
 
 
-@data.command()
+@data.command(short_help="Make a new version without a speaker or a clip.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
@@ -153,7 +170,7 @@ def _added(added: Added) -> str:
     if entry.get("withdrawn"):
         lines.append(f"{entry['withdrawn']:,} clips were dropped before and stay out")
     if entry["quarantined"]:
-        lines.append(f"{entry['quarantined']:,} clips went to quarantine; see: elp data show {version.slot}")
+        lines.append(f"{entry['quarantined']:,} clips went to quarantine; see: elp data quarantine {version.slot}")
     if version.closed_set:
         lines.append("closed set: speakers are shared between the splits")
     lines.extend(_missing(version))

@@ -108,7 +108,11 @@ def retrain(
     """From audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
 
     Waits and shows the run's log; Ctrl-C ends the watching, not the run. Exit code 3 where the gate does not pass.
-    """
+
+    \b
+    elp retrain plant-a/asr delivery/manifest.jsonl
+    elp retrain --all --detach
+    """  # noqa: D301 - click reads the \b
     if every == (slot is not None):
         raise UsageError("name one slot (elp retrain SITE/TASK) or all (elp retrain --all), not both or neither")
     if slot is None:
@@ -149,7 +153,8 @@ def _run(
         raise
     finished = Finished(run, read_outcome(api, run.id))
     if run.state_type != "COMPLETED":
-        raise OpsError(f"{name} ended as {run.state}: {run.message or 'no message'}\nits page: {run.url}")
+        said = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
+        raise OpsError(f"{name} ended as {run.state}: {said}\nits page: {run.url}")
     emit(finished, as_json, _render)
     if run.state == REFUSED:
         raise GateRefused(

@@ -42,7 +42,7 @@ def keys() -> None:
     """
 
 
-@keys.command(name="list")
+@keys.command(name="list", short_help="List the keys that are trusted or can sign here.")
 @json_option
 @folder_option
 def list_keys(folder: Path, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def new(folder: Path, roles: tuple[Role, ...], name: str | None, as_json: bool) 
     _report(folder, [made], as_json)
 
 
-@keys.command()
+@keys.command(short_help="Replace keys by new ones; the old ones are retired.")
 @click.argument("chosen", metavar="[KEY]...", nargs=-1)
 @json_option
 @folder_option
@@ -95,7 +95,7 @@ def retire(folder: Path, key: str, as_json: bool) -> None:
     _report(folder, [retire_key(folder, key)], as_json)
 
 
-@keys.command()
+@keys.command(short_help="Trust KEY no more, for nothing it ever signed.")
 @click.argument("key", metavar="KEY")
 @json_option
 @folder_option
@@ -110,7 +110,7 @@ def revoke(folder: Path, key: str, as_json: bool) -> None:
     _report(folder, [revoke_key(folder, key)], as_json)
 
 
-@keys.command()
+@keys.command(short_help="Trust public keys of another machine.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True), metavar="FILE")
 @json_option
 @folder_option
@@ -123,7 +123,7 @@ def add(folder: Path, file: str, as_json: bool) -> None:
     _report(folder, trust(folder, text, file), as_json)
 
 
-@keys.command()
+@keys.command(short_help="Print public keys as JSON.")
 @click.argument("chosen", metavar="[KEY]...", nargs=-1)
 @click.option("--json", "_", is_flag=True, hidden=True, help="It is JSON always.")
 @folder_option

@@ -140,6 +140,10 @@ def _report(error: Exception, debug: bool) -> int:
         where = f" at {error.filename}" if error.filename else ""
         click.echo(f"error: the disk is full{where}; free some space and run the command again", err=True)
         return 1
+    if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}; see who owns it, and run the command again", err=True)
+        return 1
     click.echo(_unexpected(error), err=True)
     return 1
 

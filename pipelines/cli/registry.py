@@ -120,7 +120,11 @@ def run(
     """Answer each file: its words (asr), emotion (ser) or intent (sic).
 
     For asv: say whether the last file is of the speaker who is heard in those before it, one or more.
-    """
+
+    \b
+    elp run plant-a/asr call.wav
+    elp run plant-a/asv enrolled.wav caller.wav
+    """  # noqa: D301 - click reads the \b
     from pipelines.clients.versions import CHAMPION
     from pipelines.steps import run as step
 

@@ -31,9 +31,9 @@ def schedule(workspace: Workspace, words: tuple[str, ...], cron: str | None, tim
     """Retrain a slot, or all, on a schedule that Prefect keeps and a worker fires.
 
     \b
-    elp schedule SITE/TASK --cron "0 3 * * *" [--timezone Europe/Berlin]
+    elp schedule SITE/TASK | all --cron "0 3 * * *" [--timezone Europe/Berlin]
     elp schedule list
-    elp schedule pause | resume | remove SITE/TASK
+    elp schedule pause | resume | remove SITE/TASK | all
     """  # noqa: D301 - click reads the \b
     action, name = _read(words, cron)
     api = prefect_api(workspace)
@@ -54,17 +54,18 @@ def _read(words: tuple[str, ...], cron: str | None) -> tuple[str, str]:
     """
     action = words[0] if words and words[0] in ACTIONS else "set"
     names = words if action == "set" else words[1:]
-    if (action == "list" and not names) or (not words and cron is None):
+    if (action == "list" and not names and not cron) or (not words and cron is None):
         return "list", ""
+    if action != "set" and cron:
+        raise UsageError(f"--cron does not go with {action}")
     if len(names) != 1 or action == "list":
         raise UsageError(
             "expected one slot, or all: elp schedule SITE/TASK --cron '0 3 * * *'; see: elp schedule --help"
         )
+    name = names[0] if names[0] == "all" else str(Slot.parse(names[0]))
     if action == "set" and not cron:
-        raise UsageError(f"say when {names[0]} is retrained: elp schedule {names[0]} --cron '0 3 * * *'")
-    if action != "set" and cron:
-        raise UsageError(f"--cron does not go with {action}")
-    return action, names[0] if names[0] == "all" else str(Slot.parse(names[0]))
+        raise UsageError(f"say when {name} is retrained: elp schedule {name} --cron '0 3 * * *'")
+    return action, name
 
 
 def _render(found: list[Schedule]) -> str:

@@ -51,7 +51,7 @@ def add(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace) 
     emit(made, as_json, lambda user: f"{user.name} may log in: {', '.join(user.roles)}")
 
 
-@users.command()
+@users.command(short_help="Give NAME exactly these roles.")
 @click.argument("name")
 @click.argument("roles", nargs=-1, required=True, type=_role, metavar="ROLE…")
 @json_option
@@ -76,7 +76,7 @@ def remove(name: str, as_json: bool, workspace: Workspace) -> None:
     emit({"removed": name}, as_json, lambda _: f"{name} may no longer log in")
 
 
-@users.command()
+@users.command(short_help="Change NAME's password.")
 @click.argument("name")
 @json_option
 @workspace_option

@@ -15,7 +15,11 @@ _PATIENCE: Seconds = 30.0
 """How long a run may wait for a worker before that is said."""
 _OUTAGE: Seconds = 180.0
 """How long Prefect may be silent before following ends."""
-_NOISE = ("Finished in state", "Downloading flow code", "Beginning flow run", "View at ")
+_NOISE = (
+    "Finished in state", "Downloading flow code", "Beginning flow run", "View at ",
+    # the run's last message says it again
+    "Encountered exception during execution", "Engine execution exited with unexpected exception",
+)  # fmt: skip
 """Starts of Prefect's own lines that say nothing to somebody who follows one run."""
 
 

@@ -80,10 +80,17 @@ def set_schedule(api: str, workspace: Workspace, name: str, timing: Mapping[str,
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UsageError(f"unknown time zone {zone!r}; expected a name such as Europe/Berlin or UTC") from error
     deployment = find_deployment(api, "retrain-all", workspace) if name == ALL else _of_slot(api, workspace, name)
-    body = {"schedule": dict(timing), "active": True}
+    try:
+        _send(api, deployment, {"schedule": dict(timing), "active": True})
+    except UsageError as error:
+        raise UsageError(f"{error}; expected minute hour day month weekday, such as '0 3 * * *'") from error
+
+
+def _send(api: str, deployment: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """The deployment's one schedule, made or changed."""
     path, present = f"/deployments/{deployment['id']}/schedules", [raw["id"] for raw in deployment["schedules"]]
     if not present:
-        call(api, path, [body])
+        call(api, path, [dict(body)])
         return
     call(api, f"{path}/{present[0]}", body, "PATCH")
     for surplus in present[1:]:

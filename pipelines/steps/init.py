@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from pipelines.attest.key_folder import ensure_keys
@@ -32,25 +33,28 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
     Args:
-        root: made where it is missing; may hold a Git repository whose top it is.
+        root: made where it is missing; may be the top of a Git repository.
         remote: of DVC: a folder (relative to `root` or absolute) or a URL that DVC understands.
 
     Raises:
         AttestationError: the folder that ELP_KEYS names is malformed or cannot be written.
-        WorkspaceError: it is a workspace already, Git has no identity, or the folder lies inside another repository.
+        WorkspaceError: it is a workspace already or lies in one, is a file or the root of all, cannot be made, or
+            Git has no identity.
     """
     root = root.expanduser().resolve()
-    if (root / SETTINGS_FILE).exists():
-        raise WorkspaceError(f"{root} is a workspace already; look at it with: elp -w {root} status")
-    if root.exists() and not root.is_dir():
-        raise WorkspaceError(f"{root} is a file; give a folder")
+    _require_room(root)
     git.require_identity(_existing(root))
     fresh = not (root / ".git").exists()
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
     text = _SETTINGS.format(remote=remote)
     read_settings(text)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{root} cannot be made ({error.strerror}); give a folder that you may write to"
+        ) from error
     if fresh:
         git.git(root, "init", "--quiet", "--initial-branch=main")
     if not (root / ".dvc").is_dir():
@@ -62,6 +66,19 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     made = open_workspace(root)
     ensure_keys(key_folder(made.state))
     return made
+
+
+def _require_room(root: Path) -> None:
+    if (root / SETTINGS_FILE).exists():
+        raise WorkspaceError(f"{root} is a workspace already; look at it with: elp -w {shlex.quote(str(root))} status")
+    if root.exists() and not root.is_dir():
+        raise WorkspaceError(f"{root} is a file; give a folder")
+    if root == root.parent:
+        raise WorkspaceError(f"{root} is the root of the file system; give a folder of its own, such as ~/foundry")
+    if around := next((folder for folder in root.parents if (folder / SETTINGS_FILE).exists()), None):
+        raise WorkspaceError(
+            f"{root} lies in the workspace {around}, whose Git repository would hold another; give a folder outside"
+        )
 
 
 def _existing(path: Path) -> Path:

@@ -100,7 +100,8 @@ def rollback(
     registry.connect(mlflow_uri)
     by, why = by or _user(), why or "rollback"
     done = guard.rollback(mlflow_uri, slot, version, by=by, reason=why)
-    log(f"{slot} v{done.version} is the champion again, in place of v{done.previous}")
+    if done.changed:
+        log(f"{slot} v{done.version} is the champion again, in place of v{done.previous}")
     return Promotion(slot, done.version, done.previous, done.changed, done.by, why)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from pipelines.clients import dvc
 from pipelines.errors import WorkspaceError
+from pipelines.intake.quarantine import Quarantined, read_quarantine
 from pipelines.settings import Slot
+from pipelines.steps.dataset import latest
 from pipelines.steps.versions import GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS, DatasetVersion
 from pipelines.workspace import Workspace
 
@@ -14,6 +16,17 @@ from pipelines.workspace import Workspace
 def files(workspace: Workspace, slot: Slot, folder: str) -> list[Path]:
     """Parquet files of a folder of the slot, absolute."""
     return sorted((workspace.root / slot.folder / folder).glob("*.parquet"))
+
+
+def quarantined(workspace: Workspace, slot: Slot) -> list[Quarantined]:
+    """Every clip in the slot's quarantine, by path; fetched from the remote where the folder is not here.
+
+    Raises:
+        VersioningError: where there is no version yet, or the remote does not give what is missing.
+    """
+    if latest(workspace, slot).quarantined and not files(workspace, slot, QUARANTINE):
+        dvc.pull(workspace.root, slot.folder / QUARANTINE)
+    return sorted(read_quarantine(files(workspace, slot, QUARANTINE)), key=lambda one: (one.path, one.reason))
 
 
 def bring_back(workspace: Workspace, slot: Slot, current: DatasetVersion | None, *, golden: bool = False) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,27 @@ def test_a_delivery_is_added_listed_and_shown(workspace: Workspace, tmp_path: Pa
     assert listed[1].split()[3] == "11"
     shown = elp_data(workspace, "show", "plant-a/asr@v1").stdout
     assert all(word in shown for word in ("headset", "corrupt", "validation", "Data Docs: ", "golden/plant-a/asr/v1"))
+
+
+def test_quarantine_names_each_file_with_its_reason(workspace: Workspace, tmp_path: Path) -> None:
+    elp_data(workspace, "add", "plant-a/asr", write_delivery(tmp_path / "in", anna_0={"bytes": b"broken"}))
+    listed = elp_data(workspace, "quarantine", "plant-a/asr").stdout.splitlines()
+    assert listed[0].split() == ["file", "reason", "detail"]
+    assert "anna_0" in listed[1]
+    assert "corrupt" in listed[1]
+    (one,) = json.loads(elp_data(workspace, "quarantine", "plant-a/asr", "--json").stdout)
+    assert (one["reason"], len(one["sha256"])) == ("corrupt", 64)
+
+
+def test_quarantine_is_fetched_where_a_clone_lacks_it(workspace: Workspace, tmp_path: Path) -> None:
+    elp_data(workspace, "add", "plant-a/asr", write_delivery(tmp_path / "in", anna_0={"bytes": b"broken"}))
+    shutil.rmtree(workspace.root / "data" / "plant-a" / "asr" / "quarantine")
+    assert "corrupt" in elp_data(workspace, "quarantine", "plant-a/asr").stdout
+
+
+def test_an_empty_quarantine_says_so(workspace: Workspace, tmp_path: Path) -> None:
+    elp_data(workspace, "add", "plant-a/asr", write_delivery(tmp_path / "in"))
+    assert "nothing of plant-a/asr is in quarantine" in elp_data(workspace, "quarantine", "plant-a/asr").stdout
 
 
 def test_the_same_delivery_says_that_nothing_is_new(workspace: Workspace, tmp_path: Path) -> None:

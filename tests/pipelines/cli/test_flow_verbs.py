@@ -63,6 +63,13 @@ def test_a_run_that_failed_ends_with_1_and_its_page(workspace: Workspace, worker
     assert worker["parameters"] == {"slot": "plant-a/asr", "version": "v2"}
 
 
+def test_what_prefect_puts_before_a_reason_is_left_out(workspace: Workspace, worker, capfd) -> None:
+    message = "Flow run encountered an exception: VersioningError: no dataset version yet"
+    worker["ends"] = dataclasses.replace(ASKED, state="Failed", state_type="FAILED", message=message)
+    assert _elp(workspace, "train", "plant-a/asr") == 1
+    assert "ended as Failed: VersioningError: no dataset version yet\n" in capfd.readouterr().err
+
+
 def test_stopping_to_watch_says_that_the_run_goes_on(workspace: Workspace, worker, capfd) -> None:
     worker["ends"] = KeyboardInterrupt()
     assert _elp(workspace, "retrain", "plant-a/asr") == 130

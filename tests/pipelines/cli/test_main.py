@@ -65,6 +65,17 @@ def test_a_full_disk_is_told_as_such(failing, capfd) -> None:
     assert "the disk is full at /data/x" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "/data/x"), OSError(30, "Read-only", "/data/x")]
+)
+def test_a_file_that_may_not_be_touched_is_no_fault_of_the_program(failing, capfd, error) -> None:
+    failing(error)
+    assert main.run(["fail"]) == 1
+    shown = capfd.readouterr().err
+    assert f"error: /data/x: {error.strerror}; see who owns it" in shown
+    assert "fault of elp" not in shown
+
+
 def test_an_unknown_verb_names_the_nearest(capfd) -> None:
     assert main.run(["retarin"]) == 2
     assert "did you mean: elp retrain" in capfd.readouterr().err
@@ -98,3 +109,12 @@ def test_help_answers_at_once() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert time.perf_counter() - began < 3
     assert not {"torch", "mlflow", "prefect", "great_expectations", "yaml"} & set(shown.split())
+
+
+@pytest.mark.parametrize("group", ["data", "keys", "users"])
+def test_no_line_of_a_groups_help_is_cut_short(capfd, monkeypatch, group) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.run([group, "--help"]) == 0
+    listed = capfd.readouterr().out.partition("Commands:")[2]
+    assert listed.strip()
+    assert "..." not in listed

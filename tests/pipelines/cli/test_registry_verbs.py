@@ -71,6 +71,8 @@ def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, 
     code, out, _ = elp("audit", "cli-life/asr")
     assert (code, out.splitlines()[0].split(" (")[0]) == (0, "adapter: cli-life/asr v2 ")
     assert elp("rollback", "cli-life/asr", "--why", "noise")[1].startswith("cli-life/asr: champion is v1 (before: v2)")
+    said = elp("rollback", "cli-life/asr", "--version", "1")
+    assert said == (0, "cli-life/asr: v1 is the champion already; nothing changed\n", "")
     assert elp("retire", "cli-life/asr")[0] == 2
     assert elp("retire", "cli-life/asr", "--why", "the line was closed", "--by", "ann")[:2] == (
         0,

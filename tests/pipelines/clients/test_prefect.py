@@ -71,7 +71,8 @@ RUN = prefect.FlowRun("1", "retrain a/asr", "Scheduled", "SCHEDULED", "", "")
 def test_following_passes_on_states_and_lines_until_the_end(api: Api) -> None:
     api.lay("/flow_runs/1", _run("RUNNING"), _run("COMPLETED", prefect.REFUSED, "worse"))
     error = "Task failed: bad\nTraceback (most recent call last):\n  deep"
-    api.lay("/logs/filter", [_line("taking in x"), _line("Finished in state Completed()")], [_line(error, 40)], [])
+    noise = [_line("Finished in state Completed()"), _line("Encountered exception during execution: X('bad')", 40)]
+    api.lay("/logs/filter", [_line("taking in x"), *noise], [_line(error, 40)], [])
     said: list[str] = []
     ended = follow(api.address, RUN, "elp-gpu", said.append, every=0.0)
     assert (ended.state, ended.message) == (prefect.REFUSED, "worse")

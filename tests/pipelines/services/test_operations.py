@@ -108,7 +108,7 @@ def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> 
 
 
 @pytest.mark.parametrize(
-    ("cron", "zone", "reason"), [("bogus", "UTC", "bogus"), ("0 3 * * *", "Mars/Base", "Mars/Base")]
+    ("cron", "zone", "reason"), [("bogus", "UTC", "expected minute hour day"), ("0 3 * * *", "Mars/Base", "Mars/Base")]
 )
 def test_a_schedule_that_cannot_be_read_is_refused(up: Workspace, capfd, cron, zone, reason) -> None:
     assert run(["schedule", "all", "--cron", cron, "--timezone", zone, "-w", str(up.root)]) == 2

@@ -57,3 +57,21 @@ def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkspaceError, match="is a file"):
         init_workspace(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("outer/inner/deep", "lies in the workspace .*outer, .*give a folder outside"),
+        ("file/below", "cannot be made .*that you may write to"),
+        ("/", "root of the file system"),
+    ],
+)
+def test_a_place_where_none_can_live_is_refused_and_left_alone(tmp_path: Path, place: str, reason: str) -> None:
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer" / "elp.yaml").write_text("")
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WorkspaceError, match=reason):
+        init_workspace(tmp_path / place)
+    assert sorted(tmp_path.rglob("*")) == before
