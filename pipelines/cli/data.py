@@ -63,7 +63,7 @@ def add(
     \b
     elp data add plant-a/asr delivery/manifest.jsonl
     elp data add plant-a/asr recordings/ --condition headset
-    """  # noqa: D301 - click reads the \b
+    """
     from pipelines.steps.dataset import newest
     from pipelines.steps.ingest import ingest
 

@@ -112,7 +112,7 @@ def retrain(
     \b
     elp retrain plant-a/asr delivery/manifest.jsonl
     elp retrain --all --detach
-    """  # noqa: D301 - click reads the \b
+    """
     if every == (slot is not None):
         raise UsageError("name one slot (elp retrain SITE/TASK) or all (elp retrain --all), not both or neither")
     if slot is None:

@@ -21,7 +21,7 @@ def init(folder: Path, remote: str, as_json: bool) -> None:
     \b
     elp init ~/foundry
     elp init ~/foundry --remote s3://speech/foundry
-    """  # noqa: D301 - click reads the \b
+    """
     if not folder.parts:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
     from pipelines.steps.init import init_workspace

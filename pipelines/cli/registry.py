@@ -124,7 +124,7 @@ def run(
     \b
     elp run plant-a/asr call.wav
     elp run plant-a/asv enrolled.wav caller.wav
-    """  # noqa: D301 - click reads the \b
+    """
     from pipelines.clients.versions import CHAMPION
     from pipelines.steps import run as step
 

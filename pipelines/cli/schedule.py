@@ -34,7 +34,7 @@ def schedule(workspace: Workspace, words: tuple[str, ...], cron: str | None, tim
     elp schedule SITE/TASK | all --cron "0 3 * * *" [--timezone Europe/Berlin]
     elp schedule list
     elp schedule pause | resume | remove SITE/TASK | all
-    """  # noqa: D301 - click reads the \b
+    """
     action, name = _read(words, cron)
     api = prefect_api(workspace)
     if action == "set":

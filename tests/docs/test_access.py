@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from pipelines.services.addresses import mlflow_uri
 from pipelines.workspace import Workspace, open_workspace
 from tests.docs.pages import fences
 from tests.support.rest import Rest
+from tests.support.shell import shell
 from tests.support.versions_by_hand import ELP, gate, promote, register
 from tests.support.workspaces import isolate
 
@@ -38,15 +38,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     root = init_workspace(tmp_path / "workspace").root
     (root / "elp.yaml").write_text(SETTINGS)
     yield root
-    _run("elp down", root)
-
-
-def _run(line: str, cwd: Path, login: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, **(login or {})}
-    done = subprocess.run(["bash", "-c", line], cwd=cwd, capture_output=True, text=True, env=environment, timeout=300)
-    print(f"$ {line}\n{done.stdout}{done.stderr}")
-    return done
+    shell("elp down", root)
 
 
 def _a_champion_and_one_that_the_gate_has_not_seen(workspace: Workspace) -> None:
@@ -67,8 +59,8 @@ def test_the_pages_commands_run_and_no_password_is_anywhere_it_could_be_read(wor
             verb = " ".join(line.split("|")[-1].split()[:2])
             if verb == "elp promote":
                 _a_champion_and_one_that_the_gate_has_not_seen(open_workspace(workspace))
-            login = accounts.Account(*LOGINS[verb]).environment() if verb in LOGINS else None
-            done = _run(line, workspace, login)
+            login = accounts.Account(*LOGINS[verb]).environment() if verb in LOGINS else {}
+            done = shell(line, workspace, **login)
             assert done.returncode == 0, line
             said[verb] = said.get(verb, "") + done.stdout + done.stderr
     admin = accounts.first_admin(open_workspace(workspace))
@@ -84,10 +76,10 @@ def test_the_pages_commands_run_and_no_password_is_anywhere_it_could_be_read(wor
 
 
 def _started_again_it_still_asks(workspace: Path) -> None:
-    assert _run("elp down", workspace).returncode == 0
-    again = _run("elp up", workspace)
+    assert shell("elp down", workspace).returncode == 0
+    again = shell("elp up", workspace)
     assert again.returncode == 0
     assert "password" not in again.stderr
     assert Rest(mlflow_uri(open_workspace(workspace)))("GET", f"{ELP}/status").status == 401
-    told = _run("elp adapters plant-a/asr --json", workspace)
+    told = shell("elp adapters plant-a/asr --json", workspace)
     assert told.returncode == 0, "our own client is let in as the workers' account"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import fences
+from tests.support.shell import shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -26,23 +24,14 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     yield root
     for folder in (root, tmp_path / "restored"):
         if folder.exists():
-            _run("elp down", folder)
+            shell("elp down", folder)
 
 
 def test_a_backup_comes_back_in_another_folder_and_verifies(workspace: Path) -> None:
-    assert _run("elp up", workspace).returncode == 0
+    assert shell("elp up", workspace).returncode == 0
     for line in (*BACKUP, "elp down", *RESTORE):
-        assert _run(line, workspace).returncode == 0, line
+        assert shell(line, workspace).returncode == 0, line
     assert (workspace.parent / "foundry-backup.tgz").stat().st_mode & 0o077 == 0
-    shown = _run("elp audit --verify", workspace.parent / "restored").stdout
+    shown = shell("elp audit --verify", workspace.parent / "restored").stdout
     assert "chain: " in shown
     assert "is as recorded" in shown
-
-
-def _run(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=300
-    )
-    print(f"$ {line}\n{done.stdout}{done.stderr}")
-    return done

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from tests.docs.pages import fences
 from tests.docs.test_examples import NEEDS_A_WORKSPACE
+from tests.support.shell import shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -56,16 +55,7 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     root = tmp_path / "foundry"
     yield root
     if (root / "elp.yaml").exists():
-        _run("elp down", root)
-
-
-def _run(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=cwd, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=900
-    )
-    print(f"$ {line}\n{done.stdout}{done.stderr}")
-    return done
+        shell("elp down", root)
 
 
 def _deliveries(root: Path) -> None:
@@ -85,28 +75,28 @@ def _deliveries(root: Path) -> None:
 
 
 def test_every_shown_command_runs(workspace: Path) -> None:
-    assert _run("elp init foundry", workspace.parent).returncode == 0
+    assert shell("elp init foundry", workspace.parent).returncode == 0
     (workspace / "elp.yaml").write_text(SETTINGS)
     _deliveries(workspace)
-    assert _run("git add elp.yaml && git commit -qm Settings", workspace).returncode == 0
+    assert shell("git add elp.yaml && git commit -qm Settings", workspace).returncode == 0
     shown = [(f.name, line) for page in ORDER for f in fences("sh") if f.page == page for line in f.commands]
     lines = [(name, line) for name, line in shown if line.startswith("elp ") and not line.startswith("elp init")]
     ending = [(name, line) for name, line in lines if line == "elp down"]
     for line in ("elp up", *BEFORE):
-        assert _run(line, workspace).returncode == 0, line
+        assert shell(line, workspace, timeout=900).returncode == 0, line
     for name, line in [pair for pair in lines if pair not in ending]:
         _check(name, line.replace("/path/to/manifest.jsonl", f"{workspace.parent}/first/manifest.jsonl"), workspace)
     for block in (f for f in fences("python") if f.page in NEEDS_A_WORKSPACE):
         script = workspace.parent / f"{block.name}.py"
         script.write_text(_here(block.text, workspace))
-        done = _run(f"{sys.executable} {script}", workspace)
+        done = shell(f"{sys.executable} {script}", workspace, timeout=900)
         assert done.returncode == 0, block.name
     for name, line in ending:
         _check(name, line, workspace)
 
 
 def _check(name: str, line: str, workspace: Path) -> None:
-    done = _run(line, workspace)
+    done = shell(line, workspace, timeout=900)
     allowed = {0, 1, 3} if " ".join(line.split()[:2]) in REFUSALS else {0}
     assert done.returncode in allowed, f"{name}: {line}"
     assert "Traceback" not in done.stderr
