@@ -119,11 +119,11 @@ def make_registry(database: str, versions: list[Version]) -> None:
     """A lineage statement and a ledger entry for each, every second one promoted, in one transaction of the guard."""
     from sqlalchemy import insert
 
-    from pipelines.attest.envelope import sign
-    from pipelines.attest.ledger import Who
-    from pipelines.guard.store import GuardedStore
-    from pipelines.guard.tables import STATEMENTS
-    from pipelines.settings import Slot
+    from pipelines.registry.ledger.entry import Who
+    from pipelines.registry.signing.envelope import sign
+    from pipelines.registry.slot import Slot
+    from pipelines.server.ledger.ledger_tables import STATEMENTS
+    from pipelines.server.stores.registry_store import GuardedStore
 
     store, who, champions = GuardedStore("elp+" + database), Who("bench", False, ""), {}
     with store.locked() as book:
@@ -143,7 +143,7 @@ def make_registry(database: str, versions: list[Version]) -> None:
 
 
 def _lineage(model: str, one: Version):
-    from pipelines.attest.statements import LineageStatement, Material
+    from pipelines.registry.statements import LineageStatement, Material
 
     tag = f"data/{one.slot}/v{one.number}"
     digests = {
@@ -181,8 +181,8 @@ def timed(root: Path, *words: str) -> Iterator[tuple[float, float]]:
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from pipelines.clients.git import git
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.git import git
+    from pipelines.local.initialise import init_workspace
     from tests.support.guarded_server import guarded_server
 
     each = int(sys.argv[1]) // SLOTS if len(sys.argv) > 1 else 25

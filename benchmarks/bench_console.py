@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pytest
 
-from pipelines.settings import Slot
+from pipelines.registry.slot import Slot
 from tests.support.console_pages import open_stores
 from tests.support.guarded_server import guarded_server
 from tests.support.registry_rows import FINGERPRINT, fill

@@ -63,11 +63,11 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
     os.environ |= server_variables(server)
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-    from pipelines.guard import door
-    from pipelines.guard.served import hash_bundle
-    from pipelines.guard.server import registry
-    from pipelines.guard.who import SERVER, as_server
-    from pipelines.settings import Slot
+    from pipelines.registry.slot import Slot
+    from pipelines.server.auth.principal import SERVER, as_server
+    from pipelines.server.stores.artifact_bytes import hash_bundle
+    from pipelines.server.stores.current import registry
+    from pipelines.server.transitions import champion_transition as door
 
     guarded, plain, slot = registry(), SqlAlchemyStore(server.database), Slot.parse(contest.slot)
     place = f"mlflow-artifacts:/{contest.made[CHAMPION].folder}"

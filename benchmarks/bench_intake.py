@@ -44,9 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=100)
     days = parser.parse_args().days
-    from pipelines.settings import Slot
-    from pipelines.steps.ingest import ingest
-    from pipelines.steps.init import init_workspace
+    from pipelines.datasets.ingest import ingest
+    from pipelines.local.initialise import init_workspace
+    from pipelines.registry.slot import Slot
 
     for name in ("AUTHOR", "COMMITTER"):
         os.environ.update({f"GIT_{name}_NAME": "bench", f"GIT_{name}_EMAIL": "bench@example.org"})

@@ -71,10 +71,10 @@ def measure(slot_name: str, source: Path, folder: Path) -> Row:
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
     from elp_core.training import train
-    from pipelines.settings import Slot
-    from pipelines.steps.dataset import load_golden, load_split
-    from pipelines.steps.ingest import ingest
-    from pipelines.workspace import open_workspace
+    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.local.workspace import open_workspace
+    from pipelines.registry.slot import Slot
 
     workspace, slot = open_workspace(folder), Slot.parse(slot_name)
     version = ingest(workspace, slot, source, "fsdd", SLOTS[slot_name])
@@ -104,7 +104,7 @@ def main() -> None:
     if not source.exists():
         print("skipped: no real speech here; set ELP_FSDD to the Free Spoken Digit Dataset (folder or archive)")
         return
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.initialise import init_workspace
 
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "workspace"

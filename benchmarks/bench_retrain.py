@@ -32,7 +32,7 @@ def elp(folder: Path, *arguments: str) -> tuple[float, Any]:
 def main() -> None:
     from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
     from pipelines.demo.job import SETTINGS
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.initialise import init_workspace
 
     for name in ("AUTHOR", "COMMITTER"):
         os.environ.update({f"GIT_{name}_NAME": "bench", f"GIT_{name}_EMAIL": "bench@example.org"})

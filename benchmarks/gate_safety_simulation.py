@@ -14,12 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gate.compare import compare
-from pipelines.gate.improvement import plausible_improvement
-from pipelines.gate.operating_point import measure_rates
-from pipelines.gate.outcome import judge
-from pipelines.policies import SafetyPolicy
-from pipelines.settings import GatePolicy
+from pipelines.gating.compare import compare
+from pipelines.gating.leakage_alarm import plausible_improvement
+from pipelines.gating.operating_point import measure_rates
+from pipelines.gating.outcome import judge
+from pipelines.registry.policies import GatePolicy, SafetyPolicy
 
 LIMIT, DIMENSIONS = 0.05, 16
 VERIFICATION = ((6, 20, 0.6), (30, 8, 0.6), (30, 20, 0.6), (6, 20, 0.8), (30, 8, 0.8), (30, 20, 0.8))

@@ -19,9 +19,9 @@ import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gate.compare import compare
-from pipelines.gate.outcome import judge
-from pipelines.settings import GatePolicy
+from pipelines.gating.compare import compare
+from pipelines.gating.outcome import judge
+from pipelines.registry.policies import GatePolicy
 
 _CASTS = 4
 """How many sets of speakers a closed world is drawn from."""

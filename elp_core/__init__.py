@@ -10,7 +10,7 @@ In the order that data meets them:
   `elp_core.dropout`: PyTorch's, drawn four at a time on the CPU.
 - `elp_core.methods`: what ELP is compared with: full fine-tuning, weighted sum, top layers, LoRA, bottlenecks.
 - `elp_core.decoding`: beam search with an n-gram model, from letters to transcripts.
-- `elp_core.kinds`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
+- `elp_core.task_specs`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
 - `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one

@@ -19,7 +19,7 @@ from elp_core.backbones import Backbone
 from elp_core.bundle import load_bundle, write_bundle
 from elp_core.config import AugmentConfig, ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, TrainConfig
 from elp_core.inference import predict
-from elp_core.kinds import VerificationOptions
+from elp_core.task_specs import VerificationOptions
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import SAMPLE_RATE, Clip

@@ -33,7 +33,8 @@ def collate_features(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, to
         features: B tensors of any float type, [frames, channels] or [n, frames, channels].
 
     Returns:
-        On the features' device: float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B] frame counts.
+        On the features' device: float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B]
+        frame counts.
     """
     counts = [item.shape[-2] for item in features]
     *states, _, channels = features[0].shape

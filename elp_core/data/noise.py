@@ -28,7 +28,7 @@ def factory_noise(samples: Samples, seed: int) -> Waveform:
 
 
 def coloured_noise(samples: Samples, slope: float, rng: np.random.Generator) -> Waveform:
-    """Gaussian noise, float32 [samples], whose power falls with frequency as ``f ** -slope``: 0 is white, 1 pink, 2 brown; unit RMS."""
+    """Return Gaussian noise, float32 [samples] of unit RMS, whose power falls with frequency as ``f ** -slope``."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / SAMPLE_RATE), 20.0)
     return _unit(np.fft.irfft(spectrum * frequencies ** (-slope / 2), samples)).astype(np.float32)

@@ -19,8 +19,8 @@ from elp_core.config import ElpConfig, Precision
 from elp_core.data.collate import collate, collate_features
 from elp_core.data.sampler import length_buckets
 from elp_core.errors import ConfigError
+from elp_core.inference.adapter_cache import AdapterCache, Hosted, Parts
 from elp_core.inference.predict import check_waveform
-from elp_core.inference.shelf import Hosted, Parts, Shelf
 from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Seconds
 
@@ -79,7 +79,7 @@ class AdapterHost:
         if faults:
             raise ConfigError("host", faults)
         self.backbone = backbone
-        self._shelf = Shelf(backbone, memory_bytes)
+        self._shelf = AdapterCache(backbone, memory_bytes)
         self._batch_seconds = batch_seconds
         self._precision = precision
 

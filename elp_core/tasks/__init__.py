@@ -1,6 +1,6 @@
 """Tasks: what an adapter is for. One module a task says its head, loss, answers and metric; a new task is a new file.
 
-`elp_core.kinds` is the table of them; a task joins it by `elp_core.kinds.register`. docs/tasks.md has an example.
+`elp_core.task_specs` is the table of them; `elp_core.task_specs.register` adds a task. docs/tasks.md has an example.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
-from elp_core.kinds import kind_of
+from elp_core.task_specs import task_spec
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
 from elp_core.tasks.base import Comparing, Task, compares
@@ -26,13 +26,13 @@ def make_task(name: str, clips: Sequence[Clip], options: Any = None) -> Task:
     Args:
         name: of the kind of task.
         clips: to train on.
-        options: of the kind's own class (`TaskKind.options`); None takes the defaults.
+        options: of the kind's own class (`TaskSpec.options`); None takes the defaults.
 
     Raises:
         ConfigError: where no task has this name, or the options are another task's.
         CorpusError: where the clips lack what the task needs: transcripts inside the alphabet, speakers, labels.
     """
-    kind = kind_of(name)
+    kind = task_spec(name)
     chosen = kind.options() if options is None else options
     if not isinstance(chosen, kind.options):
         raise ConfigError("task", [f"{name} takes {kind.options.__name__}, got {type(chosen).__name__}"])
@@ -46,7 +46,7 @@ def task_from_json(values: Mapping[str, Any]) -> Task:
     Raises:
         ConfigError: where the task or one of its values is missing or unknown.
     """
-    kind = kind_of(str(values.get("name")))
+    kind = task_spec(str(values.get("name")))
     try:
         made: Task = kind.load().from_json(values)
     except (KeyError, TypeError, ValueError) as error:

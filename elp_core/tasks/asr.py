@@ -14,9 +14,9 @@ from elp_core.config import from_dict
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import CorpusError
-from elp_core.kinds import RecognitionOptions
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
+from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks.letters import LetterHead
 from elp_core.types import Clip
 

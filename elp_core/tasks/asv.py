@@ -15,10 +15,10 @@ from torch import nn
 from elp_core.config import from_dict, to_dict
 from elp_core.data.trials import pair_positions
 from elp_core.errors import CorpusError
-from elp_core.kinds import VerificationOptions
 from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
 from elp_core.metrics.verification import Match, adaptive_snorm, cohort_statistics, cosines, enrol
+from elp_core.task_specs import VerificationOptions
 from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
 

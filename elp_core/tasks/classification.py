@@ -13,9 +13,9 @@ from torch import nn
 from elp_core.config import from_dict, to_dict
 from elp_core.dropout import Dropout
 from elp_core.errors import CorpusError
-from elp_core.kinds import ClassificationOptions
 from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import Evaluation
+from elp_core.task_specs import ClassificationOptions
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 

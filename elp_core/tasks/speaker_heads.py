@@ -14,7 +14,7 @@ from torch import nn
 
 from elp_core.backbones.frames import blank, real_frames
 from elp_core.dropout import Dropout
-from elp_core.kinds import VerificationOptions
+from elp_core.task_specs import VerificationOptions
 from elp_core.tasks.pooling import AttentivePooling, masked_mean, masked_statistics
 
 

@@ -17,9 +17,9 @@ from elp_core.config import TrainConfig
 from elp_core.data.store import DISK_BYTES, TensorStore
 from elp_core.errors import NoGradient, NonFiniteLoss
 from elp_core.model import ElpModel
+from elp_core.training.batches import Example, Examples, usable
 from elp_core.training.checkpoint import Checkpoint, moments, read_checkpoint, restore_moments, write_checkpoint
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
-from elp_core.training.examples import Example, Examples, usable
 from elp_core.training.identity import run_digest
 from elp_core.training.optim import make_optimizer, set_rates
 from elp_core.training.parallel import make_accelerator, sum_gradients, sum_loss, validate

@@ -17,8 +17,8 @@ from elp_core.config import TrainConfig
 from elp_core.data.store import TensorStore
 from elp_core.errors import ElpError, FingerprintMismatch, TrainingError
 from elp_core.model import ElpModel
+from elp_core.training.batches import Example, usable
 from elp_core.training.events import Observer, Silent, TrainResult
-from elp_core.training.examples import Example, usable
 from elp_core.training.loop import Run
 from elp_core.training.parallel import make_accelerator
 from elp_core.training.seed import Stream, repeatable

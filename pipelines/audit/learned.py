@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipelines.audit.data import LEARNING
+from pipelines.audit.data_index import LEARNING
+from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.settings import Slot
-from pipelines.steps.subject import Subject
+from pipelines.registry.slot import Slot
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Reign:
+class ChampionPeriod:
     """A time for which an adapter was its slot's champion."""
 
     since: str
@@ -47,7 +47,7 @@ class Reign:
     reason: str
 
 
-def status_of(reigns: Sequence[Reign], deleted: str) -> str:
+def status_of(reigns: Sequence[ChampionPeriod], deleted: str) -> str:
     """``champion``, ``was champion``, ``deleted`` or ``never champion``."""
     if any(reign.until is None for reign in reigns):
         return "champion"
@@ -70,7 +70,7 @@ class Learner:
     registered: str
     deleted: str
     """When it was deleted from the registry; empty where it is there."""
-    reigns: tuple[Reign, ...]
+    reigns: tuple[ChampionPeriod, ...]
 
     @property
     def serves(self) -> bool:
@@ -228,10 +228,10 @@ def _doubt(dataset: str | None, revision: str | None, commit: str | None, gap: s
     return gap or ""
 
 
-def reigns_of(db: sqlite3.Connection, slot: str, version: int, bundle: str) -> tuple[Reign, ...]:
+def reigns_of(db: sqlite3.Connection, slot: str, version: int, bundle: str) -> tuple[ChampionPeriod, ...]:
     """The times for which a version with this bundle was champion, oldest first."""
     rows = db.execute(
         "SELECT since, until, event, who, reason FROM reign WHERE (slot, version, bundle) = (?, ?, ?) ORDER BY seq",
         (slot, version, bundle),
     )
-    return tuple(Reign(*row) for row in rows)
+    return tuple(ChampionPeriod(*row) for row in rows)

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.attest.anchor import anchor_file, read_anchor
-from pipelines.attest.keys import KeyRing, key_folder, load_ring
-from pipelines.attest.ledger import Head
-from pipelines.attest.statements import LineageStatement, Statement, VerdictStatement
-from pipelines.audit.checks.bundle import check_backbone, check_bundle, check_evidence, check_making
-from pipelines.audit.checks.data import check_data
-from pipelines.audit.checks.ledger import (
+from pipelines.audit.adapter_records import Dossier, tree
+from pipelines.audit.checks.bundle_checks import check_backbone, check_bundle, check_evidence, check_making
+from pipelines.audit.checks.data_checks import check_data
+from pipelines.audit.checks.ledger_checks import (
     Witness,
     check_chain,
     check_challenger,
@@ -23,13 +20,16 @@ from pipelines.audit.checks.ledger import (
     check_versions,
     read_ledger,
 )
-from pipelines.audit.checks.statements import check_lost, check_reason, check_statement, check_tags
-from pipelines.audit.records import Dossier, tree
-from pipelines.audit.registry import Records
-from pipelines.clients import registry
-from pipelines.lineage.audit import Fact
-from pipelines.settings import Slot
-from pipelines.workspace import Workspace
+from pipelines.audit.checks.statement_checks import check_lost, check_reason, check_statement, check_tags
+from pipelines.audit.facts import Fact
+from pipelines.audit.server_index import Records
+from pipelines.local.workspace import Workspace
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.ledger.entry import Head
+from pipelines.registry.ledger.ledger_checkpoint import anchor_file, read_anchor
+from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

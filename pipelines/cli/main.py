@@ -16,39 +16,39 @@ from typing import Any
 import click
 
 from elp_core.errors import ElpError
-from pipelines.services.environment import offline_environment
+from pipelines.local.environment import offline_environment
 
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Setup": {
-        "init": ("pipelines.cli.init:init", "Make a workspace: Git, DVC, elp.yaml."),
-        "up": ("pipelines.cli.services:up", "Start the local servers and workers."),
-        "down": ("pipelines.cli.services:down", "Stop the local servers and workers."),
-        "status": ("pipelines.cli.services:status", "Show servers, workers and addresses."),
-        "users": ("pipelines.cli.users:users", "Say who may log in, and what they may do."),
-        "doctor": ("pipelines.cli.doctor:doctor", "Check everything the work needs."),
-        "keys": ("pipelines.cli.keys:keys", "Keys that sign lineages, verdicts and the ledger."),
-        "demo": ("pipelines.cli.demo:demo", "Run the main job on the embedded corpus."),
+        "init": ("pipelines.cli.init_verb:init", "Make a workspace: Git, DVC, elp.yaml."),
+        "up": ("pipelines.cli.service_verbs:up", "Start the local servers and workers."),
+        "down": ("pipelines.cli.service_verbs:down", "Stop the local servers and workers."),
+        "status": ("pipelines.cli.service_verbs:status", "Show servers, workers and addresses."),
+        "users": ("pipelines.cli.users_verbs:users", "Say who may log in, and what they may do."),
+        "doctor": ("pipelines.cli.doctor_verb:doctor", "Check everything the work needs."),
+        "keys": ("pipelines.cli.keys_verbs:keys", "Keys that sign lineages, verdicts and the ledger."),
+        "demo": ("pipelines.cli.demo_verbs:demo", "Run the main job on the embedded corpus."),
     },
     "Data": {
-        "data": ("pipelines.cli.data:data", "Take in audio, list and show dataset versions."),
+        "data": ("pipelines.cli.data_verbs:data", "Take in audio, list and show dataset versions."),
     },
     "Adapters": {
-        "train": ("pipelines.cli.flows:train", "Train an adapter on a dataset version."),
-        "gate": ("pipelines.cli.flows:gate", "Check a candidate against the champion."),
-        "promote": ("pipelines.cli.registry:promote", "Make a passed challenger the champion."),
-        "approve": ("pipelines.cli.overrides:approve", "Let a version serve that another user asked for."),
-        "withdraw": ("pipelines.cli.overrides:withdraw", "End an override before its time."),
-        "rollback": ("pipelines.cli.registry:rollback", "Bring the previous champion back."),
-        "retire": ("pipelines.cli.registry:retire", "Leave a slot without champion."),
-        "audit": ("pipelines.cli.audit:audit", "Show where an adapter came from, and who learned from whom."),
-        "forget": ("pipelines.cli.audit:forget", "Plan the erasure of a speaker or a clip."),
-        "run": ("pipelines.cli.registry:run", "Answer a file (words, emotion, intent), or compare voices."),
-        "compare": ("pipelines.cli.compare:compare", "Compare methods on a slot's data, with a report."),
-        "adapters": ("pipelines.cli.registry:adapters", "List a workspace's adapters."),
+        "train": ("pipelines.cli.flow_verbs:train", "Train an adapter on a dataset version."),
+        "gate": ("pipelines.cli.flow_verbs:gate", "Check a candidate against the champion."),
+        "promote": ("pipelines.cli.registry_verbs:promote", "Make a passed challenger the champion."),
+        "approve": ("pipelines.cli.override_verbs:approve", "Let a version serve that another user asked for."),
+        "withdraw": ("pipelines.cli.override_verbs:withdraw", "End an override before its time."),
+        "rollback": ("pipelines.cli.registry_verbs:rollback", "Bring the previous champion back."),
+        "retire": ("pipelines.cli.registry_verbs:retire", "Leave a slot without champion."),
+        "audit": ("pipelines.cli.audit_verbs:audit", "Show where an adapter came from, and who learned from whom."),
+        "forget": ("pipelines.cli.audit_verbs:forget", "Plan the erasure of a speaker or a clip."),
+        "run": ("pipelines.cli.registry_verbs:run", "Answer a file (words, emotion, intent), or compare voices."),
+        "compare": ("pipelines.cli.compare_verb:compare", "Compare methods on a slot's data, with a report."),
+        "adapters": ("pipelines.cli.registry_verbs:adapters", "List a workspace's adapters."),
     },
     "Operations": {
-        "retrain": ("pipelines.cli.flows:retrain", "Data to verdict for one slot, or for all."),
-        "schedule": ("pipelines.cli.schedule:schedule", "Retrain on a schedule."),
+        "retrain": ("pipelines.cli.flow_verbs:retrain", "Data to verdict for one slot, or for all."),
+        "schedule": ("pipelines.cli.schedule_verbs:schedule", "Retrain on a schedule."),
     },
 }
 """Group -> verb -> (its click command, its line in the help). The line is here so that help imports no verb."""

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from pipelines.errors import UsageError
-from pipelines.settings import Slot
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.slot import Slot
 
 T = TypeVar("T")
 

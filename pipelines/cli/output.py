@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipelines.plain import plain
+from pipelines.registry.plain_json import plain
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.comparison.trial import Trial
-from pipelines.gate.compare import Scores, compare
-from pipelines.settings import GatePolicy
+from pipelines.gating.compare import Scores, compare
+from pipelines.registry.policies import GatePolicy
 
 FROZEN = "weighted-sum"
 """The frozen backbone without any adapter."""

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import ElpError
 from elp_core.types import Clip
-from pipelines.settings import Settings, Slot, SlotSettings
+from pipelines.local.settings import Settings, SlotSettings
+from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from elp_core.metrics.scores import Evaluation
     from elp_core.model import ElpModel
-    from pipelines.gate.compare import Scores
+    from pipelines.gating.compare import Scores
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def run_trial(spec: TrialSpec) -> tuple[Trial, Scores]:
     from elp_core.methods import METHODS
     from elp_core.tasks import make_task
     from elp_core.training import train
-    from pipelines.steps.dataset import load_golden, load_split
+    from pipelines.datasets.versions import load_golden, load_split
 
     slot, cache = Slot.parse(spec.slot), Path(spec.cache)
     settings = Settings(slots={spec.slot: spec.settings}).for_slot(slot)
@@ -142,7 +143,7 @@ def run_trial(spec: TrialSpec) -> tuple[Trial, Scores]:
 
 
 def _interval(score: Evaluation, settings: SlotSettings, closed_set: bool) -> tuple[float, float | None, int]:
-    from pipelines.gate.compare import compare, tokens
+    from pipelines.gating.compare import compare, tokens
 
     found = compare(score.scores, None, settings.gate, closed_set).challenger
     upper = found.upper if math.isfinite(found.upper) else None
@@ -180,7 +181,7 @@ def _threads() -> int:
 
 def main() -> None:
     """Read the specification named first, write the result to the place named second and the scores beside it."""
-    from pipelines.gate.pack import pack
+    from pipelines.gating.pack import pack
 
     spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:

@@ -15,13 +15,13 @@ from typing import Any
 from elp_core.config import to_dict
 from pipelines.comparison import trial as program
 from pipelines.comparison.trial import Trial, TrialSpec, scores_beside
-from pipelines.gate.compare import Scores
-from pipelines.gate.pack import unpack
-from pipelines.lineage.collect import code_digest, task_digest
-from pipelines.services.environment import child_environment
-from pipelines.settings import Slot
-from pipelines.steps.versions import DatasetVersion, GoldenRef
-from pipelines.workspace import Workspace
+from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
+from pipelines.gating.compare import Scores
+from pipelines.gating.pack import unpack
+from pipelines.local.environment import child_environment
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+from pipelines.training.provenance import code_digest, task_digest
 
 Log = Callable[[str], None]
 

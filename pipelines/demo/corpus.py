@@ -23,7 +23,7 @@ import soundfile as sf
 from elp_core.types import SAMPLE_RATE, Split
 
 if TYPE_CHECKING:
-    from pipelines.pretraining.espeak import Synthesiser
+    from pipelines.demo.espeak import Synthesiser
 
 Wave = npt.NDArray[np.float32]
 
@@ -163,7 +163,7 @@ def write_delivery(
 
 
 def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generator) -> Iterator[dict[str, object]]:
-    from pipelines.pretraining.espeak import Synthesiser
+    from pipelines.demo.espeak import Synthesiser
 
     synthesiser = Synthesiser()
     said = dict.fromkeys(plan.splits, 0)

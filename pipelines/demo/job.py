@@ -14,8 +14,8 @@ from elp_core.errors import OpsError
 from elp_core.types import Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.demo.record import Journal, Row
-from pipelines.settings import Slot
-from pipelines.workspace import SETTINGS_FILE, Workspace, open_workspace
+from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
+from pipelines.registry.slot import Slot
 
 Log = Callable[[str], None]
 
@@ -112,8 +112,8 @@ def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
 
 
 def _workspace(root: Path, log: Log) -> Workspace:
-    from pipelines.clients import git
-    from pipelines.steps.init import init_workspace
+    from pipelines.local import git
+    from pipelines.local.initialise import init_workspace
 
     if (root / SETTINGS_FILE).exists():
         return open_workspace(root)
@@ -127,7 +127,7 @@ def _workspace(root: Path, log: Log) -> Workspace:
 
 def identity(root: Path) -> None:
     """Give the demo's own repository a Git identity: a fresh machine has none, and the demo asks for nothing."""
-    from pipelines.clients import git
+    from pipelines.local import git
 
     root.mkdir(parents=True, exist_ok=True)
     if not (root / ".git").exists():
@@ -137,8 +137,8 @@ def identity(root: Path) -> None:
 
 
 def _start_servers(workspace: Workspace, log: Log) -> None:
-    from pipelines.flows.deployments import register
-    from pipelines.services.lifecycle import up
+    from pipelines.local.lifecycle import up
+    from pipelines.orchestration.deployments import register
 
     up(workspace, register, free_ports=True, log=log)
 
@@ -165,10 +165,10 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
 
 def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[str, Any]:
     """The retrain flow on a worker, followed to its end."""
-    from pipelines.clients.prefect import find_deployment, read_outcome, start_run
-    from pipelines.clients.prefect_follow import follow
-    from pipelines.flows.deployments import FLOWS
-    from pipelines.services.addresses import prefect_api
+    from pipelines.local.addresses import prefect_api
+    from pipelines.orchestration.deployments import FLOWS
+    from pipelines.orchestration.follow import follow
+    from pipelines.orchestration.prefect_api import find_deployment, read_outcome, start_run
 
     api = prefect_api(workspace)
     parameters = {"slot": str(slot), "source": str(source)}
@@ -180,8 +180,8 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[s
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.services.addresses import mlflow_uri
-    from pipelines.steps.promote import promote
+    from pipelines.local.addresses import mlflow_uri
+    from pipelines.registry.client.champion import promote
 
     why = "the demo promotes what passed"
     promote(slot, workspace.settings, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
@@ -192,7 +192,7 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     from elp_core.assemble import build, evaluate
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
-    from pipelines.steps.dataset import load_golden, load_split
+    from pipelines.datasets.versions import load_golden, load_split
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     heard: tuple[Split, ...] = ("train",)
@@ -203,6 +203,6 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
 
 def stop_demo(root: Path, log: Log) -> None:
     """End the demo's servers; its workspace stays."""
-    from pipelines.services.lifecycle import down
+    from pipelines.local.lifecycle import down
 
     down(open_workspace(root), log)

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from pipelines.attest.envelope import sign
+from pipelines.registry.signing.envelope import sign
 from tests.support.contest import CHAMPION, FORMER, PASSED, UNGATED, Contest
 from tests.support.versions_by_hand import (
     API,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest import key_folder
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Row, read_entry, sign_entry
-from pipelines.audit.checks.ledger import check_champion, read_ledger
+from pipelines.audit.checks.ledger_checks import check_champion, read_ledger
+from pipelines.registry.ledger.entry import Row, read_entry, sign_entry
+from pipelines.registry.signing import key_folder
+from pipelines.registry.signing.keys import KeyRing
 from tests.support.books import Books, check_books, read_books, run
 from tests.support.contest import CHAMPION, FAILED, PASSED, UNGATED, Contest
 from tests.support.guarded_server import GuardedServer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.attest.envelope import sign
+from pipelines.registry.signing.envelope import sign
 from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.contest import CHAMPION, PASSED, UNGATED, Contest, prepare
 from tests.support.rest import Answer, Rest

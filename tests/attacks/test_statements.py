@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest import key_folder
-from pipelines.attest.canonical import canonical
-from pipelines.attest.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
-from pipelines.attest.keys import KeyRing, load_ring
+from pipelines.registry.signing import key_folder
+from pipelines.registry.signing.canonical_json import canonical
+from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
+from pipelines.registry.signing.keys import KeyRing, load_ring
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import ELP, gate, lineage_of, posted, verdict_on
@@ -231,7 +231,7 @@ def test_a_statement_of_a_hundred_megabytes(contest: Contest) -> None:
 
 
 def _trust(contest: Contest, ring: KeyRing) -> None:
-    from pipelines.attest.keys import write_keys
+    from pipelines.registry.signing.keys import write_keys
 
     key_folder.add(contest.server.keys, write_keys(ring.keys), "a thief's key, trusted until it was found out")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest.envelope import sign
+from pipelines.registry.signing.envelope import sign
 from tests.support.books import check_books, read_books
 from tests.support.contest import CHAMPION, UNGATED, Contest
 from tests.support.versions_by_hand import API, ELP, lineage_of

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.attest.keys import key_folder, load_ring
-from pipelines.services import accounts
-from pipelines.services.addresses import mlflow_uri
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.local import accounts
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.client.account import Account
+from pipelines.registry.signing.keys import key_folder, load_ring
 from tests.docs.pages import fences
 from tests.support.rest import Rest
 from tests.support.shell import shell
@@ -31,7 +32,7 @@ LOGINS = {
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.initialise import init_workspace
 
     isolate(tmp_path / "home", monkeypatch)
     monkeypatch.setattr(os, "environ", dict(os.environ))
@@ -59,7 +60,7 @@ def test_the_pages_commands_run_and_no_password_is_anywhere_it_could_be_read(wor
             verb = " ".join(line.split("|")[-1].split()[:2])
             if verb == "elp promote":
                 _a_champion_and_one_that_the_gate_has_not_seen(open_workspace(workspace))
-            login = accounts.Account(*LOGINS[verb]).environment() if verb in LOGINS else {}
+            login = Account(*LOGINS[verb]).environment() if verb in LOGINS else {}
             done = shell(line, workspace, **login)
             assert done.returncode == 0, line
             said[verb] = said.get(verb, "") + done.stdout + done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from elp_core.kinds import _KINDS
+from elp_core.task_specs import _KINDS
 from tests.docs.pages import Fence, fences
 
 NEEDS_A_WORKSPACE = {"data.md", "gate.md", "registry.md"}
@@ -49,7 +49,7 @@ def _own_tasks() -> Iterator[None]:
 
 @pytest.mark.parametrize("block", fences("yaml"), ids=lambda f: f.name)
 def test_settings_are_accepted(block: Fence) -> None:
-    from pipelines.settings import read_settings
+    from pipelines.local.settings import read_settings
 
     read_settings(block.text)
 

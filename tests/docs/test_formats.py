@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest import key_folder
-from pipelines.attest.envelope import sign
-from pipelines.attest.keys import KeyRing, load_ring, write_keys
+from pipelines.registry.signing import key_folder
+from pipelines.registry.signing.envelope import sign
+from pipelines.registry.signing.keys import KeyRing, load_ring, write_keys
 from tests.docs.pages import fences
 from tests.support import proof
 

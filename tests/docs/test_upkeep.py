@@ -17,7 +17,7 @@ BACKUP, RESTORE = (fence.commands for fence in fences("sh") if fence.page == "up
 
 @pytest.fixture
 def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.initialise import init_workspace
 
     root = init_workspace(tmp_path / "foundry").root
     (root / "elp.yaml").write_text("servers: {mlflow_port: 0, prefect_port: 0}\n")

@@ -105,9 +105,9 @@ def _check(name: str, line: str, workspace: Path) -> None:
 
 def _here(text: str, workspace: Path) -> str:
     """A block of Python with this workspace's addresses in place of the page's."""
-    from pipelines.gate.evidence import EVIDENCE_FILE
-    from pipelines.services.addresses import mlflow_uri
-    from pipelines.workspace import open_workspace
+    from pipelines.gating.evidence import EVIDENCE_FILE
+    from pipelines.local.addresses import mlflow_uri
+    from pipelines.local.workspace import open_workspace
 
     evidence = sorted((workspace / ".elp").rglob(EVIDENCE_FILE))
     changes = {

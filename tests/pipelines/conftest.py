@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.settings import Slot
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.slot import Slot
 from tests.support.audited import Ground, make_ground
 from tests.support.environment import lasting
 from tests.support.guarded_server import guarded_server
@@ -59,7 +59,7 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from pipelines.steps.init import init_workspace
+    from pipelines.local.initialise import init_workspace
 
     with pytest.MonkeyPatch.context() as patch:
         isolate(tmp_path_factory.mktemp("home"), patch)

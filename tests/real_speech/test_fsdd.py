@@ -14,11 +14,11 @@ from elp_core.backbones import Backbone
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import Split
-from pipelines.settings import Slot
-from pipelines.steps.dataset import load_golden, load_split
-from pipelines.steps.ingest import ingest
-from pipelines.steps.init import init_workspace
-from pipelines.workspace import open_workspace
+from pipelines.datasets.ingest import ingest
+from pipelines.datasets.versions import load_golden, load_split
+from pipelines.local.initialise import init_workspace
+from pipelines.local.workspace import open_workspace
+from pipelines.registry.slot import Slot
 
 pytestmark = [pytest.mark.real_speech, pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.clients import users
-from pipelines.services import accounts
-from pipelines.settings import Settings
-from pipelines.workspace import Workspace
+from pipelines.local import accounts
+from pipelines.local.settings import Settings
+from pipelines.local.workspace import Workspace
+from pipelines.registry.client import users
+from pipelines.registry.client.account import Account
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Rest
 
@@ -30,7 +31,7 @@ class LoginServer:
 
     guarded: GuardedServer
     workspace: Workspace
-    admin: accounts.Account
+    admin: Account
 
     @property
     def uri(self) -> str:

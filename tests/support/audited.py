@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.lineage.collect import ids_digest
-from pipelines.settings import Slot
-from pipelines.steps.dataset import load_split, version_at
-from pipelines.steps.ingest import ingest
-from pipelines.workspace import Workspace
+from pipelines.datasets.ingest import ingest
+from pipelines.datasets.versions import load_split, version_at
+from pipelines.local.workspace import Workspace
+from pipelines.registry.lineage import ids_digest
+from pipelines.registry.slot import Slot
 from tests.support.proof import ring
 from tests.support.records import Recorded, champions
 from tests.support.workspaces import delivery, workspace_with_data

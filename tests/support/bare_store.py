@@ -6,10 +6,10 @@ from pathlib import Path
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 
-from pipelines.attest.key_folder import ensure_keys
-from pipelines.attest.ledger import Who
-from pipelines.guard.store import GuardedStore
-from pipelines.settings import Slot
+from pipelines.registry.ledger.entry import Who
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.slot import Slot
+from pipelines.server.stores.registry_store import GuardedStore
 
 SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy
 
-from pipelines.attest.anchor import read_anchor
-from pipelines.attest.chain import Chain, verify_chain
-from pipelines.attest.keys import load_ring
-from pipelines.attest.ledger import Entry, Row, read_entry
+from pipelines.registry.ledger.chain import Chain, verify_chain
+from pipelines.registry.ledger.entry import Entry, Row, read_entry
+from pipelines.registry.ledger.ledger_checkpoint import read_anchor
+from pipelines.registry.signing.keys import load_ring
 from tests.support.contest import Contest
 from tests.support.guarded_server import GuardedServer
 

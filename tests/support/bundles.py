@@ -14,13 +14,16 @@ from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig,
 from elp_core.data.text import BLANK
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
-from pipelines.attest.envelope import sign
-from pipelines.attest.keys import key_folder, load_ring
-from pipelines.clients import guard, models, registry, tracking
-from pipelines.clients.versions import AdapterVersion
-from pipelines.describe import version_tags
-from pipelines.lineage.statement import lineage_statement
-from pipelines.settings import Slot
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.client import bundle_models as models
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client import runs as tracking
+from pipelines.registry.client import server_api as guard
+from pipelines.registry.description import version_tags
+from pipelines.registry.signing.envelope import sign
+from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.slot import Slot
+from pipelines.training.lineage_statement import lineage_statement
 from tests.support.clips import two_speakers
 
 if TYPE_CHECKING:

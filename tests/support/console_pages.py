@@ -12,14 +12,14 @@ from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import func, select
 
-from pipelines.attest.key_folder import ensure_keys
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Entry
-from pipelines.console import blueprint
-from pipelines.guard import server
-from pipelines.guard.read import records
-from pipelines.guard.store import GuardedStore
-from pipelines.guard.tables import LEDGER
+from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.server.ledger.ledger_tables import LEDGER
+from pipelines.server.pages import blueprint
+from pipelines.server.read_models import ledger_records as records
+from pipelines.server.stores import current as server
+from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.html import read_html
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipelines.attest.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_ring
 from tests.support.guarded_server import GuardedServer
 from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.intake.options import DeliveryOptions
-from pipelines.intake.process import Recipe
-from pipelines.settings import DataPolicy
+from pipelines.datasets.delivery_options import DeliveryOptions
+from pipelines.datasets.measuring import Recipe
+from pipelines.registry.policies import DataPolicy
 from tests.support.clips import voice, wav
 
 SPEAKERS = {"anna": "train", "bert": "train", "carla": "validation", "doris": "test"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.attest.key_folder import ensure_keys
+from pipelines.registry.signing.key_folder import ensure_keys
 from tests.support.mlflow_server import free_port, running, server_command, server_environment
 
 JOINED = "elp+"

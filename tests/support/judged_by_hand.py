@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.attest.canonical import now, sha256
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.statements import EvidenceFile, VerdictStatement
-from pipelines.gate.decide import decide
-from pipelines.gate.evidence_folder import write_evidence
-from pipelines.gate.verdict import to_json
-from pipelines.settings import GatePolicy
+from pipelines.gating.decide import decide
+from pipelines.gating.evidence_folder import write_evidence
+from pipelines.gating.verdict import to_json
+from pipelines.registry.policies import GatePolicy
+from pipelines.registry.signing.canonical_json import now, sha256
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.registry.statements import EvidenceFile, VerdictStatement
 from tests.support.rest import Rest
 from tests.support.scores import clips
 from tests.support.versions_by_hand import Made, state, upload, verdict_on

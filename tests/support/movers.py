@@ -116,7 +116,7 @@ def server_variables(server: GuardedServer) -> dict[str, str]:
 def _serve(orders: IO[str]) -> None:
     """Fork the children of each order, say their pids, and how they ended."""
     # once, before the forks; no engine and no thread is made yet
-    importlib.import_module("pipelines.guard.store")
+    importlib.import_module("pipelines.server.stores.registry_store")
 
     for line in orders:
         order = json.loads(line)
@@ -142,11 +142,11 @@ def _fork(order: dict[str, Any], number: int) -> int:
 
 def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
     """Move the champion back and forth at random, and say what each try came to."""
-    from pipelines.attest.ledger import Who
-    from pipelines.guard import door
-    from pipelines.guard.refusal import Refusal
-    from pipelines.guard.server import registry
-    from pipelines.settings import Slot
+    from pipelines.registry.ledger.entry import Who
+    from pipelines.registry.slot import Slot
+    from pipelines.server.refusal import Refusal
+    from pipelines.server.stores.current import registry
+    from pipelines.server.transitions import champion_transition as door
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
     who = Who(f"mover-{number}", False, "")
@@ -172,9 +172,9 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
 
 def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
-    import pipelines.guard.locking as module
-    from pipelines.guard import projection
-    from pipelines.guard.book import Book
+    import pipelines.server.stores.locked_store as module
+    from pipelines.server.ledger.transaction import LedgerTransaction
+    from pipelines.server.transitions import projection
 
     def then_die(called: Callable[..., Any]) -> Callable[..., Any]:
         def dies(*args: Any, **named: Any) -> None:
@@ -189,7 +189,7 @@ def _arm(store: Any, step: str) -> None:
     if step == "locked":
         module.lock = then_die(module.lock)
     elif step == "entry written":
-        Book.append = then_die(Book.append)
+        LedgerTransaction.append = then_die(LedgerTransaction.append)
     elif step == "alias moved":
         projection.show_move = then_die(projection.show_move)
     elif step == "committed":

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.attest.key_folder import ensure_keys
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Entry, Head, Row, Who, sign_entry
-from pipelines.attest.statements import (
+from pipelines.registry.ledger.entry import Entry, Head, Row, Who, sign_entry
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.registry.statements import (
     Against,
     EvidenceFile,
     Golden,

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit.answers import index_of
-from pipelines.audit.records import dossier
-from pipelines.audit.registry import ServerRecords
+from pipelines.audit.adapter_records import dossier
+from pipelines.audit.facts import Fact
+from pipelines.audit.open_index import index_of
+from pipelines.audit.server_index import ServerRecords
 from pipelines.audit.verify import Bench, bench, verify_adapter, verify_registry
-from pipelines.clients import guard
-from pipelines.lineage.audit import Fact
-from pipelines.settings import Slot, read_settings
-from pipelines.steps.gate import gate
-from pipelines.steps.train import train_adapter
-from pipelines.workspace import Workspace
+from pipelines.gating.gate import gate
+from pipelines.local.settings import read_settings
+from pipelines.local.workspace import Workspace
+from pipelines.registry.client import server_api as guard
+from pipelines.registry.slot import Slot
+from pipelines.training.train import train_adapter
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.workspaces import isolate, workspace_with_data
 

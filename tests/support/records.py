@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.attest.envelope import sign
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Row, read_entry, sign_entry
-from pipelines.attest.statements import LineageStatement, Material
-from pipelines.audit.registry import Stored
-from pipelines.settings import Slot
+from pipelines.audit.server_index import Stored
+from pipelines.registry.ledger.entry import Row, read_entry, sign_entry
+from pipelines.registry.signing.envelope import sign
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import LineageStatement, Material
 from tests.support.proof import FINGERPRINT, entry, head_of, lineage
 
 
 @dataclass
 class Recorded:
-    """What `pipelines.audit.registry.Records` asks for."""
+    """What `pipelines.audit.server_index.Records` asks for."""
 
     ring: KeyRing
     uri: str = "memory"

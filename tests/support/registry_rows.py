@@ -22,10 +22,11 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 
-from pipelines.attest.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.ledger import Entry, Head, Who
-from pipelines.attest.statements import (
+from pipelines.registry.ledger.entry import Entry, Head, Who
+from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import (
     Against,
     EvidenceFile,
     Golden,
@@ -34,8 +35,7 @@ from pipelines.attest.statements import (
     Named,
     VerdictStatement,
 )
-from pipelines.guard.tables import HEAD, LEDGER, STATEMENTS
-from pipelines.settings import Slot
+from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
 from tests.support.proof import FINGERPRINT
 
 WHO = Who("ann", False, "127.0.0.1")

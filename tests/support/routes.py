@@ -12,7 +12,7 @@ _LIST = """
 import json, re, sys
 from starlette.routing import Mount
 from mlflow.server import app as flask_app
-from pipelines.guard.app import create_app
+from pipelines.server.app import create_app
 
 def native(routes, prefix=""):
     for route in routes:

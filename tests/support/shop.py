@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.attest.keys import load_ring
-from pipelines.clients.registry import model_description
-from pipelines.settings import Slot
+from pipelines.registry.client.model_registry import model_description
+from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.slot import Slot
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import judge
 from tests.support.rest import Rest

@@ -8,13 +8,16 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.attest.canonical import now, sha256
-from pipelines.attest.envelope import sign
-from pipelines.attest.keys import key_folder, load_ring
-from pipelines.attest.statements import Against, EvidenceFile, Golden, Named, Outcome, VerdictStatement
-from pipelines.clients import guard, registry, tracking
-from pipelines.clients.versions import AdapterVersion, Tags, policy_digest
-from pipelines.settings import Settings, Slot
+from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import AdapterVersion, Tags, policy_digest
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client import runs as tracking
+from pipelines.registry.client import server_api as guard
+from pipelines.registry.signing.canonical_json import now, sha256
+from pipelines.registry.signing.envelope import sign
+from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import Against, EvidenceFile, Golden, Named, Outcome, VerdictStatement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.bundle.format import CARD, FILES, MANIFEST, digest_of, render_manifest
-from pipelines.attest.envelope import sign
-from pipelines.attest.keys import KeyRing
-from pipelines.attest.statements import (
+from pipelines.registry.pyfunc import CODE
+from pipelines.registry.signing.envelope import sign
+from pipelines.registry.signing.keys import KeyRing
+from pipelines.registry.statements import (
     Against,
     EvidenceFile,
     Golden,
@@ -22,7 +23,6 @@ from pipelines.attest.statements import (
     Outcome,
     VerdictStatement,
 )
-from pipelines.registry_model import CODE
 from tests.support.rest import Rest
 
 GOLDEN_BUNDLE = Path(__file__).resolve().parents[1] / "goldens" / "bundles" / "0.1.0-asr"

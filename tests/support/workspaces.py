@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.settings import Settings, Slot
-from pipelines.steps.ingest import ingest
-from pipelines.steps.init import init_workspace
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.datasets.ingest import ingest
+from pipelines.local.initialise import init_workspace
+from pipelines.local.settings import Settings
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
 
 WORDS = ("one", "two", "three", "four")

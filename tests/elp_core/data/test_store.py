@@ -89,7 +89,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert [path.name for path in files(tmp_path)] == ["ab1.safetensors", "new.tmp"]
 
 
-def _hammer(folder: Path, failures: "multiprocessing.Queue[str]") -> None:
+def _hammer(folder: Path, failures: multiprocessing.Queue[str]) -> None:
     store = TensorStore(folder, limit=60_000)  # room for a quarter of them: every worker drops what others read
     for turn in range(400):
         number = (turn * 7) % 53

@@ -19,7 +19,6 @@ from elp_core.config import (
     TrainConfig,
 )
 from elp_core.errors import ConfigError, NoGradient
-from elp_core.kinds import VerificationOptions
 from elp_core.methods import (
     METHODS,
     BottleneckConfig,
@@ -32,6 +31,7 @@ from elp_core.methods import (
     method_to_dict,
 )
 from elp_core.model import ElpModel
+from elp_core.task_specs import VerificationOptions
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch
 from elp_core.training import train

@@ -15,7 +15,7 @@ from elp_core.backbones import Backbone
 from elp_core.bundle import load_bundle, write_bundle
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
 from elp_core.data.collate import collate
-from elp_core.kinds import TASKS
+from elp_core.task_specs import TASKS
 from elp_core.tasks import make_task
 from elp_core.testing import FAMILY_NAMES, tiny_backbone
 from elp_core.types import Clip

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elp_core.errors import CorpusError
-from elp_core.kinds import VerificationOptions
+from elp_core.task_specs import VerificationOptions
 from elp_core.tasks import make_task, task_from_json
 from elp_core.tasks.asv import SpeakerVerification
 from elp_core.tasks.pooling import AttentivePooling

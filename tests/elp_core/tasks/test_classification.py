@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elp_core.errors import ConfigError, CorpusError
-from elp_core.kinds import ClassificationOptions
+from elp_core.task_specs import ClassificationOptions
 from elp_core.tasks import EmotionRecognition, IntentClassification, make_task, task_from_json
 from elp_core.tasks.classification import ClassHead
 from elp_core.tasks.pooling import masked_mean, masked_statistics

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from elp_core.errors import ConfigError
-from elp_core.kinds import TASKS
+from elp_core.task_specs import TASKS
 from elp_core.tasks import make_task, task_from_json
 from tests.support.clips import two_speakers
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training.examples import Examples
+from elp_core.training.batches import Examples
 from tests.support import parallel_run
 from tests.support.parallel_run import CLIPS, CONFIG
 

@@ -24,7 +24,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch
 from elp_core.training import Silent, train
-from elp_core.training.examples import Examples
+from elp_core.training.batches import Examples
 from tests.support.clips import two_speakers
 
 CLIPS, HELD_OUT = two_speakers(2), two_speakers(2, seed=1)

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from pipelines.audit.answers import index_of
+from pipelines.audit.open_index import index_of
 from tests.support.audited import Ground
 from tests.support.environment import lasting
 from tests.support.real_registry import Real, put_right, real_registry

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.data import note_used
-from pipelines.audit.index import opened
+from pipelines.audit.data_index import note_used
+from pipelines.audit.index_file import opened
 from pipelines.audit.learned import learned
+from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.lineage.collect import ids_digest
-from pipelines.steps.subject import Subject
+from pipelines.registry.lineage import ids_digest
 
 ANN, BEN, PINNED = ("1" * 64, "2" * 64, "3" * 64)
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest.ledger import Row
-from pipelines.audit.answers import index_of
-from pipelines.audit.index import FILE, opened
+from pipelines.audit.index_file import FILE, opened
 from pipelines.audit.learned import learned
-from pipelines.audit.registry import sync
+from pipelines.audit.open_index import index_of
+from pipelines.audit.server_index import sync
+from pipelines.datasets.drop import drop
+from pipelines.datasets.subject import Subject
 from pipelines.errors import ServiceError
-from pipelines.settings import Slot
-from pipelines.steps.drop import drop
-from pipelines.steps.subject import Subject
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.ledger.entry import Row
+from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, Ground, used
 from tests.support.proof import ring
 from tests.support.records import Recorded, champions
@@ -134,7 +134,7 @@ def test_without_the_server_it_says_so_and_stays_as_it_was(ground: Ground, copy:
 
 
 def test_a_quarantined_recording_of_a_speaker_is_found(ground: Ground, copy: Workspace, tmp_path: Path) -> None:
-    from pipelines.steps.ingest import ingest
+    from pipelines.datasets.ingest import ingest
     from tests.support.deliveries import silence, write_delivery
 
     slot = Slot("plant-q", "asr")

@@ -5,8 +5,8 @@ from sqlite3 import Connection
 import pytest
 
 from pipelines.audit.learned import Learned, learned
+from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.steps.subject import Subject
 from tests.support.audited import ASR, ASV
 
 pytestmark = pytest.mark.integration

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.attest.ledger import Head, Who
-from pipelines.audit.learned import Reign
-from pipelines.audit.records import Dossier
-from pipelines.settings import Slot
+from pipelines.audit.adapter_records import Dossier
+from pipelines.audit.learned import ChampionPeriod
+from pipelines.registry.ledger.entry import Head, Who
+from pipelines.registry.slot import Slot
 from tests.support.proof import BUNDLE, entry
 
 SINCE = "2026-01-01T00:00:00.000000+00:00"
@@ -29,7 +29,7 @@ PROMOTED = {"event": "promoted", "before": None, "after": 2}
 def _dossier(*told: dict[str, Any], until: str | None = None) -> Dossier:
     entries = tuple(entry(Head(number), **values) for number, values in enumerate(told))
     named = {"since": SINCE, "until": until}
-    reign = Reign(**{f.name: named.get(f.name, "") for f in dataclasses.fields(Reign)})
+    reign = ChampionPeriod(**{f.name: named.get(f.name, "") for f in dataclasses.fields(ChampionPeriod)})
     return Dossier(Slot("plant-a", "asr"), 2, BUNDLE, SINCE, "", None, None, (), entries, (reign,))
 
 

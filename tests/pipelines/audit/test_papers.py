@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.bom import bill
-from pipelines.audit.forget import plan
+from pipelines.audit.adapter_records import Dossier, dossier, tree
+from pipelines.audit.bill_of_materials import bill
+from pipelines.audit.champion_periods import champions_at, on_backbone, read_moment
+from pipelines.audit.erasure import plan
+from pipelines.audit.facts import Fact
+from pipelines.audit.html_page import render
 from pipelines.audit.learned import learned
-from pipelines.audit.page import render
-from pipelines.audit.records import Dossier, dossier, tree
-from pipelines.audit.reigns import champions_at, on_backbone, read_moment
-from pipelines.audit.sheet import Sheet, of_backbone, of_champions, of_learned, of_plan, of_tree
+from pipelines.audit.tables import Sheet, of_backbone, of_champions, of_learned, of_plan, of_tree
+from pipelines.datasets.subject import Subject
 from pipelines.errors import RegistryError
-from pipelines.lineage.audit import Fact
-from pipelines.steps.subject import Subject
 from tests.support.audited import ASR, Ground
 from tests.support.proof import FINGERPRINT, verdict
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.attest.envelope import Envelope, read
-from pipelines.attest.ledger import Head
-from pipelines.audit.registry import ServerRecords
+from pipelines.audit.server_index import ServerRecords
 from pipelines.audit.verify import verify_registry
+from pipelines.registry.ledger.entry import Head
+from pipelines.registry.signing.envelope import Envelope, read
 from tests.support.real_registry import SLOT, Real, mismatches
 
 pytestmark = pytest.mark.integration

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from elp_core.errors import ElpError
-from pipelines.cli.data import data
-from pipelines.workspace import Workspace
+from pipelines.cli.data_verbs import data
+from pipelines.local.workspace import Workspace
 from tests.support.deliveries import write_delivery
 
 pytestmark = pytest.mark.integration

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli import flows
+from pipelines.cli import flow_verbs as flows
 from pipelines.cli.main import run
-from pipelines.clients import prefect_follow
-from pipelines.clients.prefect import REFUSED, FlowRun
-from pipelines.workspace import Workspace
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import follow as prefect_follow
+from pipelines.orchestration.prefect_api import REFUSED, FlowRun
 
 ASKED = FlowRun("1", "retrain plant-a/asr", "Scheduled", "SCHEDULED", "", "http://ui/runs/1")
 OUTCOME = {"adapter": "elp.plant-a.asr v5", "verdict": "passed", "evidence": "/evidence"}

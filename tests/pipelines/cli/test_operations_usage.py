@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.cli.main import run
-from pipelines.workspace import Workspace
+from pipelines.local.workspace import Workspace
 
 
 @pytest.mark.parametrize(

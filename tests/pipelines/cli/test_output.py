@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.output import emit, fields, seconds, table
-from pipelines.plain import plain
-from pipelines.settings import Slot
+from pipelines.registry.plain_json import plain
+from pipelines.registry.slot import Slot
 
 
 def test_a_table_aligns_numbers_right_and_words_left() -> None:

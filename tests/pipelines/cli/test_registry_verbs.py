@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.cli.main import run
-from pipelines.clients import registry
-from pipelines.settings import Slot
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
 from tests.support.mlflow_server import free_port
 from tests.support.versions import add_version, make_champion, record_verdict

@@ -8,7 +8,7 @@ import pytest
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores
 from pipelines.comparison.difference import differences, pairs_of
-from pipelines.settings import GatePolicy
+from pipelines.registry.policies import GatePolicy
 from tests.support.compared import ELP, FULL, WEAK
 
 POLICY = GatePolicy(resamples=500)

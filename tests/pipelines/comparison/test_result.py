@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from pipelines.comparison.comparison_page import render
 from pipelines.comparison.difference import Difference
 from pipelines.comparison.findings import findings
-from pipelines.comparison.page import render
 from pipelines.comparison.result import Comparison, foresee, markdown
 from pipelines.comparison.trials import Failure
-from pipelines.plain import plain
+from pipelines.registry.plain_json import plain
 from tests.support.compared import ELP, FULL, WEAK, told_apart_by
 
 CURVE = tuple(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.clients import registry
-from pipelines.comparison.run import Question, compare_methods
+from pipelines.comparison.compare_methods import Question, compare_methods
 from pipelines.comparison.trials import Bench
 from pipelines.errors import ServiceError, UsageError
-from pipelines.workspace import Workspace, open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.client import model_registry as registry
 from tests.support.mlflow_server import free_port
 from tests.support.workspaces import Site
 

@@ -1,0 +1,63 @@
+"""Write files so that a reader sees the old content or the new content, never a part of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a temporary path next to `path`; put what was written there in the place of `path` at the end.
+
+    If the block raises, the temporary file is removed and `path` is unchanged. The folder is made if it is missing.
+
+    Args:
+        path: The file to write.
+        durable: Wait until the disk has the content, for records that must outlive a power failure.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder: a rename over a file system's border is a copy, and a copy can be interrupted
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        yield temporary
+        if durable:
+            _sync(temporary)
+        os.replace(temporary, path)
+        if durable:
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+        content: Text (written as UTF-8) or bytes.
+        mode: Permission bits that the file has from the beginning, such as ``0o600``; None keeps to the umask.
+        durable: As in `replacing`.
+
+    Raises:
+        OSError: The folder cannot be written to, or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with replacing(path, durable=durable) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,244 @@
+"""An adapter as a CycloneDX 1.6 bill of materials: model card, backbone, data, statements, packages.
+
+Written as plain JSON: the CycloneDX library knows no model card yet. It validates the outcome before it is given away.
+Specification: https://cyclonedx.org/docs/1.6/json/
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from pipelines.audit.adapter_records import Dossier
+from pipelines.audit.server_index import backbone_of, named
+from pipelines.errors import RegistryError
+from pipelines.registry.signing.canonical_json import now
+from pipelines.registry.statements import LineageStatement, VerdictStatement
+
+SPECIFICATION = "1.6"
+_NAMESPACE = uuid.UUID("6f0c8f0e-2f64-5f7e-9a43-0d1b8f6f4f10")
+"""Of serial numbers: the same bundle has the same one."""
+_TASKS = {
+    "asr": ("automatic speech recognition", "text"),
+    "asv": ("speaker verification", "embedding"),
+    "ser": ("speech emotion recognition", "class"),
+    "sic": ("spoken intent classification", "class"),
+}
+Json = dict[str, Any]
+
+
+def bill(subject: Dossier, packages: Sequence[str] = ()) -> str:
+    """The bill of an adapter, as JSON text that the strict validator accepts.
+
+    Args:
+        subject: The version, with its lineage statement.
+        packages: ``name==version`` of what was installed at training; empty where it is not known.
+
+    Raises:
+        RegistryError: where the version has no lineage statement, or the bill would not be valid.
+    """
+    lineage = subject.lineage
+    if lineage is None:
+        raise RegistryError(f"{subject.name} has no lineage statement to make a bill of materials from")
+    model, backbone = _model(subject, lineage), _backbone(lineage)
+    data = [_dataset(lineage), *_golden(lineage)]
+    libraries = [_library(entry) for entry in packages]
+    used = [component["bom-ref"] for component in (backbone, *data, *libraries)]
+    found: Json = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": SPECIFICATION,
+        "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, lineage.bundle)}",
+        "version": 1,
+        "metadata": {
+            "timestamp": now(),
+            "tools": {"components": [_tool()]},
+            "component": model,
+        },
+        "components": [backbone, *data, *libraries],
+        "dependencies": [
+            {"ref": model["bom-ref"], "dependsOn": used},
+            *({"ref": ref} for ref in used),
+        ],
+    }
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    _validate(text)
+    return text
+
+
+def _validate(text: str) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    if fault is not None:
+        raise RegistryError(f"the bill of materials is not valid CycloneDX {SPECIFICATION}: {str(fault)[:300]}")
+
+
+def _model(subject: Dossier, lineage: LineageStatement) -> Json:
+    """The adapter: its files as parts, its card, and the statements about it."""
+    made = lineage.material("code").annotations.get("version", "")
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"adapter:{lineage.model}:{subject.version}",
+        "group": "elp",
+        "name": lineage.model,
+        "version": str(subject.version),
+        "description": f"ELP adapter of {subject.slot} on {backbone_of(lineage)}, made by elp-foundry {made}.",
+        "hashes": [_sha256(lineage.bundle)],
+        "components": [
+            {"type": "file", "bom-ref": f"file:{name}", "name": name, "hashes": [_sha256(digest)]}
+            for name, digest in sorted(lineage.files.items())
+        ],
+        "modelCard": _card(subject, lineage),
+        "externalReferences": [
+            {
+                "type": "attestation",
+                "url": f"urn:sha256:{one.digest}",
+                "comment": f"{one.kind} statement, in-toto in a DSSE envelope, recorded {one.at}",
+                "hashes": [_sha256(one.digest)],
+            }
+            for one in subject.stored
+        ],
+        "properties": _properties(
+            {
+                "elp:slot": str(subject.slot),
+                "elp:status": subject.status,
+                "elp:bundle": lineage.bundle,
+                "elp:training-key": lineage.given.get("key", ""),
+                "elp:seed": lineage.asked.get("seed", ""),
+                "elp:mlflow-run": lineage.run,
+                "elp:trained": lineage.finished,
+                "elp:code-digest": named(lineage, "code", "elpCode"),
+                "elp:packages-lock": named(lineage, "packages", "elpLock"),
+            }
+        ),
+    }
+
+
+def _card(subject: Dossier, lineage: LineageStatement) -> Json:
+    task, answer = _TASKS.get(subject.slot.task, (subject.slot.task, "answer"))
+    card: Json = {
+        "modelParameters": {
+            "approach": {"type": "supervised"},
+            "task": task,
+            "architectureFamily": "transformer encoder, frozen, with E-, L- and P-adapters",
+            "modelArchitecture": "ELP (arXiv 2407.21066)",
+            "datasets": [{"ref": f"data:{lineage.dataset}"}, *({"ref": one["bom-ref"]} for one in _golden(lineage))],
+            "inputs": [{"format": "waveform, mono, 16 kHz, float32"}],
+            "outputs": [{"format": answer}],
+        },
+        "properties": _properties(
+            {f"elp:config:{name}": value for name, value in _flat(lineage.asked.get("config", {}))}
+        ),
+    }
+    if subject.verdict is not None:
+        card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(subject.verdict)}
+    return card
+
+
+def _metrics(verdict: VerdictStatement) -> list[Json]:
+    """What the gate measured on the golden set."""
+    found: list[Json] = []
+    if verdict.challenger is not None:
+        found.append({"type": verdict.metric, "value": f"{verdict.challenger:.6f}", "slice": verdict.golden.tag})
+    if verdict.delta is not None:
+        change: Json = {
+            "type": f"{verdict.metric}, difference to v{verdict.against.version if verdict.against else '?'}",
+            "value": f"{verdict.delta:+.6f}",
+            "slice": verdict.golden.tag,
+        }
+        if verdict.interval and None not in verdict.interval:
+            low, high = verdict.interval
+            change["confidenceInterval"] = {"lowerBound": f"{low:+.6f}", "upperBound": f"{high:+.6f}"}
+        found.append(change)
+    found.append({"type": "gate", "value": verdict.outcome, "slice": verdict.golden.tag})
+    return found
+
+
+def _backbone(lineage: LineageStatement) -> Json:
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"backbone:{lineage.fingerprint}",
+        "name": backbone_of(lineage) or "backbone",
+        "description": "Frozen speech backbone; the hash is the fingerprint of its weights and architecture.",
+        "hashes": [_sha256(lineage.fingerprint)],
+        "modelCard": {"modelParameters": {"approach": {"type": "self-supervised"}}},
+    }
+
+
+def _dataset(lineage: LineageStatement) -> Json:
+    data, training = lineage.material("dataset"), lineage.given.get("training", {})
+    return {
+        "type": "data",
+        "bom-ref": f"data:{lineage.dataset}",
+        "name": lineage.dataset,
+        "version": named(lineage, "dataset", "gitCommit"),
+        "hashes": [_md5(named(lineage, "dataset", "dvcMd5"))],
+        "data": [
+            {
+                "type": "dataset",
+                "name": lineage.dataset,
+                "description": f"{training.get('clips', '?')} clips trained on.",
+                "sensitiveData": ["recorded speech of people"],
+                "contents": {
+                    "properties": _properties(
+                        {
+                            "elp:git-repository": data.uri,
+                            "elp:git-commit": named(lineage, "dataset", "gitCommit"),
+                            "elp:dvc-md5": named(lineage, "dataset", "dvcMd5"),
+                            "elp:clip-ids-sha256": named(lineage, "clips", "elpIds"),
+                        }
+                    )
+                },
+            }
+        ],
+    }
+
+
+def _golden(lineage: LineageStatement) -> list[Json]:
+    tag = str(lineage.asked.get("golden", ""))
+    if not tag:
+        return []
+    return [
+        {
+            "type": "data",
+            "bom-ref": f"data:{tag}",
+            "name": tag,
+            "description": "Golden set in force at training: its clips were kept out, and adapters are judged on it.",
+            "hashes": [_sha256(named(lineage, "golden", "elpIds"))],
+            "data": [{"type": "dataset", "name": tag, "sensitiveData": ["recorded speech of people"]}],
+        }
+    ]
+
+
+def _library(entry: str) -> Json:
+    name, _, version = entry.partition("==")
+    purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version.replace('+', '%2B')}"
+    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
+
+
+def _tool() -> Json:
+    return {"type": "application", "name": "elp-foundry", "version": metadata.version("elp-foundry")}
+
+
+def _properties(values: Mapping[str, Any]) -> list[Json]:
+    return [{"name": name, "value": str(value)} for name, value in values.items() if value not in ("", None)]
+
+
+def _flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(config, Mapping):
+        return [(prefix, config)]
+    inner = [(f"{prefix}.{name}" if prefix else name, value) for name, value in config.items()]
+    return [pair for name, value in inner for pair in _flat(value, name)]
+
+
+def _sha256(digest: str) -> Json:
+    return {"alg": "SHA-256", "content": digest.removeprefix("sha256:")}
+
+
+def _md5(digest: str) -> Json:
+    return {"alg": "MD5", "content": digest}

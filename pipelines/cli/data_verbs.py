@@ -1,0 +1,267 @@
+"""``elp data add | log | show | quarantine | golden | drop``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipelines.cli.options import json_option, slot_argument, workspace_option
+from pipelines.cli.output import emit, fields, progress, seconds, table
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
+    from pipelines.datasets.drop import Dropped
+
+_EVERY_SECONDS = 2.0
+
+
+@click.group()
+def data() -> None:
+    """Take in audio, list and show dataset versions."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What ``elp data add`` did."""
+
+    new: bool
+    """Whether a version was made: a delivery that is there already makes none."""
+    dataset: DatasetVersion
+
+
+@data.command()
+@slot_argument
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--format", "importer", metavar="NAME", help="nemo, audiofolder or fsdd [default: found out].")
+@click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
+@click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
+@click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
+@json_option
+@workspace_option
+def add(
+    slot: Slot,
+    source: Path,
+    importer: str | None,
+    condition: str | None,
+    noise: str | None,
+    snr: float | None,
+    as_json: bool,
+    workspace: Workspace,
+) -> None:
+    """Take SOURCE in as a new version of the slot's data.
+
+    Every clip is measured and checked; a bad one goes to quarantine with its reason. A delivery that is bad as a whole
+    is refused, and nothing changes. The same delivery again makes no new version.
+
+    \b
+    elp data add plant-a/asr delivery/manifest.jsonl
+    elp data add plant-a/asr recordings/ --condition headset
+    """
+    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.versions import newest
+
+    before = newest(workspace, slot)
+    options = {"condition": condition, "noise": noise, "snr": snr}
+    version = ingest(workspace, slot, source, importer, options, None if as_json else _reporter())
+    emit(Added(before is None or version.version > before.version, version), as_json, _added)
+
+
+@data.command()
+@slot_argument
+@json_option
+@workspace_option
+def log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+    """List the versions of a slot's data, the newest first."""
+    from pipelines.datasets.versions import versions
+
+    emit(versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
+
+
+@data.command(short_help="Show splits, conditions, quarantine and checks of a version.")
+@click.argument("what", metavar="SITE/TASK[@vN]")
+@json_option
+@workspace_option
+def show(what: str, as_json: bool, workspace: Workspace) -> None:
+    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
+    from pipelines.datasets.versions import version_at
+
+    name, _, version = what.partition("@")
+    slot = Slot.parse(name)
+    emit(version_at(workspace, version, slot), as_json, lambda found: _shown(found, workspace))
+
+
+@data.command()
+@slot_argument
+@json_option
+@workspace_option
+def quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+    """List the clips in quarantine: which file, for which reason."""
+    from pipelines.datasets.slot_files import quarantined
+
+    rows = quarantined(workspace, slot)
+    told = [(one.path, one.reason, one.detail) for one in rows]
+    emit(rows, as_json, lambda _: table(("file", "reason", "detail"), told, f"nothing of {slot} is in quarantine"))
+
+
+@data.command(short_help="Pin a version's test split as the slot's golden set.")
+@slot_argument
+@click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@json_option
+@workspace_option
+def golden(slot: Slot, source: str, as_json: bool, workspace: Workspace) -> None:
+    """Pin the test split of a dataset version as the slot's golden set.
+
+    Adapters are judged on it from then on, challenger and champion alike. The first one is pinned by itself.
+    """
+    from pipelines.datasets.golden_set import pin_golden
+
+    emit(pin_golden(workspace, slot, source), as_json, _pinned)
+
+
+@data.command(short_help="Make a new version without a speaker or a clip.")
+@slot_argument
+@click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
+@click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
+@json_option
+@workspace_option
+def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspace) -> None:
+    """Make a new version of the slot's data without a speaker or a clip.
+
+    The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
+    versions keep them; what else an erasure takes is planned by: elp forget.
+    """
+    from pipelines.datasets.drop import drop as step
+    from pipelines.datasets.subject import Subject
+
+    emit(step(workspace, slot, Subject(speaker, clip)), as_json, _dropped)
+
+
+def _reporter() -> Callable[[int, int, float], None]:
+    """Progress every two seconds, and at the end."""
+    said = time.monotonic()
+
+    def report(done: int, total: int, audio: float) -> None:
+        nonlocal said
+        if done == total or time.monotonic() - said >= _EVERY_SECONDS:
+            said = time.monotonic()
+            progress(f"{done:,} of {total:,} clips read, {seconds(audio)} of audio")
+
+    return report
+
+
+def _added(added: Added) -> str:
+    version = added.dataset
+    if not added.new:
+        return f"nothing new in this delivery: {version.slot} stays at {version.name}"
+    entry = version.deliveries[-1]
+    lines = [
+        f"{version.slot} is at {version.name}: {entry['clips']:,} clips added, {version.clips:,} in all "
+        f"({seconds(version.seconds)}, {version.speakers} speakers)"
+    ]
+    if entry["repeats"]:
+        lines.append(f"{entry['repeats']:,} clips were there already")
+    if entry.get("withdrawn"):
+        lines.append(f"{entry['withdrawn']:,} clips were dropped before and stay out")
+    if entry["quarantined"]:
+        lines.append(f"{entry['quarantined']:,} clips went to quarantine; see: elp data quarantine {version.slot}")
+    if version.closed_set:
+        lines.append("closed set: speakers are shared between the splits")
+    lines.extend(_missing(version))
+    return "\n".join(lines)
+
+
+def _dropped(done: Dropped) -> str:
+    version = done.dataset
+    lines = [
+        f"{version.slot} is at {version.name} without {done.clips:,} clips: {version.clips:,} in all "
+        f"({seconds(version.seconds)}, {version.speakers} speakers)"
+    ]
+    if done.quarantined:
+        lines.append(f"{done.quarantined:,} files were taken out of quarantine")
+    if done.golden:
+        lines.append(f"{_pinned(done.golden)}; verdicts on the one before are out of date")
+    lines.append(f"older versions still hold them: elp forget says what to do next for {version.slot}")
+    return "\n".join([*lines, *_missing(version)])
+
+
+def _missing(version: DatasetVersion) -> list[str]:
+    needed = {"train": "nothing to train on", "validation": "nothing to validate on", "test": "no golden set"}
+    return [f"no {split} clip yet: {what}" for split, what in needed.items() if not version.splits.get(split)]
+
+
+def _log(slot: Slot, found: list[DatasetVersion]) -> str:
+    rows = [
+        (
+            version.name,
+            version.created.replace("T", " ")[:16],
+            f"{version.clips:,}",
+            f"{version.seconds / 60:.1f}",
+            version.speakers,
+            version.quarantined,
+            version.golden.rsplit("/", 1)[-1] + (" (closed set)" if version.closed_set else ""),
+            version.deliveries[-1]["source"],
+            version.revision[:9],
+        )
+        for version in found
+    ]
+    headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
+    return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
+
+
+def _shown(version: DatasetVersion, workspace: Workspace) -> str:
+    shared = ", shared between the splits (closed set)" if version.closed_set else ""
+    facts: list[tuple[str, Any]] = [
+        ("version", f"{version.tag}, made {version.created}"),
+        ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
+        (
+            "speakers",
+            f"{version.speakers}{shared}",
+        ),
+        ("golden set", version.golden),
+        ("revision", version.revision),
+        ("DVC hash", version.dvc_hash),
+    ]
+    splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
+    rules = [(rule["expects"], rule["broken"], rule["reason"]) for rule in version.validation.get("rules", ())]
+    parts = [
+        fields(facts),
+        table(("split", "clips", "minutes"), splits),
+        table(("condition", "clips"), _counted(version.conditions)),
+        *_classes(version),
+        table(("quarantined for", "clips"), _counted(version.quarantine), "nothing in quarantine"),
+        f"checks of the newest delivery ({version.validation.get('evaluated', 0):,} clips read)",
+        table(("expected", "broken", "reason"), rules),
+    ]
+    docs = workspace.root / str(version.validation.get("docs", ""))
+    if docs.is_file():
+        parts.append(f"Data Docs: {docs}")
+    return "\n\n".join(parts)
+
+
+def _classes(version: DatasetVersion) -> list[str]:
+    """Clips of each class in each split, where the task has classes."""
+    if not version.classes:
+        return []
+    splits = [split for split in version.splits if split in version.classes]
+    labels = sorted({label for split in splits for label in version.classes[split]})
+    rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
+    return [table(("class", *splits), rows)]
+
+
+def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [(name or "(not named)", f"{count:,}") for name, count in counts.items()]
+
+
+def _pinned(ref: GoldenRef) -> str:
+    note = "; closed set: its speakers are in training too" if ref.closed_set else ""
+    return (
+        f"the golden set of {ref.slot} is {ref.tag}: {ref.clips:,} clips of {ref.speakers} speakers, "
+        f"{seconds(ref.seconds)}, from {ref.source_tag}{note}"
+    )

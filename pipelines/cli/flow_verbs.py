@@ -1,0 +1,172 @@
+"""`elp train`, `elp gate`, `elp retrain`: ask a worker for a run and follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from elp_core.errors import OpsError
+from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
+from pipelines.cli.output import emit, fields, mark, progress, seconds
+from pipelines.errors import GateRefused, UsageError
+from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.deployments import FLOWS
+from pipelines.orchestration.prefect_api import REFUSED, FlowRun, find_deployment, read_outcome, run_name, start_run
+from pipelines.registry.slot import Slot
+
+detach_option = click.option("--detach", is_flag=True, help="Do not wait: print the run's address and end.")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a verb reports of a run."""
+
+    run: FlowRun
+    outcome: Mapping[str, Any]
+
+
+@click.command()
+@click.argument("slots", type=SLOT, metavar="SITE/TASK...", nargs=-1, required=True)
+@click.option("--data", "version", metavar="VERSION", help="Dataset version (v3) of one slot [default: latest].")
+@detach_option
+@json_option
+@workspace_option
+def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool, as_json: bool) -> int:
+    """Train adapters on a worker and register them as candidates; the same inputs are not trained twice.
+
+    Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
+    """
+    slot, *others = dict.fromkeys(slots)
+    if others and version is not None:
+        raise UsageError("--data names a version of one slot, and several are named; train that slot by itself")
+    parameters = {"version": version or "latest"} | ({"also": [str(other) for other in others]} if others else {})
+    return _run(workspace, "train", slot, parameters, detach, as_json, others)
+
+
+@click.command()
+@slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="Version in the registry [default: the newest candidate].")
+@click.option("--dry-run", is_flag=True, help="Judge here and now, and change nothing.")
+@detach_option
+@json_option
+@workspace_option
+def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool, as_json: bool) -> int:
+    """Judge a candidate against the champion on the golden set. Exit code 3 where it does not pass.
+
+    The judgement runs on a worker; with --dry-run it runs in this process and changes nothing in the registry.
+    """
+    if not dry_run:
+        return _run(workspace, "gate", slot, {} if version is None else {"version": version}, detach, as_json)
+    if detach:
+        raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave one of them out")
+    from pipelines.gating.gate import gate as judge
+    from pipelines.orchestration.outcomes import of_gate
+    from pipelines.registry.plain_json import plain
+
+    judged = judge(
+        str(workspace.root),
+        slot,
+        workspace.settings,
+        version,
+        dry_run=True,
+        mlflow_uri=mlflow_uri(workspace),
+        cache=workspace.state / "cache",
+        log=progress,
+    )
+    rows = of_gate(plain(judged))
+    emit(rows, as_json, _rows)
+    if rows["verdict"] != "passed":
+        raise GateRefused(f"{slot} v{rows['gated version']} would be refused: {rows['verdict']}; {rows['reasons']}")
+    return 0
+
+
+@click.command()
+@click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
+@click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
+@click.option("--format", "importer", help="Format of the source [default: found out].")
+@click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
+@click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
+@click.option("--condition", metavar="NAME", help="Recording condition of the source.")
+@detach_option
+@json_option
+@workspace_option
+def retrain(
+    workspace: Workspace,
+    slot: Slot | None,
+    source: Path | None,
+    every: bool,
+    detach: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """From audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
+
+    Waits and shows the run's log; Ctrl-C ends the watching, not the run. Exit code 3 where the gate does not pass.
+
+    \b
+    elp retrain plant-a/asr delivery/manifest.jsonl
+    elp retrain --all --detach
+    """
+    if every == (slot is not None):
+        raise UsageError("name one slot (elp retrain SITE/TASK) or all (elp retrain --all), not both or neither")
+    if slot is None:
+        return _run(workspace, "retrain-all", None, {}, detach, as_json)
+    options = {name.replace("importer", "format"): value for name, value in given.items() if value is not None}
+    if options and source is None:
+        raise UsageError(f"--{', --'.join(options)} are about a SOURCE, and none was named")
+    parameters = {"source": str(source.resolve()), "options": options} if source else {}
+    return _run(workspace, "retrain", slot, parameters, detach, as_json)
+
+
+def _run(
+    workspace: Workspace,
+    flow: str,
+    slot: Slot | None,
+    parameters: Mapping[str, Any],
+    detach: bool,
+    as_json: bool,
+    others: Sequence[Slot] = (),
+) -> int:
+    """Ask for a run of a flow, follow it and report it; the exit code."""
+    from pipelines.orchestration.follow import follow
+
+    api = prefect_api(workspace)
+    deployment = find_deployment(api, flow, workspace)
+    about = {"slot": str(slot)} if slot else {}
+    slots = [str(one) for one in (slot, *others) if one]
+    name = run_name(flow, slots) if slots else "retrain all slots"
+    run = start_run(api, deployment, {**about, **parameters}, name, slots)
+    progress(f"{name}: {run.url}")
+    if detach:
+        emit(run, as_json, lambda r: r.url)
+        return 0
+    try:
+        run = follow(api, run, FLOWS[flow][1], progress)
+    except KeyboardInterrupt:
+        progress(f"no longer watching; the run goes on: {run.url}")
+        raise
+    finished = Finished(run, read_outcome(api, run.id))
+    if run.state_type != "COMPLETED":
+        said = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
+        raise OpsError(f"{name} ended as {run.state}: {said}\nits page: {run.url}")
+    emit(finished, as_json, _render)
+    if run.state == REFUSED:
+        raise GateRefused(
+            f"{run.message}\nnothing was promoted; the evidence: {finished.outcome.get('evidence', run.url)}"
+        )
+    return 0
+
+
+def _render(finished: Finished) -> str:
+    run = finished.run
+    return f"{_rows(finished.outcome)}\n{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
+
+
+def _rows(rows: Mapping[str, Any]) -> str:
+    return fields((name, mark(value) if name == "verdict" else value) for name, value in rows.items())

@@ -1,0 +1,188 @@
+"""Dataset versions: which there are, and their clips, from any repository and revision without a checkout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from elp_core.data.corpus import read_clips
+from elp_core.types import Clip, Split
+from pipelines.datasets import dvc
+from pipelines.datasets.dataset_version import (
+    DATASET_FILE,
+    GOLDEN,
+    GOLDEN_FILE,
+    SHARDS,
+    DatasetVersion,
+    GoldenRef,
+    GoldenSet,
+    read_golden,
+    read_version,
+)
+from pipelines.errors import VersioningError
+from pipelines.local import git
+from pipelines.local.workspace import Workspace
+from pipelines.registry.lineage import ids_digest
+from pipelines.registry.slot import Slot
+
+__all__ = [
+    "DatasetVersion",
+    "GoldenRef",
+    "GoldenSet",
+    "golden_ref",
+    "latest",
+    "load_golden",
+    "load_split",
+    "newest",
+    "slots",
+    "version_at",
+    "versions",
+]
+
+Where = Workspace | str | Path
+"""A workspace, or a repository by folder or Git URL."""
+
+
+def versions(where: Where, slot: Slot) -> list[DatasetVersion]:
+    """All versions of a slot, oldest first; empty where there is none."""
+    folder = _git_folder(where)
+    tags = git.tags(folder, f"data/{slot}/v*")
+    texts = git.show_all(folder, list(tags.values()), slot.folder / DATASET_FILE)
+    found = [read_version(text, commit) for text, commit in zip(texts, tags.values(), strict=True) if text]
+    return sorted(found, key=lambda version: version.version)
+
+
+def latest(where: Where, slot: Slot) -> DatasetVersion:
+    """The newest version of a slot.
+
+    Raises:
+        VersioningError: where there is none yet.
+    """
+    found = newest(where, slot)
+    if found is None:
+        raise VersioningError(f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
+    return found
+
+
+def newest(where: Where, slot: Slot) -> DatasetVersion | None:
+    """The newest version of a slot, None where there is none; it alone is read, however many came before."""
+    numbered = {_number(tag): tag for tag in git.tags(_git_folder(where), f"data/{slot}/v*")}
+    return version_at(where, numbered[max(numbered)], slot) if numbered else None
+
+
+def version_at(where: Where, version: str, slot: Slot) -> DatasetVersion:
+    """The version called ``v3``, ``3``, ``latest``, by its tag, or in force at any other Git revision.
+
+    Raises:
+        VersioningError: where there is no such version.
+    """
+    if version in ("", "latest"):
+        return latest(where, slot)
+    folder = _git_folder(where)
+    bare = version.removeprefix("v")
+    name = slot.tag(int(bare)) if bare.isdigit() else version
+    commit = git.resolve(folder, name)
+    text = git.show(folder, commit, slot.folder / DATASET_FILE) if commit else None
+    if text is None:
+        raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
+    record = read_version(text)
+    # a revision between two versions is in force by the older one's record, and that one's tag is its revision
+    return read_version(text, git.resolve(folder, record.tag) or commit)
+
+
+def slots(where: Where) -> list[Slot]:
+    """Slots that have a dataset version, by name."""
+    found = set()
+    for tag in git.tags(_git_folder(where), "data"):
+        parts = tag.split("/")
+        if len(parts) == 4:
+            found.add(Slot.parse("/".join(parts[1:3])))
+    return sorted(found, key=str)
+
+
+def load_split(
+    repository: str,
+    version_or_tag: str,
+    slot: Slot,
+    splits: Collection[Split] | None,
+    cache: Path,
+    columns: Literal["all", "meta"] = "all",
+) -> list[Clip]:
+    """Clips of some splits of a dataset version, sorted by id.
+
+    Clips of the golden set in force at that version are left out of the training and validation splits, whatever their
+    split says.
+
+    Args:
+        repository: a folder on this machine or a Git URL.
+        version_or_tag: as `version_at` takes it.
+        slot: whose data.
+        splits: which; None reads all.
+        cache: where fetched files are kept, by content.
+        columns: ``meta`` leaves the audio out.
+    """
+    record = version_at(repository, version_or_tag, slot)
+    clips = read_clips(dvc.fetch(repository, record.revision, slot.folder / SHARDS, cache), splits, columns)
+    if not record.golden:
+        return clips
+    pinned = {clip.id for clip in _golden_clips(repository, record.revision, slot, cache, "meta")}
+    return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
+
+
+def golden_ref(where: Where, revision: str, slot: Slot) -> GoldenRef:
+    """The golden set in force at a revision: a tag of a dataset version or golden set, a commit, ``latest`` or ``v3``.
+
+    Raises:
+        VersioningError: where none is pinned there.
+    """
+    folder = _git_folder(where)
+    if revision in ("", "latest"):
+        numbered = {_number(tag): tag for tag in git.tags(folder, f"golden/{slot}/v*")}
+        name = numbered[max(numbered)] if numbered else ""
+    else:
+        bare = revision.removeprefix("v")
+        name = slot.tag(int(bare), "golden") if bare.isdigit() else revision
+    commit = git.resolve(folder, name) if name else ""
+    text = git.show(folder, commit, slot.folder / GOLDEN_FILE) if commit else None
+    if text is None:
+        raise VersioningError(
+            f"{slot} has no golden set at {revision or 'latest'}; it is pinned when the first test clips come in, "
+            f"or with: elp data golden {slot} --from v1"
+        )
+    return read_golden(text, git.resolve(folder, read_golden(text).tag) or commit)
+
+
+def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> GoldenSet:
+    """The golden set in force at a revision (see `golden_ref`), with its clips sorted by id.
+
+    Raises:
+        VersioningError: where none is pinned, or what came is not what was pinned.
+    """
+    ref = golden_ref(repository, revision, slot)
+    clips = _golden_clips(repository, ref.revision, slot, cache, "all")
+    got = ids_digest(clip.id for clip in clips)
+    if got != ref.digest:
+        raise VersioningError(f"{ref.tag}: the clips have the digest {got}, pinned is {ref.digest}; restore the remote")
+    return GoldenSet(ref.tag, ref.digest, clips)
+
+
+def _golden_clips(
+    repository: str, revision: str, slot: Slot, cache: Path, columns: Literal["all", "meta"]
+) -> list[Clip]:
+    return read_clips(dvc.fetch(repository, revision, slot.folder / GOLDEN, cache), None, columns)
+
+
+def _git_folder(where: Where) -> Path:
+    if isinstance(where, Workspace):
+        return where.root
+    if isinstance(where, Path):
+        return where
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return git.local_copy(where, home / "elp")
+
+
+def _number(tag: str) -> int:
+    digits = tag.rsplit("/v", 1)[-1]
+    return int(digits) if digits.isdigit() else 0

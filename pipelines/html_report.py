@@ -1,0 +1,55 @@
+"""What every report is made with: a bare figure, its PNG bytes, the pages' stylesheet, a page from its template."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def figure(width: float = 7.0, height: float = 2.9, columns: int = 1) -> tuple[Figure, Any]:
+    """An empty figure (inches) and its axes, in one row of `columns`."""
+    # the object interface: it needs no display and leaves pyplot's global state alone
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(made)
+    axes = made.subplots(1, columns)
+    for one in [axes] if columns == 1 else axes:
+        one.spines[["top", "right"]].set_visible(False)
+    return made, axes
+
+
+def png(drawn: Figure) -> bytes:
+    """PNG bytes of a figure."""
+    target = io.BytesIO()
+    # without the library's version in the file, the same numbers give the same bytes
+    drawn.savefig(target, format="png", dpi=130, metadata={"Software": None})
+    return target.getvalue()
+
+
+def stylesheet() -> str:
+    """The CSS of every HTML report."""
+    return Path(__file__).with_name("html_report.css").read_text(encoding="utf-8")
+
+
+def page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
+    """A report's HTML from its Jinja template, which gets the stylesheet beside its values.
+
+    Args:
+        template: the file.
+        filters: of the template's own, by name.
+        values: by the names that the template uses; one that is missing is an error.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= filters or {}
+    return environment.from_string(template.read_text(encoding="utf-8")).render(stylesheet=stylesheet(), **values)

@@ -1,0 +1,90 @@
+"""Where the services are: told by `elp.yaml`, else by the record that `elp up` keeps in `.elp/servers.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipelines.errors import ServiceError, WorkspaceError
+from pipelines.local.accounts import log_in
+from pipelines.local.processes import Process, alive
+from pipelines.local.workspace import Workspace
+
+MLFLOW = "mlflow"
+PREFECT = "prefect"
+RECORD_FILE = "servers.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What `elp up` started, and the ports that were used last."""
+
+    processes: tuple[Process, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)
+    auth: bool = False
+    """Whether the MLflow server asks for a login; once said, it holds for later starts."""
+
+    def find(self, name: str) -> Process | None:
+        """The recorded process of this name, whether it still runs or not."""
+        return next((p for p in self.processes if p.name == name), None)
+
+
+def read_record(workspace: Workspace) -> Record:
+    """The record; empty where nothing was ever started.
+
+    Raises:
+        WorkspaceError: where the file is damaged.
+    """
+    path = workspace.state / RECORD_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        return Record(tuple(Process(**entry) for entry in raw["processes"]), raw["ports"], raw.get("auth", False))
+    except FileNotFoundError:
+        return Record()
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{path} is damaged ({error}); end the servers by hand if any run, then delete the file"
+        ) from error
+
+
+def write_record(workspace: Workspace, record: Record) -> None:
+    """Write the record, whole or not at all."""
+    path = workspace.state / RECORD_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def mlflow_uri(workspace: Workspace) -> str:
+    """Address of the MLflow server; for the workspace's own, this process is given an account to log in with.
+
+    Raises:
+        ServiceError: where the workspace's own server is not running.
+        WorkspaceError: where the account's file is damaged.
+    """
+    elsewhere = workspace.settings.servers.mlflow_uri.rstrip("/")
+    if elsewhere:
+        return elsewhere
+    log_in(workspace)
+    return _own(workspace, MLFLOW)
+
+
+def prefect_api(workspace: Workspace) -> str:
+    """Address of the Prefect API; it ends in ``/api``.
+
+    Raises:
+        ServiceError: where the workspace's own server is not running.
+    """
+    return workspace.settings.servers.prefect_api.rstrip("/") or f"{_own(workspace, PREFECT)}/api"
+
+
+def _own(workspace: Workspace, name: str) -> str:
+    process = read_record(workspace).find(name)
+    if process is None or not alive(process):
+        state = "was started but has ended" if process else "is not running"
+        raise ServiceError(f"the {name} server of {workspace.root} {state}; start it with: elp up")
+    return process.address

@@ -1,0 +1,202 @@
+"""Everything the work needs, looked at one by one: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elp_core.errors import ElpError
+from pipelines.local import git
+from pipelines.local import http_client as web
+from pipelines.local.addresses import MLFLOW, PREFECT
+from pipelines.local.lifecycle import roles_here
+from pipelines.local.service_commands import POOLS
+from pipelines.local.service_status import ServiceStatus, status
+from pipelines.local.workspace import Workspace
+from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_ring
+
+PACKAGE = "elp-foundry"
+LOCK = Path(__file__).resolve().parents[2] / "constraints.txt"
+"""The lock beside the source; an installed wheel has none, and only the declared requirements are looked at."""
+
+_GB = 1024**3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `elp doctor`."""
+
+    name: str
+    outcome: str
+    """``ok``, ``warn`` or ``fail``."""
+    detail: str
+    remedy: str = ""
+
+
+def examine(workspace: Workspace) -> Iterator[Check]:
+    """Look at everything; yields each finding as soon as it is known, and never raises for one."""
+    checks: list[tuple[str, Callable[[Workspace], Check]]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("disk", _disk),
+        ("git", _git),
+        ("dvc remote", _remote),
+        ("keys", _keys),
+        ("clock", _clock),
+        ("gpu", _gpu),
+        ("backbone", _backbone),
+    ]
+    for name, check in checks:
+        try:
+            yield check(workspace)
+        except (ElpError, OSError) as error:
+            yield Check(name, "fail", str(error))
+    for service in status(workspace, patience=15.0):
+        yield _service(workspace, service)
+
+
+def _python(_: Workspace) -> Check:
+    version = platform.python_version()
+    if version.startswith("3.11."):
+        return Check("python", "ok", version)
+    return Check("python", "fail", version, "use Python 3.11; the packages are locked for it")
+
+
+def _packages(_: Workspace) -> Check:
+    from packaging.requirements import Requirement
+
+    faults = []
+    for line in importlib.metadata.requires(PACKAGE) or []:
+        wanted = Requirement(line)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": "pipelines"}):
+            continue
+        installed = _installed(wanted.name)
+        if installed is None:
+            faults.append(f"{wanted.name} is missing")
+        elif not wanted.specifier.contains(installed, prereleases=True):
+            faults.append(f"{wanted.name} is {installed}, wanted {wanted.specifier}")
+    if faults:
+        return Check("packages", "fail", "; ".join(faults), "install from the lock: make setup")
+    differing = _differing()
+    if differing:
+        shown = ", ".join(differing[:5]) + (" …" if len(differing) > 5 else "")
+        return Check("packages", "warn", f"other versions than the lock: {shown}", "install from the lock: make setup")
+    return Check("packages", "ok", "as locked" if LOCK.is_file() else "as required")
+
+
+def _differing() -> list[str]:
+    """Packages whose installed version is not the lock's; local builds of a version count as it."""
+    lines = LOCK.read_text(encoding="utf-8").splitlines() if LOCK.is_file() else []
+    pinned = dict(line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
+    found = []
+    for name, version in pinned.items():
+        installed = _installed(name)
+        if installed is not None and installed.partition("+")[0] != version.strip().partition("+")[0]:
+            found.append(f"{name} {installed} ({version.strip()})")
+    return found
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _disk(workspace: Workspace) -> Check:
+    free = shutil.disk_usage(workspace.root).free / _GB
+    remedy = "free some space: audio, bundles and the servers' files need it"
+    if free < 1:
+        return Check("disk", "fail", f"{free:.1f} GB free", remedy)
+    return Check("disk", "warn" if free < 5 else "ok", f"{free:.1f} GB free", remedy if free < 5 else "")
+
+
+def _git(workspace: Workspace) -> Check:
+    if shutil.which("git") is None:
+        return Check("git", "fail", "not installed", "install git")
+    if not git.is_repository(workspace.root):
+        return Check("git", "fail", f"{workspace.root} is no Git repository", f"run: elp init {workspace.root}")
+    git.require_identity(workspace.root)
+    changed = git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
+    if changed:
+        return Check("git", "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty")
+    return Check("git", "ok", "identity set, nothing uncommitted")
+
+
+def _remote(workspace: Workspace) -> Check:
+    remote = workspace.remote
+    if "://" in remote:
+        return Check("dvc remote", "ok", f"{remote} (asked when data is pushed)")
+    folder = Path(remote)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"written and gone again")
+    return Check("dvc remote", "ok", f"{remote} can be written")
+
+
+def _keys(workspace: Workspace) -> Check:
+    ring = load_ring(key_folder(workspace.state))
+    for role in roles_here(workspace):
+        ring.signer(role)
+    loose = [path.name for path in ring.orphans()]
+    if loose:
+        shown = ", ".join(name[:16] for name in loose[:3])
+        remedy = f"delete them from {ring.folder / PRIVATE_FOLDER}: nothing they sign counts"
+        return Check("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
+    ended = sum(not key.active for key in ring.keys)
+    return Check("keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(ring.keys)} trusted, {ended} ended")
+
+
+def _clock(workspace: Workspace) -> Check:
+    try:
+        newest = float(git.git(workspace.root, "log", "-1", "--format=%ct"))
+    except (ElpError, ValueError):
+        return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+    if newest > time.time() + 60:
+        behind = f"it is {time.strftime('%Y-%m-%d %H:%M')}, which is before the newest commit"
+        return Check("clock", "fail", behind, "set the clock: dates of versions and verdicts come from it")
+    return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+
+
+def _gpu(_: Workspace) -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        return Check("gpu", "ok", torch.cuda.get_device_name(0))
+    # a driver without a torch that can use it is worth a word; no GPU at all is a way to work
+    smi = shutil.which("nvidia-smi")
+    if smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0:
+        return Check(
+            "gpu", "warn", f"there is one, but torch {torch.__version__} cannot use it", "install torch for CUDA"
+        )
+    return Check("gpu", "ok", "none: training runs on the CPU")
+
+
+def _backbone(workspace: Workspace) -> Check:
+    from elp_core.backbones import Backbone
+
+    backbone = Backbone.from_pretrained(workspace.settings.backbone)
+    return Check("backbone", "ok", f"{workspace.settings.backbone} loads, {backbone.fingerprint[:19]}…")
+
+
+def _service(workspace: Workspace, found: ServiceStatus) -> Check:
+    where = f" at {found.address}" if found.address else ""
+    if found.state == "up":
+        return Check(found.name, "ok", f"up{where}{f' ({found.detail})' if found.detail else ''}")
+    if found.state == "silent":
+        return Check(found.name, "fail", f"no answer{where}; {found.detail}", "restart: elp down, then elp up")
+    servers = workspace.settings.servers
+    port = {MLFLOW: servers.mlflow_port, PREFECT: servers.prefect_port}.get(found.name, 0)
+    if port and not web.port_is_free(servers.host, port):
+        owner = web.port_owner(port) or "another program"
+        remedy = f"stop it, set servers.{found.name}_port in elp.yaml, or run: elp up --free-ports"
+        return Check(found.name, "fail", f"down, and its port {port} is taken by {owner}", remedy)
+    kind = "no worker" if found.name in POOLS else "down"
+    return Check(found.name, "warn", kind, "start it with: elp up")

@@ -1,0 +1,93 @@
+"""Make a workspace: a Git and DVC repository with an `elp.yaml`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from pipelines.datasets import dvc
+from pipelines.errors import WorkspaceError
+from pipelines.local import git
+from pipelines.local.settings import read_settings
+from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.signing.keys import key_folder
+
+_SETTINGS = """\
+# Everything here has a default; docs/settings.md says what there is.
+backbone: "elp:tiny"
+remote: "{remote}"
+
+# What a task or a slot is to have otherwise:
+# defaults:
+#   asr:
+#     train: {{epochs: 30}}
+# slots:
+#   plant-a/asr:
+#     data: {{max_quarantined: 0.1}}
+#     gate: {{limit: 0.2}}
+"""
+
+
+def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
+    """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
+
+    Args:
+        root: made where it is missing; may be the top of a Git repository.
+        remote: of DVC: a folder (relative to `root` or absolute) or a URL that DVC understands.
+
+    Raises:
+        AttestationError: the folder that ELP_KEYS names is malformed or cannot be written.
+        WorkspaceError: it is a workspace already or lies in one, is a file or the root of all, cannot be made, or
+            Git has no identity.
+    """
+    root = root.expanduser().resolve()
+    _require_room(root)
+    git.require_identity(_existing(root))
+    fresh = not (root / ".git").exists()
+    if not fresh:
+        git.require_clean(root, Path(SETTINGS_FILE))
+    text = _SETTINGS.format(remote=remote)
+    read_settings(text)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"{root} cannot be made ({error.strerror}); give a folder that you may write to"
+        ) from error
+    if fresh:
+        git.git(root, "init", "--quiet", "--initial-branch=main")
+    if not (root / ".dvc").is_dir():
+        dvc.initialise(root, remote)
+    _ignore(root / ".gitignore", ".elp/")
+    dvc.write_atomic(root / SETTINGS_FILE, text)
+    names = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", SETTINGS_FILE)
+    git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
+    made = open_workspace(root)
+    ensure_keys(key_folder(made.state))
+    return made
+
+
+def _require_room(root: Path) -> None:
+    if (root / SETTINGS_FILE).exists():
+        raise WorkspaceError(f"{root} is a workspace already; look at it with: elp -w {shlex.quote(str(root))} status")
+    if root.exists() and not root.is_dir():
+        raise WorkspaceError(f"{root} is a file; give a folder")
+    if root == root.parent:
+        raise WorkspaceError(f"{root} is the root of the file system; give a folder of its own, such as ~/foundry")
+    if around := next((folder for folder in root.parents if (folder / SETTINGS_FILE).exists()), None):
+        raise WorkspaceError(
+            f"{root} lies in the workspace {around}, whose Git repository would hold another; give a folder outside"
+        )
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder at or above `path` that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _ignore(path: Path, line: str) -> None:
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if line not in before.splitlines():
+        dvc.write_atomic(path, before + ("" if not before or before.endswith("\n") else os.linesep) + line + "\n")

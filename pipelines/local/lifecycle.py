@@ -1,0 +1,266 @@
+"""Starting and stopping the workspace's servers and workers."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from elp_core.types import Seconds
+from pipelines.errors import ServiceError
+from pipelines.local import accounts
+from pipelines.local import http_client as web
+from pipelines.local import service_commands as commands
+from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
+from pipelines.local.processes import Process, alive, descendants, start, stop, tail
+from pipelines.local.workspace import Workspace
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.signing.keys import ROLES, Role, key_folder
+
+Log = Callable[[str], None]
+
+START_SECONDS: Seconds = 300.0
+"""How long a server may take to answer: a cold start takes 10 s, and minutes on a machine that is busy training."""
+
+_HEALTH = {MLFLOW: "/health", PREFECT: "/api/health"}
+
+
+def up(
+    workspace: Workspace,
+    register: Callable[[Workspace, str], None],
+    *,
+    auth: bool | None = None,
+    free_ports: bool = False,
+    log: Log = print,
+) -> Record:
+    """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
+
+    A workspace without keys gets its own first; the ledger's, only where it runs the MLflow server itself.
+
+    Servers that `elp.yaml` says run elsewhere are used as they are. Called again, it starts only what has ended.
+
+    Args:
+        workspace: Whose servers they are.
+        register: Registers the flows' deployments with the Prefect API at an address.
+        auth: Whether MLflow asks for a login; None keeps what was said last, at first no.
+        free_ports: Choose free ports where the configured ones are taken.
+        log: Takes one line of progress at a time.
+
+    Raises:
+        AttestationError: where the key folder is malformed or cannot be written.
+        ServiceError: where a port is taken, or a service does not come up; what this call started is stopped again.
+    """
+    with _one_at_a_time(workspace):
+        ensure_keys(key_folder(workspace.state), roles_here(workspace))
+        record = _with_login(workspace, _living(read_record(workspace)), auth)
+        begun: list[Process] = []
+        try:
+            record = _start_servers(workspace, record, begun, free_ports, log)
+            api = prefect_api(workspace)
+            _wait(workspace, record, begun, PREFECT, log)
+            register(workspace, api)
+            log("deployments registered")
+            record = _start_workers(workspace, record, begun, api, log)
+            _wait(workspace, record, begun, MLFLOW, log)
+            _wait_for_workers(record, api, log)
+        except BaseException:
+            stop(begun)
+            write_record(workspace, _living(record))
+            raise
+        mlflow_uri(workspace)
+        return record
+
+
+def down(workspace: Workspace, log: Log = print) -> list[Process]:
+    """Stop what `elp up` started in this workspace, and nothing else; data and records stay.
+
+    Flow runs that were under way end as Crashed: run again, they go on where they were.
+
+    Returns:
+        The processes that were running.
+    """
+    with _one_at_a_time(workspace):
+        record = read_record(workspace)
+        workers = [p for p in record.processes if not p.address]
+        servers = [p for p in record.processes if p.address]
+        interrupted = {pid for worker in workers for pid in descendants(worker)}
+        stopped = stop(workers)
+        if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
+            _mark_crashed(prefect_api(workspace), interrupted, log)
+        stopped += stop(servers)
+        write_record(workspace, replace(record, processes=()))
+    for process in stopped:
+        log(f"{process.name} stopped")
+    return stopped
+
+
+def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Record:
+    """The record with a login on or off as wanted, and the accounts made where it is on."""
+    wanted = record.auth if auth is None else auth
+    if auth and workspace.settings.servers.mlflow_uri:
+        raise ServiceError(
+            "MLflow runs elsewhere (servers.mlflow_uri in elp.yaml), and its login is switched on there; "
+            "see docs/access.md"
+        )
+    if wanted != record.auth and record.find(MLFLOW) is not None:
+        raise ServiceError(
+            f"MLflow runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
+            f"elp up --{'auth' if wanted else 'no-auth'}"
+        )
+    if wanted:
+        accounts.create(workspace)
+    return replace(record, auth=wanted)
+
+
+def roles_here(workspace: Workspace) -> tuple[Role, ...]:
+    """What the workspace's own processes sign: the ledger is the MLflow server's, wherever that runs."""
+    return tuple(role for role in ROLES if role != "ledger" or not workspace.settings.servers.mlflow_uri)
+
+
+def _start_servers(workspace: Workspace, record: Record, begun: list[Process], free_ports: bool, log: Log) -> Record:
+    servers, environment = workspace.settings.servers, commands.server_environment(workspace)
+    wanted = {
+        MLFLOW: (servers.mlflow_uri, servers.mlflow_port),
+        PREFECT: (servers.prefect_api, servers.prefect_port),
+    }
+    # all ports are settled before anything is started
+    ports = {
+        name: _choose_port(name, servers.host, port, record.ports.get(name, 0), free_ports)
+        for name, (elsewhere, port) in wanted.items()
+        if not elsewhere and record.find(name) is None
+    }
+    for name, port in ports.items():
+        command = (
+            commands.mlflow_command(workspace, servers.host, port)
+            if name == MLFLOW
+            else commands.prefect_command(servers.host, port)
+        )
+        address = f"http://{_reachable(servers.host)}:{port}"
+        extra = {"PREFECT_API_URL": f"{address}/api"} if name == PREFECT else _login_environment(workspace, record)
+        process = start(name, command, {**environment, **extra}, workspace.state / "logs" / f"{name}.log", address)
+        begun.append(process)
+        record = replace(record, processes=(*record.processes, process), ports={**record.ports, name: port})
+        write_record(workspace, record)
+        log(f"{name} starting at {address}")
+    return record
+
+
+def _login_environment(workspace: Workspace, record: Record) -> dict[str, str]:
+    return accounts.server_environment(workspace) if record.auth else {}
+
+
+def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
+    environment = commands.worker_environment(workspace, api)
+    for pool in commands.POOLS:
+        if record.find(pool) is None:
+            path = workspace.state / "logs" / f"{pool}.log"
+            process = start(pool, commands.worker_command(workspace, pool), environment, path)
+            begun.append(process)
+            record = replace(record, processes=(*record.processes, process))
+            write_record(workspace, record)
+            log(f"worker of {pool} starting")
+    return record
+
+
+def _choose_port(name: str, host: str, port: int, last: int, free_ports: bool) -> int:
+    if port and web.port_is_free(host, port):
+        return port
+    if port and not free_ports:
+        owner = web.port_owner(port)
+        raise ServiceError(
+            f"port {port} for {name} is taken{f' by {owner}' if owner else ''}; stop that, or set "
+            f"servers.{name}_port in elp.yaml to a free port, or run: elp up --free-ports"
+        )
+    return last if last and web.port_is_free(host, last) else web.free_port(host)
+
+
+def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str, log: Log) -> None:
+    """Wait until a server answers; one that runs elsewhere is asked once."""
+    process = record.find(name)
+    if process is None:
+        address = mlflow_uri(workspace) if name == MLFLOW else prefect_api(workspace).removesuffix("/api")
+        if not web.answers(address + _HEALTH[name], timeout=10.0):
+            raise ServiceError(f"the {name} server at {address} (set in elp.yaml) does not answer")
+        return
+    started = time.monotonic()
+    while not web.answers(process.address + _HEALTH[name]):
+        _refuse_dead(process)
+        if time.monotonic() - started > START_SECONDS:
+            raise ServiceError(f"{name} does not answer after {START_SECONDS:.0f} s; its log: {process.log}")
+        time.sleep(0.2)
+    if process in begun:
+        log(f"{name} is up at {process.address} ({time.time() - process.created:.1f} s)")
+
+
+def _wait_for_workers(record: Record, api: str, log: Log) -> None:
+    """Wait until Prefect has heard of each local worker."""
+    started = time.monotonic()
+    for process in (p for p in record.processes if p.name in commands.POOLS):
+        while not _online(api, process):
+            _refuse_dead(process)
+            if time.monotonic() - started > START_SECONDS:
+                raise ServiceError(f"the worker of {process.name} does not report; its log: {process.log}")
+            time.sleep(0.3)
+        log(f"worker of {process.name} is ready")
+
+
+def _online(api: str, process: Process) -> bool:
+    from datetime import datetime
+
+    try:
+        workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
+    except OSError:
+        return False
+    # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
+    return any(
+        w["name"] == f"{process.name}-local"
+        and datetime.fromisoformat(w["last_heartbeat_time"].replace("Z", "+00:00")).timestamp() > process.created
+        for w in workers
+    )
+
+
+def _refuse_dead(process: Process) -> None:
+    if not alive(process):
+        raise ServiceError(f"{process.name} ended while it started; the end of {process.log}:\n{tail(process.log)}")
+
+
+def _mark_crashed(api: str, pids: set[int], log: Log) -> None:
+    """Tell Prefect of the flow runs whose processes were stopped; else they would be shown as running for ever."""
+    states = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    pools = {"name": {"any_": list(commands.POOLS)}}
+    message = "stopped by elp down; run again, it goes on where it was"
+    try:
+        for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
+            if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
+                state = {"state": {"type": "CRASHED", "message": message}, "force": True}
+                web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
+                log(f"flow run {run['name']} was under way and is marked as crashed")
+    except OSError as error:
+        log(f"could not tell Prefect of the interrupted flow runs: {error}")
+
+
+def _living(record: Record) -> Record:
+    return replace(record, processes=tuple(p for p in record.processes if alive(p)))
+
+
+def _reachable(host: str) -> str:
+    """The address that a client on this machine uses."""
+    if host in {"0.0.0.0", "::"}:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace's lock: two `elp up` at once would start everything twice."""
+    workspace.state.mkdir(parents=True, exist_ok=True)
+    with (workspace.state / "servers.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another elp up or down is at work in this workspace; waiting", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,98 @@
+"""The command line and environment of each service."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from pipelines.local import accounts
+from pipelines.local.environment import child_environment
+from pipelines.local.workspace import Workspace
+from pipelines.registry.ledger.ledger_checkpoint import VARIABLE as ANCHOR_VARIABLE
+from pipelines.registry.ledger.ledger_checkpoint import anchor_file
+from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
+
+POOLS = {
+    "elp-cpu": "Data work and the flows that fan out over slots.",
+    "elp-gpu": "Training and evaluation.",
+}
+"""Work pools of type process, and what runs on each."""
+
+_CPU_LIMIT = 4
+"""Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
+
+
+def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
+    """The MLflow server with the guard in it, artifacts served from a folder."""
+    store = quote(str(workspace.state / "mlflow-artifacts"))
+    return [
+        # the addresses of the database may hold a password: they come by the environment, which `ps` does not show
+        *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
+        *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
+    ]
+
+
+def prefect_command(host: str, port: int) -> list[str]:
+    """The Prefect server with its UI and its scheduler."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+
+
+def worker_command(workspace: Workspace, pool: str) -> list[str]:
+    """A process worker on one pool."""
+    limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
+    return [
+        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
+        *("--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+    ]
+
+
+def server_environment(workspace: Workspace) -> dict[str, str]:
+    """What the two servers run in."""
+    (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
+    return child_environment(
+        {
+            **_prefect_home(workspace.state / "prefect"),
+            "MLFLOW_BACKEND_STORE_URI": database,
+            "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
+            FOLDER_VARIABLE: str(key_folder(workspace.state)),
+            ANCHOR_VARIABLE: str(anchor_file(workspace.state)),
+            # the address in the ledger is the one that connected, whatever a header says
+            "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
+            # MLflow's own background jobs (prompt optimisation and the like) are not used here
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # new schedules and late runs are looked at often: one small database on one machine
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+        }
+    )
+
+
+def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
+    """What the workers, and through them the flow runs, run in."""
+    runs = workspace.settings.servers.workers
+    account = accounts.service(workspace)
+    return child_environment(
+        {
+            # the runs act as the workspace's account, whoever started the workers
+            **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
+            **_prefect_home(workspace.state / "prefect"),
+            "PREFECT_API_URL": api,
+            "ELP_WORKSPACE": str(workspace.root),
+            # a run starts within three seconds of being asked for; each look is a write to Prefect's database
+            "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # threads that spin at a barrier halve a training's speed where anything else wants a core
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+            # runs side by side share the cores; each with a thread a core would take turns at all of them
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // runs))),
+        }
+    )
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _prefect_home(home: Path) -> dict[str, str]:
+    return {"PREFECT_HOME": str(home), "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}

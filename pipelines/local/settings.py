@@ -1,0 +1,122 @@
+"""`elp.yaml`: everything a workspace can be told, with defaults that need nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
+from elp_core.errors import ConfigError
+from pipelines.errors import UsageError, WorkspaceError
+from pipelines.registry.policies import DataPolicy, GatePolicy
+from pipelines.registry.slot import Slot
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the services are. 127.0.0.1 unless told otherwise; port 0 lets `elp up` choose a free one."""
+
+    host: str = "127.0.0.1"
+    mlflow_port: int = 5000
+    prefect_port: int = 4200
+    mlflow_uri: str = ""
+    """Address of an MLflow server run elsewhere; empty means the workspace's own."""
+    database: str = ""
+    """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
+    prefect_api: str = ""
+    """Address of a Prefect API run elsewhere; empty means the workspace's own."""
+    workers: int = 1
+    """Flow runs at once on the local training pool."""
+
+
+@dataclass(frozen=True)
+class SlotSettings:
+    """Settings of one slot (or of all, under `defaults`)."""
+
+    adapter: ElpConfig = field(default_factory=ElpConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataPolicy = field(default_factory=DataPolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    task: Any = None
+    """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole of `elp.yaml`, defaults filled in."""
+
+    backbone: str = "elp:tiny"
+    remote: str = ".elp/remote"
+    """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
+    auto_promote: bool = False
+    """Promote a challenger that passed without waiting for a person."""
+    servers: Servers = field(default_factory=Servers)
+    defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per task, overriding the built-in defaults."""
+    slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per slot, overriding `defaults`."""
+
+    def for_slot(self, slot: Slot) -> SlotSettings:
+        """Built-in defaults of the task, then `defaults.<task>`, then `slots.<site>/<task>`.
+
+        Raises:
+            ConfigError: with every fault of the slot's settings.
+        """
+        kind, where = slot.kind, f"settings of {slot}"
+        train, gate = replace(TrainConfig(), **dict(kind.train)), GatePolicy(kind.limit, kind.margin)
+        merged = to_dict(SlotSettings(train=train, gate=gate, task=kind.options()))
+        for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
+            merged = _merge(merged, layer)
+        options, settings = merged.pop("task"), SlotSettings()
+        faults: list[str] = []
+        try:
+            settings = from_dict(SlotSettings, merged, where)
+        except ConfigError as error:
+            faults += error.faults
+        try:
+            settings = replace(settings, task=from_dict(kind.options, options, where))
+        except ConfigError as error:
+            faults += [f"task.{fault}" for fault in error.faults]
+        if faults:
+            raise ConfigError(where, faults)
+        return settings
+
+
+def read_settings(text: str, where: str = "elp.yaml") -> Settings:
+    """Parse `elp.yaml` and check every slot's settings in it.
+
+    Raises:
+        ConfigError: with all faults of the file at once.
+        WorkspaceError: where the text is not YAML.
+    """
+    import yaml
+
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise WorkspaceError(f"{where} is not valid YAML: {error}") from error
+    settings = from_dict(Settings, raw, where)
+    faults = []
+    for name in settings.slots:
+        try:
+            settings.for_slot(Slot.parse(name))
+        except (ConfigError, UsageError) as error:
+            faults.append(f"slots.{name}: {error}")
+    for task in settings.defaults:
+        try:
+            settings.for_slot(Slot("any", task))
+        except ConfigError as error:
+            faults.append(f"defaults.{task}: {error}")
+    if faults:
+        raise ConfigError(where, faults)
+    return settings
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merge(result[key], value) if both else value
+    return result

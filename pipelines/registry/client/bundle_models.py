@@ -1,0 +1,129 @@
+"""Bundles as MLflow models: a pyfunc made of code and the bundle's files, no pickle, never the backbone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import RegistryError
+from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.client.connection import answering
+from pipelines.registry.pyfunc import CODE, PACKAGES
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+BUNDLE = "bundle"
+"""The bundle's folder among the model's artifacts."""
+_MODELS = "models:/m-"
+
+
+@answering
+def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str:
+    """Log a bundle as the run's model and return the model's id; one that was logged for this key already is returned.
+
+    Args:
+        client: Connection to the MLflow server.
+        run_id: The training run.
+        folder: The bundle; its last name must be ``bundle``.
+        key: Training key.
+    """
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    if folder.name != BUNDLE:
+        raise ValueError(f"the folder is named {folder.name}, expected {BUNDLE}")
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], filter_string=f"tags.`{Tags.KEY}` = '{key}'")
+    ready = [model for model in found if model.status == LoggedModelStatus.READY]
+    if ready:
+        return str(min(ready, key=lambda model: model.creation_timestamp).model_id)
+    model = client.create_logged_model(
+        experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
+    )
+    with tempfile.TemporaryDirectory(prefix="elp-model-") as scratch:
+        packed = Path(scratch) / "model"
+        _pack(packed, folder, model.artifact_location, model.model_id, run_id)
+        client.log_model_artifacts(model.model_id, str(packed))
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return str(model.model_id)
+
+
+@answering
+def fetch(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
+    """Download the version's bundle into `folder`, as the registry has it now; nothing is verified.
+
+    Raises:
+        RegistryError: where the version is no logged model: something else than this project registered it.
+    """
+    import mlflow.artifacts
+
+    if not version.source.startswith(_MODELS):
+        raise RegistryError(f"{version.name} points to {version.source}, expected {_MODELS}…: train it with elp train")
+    # not models:/m-…: that scheme asks the process's global server, whatever addresses it is given
+    location = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+    came = mlflow.artifacts.download_artifacts(
+        f"{location}/artifacts/{BUNDLE}", dst_path=str(folder), tracking_uri=client.tracking_uri
+    )
+    return Path(came)
+
+
+def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
+    """The version's bundle as a verified local folder; kept under its digest, so that a second call copies nothing.
+
+    Raises:
+        RegistryError: where the version carries no digest, or what came is not the bundle that was registered.
+        BundleError: where the bundle is incomplete or altered.
+    """
+    from elp_core.bundle import bundle_digest, verify_bundle
+
+    expected = version.bundle_digest
+    if not expected:
+        raise RegistryError(f"{version.name} has no tag {Tags.BUNDLE}: it was not registered by elp train")
+    place = cache / "adapters" / expected.replace(":", "-") / BUNDLE
+    if place.is_dir() and bundle_digest(place) == expected:
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
+        came = fetch(client, version, Path(scratch))
+        verify_bundle(came)
+        got = bundle_digest(came)
+        if got != expected:
+            raise RegistryError(
+                f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; somebody changed "
+                "it: do not use it, roll back or train again"
+            )
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(came, place)
+    return place
+
+
+def requirements() -> list[str]:
+    """The packages, pinned, that a served bundle needs; listed here so that MLflow does not guess."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in sorted(PACKAGES)]
+
+
+def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:
+    """Write the MLflow model folder: MLmodel, the code file, the bundle."""
+    with warnings.catch_warnings():
+        # MLflow warns about its own type hints while it is imported
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+        from mlflow.models import Model
+
+        described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
+        mlflow.pyfunc.save_model(
+            path=str(place),
+            python_model=str(CODE),
+            artifacts={BUNDLE: str(folder)},
+            pip_requirements=requirements(),
+            mlflow_model=described,
+        )
+    for compiled in place.rglob("__pycache__"):
+        shutil.rmtree(compiled, ignore_errors=True)

@@ -1,0 +1,202 @@
+"""The model registry: one registered MLflow model per slot, one version per adapter.
+
+Every function takes the client that `connect(uri)` gives. What MLflow refuses becomes `RegistryError`; a server that is
+gone becomes `ServiceError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import RegistryError
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, GateRecord, Tags
+from pipelines.registry.client.connection import answering, connect, missing
+from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "AdapterVersion",
+    "GateRecord",
+    "Tags",
+    "candidate",
+    "champion",
+    "connect",
+    "create_version",
+    "delete_version",
+    "find",
+    "find_by_key",
+    "get",
+    "model_description",
+    "slots",
+    "versions",
+]
+
+_PAGE = 200
+
+
+@answering
+def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
+    """The version with this number, or the one behind this alias.
+
+    Raises:
+        RegistryError: where the slot has no such version or alias.
+    """
+    found = find(client, slot, version)
+    if found is None:
+        what = f"version {version}" if str(version).isdigit() else f"version with the alias {version}"
+        raise RegistryError(f"{slot}: no {what} in the registry; what there is: elp adapters {slot}")
+    return found
+
+
+@answering
+def find(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion | None:
+    """Like `get`, but None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if str(version).isdigit():
+            return _adapter_version(slot, client.get_model_version(slot.model_name, str(version)))
+        return _adapter_version(slot, client.get_model_version_by_alias(slot.model_name, str(version)), str(version))
+    except MlflowException as error:
+        if missing(error):
+            return None
+        raise
+
+
+def champion(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
+    """The slot's champion, or None."""
+    return find(client, slot, CHAMPION)
+
+
+def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
+    """The newest version that came after the champion and was not retired: what the gate looks at by default."""
+    present = champion(client, slot)
+    waiting = [
+        v for v in versions(client, slot) if v.status != "retired" and (not present or v.version > present.version)
+    ]
+    return waiting[0] if waiting else None
+
+
+@answering
+def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | None:
+    """The version that was trained from exactly these inputs, or None. The oldest, where a race made two."""
+    found = client.search_model_versions(f"name='{slot.model_name}' and tags.`{Tags.KEY}`='{key}'")
+    numbers = sorted(int(version.version) for version in found)
+    return find(client, slot, numbers[0]) if numbers else None
+
+
+@answering
+def versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
+    """All versions of a slot, newest first; empty for a slot without any."""
+    aliases = _aliases(client, slot)
+    found: list[AdapterVersion] = []
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(f"name='{slot.model_name}'", max_results=_PAGE, page_token=token)
+        # MLflow leaves the aliases of searched versions empty: they come from the registered model
+        found += [_adapter_version(slot, v, *aliases.get(int(v.version), ())) for v in page]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda version: -version.version)
+
+
+@answering
+def slots(client: MlflowClient) -> list[Slot]:
+    """Every slot that has a registered model, by name."""
+    names: list[str] = []
+    token: str | None = None
+    while True:
+        page = client.search_registered_models(max_results=_PAGE, page_token=token)
+        names += [model.name for model in page]
+        token = page.token
+        if not token:
+            break
+    return [slot for name in sorted(names) if (slot := Slot.of_model(name))]
+
+
+@answering
+def create_version(
+    client: MlflowClient,
+    slot: Slot,
+    *,
+    source: str,
+    run_id: str,
+    model_id: str,
+    tags: Mapping[str, str],
+    description: str,
+) -> AdapterVersion:
+    """Register a logged model as the slot's next version, tags and description with it in one call."""
+    _ensure_model(client, slot)
+    made = client.create_model_version(
+        slot.model_name,
+        source,
+        run_id=run_id,
+        model_id=model_id,
+        tags=dict(tags),
+        description=description,
+        await_creation_for=0,
+    )
+    return _adapter_version(slot, made)
+
+
+@answering
+def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
+    """Take a version out of the registry; its run and its model stay."""
+    client.delete_model_version(version.slot.model_name, str(version.version))
+
+
+def model_description(slot: Slot) -> str:
+    """What a slot's page in MLflow says, in Markdown.
+
+    The link is relative, so that it leads to the console of the server that shows it, whatever its name and prefix.
+    """
+    return (
+        f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
+        f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"
+    )
+
+
+def _ensure_model(client: MlflowClient, slot: Slot) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(
+            slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}, description=model_description(slot)
+        )
+    except MlflowException as error:
+        if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _aliases(client: MlflowClient, slot: Slot) -> dict[int, list[str]]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_registered_model(slot.model_name)
+    except MlflowException as error:
+        if missing(error):
+            return {}
+        raise
+    by_version: dict[int, list[str]] = {}
+    for alias, version in model.aliases.items():
+        by_version.setdefault(int(version), []).append(alias)
+    return by_version
+
+
+def _adapter_version(slot: Slot, version: Any, *aliases: str) -> AdapterVersion:
+    return AdapterVersion(
+        slot=slot,
+        version=int(version.version),
+        run_id=version.run_id or "",
+        source=version.source,
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        tags=dict(version.tags),
+        aliases=tuple(sorted({*version.aliases, *aliases})),
+        description=version.description or "",
+    )

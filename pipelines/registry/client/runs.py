@@ -1,0 +1,176 @@
+"""Training runs in MLflow: one experiment per slot, one run per training key.
+
+What is written here can be written again: equal points, parameters and inputs are kept once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.registry.adapter_version import Tags
+from pipelines.registry.client.connection import answering
+from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+_BATCH = 1000
+"""Metrics in one call, at most: MLflow's own limit."""
+_PARAMS = 100
+_PARAM_CHARACTERS = 6000
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """A dataset as MLflow shows it beside a run."""
+
+    name: str
+    digest: str
+    """DVC hash."""
+    source: Mapping[str, Any]
+    """Where it lies: repository, Git revision, tag, path."""
+    context: str
+    """``training`` or ``golden``."""
+    profile: Mapping[str, Any]
+    """Clips, minutes, speakers: shown as the dataset's profile."""
+
+
+@answering
+def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mapping[str, str]) -> str:
+    """The run of this training key: the one that exists (whatever became of it), or a new one. Returns its id."""
+    experiment = _experiment(client, slot)
+    found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
+    if found:
+        run_id: str = found[0].info.run_id
+        client.update_run(run_id, status="RUNNING", name=name)
+        for tag, value in tags.items():
+            client.set_tag(run_id, tag, value)
+        return run_id
+    started = int(time.time() * 1000)
+    made = client.create_run(experiment, start_time=started, tags={**tags, Tags.KEY: key}, run_name=name)
+    return str(made.info.run_id)
+
+
+@answering
+def close_run(client: MlflowClient, run_id: str, status: str = "FINISHED") -> None:
+    """End a run as FINISHED, FAILED or KILLED; a run that has ended so already keeps its end."""
+    if client.get_run(run_id).info.status != status:
+        client.set_terminated(run_id, status)
+
+
+@answering
+def log_params(client: MlflowClient, run_id: str, config: Mapping[str, Any]) -> None:
+    """Log a nested configuration as dotted parameters."""
+    from mlflow.entities import Param
+
+    flat = [Param(key, str(value)[:_PARAM_CHARACTERS]) for key, value in flatten(config).items()]
+    for start in range(0, len(flat), _PARAMS):
+        client.log_batch(run_id, params=flat[start : start + _PARAMS])
+
+
+@answering
+def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
+    """Log final values, one point each."""
+    from mlflow.entities import Metric
+
+    # a fixed time and step: MLflow keeps equal points once, so that a repeated call adds none
+    log_points(client, run_id, [Metric(key, float(value), 0, 0) for key, value in metrics.items()])
+
+
+@answering
+def run_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
+    """The last value of each metric of a run, by name."""
+    return {str(name): float(value) for name, value in client.get_run(run_id).data.metrics.items()}
+
+
+@answering
+def logged_steps(client: MlflowClient, run_id: str, metric: str) -> set[int]:
+    """Steps at which the run has a point of this curve."""
+    return {int(point.step) for point in client.get_metric_history(run_id, metric)}
+
+
+@answering
+def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
+    """Log points of curves in as few calls as MLflow allows."""
+    for start in range(0, len(points), _BATCH):
+        client.log_batch(run_id, metrics=points[start : start + _BATCH])
+
+
+@answering
+def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetInput]) -> None:
+    """Log the datasets that went into a run."""
+    import json
+
+    from mlflow.entities import Dataset, InputTag
+    from mlflow.entities import DatasetInput as MlflowInput
+
+    inputs = [
+        MlflowInput(
+            dataset=Dataset(
+                name=dataset.name,
+                # MLflow takes 36 characters; the whole hash is in the version's tags
+                digest=dataset.digest.split(":")[-1].removesuffix(".dir")[:36],
+                source_type="git+dvc",
+                source=json.dumps(dict(dataset.source), sort_keys=True),
+                profile=json.dumps(dict(dataset.profile), sort_keys=True),
+            ),
+            tags=[InputTag("mlflow.data.context", dataset.context)],
+        )
+        for dataset in datasets
+    ]
+    client.log_inputs(run_id, inputs)
+
+
+@answering
+def log_folder(client: MlflowClient, run_id: str, folder: Path, place: str) -> None:
+    """Upload a folder's files as artifacts of the run under `place`."""
+    client.log_artifacts(run_id, str(folder), place)
+
+
+@answering
+def fetch_artifact(client: MlflowClient, run_id: str, name: str, folder: Path) -> Path | None:
+    """Download one file of the run's artifacts into `folder`; None where it is not there."""
+    if name not in {file.path for file in client.list_artifacts(run_id, str(Path(name).parent))}:
+        return None
+    return Path(client.download_artifacts(run_id, name, str(folder)))
+
+
+@answering
+def set_run_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags on a run."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined with dots."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def _experiment(client: MlflowClient, slot: Slot) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(slot.model_name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
+    except MlflowException:
+        # another worker made it in the same moment
+        found = client.get_experiment_by_name(slot.model_name)
+        if found is None:
+            raise
+        return str(found.experiment_id)

@@ -1,0 +1,164 @@
+"""The users of an MLflow server with a login, and their roles: MLflow's own accounts, asked for over its API."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.errors import RegistryError, UsageError
+from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import unreachable
+
+ADMIN_ROLE = "admin"
+"""Not one of MLflow's roles: its administrators may do everything."""
+ROLE_NAMES = ("auditor", "trainer", "promoter", ADMIN_ROLE)
+PASSWORD_LENGTH = 12
+"""Characters at least; MLflow's own rule."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
+_TAKEN = ("server", "unknown")
+"""What the ledger calls the server itself, and who did not say a name."""
+_WORKSPACE = "default"
+_PATIENCE = 30.0
+
+
+@dataclass(frozen=True)
+class User:
+    """One account."""
+
+    name: str
+    roles: tuple[str, ...]
+    """Of `ROLE_NAMES`, sorted; empty for one who may only read."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """An MLflow server with a login, and the account that asks."""
+
+    uri: str
+    account: Account
+
+    def call(self, method: str, path: str, version: str = "2.0", **content: Any) -> Any:
+        """Ask the server's API; the answer's JSON.
+
+        Raises:
+            RegistryError: where the server refuses; with its own sentence.
+            ServiceError: where nobody answers.
+        """
+        import requests
+
+        url = f"{self.uri}/api/{version}/mlflow/{path}"
+        send: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
+        try:
+            answer = requests.request(
+                method, url, auth=(self.account.name, self.account.password), timeout=_PATIENCE, **send
+            )
+        except requests.RequestException as error:
+            raise unreachable(self.uri, type(error).__name__) from error
+        if answer.ok:
+            return answer.json() if answer.content else {}
+        raise RegistryError(self._meaning(answer.status_code, answer.text))
+
+    def _meaning(self, status: int, text: str) -> str:
+        import json
+
+        if status == 401:
+            return (
+                f"the MLflow server at {self.uri} does not know {self.account.name} with this password; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's"
+            )
+        if status == 404:
+            return (
+                f"the MLflow server at {self.uri} asks for no login, so it has no users; start it with: elp up --auth"
+            )
+        try:
+            return f"the MLflow server at {self.uri} refused: {json.loads(text)['message']}"
+        except (ValueError, KeyError, TypeError):
+            return f"the MLflow server at {self.uri} refused: {text.strip() or status}"
+
+
+def users(server: Server) -> list[User]:
+    """All accounts, by name."""
+    found = server.call("GET", "users/list")["users"]
+    return sorted((_user(raw) for raw in found), key=lambda user: user.name)
+
+
+def add(server: Server, name: str, password: str, roles: tuple[str, ...]) -> User:
+    """Make an account.
+
+    Raises:
+        UsageError: where the name or the password is not one, or a role is unknown.
+        RegistryError: where there is such a user already.
+    """
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise UsageError(
+            f"{name!r} is no user name; expected lower-case letters, digits and . _ @ - (63 at most), so that no two "
+            f"names look alike, and none of {', '.join(_TAKEN)}"
+        )
+    _check(password, roles)
+    if any(user.name == name for user in users(server)):
+        raise RegistryError(f"there is a user {name} already; change the roles with: elp users role {name} ROLE…")
+    server.call("POST", "users/create", username=name, password=password)
+    return set_roles(server, name, roles)
+
+
+def set_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
+    """Give a user exactly these roles.
+
+    Raises:
+        UsageError: where a role is unknown.
+        RegistryError: where there is no such user.
+    """
+    _check(None, roles)
+    held = _find(server, name)
+    ids = {r["name"]: r["id"] for r in server.call("GET", "roles/list", "3.0", workspace=_WORKSPACE)["roles"]}
+    for role in sorted({*roles} - {*held.roles, ADMIN_ROLE}):
+        server.call("POST", "roles/assign", "3.0", username=name, role_id=ids[role])
+    for role in sorted({*held.roles} - {*roles, ADMIN_ROLE}):
+        server.call("DELETE", "roles/unassign", "3.0", username=name, role_id=ids[role])
+    if (ADMIN_ROLE in roles) != (ADMIN_ROLE in held.roles):
+        server.call("PATCH", "users/update-admin", username=name, is_admin=ADMIN_ROLE in roles)
+    return _find(server, name)
+
+
+def remove(server: Server, name: str) -> None:
+    """Take an account away; the ledger keeps the name.
+
+    Raises:
+        RegistryError: where there is no such user, or it is the one who asks.
+    """
+    _find(server, name)
+    server.call("DELETE", "users/delete", username=name)
+
+
+def set_password(server: Server, name: str, password: str) -> None:
+    """Change a password: an administrator anyone's, everyone their own.
+
+    Raises:
+        UsageError: where the password is too short.
+        RegistryError: where the server refuses.
+    """
+    _check(password, ())
+    own = {"current_password": server.account.password} if name == server.account.name else {}
+    server.call("PATCH", "users/update-password", username=name, password=password, **own)
+
+
+def _find(server: Server, name: str) -> User:
+    for user in users(server):
+        if user.name == name:
+            return user
+    raise RegistryError(f"there is no user {name}; who there is: elp users list")
+
+
+def _user(raw: dict[str, Any]) -> User:
+    roles = [r["name"] for r in raw.get("roles", ()) if r["name"] in ROLE_NAMES and r["workspace"] == _WORKSPACE]
+    return User(raw["username"], tuple(sorted([*roles, *([ADMIN_ROLE] if raw["is_admin"] else [])])))
+
+
+def _check(password: str | None, roles: tuple[str, ...]) -> None:
+    unknown = [role for role in roles if role not in ROLE_NAMES]
+    if unknown:
+        raise UsageError(f"unknown role {', '.join(unknown)}; expected {', '.join(ROLE_NAMES)}")
+    if password is not None and len(password) < PASSWORD_LENGTH:
+        raise UsageError(f"the password has {len(password)} characters; expected {PASSWORD_LENGTH} or more")

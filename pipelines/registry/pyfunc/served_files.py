@@ -1,0 +1,104 @@
+"""What lies beside a bundle in the registry and runs where it is served: our code and a list of packages, nothing else.
+
+`mlflow.pyfunc.load_model` runs what `MLmodel` names, and `mlflow models serve` installs what the lists name. A bundle's
+digest covers neither, so both are held to what `pipelines.registry.client.bundle_models` writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from pipelines.registry.pyfunc import CODE, PACKAGES
+
+KNOWN_CODES = frozenset({"8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38"})
+"""SHA-256 (hex) of `adapter.py` in each release, the present one among them."""
+
+BUNDLE = "artifacts/bundle"
+MODEL, REQUIREMENTS, CONDA, VIRTUALENV = "MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml"
+_LARGEST = 2**20
+"""Bytes of each of these files: they have a few kB."""
+_LOADERS = frozenset({"mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model"})
+_FLAVOR = frozenset(
+    {
+        *("artifacts", "cloudpickle_version", "code", "config", "env", "loader_module"),
+        *("model_code_path", "python_version", "streamable"),
+    }
+)
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(==|<=)[0-9A-Za-z.!+_-]+")
+_BUILDERS = frozenset({"pip", "setuptools", "wheel"})
+
+
+def fault_of(folder: Path) -> str:
+    """What a logged model's folder holds that we did not write, in a few words; empty where it is ours.
+
+    Args:
+        folder: Of the logged model; its bundle is not looked at.
+    """
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    beside = {name for name in found if posixpath.dirname(name) != BUNDLE}
+    strange = sorted(beside - {MODEL, CODE.name, REQUIREMENTS, CONDA, VIRTUALENV})
+    if strange:
+        return f"{strange[0][:80]} lies beside the bundle and is not ours"
+    texts = {}
+    for name in sorted(beside):
+        place = folder / name
+        if place.is_symlink() or place.stat().st_size > _LARGEST:
+            return f"{name} is no plain small file"
+        texts[name] = place.read_bytes()
+    missing = sorted({MODEL, CODE.name} - set(texts))
+    if missing:
+        return f"{missing[0]} is missing"
+    if hashlib.sha256(texts[CODE.name]).hexdigest() not in KNOWN_CODES:
+        return f"{CODE.name}, which serving runs, is not the code of any release"
+    try:
+        return _model(texts[MODEL]) or _lists(texts)
+    except Exception as error:
+        # whatever shape a file has that we did not write
+        return f"{MODEL} or a list of packages cannot be read ({type(error).__name__})"
+
+
+def _model(text: bytes) -> str:
+    import yaml
+
+    flavors = yaml.safe_load(text)["flavors"]
+    flavor = flavors["python_function"]
+    code = posixpath.basename(flavor["model_code_path"])
+    right = (
+        set(flavors) == {"python_function"}
+        and set(flavor) <= _FLAVOR
+        and flavor["loader_module"] in _LOADERS
+        and code == CODE.name
+        and not flavor.get("code")
+        and not flavor.get("config")
+        and {name: one["path"] for name, one in flavor["artifacts"].items()} == {"bundle": BUNDLE}
+    )
+    return "" if right else f"{MODEL} names other code than {CODE.name} and the bundle"
+
+
+def _lists(texts: dict[str, bytes]) -> str:
+    import yaml
+
+    wanted = texts.get(REQUIREMENTS, b"").decode().split("\n")
+    conda: Any = yaml.safe_load(texts.get(CONDA, b"{}")) or {}
+    virtualenv: Any = yaml.safe_load(texts.get(VIRTUALENV, b"{}")) or {}
+    for entry in conda.get("dependencies", []):
+        wanted += entry["pip"] if isinstance(entry, dict) else [_pinned(str(entry))]
+    if conda.get("channels", ["conda-forge"]) != ["conda-forge"]:
+        return f"{CONDA} names another channel than conda-forge"
+    if virtualenv.get("dependencies", []) not in ([], [f"-r {REQUIREMENTS}"]):
+        return f"{VIRTUALENV} installs something beside {REQUIREMENTS}"
+    wanted += virtualenv.get("build_dependencies", [])
+    for line in filter(None, (str(line).strip() for line in wanted)):
+        match = _PINNED.fullmatch(line)
+        if match is None or match["name"] not in PACKAGES | _BUILDERS | {"mlflow", "python"}:
+            return f"{line[:80]!r} would be installed where it is served"
+    return ""
+
+
+def _pinned(entry: str) -> str:
+    """Conda writes ``python=3.11.7`` where pip writes ``python==3.11.7``."""
+    return re.sub(r"(?<![=<])=(?!=)", "==", entry)

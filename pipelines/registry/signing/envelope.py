@@ -1,0 +1,156 @@
+"""Signed payloads: DSSE envelopes with exactly one Ed25519 signature, made and verified for a role.
+
+DSSE v1 (secure-systems-lab/dsse): the signature is over ``DSSEv1 <len type> <type> <len payload> <payload>``, so a
+payload cannot be read as another type than it was signed as. Format: docs/formats/statements.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.errors import AttestationError
+from pipelines.registry.signing.canonical_json import canonical, moment, parse, sha256
+from pipelines.registry.signing.keys import KeyRing, Role, TrustedKey
+
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+ENTRY_TYPE = "application/vnd.elp.ledger-entry+json"
+PAYLOAD_TYPES: dict[Role, str] = {"lineage": STATEMENT_TYPE, "verdict": STATEMENT_TYPE, "ledger": ENTRY_TYPE}
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A payload and its one signature. Nothing is verified by holding one."""
+
+    payload: bytes
+    payload_type: str
+    keyid: str
+    signature: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the payload: what the ledger and the statements' table call it by."""
+        return sha256(self.payload)
+
+    @property
+    def text(self) -> str:
+        """The envelope as canonical JSON; the inverse of `read`."""
+        signature = {"keyid": self.keyid, "sig": _base64(self.signature)}
+        values = {"payload": _base64(self.payload), "payloadType": self.payload_type, "signatures": [signature]}
+        return canonical(values).decode()
+
+
+def sign(payload: bytes, ring: KeyRing, role: Role) -> Envelope:
+    """Sign `payload` with the active key of a role.
+
+    Raises:
+        AttestationError: where there is no such private key, or its file is not fit.
+    """
+    from securesystemslib.dsse import Envelope as Dsse
+
+    dsse = Dsse(payload, PAYLOAD_TYPES[role], {})
+    signature = dsse.sign(ring.signer(role))
+    return Envelope(payload, PAYLOAD_TYPES[role], signature.keyid, bytes.fromhex(signature.signature))
+
+
+def read(text: str | bytes) -> Envelope:
+    """Read an envelope strictly, without verifying it: one signature, no unknown field, base64 in its one spelling.
+
+    Raises:
+        AttestationError: with reason ``malformed``.
+    """
+    values = _fields(parse(text, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
+    signatures = values["signatures"]
+    if not isinstance(signatures, list) or len(signatures) != 1:
+        count = len(signatures) if isinstance(signatures, list) else 0
+        raise AttestationError("malformed", f"the envelope has {count} signatures, expected one")
+    signature = _fields(signatures[0], {"keyid", "sig"}, "signature")
+    if not isinstance(values["payloadType"], str) or not isinstance(signature["keyid"], str):
+        raise AttestationError("malformed", "the envelope's payloadType and keyid are text")
+    return Envelope(
+        _bytes(values["payload"], "payload"),
+        values["payloadType"],
+        signature["keyid"],
+        _bytes(signature["sig"], "sig"),
+    )
+
+
+def verify(envelope: Envelope, ring: KeyRing, role: Role, recorded_at: str | None = None) -> TrustedKey:
+    """Verify the signature, and that its key may sign for the role.
+
+    Args:
+        envelope: What `read` gave.
+        ring: The trusted keys.
+        role: What the signature is to count as.
+        recorded_at: When the ledger recorded it; None for something new, which a retired key may not sign.
+
+    Returns:
+        The key that signed.
+
+    Raises:
+        AttestationError: with the reason ``malformed`` (another payload type), ``unknown key``, ``wrong role``,
+            ``retired``, ``revoked`` or ``bad signature``.
+    """
+    if envelope.payload_type != PAYLOAD_TYPES[role]:
+        got = envelope.payload_type[:80]
+        raise AttestationError("malformed", f"the payload type is {got!r}, a {role} has {PAYLOAD_TYPES[role]}")
+    key = ring.find(envelope.keyid)
+    if key is None:
+        raise AttestationError(
+            "unknown key",
+            f"key {envelope.keyid[:64]} is not trusted here; if it should be, export it where it was made "
+            "(elp keys export) and add it on the server (elp keys add)",
+        )
+    _verify_signature(envelope, key)
+    _refuse_unfit(key, role, recorded_at)
+    return key
+
+
+def _verify_signature(envelope: Envelope, key: TrustedKey) -> None:
+    from securesystemslib.dsse import Envelope as Dsse
+    from securesystemslib.exceptions import UnverifiedSignatureError
+    from securesystemslib.signer import Signature
+
+    try:
+        pae = Dsse(envelope.payload, envelope.payload_type, {}).pae()
+        key.public.verify_signature(Signature(key.keyid, envelope.signature.hex()), pae)
+    except UnverifiedSignatureError as error:
+        raise AttestationError(
+            "bad signature", f"the signature by {key.name} ({key.keyid[:12]}) does not fit: it was altered"
+        ) from error
+
+
+def _refuse_unfit(key: TrustedKey, role: Role, recorded_at: str | None) -> None:
+    shown = f"key {key.name} ({key.keyid[:12]})"
+    if role not in key.roles:
+        raise AttestationError("wrong role", f"{shown} may sign {', '.join(key.roles)}, not {role}")
+    if key.revoked:
+        raise AttestationError("revoked", f"{shown} was revoked at {key.revoked}: nothing it signed counts")
+    if not key.retired:
+        return
+    if recorded_at is None:
+        raise AttestationError("retired", f"{shown} was retired at {key.retired}: sign again with the key of today")
+    if moment(recorded_at, "recorded at") >= moment(key.retired, "retired"):
+        raise AttestationError("retired", f"{shown} was retired at {key.retired}, before this was recorded")
+
+
+def _fields(value: Any, names: set[str], where: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != names:
+        raise AttestationError("malformed", f"the {where} must have exactly the fields {', '.join(sorted(names))}")
+    return value
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _bytes(text: Any, where: str) -> bytes:
+    try:
+        found = base64.b64decode(text, validate=True) if isinstance(text, str) else None
+    except (binascii.Error, ValueError):
+        found = None
+    if found is None or _base64(found) != text:
+        raise AttestationError("malformed", f"the envelope's {where} is not base64 in its standard spelling")
+    return found

@@ -1,0 +1,70 @@
+"""A slot: the (site, task) pair that one adapter serves, and the names that follow from it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from elp_core.errors import ConfigError
+from elp_core.task_specs import TaskSpec, names, task_spec
+from pipelines.errors import UsageError
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_MODEL = re.compile(rf"elp\.(?P<site>{_NAME.pattern})\.(?P<task>[a-z]+)")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One (site, task) pair; written ``SITE/TASK``."""
+
+    site: str
+    task: str
+
+    @classmethod
+    def parse(cls, text: str) -> Slot:
+        """Read ``SITE/TASK``.
+
+        Raises:
+            UsageError: where the site is not lower-case letters, digits and inner hyphens (40 at most), or the task is
+                unknown.
+        """
+        site, slash, task = text.partition("/")
+        if not slash or not _NAME.fullmatch(site):
+            raise UsageError(
+                f"{text!r} is not a slot; expected SITE/TASK with the site in lower-case letters, digits and inner "
+                "hyphens, 40 at most (such as plant-a/asr)"
+            )
+        try:
+            task_spec(task)
+        except ConfigError:
+            raise UsageError(f"{text!r}: unknown task {task!r}; expected one of {', '.join(names())}") from None
+        return cls(site, task)
+
+    @classmethod
+    def of_model(cls, name: str) -> Slot | None:
+        """The slot whose registered model has this name, or None where it is no slot's."""
+        match = _MODEL.fullmatch(name)
+        return cls(match["site"], match["task"]) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.site}/{self.task}"
+
+    @property
+    def kind(self) -> TaskSpec:
+        """What is known of the slot's task."""
+        return task_spec(self.task)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the slot's registered model in MLflow."""
+        return f"elp.{self.site}.{self.task}"
+
+    @property
+    def folder(self) -> Path:
+        """The slot's data folder, relative to the workspace."""
+        return Path("data") / self.site / self.task
+
+    def tag(self, version: int, kind: str = "data") -> str:
+        """Git tag of a dataset version (`kind` ``data``) or of a golden set (``golden``)."""
+        return f"{kind}/{self.site}/{self.task}/v{version}"

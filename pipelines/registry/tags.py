@@ -1,0 +1,91 @@
+"""What the registry's words are: aliases, tags, and what the gate's record on a version holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from elp_core.config import to_dict
+from pipelines.errors import RegistryError
+from pipelines.registry.policies import GatePolicy
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""The two MLflow aliases of a slot."""
+
+
+class Tags:
+    """Names of the tags on a version. Short ones sort first on the page: a long hash hides what follows it."""
+
+    VERDICT = "elp.verdict"
+    STATUS = "elp.status"
+    METRIC = "elp.metric"
+    VALUE = "elp.value"
+    KEY = "elp.key"
+    BUNDLE = "elp.bundle"
+    BACKBONE = "elp.backbone"
+    FINGERPRINT = "elp.fingerprint"
+    DATASET = "elp.dataset"
+    DVC_HASH = "elp.dvc_hash"
+    REVISION = "elp.revision"
+    GOLDEN = "elp.golden"
+    CODE = "elp.code"
+    DIRTY = "elp.dirty"
+    SEED = "elp.seed"
+    FLOW_RUN = "elp.flow_run"
+    GATE = "elp.gate"
+    """JSON of `GateRecord`: what the verdict was about."""
+    PROMOTED_AT = "elp.promoted_at"
+    PROMOTED_BY = "elp.promoted_by"
+    PROMOTED_WHY = "elp.promoted_why"
+    PREDECESSOR = "elp.predecessor"
+    """Version that was champion before this one."""
+    OVERRIDE = "elp.override"
+    """On a champion without a verdict that counts: until when, who asked, who approved, why."""
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """What a verdict was about, so that it can be told whether it still holds."""
+
+    verdict: str
+    """passed, failed or undecided."""
+    bundle: str
+    """Digest of the bundle that was judged."""
+    golden: str
+    """Tag of the golden set."""
+    golden_digest: str = ""
+    champion: int | None = None
+    """Version it was compared with; None where the slot had no champion."""
+    champion_bundle: str = ""
+    policy: str = ""
+    """`policy_digest` of the limits that were asked."""
+    evidence: str = ""
+    """Folder of the evidence among the artifacts of the version's run."""
+    decided_at: str = ""
+    """UTC, ISO 8601."""
+
+    def to_json(self) -> str:
+        """Compact JSON; the inverse of `from_json`."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> GateRecord:
+        """Read what `to_json` wrote.
+
+        Raises:
+            RegistryError: where the text is no such record.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise RegistryError(
+                f"the tag {Tags.GATE} is no gate record ({error}); gate the version again: elp gate"
+            ) from error
+
+
+def policy_digest(policy: GatePolicy) -> str:
+    """``sha256:…`` of a gate policy: whether a verdict was made under the limits that hold now."""
+    canonical = json.dumps(to_dict(policy), sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""The guard's tables, in the registry's own database, so that they change in one transaction with it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from pipelines.registry.ledger.entry import NOTHING
+
+METADATA = MetaData()
+
+HEAD = Table(
+    "elp_head",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("at", String(40), nullable=False),
+)
+"""One row: number, hash and moment of the newest entry. Updating it is the lock of every guarded write."""
+
+LEDGER = Table(
+    "elp_ledger",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("slot", String(80), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("before_version", Integer),
+    Column("after_version", Integer),
+    Column("entry", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("envelope", Text, nullable=False),
+    Index("elp_ledger_slot", "slot", "event", "seq"),
+    Index("elp_ledger_event", "event", "seq"),
+)
+
+STATEMENTS = Table(
+    "elp_statements",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    Column("model", String(256), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("bundle", String(80), nullable=False),
+    Column("fingerprint", String(80), nullable=False),
+    Column("dataset", String(200), nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("keyid", String(64), nullable=False),
+    Column("envelope", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+    Index("elp_statements_version", "model", "version", "kind", "seq"),
+    Index("elp_statements_bundle", "bundle"),
+    Index("elp_statements_fingerprint", "fingerprint"),
+    Index("elp_statements_dataset", "dataset"),
+)
+"""`seq` is the number of the ledger's entry that recorded the statement. One lineage may stand behind two versions."""
+
+FROZEN = Table(
+    "elp_frozen",
+    METADATA,
+    Column("path", String(500), primary_key=True),
+    Column("model", String(256), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("what", String(40), nullable=False),
+)
+"""Folders of the artifact store that nothing is written into or deleted from any more."""
+
+OVERRIDES = Table(
+    "elp_overrides",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("slot", String(80), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("bundle", String(80), nullable=False),
+    Column("before", Integer),
+    Column("before_bundle", String(80), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("asked_by", String(256), nullable=False),
+    Column("asked_at", String(40), nullable=False),
+    Column("approved_by", String(256), nullable=False),
+    Column("approved_at", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+    Column("ended_at", String(40), nullable=False),
+    Column("ended", String(40), nullable=False),
+    Index("elp_overrides_open", "ended", "slot"),
+)
+"""Wishes for an override and what came of them, empty texts for what has not happened. A slot has one open at most."""
+
+_ONLY = 1
+"""Id of the one row of `HEAD`."""
+
+
+def create(engine: Engine) -> None:
+    """Make what is missing; called by every process of the server at its start."""
+    METADATA.create_all(engine, checkfirst=True)
+    with engine.connect() as connection:
+        if connection.execute(select(HEAD.c.seq)).first() is not None:
+            return
+    try:
+        with engine.begin() as connection:
+            connection.execute(insert(HEAD).values(id=_ONLY, seq=0, hash=NOTHING, at=""))
+    except IntegrityError:
+        # another process made it in this moment
+        return

@@ -1,0 +1,145 @@
+"""What people and MLflow's pages see, written from what was decided: aliases, tags, descriptions."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
+from mlflow.utils.time import get_current_time_millis
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from pipelines.registry.description import describe, flagged
+from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.statements import VerdictStatement
+from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
+from pipelines.server.transitions.rules import Standing
+from pipelines.server.transitions.version_facts import alias, champion, predecessor, version_row
+
+_DESCRIPTION = 5000
+"""Characters that MLflow keeps of a description."""
+_TAG = 5000
+"""Characters that MLflow keeps of a tag."""
+_STATUS = {"passed": "candidate", "failed": "rejected", "undecided": "candidate"}
+
+
+def set_alias(session: Session, model: str, name: str, version: int) -> None:
+    """Point an alias at a version."""
+    workspace = _workspace(session, model, version)
+    session.merge(SqlRegisteredModelAlias(workspace=workspace, name=model, alias=name, version=version))
+
+
+def remove_alias(session: Session, model: str, name: str) -> None:
+    """Take an alias away; nothing happens where it is not set."""
+    table = SqlRegisteredModelAlias
+    session.execute(delete(table).where(table.name == model, table.alias == name))
+
+
+def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
+    """Set tags on a version."""
+    workspace, table = _workspace(session, model, version), SqlModelVersionTag
+    session.execute(delete(table).where(table.name == model, table.version == version, table.key.in_(tags)))
+    rows = [{"name": model, "version": version, "key": key, "value": value} for key, value in tags.items()]
+    session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
+
+
+def show_move(session: Session, model: str, entry: Entry) -> None:
+    """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
+
+    Args:
+        session: Of the locked transaction.
+        model: Registered model.
+        entry: What happened: `before` leaves, `after` comes (or nobody does).
+    """
+    if entry.before is not None and version_row(session, model, entry.before) is not None:
+        set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
+    if entry.after is None:
+        remove_alias(session, model, CHAMPION)
+        return
+    set_alias(session, model, CHAMPION, entry.after)
+    if alias(session, model, CHALLENGER) == entry.after:
+        remove_alias(session, model, CHALLENGER)
+    before = predecessor(session, entry.slot, entry.after)
+    tags = {
+        Tags.STATUS: CHAMPION,
+        Tags.PROMOTED_AT: entry.at[:19] + "+00:00",
+        Tags.PROMOTED_BY: entry.who.name,
+        Tags.PROMOTED_WHY: entry.reason,
+        Tags.PREDECESSOR: "" if before is None else str(before),
+    }
+    set_tags(session, model, entry.after, tags)
+
+
+def show_override(session: Session, model: str, version: int, told: str) -> None:
+    """Write on a version that it serves without a verdict that counts: a tag, and the description's first line."""
+    set_tags(session, model, version, {Tags.OVERRIDE: told[:_TAG]})
+    _flag(session, model, version, told)
+
+
+def hide_override(session: Session, model: str, version: int) -> None:
+    """The override of a version is over."""
+    table = SqlModelVersionTag
+    session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
+    _flag(session, model, version, "")
+
+
+def _flag(session: Session, model: str, version: int, told: str) -> None:
+    row = version_row(session, model, version)
+    if row is not None:
+        row.description = flagged(row.description or "", told)[:_DESCRIPTION]
+        row.last_updated_time = get_current_time_millis()
+
+
+def show_verdict(session: Session, verdict: VerdictStatement) -> None:
+    """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
+    model, version, present = verdict.model, verdict.version, champion(session, verdict.model)
+    serving = present is not None and present.version == version
+    ready = verdict.outcome == "passed" and not serving and _against(verdict) == present
+    if ready:
+        set_alias(session, model, CHALLENGER, version)
+    elif alias(session, model, CHALLENGER) == version:
+        remove_alias(session, model, CHALLENGER)
+    status = CHAMPION if serving else CHALLENGER if ready else _STATUS[verdict.outcome]
+    tags = {
+        Tags.VERDICT: verdict.outcome,
+        Tags.STATUS: status,
+        Tags.METRIC: verdict.metric,
+        Tags.VALUE: "" if verdict.challenger is None else f"{verdict.challenger:.4f}",
+        Tags.GOLDEN: verdict.golden.tag,
+        Tags.GATE: _record(verdict).to_json(),
+    }
+    set_tags(session, model, version, tags)
+    row = version_row(session, model, version)
+    assert row is not None
+    known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
+    session.flush()
+    shown = {tag.key: tag.value for tag in session.scalars(known)}
+    told = describe(verdict.headline, verdict.rows, shown)
+    row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
+    row.last_updated_time = get_current_time_millis()
+
+
+def _against(verdict: VerdictStatement) -> Standing | None:
+    return Standing(verdict.against.version, verdict.against.bundle) if verdict.against else None
+
+
+def _record(verdict: VerdictStatement) -> GateRecord:
+    return GateRecord(
+        verdict=verdict.outcome,
+        bundle=verdict.bundle,
+        golden=verdict.golden.tag,
+        golden_digest=verdict.golden.digest,
+        champion=verdict.against.version if verdict.against else None,
+        champion_bundle=verdict.against.bundle if verdict.against else "",
+        policy=verdict.policy,
+        evidence=posixpath.dirname(verdict.evidence.path),
+        decided_at=verdict.decided_at,
+    )
+
+
+def _workspace(session: Session, model: str, version: int) -> Any:
+    row = version_row(session, model, version)
+    assert row is not None, f"{model} v{version} is not there"
+    return row.workspace

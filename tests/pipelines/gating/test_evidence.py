@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elp_core.errors import CorpusError, OpsError
+from pipelines.gating import evidence_folder as module
+from pipelines.gating.compare import Scores
+from pipelines.gating.decide import decide
+from pipelines.gating.evidence import read_evidence, recompute
+from pipelines.gating.evidence_folder import write_evidence
+from pipelines.gating.pack import pack, unpack
+from pipelines.gating.verdict import Check, Verdict
+from pipelines.registry.policies import GatePolicy
+from tests.support.measured import MEASURED
+from tests.support.scores import classes, clips, trials
+
+POLICY = GatePolicy(resamples=300)
+CLIPS = clips(np.random.default_rng(0).binomial(5, 0.2, 80), 8, conditions=("clean", "noisy"))
+TRIALS = trials(8, 4, 0.9)
+CONTEXT = {"slot": "plant-a/asr", "challenger": "v2", "golden": {"tag": "golden/plant-a/asr/v1", "clips": 80}}
+CLASSES = classes(120, 0.3, conditions=("clean", "noisy"))
+PAIRS = [
+    (CLIPS, CLIPS),
+    (CLIPS, None),
+    (TRIALS, TRIALS),
+    (TRIALS, None),
+    (CLASSES, CLASSES),
+    (CLASSES, None),
+    (clips([0]), None),
+]
+NAMES = ["clips", "first clips", "trials", "first trials", "classes", "first classes", "one clip"]
+PLOTS = {"wer": {"by-condition.png"}, "eer": {"det.png"}, "error_rate": {"by-condition.png", "confusion.png"}}
+
+
+def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CLIPS) -> tuple[Path, Verdict]:
+    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")], closed_set=True)
+    return write_evidence(folder / "evidence", verdict, challenger, champion, CONTEXT), verdict
+
+
+@pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
+def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
+    folder, verdict = write(tmp_path, challenger, champion)
+    assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
+    plots = PLOTS[verdict.metric]
+    assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", *plots}
+
+
+@pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
+def test_measurements_are_decided_on_again_too(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
+    facts = [Check("intact", True, "yes")]
+    verdict = decide(challenger, champion, POLICY, facts, closed_set=True, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, challenger, champion, CONTEXT)
+    assert recompute(folder) == verdict == read_evidence(folder).verdict
+    page = (folder / "report.html").read_text()
+    assert all(check.name in page for check in verdict.checks)
+    assert "max_megabytes 256.0" in page
+    assert "plant-b/asr" in page
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [("measured", "bundle_bytes", 10**9), ("policy", "safety", {"max_megabytes": 1.0})],
+    ids=["measurement", "limit"],
+)
+def test_an_altered_measurement_or_limit_changes_what_is_decided(
+    tmp_path: Path, part: str, key: str, value: object
+) -> None:
+    verdict = decide(CLIPS, CLIPS, POLICY, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, CLIPS, CLIPS, CONTEXT)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["verdict"][part][key] = value
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder).outcome == "failed" != verdict.outcome
+
+
+def test_evidence_of_the_first_format_is_decided_as_it_was(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["format"] = 1
+    del values["verdict"]["measured"], values["verdict"]["policy"]["safety"]
+    for check in values["verdict"]["checks"]:
+        del check["undecided"], check["derived"]
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder) == read_evidence(folder).verdict == verdict
+
+
+def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    values = json.loads((folder / "evidence.json").read_text())
+    values["challenger"] = pack(clips(CLIPS.errors + 1, 8, conditions=("clean", "noisy")))
+    (folder / "evidence.json").write_text(json.dumps(values))
+    assert recompute(folder).outcome == "failed" != verdict.outcome
+
+
+@pytest.mark.parametrize("scores", [CLIPS, TRIALS, CLASSES], ids=["clips", "trials", "classes"])
+def test_packed_scores_come_back_bit_for_bit(scores: Scores) -> None:
+    packed = json.loads(json.dumps(pack(scores)))
+    assert pack(unpack(packed)) == pack(scores)
+
+
+def test_scores_that_were_packed_before_classes_came_are_of_words() -> None:
+    packed = pack(CLIPS)
+    del packed["metric"]
+    assert pack(unpack(packed)) == pack(CLIPS)
+
+
+def test_the_page_shows_what_was_confused(tmp_path: Path) -> None:
+    folder, _ = write(tmp_path, CLASSES, CLASSES)
+    page = (folder / "report.html").read_text()
+    assert "error rate of the challenger v2" in page
+    assert "Which classes are confused" in page
+    assert "Error rate by recording condition" in page
+
+
+def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> None:
+    folder, verdict = write(tmp_path)
+    page = (folder / "report.html").read_text()
+    told = page[page.index("<body>") :]
+    assert told.index(verdict.outcome) < told.index("WER of the challenger v2") < told.index("Why")
+    assert "said &lt;b&gt;" in page, "transcripts are text, not markup"
+    assert "golden/plant-a/asr/v1" in page
+    assert "Closed set" in page
+    assert not [word for word in ("http://", "https://", "<script", "file:") if word in page]
+
+
+def test_the_page_says_that_a_check_holds_back(tmp_path: Path) -> None:
+    silent = clips(np.zeros(400, int), 20)
+    verdict = decide(silent, clips(np.ones(400, int), 20), POLICY, measured=MEASURED)
+    folder = write_evidence(tmp_path / "evidence", verdict, silent, clips(np.ones(400, int), 20), CONTEXT)
+    page = (folder / "report.html").read_text()
+    assert "A check holds it back" in page
+    assert "elp audit plant-a/asr 2" in page
+
+
+def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is no gate evidence"), ("[]", "is no gate evidence"), ('{"format": 99}', "has format 99, this program")],
+)
+def test_what_is_no_evidence_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "evidence.json").write_text(text)
+    with pytest.raises(OpsError, match=message):
+        read_evidence(tmp_path)
+    with pytest.raises(OpsError, match="is no gate evidence"):
+        read_evidence(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize("change", [{"errors": "x"}, {"kind": "other"}, {"ids": None}])
+def test_damaged_scores_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(CorpusError, match="no packed scores"):
+        unpack({**pack(CLIPS), **change})

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from elp_core.assemble import evaluate
+from elp_core.backbones import Backbone
+from elp_core.errors import FingerprintMismatch
+from elp_core.testing.backbones import tiny_model
+from pipelines.datasets.dataset_version import metafiles
+from pipelines.datasets.versions import load_split
+from pipelines.errors import AttestationError, GateRefused, RegistryError
+from pipelines.gating.evidence import read_evidence, recompute
+from pipelines.gating.gate import GateOutcome, gate
+from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client import server_api as guard
+from pipelines.registry.client.champion import promote
+from pipelines.registry.lineage import ids_digest
+from pipelines.registry.signing.canonical_json import sha256
+from pipelines.registry.signing.envelope import read, verify
+from pipelines.registry.signing.key_folder import rotate
+from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import VerdictStatement, parse
+from tests.support import bundles, proof
+from tests.support.versions import make_champion
+from tests.support.workspaces import Site
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.integration
+
+Judge = Callable[..., GateOutcome]
+EASY, STRICT = {"limit": 1.5}, {"limit": 0.01}
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return registry.connect(mlflow_uri)
+
+
+@pytest.fixture
+def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
+    """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
+    name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
+    return own_slot(site, Slot(name, getattr(request, "param", "asr")))
+
+
+def own_slot(site: Site, own: Slot) -> Slot:
+    """Give `own` a copy of the site's data for its task."""
+    root, model = site.workspace.root, Slot("plant-a", own.task)
+    for source, target in zip(metafiles(model), metafiles(own), strict=True):
+        if not (root / source).is_file():
+            continue  # nothing is in quarantine
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        (root / target).write_text((root / source).read_text().replace("plant-a", own.site))
+    git = ["git", "-C", str(root)]
+    subprocess.run([*git, "add", "--", str(own.folder)], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", f"Copy the data to {own}", "--", str(own.folder)], check=True)
+    for tag in (own.tag(1), own.tag(1, "golden")):
+        subprocess.run([*git, "tag", tag], check=True)
+    return own
+
+
+@pytest.fixture
+def judge(site: Site, slot: Slot, mlflow_uri: str, cache: Path) -> Judge:
+    def call(policy: dict[str, Any], version: int | None = None, **over: Any) -> GateOutcome:
+        options = {"mlflow_uri": mlflow_uri, "cache": cache, "log": lambda line: None}
+        return gate(site.repository, slot, settings(site, slot, policy), version, **{**options, **over})
+
+    return call
+
+
+def settings(site: Site, slot: Slot, policy: dict[str, Any]) -> Settings:
+    return replace(site.settings, slots={str(slot): {"gate": {"resamples": 500, **policy}}})
+
+
+@pytest.fixture
+def add(
+    client: MlflowClient, site: Site, slot: Slot, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], AdapterVersion]:
+    """Registers an untrained adapter whose lineage tells what it would have heard."""
+    heard = load_split(site.repository, "v1", slot, ("train", "validation"), cache, "meta")
+    plain = bundles.lineage
+
+    def lineage(*arguments: str) -> dict[str, Any]:
+        made = plain(*arguments)
+        made["training"]["ids"] = ids_digest([clip.id for clip in heard])
+        return made
+
+    monkeypatch.setattr(bundles, "lineage", lineage)
+    return lambda key: bundles.add_bundle(client, slot, key, tmp_path, silent=True)
+
+
+Add = Callable[[str], AdapterVersion]
+
+
+def test_a_first_version_that_passes_becomes_challenger(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge
+) -> None:
+    add("k1")
+    done = judge(EASY)
+    version = registry.get(client, slot, 1)
+    assert (done.verdict.outcome, done.verdict.first_version, done.champion) == ("passed", True, None)
+    assert (version.status, version.tags[Tags.VERDICT], "challenger" in version.aliases) == (
+        "challenger",
+        "passed",
+        True,
+    )
+    assert version.description.startswith("Passed the gate: WER ")
+    shown = {Path(f.path).name for f in client.list_artifacts(version.run_id, version.gate_record.evidence)}
+    assert shown == {"evidence.json", "report.html", "bootstrap.png", "by-condition.png"}
+    assert recompute(done.evidence) == done.verdict
+
+
+def test_after_a_retirement_a_first_version_is_judged_to_count_again(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    add("k1")
+    judge(EASY)
+    guard.promote(mlflow_uri, slot, 1, by="ann", reason="first")
+    guard.retire(mlflow_uri, slot, by="ann", reason="the line was closed")
+    with pytest.raises(GateRefused, match="had a champion since; gate it again"):
+        guard.promote(mlflow_uri, slot, 1, by="ann", reason="open again")
+    again = judge(EASY, 1)
+    assert (again.reused, again.verdict.first_version) == (False, True)
+    assert guard.promote(mlflow_uri, slot, 1, by="ann", reason="open again").version == 1
+
+
+def test_what_was_decided_is_signed(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    version = add("k1")
+    done = judge(EASY)
+    (row,) = guard.statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    envelope = read(row["envelope"])
+    statement = parse(envelope.payload)
+    assert verify(envelope, load_ring(key_folder()), "verdict").name == "verdict"
+    assert isinstance(statement, VerdictStatement)
+    assert (statement.outcome, statement.bundle, statement.against) == ("passed", version.bundle_digest, None)
+    assert statement.fingerprint == Backbone.from_pretrained(site.settings.backbone).fingerprint
+    assert statement.evidence.sha256 == sha256((done.evidence / "evidence.json").read_bytes())
+    assert (statement.metric, statement.challenger) == (done.verdict.metric, done.verdict.challenger)
+
+
+def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    replaced = []
+
+    def evaluate_while_replacing(*arguments: Any) -> Any:
+        replaced.extend(rotate(key_folder(), "verdict"))
+        return evaluate(*arguments)
+
+    monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
+    judge(EASY)
+    (row,) = guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
+    assert row["keyid"] == replaced[1].keyid
+    assert registry.get(client, slot, 1).status == "challenger"
+
+
+def test_without_a_key_nothing_is_judged_but_a_dry_run(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(AttestationError, match="make keys with: elp keys new"):
+        judge(EASY, keys=tmp_path / "none")
+    assert judge(EASY, keys=tmp_path / "none", dry_run=True).verdict.passed
+
+
+def test_a_gate_that_the_server_does_not_trust_is_told_how_to_be(add: Add, judge: Judge, tmp_path: Path) -> None:
+    add("k1")
+    with pytest.raises(GateRefused, match=r"is not trusted here; .*elp keys export.*elp keys add"):
+        judge(EASY, keys=proof.ring(tmp_path).folder)
+
+
+def test_a_verdict_is_not_made_twice_and_outlives_its_cache(
+    add: Add, judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    first = judge(EASY)
+    monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert judge(EASY) == replace(first, reused=True)
+    elsewhere = judge(EASY, cache=tmp_path / "other")
+    assert (elsewhere.reused, elsewhere.verdict) == (True, first.verdict)
+
+
+def test_what_was_judged_but_not_recorded_is_recorded(
+    client: MlflowClient, slot: Slot, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("k1")
+    with monkeypatch.context() as cut:
+        cut.setattr("pipelines.gating.gate.publish", _interrupt)
+        with pytest.raises(KeyboardInterrupt, match="cut off"):
+            judge(EASY)
+    monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
+    assert judge(EASY).verdict.passed
+    assert registry.get(client, slot, 1).gate_record.verdict == "passed"
+
+
+def test_a_dry_run_changes_nothing_in_the_registry(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    before = add("k1")
+    done = judge(EASY, dry_run=True)
+    after = registry.get(client, slot, 1)
+    assert (done.verdict.outcome, done.dry_run, (done.evidence / "report.html").is_file()) == ("passed", True, True)
+    assert (after.tags, after.aliases, after.description) == (before.tags, before.aliases, before.description)
+    assert client.list_artifacts(before.run_id, "gate") == []
+
+
+def test_a_version_beyond_the_limit_is_rejected(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    add("k1")
+    assert judge(STRICT).verdict.outcome == "failed"
+    version = registry.get(client, slot, 1)
+    assert (version.status, version.tags[Tags.VERDICT], version.aliases) == ("rejected", "failed", ())
+
+
+def test_the_second_version_meets_the_champion(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str, cache: Path
+) -> None:
+    add("k1")
+    judge(EASY)
+    promote(slot, settings(site, slot, EASY), mlflow_uri=mlflow_uri, by="ann", log=lambda line: None)
+    assert judge(EASY, 1).reused, "the champion keeps the verdict that made it so"
+    add("k2")
+    second = judge(EASY)
+    assert (second.version, second.champion, second.verdict.delta) == (2, 1, 0.0)
+    assert second.verdict.outcome == "undecided", "sixteen clips of two speakers do not show two points"
+    assert second.verdict.needed > 0
+    assert registry.get(client, slot, 2).status == "candidate"
+
+
+def test_training_on_golden_clips_fails_the_gate(
+    client: MlflowClient, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pipelines.gating.overlap.load_split",
+        lambda where, tag, slot, splits, cache, columns="all": load_split(where, tag, slot, None, cache, columns),
+    )
+    add("k1")
+    checks = {check.name: check for check in judge(EASY).verdict.checks}
+    assert not checks["no clip in training"].passed
+    assert not checks["speakers"].passed
+
+
+@pytest.mark.parametrize("slot", ["asv"], indirect=True)
+def test_verification_is_judged_on_trials(add: Add, judge: Judge) -> None:
+    add("k1")
+    done = judge({"limit": 0.01})
+    found = read_evidence(done.evidence)
+    assert (done.verdict.metric, done.verdict.unit, done.verdict.blocks) == ("eer", "speakers", 2)
+    assert len(found.challenger) == 16 * 15 / 2
+    assert (done.evidence / "det.png").is_file()
+    assert json.loads((done.evidence / "evidence.json").read_text())["context"]["slot"].endswith("/asv")
+
+
+def test_nothing_to_judge_is_said(judge: Judge) -> None:
+    with pytest.raises(RegistryError, match=r"has no candidate to judge; train one first: elp train"):
+        judge(EASY)
+
+
+def test_a_bundle_of_another_backbone_is_refused(
+    site: Site, add: Add, slot: Slot, tmp_path: Path, mlflow_uri: str, cache: Path
+) -> None:
+    add("k1")
+    tiny_model("wavlm").save_pretrained(tmp_path / "other")
+    other = replace(site.settings, backbone=str(tmp_path / "other"))
+    with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
+        gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
+
+
+def test_the_champions_of_other_slots_answer_as_before(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, tmp_path: Path
+) -> None:
+    other = own_slot(site, Slot(f"{slot.site[:30]}-next", "asv"))
+    make_champion(client, bundles.add_bundle(client, other, "n1", tmp_path))
+    add("k1")
+    done = judge({**EASY, "safety": {"neighbours": 1_000, "neighbour_clips": 3}})
+    found = done.verdict.measured.neighbourhood
+    mine = next(neighbour for neighbour in found.compared if neighbour.slot == str(other))
+    assert (mine.version, mine.clips, mine.unchanged, found.repeatable) == (1, 3, True, True)
+    assert next(check for check in done.verdict.checks if check.name == "other slots").passed
+    assert str(other) in (done.evidence / "report.html").read_text()
+    assert recompute(done.evidence) == done.verdict
+
+
+def test_a_bundle_over_its_budgets_is_rejected(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:
+    add("k1")
+    done = judge({**EASY, "safety": {"max_megabytes": 1.0, "max_parameters": 10, "max_slowdown": 0.1}})
+    assert (done.verdict.outcome, registry.get(client, slot, 1).status) == ("failed", "rejected")
+    failed = [check.name for check in done.verdict.checks if not check.passed]
+    assert failed == ["bundle size", "parameters", "slowdown"]
+    assert re.match(r"check bundle size failed: \d\.\d\d MB, at most 1.00 MB", done.verdict.reasons[0])
+
+
+def _interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt("cut off")

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import socket
+import sys
+
+import pytest
+
+from pipelines.errors import ServiceError
+from pipelines.local import http_client as web
+from pipelines.local import lifecycle
+from pipelines.local import service_commands as commands
+from pipelines.local.addresses import read_record
+from pipelines.local.environment import OFFLINE, child_environment
+from pipelines.local.settings import Servers
+from pipelines.local.workspace import Workspace
+from pipelines.registry.signing.keys import load_ring
+
+
+def _on_ports(workspace: Workspace, mlflow: int, prefect: int) -> Workspace:
+    servers = Servers(mlflow_port=mlflow, prefect_port=prefect)
+    return dataclasses.replace(workspace, settings=dataclasses.replace(workspace.settings, servers=servers))
+
+
+def test_a_taken_port_is_named_with_its_remedies_and_nothing_starts(workspace: Workspace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        busy = _on_ports(workspace, web.free_port("127.0.0.1"), port)
+        with pytest.raises(
+            ServiceError, match=rf"port {port} for prefect is taken.*servers.prefect_port.*--free-ports"
+        ):
+            lifecycle.up(busy, lambda *_: None, log=lambda _: None)
+    assert read_record(busy).processes == ()
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "roles"), [(True, ("lineage", "verdict")), (False, ("lineage", "verdict", "ledger"))]
+)
+def test_a_workspace_without_keys_gets_those_it_needs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, roles: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("ELP_KEYS", raising=False)
+    shutil.rmtree(workspace.state / "keys")
+    monkeypatch.setattr(lifecycle, "_start_servers", _no_servers)
+    servers = Servers(mlflow_uri="http://127.0.0.1:1" if elsewhere else "")
+    settings = dataclasses.replace(workspace.settings, servers=servers)
+    with pytest.raises(ServiceError, match="none today"):
+        lifecycle.up(dataclasses.replace(workspace, settings=settings), lambda *_: None, log=lambda _: None)
+    assert tuple(key.name for key in load_ring(workspace.state / "keys").keys) == roles
+
+
+def _no_servers(*_: object) -> None:
+    raise ServiceError("none today")
+
+
+def test_the_owner_of_a_port_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "pid" in web.port_owner(taken.getsockname()[1])
+
+
+def test_a_server_that_dies_at_start_shows_its_log_and_leaves_nothing(workspace: Workspace, monkeypatch) -> None:
+    dying = [sys.executable, "-c", "raise SystemExit('no such option: --bogus')"]
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(commands, "prefect_command", lambda *_: dying)
+    monkeypatch.setattr(commands, "mlflow_command", lambda *_: sleeping)
+    with pytest.raises(ServiceError, match=r"prefect ended while it started.*\n.*\n?.*no such option"):
+        lifecycle.up(_on_ports(workspace, 0, 0), lambda *_: None, log=lambda _: None)
+    assert read_record(workspace).processes == ()
+
+
+def test_a_server_elsewhere_that_is_silent_is_named(workspace: Workspace) -> None:
+    address = f"http://127.0.0.1:{web.free_port('127.0.0.1')}"
+    servers = Servers(mlflow_uri=address, prefect_api=f"{address}/api")
+    remote = dataclasses.replace(workspace, settings=dataclasses.replace(workspace.settings, servers=servers))
+    with pytest.raises(ServiceError, match=rf"prefect server at {address} .*does not answer"):
+        lifecycle.up(remote, lambda *_: None, log=lambda _: None)
+
+
+def test_telemetry_is_off_in_every_child_and_a_users_own_word_stays(monkeypatch) -> None:
+    monkeypatch.setenv("GX_ANALYTICS_ENABLED", "true")
+    environment = child_environment({"EXTRA": "1"})
+    assert environment["GX_ANALYTICS_ENABLED"] == "true"
+    assert {name for name in OFFLINE if name not in environment} == set()
+    assert environment["EXTRA"] == "1"

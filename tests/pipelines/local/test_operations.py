@@ -1,0 +1,136 @@
+"""The whole of it once, with the real servers and workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines.cli.main import run
+from pipelines.local import lifecycle
+from pipelines.local.addresses import prefect_api, read_record
+from pipelines.local.processes import alive
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.orchestration import prefect_api as prefect
+from pipelines.orchestration import schedules as prefect_schedules
+from pipelines.orchestration.deployments import FLOWS, register
+from tests.support.workspaces import isolate
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("operations")]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace whose servers and workers run."""
+    from pipelines.local.initialise import init_workspace
+
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(tmp_path_factory.mktemp("home"), patch)
+        workspace = init_workspace(tmp_path_factory.mktemp("operations") / "plant")
+        with (workspace.root / "elp.yaml").open("a") as settings:
+            settings.write("servers: {mlflow_port: 0, prefect_port: 0}\n")
+        workspace = open_workspace(workspace.root)
+        try:
+            lifecycle.up(workspace, register, log=lambda _: None)
+            yield workspace
+        finally:
+            processes = read_record(workspace).processes
+            lifecycle.down(workspace, log=lambda _: None)
+            assert not any(alive(process) for process in processes)
+
+
+def _eventually(found: Callable[[], Any], seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (result := found()) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return result
+
+
+def test_status_shows_all_four_up(up: Workspace, capfd) -> None:
+    assert run(["status", "--json", "-w", str(up.root)]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [(s["name"], s["state"]) for s in found] == [(n, "up") for n in ("mlflow", "prefect", "elp-cpu", "elp-gpu")]
+    address = found[0]["detail"].removeprefix("console: ")
+    assert address == f"{found[0]['address']}/elp/"
+    with urllib.request.urlopen(address, timeout=20) as page:
+        assert "<strong>ELP console</strong>" in page.read().decode()
+
+
+def test_up_again_starts_nothing(up: Workspace) -> None:
+    before = read_record(up)
+    assert lifecycle.up(up, register, log=lambda _: None) == before
+
+
+def test_every_flow_is_deployed_on_its_pool(up: Workspace) -> None:
+    api = prefect_api(up)
+    pools = {name: prefect.find_deployment(api, name, up)["work_pool_name"] for name in FLOWS}
+    assert pools == {name: pool for name, (_, pool) in FLOWS.items()}
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_refused(up: Workspace, tmp_path: Path) -> None:
+    stranger = dataclasses.replace(up, root=tmp_path / up.root.name)
+    with pytest.raises(prefect.ServiceError, match="belongs to the workspace"):
+        register(stranger, prefect_api(up))
+
+
+def test_a_worker_runs_a_flow_and_its_failure_is_told_without_a_traceback(up: Workspace, tmp_path: Path, capfd) -> None:
+    source = tmp_path / "broken.jsonl"
+    source.write_text('{"audio_filepath": "missing.wav", "text": "one"}\n{not json\n')
+    assert run(["retrain", "plant-a/asr", str(source), "-w", str(up.root)]) == 1
+    shown = capfd.readouterr().err
+    assert "retrain plant-a/asr ended as Failed" in shown
+    assert "broken.jsonl" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> None:
+    place = ["-w", str(up.root), "--json"]
+    for hour in (3, 4):
+        assert run(["schedule", "plant-b/asv", "--cron", f"0 {hour} * * *", "--timezone", "Europe/Berlin", *place]) == 0
+    assert run(["schedule", "pause", "plant-b/asv", *place]) == 0
+    register(up, prefect_api(up))
+    capfd.readouterr()
+    run(["schedule", "list", *place])
+    (found,) = json.loads(capfd.readouterr().out)
+    assert (found["name"], found["cron"], found["timezone"], found["active"]) == (
+        *("plant-b/asv", "0 4 * * *", "Europe/Berlin"), False,
+    )  # fmt: skip
+    assert run(["schedule", "remove", "plant-b/asv", *place]) == 0
+    assert run(["schedule", "remove", "plant-b/asv", *place]) == 2
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "reason"), [("bogus", "UTC", "expected minute hour day"), ("0 3 * * *", "Mars/Base", "Mars/Base")]
+)
+def test_a_schedule_that_cannot_be_read_is_refused(up: Workspace, capfd, cron, zone, reason) -> None:
+    assert run(["schedule", "all", "--cron", cron, "--timezone", zone, "-w", str(up.root)]) == 2
+    assert reason in capfd.readouterr().err
+
+
+def test_a_schedule_fires_and_a_worker_takes_the_run(up: Workspace) -> None:
+    api = prefect_api(up)
+    prefect_schedules.set_schedule(api, up, "plant-c/asr", {"interval": 5, "timezone": "UTC"})
+    query = {"flow_runs": {"tags": {"all_": ["plant-c/asr"]}, "start_time": {"is_null_": False}}}
+    try:
+        assert _eventually(lambda: prefect.call(api, "/flow_runs/filter", query))
+    finally:
+        prefect_schedules.remove_schedule(api, up, "plant-c/asr")
+
+
+def test_a_killed_worker_is_seen_and_started_again_alone(up: Workspace, capfd) -> None:
+    before = {p.name: p for p in read_record(up).processes}
+    os.kill(before["elp-cpu"].pid, signal.SIGKILL)
+    psutil.Process(before["elp-cpu"].pid).wait(10)
+    assert run(["status", "-w", str(up.root)]) == 1
+    lifecycle.up(up, register, log=lambda _: None)
+    after = {p.name: p for p in read_record(up).processes}
+    assert {name for name in after if after[name] != before[name]} == {"elp-cpu"}

@@ -1,0 +1,54 @@
+"""What a slot's task can be told, in `elp.yaml`."""
+
+from __future__ import annotations
+
+import pytest
+
+from elp_core.errors import ConfigError
+from elp_core.task_specs import ClassificationOptions, VerificationOptions
+from pipelines.local.settings import Settings, read_settings
+from pipelines.registry.slot import Slot
+
+FAULTY = """
+slots:
+  plant-a/asv:
+    task: {head: lstm, margin: wide, heads: 2}
+    gate: {limits: 0.1}
+"""
+
+
+def test_a_slot_takes_its_tasks_defaults_then_the_tasks_then_its_own() -> None:
+    text = "defaults: {asv: {task: {head: xvector}}}\nslots: {plant-a/asv: {task: {channels: 256}}}"
+    settings = read_settings(text)
+    assert settings.for_slot(Slot("plant-a", "asv")).task == VerificationOptions(head="xvector", channels=256)
+    assert settings.for_slot(Slot("other", "asv")).task == VerificationOptions(head="xvector")
+    assert settings.for_slot(Slot("plant-a", "ser")).task == ClassificationOptions()
+
+
+@pytest.mark.parametrize(("task", "limit", "margin"), [("asr", 0.5, 0.02), ("asv", 0.25, 0.01), ("sic", 0.25, 0.01)])
+def test_the_gates_defaults_are_the_tasks(task: str, limit: float, margin: float) -> None:
+    gate = Settings().for_slot(Slot("plant-a", task)).gate
+    assert (gate.limit, gate.margin) == (limit, margin)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "task.head is 'lstm', expected one of attentive, linear, xvector",
+        "task.margin is 'wide', expected a number",
+        "unknown key heads",
+        "unknown key gate.limits",
+    ],
+)
+def test_all_faults_of_a_slot_are_told_at_once(fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        read_settings(FAULTY)
+
+
+def test_options_out_of_range_and_of_another_task_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"task\.cohort is 1, expected 2 or more"):
+        read_settings("slots: {plant-a/asv: {task: {cohort: 1}}}")
+    with pytest.raises(ConfigError, match=r"task\.unknown key head, expected one of dropout"):
+        read_settings("defaults: {ser: {task: {head: linear}}}")
+    with pytest.raises(ConfigError, match="'tts' is no task, expected one of asr, asv, ser, sic"):
+        read_settings("defaults: {tts: {}}")

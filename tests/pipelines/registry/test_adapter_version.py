@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import RegistryError
+from pipelines.registry.adapter_version import AdapterVersion, GateRecord, Tags, policy_digest
+from pipelines.registry.description import describe
+from pipelines.registry.policies import GatePolicy
+from pipelines.registry.slot import Slot
+
+
+def _version(aliases: tuple[str, ...] = (), **tags: str) -> AdapterVersion:
+    return AdapterVersion(Slot("a", "asr"), 1, "run", "models:/m-1", "2026-01-01T00:00:00+00:00", tags, aliases)
+
+
+def test_a_gate_record_reads_back_equal() -> None:
+    record = GateRecord("passed", "sha256:b", "golden/a/asr/v1", champion=3, champion_bundle="sha256:c")
+    assert GateRecord.from_json(record.to_json()) == record
+    assert _version(**{Tags.GATE: record.to_json()}).gate_record == record
+    assert _version().gate_record is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"verdict":"passed"}', '{"unknown":1}'])
+def test_a_tag_that_is_no_gate_record_is_named(text: str) -> None:
+    with pytest.raises(RegistryError, match=r"the tag elp\.gate is no gate record"):
+        GateRecord.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "written", "expected"),
+    [
+        (("champion",), "candidate", "champion"),
+        (("challenger",), "candidate", "challenger"),
+        ((), "champion", "retired"),
+        ((), "challenger", "candidate"),
+        ((), "rejected", "rejected"),
+    ],
+)
+def test_aliases_have_the_last_word_on_the_status(aliases: tuple[str, ...], written: str, expected: str) -> None:
+    assert _version(aliases, **{Tags.STATUS: written}).status == expected
+
+
+def test_a_policy_has_its_own_digest() -> None:
+    assert policy_digest(GatePolicy()) == policy_digest(GatePolicy())
+    assert policy_digest(GatePolicy(margin=0.03)) != policy_digest(GatePolicy())
+
+
+def test_a_description_begins_with_a_sentence_and_ends_with_the_lineage() -> None:
+    text = describe("Candidate for a/asr.", [("verdict", "passed|really")], {Tags.DATASET: "v1", Tags.DIRTY: "yes"})
+    assert text.startswith("Candidate for a/asr.\n\n| result | |\n|---|---|\n| verdict | passed/really |")
+    assert "| dataset | `v1` |" in text
+    assert "uncommitted code" in text
+
+
+def test_a_description_that_begins_with_markup_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin with markup"):
+        describe("# Report", [], {})

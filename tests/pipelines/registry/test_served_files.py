@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.registry.pyfunc import CODE
+from pipelines.registry.pyfunc.served_files import fault_of
+from tests.support.versions_by_hand import GOLDEN_BUNDLE, MLMODEL
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A logged model's folder with the least that it must have."""
+    shutil.copytree(GOLDEN_BUNDLE, tmp_path / "artifacts" / "bundle")
+    shutil.copy(CODE, tmp_path)
+    (tmp_path / "MLmodel").write_text(MLMODEL)
+    return tmp_path
+
+
+def test_what_we_log_is_ours(tmp_path: Path) -> None:
+    from pipelines.registry.client.bundle_models import _pack
+
+    shutil.copytree(GOLDEN_BUNDLE, tmp_path / "bundle")
+    _pack(
+        tmp_path / "model", tmp_path / "bundle", "mlflow-artifacts:/1/models/m-1/artifacts", "m-" + "1" * 32, "2" * 32
+    )
+    assert fault_of(tmp_path / "model") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("adapter.py", "import os", "not the code of any release"),
+        ("evil.py", "import os", "is not ours"),
+        ("code/evil.py", "import os", "is not ours"),
+        ("artifacts/evil.py", "import os", "is not ours"),
+        ("artifacts/bundle/deep/evil.py", "import os", "is not ours"),
+        ("MLmodel", "", "cannot be read"),
+        ("MLmodel", MLMODEL.replace("/trained/here/adapter.py", "evil.py"), "names other code"),
+        ("MLmodel", MLMODEL.replace("mlflow.pyfunc.loaders.code_model", "evil"), "names other code"),
+        ("MLmodel", MLMODEL + "    code: code\n", "names other code"),
+        ("MLmodel", MLMODEL + "    python_model: model.pkl\n", "names other code"),
+        ("MLmodel", MLMODEL + "  sklearn: {pickled_model: model.pkl}\n", "names other code"),
+        ("MLmodel", MLMODEL.replace("path: artifacts/bundle", "path: ../other"), "names other code"),
+        ("requirements.txt", "evil==1.0", "would be installed"),
+        ("requirements.txt", "torch @ http://127.0.0.1/torch.whl", "would be installed"),
+        ("requirements.txt", "--index-url http://127.0.0.1\ntorch==2.13.0", "would be installed"),
+        ("conda.yaml", "channels: [evil]", "another channel"),
+        ("conda.yaml", "dependencies: [{pip: [evil==1.0]}]", "would be installed"),
+        ("python_env.yaml", "dependencies: [evil==1.0]", "installs something beside"),
+        ("python_env.yaml", "build_dependencies: [evil==1.0]", "would be installed"),
+        ("MLmodel", "x" * 2**21, "no plain small file"),
+    ],
+)
+def test_what_we_never_log_is_told(model: Path, name: str, text: str, fault: str) -> None:
+    (model / name).parent.mkdir(parents=True, exist_ok=True)
+    (model / name).write_text(text)
+    assert fault in fault_of(model)
+
+
+@pytest.mark.parametrize("name", ["adapter.py", "MLmodel"])
+def test_a_missing_file_is_told(model: Path, name: str) -> None:
+    (model / name).unlink()
+    assert fault_of(model) == f"{name} is missing"

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from pipelines.server.auth import principal as who
+from pipelines.server.auth.middleware import AuthMiddleware
+from pipelines.server.auth.roles import Actor
+
+USERS = {("anna", "pässwort:1"): Actor("anna", True, roles=("promoter",)), ("carl", "c"): Actor("carl", True)}
+
+
+def _basic(name: str, password: str) -> bytes:
+    return b"Basic " + base64.b64encode(f"{name}:{password}".encode())
+
+
+def _ask(path: str, method: str = "GET", header: bytes | None = None, kind: str = "http", login: bool = True) -> Any:
+    """What the entrance answers: a status, or who reached what is behind it."""
+    reached: list[Actor] = []
+    sent: list[dict[str, Any]] = []
+
+    async def behind(scope, receive, send) -> None:
+        reached.append(who.current())
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    headers = [] if header is None else [(b"authorization", header)]
+    scope = {"type": kind, "method": method, "path": path, "headers": headers, "client": ("10.0.0.7", 1)}
+    entrance = AuthMiddleware(behind, (lambda name, word: USERS.get((name, word))) if login else None)
+    asyncio.run(entrance(scope, None, send))
+    return reached[0] if reached else sent[0].get("status", sent[0]["type"])
+
+
+@pytest.mark.parametrize("path", ["/", "/elp/", "/elp/api/v1/status", "/v1/traces", "/healthy", "/static-files", "/x"])
+@pytest.mark.parametrize(
+    "header",
+    [None, b"", b"Basic", b"Basic !!", b"Basic " + base64.b64encode(b"anna"), b"Bearer x", _basic("anna", "no")],
+)
+def test_nobody_unknown_comes_in(path: str, header: bytes | None) -> None:
+    assert _ask(path, header=header) == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/static-files/index.js"])
+def test_health_and_static_files_are_open(path: str) -> None:
+    assert _ask(path).name == "unknown"
+
+
+def test_a_web_socket_is_closed() -> None:
+    assert _ask("/", kind="websocket", header=_basic("anna", "pässwort:1")) == "websocket.close"
+
+
+def test_who_logged_in_is_known_behind_the_entrance() -> None:
+    actor = _ask("/elp/api/v1/promote", "POST", _basic("anna", "pässwort:1"))
+    assert actor == Actor("anna", True, roles=("promoter",), address="10.0.0.7")
+
+
+def test_a_role_that_does_not_reach_is_refused_with_403() -> None:
+    assert _ask("/api/2.0/mlflow/runs/create", "POST", _basic("anna", "pässwort:1")) == 403
+    assert _ask("/api/2.0/mlflow/registered-models/alias", "POST", _basic("carl", "c")) == 403
+
+
+def test_a_server_that_asks_for_no_login_knows_the_address_only() -> None:
+    assert _ask("/x", "POST", login=False) == Actor("unknown", address="10.0.0.7")
+
+
+@pytest.mark.parametrize("login", [True, False])
+@pytest.mark.parametrize("before", ["", "/elp", "/elp/"])
+def test_mlflows_assistant_which_runs_commands_is_not_there(login: bool, before: str) -> None:
+    header = _basic("anna", "pässwort:1")
+    assert _ask(f"{before}/ajax-api/3.0/mlflow/assistant/message", "POST", header, login=login) == 404
+
+
+def test_a_static_prefix_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", "/elp")
+    header = _basic("anna", "pässwort:1")
+    assert _ask("/elp/ajax-api/2.0/mlflow/runs/create", "POST", header) == 403
+    assert _ask("/elp/ajax-api/2.0/mlflow/runs/search", "POST", header).name == "anna"

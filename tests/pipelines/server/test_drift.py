@@ -1,0 +1,88 @@
+"""A champion's drift: which verdict measured it first, which measured it last, and what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines.registry.ledger.entry import Entry, Event
+from pipelines.registry.slot import Slot
+from pipelines.server.read_models.drift import drift, verdict_of_change
+from pipelines.server.read_models.ledger_records import Judged
+from tests.support.registry_rows import WHO, verdict
+
+HERE = Slot("plant-a", "asr")
+BUNDLE, OTHER = "sha256:" + "b" * 64, "sha256:" + "a" * 64
+CHAMPION = (4, BUNDLE)
+
+
+def own(seq: int, value: float | None, golden: str = "g1", metric: str = "wer", bundle: str = BUNDLE) -> Judged:
+    """A verdict on the champion, v4."""
+    told = verdict(HERE, 4, bundle, "passed", None, datetime(2026, 1, 1, tzinfo=UTC))
+    told = replace(told, challenger=value, metric=metric, golden=replace(told.golden, tag=golden))
+    return Judged(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+
+
+def later(seq: int, value: float | None, against: tuple[int, str] | None = CHAMPION, golden: str = "g1") -> Judged:
+    """A verdict on v5, by whose gate the champion has this value."""
+    told = verdict(HERE, 5, OTHER, "failed", against, datetime(2026, 1, 1, tzinfo=UTC))
+    told = replace(told, champion=value, golden=replace(told.golden, tag=golden))
+    return Judged(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+
+
+def change(event: Event, *proofs: str, seq: int = 5) -> Entry:
+    return Entry(seq, "0" * 64, "2026-01-05", event, str(HERE), 3, 4, BUNDLE, WHO, "better", proofs)
+
+
+@pytest.mark.parametrize(
+    ("measures", "moved", "measured_by"),
+    [
+        ([later(7, 0.11)], 0.03, "d7"),
+        ([own(7, 0.06)], -0.02, "d7"),
+        ([own(8, 0.09), later(7, 0.11)], 0.01, "d8"),
+        ([later(8, 0.11), own(7, 0.09)], 0.03, "d8"),
+        ([later(9, 0.5, (4, OTHER)), later(8, 0.5, (3, BUNDLE)), later(7, 0.11)], 0.03, "d7"),
+        ([later(8, None), own(8, 0.5, metric="cer"), later(7, 0.11)], 0.03, "d7"),
+    ],
+    ids=["challenger", "own", "own newest", "challenger newest", "other champions ignored", "nothing to compare"],
+)
+def test_drift_is_the_newest_measure_less_the_one_of_the_verdict_that_made_it_champion(
+    measures: Sequence[Judged], moved: float, measured_by: str
+) -> None:
+    found = drift(own(4, 0.08), measures)
+    assert found
+    assert (round(found.change, 6), found.now.digest, found.then.digest) == (moved, measured_by, "d4")
+    assert not found.other_golden
+
+
+@pytest.mark.parametrize("measure", [later(7, 0.11, golden="g2"), own(7, 0.11, golden="g2")])
+def test_a_changed_golden_set_is_told(measure: Judged) -> None:
+    found = drift(own(4, 0.08), [measure])
+    assert found
+    assert found.other_golden
+
+
+@pytest.mark.parametrize(
+    "measures", [[], [later(7, 0.11, None)], [later(7, 0.11, (4, OTHER))], [own(7, 0.11, bundle=OTHER)]]
+)
+def test_where_nothing_measured_the_champion_again_there_is_no_drift(measures: list[Judged]) -> None:
+    assert drift(own(4, 0.08), measures) is None
+
+
+def test_a_champion_whose_first_measure_is_no_number_has_no_drift() -> None:
+    assert drift(own(4, None), [later(7, 0.11)]) is None
+
+
+def test_a_champion_began_with_the_verdict_that_its_change_names() -> None:
+    verdicts = [own(3, 0.07), own(4, 0.08), own(7, 0.09)]
+    assert verdict_of_change(change("promoted", "d4", "lineage"), verdicts) == verdicts[1]
+    assert verdict_of_change(change("rolled back", "d3", "lineage", seq=9), verdicts) == verdicts[0]
+
+
+def test_an_override_began_with_the_newest_verdict_of_before_if_there_is_one() -> None:
+    overridden = change("overridden", "lineage")
+    assert verdict_of_change(overridden, [own(3, 0.07), own(4, 0.08), own(7, 0.09)]) == own(4, 0.08)
+    assert verdict_of_change(overridden, [own(4, 0.08, bundle=OTHER), own(7, 0.09)]) is None

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelines.server.transitions.rules import Facts, Move, Proof, Refused, Served, Standing, Want, decide
+
+BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "f" * 64
+OLD = Standing(2, "sha256:" + "a" * 64)
+LINEAGE = Proof("l", "elp.plant-a.asr", 3, BUNDLE, PRINT, seq=4)
+VERDICT = Proof("v", "elp.plant-a.asr", 3, BUNDLE, PRINT, "passed", OLD, seq=5)
+GOOD = Facts("plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3)
+FORMER = replace(GOOD, served=Served(BUNDLE, VERDICT), last="replaced", champion=Standing(4, OTHER), since=9)
+
+
+def _verdict(**over: Any) -> Facts:
+    return replace(GOOD, verdict=replace(VERDICT, **over))
+
+
+def _former(**over: Any) -> Facts:
+    return replace(FORMER, served=replace(Served(BUNDLE, VERDICT), **over))
+
+
+def test_what_passed_against_the_champion_of_now_is_promoted() -> None:
+    assert decide(GOOD, "promote") == decide(GOOD, "any") == Move("promoted", ("v", "l"))
+
+
+def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
+    first = replace(_verdict(against=None), champion=None, since=0)
+    assert decide(first, "promote") == Move("promoted", ("v", "l"))
+
+
+def test_a_former_champion_comes_back_by_the_proof_of_then() -> None:
+    assert decide(FORMER, "rollback") == decide(FORMER, "any") == Move("rolled back", ("v", "l"))
+    assert isinstance(decide(FORMER, "promote"), Refused)
+
+
+def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
+    left = replace(GOOD, last="rolled back from", last_told="at noon by ann (noise)")
+    assert isinstance(decide(left, "promote", again=True), Move)
+    _refused(left, "promote", "was rolled back at noon by ann (noise); train another on better data, or promote it on")
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (replace(GOOD, bundle="", damage="a file is missing"), "no intact bundle (a file is missing); train it again"),
+        (replace(GOOD, lineage=None), "has no signed lineage"),
+        (replace(GOOD, lineage=replace(LINEAGE, fault="its key was revoked")), "does not count: its key was revoked"),
+        (replace(GOOD, lineage=replace(LINEAGE, model="elp.b.asr")), "was signed for elp.b.asr"),
+        (replace(GOOD, bundle=OTHER), "the bytes of plant-a/asr v3 were changed: they hash to sha256:cccccccccccc…"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("want", ["promote", "rollback", "any"])
+def test_damaged_or_unsigned_bytes_never_serve(facts: Facts, sentence: str, want: Want) -> None:
+    former = replace(facts, served=FORMER.served)
+    _refused(former, want, sentence)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (replace(GOOD, verdict=None), "was never gated; gate it: elp gate plant-a/asr --version 3"),
+        (_verdict(fault="its key was retired"), "does not count: its key was retired; gate it again"),
+        (_verdict(outcome="failed"), "the gate's verdict is failed; its reasons: elp audit plant-a/asr --version 3"),
+        (_verdict(outcome="undecided"), "the gate's verdict is undecided"),
+        (_verdict(model="elp.plant-b.asr"), "is about elp.plant-b.asr v3; gate it again"),
+        (_verdict(version=2), "is about elp.plant-a.asr v2; gate it again"),
+        (
+            _verdict(bundle=OTHER),
+            "is about the bundle sha256:cccccccccccc…, but its bytes hash to sha256:bbbbbbbbbbbb…",
+        ),
+        (_verdict(fingerprint=OTHER), "is about the backbone sha256:cccccccccccc…, but it was trained on"),
+        (
+            _verdict(against=None),
+            "passed against no champion, but now there is v2 (sha256:aaaaaaaaaaaa…); gate it again",
+        ),
+        (_verdict(against=Standing(2, OTHER)), "passed against v2 (sha256:cccccccccccc…), but now there is v2"),
+        (replace(GOOD, champion=None), "passed against v2 (sha256:aaaaaaaaaaaa…), but now there is no champion"),
+        (
+            replace(_verdict(against=None), champion=None, since=9),
+            "was judged as a first version, but plant-a/asr had a champion since; gate it again",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_verdict_does_not_carry_is_not_promoted(facts: Facts, sentence: str) -> None:
+    _refused(facts, "promote", sentence)
+    _refused(facts, "any", sentence)
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (GOOD, "was never champion by a verdict, so there is nothing to roll back to; promote it instead"),
+        (replace(FORMER, last="rolled back from"), "it does not come back by a rollback"),
+        (_former(bundle=OTHER), "was champion with the bundle sha256:cccccccccccc…, now its bytes hash to"),
+        (_former(verdict=None), "does not hold any more: is gone; gate it again"),
+        (
+            _former(verdict=replace(VERDICT, fault="its key was revoked")),
+            "any more: its key was revoked; gate it again",
+        ),
+        (_former(verdict=replace(VERDICT, version=2)), "any more: is not about this version"),
+        (_former(verdict=replace(VERDICT, outcome="failed")), "does not hold any more"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_proof_of_then_does_not_carry_is_not_rolled_back_to(facts: Facts, sentence: str) -> None:
+    _refused(facts, "rollback", sentence)
+
+
+def _refused(facts: Facts, want: Want, sentence: str) -> None:
+    found = decide(facts, want)
+    assert isinstance(found, Refused)
+    assert sentence in found.sentence

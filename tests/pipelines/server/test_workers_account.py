@@ -1,0 +1,40 @@
+"""With a login on, the workers' account trains, registers and gates as before; promoting is another's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import GateRefused
+from pipelines.gating.gate import gate
+from pipelines.local import accounts
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.account import Account
+from pipelines.registry.client.champion import promote
+from pipelines.training.train import train_adapter
+from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.workspaces import Site
+
+pytestmark = pytest.mark.integration
+
+
+def test_retraining_goes_on_and_a_promoter_promotes(
+    login: LoginServer, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    accounts.log_in(login.workspace)
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == accounts.SERVICE
+    here = {"mlflow_uri": login.uri, "cache": tmp_path / "cache", "keys": login.guarded.keys}
+    easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
+    train_adapter(site.repository, site.asr, "data/plant-a/asr/v1", easy, **here)
+    assert gate(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
+    with pytest.raises(GateRefused, match=r"elp-service has the role trainer, and this needs promoter; log in as one"):
+        promote(site.asr, easy, mlflow_uri=login.uri)
+    os.environ.update(Account("anna", PASSWORD).environment())
+    assert promote(site.asr, easy, mlflow_uri=login.uri, by="mallory").by == "anna"
+    champion = registry.champion(registry.connect(login.uri), site.asr)
+    assert champion is not None
+    assert champion.tags["elp.promoted_by"] == "anna"

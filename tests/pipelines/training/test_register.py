@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipelines.registry.client import bundle_models as models
+from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client import runs as tracking
+from pipelines.registry.client import server_api as guard
+from pipelines.registry.signing.keys import key_folder
+from pipelines.registry.slot import Slot
+from pipelines.training.curves import log_history
+from pipelines.training.finished import Trained, write_text
+from pipelines.training.register import register
+from tests.support.bundles import make_bundle
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+pytestmark = pytest.mark.integration
+
+METRICS = {"wer": 0.5, "trainable_parameters": 100.0, "bundle_bytes": 1e6, "train_seconds": 1.0}
+
+
+@pytest.fixture
+def client(mlflow_uri: str) -> MlflowClient:
+    return registry.connect(mlflow_uri)
+
+
+@pytest.fixture
+def keys(mlflow_uri: str) -> Path:
+    return key_folder()
+
+
+def _trained(folder: Path, slot: Slot) -> Trained:
+    digest = make_bundle(folder / "bundle", slot, "k1")
+    write_text(folder / "report" / "note.txt", "x")
+    return Trained(folder, digest, "wer", 0.5, METRICS)
+
+
+class Killed(BaseException):
+    """As if the process had ended here."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (tracking, "log_params"),
+        (tracking, "log_folder"),
+        (models, "log_bundle"),
+        (models, "_pack"),
+        (registry, "create_version"),
+        (guard, "submit"),
+        (tracking, "close_run"),
+    ],
+)
+def test_killed_anywhere_the_next_call_completes_it(
+    client: MlflowClient, keys: Path, tmp_path: Path, module: object, name: str
+) -> None:
+    slot = Slot(f"killed-{name.strip('_').replace('_', '-')}", "asr")
+    trained = _trained(tmp_path, slot)
+    run_id = tracking.open_run(client, slot, "k1", "run", {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, _kill(name))
+        with pytest.raises(Killed, match=name):
+            register(client, slot, run_id, trained, keys, reused=False, log=print)
+    for _ in range(2):
+        register(client, slot, tracking.open_run(client, slot, "k1", "run", {}), trained, keys, reused=True, log=print)
+    assert [v.version for v in registry.versions(client, slot)] == [1]
+    assert client.get_run(run_id).info.status == "FINISHED"
+    assert len(guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
+    assert models.download(client, registry.get(client, slot, 1), tmp_path / "cache").is_dir()
+
+
+def _kill(name: str) -> object:
+    def raise_it(*_: object, **__: object) -> None:
+        raise Killed(name)
+
+    return raise_it
+
+
+def test_of_two_workers_with_one_key_the_first_counts(
+    client: MlflowClient, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot = Slot("two-workers", "asr")
+    trained = _trained(tmp_path, slot)
+    run_id = tracking.open_run(client, slot, "k1", "run", {})
+    first = register(client, slot, run_id, trained, keys, reused=False, log=print)
+    found = iter([None, registry.get(client, slot, first.version)])
+    monkeypatch.setattr(registry, "find_by_key", lambda *_: next(found))
+    assert register(client, slot, run_id, trained, keys, reused=False, log=print) == first
+    assert [v.version for v in registry.versions(client, slot)] == [first.version]
+
+
+def test_epochs_that_could_not_be_sent_are_logged_at_the_end(client: MlflowClient) -> None:
+    run_id = tracking.open_run(client, Slot("late", "asr"), "k1", "run", {})
+    history = [{"epoch": 1, "loss": 2.0, "value": 0.9}, {"epoch": 2, "loss": 1.0, "value": 0.8}]
+    log_history(client, run_id, history[:1])
+    log_history(client, run_id, history)
+    points = client.get_metric_history(run_id, "epoch.validation")
+    assert [(point.step, point.value) for point in points] == [(1, 0.9), (2, 0.8)]
