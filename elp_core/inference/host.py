@@ -79,19 +79,19 @@ class AdapterHost:
         if faults:
             raise ConfigError("host", faults)
         self.backbone = backbone
-        self._shelf = AdapterCache(backbone, memory_bytes)
+        self._cache = AdapterCache(backbone, memory_bytes)
         self._batch_seconds = batch_seconds
         self._precision = precision
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the adapters served, sorted."""
-        return self._shelf.names
+        return self._cache.names
 
     @property
     def resident_bytes(self) -> int:
         """Bytes of the adapters and heads that are in memory."""
-        return self._shelf.nbytes
+        return self._cache.nbytes
 
     def load(self, name: str, folder: Path, now: bool = True) -> None:
         """Serve a bundle under a new name.
@@ -106,7 +106,7 @@ class AdapterHost:
             FingerprintMismatch: where it belongs to another backbone.
             HostError: where the name is in use.
         """
-        self._shelf.put(name, self._shelf.opened(folder) if now else self._shelf.registered(folder))
+        self._cache.put(name, self._cache.opened(folder) if now else self._cache.registered(folder))
 
     def add(self, name: str, model: ElpModel) -> None:
         """Serve a model under a new name. It is the host's from then on: moved to its device, in eval mode.
@@ -115,7 +115,7 @@ class AdapterHost:
             FingerprintMismatch: where it was made on another backbone.
             HostError: where the name is in use.
         """
-        self._shelf.put(name, self._shelf.opened(model))
+        self._cache.put(name, self._cache.opened(model))
 
     def replace(self, name: str, source: Path | ElpModel | Hosted) -> Hosted:
         """Let `name` be served by another adapter: all calls of `answer` that begin after this one returned see it.
@@ -134,9 +134,9 @@ class AdapterHost:
             HostError: where there is no such name.
         """
         if isinstance(source, Hosted):
-            self._shelf.ready(source)
-            return self._shelf.exchange(name, source)
-        return self._shelf.exchange(name, self._shelf.opened(source))
+            self._cache.ready(source)
+            return self._cache.exchange(name, source)
+        return self._cache.exchange(name, self._cache.opened(source))
 
     def remove(self, name: str) -> Hosted:
         """Serve `name` no longer; its adapter is handed back.
@@ -144,7 +144,7 @@ class AdapterHost:
         Raises:
             HostError: where there is no such name.
         """
-        return self._shelf.take_off(name)
+        return self._cache.take_off(name)
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """One answer for each request, in their order, as the task of its adapter gives it.
@@ -160,7 +160,7 @@ class AdapterHost:
             check_waveform(place, request.waveform, self.backbone.min_samples)
         answers: list[Any] = [None] * len(requests)
         with (
-            self._shelf.pinned([request.adapter for request in requests]) as found,
+            self._cache.pinned([request.adapter for request in requests]) as found,
             torch.inference_mode(),
             self._autocast(),
         ):

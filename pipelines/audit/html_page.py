@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.audit.tables import Sheet
 from pipelines.html_report import page
 
-_TEMPLATE = Path(__file__).with_name("page.html")
+_TEMPLATE = Path(__file__).with_name("html_page.html")
 _WORDS = {"ok": "as recorded", "mismatch": "mismatch", "unchecked": "not verified"}
 
 

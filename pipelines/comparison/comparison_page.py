@@ -10,7 +10,7 @@ from pipelines.comparison.result import HEADERS, Comparison, curve_rows, notes, 
 from pipelines.html_report import figure, page, png
 
 INK, CURVE, FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
-_TEMPLATE = Path(__file__).with_name("page.html")
+_TEMPLATE = Path(__file__).with_name("comparison_page.html")
 
 
 def render(found: Comparison) -> str:

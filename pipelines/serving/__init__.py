@@ -1,1 +1,1 @@
-"""TODO."""
+"""Answers of a slot's champion for audio files."""

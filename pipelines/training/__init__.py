@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training: from a dataset version to a registered adapter version with signed lineage."""

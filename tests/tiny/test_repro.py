@@ -20,7 +20,7 @@ from elp_core.config import to_dict
 from tiny.packages import PACKAGES
 from tiny.settings import Recipe
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -5,7 +5,7 @@ import pytest
 from pipelines.errors import RecipeError
 from tiny.settings import read_recipe
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_published_recipe_is_read_with_three_iterations() -> None:

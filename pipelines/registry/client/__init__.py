@@ -1,1 +1,1 @@
-"""TODO."""
+"""The client of the MLflow server: versions, runs, models, champion, users."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ledger entries: their form, their chain and the checkpoint file."""

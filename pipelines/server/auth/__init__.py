@@ -1,1 +1,1 @@
-"""TODO."""
+"""Who calls, which roles they hold, and what a request needs."""

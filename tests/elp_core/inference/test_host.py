@@ -131,13 +131,13 @@ def test_a_model_in_memory_is_served_and_never_let_go(adapters: list[Adapter]) -
 def test_memory_is_bounded_and_the_least_recently_used_goes(
     adapters: list[Adapter], room: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from elp_core.inference import shelf
+    from elp_core.inference import adapter_cache
 
     size = AdapterHost(BACKBONE)
     size.load("0", adapters[0].folder)
     read: list[str] = []
-    real = shelf.open_bundle
-    monkeypatch.setattr(shelf, "open_bundle", lambda f, b: read.append(f.name) or real(f, b))
+    real = adapter_cache.open_bundle
+    monkeypatch.setattr(adapter_cache, "open_bundle", lambda f, b: read.append(f.name) or real(f, b))
     host = AdapterHost(BACKBONE, memory_bytes=int(room * size.resident_bytes))
     for name in "ab":
         host.load(name, adapters[0 if name == "a" else 1].folder, now=False)
