@@ -15,7 +15,8 @@ In the order that data meets them:
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
   model or of many adapters on one backbone (`AdapterHost`).
-- `elp_core.config`, `elp_core.types`, `elp_core.errors`: settings, values with units, one tree of errors.
+- `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
+  tree of errors, files written whole.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. `docs/adapters.md` has a runnable example.
