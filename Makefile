@@ -10,7 +10,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test test-all demo demo-down bench lock format clean
+.PHONY: help setup check test test-all demo demo-down bench docs lock format clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -45,12 +45,15 @@ demo: $(STAMP)  ## the main job on the embedded corpus, in a workspace of its ow
 demo-down: $(STAMP)  ## end the demo's servers
 	@$(ELP) demo --down
 
-bench: $(STAMP)  ## the measurements behind docs/benchmarks.md
+bench: $(STAMP)  ## the measurements behind docs/reference/benchmarks.md
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(VENV)/bin/python $$file || exit 1; done
 
 format: $(STAMP)  ## write the format
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+docs: $(STAMP)  ## the documentation as a static site in site/, with every link checked
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
 lock: $(STAMP)  ## renew constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
