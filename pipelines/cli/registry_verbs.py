@@ -47,7 +47,7 @@ def promote(
     """Make a challenger that passed the gate the champion.
 
     Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
-    --override asks a second person to let another version serve for some days (docs/access.md).
+    --override asks a second person to let another version serve for some days (docs/how-to/access.md).
     """
     if wish is not None:
         ask_override(slot, version, wish, as_json, workspace)

@@ -84,7 +84,7 @@ def run(
 def _compares(slot: Slot) -> bool:
     from elp_core.tasks import compares
 
-    return compares(slot.kind.load())
+    return compares(slot.task_spec.load())
 
 
 def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> Answer:

@@ -223,6 +223,7 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
     if not told:
         return ServiceError(
             f"the MLflow server at {uri} has no guard (it answered {status}), so statements cannot be recorded and no "
-            "version can be promoted there; start it with elp up, or with the command line of docs/registry.md"
+            "version can be promoted there; start it with elp up, or with the command line of "
+            "docs/explanation/registry.md"
         )
     return RegistryError(f"the guard at {uri}: {told}")
