@@ -77,7 +77,7 @@ def _request_override(
         raise click.UsageError("--override needs --reason TEXT")
     if version is None:
         raise click.UsageError("--override needs --version N; it does not choose the challenger")
-    asked = server_api.ask_override(mlflow_uri(workspace), slot, version, reason, days)
+    asked = server_api.request_override(mlflow_uri(workspace), slot, version, reason, days)
     text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
     emit(asked, as_json, lambda _: text)
 
@@ -93,7 +93,7 @@ def approve(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """
     from pipelines.registry.client import server_api
 
-    done = server_api.approve_override(mlflow_uri(workspace), slot)
+    done = server_api.approve_override_request(mlflow_uri(workspace), slot)
     emit(done, as_json, lambda d: f"{slot}: v{d['version']} serves by override until {d['until'][:16]} UTC")
     warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
 
@@ -107,7 +107,7 @@ def withdraw(slot: Slot, reason: str, as_json: bool, workspace: Workspace) -> No
     """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
     from pipelines.registry.client import server_api
 
-    done = server_api.withdraw_override(mlflow_uri(workspace), slot, reason)
+    done = server_api.withdraw_override_request(mlflow_uri(workspace), slot, reason)
     emit(done, as_json, lambda d: f"{slot}: the override of v{d['version']} is over")
 
 
@@ -149,9 +149,9 @@ def versions(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
 
     client = model_registry.connect(mlflow_uri(workspace))
     if slot is not None:
-        found = model_registry.versions(client, slot)
+        found = model_registry.list_versions(client, slot)
     else:
-        every = (model_registry.versions(client, each) for each in model_registry.slots(client))
+        every = (model_registry.list_versions(client, each) for each in model_registry.list_slots(client))
         # newest first: the newest one, and those with an alias
         found = [v for listed in every for place, v in enumerate(listed) if place == 0 or v.aliases]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
