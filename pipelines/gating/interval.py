@@ -1,8 +1,9 @@
 """Confidence intervals from bootstrap draws that stay honest with few blocks and with rare errors.
 
 The percentile interval alone is too narrow where blocks are few, where the harm sits with few of them, and where
-errors are rare: cases the gate meets every day. So four are formed and the widest counts (`docs/gate.md` has the
-reasons and the measured rates). With G blocks, t the quantile of Student's distribution with G − 1 degrees of freedom,
+errors are rare: cases the gate meets every day. So four are formed and the widest counts
+(`docs/explanation/gate.md` has the reasons and the measured rates).
+With G blocks, t the quantile of Student's distribution with G − 1 degrees of freedom,
 and se the standard deviation of the draws times √(G/(G−1)), grown to what it would be at the declared limit (errors
 bring their own variance):
 
