@@ -81,7 +81,7 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     Each job keeps its own batches, loss, optimizer, clipping, dropout, epochs, validation, early stopping and
     checkpoint. Its tensors equal those of `train` within float tolerance: the matrix products are of other sizes,
     and if `train` would keep values of a later layer than the CNN (no masks, joints or prompt), other values are
-    rounded to float16. A checkpoint of one can be continued in the other. Memory is that of all the jobs' batches at once.
+    rounded to float16. A checkpoint of one can be continued in the other. Memory is that of all jobs' batches together.
 
     Args:
         jobs: On one backbone, with one device and precision. If one fails, the others continue.

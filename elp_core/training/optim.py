@@ -17,7 +17,7 @@ def group_of(name: str) -> str:
 
 
 def make_optimizer(parameters: Mapping[str, torch.nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """Return AdamW with a rate for each group; weight decay on matrices only, not on biases, gains or mixing weights."""
+    """Return AdamW with a rate for each group; weight decay on matrices only, never on biases or gains."""
     rates = {"head": config.lr_head, "layer": config.lr_layer, "encoder": config.lr_encoder}
     groups = []
     for group in GROUPS:
