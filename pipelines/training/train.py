@@ -252,7 +252,7 @@ def _lineage(
             "speakers": dataset.speakers,
             "splits": dict(dataset.splits),
             "quarantined": dataset.quarantined,
-            "validation": dict(dataset.validation),
+            "validation": to_dict(dataset.validation),
             "closed_set": dataset.closed_set,
         },
         golden={"tag": golden.tag, "digest": golden.digest, "clips": golden.clips} if golden else NO_GOLDEN,
