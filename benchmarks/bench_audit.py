@@ -1,4 +1,4 @@
-"""Seconds for each answer of `elp audit` and `elp forget` over 5,000 dataset versions and 5,000 adapters.
+"""Seconds for each answer of `elp audit` and `elp erasure plan` over 5,000 dataset versions and 5,000 adapters.
 
     python benchmarks/bench_audit.py [ADAPTERS]
 
@@ -119,13 +119,13 @@ def make_registry(database: str, versions: list[Version]) -> None:
     """A lineage statement and a ledger entry for each, every second one promoted, in one transaction of the guard."""
     from sqlalchemy import insert
 
-    from pipelines.registry.ledger.entry import Who
+    from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.signing.envelope import sign
     from pipelines.registry.slot import Slot
     from pipelines.server.ledger.ledger_tables import STATEMENTS
     from pipelines.server.stores.registry_store import GuardedStore
 
-    store, who, champions = GuardedStore("elp+" + database), Who("bench", False, ""), {}
+    store, who, champions = GuardedStore("elp+" + database), Principal("bench", False, ""), {}
     with store.locked() as book:
         for one in versions:
             slot = Slot.parse(one.slot)
@@ -217,7 +217,7 @@ def report(root: Path, slot: str) -> None:
         ("audit", "--backbone", "ffffffff"),
         ("audit", "--speaker", speaker),
         ("audit", slot, "--clip", clip),
-        ("forget", "--speaker", speaker),
+        ("erasure", "plan", "--speaker", speaker),
     ]
     for words in questions:
         clocks, processors = zip(*timed(root, *words), strict=True)

@@ -23,7 +23,7 @@ from pipelines.datasets.next_version import (
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import count_shards, only_split, restore_shards, slot_shards, without_clips
-from pipelines.datasets.staging import Progress, read_known, stage_clips
+from pipelines.datasets.staging import Progress, known_clips, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -94,7 +94,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[S
     present = slot_shards(workspace, slot, SHARDS)
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, intake.options, content.name)
     withdrawn = current.withdrawn if current else ()
-    staged = stage_clips(content, settings, read_known(present), stage / "parts", progress, frozenset(withdrawn))
+    staged = stage_clips(content, settings, known_clips(present), stage / "parts", progress, frozenset(withdrawn))
     checked = check_clips(staged.parts, workspace, slot, content.name)
     faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are

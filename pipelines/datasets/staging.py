@@ -59,7 +59,7 @@ class StagedClips:
     """Audio read, the repeats included."""
 
 
-def read_known(shards: Iterable[Path]) -> dict[str, KnownClip]:
+def known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     """Return the records in shards by clip id; the audio is not read."""
     known: dict[str, KnownClip] = {}
     for shard in shards:

@@ -63,12 +63,12 @@ def run(
     """
     if len(files) < 2 and _compares(slot):
         raise UsageError(
-            f"{slot} compares recordings, got {len(files)}; try: elp run {slot} enrolled.wav [more.wav …] other.wav"
+            f"{slot} compares recordings, got {len(files)}; try: elp predict {slot} enrolled.wav [more.wav …] other.wav"
         )
     if slot.task != "asr" and decode is not None:
         raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
     if not files:
-        raise UsageError(f"no file to answer; try: elp run {slot} file.wav")
+        raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
     client = registry.connect(mlflow_uri)
     found = registry.find(client, slot, version)
     if found is None and version == registry.CHAMPION:
@@ -76,7 +76,7 @@ def run(
             f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
         )
     chosen = found or registry.get(client, slot, version)
-    bundle = models.download(client, chosen, cache)
+    bundle = models.download_bundle(client, chosen, cache)
     told = Answer(slot, chosen.version, tuple(str(path) for path in files))
     return _answer(told, bundle, settings.backbone, files, decode)
 

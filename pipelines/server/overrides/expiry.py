@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.authorize import authorize
@@ -62,7 +62,7 @@ def withdraw(store: LockingStore, slot: Slot, reason: str, *, seen: int | None =
         with store.ManagedSessionMaker() as session:
             request = override_requests.open_request(session, str(slot))
         if request is None:
-            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp adapters {slot}")
+            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp versions {slot}")
         refuse_unseen(slot, request, seen)
         if _end(store, slot, request, "withdrawn", who, reason.strip() or "withdrawn") is None:
             raise refuse(slot, request.version, f"the override of {slot} ended in this moment by itself")
@@ -97,7 +97,7 @@ def expire(store: LockingStore, now: datetime | None = None) -> tuple[list[Reque
 
 
 def _end(
-    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Who, reason: str
+    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Principal, reason: str
 ) -> Request | None:
     """End a request, and bring the champion before back where it is in force; None where it has ended already."""
     looked_at = _hash_before(store, slot, request) if request.in_force else ("", "")
@@ -122,7 +122,13 @@ def _end(
 
 
 def _move_back(
-    book: LedgerTransaction, slot: Slot, request: Request, looked_at: tuple[str, str], how: str, who: Who, reason: str
+    book: LedgerTransaction,
+    slot: Slot,
+    request: Request,
+    looked_at: tuple[str, str],
+    how: str,
+    who: Principal,
+    reason: str,
 ) -> None:
     champion = facts.champion(book.session, slot.model_name)
     if champion is None or champion.version != request.version:
