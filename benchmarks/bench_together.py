@@ -17,10 +17,10 @@ from elp_core.audio import clip_id, encode_flac
 from elp_core.backbones import Backbone
 from elp_core.config import AugmentConfig, ElpConfig, TrainConfig
 from elp_core.tasks import SpeechRecognition
-from elp_core.training import Silent
-from elp_core.training.loop import Run
+from elp_core.training import Job
+from elp_core.training.loop import optimizer_map, step_together
 from elp_core.training.parallel import make_accelerator
-from elp_core.training.together import Each, Going, side_by_side, step_together
+from elp_core.training.run import Run
 from elp_core.types import Clip
 
 PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
@@ -46,24 +46,20 @@ def compare(
     task, precision = SpeechRecognition(dropout=dropout), "bf16" if device.type == "cuda" else "no"
     # so many epochs that the learning rates hardly move while it is timed
     config = TrainConfig(epochs=10_000, batch_seconds=1e6, min_steps=1, precision=precision, augment=PLAIN)
-    going = []
+    drawn = []
     for slot in range(slots):
         model = build(backbone, ElpConfig(dropout=dropout), task, slot).to(device)
         given = noise(clips, seconds, slot)
-        run = Run(model, given, given[:1], config, Silent(), None, make_accelerator(device, config))
-        going.append(Going(slot, run, run.steps(), ()))
-    drawn = [(one, next(one.examples)) for one in going]
-
-    def together(each: Each) -> None:
-        step_together(drawn, {}, each)
+        run = Run(Job(model, given, given[:1], config), make_accelerator(device, config))
+        drawn.append((run, next(run.batches)))
 
     def apart() -> None:
         for pair in drawn:
-            step_together([pair], {})
+            step_together([pair])
 
     def alone() -> None:
-        for one, example in drawn:
-            one.run.step(example)
+        for run, batch in drawn:
+            run.step(batch)
 
     def timed(way: Callable[[], None]) -> Callable[[], None]:
         def run_and_wait() -> None:
@@ -73,9 +69,12 @@ def compare(
 
         return run_and_wait
 
-    with side_by_side(slots, device) as each:
-        ways = {"one after another, same code": apart, "one after another, as `train` does": alone}
-        ways["one pass"] = lambda: together(each)
+    with optimizer_map(slots, device) as each:
+        ways = {
+            "one after another, same code": apart,
+            "one after another, as `train` does": alone,
+            "one pass": lambda: step_together(drawn, each),
+        }
         return take_turns({name: timed(way) for name, way in ways.items()}, turns)
 
 
