@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from elp_core._ranges import dropout_faults, refuse
+from elp_core._ranges import Checked, below, positive, within
 from elp_core.errors import ConfigError
 
 Column = Literal["text", "speaker", "label"]
@@ -22,81 +22,47 @@ GROUP = "elp.tasks"
 
 
 @dataclass(frozen=True)
-class RecognitionOptions:
-    """What speech recognition can be told.
+class RecognitionOptions(Checked):
+    """Options of speech recognition."""
 
-    Raises:
-        ConfigError: with every value out of its range.
-    """
-
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the head, while training."""
-    width: int = 256
+    width: int = within(256, 1)
     """Dimensions inside the head."""
-    dilations: tuple[int, ...] = (1, 2, 4)
+    dilations: tuple[int, ...] = within((1, 2, 4), 1)
     """Of the head's convolutions, each over 5 frames; none judges each frame by itself."""
-
-    def __post_init__(self) -> None:
-        faults = dropout_faults(self.dropout)
-        if self.width < 1:
-            faults.append(f"width is {self.width}, expected 1 or more")
-        if any(dilation < 1 for dilation in self.dilations):
-            faults.append(f"dilations is {list(self.dilations)}, expected numbers of 1 or more")
-        refuse(self, faults)
 
 
 @dataclass(frozen=True)
-class VerificationOptions:
-    """What speaker verification can be told.
-
-    Raises:
-        ConfigError: with every value out of its range.
-    """
+class VerificationOptions(Checked):
+    """Options of speaker verification."""
 
     head: Literal["attentive", "linear", "xvector"] = "attentive"
     """Attentive statistics pooling; the mean over time and one linear layer; or TDNN layers and statistics pooling."""
-    embedding: int = 192
+    embedding: int = within(192, 1)
     """Dimensions of an embedding."""
-    channels: int = 512
+    channels: int = within(512, 1)
     """Of the TDNN layers (head ``xvector``)."""
-    margin: float = 0.2
+    margin: float = below(0.2, 1.5)
     """Additive angular margin of the loss, in radians."""
-    scale: float = 30.0
+    scale: float = positive(30.0)
     """Scale of the loss's cosines."""
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the embedding, while training."""
     score_norm: Literal["none", "adaptive"] = "none"
     """``adaptive``: scores by adaptive S-norm, the training speakers as cohort."""
-    cohort: int = 200
+    cohort: int = within(200, 2)
     """Most similar speakers of the cohort that the adaptive S-norm takes."""
     operating_point: Literal["eer", "min_dcf"] = "eer"
     """Which threshold of the validation trials decides afterwards; `min_dcf` lets few impostors in."""
 
-    def __post_init__(self) -> None:
-        faults = dropout_faults(self.dropout)
-        for name, least in (("embedding", 1), ("channels", 1), ("cohort", 2)):
-            if getattr(self, name) < least:
-                faults.append(f"{name} is {getattr(self, name)}, expected {least} or more")
-        if not 0.0 <= self.margin < 1.5:
-            faults.append(f"margin is {self.margin}, expected an angle of 0 to 1.5 radians")
-        if not self.scale > 0:
-            faults.append(f"scale is {self.scale}, expected more than 0")
-        refuse(self, faults)
-
 
 @dataclass(frozen=True)
-class ClassificationOptions:
-    """What the classification of whole clips (emotion, intent) can be told.
+class ClassificationOptions(Checked):
+    """Options of the classification of whole clips (emotion, intent)."""
 
-    Raises:
-        ConfigError: with every value out of its range.
-    """
-
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the head, while training."""
-
-    def __post_init__(self) -> None:
-        refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
