@@ -15,7 +15,7 @@ from pipelines.gating.decide import decide
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
 from pipelines.gating.evidence_folder import write_evidence
 from pipelines.gating.measured import Measured
-from pipelines.gating.verdict import Check, Verdict
+from pipelines.registry.verdict import Check, Verdict
 from pipelines.gating.verdict_record import publish, recorded
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, policy_digest

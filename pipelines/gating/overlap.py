@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elp_core.types import Clip
 from pipelines.datasets.versions import load_split
-from pipelines.gating.verdict import Check
+from pipelines.registry.verdict import Check
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.lineage import ids_digest
 

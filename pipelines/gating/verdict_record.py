@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.metrics.scores import title
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
-from pipelines.gating.verdict import Verdict, to_json
+from pipelines.registry.verdict import Verdict, to_json
 from pipelines.number_text import percent, points
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import runs as tracking
