@@ -19,5 +19,5 @@ In the order that data meets them:
   tree of errors, files written whole.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
-Importing this package loads none of them. `docs/adapters.md` has a runnable example.
+Importing this package loads none of them. `docs/reference/adapters.md` has a runnable example.
 """

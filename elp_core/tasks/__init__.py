@@ -1,6 +1,6 @@
 """Tasks: what an adapter is for. One module a task says its head, loss, answers and metric; a new task is a new file.
 
-`elp_core.task_specs` is the table of them; `elp_core.task_specs.register` adds a task. docs/tasks.md has an example.
+`elp_core.task_specs` is the table of them; `elp_core.task_specs.register` adds a task (docs/reference/tasks.md).
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def promote(
     """Make a challenger that passed the gate the champion.
 
     Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
-    --override asks a second person to let another version serve for some days (docs/access.md).
+    --override asks a second person to let another version serve for some days (docs/how-to/access.md).
     """
     if wish is not None:
         ask_override(slot, version, wish, as_json, workspace)
@@ -163,9 +163,9 @@ def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
 
     client = registry.connect(_uri(workspace))
     if slot is not None:
-        found = registry.versions(client, slot)
+        found = registry.list_versions(client, slot)
     else:
-        found = [v for each in registry.slots(client) for v in _heads(registry.versions(client, each))]
+        found = [v for each in registry.list_slots(client) for v in _heads(registry.list_versions(client, each))]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
     for version in found:
         warn_of(version.name, version.override)

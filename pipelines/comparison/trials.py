@@ -55,7 +55,7 @@ class Bench:
             "backbone": fingerprint,
             "settings": settings,
             "code": code_digest(),
-            "task": task_digest(slot.kind),
+            "task": task_digest(slot.task_spec),
             "trial": hashlib.sha256(Path(program.__file__).read_bytes()).hexdigest(),
         }
         self._kept, self._log = cache / "trials", log

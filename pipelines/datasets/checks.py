@@ -93,12 +93,12 @@ def set_faults(
             f"leakage: {len(shared)} speaker(s) are in more than one split ({names}); give each speaker one split, or "
             f"say that the speakers are a closed set in elp.yaml: slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
         )
-    needed = "speaker" in slot.kind.needs
+    needed = "speaker" in slot.task_spec.needs
     least = max(policy.min_speakers, 2) if needed else policy.min_speakers
     # other speech may come without any name of a speaker; then nothing can be said about their number
     if speakers < least and (speakers or needed) and len(quarantined) < delivered:
         faults.append(f"too few speakers: {speakers}, expected {least} or more; add recordings of others")
-    if "label" in slot.kind.needs and len(quarantined) < delivered:
+    if "label" in slot.task_spec.needs and len(quarantined) < delivered:
         faults.extend(_class_faults(classes))
     foreign = [fault for fault in quarantined if fault.reason == "outside_alphabet"]
     if len(foreign) > max(2, VOCABULARY_SHARE * delivered):

@@ -69,7 +69,7 @@ def dataset_record(
         splits=dict(sorted(figures.splits.items())),
         split_seconds=figures.split_seconds,
         conditions=figures.conditions,
-        classes=figures.classes if "label" in slot.kind.needs else {},
+        classes=figures.classes if "label" in slot.task_spec.needs else {},
         quarantined=sum(quarantine.values()),
         quarantine=quarantine,
         golden=golden,

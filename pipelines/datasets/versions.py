@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +32,12 @@ __all__ = [
     "DatasetVersion",
     "GoldenRef",
     "GoldenSet",
+    "TrainingData",
     "golden_ref",
     "latest",
     "load_golden",
     "load_split",
+    "load_training_data",
     "newest",
     "slots",
     "version_at",
@@ -43,6 +46,19 @@ __all__ = [
 
 Where = Workspace | str | Path
 """A workspace, or a repository by folder or Git URL."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one training reads of a dataset version."""
+
+    dataset: DatasetVersion
+    golden: GoldenRef | None
+    """The golden set in force at that version; None if the slot has no golden set."""
+    train: list[Clip] = field(repr=False)
+    """Clips of the training split, sorted by id, without the clips of the golden set."""
+    validation: list[Clip] = field(repr=False)
+    """Clips of the validation split, sorted by id, without the clips of the golden set."""
 
 
 def versions(where: Where, slot: Slot) -> list[DatasetVersion]:
@@ -123,11 +139,43 @@ def load_split(
         cache: where fetched files are kept, by content.
         columns: ``meta`` leaves the audio out.
     """
-    record = version_at(repository, version_or_tag, slot)
-    clips = read_clips(dvc.fetch(repository, record.revision, slot.folder / SHARDS, cache), splits, columns)
-    if not record.golden:
+    return _clips(repository, version_at(repository, version_or_tag, slot), slot, splits, cache, columns)
+
+
+def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -> TrainingData:
+    """Return the dataset version, its golden set and both training splits, each read once.
+
+    Signature: ``load_training_data(repository, version, slot, cache) -> TrainingData``, with the fields `dataset`
+    (`DatasetVersion`), `golden` (`GoldenRef` or None), `train` and `validation` (lists of `Clip`, possibly empty).
+
+    Args:
+        repository: A folder on this machine, or a Git URL.
+        version: As `version_at` takes it: ``v3``, a tag, ``latest`` or another Git revision.
+        slot: The slot.
+        cache: The folder for fetched files, which are kept by their hash.
+
+    Raises:
+        VersioningError: The version does not exist, or its files cannot be fetched.
+    """
+    dataset = version_at(repository, version, slot)
+    golden = golden_ref(repository, dataset.golden, slot) if dataset.golden else None
+    clips = _clips(repository, dataset, slot, ("train", "validation"), cache, "all")
+    train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
+    return TrainingData(dataset, golden, train, validation)
+
+
+def _clips(
+    repository: str,
+    dataset: DatasetVersion,
+    slot: Slot,
+    splits: Collection[Split] | None,
+    cache: Path,
+    columns: Literal["all", "meta"],
+) -> list[Clip]:
+    clips = read_clips(dvc.fetch(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
+    if not dataset.golden:
         return clips
-    pinned = {clip.id for clip in _golden_clips(repository, record.revision, slot, cache, "meta")}
+    pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, slot, cache, "meta")}
     return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
 
 

@@ -15,7 +15,7 @@ from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import key_folder
 
 _SETTINGS = """\
-# Everything here has a default; docs/settings.md says what there is.
+# Everything here has a default; docs/reference/settings.md says what there is.
 backbone: "elp:tiny"
 remote: "{remote}"
 

@@ -103,7 +103,7 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Reco
     if auth and workspace.settings.servers.mlflow_uri:
         raise ServiceError(
             "MLflow runs elsewhere (servers.mlflow_uri in elp.yaml), and its login is switched on there; "
-            "see docs/access.md"
+            "see docs/how-to/access.md"
         )
     if wanted != record.auth and record.find(MLFLOW) is not None:
         raise ServiceError(

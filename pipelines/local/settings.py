@@ -63,9 +63,9 @@ class Settings:
         Raises:
             ConfigError: with every fault of the slot's settings.
         """
-        kind, where = slot.kind, f"settings of {slot}"
-        train, gate = replace(TrainConfig(), **dict(kind.train)), GatePolicy(kind.limit, kind.margin)
-        merged = to_dict(SlotSettings(train=train, gate=gate, task=kind.options()))
+        spec, where = slot.task_spec, f"settings of {slot}"
+        train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
+        merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options()))
         for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
             merged = _merge(merged, layer)
         options, settings = merged.pop("task"), SlotSettings()
@@ -75,7 +75,7 @@ class Settings:
         except ConfigError as error:
             faults += error.faults
         try:
-            settings = replace(settings, task=from_dict(kind.options, options, where))
+            settings = replace(settings, task=from_dict(spec.options, options, where))
         except ConfigError as error:
             faults += [f"task.{fault}" for fault in error.faults]
         if faults:

@@ -51,8 +51,8 @@ class Slot:
         return f"{self.site}/{self.task}"
 
     @property
-    def kind(self) -> TaskSpec:
-        """What is known of the slot's task."""
+    def task_spec(self) -> TaskSpec:
+        """The specification of the slot's task."""
         return task_spec(self.task)
 
     @property

@@ -62,12 +62,12 @@ def _refuse_half_a_guard() -> None:
     if not isinstance(server.tracking(), GuardedTracking):
         raise RuntimeError(
             f"the runs are kept by {type(server.tracking()).__name__}, which lets those behind a version be deleted; "
-            "start the server with --backend-store-uri sqlite:///… or postgresql://… (docs/registry.md)"
+            "start the server with --backend-store-uri sqlite:///… or postgresql://… (docs/explanation/registry.md)"
         )
     if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
         raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
     if not isinstance(served.artifacts(), GuardedLocal | GuardedS3):
         raise RuntimeError(
             f"the artifacts at {os.environ[ARTIFACTS_DESTINATION_ENV_VAR]} are not guarded; start the server with "
-            "--artifacts-destination elp+file:///… or elp+s3://… (docs/registry.md)"
+            "--artifacts-destination elp+file:///… or elp+s3://… (docs/explanation/registry.md)"
         )

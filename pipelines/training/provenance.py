@@ -63,9 +63,9 @@ def code_digest() -> str:
     return f"sha256:{sums.hexdigest()}"
 
 
-def task_digest(kind: TaskSpec) -> str:
+def task_digest(spec: TaskSpec) -> str:
     """``sha256:…`` of the module that a task registered from elsewhere lies in; empty for those of `elp_core`."""
-    place = sys.modules[kind.load().__module__].__file__
+    place = sys.modules[spec.load().__module__].__file__
     if place is None or Path(place).is_relative_to(Path(elp_core.__file__).parent):
         return ""
     return f"sha256:{hashlib.sha256(Path(place).read_bytes()).hexdigest()}"

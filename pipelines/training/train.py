@@ -134,7 +134,7 @@ def gather(
         raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
     mine = settings.for_slot(slot)
     backbone = backbone or Backbone.from_pretrained(settings.backbone)
-    config = {"slot": str(slot), **_config(mine), "task_code": task_digest(slot.kind)}
+    config = {"slot": str(slot), **_config(mine), "task_code": task_digest(slot.task_spec)}
     ids = ids_digest([clip.id for clip in (*train, *validation)])
     key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
     return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)

@@ -1,4 +1,4 @@
-"""The commands of docs/access.md, one after the other, in a real workspace whose server asks for a login."""
+"""The commands of docs/how-to/access.md, one after the other, in a real workspace whose server asks for a login."""
 
 from __future__ import annotations
 

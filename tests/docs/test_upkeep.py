@@ -1,4 +1,4 @@
-"""The commands of docs/upkeep.md in a real workspace: what was saved comes back in another folder, whole."""
+"""The commands of docs/how-to/upkeep.md in a real workspace: what was saved comes back in another folder, whole."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_an_entry_point_joins_without_an_import(tmp_path: Path) -> None:
     (tmp_path / "plugin-1.dist-info" / "entry_points.txt").write_text("[elp.tasks]\nlid = plugin\n")
     code = (
         f"import sys; sys.path.append({str(tmp_path)!r}); from pipelines.local.settings import Slot; "
-        "from elp_core.task_specs import names; print(Slot.parse('plant-a/lid').kind.needs, names())"
+        "from elp_core.task_specs import names; print(Slot.parse('plant-a/lid').task_spec.needs, names())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "('label',) ['asr', 'asv', 'lid', 'ser', 'sic']\n", done.stderr

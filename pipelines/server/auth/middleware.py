@@ -217,7 +217,8 @@ def _one_process_at_a_time() -> Iterator[None]:
     path = os.environ.get("MLFLOW_AUTH_CONFIG_PATH")
     if not path:
         raise ServiceError(
-            f"{who.AUTH}=1 needs MLFLOW_AUTH_CONFIG_PATH, the file that says where the users are; see docs/access.md"
+            f"{who.AUTH}=1 needs MLFLOW_AUTH_CONFIG_PATH, the file that says where the users are; "
+            "see docs/how-to/access.md"
         )
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -10,7 +10,16 @@ from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import SHARDS, read_golden, read_version, record_text
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import ingest
-from pipelines.datasets.versions import golden_ref, latest, load_golden, load_split, slots, version_at, versions
+from pipelines.datasets.versions import (
+    golden_ref,
+    latest,
+    load_golden,
+    load_split,
+    load_training_data,
+    slots,
+    version_at,
+    versions,
+)
 from pipelines.errors import DataRefused, VersioningError
 from pipelines.local import git
 from pipelines.local.initialise import init_workspace
@@ -115,6 +124,21 @@ def test_metadata_comes_without_audio(filled: Workspace, tmp_path: Path) -> None
     clips = load_split(str(filled.root), "latest", SLOT, None, tmp_path, "meta")
     assert len(clips) == 16
     assert not any(clip.audio for clip in clips)
+
+
+def test_the_data_of_a_training_is_read_once(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, fetched, fetch = str(filled.root), [], dvc.fetch
+    monkeypatch.setattr(dvc, "fetch", lambda *given: (fetched.append(given[2].name), fetch(*given))[1])
+    data = load_training_data(root, "v2", SLOT, tmp_path)
+    assert fetched == ["shards", "golden"]
+    assert data.dataset == version_at(filled, "v2", SLOT)
+    assert data.golden == golden_ref(filled, "v1", SLOT)
+    assert data.train == load_split(root, "v2", SLOT, ("train",), tmp_path)
+    assert data.validation == load_split(root, "v2", SLOT, ("validation",), tmp_path)
+    assert (len(data.train), len(data.validation)) == (8, 4)
+    assert load_training_data(root, "v1", NO_TEST, tmp_path).golden is None
 
 
 def test_the_golden_set_stays_until_it_is_pinned_anew(workspace: Workspace, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_login_is_not_switched_under_a_running_server(workspace: Workspace) ->
 def test_a_login_of_a_server_elsewhere_is_switched_on_there(workspace: Workspace) -> None:
     servers = Servers(mlflow_uri="http://127.0.0.1:1")
     remote = dataclasses.replace(workspace, settings=dataclasses.replace(workspace.settings, servers=servers))
-    with pytest.raises(ServiceError, match=r"runs elsewhere .*docs/access.md"):
+    with pytest.raises(ServiceError, match=r"runs elsewhere .*docs/how-to/access.md"):
         lifecycle.up(remote, lambda *_: None, auth=True, log=lambda _: None)
 
 

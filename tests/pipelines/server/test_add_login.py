@@ -18,5 +18,5 @@ def test_a_server_that_would_go_round_the_entrance_is_refused(monkeypatch: pytes
 def test_a_login_without_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_AUTH_CONFIG_PATH", raising=False)
     monkeypatch.setenv("_MLFLOW_SGI_NAME", "uvicorn")
-    with pytest.raises(ServiceError, match=r"needs MLFLOW_AUTH_CONFIG_PATH, .*docs/access.md"):
+    with pytest.raises(ServiceError, match=r"needs MLFLOW_AUTH_CONFIG_PATH, .*docs/how-to/access.md"):
         add_login(Flask("any"))

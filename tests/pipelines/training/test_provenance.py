@@ -77,9 +77,9 @@ def test_the_code_of_a_task_from_elsewhere_is_part_of_a_training(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "elsewhere_task.py").write_text("class Task: pass\n")
-    kind = TaskSpec("elsewhere", "elsewhere_task:Task", (), ClassificationOptions)
-    before = collect.task_digest(kind)
+    spec = TaskSpec("elsewhere", "elsewhere_task:Task", (), ClassificationOptions)
+    before = collect.task_digest(spec)
     (tmp_path / "elsewhere_task.py").write_text("class Task: other = 1\n")
     assert before.startswith("sha256:")
-    assert before != collect.task_digest(kind)
+    assert before != collect.task_digest(spec)
     assert collect.task_digest(task_spec("asr")) == ""
