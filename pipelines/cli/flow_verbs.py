@@ -64,11 +64,10 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
         return _run(workspace, "gate", slot, {} if version is None else {"version": version}, detach, as_json)
     if detach:
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave one of them out")
-    from pipelines.gating.gate import gate as judge
-    from pipelines.orchestration.outcomes import of_gate
-    from pipelines.registry.plain_json import plain
+    from pipelines.gating.gate import gate_version
+    from pipelines.orchestration.outcomes import gate_rows
 
-    judged = judge(
+    result = gate_version(
         str(workspace.root),
         slot,
         workspace.settings,
@@ -78,10 +77,11 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
         cache=workspace.state / "cache",
         log=progress,
     )
-    rows = of_gate(plain(judged))
-    emit(rows, as_json, _rows)
-    if rows["verdict"] != "passed":
-        raise GateRefused(f"{slot} v{rows['gated version']} would be refused: {rows['verdict']}; {rows['reasons']}")
+    emit(gate_rows(result), as_json, _rows)
+    verdict = result.verdict
+    if not verdict.passed:
+        reasons = "; ".join(verdict.reasons)
+        raise GateRefused(f"{slot} v{result.version} would be refused: {verdict.outcome}; {reasons}")
     return 0
 
 

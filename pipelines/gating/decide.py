@@ -20,9 +20,9 @@ from pipelines.gating.compare import PairedComparison, Scores, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
 from pipelines.gating.safety import JudgedPair, safety_checks
 from pipelines.gating.slices import judge_slices
-from pipelines.registry.verdict import Check, Measured, Outcome, SliceResult, Verdict
 from pipelines.number_text import count, percent, points
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import GateCheck, Measured, Outcome, SliceResult, Verdict
 
 _RANK = {"failed": 0, "undecided": 1, "passed": 2}
 """Order of the reasons; undecided slices come last, because they do not change the verdict."""
@@ -32,7 +32,7 @@ def decide_verdict(
     challenger: Scores,
     champion: Scores | None,
     policy: GatePolicy,
-    checks: Sequence[Check] = (),
+    checks: Sequence[GateCheck] = (),
     *,
     closed_set: bool = False,
     measured: Measured | None = None,
@@ -102,7 +102,7 @@ def _reasons(
     policy: GatePolicy,
     limit: Outcome,
     margin: Outcome | None,
-    checks: Sequence[Check],
+    checks: Sequence[GateCheck],
     slices: Sequence[SliceResult],
     needed: int | None,
     blocks: int | None,

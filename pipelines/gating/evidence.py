@@ -1,8 +1,7 @@
 """The evidence of a verdict: the file evidence.json, from which anyone can decide again.
 
-It holds the verdict with its policy and measurements, the scores of both systems by clip or trial, and the context. Text
-columns of the scores are lists; numbers are zlib-compressed little-endian bytes in base64. docs/formats/evidence.md has
-the format.
+It holds the verdict with its policy and measurements, the scores of both systems by clip or trial, and the context.
+Text columns of the scores are lists; numbers are zlib-compressed little-endian bytes in base64.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from pipelines.registry.verdict import Verdict
 
 FORMAT = 3
 READABLE = (1, 2, FORMAT)
-"""Format 1 has no measurements: its verdicts follow from scores and checks alone. Format 2 has older names of fields."""
+"""In format 1, verdicts follow from scores and checks alone, without measurements. Format 2 has some older names."""
 EVIDENCE_FILE = "evidence.json"
 _RENAMED = {"beside_stand_in": "with_stand_in", "beside_challenger": "with_challenger"}
 _TEXTS: dict[type, tuple[str, ...]] = {
@@ -97,13 +96,6 @@ class Evidence:
             measured=recorded.measured,
         )
 
-    def holds(self) -> bool:
-        """Return whether deciding again gives the recorded verdict.
-
-        Sentences are not compared: their wording may change between releases, and no decision follows from them.
-        """
-        return _without_sentences(self.recompute()) == _without_sentences(self.verdict)
-
 
 def read_evidence(path: Path) -> Evidence:
     """Read an evidence file, or the one in a folder.
@@ -126,6 +118,20 @@ def read_evidence(path: Path) -> Evidence:
     known = {item.name for item in fields(EvidenceContext)}
     context = {key: value for key, value in values.get("context", {}).items() if key in known}
     return Evidence(verdict, unpack(values["challenger"]), champion, EvidenceContext(**context))
+
+
+def same_decision(one: Verdict, other: Verdict) -> bool:
+    """Return whether two verdicts are equal except for their sentences.
+
+    The wording may change between releases, so evidence of an older release is decided again with other sentences.
+    """
+
+    def without_sentences(verdict: Verdict) -> Verdict:
+        checks = tuple(replace(check, detail="") for check in verdict.checks)
+        slices = tuple(replace(part, note="") for part in verdict.slices)
+        return replace(verdict, reasons=(), checks=checks, slices=slices)
+
+    return without_sentences(one) == without_sentences(other)
 
 
 def pack(scores: Scores) -> dict[str, Any]:
@@ -166,15 +172,6 @@ def _with_current_names(verdict: Mapping[str, Any]) -> dict[str, Any]:
         measured = {key: value for key, value in measured.items() if key != "neighbourhood"}
         values["measured"] = {**measured, "interference": {**found, "compared": compared}}
     return values
-
-
-def _without_sentences(verdict: Verdict) -> Verdict:
-    return replace(
-        verdict,
-        reasons=(),
-        checks=tuple(replace(check, detail="") for check in verdict.checks),
-        slices=tuple(replace(part, note="") for part in verdict.slices),
-    )
 
 
 def _encode(array: npt.NDArray[Any], dtype: str) -> str:

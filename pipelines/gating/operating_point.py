@@ -20,9 +20,9 @@ from pipelines.gating.interval import (
     confidence_interval,
     further_blocks,
 )
-from pipelines.registry.verdict import Check, Measured, Outcome
 from pipelines.number_text import count, percent, points
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import GateCheck, Measured, Outcome
 
 _NAMES = ("false accepts", "false rejects")
 
@@ -39,7 +39,7 @@ class FalseRate:
 
 def operating_point_checks(
     challenger: TrialScores, champion: TrialScores | None, policy: GatePolicy, closed_set: bool, measured: Measured
-) -> tuple[Check, ...]:
+) -> tuple[GateCheck, ...]:
     """Return one check for each of the two rates: its absolute limit, and its margin to the champion's rate.
 
     Raises:
@@ -51,7 +51,7 @@ def operating_point_checks(
         detail = "the bundle has no threshold, so it cannot accept any speaker; train it again with validation trials"
         lost = other is not None and margin is not None
         return tuple(
-            Check(name, not lost and limit is None, detail, derived=True)
+            GateCheck(name, not lost and limit is None, detail, derived=True)
             for name, limit in zip(_NAMES, limits, strict=True)
         )
     rates = measure_rates(challenger, own, champion, other, policy, closed_set)
@@ -77,7 +77,7 @@ def operating_point_checks(
         elif margin is not None:
             details.append("there is no champion with a threshold to compare with")
         outcome = combine(parts)
-        checks.append(Check(name, outcome == "passed", "; ".join(details), outcome == "undecided", derived=True))
+        checks.append(GateCheck(name, outcome == "passed", "; ".join(details), outcome == "undecided", derived=True))
     return tuple(checks)
 
 

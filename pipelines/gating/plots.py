@@ -77,9 +77,7 @@ def _histogram(evidence: Evidence) -> Plot:
     axes.set_xlabel(f"{metric}, %" if first else f"{metric} challenger − champion, percentage points")
     axes.set_yticks([])
     axes.legend(frameon=False)
-    caption = (
-        f"Bootstrap draws over {verdict.blocks} {verdict.unit}. The shaded band is the interval that decides."
-    )
+    caption = f"Bootstrap draws over {verdict.blocks} {verdict.unit}. The shaded band is the interval that decides."
     return Plot("bootstrap.png", "How sure is this?", caption, png(drawn))
 
 
@@ -164,4 +162,5 @@ def _systems(evidence: Evidence) -> list[tuple[str, Scores, str]]:
 
 def _deviate(shares: FloatArray) -> FloatArray:
     """Return the normal quantiles of shares, limited to ±4."""
-    return np.clip(ndtri(shares), -4.0, 4.0)
+    quantiles: FloatArray = np.clip(ndtri(shares), -4.0, 4.0)
+    return quantiles

@@ -10,9 +10,9 @@ from pipelines.gating.compare import PairedComparison, Scores, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, p_value_above
 from pipelines.gating.operating_point import operating_point_checks
 from pipelines.gating.slices import conditions, holm
-from pipelines.registry.verdict import Check, Interference, Measured, Outcome, SliceResult
 from pipelines.number_text import count, percent
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import GateCheck, Interference, Measured, Outcome, SliceResult
 
 SHOWN = 4
 """Number of names listed in one sentence; the others are counted."""
@@ -29,13 +29,13 @@ class JudgedPair:
     closed_set: bool
 
 
-def safety_checks(pair: JudgedPair, policy: GatePolicy, measured: Measured) -> tuple[Check, ...]:
+def safety_checks(pair: JudgedPair, policy: GatePolicy, measured: Measured) -> tuple[GateCheck, ...]:
     """Return every check of the safety policy that applies to the task, with or without a limit.
 
     Raises:
         CorpusError: A metric cannot be computed on the scores.
     """
-    operating: tuple[Check, ...] = ()
+    operating: tuple[GateCheck, ...] = ()
     if isinstance(pair.challenger, TrialScores):
         champion = pair.champion if isinstance(pair.champion, TrialScores) else None
         operating = operating_point_checks(pair.challenger, champion, policy, pair.closed_set, measured)
@@ -49,7 +49,7 @@ def safety_checks(pair: JudgedPair, policy: GatePolicy, measured: Measured) -> t
     )
 
 
-def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: str) -> Check:
+def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: str) -> GateCheck:
     """Return the leakage alarm: undecided, not failed, if the challenger is better than the policy holds plausible.
 
     Let r be the largest plausible share of the champion's errors that may disappear, and c and b the two systems'
@@ -81,10 +81,10 @@ def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: 
             f"elp audit {subject}; if the result is genuine, change gate.safety.max_improvement or least_metric in "
             "elp.yaml and gate it again"
         )
-    return Check("plausible improvement", not alarm, "; ".join(details), undecided=alarm, derived=True)
+    return GateCheck("plausible improvement", not alarm, "; ".join(details), undecided=alarm, derived=True)
 
 
-def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> Check:
+def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
     """Return the check of the absolute limit on the recording condition with the highest metric.
 
     All conditions must be within it at the upper end, which needs no correction (Berger 1982, an intersection-union
@@ -95,11 +95,11 @@ def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> Check:
     values = {s.name: s.challenger for s in pair.slices if s.size >= policy.min_slice and s.challenger is not None}
     if not values:
         detail = f"no condition has {policy.min_slice} {pair.found.counted} or more"
-        return Check(name, limit is None, detail, undecided=limit is not None, derived=True)
+        return GateCheck(name, limit is None, detail, undecided=limit is not None, derived=True)
     worst = max(values, key=lambda condition: values[condition])
     detail = f"{worst} with {title(pair.found.metric)} {percent(values[worst])}"
     if limit is None:
-        return Check(name, True, f"{detail}, no limit is set", derived=True)
+        return GateCheck(name, True, f"{detail}, no limit is set", derived=True)
     at_limit, places = replace(policy, limit=limit), conditions(pair.challenger)
     intervals = {
         condition: compare_scores(pair.challenger.select(places[condition]), None, at_limit, pair.closed_set).challenger
@@ -110,10 +110,10 @@ def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> Check:
     outcome: Outcome = "failed" if broken else "undecided" if unclear else "passed"
     bound = f"{LIMIT_WORDS[outcome]} the limit of {percent(limit)} for every condition"
     detail = f"{detail} ({intervals[worst].text}), {bound}{f' ({_listed(unclear)})' if unclear else ''}"
-    return Check(name, outcome == "passed", detail, outcome == "undecided", derived=True)
+    return GateCheck(name, outcome == "passed", detail, outcome == "undecided", derived=True)
 
 
-def _other_slots(found: Interference, policy: GatePolicy) -> Check:
+def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
     """Return the interference check: other slots' champions answer bit for bit the same with the challenger loaded."""
     if policy.safety.interference_slots == 0:
         return _slots_check("passed", "switched off by the policy: gate.safety.interference_slots is 0")
@@ -131,18 +131,18 @@ def _other_slots(found: Interference, policy: GatePolicy) -> Check:
     return _slots_check("passed", f"{detail}, bit for bit the same with the challenger loaded: {_listed(list(names))}")
 
 
-def _slots_check(outcome: Outcome, detail: str) -> Check:
-    return Check("other slots", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
+def _slots_check(outcome: Outcome, detail: str) -> GateCheck:
+    return GateCheck("other slots", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
 
 
-def _backbone_unchanged(measured: Measured) -> Check:
+def _backbone_unchanged(measured: Measured) -> GateCheck:
     """Return whether the shared backbone's tensors in memory are the same as before the challenger ran."""
     before, after = measured.backbone_before, measured.backbone_after
     detail = f"tensors in memory {before} before, {'the same' if before == after else after} after"
-    return Check("backbone unchanged", before == after, detail, derived=True)
+    return GateCheck("backbone unchanged", before == after, detail, derived=True)
 
 
-def _budgets(policy: GatePolicy, measured: Measured) -> Iterator[Check]:
+def _budgets(policy: GatePolicy, measured: Measured) -> Iterator[GateCheck]:
     safety, speed = policy.safety, measured.speed
     timed = f" (on {speed.seconds:.1f} s of audio, {speed.device})"
     rows = (
@@ -154,7 +154,7 @@ def _budgets(policy: GatePolicy, measured: Measured) -> Iterator[Check]:
     for name, value, limit, form, note in rows:
         allowed = "no limit is set" if limit is None else f"at most {form.format(limit)}"
         detail = f"{form.format(value)}{note}, {allowed}"
-        yield Check(name, limit is None or value <= limit, detail, derived=True)
+        yield GateCheck(name, limit is None or value <= limit, detail, derived=True)
 
 
 def _listed(names: Sequence[str], between: str = ", ") -> str:

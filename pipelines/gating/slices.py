@@ -10,8 +10,8 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
 from pipelines.gating.compare import PairedComparison, Scores, compare_scores
 from pipelines.gating.interval import p_value_above
-from pipelines.registry.verdict import Outcome, SliceResult
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Outcome, SliceResult
 
 UNNAMED = "(none)"
 """Name of the slice of clips without a condition, if other clips have one."""
@@ -28,9 +28,9 @@ def judge_slices(
     """Return one result for each condition, by name; an empty tuple if no clip has a condition.
 
     A slice fails if it is worse than allowed at its Holm level. The chance of refusing an adapter that is no worse on
-    any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains the
-    margin, is undecided: it is reported and does not change the verdict. `whole`, the comparison on all clips, is used
-    for a slice that contains all of them.
+    any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains
+    the margin, is undecided: it is reported and does not change the verdict. `whole`, the comparison on all clips, is
+    used for a slice that contains all of them.
     """
     compared: dict[str, PairedComparison | str] = {}
     sizes: dict[str, int] = {}

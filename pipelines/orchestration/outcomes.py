@@ -10,6 +10,8 @@ from pipelines.orchestration.prefect_api import REFUSED
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from pipelines.gating.gate import GateResult
+
 
 def of_dataset(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Rows about a dataset version."""
@@ -36,36 +38,35 @@ def of_training(registered: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def of_gate(outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows about a verdict."""
-    verdict = outcome["verdict"]
+def gate_rows(result: GateResult) -> dict[str, Any]:
+    """Return the table rows about a verdict."""
+    verdict = result.verdict
     return {
-        "verdict": verdict["outcome"],
-        "gated version": outcome["version"],
-        "metric": verdict["metric"],
-        "challenger": verdict["challenger"],
-        "champion": verdict["champion"],
-        "champion version": outcome["champion"],
-        "first version": verdict["first_version"],
-        "clips still needed": verdict["needed"],
-        "reasons": "; ".join(verdict["reasons"]),
-        "evidence": outcome["evidence"],
+        "verdict": verdict.outcome,
+        "gated version": result.version,
+        "metric": verdict.metric,
+        "challenger": verdict.challenger,
+        "champion": verdict.champion,
+        "champion version": result.champion,
+        "first version": verdict.first_version,
+        "clips still needed": verdict.needed,
+        "reasons": "; ".join(verdict.reasons),
+        "evidence": str(result.evidence),
     }
 
 
-def concluded(slot: str, rows: Mapping[str, Any]) -> State[Any]:
-    """The state of a run whose adapter was judged: Completed, or completed under the name Refused.
+def gate_state(slot: str, result: GateResult) -> State[Any]:
+    """Return the final state of a run whose adapter was judged: Completed, or Completed under the name Refused.
 
-    A refusal is the gate doing its work, so nothing has failed and no automation for failures may start; the name says
-    plainly that no adapter came of it.
+    A refusal is a regular result of the gate: nothing has failed, and no automation for failures may start. The name
+    shows that the run produced no adapter for use.
     """
     from prefect.states import Completed
 
-    text = f"{slot} v{rows['gated version']}: {rows['verdict']}"
-    reasons = f" ({rows['reasons']})" if rows["reasons"] else ""
-    if rows["verdict"] == "passed":
+    text = f"{slot} v{result.version}: {result.verdict.outcome}"
+    if result.verdict.passed:
         return Completed(message=text)
-    return Completed(name=REFUSED, message=text + reasons)
+    return Completed(name=REFUSED, message=f"{text} ({'; '.join(result.verdict.reasons)})")
 
 
 def concluded_all(runs: Sequence[Mapping[str, Any]]) -> State[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -12,9 +12,12 @@ from prefect.runtime import flow_run
 from pipelines.local.workspace import open_workspace
 from pipelines.orchestration import tasks
 from pipelines.orchestration.artifacts import publish_outcome
-from pipelines.orchestration.outcomes import concluded, of_dataset, of_gate, of_training
+from pipelines.orchestration.outcomes import gate_rows, gate_state, of_dataset, of_training
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.gating.gate import GateResult
 
 
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
@@ -68,9 +71,9 @@ def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
         slot: SITE/TASK.
         version: Version in the registry; empty means the newest candidate.
     """
-    rows = _judged(workspace, slot, version)
-    publish_outcome("gate", Slot.parse(slot), rows, f"The gate on {slot}: {rows['verdict']}")
-    return concluded(slot, rows)
+    result, rows = _judged(workspace, slot, version)
+    publish_outcome("gate", Slot.parse(slot), rows, f"The gate on {slot}: {result.verdict.outcome}")
+    return gate_state(slot, result)
 
 
 @flow(name="retrain", flow_run_name="retrain {slot}", persist_result=False)
@@ -87,9 +90,11 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     """
     dataset = _taken_in(workspace, slot, source, options)
     registered = tasks.train_slot(workspace, slot, dataset["tag"])
-    rows = {**of_dataset(dataset), **of_training(registered), **_judged(workspace, slot, registered["version"])}
-    publish_outcome("retrain", Slot.parse(slot), rows, f"{rows['adapter']} on {dataset['tag']}: {rows['verdict']}")
-    return concluded(slot, rows)
+    result, judged = _judged(workspace, slot, registered["version"])
+    rows = {**of_dataset(dataset), **of_training(registered), **judged}
+    outcome = f"{rows['adapter']} on {dataset['tag']}: {result.verdict.outcome}"
+    publish_outcome("retrain", Slot.parse(slot), rows, outcome)
+    return gate_state(slot, result)
 
 
 def _taken_in(workspace: str, slot: str, source: str, options: dict[str, Any] | None) -> dict[str, Any]:
@@ -102,9 +107,10 @@ def _taken_in(workspace: str, slot: str, source: str, options: dict[str, Any] | 
     return latest
 
 
-def _judged(workspace: str, slot: str, version: int | None) -> dict[str, Any]:
-    rows = of_gate(tasks.gate_slot(workspace, slot, version))
-    if rows["verdict"] == "passed" and open_workspace(Path(workspace)).settings.auto_promote:
-        tasks.promote_slot(workspace, slot, rows["gated version"])
-        rows["promoted"] = True
-    return rows
+def _judged(workspace: str, slot: str, version: int | None) -> tuple[GateResult, dict[str, Any]]:
+    """Gate a version, and promote it if it passed and the workspace says so; return the result and its table rows."""
+    result = tasks.gate_slot(workspace, slot, version)
+    if not result.verdict.passed or not open_workspace(Path(workspace)).settings.auto_promote:
+        return result, gate_rows(result)
+    tasks.promote_slot(workspace, slot, result.version)
+    return result, {**gate_rows(result), "promoted": True}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +17,9 @@ from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.plain_json import plain
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.gating.gate import GateResult
 
 INBOX = "inbox"
 """Folder of a workspace whose `<site>/<task>/` entries are deliveries waiting to be taken in."""
@@ -112,12 +115,12 @@ def train_slots(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any
 
 
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
-def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str, Any]:
-    """Judge a version against the champion on the golden set, and write the verdict down."""
-    from pipelines.gating.gate import gate
+def gate_slot(workspace: str, slot: str, version: int | None = None) -> GateResult:
+    """Judge a version against the champion on the golden set, and record the verdict."""
+    from pipelines.gating.gate import gate_version
 
     opened = open_workspace(Path(workspace))
-    outcome = gate(
+    return gate_version(
         workspace,
         Slot.parse(slot),
         opened.settings,
@@ -127,8 +130,6 @@ def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str
         keys=key_folder(opened.state),
         log=get_run_logger().info,
     )
-    result: dict[str, Any] = plain(outcome)
-    return result
 
 
 @task(name="slots with data", **RETRY)

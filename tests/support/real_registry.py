@@ -15,7 +15,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.open_index import index_of
 from pipelines.audit.server_index import ServerRecords
 from pipelines.audit.verify import Bench, bench, verify_adapter, verify_registry
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import server_api as guard
@@ -82,7 +82,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             settings = read_settings(SETTINGS.format(backbone=backbone, seed=seed))
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
             version = train_adapter(str(workspace.root), SLOT, SLOT.tag(1), settings, **options).version
-            assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
+            assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
             guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
