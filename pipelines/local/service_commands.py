@@ -43,7 +43,7 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """A process worker on one pool."""
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
-        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
+        *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool, "--type", "process"),
         *("--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
     ]
 
