@@ -8,6 +8,7 @@ Checked with Prefect 3.8.8.
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -19,10 +20,14 @@ ENGINE = "engine"
 """The argument that runs one flow run; the worker gives its id in the environment, as to `prefect.engine`."""
 
 
-def _skip_grammar() -> None:
+def skip_grammar() -> None:
+    """Let Prefect be imported without compiling a grammar that it does not use; to be called before the import."""
     # jsonschema compiles a grammar of internationalised addresses when it is imported: 0.9 s of CPU of the 1.7 s that
     # Prefect's import takes in every process. Without the package it skips that check, which no schema of Prefect has.
-    sys.modules["rfc3987_syntax"] = cast(Any, None)
+    if "jsonschema" not in sys.modules:
+        sys.modules["rfc3987_syntax"] = cast(Any, None)
+        importlib.import_module("jsonschema")
+        del sys.modules["rfc3987_syntax"]
 
 
 def _start_engine_directly() -> None:
@@ -36,7 +41,7 @@ def _start_engine_directly() -> None:
     class DirectConfiguration(process.ProcessJobConfiguration):
         def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
             if self.command is None:
-                self.command = f'"{sys.executable}" -m {__spec__.name} {ENGINE}'
+                self.command = f'"{sys.executable}" -m pipelines.orchestration.quick_prefect {ENGINE}'
             super().prepare_for_flow_run(*args, **kwargs)
 
     configuration: type[ProcessJobConfiguration] = DirectConfiguration
@@ -45,7 +50,7 @@ def _start_engine_directly() -> None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    _skip_grammar()
+    skip_grammar()
     if sys.argv[1:] == [ENGINE]:
         sys.argv = sys.argv[:1]  # the engine reads a first argument as the id of the run
         runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
