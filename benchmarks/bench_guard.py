@@ -65,7 +65,7 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
 
     from pipelines.registry.slot import Slot
     from pipelines.server.auth.principal import SERVER, as_server
-    from pipelines.server.stores.artifact_bytes import hash_bundle
+    from pipelines.server.storage.artifact_bytes import hash_bundle
     from pipelines.server.stores.current import registry
     from pipelines.server.transitions import champion_transition as door
 

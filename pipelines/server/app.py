@@ -16,7 +16,7 @@ from pipelines.server import routes as api
 from pipelines.server.auth import middleware as login
 from pipelines.server.auth import principal as who
 from pipelines.server.overrides import expiry_thread as watch
-from pipelines.server.stores import artifact_bytes as served
+from pipelines.server.storage import artifact_bytes as served
 from pipelines.server.stores import current as server
 from pipelines.server.stores.artifact_store import GuardedLocal, GuardedS3
 from pipelines.server.stores.tracking_store import GuardedTracking, guard_tracking

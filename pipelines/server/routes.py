@@ -18,7 +18,7 @@ from elp_core.errors import ElpError
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides import expiry as endings
 from pipelines.server.overrides import override as overrides
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.storage import override_requests
 from pipelines.server.read_models import api_lists as queries
 from pipelines.server.request_body import days_of, plain, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.server.stores import current as server

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.registry.slot import Slot
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.storage import override_requests
 from tests.support.browser import Visit, browser
 from tests.support.console_pages import open_stores
 from tests.support.guarded_server import GuardedServer, guarded_server

@@ -15,11 +15,11 @@ from pipelines.server.auth.authorize import authorize
 from pipelines.server.auth.principal import current, is_plain, login_on, same_person
 from pipelines.server.auth.roles import PROMOTE
 from pipelines.server.ledger.transaction import LedgerTransaction
-from pipelines.server.overrides import requests as override_requests
-from pipelines.server.overrides.requests import Request
+from pipelines.server.storage import override_requests
+from pipelines.server.storage.override_requests import Request
 from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores.locked_store import LockingStore
+from pipelines.server.storage import artifact_bytes as served
+from pipelines.server.storage.locked_store import LockingStore
 from pipelines.server.transitions import champion_transition as door
 from pipelines.server.transitions import projection
 from pipelines.server.transitions import version_facts as facts

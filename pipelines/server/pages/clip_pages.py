@@ -23,7 +23,7 @@ from pipelines.registry.tags import CHAMPION
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models.dependents import Shared
 from pipelines.server.read_models.ledger_records import Judged
-from pipelines.server.stores import artifact_bytes as served
+from pipelines.server.storage import artifact_bytes as served
 from pipelines.server.stores import current as server
 
 _SHOWN = 500

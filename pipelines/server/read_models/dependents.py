@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.tags import CHAMPION, Tags
-from pipelines.server.overrides.requests import Request, open_requests
+from pipelines.server.storage.override_requests import Request, open_requests
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models import mlflow_tables as models
 from pipelines.server.read_models.ledger_records import Judged, Origin

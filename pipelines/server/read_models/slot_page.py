@@ -11,7 +11,7 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import MOVES, Entry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
-from pipelines.server.overrides.requests import Request, open_requests
+from pipelines.server.storage.override_requests import Request, open_requests
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models import mlflow_tables as models
 from pipelines.server.read_models.by_version import Key

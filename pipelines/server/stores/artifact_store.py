@@ -23,7 +23,7 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import caller
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores import current as server
-from pipelines.server.stores.frozen_folders import holder, plain_path
+from pipelines.server.storage.frozen_folders import holder, plain_path
 
 _PREFIX = "elp+"
 

@@ -17,9 +17,9 @@ from pipelines.server.auth.principal import caller
 from pipelines.server.auth.roles import TRAIN
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores import write_checks as checks
-from pipelines.server.stores.artifact_bytes import served_path
-from pipelines.server.stores.frozen_folders import freeze
-from pipelines.server.stores.locked_store import LockingStore
+from pipelines.server.storage.artifact_bytes import served_path
+from pipelines.server.storage.frozen_folders import freeze
+from pipelines.server.storage.locked_store import LockingStore
 from pipelines.server.stores.reserved_names import own_alias
 from pipelines.server.transitions import champion_transition as door
 from pipelines.server.transitions import version_facts as facts

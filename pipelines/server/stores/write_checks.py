@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.ledger.ledger_tables import STATEMENTS
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.storage import override_requests
 from pipelines.server.refusal import Refusal
-from pipelines.server.stores.artifact_bytes import served_path
+from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.stores.reserved_names import (
     DESCRIPTIVE,
     MODEL_TAGS,

@@ -22,10 +22,10 @@ from pipelines.server.auth.roles import TRAIN
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.ledger.transaction import LedgerTransaction
 from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
+from pipelines.server.storage import artifact_bytes as served
 from pipelines.server.stores import current as server
-from pipelines.server.stores.frozen_folders import freeze, plain_path
-from pipelines.server.stores.locked_store import LockingStore
+from pipelines.server.storage.frozen_folders import freeze, plain_path
+from pipelines.server.storage.locked_store import LockingStore
 from pipelines.server.transitions import projection
 from pipelines.server.transitions import version_facts as facts
 from pipelines.server.transitions.rules import short

@@ -20,11 +20,11 @@ from pipelines.registry.slot import Slot
 from pipelines.server import app
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.overrides import expiry as endings
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.storage import override_requests
 from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
+from pipelines.server.storage import artifact_bytes as served
 from pipelines.server.stores import current as server
-from pipelines.server.stores import locked_store as locking
+from pipelines.server.storage import locked_store as locking
 from pipelines.server.stores import write_checks as checks
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import champion_transition as door

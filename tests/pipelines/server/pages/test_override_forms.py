@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from pipelines.server.auth import principal as who
 from pipelines.server.auth.roles import Actor
 from pipelines.server.ledger.ledger_tables import OVERRIDES
-from pipelines.server.overrides import requests as override_requests
-from pipelines.server.overrides.requests import Request
+from pipelines.server.storage import override_requests
+from pipelines.server.storage.override_requests import Request
 from pipelines.server.stores import current as server
 from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html

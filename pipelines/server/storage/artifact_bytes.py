@@ -1,4 +1,4 @@
-"""The bytes behind a location in the artifact store that this MLflow server serves."""
+"""The bytes at a location in the artifact store that this MLflow server serves."""
 
 from __future__ import annotations
 
@@ -17,15 +17,22 @@ from pipelines.registry.signing.canonical_json import sha256
 _PROXIED = "mlflow-artifacts"
 
 
-def artifacts() -> Any:
-    """The artifact repository that this server serves (an `ArtifactRepository`)."""
+def served_artifacts() -> Any:
+    """Return the artifact repository that this server serves (an `ArtifactRepository`)."""
     from mlflow.server.handlers import _get_artifact_repo_mlflow_artifacts
 
     return _get_artifact_repo_mlflow_artifacts()
 
 
+def run_location(run_id: str) -> str:
+    """Return the location of a run's artifacts."""
+    from mlflow.server.handlers import _get_tracking_store
+
+    return str(_get_tracking_store().get_run(run_id).info.artifact_uri)
+
+
 def served_path(location: str) -> str | None:
-    """The path inside the served artifact store that a location names; None for a location elsewhere."""
+    """Return the path inside the served artifact store that a location names, or None if it is elsewhere."""
     parsed = urllib.parse.urlsplit(location)
     if parsed.scheme != _PROXIED or parsed.netloc:
         return None
@@ -34,21 +41,22 @@ def served_path(location: str) -> str | None:
 
 
 def hash_bundle(location: str) -> tuple[str, str]:
-    """Digest of the bundle in a logged model's folder, as its bytes are now, where nothing strange lies beside it.
+    """Hash the bundle in a logged model's folder as its bytes are now.
 
     Returns:
-        ``sha256:…`` and an empty text; or an empty text and why these bytes are no bundle to serve.
+        ``sha256:…`` and an empty text; or an empty text and the reason why the folder holds no bundle to serve, such
+        as a file that no adapter has.
     """
     path = served_path(location)
     if path is None:
-        return "", f"it lies at {location or 'no place'}, outside the artifact store of this server"
+        return "", f"it is stored at {location or 'no place'}, outside the artifact store of this server"
     try:
-        if (local := artifacts().get_local_path(path)) is not None and os.path.isdir(local):
+        if (local := served_artifacts().get_local_path(path)) is not None and os.path.isdir(local):
             return _hash(Path(local))
         with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
-            return _hash(Path(artifacts().download_artifacts(path, scratch)))
+            return _hash(Path(served_artifacts().download_artifacts(path, scratch)))
     except Exception as error:
-        # whatever an object store says: bytes that cannot be read do not serve
+        # object stores raise their own errors, and bytes that cannot be read cannot serve
         return "", f"it cannot be read: {error}"
 
 
@@ -62,13 +70,13 @@ def _hash(model: Path) -> tuple[str, str]:
 
 
 def hash_file(location: str) -> str:
-    """SHA-256 (hex) of one file in the served artifact store; empty where it is not there."""
+    """Return the SHA-256 (hex) of a file in the served artifact store, or an empty text if it is not there."""
     path = served_path(location)
     if path is None:
         return ""
     with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
         try:
-            return sha256(Path(artifacts().download_artifacts(path, scratch)).read_bytes())
+            return sha256(Path(served_artifacts().download_artifacts(path, scratch)).read_bytes())
         except Exception:
-            # an object store has its own errors for what is missing
+            # object stores raise their own errors for a missing file
             return ""
