@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from pipelines.errors import AttestationError
 from pipelines.registry.client import recorded_statements as server
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.ledger.entry import MOVES, Entry, Row, read_entry
-from pipelines.registry.signing.envelope import read
-from pipelines.registry.statements import LineageStatement, Statement, parse
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry, LedgerRow, read_entry
+from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 
 Log = Callable[[str], None]
 _SINGLY = 20
@@ -45,7 +45,7 @@ class Records(Protocol):
     def uri(self) -> str:
         """Address of the server."""
 
-    def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
+    def ledger(self, after: int = 0, slot: str = "") -> Iterator[LedgerRow]:
         """Entries with a number above `after`, in order; of one slot or of all."""
 
     def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:
@@ -61,10 +61,10 @@ class ServerRecords:
 
     uri: str
 
-    def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
+    def ledger(self, after: int = 0, slot: str = "") -> Iterator[LedgerRow]:
         """As `Records.ledger`."""
         for told in guard.ledger_rows(self.uri, after, slot):
-            yield Row(int(told["seq"]), str(told["text"]), str(told["hash"]), str(told["envelope"]))
+            yield LedgerRow(int(told["seq"]), str(told["text"]), str(told["hash"]), str(told["envelope"]))
 
     def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:
         """As `Records.statements`; one of the three must be given."""
@@ -74,7 +74,7 @@ class ServerRecords:
 
     def statement(self, digest: str) -> Stored | None:
         """As `Records.statement`."""
-        told = server.statement(self.uri, digest)
+        told = server.find_statement(self.uri, digest)
         return None if told is None else _stored(told)
 
 
@@ -98,7 +98,7 @@ def sync(db: sqlite3.Connection, records: Records, log: Log) -> None:
     _add_lineage(db, records)
 
 
-def _fresh(db: sqlite3.Connection, records: Records, log: Log) -> Iterable[Row]:
+def _fresh(db: sqlite3.Connection, records: Records, log: Log) -> Iterable[LedgerRow]:
     """Entries that the index has not seen; all of them where the ledger is another one than it knew."""
     found = db.execute("SELECT seq, hash FROM head").fetchone()
     if found is None:
@@ -113,7 +113,7 @@ def _fresh(db: sqlite3.Connection, records: Records, log: Log) -> Iterable[Row]:
     return records.ledger()
 
 
-def _take(db: sqlite3.Connection, row: Row) -> None:
+def _take(db: sqlite3.Connection, row: LedgerRow) -> None:
     try:
         entry = read_entry(row.entry)
     except AttestationError:
@@ -133,7 +133,7 @@ def _take(db: sqlite3.Connection, row: Row) -> None:
         db.execute(gone, (entry.at, entry.slot, -1 if entry.after is None else entry.after))
 
 
-def _move(db: sqlite3.Connection, entry: Entry) -> None:
+def _move(db: sqlite3.Connection, entry: LedgerEntry) -> None:
     """End the reign that stands, and begin the next one unless the slot was left without a champion."""
     standing = db.execute("SELECT version FROM reign WHERE slot = ? AND until IS NULL", (entry.slot,)).fetchone()
     if entry.event == "retired" and (standing is None or standing[0] not in (entry.before, entry.after)):
@@ -141,7 +141,16 @@ def _move(db: sqlite3.Connection, entry: Entry) -> None:
     db.execute("UPDATE reign SET until = ? WHERE slot = ? AND until IS NULL", (entry.at, entry.slot))
     if entry.after is None or entry.event == "retired":
         return
-    values = (entry.slot, entry.seq, entry.after, entry.bundle, entry.at, entry.event, entry.who.name, entry.reason)
+    values = (
+        entry.slot,
+        entry.seq,
+        entry.after,
+        entry.bundle,
+        entry.at,
+        entry.event,
+        entry.principal.name,
+        entry.reason,
+    )
     db.execute("INSERT INTO reign VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)", values)
 
 
@@ -187,6 +196,6 @@ def backbone_of(statement: LineageStatement) -> str:
 def statement_of(stored: Stored) -> Statement | None:
     """What a stored envelope says, its signature not verified; None where it says nothing that can be read."""
     try:
-        return parse(read(stored.envelope).payload)
+        return parse_statement(read_envelope(stored.envelope).payload)
     except AttestationError:
         return None

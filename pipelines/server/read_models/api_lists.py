@@ -81,7 +81,7 @@ def champions(session: Session, at: str | None = None) -> list[dict[str, Any]]:
             "bundle": entry.bundle,
             "since": entry.at,
             "event": entry.event,
-            "by": entry.who.name,
+            "by": entry.principal.name,
             "seq": entry.seq,
         }
     return [standing[slot] for slot in sorted(standing) if standing[slot]["version"] is not None]

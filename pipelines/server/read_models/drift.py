@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import Against, VerdictStatement
 from pipelines.server.read_models import ledger_records as records
@@ -36,7 +36,7 @@ class Drift:
 
 
 def drifts(
-    registry: sa.Connection, changes: Iterable[Entry], verdicts: Mapping[Key, Sequence[Judged]]
+    registry: sa.Connection, changes: Iterable[LedgerEntry], verdicts: Mapping[Key, Sequence[Judged]]
 ) -> dict[str, Drift]:
     """By slot, the drift of the champion that a change made; in one query, however many slots there are.
 
@@ -56,7 +56,7 @@ def drifts(
     return {slot: one for slot, one in found.items() if one}
 
 
-def verdict_of_change(change: Entry, own: Sequence[Judged]) -> Judged | None:
+def verdict_of_change(change: LedgerEntry, own: Sequence[Judged]) -> Judged | None:
     """The verdict under which a version became champion; for an override the newest of before; None without any.
 
     Args:

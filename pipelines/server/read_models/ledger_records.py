@@ -12,7 +12,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import MOVES, Entry, Who
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry, Principal
 from pipelines.registry.signing import envelope
 from pipelines.registry.signing.envelope import Envelope
 from pipelines.registry.slot import Slot
@@ -24,7 +24,7 @@ from pipelines.registry.statements import (
     LineageStatement,
     Named,
     VerdictStatement,
-    parse,
+    parse_statement,
 )
 from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
@@ -67,7 +67,7 @@ class Stored:
     envelope: Envelope
 
 
-def last_changes(connection: sa.Connection) -> dict[str, Entry]:
+def last_changes(connection: sa.Connection) -> dict[str, LedgerEntry]:
     """By slot, the newest entry after which another version served, or none."""
     newest = (
         sa.select(sa.func.max(LEDGER.c.seq).label("seq"))
@@ -81,7 +81,7 @@ def last_changes(connection: sa.Connection) -> dict[str, Entry]:
 
 def entries(
     connection: sa.Connection, slot: Slot, events: Sequence[str] = (), before: int | None = None, limit: int = 100
-) -> list[Entry]:
+) -> list[LedgerEntry]:
     """A slot's entries, newest first; those of some events, or before a number, where asked."""
     query = sa.select(LEDGER.c.entry).where(LEDGER.c.slot == str(slot))
     if events:
@@ -91,7 +91,7 @@ def entries(
     return [_entry(text) for text in connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit))]
 
 
-def entry(connection: sa.Connection, seq: int) -> Entry | None:
+def entry(connection: sa.Connection, seq: int) -> LedgerEntry | None:
     """The entry of this number."""
     text = connection.scalar(sa.select(LEDGER.c.entry).where(LEDGER.c.seq == seq))
     return _entry(text) if text else None
@@ -139,7 +139,7 @@ def statement(connection: sa.Connection, digest: str) -> Stored | None:
     row = connection.execute(sa.select(*_COLUMNS).where(STATEMENTS.c.digest == digest)).first()
     if row is None:
         return None
-    return Stored(row.digest, row.kind, row.model, row.version, row.at, envelope.read(row.envelope))
+    return Stored(row.digest, row.kind, row.model, row.version, row.at, envelope.read_envelope(row.envelope))
 
 
 _COLUMNS = [STATEMENTS.c[name] for name in ("digest", "kind", "seq", "model", "version", "keyid", "at", "envelope")]
@@ -151,12 +151,12 @@ def _statements(connection: sa.Connection, kind: str, keys: Iterable[Key]) -> li
     return sorted(found, key=lambda row: row.seq)
 
 
-def _entry(text: str) -> Entry:
+def _entry(text: str) -> LedgerEntry:
     """An entry to show. Nothing is verified: `elp audit --verify` does that, and takes five times as long."""
     with _readable("ledger entry"):
         values = json.loads(text)
-        values |= {"before": values.pop("from"), "after": values.pop("to"), "who": Who(**values["who"])}
-        return Entry(**{**values, "statements": tuple(values["statements"])})
+        values |= {"before": values.pop("from"), "after": values.pop("to"), "principal": Principal(**values.pop("who"))}
+        return LedgerEntry(**{**values, "statements": tuple(values["statements"])})
 
 
 def _judged(row: Any) -> Judged:
@@ -181,7 +181,7 @@ def _verdict(text: str) -> VerdictStatement:
 
 
 def _lineage(text: str) -> LineageStatement:
-    statement = parse(envelope.read(text).payload)
+    statement = parse_statement(envelope.read_envelope(text).payload)
     if not isinstance(statement, LineageStatement):
         raise AttestationError("mismatch", "a statement stored as a lineage is none")
     return statement

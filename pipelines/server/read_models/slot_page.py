@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.ledger.entry import MOVES, Entry
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.storage.override_requests import Request, open_requests
@@ -35,7 +35,7 @@ class VersionRow:
     override: Request | None
     stale: bool
     """The verdict is against another champion than serves now."""
-    rolled_back: Entry | None
+    rolled_back: LedgerEntry | None
     """The rollback that ended it, where that is the last that happened to it: it comes back on purpose only."""
 
 
@@ -54,9 +54,9 @@ class SlotPage:
     drift: Drift | None
     override: Request | None
     """By which the champion serves, or one that waits for a second person."""
-    changes: tuple[Entry, ...]
+    changes: tuple[LedgerEntry, ...]
     """Every time another version began to serve, or none; newest first."""
-    ledger: tuple[Entry, ...]
+    ledger: tuple[LedgerEntry, ...]
     older: int | None
     """Number of an entry before which there are more; None where there are none."""
 
@@ -136,7 +136,7 @@ def _row(
     verdicts: Mapping[Key, Sequence[Judged]],
     held: Request | None,
     champion: AdapterVersion | None,
-    gone: Entry | None,
+    gone: LedgerEntry | None,
 ) -> VersionRow:
     judged = verdicts.get((version.slot.model_name, version.version), ())
     override = held if held and held.version == version.version else None
@@ -151,7 +151,7 @@ def _told(row: VersionRow) -> str:
     return f"{told}, rolled back" if row.rolled_back else told
 
 
-def rolled_back(changes: Sequence[Entry]) -> dict[int, Entry]:
+def rolled_back(changes: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
     """By version, the rollback that took it out of service, where nothing has happened to it since.
 
     Args:
