@@ -1,1 +1,1 @@
-"""What the database and the artifact store hold: the locked registry store, version and override rows, frozen folders."""
+"""What the database and the artifact store hold: the locked store, version and override rows, frozen folders."""

@@ -7,7 +7,7 @@ import posixpath
 import tempfile
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from elp_core.bundle import bundle_digest
 from elp_core.errors import BundleError
@@ -40,16 +40,20 @@ def served_path(location: str) -> str | None:
     return None if path in {"", "."} or path.startswith("..") else path
 
 
-def hash_bundle(location: str) -> tuple[str, str]:
-    """Hash the bundle in a logged model's folder as its bytes are now.
+class HashedBundle(NamedTuple):
+    """The bytes of a version at one moment."""
 
-    Returns:
-        ``sha256:…`` and an empty text; or an empty text and the reason why the folder holds no bundle to serve, such
-        as a file that no adapter has.
-    """
+    digest: str
+    """``sha256:…``; empty if the folder holds no bundle to serve."""
+    damage: str = ""
+    """Why it holds none, such as a file that no adapter has; empty if it does."""
+
+
+def hash_bundle(location: str) -> HashedBundle:
+    """Hash the bundle in a logged model's folder as its bytes are now."""
     path = served_path(location)
     if path is None:
-        return "", f"it is stored at {location or 'no place'}, outside the artifact store of this server"
+        return HashedBundle("", f"it is stored at {location or 'no place'}, outside the artifact store of this server")
     try:
         if (local := served_artifacts().get_local_path(path)) is not None and os.path.isdir(local):
             return _hash(Path(local))
@@ -57,16 +61,16 @@ def hash_bundle(location: str) -> tuple[str, str]:
             return _hash(Path(served_artifacts().download_artifacts(path, scratch)))
     except Exception as error:
         # object stores raise their own errors, and bytes that cannot be read cannot serve
-        return "", f"it cannot be read: {error}"
+        return HashedBundle("", f"it cannot be read: {error}")
 
 
-def _hash(model: Path) -> tuple[str, str]:
+def _hash(model: Path) -> HashedBundle:
     try:
         digest = bundle_digest(model / BUNDLE)
     except BundleError as error:
-        return "", str(error)
+        return HashedBundle("", str(error))
     fault = fault_of(model)
-    return ("", fault) if fault else (digest, "")
+    return HashedBundle("", fault) if fault else HashedBundle(digest)
 
 
 def hash_file(location: str) -> str:

@@ -104,7 +104,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     @contextmanager
     def refusing(self, principal: Principal) -> Iterator[None]:
-        """Record in the ledger each refusal that is raised inside, after the transaction of the attempt is rolled back."""
+        """Record each refusal that is raised inside, after the transaction of the attempt is rolled back."""
         try:
             yield
         except Refusal as refusal:

@@ -47,7 +47,9 @@ def present_champion(session: Session, model: str) -> Against | None:
 
 def bundle_of(session: Session, model: str, version: int) -> str:
     """Return the bundle in a version's lineage statement; a version without one has a tag, or nothing."""
-    signed = session.scalar(newest_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1))
+    signed = session.scalar(
+        newest_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
+    )
     return str(signed or version_tags(session, model, version).get(Tags.BUNDLE, ""))
 
 

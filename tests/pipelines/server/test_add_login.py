@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from pipelines.errors import ServiceError
-from pipelines.server.auth.middleware import add_login
+from pipelines.server.auth.mlflow_login import add_login
 
 
 def test_a_server_that_would_go_round_the_entrance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

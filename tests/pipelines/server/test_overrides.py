@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry.signing.keys import KeyRing, load_ring
-from pipelines.server.overrides.expiry import expire
+from pipelines.server.overrides.expiry import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.accounts import LoginServer
 from tests.support.rest import Answer
@@ -152,7 +152,7 @@ def test_of_many_that_look_at_once_one_ends_it(asked: Ground, monkeypatch: pytes
     store = _store_of(asked.login, monkeypatch)
     later = datetime.now(UTC) + timedelta(days=8)
     with ThreadPoolExecutor(4) as threads:
-        ended = [request for done, _ in threads.map(lambda _: expire(store, later), range(8)) for request in done]
+        ended = [request for done, _ in threads.map(lambda _: end_expired_overrides(store, later), range(8)) for request in done]
     assert [request.version for request in ended if request.slot == asked.slot] == [2]
     assert asked.events("override expired") == [("override expired", "server")]
     assert asked.champion() == 1
@@ -160,7 +160,7 @@ def test_of_many_that_look_at_once_one_ends_it(asked: Ground, monkeypatch: pytes
 
 def test_before_its_time_nothing_ends(asked: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     asked.says("berta", "approve")
-    ended, following = expire(_store_of(asked.login, monkeypatch), datetime.now(UTC) + timedelta(days=6, hours=23))
+    ended, following = end_expired_overrides(_store_of(asked.login, monkeypatch), datetime.now(UTC) + timedelta(days=6, hours=23))
     assert ended == []
     assert following is not None
     assert asked.champion() == 2

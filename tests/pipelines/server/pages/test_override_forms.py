@@ -10,21 +10,21 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
-from pipelines.server.auth import principal as who
-from pipelines.server.auth.roles import Actor
+from pipelines.server.auth import principal
+from pipelines.server.auth.principal import Caller
 from pipelines.server.ledger.ledger_tables import OVERRIDES
 from pipelines.server.storage import override_requests
-from pipelines.server.storage.override_requests import Request
+from pipelines.server.storage.override_requests import OverrideRequest
 from pipelines.server.stores import current as server
 from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 
 SLOT = "/elp/slots/plant-b/asr"
 ACTORS = {
-    "anna": Actor("anna", login=True, roles=("promoter",)),
-    "berta": Actor("berta", login=True, roles=("promoter",)),
-    "Änna": Actor("Änna", login=True, roles=("promoter",)),
-    "dora": Actor("dora", login=True, roles=("auditor",)),
+    "anna": Caller("anna", True, "", roles=("promoter",)),
+    "berta": Caller("berta", True, "", roles=("promoter",)),
+    "Änna": Caller("Änna", True, "", roles=("promoter",)),
+    "dora": Caller("dora", True, "", roles=("auditor",)),
 }
 ASK, APPROVE, WITHDRAW = "Ask for an override", "Approve the override", "Withdraw the override"
 
@@ -37,17 +37,17 @@ def _login(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
 @contextlib.contextmanager
 def _open(in_force: bool) -> Iterator[Request]:
     given = {"bundle": "b", "before": 4, "before_bundle": "c", "seconds": 3 * 86_400.0, "asked_by": "anna"}
-    with server.registry().locked() as book:
-        request = override_requests.add(
-            book.session, slot="plant-b/asr", version=3, reason="<b>the line</b> stands", asked_at="x", **given
+    with server.registry().locked() as transaction:
+        request = override_requests.add_request(
+            transaction.session, slot="plant-b/asr", version=3, reason="<b>the line</b> stands", asked_at="x", **given
         )
         if in_force:
-            request = override_requests.approve(book.session, request, "berta", "2099-01-01T00:00:00.000000+00:00")
+            request = override_requests.approve_request(transaction.session, request, "berta", "2099-01-01T00:00:00.000000+00:00")
     try:
         yield request
     finally:
-        with server.registry().locked() as book:
-            book.session.execute(delete(OVERRIDES))
+        with server.registry().locked() as transaction:
+            transaction.session.execute(delete(OVERRIDES))
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ def waiting(_login: None) -> Iterator[Request]:
 
 
 def buttons(visitor: FlaskClient, name: str) -> set[str]:
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         page = read_html(visitor.get(SLOT).text)
     assert faults(page) == []
     return {button.text for button in page.all("button")} & {ASK, APPROVE, WITHDRAW}
 
 
 def send(visitor: FlaskClient, name: str, kind: str, **form: str) -> TestResponse:
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         return visitor.post(f"{SLOT}/{kind}", data={"token": token(visitor, SLOT), "reason": "why", **form})
 
 
@@ -92,7 +92,7 @@ def test_where_there_is_none_one_may_ask(visitor: FlaskClient) -> None:
 )
 def test_only_another_user_is_offered_the_approval(visitor: FlaskClient, name: str, offered: set[str]) -> None:
     assert buttons(visitor, name) == offered
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         text = visitor.get(SLOT).text
     assert ("for 3 days" in text, "<b>the line</b>" in text) == (True, False)
 
@@ -101,7 +101,7 @@ def test_only_another_user_is_offered_the_approval(visitor: FlaskClient, name: s
 def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient) -> None:
     with _open(True):
         assert buttons(visitor, "berta") == {WITHDRAW}
-        with who.acting(ACTORS["berta"]):
+        with principal.acting_as(ACTORS["berta"]):
             page = read_html(visitor.get(SLOT).text)
         alarms = [p.text for p in page.all("p") if p.attributes.get("class") == "alarm"]
         assert any(
@@ -174,7 +174,7 @@ def test_a_form_without_its_request_is_refused(visitor: FlaskClient, waiting: Re
 def test_a_wish_is_withdrawn(visitor: FlaskClient, waiting: Request) -> None:
     answer = send(visitor, "berta", "withdraw", request=f"{waiting.id}", reason="the line runs")
     assert (answer.status_code, told()) == (303, ("override withdrawn", "berta"))
-    with who.acting(ACTORS["berta"]):
+    with principal.acting_as(ACTORS["berta"]):
         page = visitor.get(answer.headers["Location"]).text
     assert "override withdrawn: nothing else changed" in page
     assert buttons(visitor, "berta") == {ASK}
