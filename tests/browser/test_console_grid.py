@@ -35,7 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
         wish = {"slot": "plant-b/asr", "version": 23, "bundle": "b", "before": 22, "before_bundle": "c"}
         with registry.locked() as transaction:
             asked = override_requests.add_request(
-                transaction.session, **wish, reason="line 3 stands still", seconds=2e6, asked_by="ann", asked_at=transaction.last_at
+                transaction.session,
+                **wish,
+                reason="line 3 stands still",
+                seconds=2e6,
+                asked_by="ann",
+                asked_at=transaction.last_at,
             )
             override_requests.approve_request(transaction.session, asked, "bert", transaction.last_at)
         registry.engine.dispose()

@@ -142,6 +142,7 @@ def _fork(order: dict[str, Any], number: int) -> int:
 
 def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
     """Move the champion back and forth at random, and say what each try came to."""
+    from pipelines.registry.champion_change import ChampionChange
     from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.slot import Slot
     from pipelines.server.refusal import Refusal
@@ -174,7 +175,7 @@ def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
     import pipelines.server.storage.locked_store as module
     from pipelines.server.ledger.transaction import LedgerTransaction
-    from pipelines.server.transitions import projection
+    from pipelines.server.transitions import champion_transition
 
     def then_die(called: Callable[..., Any]) -> Callable[..., Any]:
         def dies(*args: Any, **named: Any) -> None:

@@ -42,7 +42,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
         MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, log_in)`.
 
     Raises:
-        ServiceError: Another server than uvicorn runs the app, which bypasses `AuthMiddleware`; or no settings are given.
+        ServiceError: Another server than uvicorn would bypass `AuthMiddleware`, or the settings are missing.
     """
     if os.environ.get("_MLFLOW_SGI_NAME", "uvicorn") != "uvicorn":
         raise ServiceError(

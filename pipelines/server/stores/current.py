@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipelines.server.stores.registry_store import GuardedStore
+if TYPE_CHECKING:
+    from pipelines.server.stores.registry_store import GuardedStore
 
 
 def registry() -> GuardedStore:
@@ -13,7 +14,10 @@ def registry() -> GuardedStore:
     Raises:
         RuntimeError: The server was started without the guarded store.
     """
+    # `import mlflow` loads our artifact store, which imports this module: MLflow is not ready for GuardedStore then
     from mlflow.server.handlers import _get_model_registry_store
+
+    from pipelines.server.stores.registry_store import GuardedStore
 
     store = _get_model_registry_store()
     if not isinstance(store, GuardedStore):

@@ -55,7 +55,7 @@ def test_a_web_socket_is_closed() -> None:
 
 def test_who_logged_in_is_known_behind_the_entrance() -> None:
     actor = _ask("/elp/api/v1/promote", "POST", _basic("anna", "pässwort:1"))
-    assert actor == Caller("anna", True, "", roles=("promoter",), address="10.0.0.7")
+    assert actor == Caller("anna", True, "10.0.0.7", roles=("promoter",))
 
 
 def test_a_role_that_does_not_reach_is_refused_with_403() -> None:

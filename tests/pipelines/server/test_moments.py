@@ -20,11 +20,11 @@ from pipelines.registry.slot import Slot
 from pipelines.server import app
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.overrides import expiry
-from pipelines.server.storage import override_requests
 from pipelines.server.refusal import Refusal
-from pipelines.server.storage import artifact_bytes as served
-from pipelines.server.stores import current as server
 from pipelines.server.storage import locked_store as locking
+from pipelines.server.storage import override_requests
+from pipelines.server.storage.artifact_bytes import HashedBundle
+from pipelines.server.stores import current as server
 from pipelines.server.stores import write_checks as checks
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import champion_transition
@@ -36,7 +36,7 @@ LONG_AGO = "2020-01-01T00:00:00.000000+00:00"
 MADE = Made(SLOT.model_name, 1, "sha256:" + "1" * 64, {}, "sha256:" + "2" * 64, "run", "m-1", "1/models/m-1/artifacts")
 
 
-def _stored(store: GuardedStore, recorded: bool) -> CheckedStatement:
+def _stored(store: GuardedStore, recorded: bool) -> facts.CheckedStatement:
     """A lineage signed before its key was retired, recorded after it, in a row that is dated back."""
     signed = sign(lineage_of(MADE).payload, store.trusted_keys(), "lineage")
     retire_key(store.trusted_keys().folder, "lineage")
@@ -111,7 +111,9 @@ def test_an_override_that_cannot_be_ended_holds_up_no_other(
         for slot in ("plant-a/asr", "plant-b/asr"):
             values: dict[str, Any] = {"slot": slot, "version": 1, "bundle": "", "before": None, "before_bundle": ""}
             values |= {"reason": "x", "seconds": 1.0, "asked_by": "ann", "asked_at": LONG_AGO}
-            override_requests.approve_request(transaction.session, override_requests.add_request(transaction.session, **values), "bob", LONG_AGO)
+            override_requests.approve_request(
+                transaction.session, override_requests.add_request(transaction.session, **values), "bob", LONG_AGO
+            )
     real = expiry._end
 
     def spoilt(store: Any, slot: Slot, *more: Any) -> Any:
@@ -127,7 +129,9 @@ def test_an_override_that_cannot_be_ended_holds_up_no_other(
 def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "registry", object)
     monkeypatch.setattr(server, "tracking", object)
-    with pytest.raises(RuntimeError, match="the runs are kept by object, which lets those behind a version be deleted"):
+    with pytest.raises(
+        RuntimeError, match="the runs are kept by object, which lets a run be deleted that a version is based on"
+    ):
         app._refuse_unguarded_stores()
 
 
@@ -135,13 +139,15 @@ def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.
 def test_who_means_one_champion_does_not_end_another(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(served, "hash_bundle", lambda _: ("", "it is not there"))
+    monkeypatch.setattr(champion_transition, "hash_bundle", lambda _: HashedBundle("", "it is not there"))
     with store.locked() as transaction:
-        apply_change(transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle=MADE.bundle)
+        champion_transition.apply_change(
+            transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle=MADE.bundle
+        )
     tries: dict[str, Callable[[], Any]] = {
         "rollback": lambda: champion_transition.roll_back(store, SLOT, 1, ANN, "worse", seen=7),
         "retire": lambda: champion_transition.retire_champion(store, SLOT, ANN, "worse", seen=7),
     }
-    with pytest.raises(Refusal, match="was v7 and is v1 in this moment; look again"):
+    with pytest.raises(Refusal, match="was v7 and is v1 now; look again"):
         tries[verb]()
     assert store.get_registered_model(SLOT.model_name).aliases == {"champion": 1}

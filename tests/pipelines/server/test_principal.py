@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.server.auth import principal
 from pipelines.server.auth.principal import Caller
-from pipelines.server.auth.roles import may
+from pipelines.server.auth.roles import has_right
 
 
 @pytest.mark.parametrize("other", ["Anna.B", "ANNA-B", "anna_b", "ａｎｎａ.b", "Ánna.b", " anna.b "])
@@ -27,9 +27,9 @@ def test_a_claimed_name_counts_only_where_nobody_logged_in() -> None:
 
 def test_with_a_login_on_whoever_came_in_without_one_has_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELP_AUTH", "1")
-    assert not may(principal.current_caller("anna"), "read")
+    assert not has_right(principal.current_caller("anna"), "read")
     with principal.acting_as(principal.SERVER):
-        assert may(principal.current_caller(), "promote")
+        assert has_right(principal.current_caller(), "promote")
 
 
 def test_acting_ends_with_its_block() -> None:

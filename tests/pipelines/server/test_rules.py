@@ -20,7 +20,9 @@ BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "
 OLD = Against(2, "sha256:" + "a" * 64)
 LINEAGE = CheckedStatement("l", "elp.plant-a.asr", 3, BUNDLE, PRINT, seq=4)
 VERDICT = CheckedStatement("v", "elp.plant-a.asr", 3, BUNDLE, PRINT, "passed", OLD, seq=5)
-GOOD = VersionFacts("plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3)
+GOOD = VersionFacts(
+    "plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3
+)
 FORMER = replace(GOOD, former=FormerPromotion(BUNDLE, VERDICT), last="replaced", champion=Against(4, OTHER), since=9)
 
 
@@ -42,7 +44,9 @@ def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
 
 
 def test_a_former_champion_comes_back_by_the_proof_of_then() -> None:
-    assert decide_transition(FORMER, "rollback") == decide_transition(FORMER, "any") == Allowed("rolled back", ("v", "l"))
+    assert (
+        decide_transition(FORMER, "rollback") == decide_transition(FORMER, "any") == Allowed("rolled back", ("v", "l"))
+    )
     assert isinstance(decide_transition(FORMER, "promote"), Denied)
 
 
@@ -105,15 +109,15 @@ def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, se
     ("facts", "sentence"),
     [
         (GOOD, "was never champion by a verdict, so there is nothing to roll back to; promote it instead"),
-        (replace(FORMER, last="rolled back from"), "it does not come back by a rollback"),
+        (replace(FORMER, last="rolled back from"), "a rollback does not bring it back. Promote it on purpose"),
         (_former(bundle=OTHER), "was champion with the bundle sha256:cccccccccccc…, now its bytes hash to"),
-        (_former(verdict=None), "does not hold any more: is gone; gate it again"),
+        (_former(verdict=None), "no longer holds: it is gone; gate it again"),
         (
             _former(verdict=replace(VERDICT, fault="its key was revoked")),
-            "any more: its key was revoked; gate it again",
+            "no longer holds: its key was revoked; gate it again",
         ),
-        (_former(verdict=replace(VERDICT, version=2)), "any more: is not about this version"),
-        (_former(verdict=replace(VERDICT, outcome="failed")), "does not hold any more"),
+        (_former(verdict=replace(VERDICT, version=2)), "no longer holds: it is not about this version"),
+        (_former(verdict=replace(VERDICT, outcome="failed")), "no longer holds"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -12,11 +12,11 @@ from sqlalchemy import text
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
-from pipelines.server.refusal import Refusal
+from pipelines.registry.statements import Against
+from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection
 from pipelines.server.transitions.champion_transition import apply_change
-from pipelines.registry.statements import Against
 from tests.support.bare_store import ANN, SLOT
 
 
@@ -72,7 +72,7 @@ def test_a_refusal_is_recorded_after_what_it_undid(store: GuardedStore) -> None:
 def _refused(store: GuardedStore) -> None:
     with store.refusing(ANN), store.locked() as transaction:
         transaction.append("promoted", str(SLOT), ANN, after=1)
-        raise Refusal("no, because", what="try", model=SLOT.model_name, version=1)
+        raise Attempt("try", SLOT.model_name, 1).refused("no, because")
 
 
 def test_a_change_of_keys_is_the_first_thing_recorded(store: GuardedStore) -> None:
@@ -102,5 +102,5 @@ def test_workspaces_and_replicas_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, replica: str | None
 ) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", variable)
-    with pytest.raises(MlflowException, match="knows no MLflow workspaces and no read replica"):
+    with pytest.raises(MlflowException, match="supports neither MLflow workspaces nor a read replica"):
         GuardedStore(f"elp+sqlite:///{tmp_path / 'mlflow.db'}", replica)

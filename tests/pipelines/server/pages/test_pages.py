@@ -17,8 +17,8 @@ from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
-from pipelines.server.storage import override_requests
 from pipelines.server.read_models import ledger_records as records
+from pipelines.server.storage import override_requests
 from pipelines.server.stores import current as server
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT, verdict
