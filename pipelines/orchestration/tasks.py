@@ -51,12 +51,12 @@ def inbox(workspace: Workspace, slot: Slot) -> list[Path]:
 @task(name="ingest", task_run_name="ingest {slot} from {source}", **RETRY)
 def ingest_delivery(workspace: str, slot: str, source: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """Take one delivery in: validate, version, push. The same delivery again changes nothing."""
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
 
     log, options = get_run_logger(), dict(options or {})
     importer = options.pop("format", None)
     log.info("taking in %s", source)
-    version = ingest(open_workspace(Path(workspace)), Slot.parse(slot), Path(source), importer, options)
+    version = add_delivery(open_workspace(Path(workspace)), Slot.parse(slot), Path(source), importer, options)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
     result: dict[str, Any] = plain(version)
     return result
@@ -134,11 +134,11 @@ def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: str) -> list[str]:
     """Every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import slots
+    from pipelines.datasets.versions import list_slots
 
     opened = open_workspace(Path(workspace))
     waiting = {f"{p.parent.name}/{p.name}" for p in (opened.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in list_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
