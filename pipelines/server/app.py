@@ -63,12 +63,13 @@ def _refuse_unguarded_stores() -> None:
     if not isinstance(current.tracking(), GuardedTracking):
         raise RuntimeError(
             f"the runs are kept by {type(current.tracking()).__name__}, which lets a run be deleted that a version is "
-            "based on; start the server with --backend-store-uri sqlite:///… or postgresql://… (docs/registry.md)"
+            "based on; start the server with --backend-store-uri sqlite:///… or postgresql://… "
+            "(docs/explanation/registry.md)"
         )
     if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
         raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
     if not isinstance(served_artifacts(), GuardedLocal | GuardedS3):
         raise RuntimeError(
             f"the artifacts at {os.environ[ARTIFACTS_DESTINATION_ENV_VAR]} are not guarded; start the server with "
-            "--artifacts-destination elp+file:///… or elp+s3://… (docs/registry.md)"
+            "--artifacts-destination elp+file:///… or elp+s3://… (docs/explanation/registry.md)"
         )

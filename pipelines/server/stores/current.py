@@ -23,7 +23,7 @@ def registry() -> GuardedStore:
     if not isinstance(store, GuardedStore):
         raise RuntimeError(
             f"the registry store is {type(store).__name__}, not the guard's; start the server with "
-            "--registry-store-uri elp+sqlite:///… or elp+postgresql://… (docs/registry.md)"
+            "--registry-store-uri elp+sqlite:///… or elp+postgresql://… (docs/explanation/registry.md)"
         )
     return store
 
