@@ -51,7 +51,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
     settings = os.environ.get("MLFLOW_AUTH_CONFIG_PATH")
     if not settings:
         raise ServiceError(
-            f"{AUTH}=1 needs MLFLOW_AUTH_CONFIG_PATH, the file that names the users' database; see docs/how-to/access.md"
+            f"{AUTH}=1 needs MLFLOW_AUTH_CONFIG_PATH, which names the users' database; see docs/how-to/access.md"
         )
     # server processes start together, and only one may create the tables of the users, the roles and the accounts
     with file_lock(Path(f"{settings}.lock")):
