@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
     from elp_core.training import TrainResult
-    from pipelines.datasets.versions import DatasetVersion, GoldenRef
+    from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 
 Log = Callable[[str], None]
 
