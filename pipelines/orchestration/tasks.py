@@ -65,12 +65,12 @@ def ingest_delivery(
     workspace: Workspace, slot: Slot, source: str, options: Mapping[str, Any] | None = None
 ) -> DatasetVersion:
     """Take one delivery in: validate, version, push. The same delivery again changes nothing."""
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
 
     log, options = get_run_logger(), dict(options or {})
     importer = options.pop("format", None)
     log.info("taking in %s", source)
-    version = ingest(workspace, slot, Path(source), importer, options)
+    version = add_delivery(workspace, slot, Path(source), importer, options)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
     return version
 
@@ -114,10 +114,10 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import slots
+    from pipelines.datasets.versions import list_slots
 
     waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in slots(str(workspace.root))} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in list_slots(str(workspace.root))} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

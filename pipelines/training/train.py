@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
     from elp_core.training import TrainResult
-    from pipelines.datasets.versions import DatasetVersion, GoldenRef
+    from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 
 Log = Callable[[str], None]
 
@@ -249,7 +249,7 @@ def _lineage(material: Material, metrics: Mapping[str, float], metric: str, run_
             speakers=dataset.speakers,
             splits=dict(dataset.splits),
             quarantined=dataset.quarantined,
-            validation=dict(dataset.validation),
+            validation=to_dict(dataset.validation),
             closed_set=dataset.closed_set,
         ),
         golden=PinnedGolden(golden.tag, golden.digest, golden.clips) if golden else PinnedGolden(),
