@@ -1,4 +1,4 @@
-"""Seconds for each answer of `elp audit` and `elp forget` over 5,000 dataset versions and 5,000 adapters.
+"""Seconds for each answer of `elp audit` and `elp erasure plan` over 5,000 dataset versions and 5,000 adapters.
 
     python benchmarks/bench_audit.py [ADAPTERS]
 
@@ -126,19 +126,19 @@ def make_registry(database: str, versions: list[Version]) -> None:
     from pipelines.server.stores.registry_store import GuardedStore
 
     store, who, champions = GuardedStore("elp+" + database), Principal("bench", False, ""), {}
-    with store.locked() as book:
+    with store.locked() as transaction:
         for one in versions:
             slot = Slot.parse(one.slot)
             statement = _lineage(slot.model_name, one)
-            envelope = sign(statement.payload, book.ring, "lineage")
+            envelope = sign(statement.payload, transaction.keys, "lineage")
             about = {"after": one.number, "bundle": statement.bundle, "statements": (envelope.digest,)}
-            entry = book.append("registered", one.slot, who, **about)
+            entry = transaction.append("registered", one.slot, who, **about)
             row = {"digest": envelope.digest, "seq": entry.seq, "kind": "lineage", "model": slot.model_name}
             row |= {"version": one.number, "bundle": statement.bundle, "fingerprint": FINGERPRINT, "outcome": ""}
             row |= {"dataset": statement.dataset, "keyid": envelope.keyid, "envelope": envelope.text, "at": entry.at}
-            book.session.execute(insert(STATEMENTS).values(**row))
+            transaction.session.execute(insert(STATEMENTS).values(**row))
             if one.number % 2:
-                book.append("promoted", one.slot, who, before=champions.get(one.slot), **about)
+                transaction.append("promoted", one.slot, who, before=champions.get(one.slot), **about)
                 champions[one.slot] = one.number
 
 
@@ -217,7 +217,7 @@ def report(root: Path, slot: str) -> None:
         ("audit", "--backbone", "ffffffff"),
         ("audit", "--speaker", speaker),
         ("audit", slot, "--clip", clip),
-        ("forget", "--speaker", speaker),
+        ("erasure", "plan", "--speaker", speaker),
     ]
     for words in questions:
         clocks, processors = zip(*timed(root, *words), strict=True)

@@ -123,11 +123,11 @@ def _replace(db: sqlite3.Connection, champion: Learner, learners: set[int]) -> l
         stop = Step(
             f"where v{champion.version} must stop to serve at once: v{before[0]}, champion before it, did not learn "
             "from them",
-            (f"elp rollback {slot} --why erasure",),
+            (f"elp rollback {slot} --reason erasure",),
         )
     else:
         what = f"where v{champion.version} must stop to serve at once: leave the slot without a champion"
-        stop = Step(what, (f"elp retire {slot} --why erasure",))
+        stop = Step(what, (f"elp retire {slot} --reason erasure",))
     learned = f"v{champion.version} learned from {champion.clips} of the clips: train its successor on what is left"
     return [stop, Step(learned, (f"elp retrain {slot}", f"elp promote {slot}"))]
 

@@ -14,7 +14,8 @@ from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial, TrialRunner, json_digest
-from pipelines.datasets.versions import DatasetVersion, golden_ref, version_at
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry, runs

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
 from elp_core.types import Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.demo.record import Journal, Row
+from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.orchestration.run_outcome import RunOutcome
 
 Log = Callable[[str], None]
 
@@ -57,15 +62,25 @@ LANES = (
 """Deliveries that follow each other; the lanes run side by side, about equally long."""
 
 
-def run_demo(root: Path, log: Log) -> list[Row]:
-    """Run what is not done yet, in the workspace `root`; servers are started where they are down.
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demo has done, and the addresses at which to look at it."""
 
-    Returns:
-        A row for each delivery, the first deliveries before the bad one.
+    rows: tuple[Row, ...]
+    """One for each delivery, the first deliveries before the bad one."""
+    mlflow: str
+    prefect: str
+    workspace: str
+    minutes: float
+
+
+def run_demo(root: Path, log: Log) -> Demonstration:
+    """Run what is not done yet, in the workspace `root`, and start the servers that are down.
 
     Raises:
-        ElpError: as the steps do; run again, the demo goes on where it was.
+        ElpError: A step failed; run again, the demo continues at that step.
     """
+    started = time.monotonic()
     workspace = _workspace(root, log)
     _start_servers(workspace, log)
     for stage in (stage for lane in LANES for stage in lane):
@@ -79,7 +94,9 @@ def run_demo(root: Path, log: Log) -> list[Row]:
         except KeyboardInterrupt:
             stop.set()  # the lanes stop at their next line
             raise
-    return sorted(rows, key=lambda row: (row.delivery, row.slot.partition("/")[2]))
+    rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
+    addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
+    return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 
 def _run_lane(
@@ -145,42 +162,43 @@ def _start_servers(workspace: Workspace, log: Log) -> None:
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
     outcome = _retrain(workspace, stage.slot, _deliver(workspace, stage, log), log)
-    if outcome["verdict"] == "passed":
+    dataset, adapter, judged = outcome.dataset, outcome.adapter, outcome.gate
+    if dataset is None or adapter is None or judged is None:
+        raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
+    if judged.verdict.passed:
         _promote(workspace, stage.slot, log)
     return Row(
         slot=str(stage.slot),
         delivery=stage.plan.name,
-        metric=outcome["metric"],
-        before=_untrained(workspace, stage.slot, outcome["dataset"]),
-        candidate=outcome["challenger"],
-        champion=outcome["champion"],
-        verdict=outcome["verdict"],
-        minutes=outcome["minutes"],
-        parameters=int(outcome["training: trainable_parameters"]),
-        bundle_bytes=int(outcome["training: bundle_bytes"]),
-        train_seconds=outcome["training: train_seconds"],
-        version=outcome["gated version"],
+        metric=judged.verdict.metric,
+        before=_untrained(workspace, stage.slot, dataset.tag),
+        candidate=judged.verdict.challenger,
+        champion=judged.verdict.champion,
+        verdict=judged.verdict.outcome,
+        minutes=round(dataset.seconds / 60, 2),
+        parameters=int(adapter.metrics["trainable_parameters"]),
+        bundle_bytes=int(adapter.metrics["bundle_bytes"]),
+        train_seconds=adapter.metrics["train_seconds"],
+        version=judged.version,
     )
 
 
-def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[str, Any]:
-    """The retrain flow on a worker, followed to its end."""
-    from pipelines.local.addresses import prefect_api
+def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOutcome:
+    """Run the retrain flow on a worker, and follow it to its end."""
     from pipelines.orchestration.deployments import FLOWS
     from pipelines.orchestration.follow import follow
-    from pipelines.orchestration.prefect_api import find_deployment, read_outcome, start_run
+    from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
 
-    api = prefect_api(workspace)
     parameters = {"slot": str(slot), "source": str(source)}
-    run = start_run(api, find_deployment(api, "retrain", workspace), parameters, f"retrain {slot}", [str(slot)])
-    run = follow(api, run, FLOWS["retrain"][1], log)
-    if run.state_type != "COMPLETED":
-        raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
-    return read_outcome(api, run.id)
+    with connect_prefect(workspace) as client:
+        run = start_run(client, workspace, "retrain", parameters, f"retrain {slot}", [str(slot)])
+        run = follow(client, run, FLOWS["retrain"], log)
+        if run.state_type != "COMPLETED":
+            raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
+        return read_outcome(client, run.id)
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.local.addresses import mlflow_uri
     from pipelines.registry.client.champion import promote
 
     why = "the demo promotes what passed"

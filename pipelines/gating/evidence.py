@@ -164,7 +164,10 @@ def unpack(values: Mapping[str, Any]) -> Scores:
 
 def _with_current_names(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return a verdict's values with the present names of fields that formats 1 and 2 named differently."""
-    values = {**verdict, "policy": current_gate_names(verdict["policy"])}
+    checks = [
+        {**one, "name": "interference" if one["name"] == "other slots" else one["name"]} for one in verdict["checks"]
+    ]
+    values = {**verdict, "checks": checks, "policy": current_gate_names(verdict["policy"])}
     measured = values.get("measured")
     if measured and "neighbourhood" in measured:
         found = measured["neighbourhood"]

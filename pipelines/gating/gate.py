@@ -34,7 +34,7 @@ Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class GateResult:
+class GateOutcome:
     """A verdict, the versions that it is about, and its evidence."""
 
     verdict: Verdict
@@ -96,7 +96,7 @@ def gate_version(
     cache: Path,
     keys: Path | None = None,
     log: Log = print,
-) -> GateResult:
+) -> GateOutcome:
     """Judge a version of the slot's adapter.
 
     A version that was judged against the same champion, golden set and policy keeps its verdict. The present champion
@@ -146,9 +146,9 @@ def gate_version(
         golden_ref(repository, "latest", slot),
     )
 
-    def result(evidence: Evidence, folder: Path, reused: bool) -> GateResult:
+    def result(evidence: Evidence, folder: Path, reused: bool) -> GateOutcome:
         against = case.champion.version if case.champion else None
-        return GateResult(evidence.verdict, folder, challenger.version, against, reused, dry_run)
+        return GateOutcome(evidence.verdict, folder, challenger.version, against, reused, dry_run)
 
     found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
     if found is not None:

@@ -17,7 +17,7 @@ from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Clip, Seconds
 from pipelines.datasets.versions import load_split
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.lineage import ids_digest
+from pipelines.registry.lineage import Lineage, ids_digest
 from pipelines.registry.verdict import GateCheck, Speed
 
 ROUNDS = 5
@@ -85,10 +85,10 @@ def overlap_checks(
         closed_set: The data is declared to use the same speakers for training and golden set.
         cache: Folder for downloaded data.
     """
-    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
-    tag = str(lineage["dataset"]["tag"])
+    lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
+    tag = lineage.dataset.tag
     trained = load_split(repository, tag, version.slot, ("train", "validation"), cache, "meta")
-    same = ids_digest(clip.id for clip in trained) == lineage["training"]["ids"]
+    same = ids_digest(clip.id for clip in trained) == lineage.training.ids
     shared = {clip.id for clip in trained} & {clip.id for clip in golden}
     if not same:
         detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"

@@ -132,7 +132,7 @@ def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
 
 
 def _slots_check(outcome: Outcome, detail: str) -> GateCheck:
-    return GateCheck("other slots", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
+    return GateCheck("interference", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
 
 
 def _backbone_unchanged(measured: Measured) -> GateCheck:

@@ -18,7 +18,7 @@ from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.gating.evidence import read_evidence
-from pipelines.gating.gate import GateResult, gate_version
+from pipelines.gating.gate import GateOutcome, gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-Judge = Callable[..., GateResult]
+Judge = Callable[..., GateOutcome]
 EASY, STRICT = {"limit": 1.5}, {"limit": 0.01}
 
 
@@ -74,7 +74,7 @@ def own_slot(site: Site, own: Slot) -> Slot:
 
 @pytest.fixture
 def judge(site: Site, slot: Slot, mlflow_uri: str, cache: Path) -> Judge:
-    def call(policy: dict[str, Any], version: int | None = None, **over: Any) -> GateResult:
+    def call(policy: dict[str, Any], version: int | None = None, **over: Any) -> GateOutcome:
         options = {"mlflow_uri": mlflow_uri, "cache": cache, "log": lambda line: None}
         return gate_version(site.repository, slot, settings(site, slot, policy), version, **{**options, **over})
 
@@ -287,7 +287,7 @@ def test_the_champions_of_other_slots_answer_as_before(
     found = done.verdict.measured.interference
     mine = next(outputs for outputs in found.compared if outputs.slot == str(other))
     assert (mine.version, mine.clips, mine.unchanged, found.repeatable) == (1, 3, True, True)
-    assert next(check for check in done.verdict.checks if check.name == "other slots").passed
+    assert next(check for check in done.verdict.checks if check.name == "interference").passed
     assert str(other) in (done.evidence / "report.html").read_text()
     assert read_evidence(done.evidence).recompute() == done.verdict
 

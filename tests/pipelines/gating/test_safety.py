@@ -32,7 +32,7 @@ def test_every_check_is_in_the_verdict_with_or_without_a_limit() -> None:
     verdict = judged(max_improvement=None, max_megabytes=None, max_slowdown=None)
     names = [found.name for found in verdict.checks]
     budgets = ["bundle size", "parameters", "slowdown", "real-time factor"]
-    assert names == ["plausible improvement", "other slots", "backbone unchanged", *budgets]
+    assert names == ["plausible improvement", "interference", "backbone unchanged", *budgets]
     assert verdict.passed
     assert {found.derived for found in verdict.checks} == {True}
 
@@ -106,15 +106,15 @@ def test_on_a_host_with_non_deterministic_kernels_interference_is_undecided() ->
 
 
 def test_slots_that_were_not_compared_are_reported() -> None:
-    none = check(judged(measured=replace(MEASURED, interference=interference(slots=0))), "other slots")
+    none = check(judged(measured=replace(MEASURED, interference=interference(slots=0))), "interference")
     assert (none.passed, none.detail) == (True, "0 of 0 other slots compared")
     some = replace(interference(slot_outputs()), skipped=("plant-d/ser: no golden set",))
-    detail = check(judged(measured=replace(MEASURED, interference=some)), "other slots").detail
+    detail = check(judged(measured=replace(MEASURED, interference=some)), "interference").detail
     assert detail == (
         "1 of 5 other slots compared, not compared: plant-d/ser: no golden set, "
         "bit for bit the same with the challenger loaded: plant-b/asr v3"
     )
-    off = check(judged(interference_slots=0), "other slots")
+    off = check(judged(interference_slots=0), "interference")
     assert (off.passed, off.detail) == (True, "switched off by the policy: gate.safety.interference_slots is 0")
 
 
