@@ -19,7 +19,9 @@ from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides import expiry as endings
 from pipelines.server.overrides import override as overrides
 from pipelines.server.overrides import requests as override_requests
-from pipelines.server.read_models import api_lists as queries
+from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
+from pipelines.server.read_models.ledger_records import ledger_head, ledger_page
+from pipelines.server.read_models.statement_records import FILTERS, statement_page
 from pipelines.server.request_body import days_of, plain, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.server.stores import current as server
 from pipelines.server.stores.write_checks import number
@@ -27,7 +29,7 @@ from pipelines.server.transitions import champion_transition as door
 from pipelines.server.transitions import record_statement as statements
 
 ROUTE = "/elp/api/v1"
-_PAGE, _PAGE_LIMIT = 100, 1000
+_PAGE, _PAGE_LIMIT, _ADAPTERS_LIMIT = 100, 1000, 10_000
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
@@ -56,7 +58,7 @@ def status() -> Response:
     """Whether the guard stands, and how far the ledger has come."""
     store = server.registry()
     with store.ManagedSessionMaker() as session:
-        head = queries.head(session)
+        head = ledger_head(session)
     keys = [{"keyid": key.keyid, "name": key.name, "roles": key.roles, "state": key.state} for key in store.ring().keys]
     return jsonify({"guarded": True, "login": login_on(), "ledger": asdict(head), "keys": keys})
 
@@ -74,23 +76,23 @@ def submit() -> Response:
 
 @blueprint.get("/statements")
 def list_statements() -> Response:
-    """Recorded statements, newest first, by any of the columns in `queries.FILTERS`; `before`, `limit` make pages."""
-    wanted: dict[str, Any] = {name: request.args[name] for name in queries.FILTERS if name in request.args}
-    unknown = sorted(set(request.args) - {*queries.FILTERS, "before", "limit"})
+    """Recorded statements, newest first, by any of the columns in `FILTERS`; `before`, `limit` make pages."""
+    wanted: dict[str, Any] = {name: request.args[name] for name in FILTERS if name in request.args}
+    unknown = sorted(set(request.args) - {*FILTERS, "before", "limit"})
     if unknown or not wanted:
-        raise wrong(f"ask for statements by some of {', '.join(queries.FILTERS)}; got {', '.join(unknown) or 'none'}")
+        raise wrong(f"ask for statements by some of {', '.join(FILTERS)}; got {', '.join(unknown) or 'none'}")
     if "version" in wanted:
         wanted["version"] = number(wanted["version"])
     before, limit = (number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with server.registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": queries.statements(session, wanted, before, limit)})
+        return jsonify({"statements": statement_page(session, wanted, before, limit)})
 
 
 @blueprint.get("/statements/<digest>")
 def show_statement(digest: str) -> Response:
     """One statement by its digest."""
     with server.registry().ManagedSessionMaker() as session:
-        found = queries.statements(session, {"digest": digest})
+        found = statement_page(session, {"digest": digest})
     if not found:
         raise MlflowException(f"no statement {digest[:64]} is recorded", error_code=RESOURCE_DOES_NOT_EXIST)
     return jsonify(found[0])
@@ -101,17 +103,34 @@ def show_ledger() -> Response:
     """Ledger entries after a number, in their order."""
     after, limit = number(request.args.get("after", 0)), number(request.args.get("limit", _PAGE))
     with server.registry().ManagedSessionMaker() as session:
-        found = queries.ledger(
-            session, request.args.get("slot"), request.args.get("event"), after, min(limit, _PAGE_LIMIT)
-        )
-        return jsonify({"entries": found, "head": asdict(queries.head(session))})
+        found = ledger_page(session, request.args.get("slot"), request.args.get("event"), after, min(limit, _PAGE_LIMIT))
+        return jsonify({"entries": found, "head": asdict(ledger_head(session))})
 
 
 @blueprint.get("/champions")
 def show_champions() -> Response:
-    """Who is champion, or was at ``?at=`` (ISO 8601 with its offset)."""
-    with server.registry().ManagedSessionMaker() as session:
-        return jsonify({"champions": queries.champions(session, request.args.get("at"))})
+    """Return the champions of now, or at ``?at=`` (ISO 8601 with an offset), and the slots that had none then."""
+    with server.registry().engine.connect() as connection:
+        found, without = champions_at(connection, request.args.get("at"), request.args.get("slot", ""))
+    return jsonify({"champions": [vars(period) for period in found], "without": without})
+
+
+@blueprint.get("/champion-periods")
+def show_champion_periods() -> Response:
+    """Return every champion period of one slot (``?slot=``) or of all slots."""
+    with server.registry().engine.connect() as connection:
+        found = champion_periods(connection, request.args.get("slot", ""))
+    return jsonify({"champion_periods": [vars(period) for period in found]})
+
+
+@blueprint.get("/adapters")
+def show_adapters() -> Response:
+    """Return every adapter that was ever registered, by slot and fingerprint; `after` and `limit` make pages."""
+    after, limit = number(request.args.get("after", 0)), number(request.args.get("limit", _ADAPTERS_LIMIT))
+    slot, fingerprint = request.args.get("slot", ""), request.args.get("fingerprint", "")
+    with server.registry().engine.connect() as connection:
+        found, last = registered_adapters(connection, slot, fingerprint, after, min(limit, _ADAPTERS_LIMIT))
+    return jsonify({"adapters": [vars(adapter) for adapter in found], "last": last})
 
 
 @blueprint.post("/promote")
