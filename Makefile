@@ -1,6 +1,8 @@
-# Five commands, and CI runs those: setup, check, test, demo, bench.
+# The developer's commands; CI runs check, test, walk and docs.
 VENV ?= .venv
-PYTHON ?= python3.11
+# the first Python on the PATH that is in the supported range
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 ELP := $(VENV)/bin/elp
 PYTEST := $(VENV)/bin/python -m pytest
 STAMP := $(VENV)/.installed
@@ -10,15 +12,15 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test test-all demo demo-down bench docs lock format clean
+.PHONY: help setup check test test-all walk demo demo-down bench docs lock format clean
 
-help:  ## say what there is
+help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
 
 setup: $(STAMP)  ## make the virtual environment and install everything from the lock
 
 $(STAMP): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "$(PYTHON) is not on the PATH; name another Python 3.11 with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "no Python 3.11, 3.12 or 3.13 is on the PATH; name one with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@echo "making $(VENV) (about 2 GB, two or three minutes)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt setuptools wheel
@@ -38,6 +40,9 @@ test: $(STAMP)  ## the tests that need no root and take minutes
 
 test-all: $(STAMP)  ## every test, the long ones too
 	$(PYTEST) -n $(JOBS) --dist worksteal
+
+walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers
+	$(PYTEST) -n $(JOBS) --dist worksteal -m slow tests/docs
 
 demo: $(STAMP)  ## the main job on the embedded corpus, in a workspace of its own
 	@$(ELP) demo

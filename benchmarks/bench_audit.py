@@ -119,13 +119,13 @@ def make_registry(database: str, versions: list[Version]) -> None:
     """A lineage statement and a ledger entry for each, every second one promoted, in one transaction of the guard."""
     from sqlalchemy import insert
 
-    from pipelines.registry.ledger.entry import Who
+    from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.signing.envelope import sign
     from pipelines.registry.slot import Slot
     from pipelines.server.ledger.ledger_tables import STATEMENTS
     from pipelines.server.stores.registry_store import GuardedStore
 
-    store, who, champions = GuardedStore("elp+" + database), Who("bench", False, ""), {}
+    store, who, champions = GuardedStore("elp+" + database), Principal("bench", False, ""), {}
     with store.locked() as book:
         for one in versions:
             slot = Slot.parse(one.slot)

@@ -12,7 +12,7 @@ from pipelines.audit.learned import ChampionPeriod, reigns_of
 from pipelines.audit.server_index import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
-from pipelines.registry.ledger.entry import MOVES, Entry, read_entry
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, VerdictStatement
 
@@ -36,7 +36,7 @@ class Dossier:
     """The newest."""
     stored: tuple[Stored, ...]
     """Every statement on it, the newest first."""
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     """Every entry of the ledger about it."""
     reigns: tuple[ChampionPeriod, ...]
 
@@ -64,7 +64,7 @@ class Dossier:
         if last is None or last.event != "overridden":
             return ""
         asked = last.detail.get("asked by", "unknown")
-        return f"since {short(last.at)}, asked by {asked}, approved by {last.who.name}: {last.reason}"
+        return f"since {short(last.at)}, asked by {asked}, approved by {last.principal.name}: {last.reason}"
 
 
 def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int | None) -> Dossier:
@@ -133,7 +133,7 @@ def _newest(db: sqlite3.Connection, slot: Slot) -> int | None:
     return row[0] if row else None
 
 
-def _entries(records: Records, slot: Slot) -> Iterator[Entry]:
+def _entries(records: Records, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(slot=str(slot)):
         try:
             yield read_entry(row.entry)
@@ -261,7 +261,7 @@ def _ledger(subject: Dossier, found: Branches) -> Fact:
         Fact(
             f"{entry.seq} {entry.event}",
             short(entry.at),
-            note=f"by {entry.who.name}" + (f": {entry.reason}" if entry.reason else ""),
+            note=f"by {entry.principal.name}" + (f": {entry.reason}" if entry.reason else ""),
         )
         for entry in subject.entries
     )

@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.audit.adapter_records import Dossier
 from pipelines.audit.server_index import backbone_of, named
 from pipelines.errors import RegistryError
-from pipelines.registry.signing.canonical_json import now
+from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement, VerdictStatement
 
 SPECIFICATION = "1.6"
@@ -54,7 +54,7 @@ def bill(subject: Dossier, packages: Sequence[str] = ()) -> str:
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, lineage.bundle)}",
         "version": 1,
         "metadata": {
-            "timestamp": now(),
+            "timestamp": utc_now(),
             "tools": {"components": [_tool()]},
             "component": model,
         },

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from pipelines.errors import AttestationError
 from pipelines.registry.client import recorded_statements as server
 from pipelines.registry.client.server_api import ask, ledger_rows
-from pipelines.registry.ledger.entry import Row
+from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
-from pipelines.registry.signing.envelope import read
-from pipelines.registry.statements import LineageStatement, Statement, parse
+from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Records(Protocol):
     def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
         """Return the champions at a moment, and the slots that had none then but at another time."""
 
-    def ledger(self, slot: str = "") -> Iterator[Row]:
+    def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
         """Return the entries of the ledger, oldest first."""
 
     def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
@@ -88,10 +88,10 @@ class ServerRecords:
         answer = ask(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champions"]], list(answer["without"])
 
-    def ledger(self, slot: str = "") -> Iterator[Row]:
+    def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
         """Return what `Records.ledger` describes."""
         for row in ledger_rows(self.uri, 0, slot):
-            yield Row(int(row["seq"]), str(row["text"]), str(row["hash"]), str(row["envelope"]))
+            yield LedgerRow(int(row["seq"]), str(row["text"]), str(row["hash"]), str(row["envelope"]))
 
     def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
         """Return what `Records.statements` describes."""
@@ -100,7 +100,7 @@ class ServerRecords:
 
     def statement(self, digest: str) -> Stored | None:
         """Return what `Records.statement` describes."""
-        found = server.statement(self.uri, digest)
+        found = server.find_statement(self.uri, digest)
         return None if found is None else _stored(found)
 
 
@@ -130,6 +130,6 @@ def backbone_of(statement: LineageStatement) -> str:
 def statement_of(stored: Stored) -> Statement | None:
     """Parse a stored envelope without verifying its signature; None if it cannot be read."""
     try:
-        return parse(read(stored.envelope).payload)
+        return parse_statement(read_envelope(stored.envelope).payload)
     except AttestationError:
         return None

@@ -26,7 +26,7 @@ from pipelines.audit.server_index import Records
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.ledger.ledger_checkpoint import anchor_file, read_anchor
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
@@ -62,9 +62,9 @@ def bench(workspace: Workspace, records: Records, log: Log) -> Bench:
         ServiceError: where the server does not answer.
         AttestationError: where the trusted keys or the anchor cannot be read.
     """
-    place = anchor_file(workspace.state)
+    place = checkpoint_file(workspace.state)
     client = registry.connect(records.uri)
-    return Bench(workspace, records, client, load_ring(key_folder(workspace.state)), read_anchor(place), place, log)
+    return Bench(workspace, records, client, load_ring(key_folder(workspace.state)), read_checkpoint(place), place, log)
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Bench, subject: Dossier) -> Fact:
@@ -109,7 +109,7 @@ def verify_registry(tools: Bench, slot: Slot | None = None) -> Fact:
         slot: One slot; None verifies all.
     """
     witness = tools.witness()
-    slots = [slot] if slot else sorted({*registry.slots(tools.client), *_slots(witness)}, key=str)
+    slots = [slot] if slot else sorted({*registry.list_slots(tools.client), *_slots(witness)}, key=str)
     branches = [_slot(tools, witness, one) for one in slots]
     ledger = Fact("ledger", "", children=check_chain(witness, tools.anchor, str(tools.anchor_at)))
     return Fact("registry", tools.records.uri, children=(ledger, *branches))
@@ -118,7 +118,7 @@ def verify_registry(tools: Bench, slot: Slot | None = None) -> Fact:
 def _slot(tools: Bench, witness: Witness, slot: Slot) -> Fact:
     tools.log(f"checking {slot}")
     stored = list(tools.records.statements(model=slot.model_name))
-    versions = registry.versions(tools.client, slot)
+    versions = registry.list_versions(tools.client, slot)
     checked = {one.digest: check_statement(one, tools.ring, witness) for one in stored}
     tags = []
     for version in versions:
@@ -142,7 +142,7 @@ def _slot(tools: Bench, witness: Witness, slot: Slot) -> Fact:
 
 def _champion(tools: Bench, witness: Witness, slot: Slot) -> tuple[Fact, ...]:
     """Where the aliases stand, and what the entry that made the champion rests on."""
-    present, last = registry.champion(tools.client, slot), witness.champion(str(slot))
+    present, last = registry.find_champion(tools.client, slot), witness.champion(str(slot))
     serving = present.version if present else None
     aliases = (check_champion(witness, str(slot), serving), *_challenger(tools, witness, slot, serving))
     if last is None:

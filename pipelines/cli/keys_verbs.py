@@ -75,7 +75,7 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
 
     Without KEY: every active key whose private half is here. What the ledger recorded stays verifiable.
     """
-    from pipelines.registry.signing.key_folder import rotate as replace_key
+    from pipelines.registry.signing.key_folder import rotate_key as replace_key
     from pipelines.registry.signing.keys import load_ring
 
     ring = load_ring(folder)
@@ -90,7 +90,7 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
 @folder_option
 def retire(folder: Path, key: str, as_json: bool) -> None:
     """Let KEY sign nothing new, and delete its private half here. What the ledger recorded before still counts."""
-    from pipelines.registry.signing.key_folder import retire as retire_key
+    from pipelines.registry.signing.key_folder import retire_key as retire_key
 
     _report(folder, [retire_key(folder, key)], as_json)
 
@@ -105,7 +105,7 @@ def revoke(folder: Path, key: str, as_json: bool) -> None:
     For a key that somebody else may hold. Versions whose lineage or verdict it signed need new ones: train or gate
     them again.
     """
-    from pipelines.registry.signing.key_folder import revoke as revoke_key
+    from pipelines.registry.signing.key_folder import revoke_key as revoke_key
 
     _report(folder, [revoke_key(folder, key)], as_json)
 
@@ -116,7 +116,7 @@ def revoke(folder: Path, key: str, as_json: bool) -> None:
 @folder_option
 def add(folder: Path, file: str, as_json: bool) -> None:
     """Trust the public keys in FILE (- for stdin), which `elp keys export` wrote on another machine."""
-    from pipelines.registry.signing.key_folder import add as trust
+    from pipelines.registry.signing.key_folder import add_keys as trust
 
     with click.open_file(file, "rb") as source:
         text = source.read()
@@ -129,11 +129,11 @@ def add(folder: Path, file: str, as_json: bool) -> None:
 @folder_option
 def export(folder: Path, chosen: tuple[str, ...], _: bool) -> None:
     """Print public keys as JSON, for `elp keys add` on another machine or for an auditor [default: all]."""
-    from pipelines.registry.signing.key_folder import choose
+    from pipelines.registry.signing.key_folder import choose_key
     from pipelines.registry.signing.keys import load_ring, write_keys
 
     ring = load_ring(folder)
-    found = tuple(choose(ring, key) for key in chosen) if chosen else ring.keys
+    found = tuple(choose_key(ring, key) for key in chosen) if chosen else ring.keys
     click.echo(write_keys(found), nl=False)
 
 

@@ -50,7 +50,7 @@ def ask_override(slot: Slot, version: int | None, wish: Wish, as_json: bool, wor
 
     if version is None:
         raise click.UsageError("--override needs --version N: it is never the challenger by default")
-    asked = guard.ask_override(mlflow_uri(workspace), slot, version, wish.reason, wish.days)
+    asked = guard.request_override(mlflow_uri(workspace), slot, version, wish.reason, wish.days)
     emit(
         asked, as_json, lambda a: f"{slot} v{version}: {a['asked_by']} asks; another user approves: elp approve {slot}"
     )
@@ -68,7 +68,7 @@ def approve(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     from pipelines.local.addresses import mlflow_uri
     from pipelines.registry.client import server_api as guard
 
-    done = guard.approve_override(mlflow_uri(workspace), slot)
+    done = guard.approve_override_request(mlflow_uri(workspace), slot)
     emit(done, as_json, lambda d: f"{slot}: v{d['version']} serves by override until {d['until'][:16]} UTC")
     warn_of(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
 
@@ -83,7 +83,7 @@ def withdraw(slot: Slot, reason: str, as_json: bool, workspace: Workspace) -> No
     from pipelines.local.addresses import mlflow_uri
     from pipelines.registry.client import server_api as guard
 
-    done = guard.withdraw_override(mlflow_uri(workspace), slot, reason)
+    done = guard.withdraw_override_request(mlflow_uri(workspace), slot, reason)
     emit(done, as_json, lambda d: f"{slot}: the override of v{d['version']} is over")
 
 

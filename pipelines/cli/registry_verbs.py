@@ -163,9 +163,9 @@ def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
 
     client = registry.connect(_uri(workspace))
     if slot is not None:
-        found = registry.versions(client, slot)
+        found = registry.list_versions(client, slot)
     else:
-        found = [v for each in registry.slots(client) for v in _heads(registry.versions(client, each))]
+        found = [v for each in registry.list_slots(client) for v in _heads(registry.list_versions(client, each))]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
     for version in found:
         warn_of(version.name, version.override)

@@ -35,7 +35,7 @@ def list_(as_json: bool, workspace: Workspace) -> None:
     """List who may log in."""
     from pipelines.registry.client import users as client
 
-    emit(client.users(_server(workspace)), as_json, _listing)
+    emit(client.list_users(_server(workspace)), as_json, _listing)
 
 
 @users.command()
@@ -47,7 +47,7 @@ def add(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace) 
     """Let NAME log in. The password is asked for, or read as one line from standard input."""
     from pipelines.registry.client import users as client
 
-    made = client.add(_server(workspace), name, _password(name), roles)
+    made = client.add_user(_server(workspace), name, _password(name), roles)
     emit(made, as_json, lambda user: f"{user.name} may log in: {', '.join(user.roles)}")
 
 
@@ -60,7 +60,7 @@ def role(name: str, roles: tuple[str, ...], as_json: bool, workspace: Workspace)
     """Give NAME exactly these roles: auditor (read), trainer, promoter, admin."""
     from pipelines.registry.client import users as client
 
-    made = client.set_roles(_server(workspace), name, roles)
+    made = client.set_user_roles(_server(workspace), name, roles)
     emit(made, as_json, lambda user: f"{user.name}: {', '.join(user.roles)}")
 
 
@@ -72,7 +72,7 @@ def remove(name: str, as_json: bool, workspace: Workspace) -> None:
     """Let NAME no longer log in; what they did stays in the ledger."""
     from pipelines.registry.client import users as client
 
-    client.remove(_server(workspace), name)
+    client.remove_user(_server(workspace), name)
     emit({"removed": name}, as_json, lambda _: f"{name} may no longer log in")
 
 

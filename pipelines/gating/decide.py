@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from elp_core.metrics.scores import title
 from pipelines.gating.compare import Comparison, Scores, compare
 from pipelines.gating.interval import Interval, further_blocks
-from pipelines.gating.measured import Measured
 from pipelines.gating.outcome import combine, judge
 from pipelines.gating.safety import Pair, safety_checks
 from pipelines.gating.slices import judge_slices
-from pipelines.gating.verdict import Bounds, Check, Outcome, SliceResult, Verdict
 from pipelines.gating.wording import LIMIT, signed_spread, spread
 from pipelines.number_text import count, percent, points
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Bounds, Check, Measured, Outcome, SliceResult, Verdict
 
 
 def decide(

@@ -12,7 +12,7 @@ from elp_core.errors import OpsError
 from pipelines.gating.compare import Scores
 from pipelines.gating.decide import decide
 from pipelines.gating.pack import unpack
-from pipelines.gating.verdict import Verdict, from_json
+from pipelines.registry.verdict import Verdict
 
 FORMAT = 2
 READABLE = (1, FORMAT)
@@ -48,7 +48,9 @@ def read_evidence(path: Path) -> Evidence:
     if written not in READABLE:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
     champion = unpack(values["champion"]) if values.get("champion") else None
-    return Evidence(from_json(values["verdict"]), unpack(values["challenger"]), champion, values.get("context", {}))
+    return Evidence(
+        Verdict.from_json(values["verdict"]), unpack(values["challenger"]), champion, values.get("context", {})
+    )
 
 
 def recompute(path: Path) -> Verdict:

@@ -21,7 +21,7 @@ from pipelines.gating.evidence import EVIDENCE_FILE, FORMAT, Evidence
 from pipelines.gating.pack import pack
 from pipelines.gating.plots import draw
 from pipelines.gating.report import render
-from pipelines.gating.verdict import Verdict, to_json
+from pipelines.registry.verdict import Verdict
 
 REPORT_FILE = "report.html"
 
@@ -38,7 +38,7 @@ def write_evidence(
     plots = draw(evidence)
     values = {
         "format": FORMAT,
-        "verdict": to_json(verdict),
+        "verdict": verdict.to_json(),
         "challenger": pack(challenger),
         "champion": pack(champion) if champion else None,
         "context": dict(context),

@@ -14,8 +14,6 @@ from pipelines.errors import RegistryError
 from pipelines.gating.decide import decide
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
 from pipelines.gating.evidence_folder import write_evidence
-from pipelines.gating.measured import Measured
-from pipelines.gating.verdict import Check, Verdict
 from pipelines.gating.verdict_record import publish, recorded
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, policy_digest
@@ -23,6 +21,7 @@ from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.signing.keys import key_folder, signing_ring
 from pipelines.registry.slot import Slot
+from pipelines.registry.verdict import Check, Measured, Verdict
 
 if TYPE_CHECKING:
     from elp_core.metrics.scores import Evaluation
@@ -127,7 +126,7 @@ def gate(
     challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
-    champion = registry.champion(client, slot)
+    champion = registry.find_champion(client, slot)
     serving = champion is not None and champion.version == challenger.version
     case = Case(
         slot,
@@ -186,7 +185,7 @@ def _judge(client: Any, case: Case, cache: Path, log: Log) -> None:
     before = memory_digest(backbone)
 
     def score(version: AdapterVersion) -> _Scored:
-        bundle = models.download(client, version, cache)
+        bundle = models.download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
         return _Scored(model, bundle, evaluate(model, golden.clips, train.batch_seconds, train.device))

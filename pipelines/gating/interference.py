@@ -20,12 +20,12 @@ from elp_core.model import ElpModel
 from elp_core.tasks import Task
 from pipelines.datasets.versions import load_golden
 from pipelines.errors import RegistryError, VersioningError
-from pipelines.gating.measured import Neighbour, Neighbourhood
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.policies import SafetyPolicy
 from pipelines.registry.slot import Slot
+from pipelines.registry.verdict import Neighbour, Neighbourhood
 
 if TYPE_CHECKING:
     import torch
@@ -74,12 +74,12 @@ def compare_neighbours(
         cache: folder for bundles and data.
         log: takes one line of progress at a time.
     """
-    others = [slot for slot in registry.slots(client) if slot != challenger.slot] if policy.neighbours else []
+    others = [slot for slot in registry.list_slots(client) if slot != challenger.slot] if policy.neighbours else []
     others.sort(key=lambda slot: hashlib.sha256(f"{challenger.bundle_digest} {slot}".encode()).digest())
     if not others:
         return Neighbourhood((), 0, (), True)
     champions = _champions(client, others, backbone)
-    model = load_bundle(models.download(client, challenger, cache), backbone)
+    model = load_bundle(models.download_bundle(client, challenger, cache), backbone)
     if not isinstance(model.config, ElpConfig):
         # it never stands in one batch with others; what it does to the backbone is a check of its own
         kind = type(model.config).__name__
@@ -105,7 +105,7 @@ def compare_neighbours(
 def _champions(client: MlflowClient, slots: Sequence[Slot], backbone: Backbone) -> Iterator[AdapterVersion]:
     """The slots' champions on this backbone; a slot is looked up when its turn comes."""
     for slot in slots:
-        version = registry.champion(client, slot)
+        version = registry.find_champion(client, slot)
         if version is not None and version.tags.get(Tags.FINGERPRINT) == backbone.fingerprint:
             yield version
 
@@ -154,7 +154,7 @@ def _neighbours(guests: Sequence[Guest], settings: Sequence[Sequence[bytes]]) ->
 def _invite(
     client: MlflowClient, version: AdapterVersion, backbone: Backbone, count: int, repository: str, cache: Path
 ) -> Guest:
-    model = load_bundle(models.download(client, version, cache), backbone)
+    model = load_bundle(models.download_bundle(client, version, cache), backbone)
     clips = load_golden(repository, "latest", version.slot, cache).clips[:count]
     return Guest(version, model, tuple(load(clip.audio) for clip in clips))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from elp_core.metrics.scores import title
 from pipelines.gating.compare import Comparison, bounds_at
-from pipelines.gating.verdict import Check
 from pipelines.gating.wording import spread
 from pipelines.number_text import percent
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Check
 
 
 def plausible_improvement(found: Comparison, policy: GatePolicy, subject: str) -> Check:

@@ -14,7 +14,7 @@ from elp_core.backbones import Backbone, tensor_digests
 from elp_core.data.collate import collate
 from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Clip, Seconds
-from pipelines.gating.measured import Speed
+from pipelines.registry.verdict import Speed
 
 ROUNDS = 5
 MOST_AUDIO: Seconds = 16.0

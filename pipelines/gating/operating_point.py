@@ -13,12 +13,11 @@ from elp_core.metrics.eer import false_rates
 from elp_core.metrics.scores import FloatArray, TrialScores
 from pipelines.gating.compare import blocks_for
 from pipelines.gating.interval import Interval, binomial_error, further_blocks, interval
-from pipelines.gating.measured import Measured
 from pipelines.gating.outcome import combine, judge
-from pipelines.gating.verdict import Check, Outcome
 from pipelines.gating.wording import LIMIT, signed_spread, spread
 from pipelines.number_text import count, percent, points
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Check, Measured, Outcome
 
 NAMES = ("false accepts", "false rejects")
 

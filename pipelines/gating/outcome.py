@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.gating.interval import Interval
-from pipelines.gating.verdict import Outcome
+from pipelines.registry.verdict import Outcome
 
 
 def judge(found: Interval, target: float) -> Outcome:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from elp_core.types import Clip
 from pipelines.datasets.versions import load_split
-from pipelines.gating.verdict import Check
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.lineage import ids_digest
+from pipelines.registry.verdict import Check
 
 
 def overlap_checks(

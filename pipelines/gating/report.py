@@ -15,9 +15,9 @@ from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.gating.evidence import Evidence
 from pipelines.gating.plots import Plot
-from pipelines.gating.verdict import Verdict
 from pipelines.html_report import page
 from pipelines.number_text import percent, points
+from pipelines.registry.verdict import Verdict
 
 WORST = 15
 """Rows in the table of clips or trials that went worst."""

@@ -9,14 +9,13 @@ from elp_core.metrics.scores import TrialScores, title
 from pipelines.gating.compare import Comparison, Scores, compare
 from pipelines.gating.interval import exceeds
 from pipelines.gating.leakage_alarm import plausible_improvement
-from pipelines.gating.measured import Measured, Neighbourhood
 from pipelines.gating.operating_point import operating_point_checks
 from pipelines.gating.outcome import judge
 from pipelines.gating.slices import conditions, holm
-from pipelines.gating.verdict import Check, Outcome, SliceResult
 from pipelines.gating.wording import LIMIT, spread
 from pipelines.number_text import count, percent
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Check, Measured, Neighbourhood, Outcome, SliceResult
 
 SHOWN = 4
 """Names listed in one sentence; the others are counted."""

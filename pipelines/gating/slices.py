@@ -10,8 +10,8 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
 from pipelines.gating.compare import Comparison, Scores, compare
 from pipelines.gating.interval import exceeds
-from pipelines.gating.verdict import Outcome, SliceResult
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Outcome, SliceResult
 
 UNNAMED = "(none)"
 """Name of the slice of clips without a condition, where others have one."""

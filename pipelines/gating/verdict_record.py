@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from elp_core.metrics.scores import title
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
-from pipelines.gating.verdict import Verdict, to_json
 from pipelines.number_text import percent, points
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.connection import answering
 from pipelines.registry.ledger.entry import MOVES
-from pipelines.registry.signing.canonical_json import now, sha256
-from pipelines.registry.signing.envelope import read, sign
+from pipelines.registry.signing.canonical_json import sha256, utc_now
+from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_ring
-from pipelines.registry.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse
+from pipelines.registry.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse_statement
+from pipelines.registry.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,9 +59,9 @@ def recorded(
 def _outlived(client: MlflowClient, version: AdapterVersion) -> bool:
     """Whether the slot's champion changed after the server recorded the version's newest verdict."""
     uri = client.tracking_uri
-    known = guard.statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
+    known = guard.list_statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
     after = int(known[0]["seq"]) if known else 0
-    return any(entry["event"] in MOVES for entry in guard.ledger(uri, version.slot, after=after))
+    return any(entry["event"] in MOVES for entry in guard.ledger_entries(uri, version.slot, after=after))
 
 
 def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: GateRecord, folder: Path) -> None:
@@ -85,15 +85,15 @@ def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: G
         tracking.log_folder(client, version.run_id, folder, record.evidence)
     tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
     envelope = sign(verdict_statement(version, record, folder).payload, load_ring(keys), "verdict")
-    guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+    guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 
 def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord) -> bool:
     """Whether a signed verdict stands on this evidence already: the server then keeps it as it is."""
-    known = guard.statements(
+    known = guard.list_statements(
         client.tracking_uri, model=version.slot.model_name, version=version.version, kind="verdict"
     )
-    found = [parse(read(row["envelope"]).payload) for row in known]
+    found = [parse_statement(read_envelope(row["envelope"]).payload) for row in known]
     place = f"{record.evidence}/{EVIDENCE_FILE}"
     return any(isinstance(statement, VerdictStatement) and statement.evidence.path == place for statement in found)
 
@@ -101,7 +101,7 @@ def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord)
 def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path) -> VerdictStatement:
     """The statement on the verdict whose evidence lies in `folder`, dated now."""
     evidence = read_evidence(folder)
-    verdict, numbers = evidence.verdict, to_json(evidence.verdict)
+    verdict, numbers = evidence.verdict, evidence.verdict.to_json()
     against = Against(record.champion, record.champion_bundle) if record.champion is not None else None
     named = f"v{against.version}" if against else ""
     return VerdictStatement(
@@ -123,7 +123,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
         evidence=EvidenceFile(f"{record.evidence}/{EVIDENCE_FILE}", sha256((folder / EVIDENCE_FILE).read_bytes())),
         headline=_headline(verdict, named),
         rows=tuple(_rows(verdict, record, named)),
-        decided_at=now(),
+        decided_at=utc_now(),
         challenger_interval=tuple(numbers["challenger_interval"]),
     )
 

@@ -46,7 +46,7 @@ def version_tags(lineage: Mapping[str, Any], bundle_digest: str, metric: str, va
     }
 
 
-def describe(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
+def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
     """Markdown for the UI: a plain sentence, the verdict and the metrics as a table, the lineage below.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.canonical_json import canonical, moment, parse_canonical, sha256
+from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_canonical_json, sha256
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 LINEAGE = "https://slsa.dev/provenance/v1"
@@ -191,18 +191,18 @@ class VerdictStatement:
 Statement = LineageStatement | VerdictStatement
 
 
-def digest(statement: Statement) -> str:
+def statement_digest(statement: Statement) -> str:
     """SHA-256 (hex) of the payload: the name of the statement everywhere."""
     return sha256(statement.payload)
 
 
-def parse(payload: bytes) -> Statement:
+def parse_statement(payload: bytes) -> Statement:
     """Read a statement of either kind; the law: ``parse(s.payload) == s``, and nothing else is read.
 
     Raises:
         AttestationError: with reason ``malformed``, naming what is wrong.
     """
-    values = parse_canonical(payload, "statement")
+    values = parse_canonical_json(payload, "statement")
     kind = values.get("predicateType")
     if values.get("_type") != STATEMENT or kind not in (LINEAGE, VERDICT):
         raise AttestationError(
@@ -224,7 +224,7 @@ def parse(payload: bytes) -> Statement:
 
 def _statement(model: str, bundle: str, files: list[dict[str, Any]], kind: str, predicate: Mapping[str, Any]) -> bytes:
     subject = {"name": model, "digest": {BUNDLE_DIGEST: bundle.removeprefix("sha256:")}}
-    return canonical(
+    return canonical_json(
         {"_type": STATEMENT, "subject": [subject, *files], "predicateType": kind, "predicate": dict(predicate)}
     )
 

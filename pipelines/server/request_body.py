@@ -11,7 +11,7 @@ from flask import request
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import caller
 
@@ -54,7 +54,7 @@ def slot_of(body: Mapping[str, Any]) -> Slot:
     return Slot.parse(_text(body, "slot"))
 
 
-def who_of(body: Mapping[str, Any]) -> Who:
+def who_of(body: Mapping[str, Any]) -> Principal:
     """The caller; the name in ``by`` counts where nobody logged in."""
     return caller(_text(body, "by"))
 

@@ -76,7 +76,7 @@ def run(
             f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
         )
     chosen = found or registry.get(client, slot, version)
-    bundle = models.download(client, chosen, cache)
+    bundle = models.download_bundle(client, chosen, cache)
     told = Answer(slot, chosen.version, tuple(str(path) for path in files))
     return _answer(told, bundle, settings.backbone, files, decode)
 

@@ -13,7 +13,7 @@ from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.description import describe, version_tags
+from pipelines.registry.description import describe_version, version_tags
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import load_ring
 from pipelines.registry.slot import Slot
@@ -100,7 +100,7 @@ def reuse(
 
 def _attested(client: MlflowClient, version: AdapterVersion) -> bool:
     """Whether the server has a signed lineage of the version."""
-    found = guard.statements(
+    found = guard.list_statements(
         client.tracking_uri, model=version.slot.model_name, version=version.version, kind="lineage"
     )
     return bool(found)
@@ -119,7 +119,7 @@ def _attest(
     statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
     # read now: the key may have been replaced while the training went on
     envelope = sign(statement.payload, load_ring(keys), "lineage")
-    guard.submit(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+    guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
     log(f"signed the lineage of {version.name}")
 
 
@@ -206,4 +206,4 @@ def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags:
     ]
     if lineage["dataset"].get("closed_set"):
         rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
-    return describe(headline, rows, {**tags, Tags.GOLDEN: str(lineage["golden"]["tag"])})
+    return describe_version(headline, rows, {**tags, Tags.GOLDEN: str(lineage["golden"]["tag"])})

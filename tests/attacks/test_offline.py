@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.audit.checks.ledger_checks import check_champion, read_ledger
-from pipelines.registry.ledger.entry import Row, read_entry, sign_entry
+from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.keys import KeyRing
 from tests.support.books import Books, check_books, read_books, run
@@ -22,7 +22,7 @@ from tests.support.versions_by_hand import ARTIFACTS
 
 
 @contextmanager
-def _rewritten(server: GuardedServer, rows: tuple[Row, ...]) -> Iterator[Books]:
+def _rewritten(server: GuardedServer, rows: tuple[LedgerRow, ...]) -> Iterator[Books]:
     """The ledger's table with other rows in it, for a moment; the head row says what the last one is."""
     before = read_books(server)
     _store(server, before, rows)
@@ -32,7 +32,7 @@ def _rewritten(server: GuardedServer, rows: tuple[Row, ...]) -> Iterator[Books]:
         _store(server, Books(rows, {}), before.rows)
 
 
-def _store(server: GuardedServer, old: Books, rows: tuple[Row, ...]) -> None:
+def _store(server: GuardedServer, old: Books, rows: tuple[LedgerRow, ...]) -> None:
     kept = {row.seq: row for row in rows}
     gone = [row.seq for row in old.rows if kept.get(row.seq) != row]
     for seq in gone:
@@ -45,7 +45,7 @@ def _store(server: GuardedServer, old: Books, rows: tuple[Row, ...]) -> None:
     run(server, "update elp_head set seq = :seq, hash = :hash", seq=last.seq, hash=last.hash)
 
 
-def _insert(server: GuardedServer, row: Row) -> None:
+def _insert(server: GuardedServer, row: LedgerRow) -> None:
     entry = json.loads(row.entry)
     run(
         server,
@@ -69,7 +69,7 @@ def _trouble(server: GuardedServer, books: Books) -> dict[int, set[str]]:
     return found
 
 
-def _other_reason(row: Row) -> str:
+def _other_reason(row: LedgerRow) -> str:
     return row.entry.replace('"reason":"it passed"', '"reason":"it failed"')
 
 
@@ -82,7 +82,7 @@ def test_an_entry_edited(contest: Contest) -> None:
     books = read_books(contest.server)
     place = _promotion(contest, books)
     row = books.rows[place]
-    edited = Row(row.seq, _other_reason(row), row.hash, row.envelope)
+    edited = LedgerRow(row.seq, _other_reason(row), row.hash, row.envelope)
     with _rewritten(contest.server, (*books.rows[:place], edited, *books.rows[place + 1 :])) as found:
         assert "edited" in _trouble(contest.server, found)[row.seq]
 
@@ -136,7 +136,10 @@ def test_two_entries_swapped(contest: Contest) -> None:
     books = read_books(contest.server)
     place = _promotion(contest, books)
     one, other = books.rows[place - 1], books.rows[place]
-    swapped = (Row(one.seq, other.entry, other.hash, other.envelope), Row(other.seq, one.entry, one.hash, one.envelope))
+    swapped = (
+        LedgerRow(one.seq, other.entry, other.hash, other.envelope),
+        LedgerRow(other.seq, one.entry, one.hash, one.envelope),
+    )
     with _rewritten(contest.server, (*books.rows[: place - 1], *swapped, *books.rows[place + 1 :])) as found:
         assert set(_trouble(contest.server, found)) >= {one.seq, other.seq}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry.signing import key_folder
-from pipelines.registry.signing.canonical_json import canonical
+from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.registry.signing.keys import KeyRing, load_ring
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
@@ -94,7 +94,7 @@ def test_a_true_verdict_altered(contest: Contest, change: str) -> None:
 def _extra_subject(contest: Contest) -> bytes:
     values = json.loads(_passed(contest, PASSED))
     other = json.loads(_passed(contest, UNGATED))["subject"]
-    return canonical({**values, "subject": [*other, *values["subject"]]})
+    return canonical_json({**values, "subject": [*other, *values["subject"]]})
 
 
 def _twice(contest: Contest) -> bytes:
@@ -103,11 +103,11 @@ def _twice(contest: Contest) -> bytes:
 
 SIGNED_NONSENSE: dict[str, Callable[[Contest], bytes]] = {
     "two subjects": _extra_subject,
-    "no subject": lambda c: canonical({**json.loads(_passed(c)), "subject": []}),
+    "no subject": lambda c: canonical_json({**json.loads(_passed(c)), "subject": []}),
     "a key twice": _twice,
     "another predicate": lambda c: _passed(c).replace(b"/verdict/v1", b"/verdict/v2"),
     "another type": lambda c: _passed(c).replace(b"Statement/v1", b"Statement/v0.1"),
-    "a field more": lambda c: canonical(
+    "a field more": lambda c: canonical_json(
         {**json.loads(_passed(c)), "predicate": {**json.loads(_passed(c))["predicate"], "force": True}}
     ),
     "not canonical": lambda c: json.dumps(json.loads(_passed(c)), indent=1).encode(),
@@ -174,7 +174,7 @@ def test_an_old_pass_posted_again_after_a_failure(own_contest: Contest) -> None:
     contest.refused(contest.alias(PASSED), "failed")
 
 
-@pytest.mark.parametrize("end", [key_folder.retire, key_folder.revoke], ids=["retired", "revoked"])
+@pytest.mark.parametrize("end", [key_folder.retire_key, key_folder.revoke_key], ids=["retired", "revoked"])
 def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path, end: Callable[[Path, str], Any]) -> None:
     contest = own_contest
     thief = key_folder.new_key(tmp_path / "keys", f"gate-{contest.mark}", ("verdict",))
@@ -192,7 +192,7 @@ def test_a_verdict_recorded_before_its_key_was_revoked(own_contest: Contest, tmp
     stolen = load_ring(tmp_path / "keys")
     _trust(contest, stolen)
     gate(contest.rest, contest.made[UNGATED], "passed", contest.made[CHAMPION], stolen)
-    key_folder.revoke(contest.server.keys, thief.keyid)
+    key_folder.revoke_key(contest.server.keys, thief.keyid)
     contest.refused(contest.alias(UNGATED), "revoked")
     assert contest.champion() == CHAMPION
 
@@ -233,7 +233,7 @@ def test_a_statement_of_a_hundred_megabytes(contest: Contest) -> None:
 def _trust(contest: Contest, ring: KeyRing) -> None:
     from pipelines.registry.signing.keys import write_keys
 
-    key_folder.add(contest.server.keys, write_keys(ring.keys), "a thief's key, trusted until it was found out")
+    key_folder.add_keys(contest.server.keys, write_keys(ring.keys), "a thief's key, trusted until it was found out")
 
 
 def test_posted_in_the_name_of_a_version_that_is_not_there(contest: Contest) -> None:

@@ -59,5 +59,5 @@ def login_server(folder: Path, database: str | None = None) -> Iterator[LoginSer
     with guarded_server(folder / "server", database, accounts.server_environment(workspace)) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
-            users.add(server.users(), name, PASSWORD, roles)
+            users.add_user(server.users(), name, PASSWORD, roles)
         yield server

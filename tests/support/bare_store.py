@@ -6,12 +6,12 @@ from pathlib import Path
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.stores.registry_store import GuardedStore
 
-SLOT, ANN = Slot("plant-a", "asr"), Who("ann", False, "")
+SLOT, ANN = Slot("plant-a", "asr"), Principal("ann", False, "")
 
 
 def open_store(folder: Path) -> GuardedStore:

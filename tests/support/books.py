@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy
 
 from pipelines.registry.ledger.chain import Chain, verify_chain
-from pipelines.registry.ledger.entry import Entry, Row, read_entry
-from pipelines.registry.ledger.ledger_checkpoint import read_anchor
+from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
+from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
 from pipelines.registry.signing.keys import load_ring
 from tests.support.contest import Contest
 from tests.support.guarded_server import GuardedServer
@@ -23,16 +23,16 @@ MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
 class Books:
     """The ledger and the aliases of one moment."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LedgerRow, ...]
     aliases: dict[tuple[str, str], int]
     """Version by model and alias."""
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[LedgerEntry]:
         """The ledger's entries, oldest first."""
         return [read_entry(row.entry) for row in self.rows]
 
-    def moves(self, slot: str) -> list[Entry]:
+    def moves(self, slot: str) -> list[LedgerEntry]:
         """Every change of a slot's champion."""
         return [entry for entry in self.entries if entry.slot == slot and entry.event in MOVES]
 
@@ -59,7 +59,7 @@ def read_books(server: GuardedServer) -> Books:
     """Read ledger and aliases in one transaction."""
     with database(server) as connection:
         rows = connection.execute(sqlalchemy.text("select seq, entry, hash, envelope from elp_ledger order by seq"))
-        ledger = tuple(Row(int(seq), str(entry), str(digest), str(text)) for seq, entry, digest, text in rows)
+        ledger = tuple(LedgerRow(int(seq), str(entry), str(digest), str(text)) for seq, entry, digest, text in rows)
         found = connection.execute(sqlalchemy.text("select name, alias, version from registered_model_aliases"))
         aliases = {(str(name), str(alias)): int(version) for name, alias, version in found}
     return Books(ledger, aliases)
@@ -67,7 +67,7 @@ def read_books(server: GuardedServer) -> Books:
 
 def check_books(server: GuardedServer, books: Books) -> Chain:
     """Verify the chain with the server's keys and anchor."""
-    return verify_chain(books.rows, load_ring(server.keys), read_anchor(server.anchor))
+    return verify_chain(books.rows, load_ring(server.keys), read_checkpoint(server.anchor))
 
 
 def agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:

@@ -103,5 +103,5 @@ def add_bundle(
     )
     statement = lineage_statement(slot.model_name, verify_bundle(folder))
     envelope = sign(statement.payload, load_ring(key_folder()), "lineage")
-    guard.submit(client.tracking_uri, slot.model_name, version.version, envelope.text)
+    guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)
     return version

@@ -12,7 +12,7 @@ from mlflow.server.constants import ARTIFACTS_DESTINATION_ENV_VAR
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import func, select
 
-from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.server.ledger.ledger_tables import LEDGER
@@ -50,7 +50,7 @@ def token(visitor: FlaskClient, page: str) -> str:
     return next(field.attributes["value"] for field in fields if field.attributes["name"] == "token")
 
 
-def newest() -> Entry:
+def newest() -> LedgerEntry:
     """The ledger's last entry."""
     with server.registry().engine.connect() as connection:
         entry = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pipelines.gating.decide import decide
 from pipelines.gating.evidence_folder import write_evidence
-from pipelines.gating.verdict import to_json
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.signing.canonical_json import now, sha256
+from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import EvidenceFile, VerdictStatement
 from tests.support.rest import Rest
@@ -29,14 +28,14 @@ def judge(
     scores = clips(errors, speakers=8, conditions=CONDITIONS)
     champion = clips(against[1], speakers=8, conditions=CONDITIONS) if against else None
     verdict = decide(scores, champion, POLICY)
-    numbers, place = to_json(verdict), made.evidence.rpartition("/")[0]
+    numbers, place = verdict.to_json(), made.evidence.rpartition("/")[0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = write_evidence(Path(scratch) / "gate", verdict, scores, champion, {"slot": made.slot})
         for file in folder.iterdir():
             upload(rest, f"{place}/{file.name}", file.read_bytes())
         digest = sha256((folder / "evidence.json").read_bytes())
     statement = replace(
-        verdict_on(made, verdict.outcome, against[0] if against else None, now()),
+        verdict_on(made, verdict.outcome, against[0] if against else None, utc_now()),
         challenger=numbers["challenger"],
         champion=numbers["champion"],
         delta=numbers["delta"],

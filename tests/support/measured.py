@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.gating.measured import Measured, Neighbour, Neighbourhood, Speed
+from pipelines.registry.verdict import Measured, Neighbour, Neighbourhood, Speed
 
 
 def neighbour(slot: str = "plant-b/asr", **over: str) -> Neighbour:

@@ -142,14 +142,14 @@ def _fork(order: dict[str, Any], number: int) -> int:
 
 def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
     """Move the champion back and forth at random, and say what each try came to."""
-    from pipelines.registry.ledger.entry import Who
+    from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.slot import Slot
     from pipelines.server.refusal import Refusal
     from pipelines.server.stores.current import registry
     from pipelines.server.transitions import champion_transition as door
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
-    who = Who(f"mover-{number}", False, "")
+    who = Principal(f"mover-{number}", False, "")
     tries: list[Callable[[], door.Moved]] = [
         lambda: door.promote(store, slot, 2, who, "forth", again=True),
         lambda: door.promote(store, slot, 3, who, "forth", again=True),

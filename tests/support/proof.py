@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry.ledger.entry import Entry, Head, Row, Who, sign_entry
+from pipelines.registry.ledger.entry import Head, LedgerEntry, LedgerRow, Principal, sign_entry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
@@ -73,7 +73,7 @@ def lineage(**over: Any) -> LineageStatement:
     return replace(base, **over)
 
 
-def entry(head: Head, **over: Any) -> Entry:
+def entry(head: Head, **over: Any) -> LedgerEntry:
     """The entry after `head`, a second later than it."""
     values: dict[str, Any] = {
         "event": "gated",
@@ -81,14 +81,14 @@ def entry(head: Head, **over: Any) -> Entry:
         "before": None,
         "after": 1,
         "bundle": BUNDLE,
-        "who": Who("ann", False, "127.0.0.1"),
+        "principal": Principal("ann", False, "127.0.0.1"),
         "reason": "",
         "at": f"2026-01-01T00:{head.seq // 60:02d}:{head.seq % 60:02d}.000000+00:00",
     }
-    return Entry(seq=head.seq + 1, prev=head.hash, **{**values, **over})
+    return LedgerEntry(seq=head.seq + 1, prev=head.hash, **{**values, **over})
 
 
-def chain(keys: KeyRing, length: int, begin: Sequence[Row] = ()) -> list[Row]:
+def chain(keys: KeyRing, length: int, begin: Sequence[LedgerRow] = ()) -> list[LedgerRow]:
     """A good ledger, or `begin` with `length` entries more."""
     rows = list(begin)
     for _ in range(length):
@@ -96,6 +96,6 @@ def chain(keys: KeyRing, length: int, begin: Sequence[Row] = ()) -> list[Row]:
     return rows
 
 
-def head_of(rows: Sequence[Row]) -> Head:
+def head_of(rows: Sequence[LedgerRow]) -> Head:
     """Number and hash of the newest entry."""
     return Head(rows[-1].seq, rows[-1].hash) if rows else Head()

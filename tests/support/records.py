@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.audit.server_index import Stored
-from pipelines.registry.ledger.entry import Row, read_entry, sign_entry
+from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
@@ -21,10 +21,10 @@ class Recorded:
 
     ring: KeyRing
     uri: str = "memory"
-    rows: list[Row] = field(default_factory=list)
+    rows: list[LedgerRow] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
 
-    def ledger(self, after: int = 0, slot: str = "") -> Iterator[Row]:
+    def ledger(self, after: int = 0, slot: str = "") -> Iterator[LedgerRow]:
         return (row for row in self.rows if row.seq > after and (not slot or read_entry(row.entry).slot == slot))
 
     def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:

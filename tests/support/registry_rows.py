@@ -22,7 +22,7 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 
-from pipelines.registry.ledger.entry import Entry, Head, Who
+from pipelines.registry.ledger.entry import Head, LedgerEntry, Principal
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
@@ -38,7 +38,7 @@ from pipelines.registry.statements import (
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
 from tests.support.proof import FINGERPRINT
 
-WHO = Who("ann", False, "127.0.0.1")
+WHO = Principal("ann", False, "127.0.0.1")
 _HOUR = timedelta(hours=1)
 _BATCH = 5000
 
@@ -56,16 +56,16 @@ class Rows:
     def add(self, table: Any, **values: Any) -> None:
         self.tables.setdefault(table, []).append(values)
 
-    def record(self, event: Any, slot: Slot, at: datetime, **values: Any) -> Entry:
+    def record(self, event: Any, slot: Slot, at: datetime, **values: Any) -> LedgerEntry:
         """The ledger's next entry."""
         who, reason = values.pop("who", WHO), values.pop("reason", "")
-        entry = Entry(
+        entry = LedgerEntry(
             seq=self.head.seq + 1,
             prev=self.head.hash,
             at=at.isoformat(timespec="microseconds"),
             event=event,
             slot=str(slot),
-            who=who,
+            principal=who,
             reason=reason,
             **{"before": None, "after": None, "bundle": "", **values},
         )

@@ -13,7 +13,7 @@ from pipelines.registry.adapter_version import AdapterVersion, Tags, policy_dige
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.signing.canonical_json import now, sha256
+from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
@@ -71,15 +71,15 @@ def record_verdict(
         evidence=EvidenceFile(f"{place}/evidence.json", sha256(evidence.encode())),
         headline=f"{verdict} at the gate: WER 8.0 % on the golden set.",
         rows=(("verdict", verdict), ("WER", "8.0 %")),
-        decided_at=now(),
+        decided_at=utc_now(),
     )
     envelope = sign(statement.payload, load_ring(key_folder()), "verdict")
-    guard.submit(client.tracking_uri, slot.model_name, version.version, envelope.text)
+    guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)
     return registry.get(client, slot, version.version)
 
 
 def make_champion(client: MlflowClient, version: AdapterVersion, by: str = "ann", why: str = "best") -> AdapterVersion:
     """Pass a version that `add_bundle` made against the present champion, and promote it."""
-    record_verdict(client, version, against=registry.champion(client, version.slot))
+    record_verdict(client, version, against=registry.find_champion(client, version.slot))
     guard.promote(client.tracking_uri, version.slot, version.version, by=by, reason=why)
     return registry.get(client, version.slot, version.version)

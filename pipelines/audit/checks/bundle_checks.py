@@ -14,7 +14,7 @@ from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, recompute
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
-from pipelines.registry.statements import LineageStatement, VerdictStatement, digest
+from pipelines.registry.statements import LineageStatement, VerdictStatement, statement_digest
 from pipelines.training.lineage_statement import lineage_statement
 from pipelines.training.provenance import code_digest, lock_digest
 
@@ -30,7 +30,7 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
 
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
-            folder = models.fetch(client, version, Path(scratch))
+            folder = models.download_unverified(client, version, Path(scratch))
             found, manifest = bundle_digest(folder), verify_bundle(folder)
         except BundleError as error:
             return (Fact("in the artifact store", "no intact bundle", "mismatch", str(error)),)
@@ -42,10 +42,10 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
     files = [
         compared(name, signed.files.get(name, ""), manifest.files.get(name, ""), "the artifact store") for name in names
     ]
-    again = digest(lineage_statement(signed.model, manifest))
+    again = statement_digest(lineage_statement(signed.model, manifest))
     return (
         compared("in the artifact store", signed.bundle, found, "the artifact store", tuple(files)),
-        compared("lineage.json, stated again", digest(signed), again, "the bundle's lineage.json"),
+        compared("lineage.json, stated again", statement_digest(signed), again, "the bundle's lineage.json"),
     )
 
 

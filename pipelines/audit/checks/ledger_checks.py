@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipelines.audit.facts import Fact, State, compared
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.chain import Chain, verify_chain
-from pipelines.registry.ledger.entry import MOVES, Entry, Head, Row, read_entry
+from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, LedgerRow, read_entry
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import LineageStatement, VerdictStatement
 
@@ -18,14 +18,14 @@ class Witness:
     """The ledger, once through the check."""
 
     chain: Chain
-    entries: tuple[Entry, ...]
+    entries: tuple[LedgerEntry, ...]
     """Those that can be read."""
     recorded: Mapping[str, str]
     """Digest of each statement that an entry names -> when it was named first."""
 
-    def champion(self, slot: str) -> Entry | None:
+    def champion(self, slot: str) -> LedgerEntry | None:
         """The entry that has the last word on the slot's champion; None where no version ever was."""
-        last: Entry | None = None
+        last: LedgerEntry | None = None
         for entry in self.entries:
             if entry.slot != slot or entry.event not in MOVES:
                 continue
@@ -35,12 +35,12 @@ class Witness:
         return last
 
 
-def read_ledger(rows: Iterable[Row], ring: KeyRing, anchor: Head | None) -> Witness:
+def read_ledger(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None) -> Witness:
     """Check every entry of a ledger, from its first, and keep what can be read."""
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     recorded: dict[str, str] = {}
 
-    def passing() -> Iterator[Row]:
+    def passing() -> Iterator[LedgerRow]:
         for row in rows:
             yield row
             try:

@@ -9,10 +9,10 @@ from pipelines.audit.checks.ledger_checks import Witness
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_index import Stored, backbone_of, named
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import Entry
-from pipelines.registry.signing.envelope import read, verify
+from pipelines.registry.ledger.entry import LedgerEntry
+from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse
+from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse_statement
 from pipelines.registry.tags import Tags
 
 
@@ -21,8 +21,8 @@ def check_statement(stored: Stored, ring: KeyRing, witness: Witness) -> tuple[Fa
     name = f"{stored.kind} statement"
     recorded = witness.recorded.get(stored.digest)
     try:
-        envelope = read(stored.envelope)
-        statement = parse(envelope.payload)
+        envelope = read_envelope(stored.envelope)
+        statement = parse_statement(envelope.payload)
         if envelope.digest != stored.digest:
             return Fact(name, stored.digest, "mismatch", f"its payload hashes to {envelope.digest}"), None
         if recorded is None:
@@ -83,7 +83,7 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
     return Fact("tags", told, "mismatch" if wrong else "ok", "", wrong)
 
 
-def check_reason(entry: Entry, proven: Mapping[str, Statement | None]) -> Fact:
+def check_reason(entry: LedgerEntry, proven: Mapping[str, Statement | None]) -> Fact:
     """Whether the entry that made the champion rests on a passed verdict about this very version and bundle.
 
     Args:
@@ -92,7 +92,7 @@ def check_reason(entry: Entry, proven: Mapping[str, Statement | None]) -> Fact:
     """
     name = f"entry {entry.seq}, {entry.event}"
     if entry.event in ("overridden", "retired"):
-        return Fact("rests on", name, "", f"by {entry.who.name}: {entry.reason}")
+        return Fact("rests on", name, "", f"by {entry.principal.name}: {entry.reason}")
     for digest in entry.statements:
         verdict = proven.get(digest)
         if isinstance(verdict, VerdictStatement):

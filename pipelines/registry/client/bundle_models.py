@@ -54,7 +54,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
 
 
 @answering
-def fetch(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
+def download_unverified(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
     """Download the version's bundle into `folder`, as the registry has it now; nothing is verified.
 
     Raises:
@@ -72,7 +72,7 @@ def fetch(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
     return Path(came)
 
 
-def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
+def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
     """The version's bundle as a verified local folder; kept under its digest, so that a second call copies nothing.
 
     Raises:
@@ -89,7 +89,7 @@ def download(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
-        came = fetch(client, version, Path(scratch))
+        came = download_unverified(client, version, Path(scratch))
         verify_bundle(came)
         got = bundle_digest(came)
         if got != expected:

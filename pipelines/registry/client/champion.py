@@ -70,7 +70,7 @@ def promote(
         ServiceError: where no guarded server answers.
     """
     client = registry.connect(mlflow_uri)
-    present = registry.champion(client, slot)
+    present = registry.find_champion(client, slot)
     chosen = _chosen(client, slot, version, present)
     by, why = by or _user(), why or "its verdict passed"
     if present is None or chosen.version != present.version:

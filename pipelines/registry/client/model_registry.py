@@ -25,16 +25,16 @@ __all__ = [
     "GateRecord",
     "Tags",
     "candidate",
-    "champion",
     "connect",
     "create_version",
     "delete_version",
     "find",
     "find_by_key",
+    "find_champion",
     "get",
+    "list_slots",
+    "list_versions",
     "model_description",
-    "slots",
-    "versions",
 ]
 
 _PAGE = 200
@@ -69,16 +69,16 @@ def find(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion
         raise
 
 
-def champion(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
+def find_champion(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
     """The slot's champion, or None."""
     return find(client, slot, CHAMPION)
 
 
 def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
     """The newest version that came after the champion and was not retired: what the gate looks at by default."""
-    present = champion(client, slot)
+    present = find_champion(client, slot)
     waiting = [
-        v for v in versions(client, slot) if v.status != "retired" and (not present or v.version > present.version)
+        v for v in list_versions(client, slot) if v.status != "retired" and (not present or v.version > present.version)
     ]
     return waiting[0] if waiting else None
 
@@ -92,7 +92,7 @@ def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | 
 
 
 @answering
-def versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
+def list_versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
     """All versions of a slot, newest first; empty for a slot without any."""
     aliases = _aliases(client, slot)
     found: list[AdapterVersion] = []
@@ -107,7 +107,7 @@ def versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
 
 
 @answering
-def slots(client: MlflowClient) -> list[Slot]:
+def list_slots(client: MlflowClient) -> list[Slot]:
     """Every slot that has a registered model, by name."""
     names: list[str] = []
     token: str | None = None

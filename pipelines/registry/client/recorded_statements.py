@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import RegistryError
-from pipelines.registry.client.server_api import PAGE, ask, statements
+from pipelines.registry.client.server_api import PAGE, ask, list_statements
 
 
 def every_statement(uri: str, **wanted: str | int) -> Iterator[dict[str, Any]]:
@@ -16,12 +16,12 @@ def every_statement(uri: str, **wanted: str | int) -> Iterator[dict[str, Any]]:
         ServiceError: where no guarded server answers.
     """
     before: dict[str, int] = {}
-    while page := statements(uri, **wanted, **before, limit=PAGE):
+    while page := list_statements(uri, **wanted, **before, limit=PAGE):
         yield from page
         before = {"before": int(page[-1]["seq"])}
 
 
-def statement(uri: str, digest: str) -> dict[str, Any] | None:
+def find_statement(uri: str, digest: str) -> dict[str, Any] | None:
     """One recorded statement, or None.
 
     Raises:

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 60.0
 """The server hashes a bundle before it answers some of these."""
 
 
-def submit(uri: str, model: str, version: int, envelope: str) -> str:
+def submit_statement(uri: str, model: str, version: int, envelope: str) -> str:
     """Hand a signed statement on a version to the server, which verifies and records it; again changes nothing.
 
     Args:
@@ -39,7 +39,7 @@ def submit(uri: str, model: str, version: int, envelope: str) -> str:
     return str(answer["digest"])
 
 
-def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
+def list_statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
     """Recorded statements: digest, kind, model, version, envelope and more, the newest first.
 
     Args:
@@ -53,7 +53,7 @@ def statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChampionChange:
     """What the server made of a wish."""
 
     version: int | None
@@ -66,7 +66,7 @@ class Moved:
     """Who the server takes the caller for: the login, else what was claimed."""
 
 
-def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> Moved:
+def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> ChampionChange:
     """Ask the server to make a version champion.
 
     Args:
@@ -86,7 +86,7 @@ def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: 
     return _moved(uri, "promote", {"slot": str(slot), "version": version, "by": by, "reason": reason, **more})
 
 
-def rollback(uri: str, slot: Slot, version: int | None = None, *, by: str, reason: str) -> Moved:
+def rollback(uri: str, slot: Slot, version: int | None = None, *, by: str, reason: str) -> ChampionChange:
     """Ask the server to bring a former champion back; None takes the one that the present one replaced.
 
     Raises:
@@ -98,7 +98,7 @@ def rollback(uri: str, slot: Slot, version: int | None = None, *, by: str, reaso
     return _moved(uri, "rollback", {"slot": str(slot), "by": by, "reason": reason, **more})
 
 
-def retire(uri: str, slot: Slot, *, by: str, reason: str) -> Moved:
+def retire(uri: str, slot: Slot, *, by: str, reason: str) -> ChampionChange:
     """Ask the server to leave a slot without champion.
 
     Raises:
@@ -108,7 +108,7 @@ def retire(uri: str, slot: Slot, *, by: str, reason: str) -> Moved:
     return _moved(uri, "retire", {"slot": str(slot), "by": by, "reason": reason})
 
 
-def ask_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
+def request_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
     """Ask that a version serve without a verdict for some days; it does when a second person approves.
 
     Raises:
@@ -120,7 +120,7 @@ def ask_override(uri: str, slot: Slot, version: int, reason: str, days: float) -
     return dict(ask(uri, "POST", "/override", json=wish))
 
 
-def approve_override(uri: str, slot: Slot) -> dict[str, Any]:
+def approve_override_request(uri: str, slot: Slot) -> dict[str, Any]:
     """Approve what another user asked for.
 
     Raises:
@@ -130,7 +130,7 @@ def approve_override(uri: str, slot: Slot) -> dict[str, Any]:
     return dict(ask(uri, "POST", "/approve", json={"slot": str(slot)}))
 
 
-def withdraw_override(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
+def withdraw_override_request(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
     """End an override before its time, or take the wish for one back.
 
     Raises:
@@ -140,7 +140,7 @@ def withdraw_override(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
     return dict(ask(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
 
 
-def ledger(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
+def ledger_entries(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
     """Entries of the ledger (as in docs/formats/ledger.md), oldest first.
 
     Args:
@@ -177,9 +177,9 @@ def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> It
         after = int(page[-1]["seq"])
 
 
-def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> Moved:
+def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> ChampionChange:
     told = ask(uri, "POST", f"/{verb}", json=dict(body))
-    return Moved(told["version"], told["previous"], bool(told["changed"]), str(told["by"]))
+    return ChampionChange(told["version"], told["previous"], bool(told["changed"]), str(told["by"]))
 
 
 def ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

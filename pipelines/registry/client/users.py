@@ -78,13 +78,13 @@ class Server:
             return f"the MLflow server at {self.uri} refused: {text.strip() or status}"
 
 
-def users(server: Server) -> list[User]:
+def list_users(server: Server) -> list[User]:
     """All accounts, by name."""
     found = server.call("GET", "users/list")["users"]
     return sorted((_user(raw) for raw in found), key=lambda user: user.name)
 
 
-def add(server: Server, name: str, password: str, roles: tuple[str, ...]) -> User:
+def add_user(server: Server, name: str, password: str, roles: tuple[str, ...]) -> User:
     """Make an account.
 
     Raises:
@@ -97,13 +97,13 @@ def add(server: Server, name: str, password: str, roles: tuple[str, ...]) -> Use
             f"names look alike, and none of {', '.join(_TAKEN)}"
         )
     _check(password, roles)
-    if any(user.name == name for user in users(server)):
+    if any(user.name == name for user in list_users(server)):
         raise RegistryError(f"there is a user {name} already; change the roles with: elp users role {name} ROLE…")
     server.call("POST", "users/create", username=name, password=password)
-    return set_roles(server, name, roles)
+    return set_user_roles(server, name, roles)
 
 
-def set_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
+def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
     """Give a user exactly these roles.
 
     Raises:
@@ -122,7 +122,7 @@ def set_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
     return _find(server, name)
 
 
-def remove(server: Server, name: str) -> None:
+def remove_user(server: Server, name: str) -> None:
     """Take an account away; the ledger keeps the name.
 
     Raises:
@@ -145,7 +145,7 @@ def set_password(server: Server, name: str, password: str) -> None:
 
 
 def _find(server: Server, name: str) -> User:
-    for user in users(server):
+    for user in list_users(server):
         if user.name == name:
             return user
     raise RegistryError(f"there is no user {name}; who there is: elp users list")

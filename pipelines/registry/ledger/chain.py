@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import NOTHING, Entry, Head, Row, envelope_of, read_entry
+from pipelines.registry.ledger.entry import NOTHING, Head, LedgerEntry, LedgerRow, envelope_of, read_entry
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import verify
 from pipelines.registry.signing.keys import KeyRing
@@ -20,7 +20,7 @@ Trouble = Literal["cut", "edited", "reordered", "forked", "bad signature", "untr
 
 
 @dataclass(frozen=True)
-class Fault:
+class ChainFault:
     """A place where the ledger is not what was written."""
 
     seq: int
@@ -38,7 +38,7 @@ class Chain:
 
     entries: int
     head: Head
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
     by_revoked_key: tuple[int, ...]
     """Entries whose own signature counts no more, held by the good signature of a later entry that chains to them."""
 
@@ -58,13 +58,13 @@ class _State:
     at: datetime | None = None
     count: int = 0
     seen: dict[str, int] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ChainFault] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
     """Entries by a revoked key that no later good signature holds yet."""
     held: list[int] = field(default_factory=list)
 
 
-def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None) -> Chain:
+def verify_chain(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None = None) -> Chain:
     """Check a whole ledger.
 
     Args:
@@ -95,7 +95,7 @@ def verify_chain(rows: Iterable[Row], ring: KeyRing, anchor: Head | None = None)
 
 
 def _note(state: _State, seq: int, trouble: Trouble, detail: str) -> None:
-    state.faults.append(Fault(seq, trouble, detail))
+    state.faults.append(ChainFault(seq, trouble, detail))
 
 
 def _give_up(state: _State) -> None:
@@ -105,7 +105,7 @@ def _give_up(state: _State) -> None:
     state.pending.clear()
 
 
-def _link(state: _State, row: Row) -> None:
+def _link(state: _State, row: LedgerRow) -> None:
     """The row follows the one before it, by number."""
     if row.seq > state.next:
         missing = f"{state.next}" if row.seq == state.next + 1 else f"{state.next} to {row.seq - 1}"
@@ -117,7 +117,7 @@ def _link(state: _State, row: Row) -> None:
     state.next = max(state.next, row.seq + 1)
 
 
-def _content(state: _State, row: Row) -> Entry | None:
+def _content(state: _State, row: LedgerRow) -> LedgerEntry | None:
     """The row is what its hash says, and names the entry before it by hash."""
     try:
         entry = read_entry(row.entry)
@@ -137,7 +137,7 @@ def _content(state: _State, row: Row) -> Entry | None:
     return entry
 
 
-def _prev(state: _State, row: Row, entry: Entry) -> None:
+def _prev(state: _State, row: LedgerRow, entry: LedgerEntry) -> None:
     """The entry names the hash of the one before it."""
     if entry.prev == state.head.hash:
         return
@@ -149,7 +149,7 @@ def _prev(state: _State, row: Row, entry: Entry) -> None:
         _note(state, row.seq, "rewritten", detail)
 
 
-def _signature(state: _State, row: Row, entry: Entry | None, ring: KeyRing) -> None:
+def _signature(state: _State, row: LedgerRow, entry: LedgerEntry | None, ring: KeyRing) -> None:
     """The row's envelope holds this entry, signed by a key that could sign the ledger then."""
     if entry is None:
         return

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.canonical_json import canonical, moment, now, parse_canonical, sha256
-from pipelines.registry.signing.envelope import Envelope, read, sign
+from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_canonical_json, sha256, utc_now
+from pipelines.registry.signing.envelope import Envelope, read_envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 
 NOTHING = "0" * 64
@@ -43,7 +43,7 @@ MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", 
 
 
 @dataclass(frozen=True)
-class Who:
+class Principal:
     """Who did it, as far as the server knows."""
 
     name: str
@@ -55,7 +55,7 @@ class Who:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One thing that happened."""
 
     seq: int
@@ -73,7 +73,8 @@ class Entry:
     """The version concerned: champion after, or refused, gated, registered … ``to`` in JSON."""
     bundle: str
     """``sha256:…`` of that version's bundle; empty where there is none."""
-    who: Who
+    principal: Principal
+    """``who`` in JSON."""
     reason: str
     statements: tuple[str, ...] = ()
     """Digests (hex) of the statements that the event rests on."""
@@ -83,8 +84,8 @@ class Entry:
     def text(self) -> str:
         """Canonical JSON."""
         values = to_dict(self)
-        values |= {"from": values.pop("before"), "to": values.pop("after")}
-        return canonical(values).decode()
+        values |= {"from": values.pop("before"), "to": values.pop("after"), "who": values.pop("principal")}
+        return canonical_json(values).decode()
 
     @cached_property
     def hash(self) -> str:
@@ -93,7 +94,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """An entry as it is stored."""
 
     seq: int
@@ -112,7 +113,7 @@ class Head:
     hash: str = NOTHING
 
 
-def next_entry(head: Head, last_at: str, **fields: Any) -> Entry:
+def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
     """The entry that follows `head`, dated now, or as the one before where the clock was set back.
 
     Args:
@@ -120,13 +121,13 @@ def next_entry(head: Head, last_at: str, **fields: Any) -> Entry:
         last_at: `at` of its newest entry; empty where there is none.
         fields: Every other field of `Entry`.
     """
-    at = now()
+    at = utc_now()
     if last_at and moment(last_at, "at") > moment(at, "at"):
         at = last_at
-    return Entry(seq=head.seq + 1, prev=head.hash, at=at, **fields)
+    return LedgerEntry(seq=head.seq + 1, prev=head.hash, at=at, **fields)
 
 
-def sign_entry(entry: Entry, ring: KeyRing) -> Row:
+def sign_entry(entry: LedgerEntry, ring: KeyRing) -> LedgerRow:
     """The entry as a row, signed.
 
     Raises:
@@ -137,19 +138,19 @@ def sign_entry(entry: Entry, ring: KeyRing) -> Row:
         raise AttestationError(
             "malformed", f"a ledger entry ({entry.event}) has {len(content)} bytes, expected at most {MAX_ENTRY}"
         )
-    return Row(entry.seq, entry.text, entry.hash, sign(content, ring, "ledger").text)
+    return LedgerRow(entry.seq, entry.text, entry.hash, sign(content, ring, "ledger").text)
 
 
-def read_entry(text: str) -> Entry:
+def read_entry(text: str) -> LedgerEntry:
     """Read an entry; the law: ``read_entry(e.text) == e``, and nothing else is read.
 
     Raises:
         AttestationError: with reason ``malformed``.
     """
-    values = parse_canonical(text.encode(), "ledger entry")
+    values = parse_canonical_json(text.encode(), "ledger entry")
     try:
-        values |= {"before": values.pop("from"), "after": values.pop("to")}
-        entry = from_dict(Entry, values, "ledger entry")
+        values |= {"before": values.pop("from"), "after": values.pop("to"), "principal": values.pop("who")}
+        entry = from_dict(LedgerEntry, values, "ledger entry")
         same = entry.text == text
     except (KeyError, ConfigError, RecursionError) as error:
         raise AttestationError("malformed", f"a ledger entry lacks something or has too much: {error}") from error
@@ -159,13 +160,13 @@ def read_entry(text: str) -> Entry:
     return entry
 
 
-def envelope_of(row: Row) -> Envelope:
+def envelope_of(row: LedgerRow) -> Envelope:
     """The row's envelope, whose payload is the entry.
 
     Raises:
         AttestationError: where it is malformed, or holds another entry than the row.
     """
-    envelope = read(row.envelope)
+    envelope = read_envelope(row.envelope)
     if envelope.text != row.envelope:
         raise AttestationError("malformed", "the envelope is not in its canonical spelling")
     if envelope.payload != row.entry.encode():

@@ -11,26 +11,26 @@ from pathlib import Path
 
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.signing.canonical_json import parse
+from pipelines.registry.signing.canonical_json import parse_json
 
 VARIABLE = "ELP_LEDGER_HEAD"
 FILE = "ledger-head.json"
 
 
-def anchor_file(state: Path) -> Path:
+def checkpoint_file(state: Path) -> Path:
     """ELP_LEDGER_HEAD, else `ledger-head.json` in the workspace's state folder (``.elp``)."""
     told = os.environ.get(VARIABLE)
     return Path(told).expanduser() if told else state / FILE
 
 
-def read_anchor(path: Path) -> Head | None:
+def read_checkpoint(path: Path) -> Head | None:
     """The head that was written last, or None where none was yet.
 
     Raises:
         AttestationError: where the file is damaged.
     """
     try:
-        values = parse(path.read_bytes(), str(path))
+        values = parse_json(path.read_bytes(), str(path))
         head = Head(**values)
     except FileNotFoundError:
         return None
@@ -41,7 +41,7 @@ def read_anchor(path: Path) -> Head | None:
     return head
 
 
-def write_anchor(path: Path, head: Head, known: Callable[[int], str | None] | None = None) -> None:
+def write_checkpoint(path: Path, head: Head, known: Callable[[int], str | None] | None = None) -> None:
     """Move the anchor to `head`, whole or not at all; one that is further already stays (writers come in any order).
 
     Args:
@@ -56,7 +56,7 @@ def write_anchor(path: Path, head: Head, known: Callable[[int], str | None] | No
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        present = read_anchor(path)
+        present = read_checkpoint(path)
         if present is not None and present.seq and known is not None and known(present.seq) != present.hash:
             raise AttestationError(
                 "mismatch",

@@ -13,7 +13,7 @@ MAX_BYTES = 4 * 2**20
 """Of one document. A lineage statement takes about 10 kB, a verdict 5 kB, a ledger entry 1 kB."""
 
 
-def canonical(value: Any) -> bytes:
+def canonical_json(value: Any) -> bytes:
     """`value` with sorted keys, no spaces, UTF-8 and no NaN: equal values have equal bytes.
 
     Raises:
@@ -31,7 +31,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def parse(raw: str | bytes, where: str) -> dict[str, Any]:
+def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
     """A JSON object, strictly: UTF-8, no key twice, no NaN, at most `MAX_BYTES`.
 
     Raises:
@@ -61,19 +61,19 @@ def parse(raw: str | bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def parse_canonical(raw: bytes, where: str) -> dict[str, Any]:
+def parse_canonical_json(raw: bytes, where: str) -> dict[str, Any]:
     """Like `parse`, and the bytes must be the canonical spelling: one value, one digest.
 
     Raises:
         AttestationError: as `parse`, and where the spelling is another.
     """
-    value = parse(raw, where)
-    if canonical(value) != raw:
+    value = parse_json(raw, where)
+    if canonical_json(value) != raw:
         raise AttestationError("malformed", f"{where} is not canonical JSON (sorted keys, no spaces, UTF-8)")
     return value
 
 
-def now() -> str:
+def utc_now() -> str:
     """This moment: UTC, ISO 8601, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 

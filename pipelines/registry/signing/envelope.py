@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.canonical_json import canonical, moment, parse, sha256
+from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_json, sha256
 from pipelines.registry.signing.keys import KeyRing, Role, TrustedKey
 
 STATEMENT_TYPE = "application/vnd.in-toto+json"
@@ -39,7 +39,7 @@ class Envelope:
         """The envelope as canonical JSON; the inverse of `read`."""
         signature = {"keyid": self.keyid, "sig": _base64(self.signature)}
         values = {"payload": _base64(self.payload), "payloadType": self.payload_type, "signatures": [signature]}
-        return canonical(values).decode()
+        return canonical_json(values).decode()
 
 
 def sign(payload: bytes, ring: KeyRing, role: Role) -> Envelope:
@@ -55,13 +55,13 @@ def sign(payload: bytes, ring: KeyRing, role: Role) -> Envelope:
     return Envelope(payload, PAYLOAD_TYPES[role], signature.keyid, bytes.fromhex(signature.signature))
 
 
-def read(text: str | bytes) -> Envelope:
+def read_envelope(text: str | bytes) -> Envelope:
     """Read an envelope strictly, without verifying it: one signature, no unknown field, base64 in its one spelling.
 
     Raises:
         AttestationError: with reason ``malformed``.
     """
-    values = _fields(parse(text, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
+    values = _fields(parse_json(text, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
     signatures = values["signatures"]
     if not isinstance(signatures, list) or len(signatures) != 1:
         count = len(signatures) if isinstance(signatures, list) else 0

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.errors import AttestationError, UsageError
-from pipelines.registry.signing.canonical_json import moment, now
+from pipelines.registry.signing.canonical_json import moment, utc_now
 from pipelines.registry.signing.keys import (
     ROLES,
     TRUSTED_FILE,
@@ -48,7 +48,7 @@ def new_key(folder: Path, name: str, roles: tuple[Role, ...]) -> TrustedKey:
         return _make(_ring(folder), name, roles)[1]
 
 
-def rotate(folder: Path, key: str) -> tuple[TrustedKey, TrustedKey]:
+def rotate_key(folder: Path, key: str) -> tuple[TrustedKey, TrustedKey]:
     """Replace a key by a new one of the same name and roles, and retire it.
 
     Returns:
@@ -60,7 +60,7 @@ def rotate(folder: Path, key: str) -> tuple[TrustedKey, TrustedKey]:
     """
     with _locked(folder):
         ring = _ring(folder)
-        old = choose(ring, key)
+        old = choose_key(ring, key)
         if not old.active:
             raise UsageError(f"key {old.name} ({old.keyid[:12]}) is {old.state} already; make one with: elp keys new")
         ring, made = _make(ring, old.name, old.roles)
@@ -70,27 +70,27 @@ def rotate(folder: Path, key: str) -> tuple[TrustedKey, TrustedKey]:
         return retired, made
 
 
-def retire(folder: Path, key: str) -> TrustedKey:
+def retire_key(folder: Path, key: str) -> TrustedKey:
     """Let a key sign nothing new; its private half is deleted here, and what the ledger recorded before still counts.
 
     Raises:
         UsageError: where `key` names no key, or more than one.
         AttestationError: where the folder is malformed or cannot be written.
     """
-    return _change(folder, key, lambda old: old if old.retired else replace(old, retired=now()))
+    return _change(folder, key, lambda old: old if old.retired else replace(old, retired=utc_now()))
 
 
-def revoke(folder: Path, key: str) -> TrustedKey:
+def revoke_key(folder: Path, key: str) -> TrustedKey:
     """Trust a key no more, for nothing it ever signed; its private half is deleted here.
 
     Raises:
         UsageError: where `key` names no key, or more than one.
         AttestationError: where the folder is malformed or cannot be written.
     """
-    return _change(folder, key, lambda old: old if old.revoked else replace(old, revoked=now()))
+    return _change(folder, key, lambda old: old if old.revoked else replace(old, revoked=utc_now()))
 
 
-def add(folder: Path, text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
+def add_keys(folder: Path, text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
     """Trust the keys of an export; of one that is known, a retirement or revocation is taken over and never undone.
 
     Returns:
@@ -113,7 +113,7 @@ def add(folder: Path, text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
         return tuple(changed)
 
 
-def choose(ring: KeyRing, text: str) -> TrustedKey:
+def choose_key(ring: KeyRing, text: str) -> TrustedKey:
     """The key that `text` names: the beginning of its id (8 digits or more), or its name where one active key has it.
 
     Raises:
@@ -147,7 +147,7 @@ def _earlier(one: str, other: str) -> str:
 def _change(folder: Path, key: str, change: Callable[[TrustedKey], TrustedKey]) -> TrustedKey:
     with _locked(folder):
         ring = _ring(folder)
-        changed = change(choose(ring, key))
+        changed = change(choose_key(ring, key))
         _store(_with(ring, changed))
         _forget(ring, changed)
         return changed
@@ -161,7 +161,7 @@ def _make(ring: KeyRing, name: str, roles: tuple[Role, ...]) -> tuple[KeyRing, T
     private = Ed25519PrivateKey.generate()
     public = private.public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-    made = TrustedKey(key_id(public), name, tuple(role for role in ROLES if role in roles), pem, now())
+    made = TrustedKey(key_id(public), name, tuple(role for role in ROLES if role in roles), pem, utc_now())
     path = ring.private(made)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     content = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

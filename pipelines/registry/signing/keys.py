@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.canonical_json import canonical, moment, parse, sha256
+from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_json, sha256
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -131,7 +131,7 @@ class KeyRing:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of what is trusted; the ledger records it when it changes."""
-        return sha256(canonical([key.to_json() for key in sorted(self.keys, key=lambda key: key.keyid)]))
+        return sha256(canonical_json([key.to_json() for key in sorted(self.keys, key=lambda key: key.keyid)]))
 
 
 def load_ring(folder: Path) -> KeyRing:
@@ -173,7 +173,7 @@ def read_keys(text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
     Raises:
         AttestationError: naming the first thing that is wrong.
     """
-    values = parse(text, where)
+    values = parse_json(text, where)
     if values.get("format") != FORMAT or set(values) != {"format", "keys"} or not isinstance(values["keys"], list):
         raise AttestationError("malformed", f"{where}: expected format {FORMAT} and a list of keys, nothing else")
     keys = tuple(_trusted(entry, f"{where}: key {number}") for number, entry in enumerate(values["keys"], 1))

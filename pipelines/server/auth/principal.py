@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import replace
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.server.auth.roles import Actor
 
 AUTH = "ELP_AUTH"
 """Environment variable of the server: whether it asks for a login."""
 UNKNOWN = "unknown"
-SERVER = Who("server", True, "")
+SERVER = Principal("server", True, "")
 """What the server does by itself."""
 
 _LONGEST = 200
@@ -53,7 +53,7 @@ def current(claimed: str = "") -> Actor:
     return replace(actor, name=claimed[:_LONGEST]) if claimed and not actor.login else actor
 
 
-def caller(claimed: str = "") -> Who:
+def caller(claimed: str = "") -> Principal:
     """Who acts now, as the ledger names them.
 
     Args:

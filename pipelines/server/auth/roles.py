@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 
 READ, ANNOTATE, TRAIN, PROMOTE, ADMINISTER = "read", "annotate", "train", "promote", "administer"
 
@@ -65,9 +65,9 @@ class Actor:
     """Network address that the request came from; empty for the server itself."""
 
     @property
-    def who(self) -> Who:
+    def who(self) -> Principal:
         """As a ledger entry names it."""
-        return Who(self.name, self.login, self.address)
+        return Principal(self.name, self.login, self.address)
 
 
 def may(actor: Actor, action: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from pipelines.registry.ledger.entry import Entry, Event, Head, Who, next_entry, sign_entry
+from pipelines.registry.ledger.entry import Event, Head, LedgerEntry, Principal, next_entry, sign_entry
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
 
@@ -27,7 +27,7 @@ class LedgerTransaction:
         self,
         event: Event,
         slot: str,
-        who: Who,
+        who: Principal,
         *,
         before: int | None = None,
         after: int | None = None,
@@ -35,7 +35,7 @@ class LedgerTransaction:
         reason: str = "",
         statements: tuple[str, ...] = (),
         detail: Mapping[str, Any] | None = None,
-    ) -> Entry:
+    ) -> LedgerEntry:
         """Write the next entry; it counts when the transaction does.
 
         Raises:
@@ -49,7 +49,7 @@ class LedgerTransaction:
             before=before,
             after=after,
             bundle=bundle,
-            who=who,
+            principal=who,
             reason=reason,
             statements=statements,
             detail=dict(detail or {}),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from mlflow.exceptions import MlflowException
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.authorize import authorize
@@ -97,7 +97,7 @@ def expire(store: LockingStore, now: datetime | None = None) -> tuple[list[Reque
 
 
 def _end(
-    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Who, reason: str
+    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Principal, reason: str
 ) -> Request | None:
     """End a request, and bring the champion before back where it is in force; None where it has ended already."""
     looked_at = _hash_before(store, slot, request) if request.in_force else ("", "")
@@ -122,7 +122,13 @@ def _end(
 
 
 def _move_back(
-    book: LedgerTransaction, slot: Slot, request: Request, looked_at: tuple[str, str], how: str, who: Who, reason: str
+    book: LedgerTransaction,
+    slot: Slot,
+    request: Request,
+    looked_at: tuple[str, str],
+    how: str,
+    who: Principal,
+    reason: str,
 ) -> None:
     champion = facts.champion(book.session, slot.model_name)
     if champion is None or champion.version != request.version:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
-from pipelines.registry.ledger.entry import Who
+from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.authorize import authorize
 from pipelines.server.auth.principal import current, is_plain, login_on, same_person
@@ -116,7 +116,7 @@ def approve(store: LockingStore, slot: Slot, *, seen: int | None = None) -> Requ
     return approved
 
 
-def _begin(book: LedgerTransaction, slot: Slot, request: Request, known: Facts, who: Who) -> Request:
+def _begin(book: LedgerTransaction, slot: Slot, request: Request, known: Facts, who: Principal) -> Request:
     """Move the champion to the version asked for, in the locked transaction."""
     if known.champion != request.standing:
         raise refuse(
@@ -154,7 +154,7 @@ def _begin(book: LedgerTransaction, slot: Slot, request: Request, known: Facts, 
     return approved
 
 
-def _check_person(slot: Slot, version: int, who: Who, what: str) -> None:
+def _check_person(slot: Slot, version: int, who: Principal, what: str) -> None:
     """An override needs two people whose names were proven and can be told apart."""
     if not login_on():
         raise refuse(

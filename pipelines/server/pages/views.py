@@ -15,8 +15,8 @@ from werkzeug.exceptions import HTTPException
 
 from pipelines.errors import AttestationError
 from pipelines.gating.plots import FILES
-from pipelines.registry.ledger.entry import MOVES, Entry
-from pipelines.registry.signing.canonical_json import parse as parse_json
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry
+from pipelines.registry.signing.canonical_json import parse_json as parse_json
 from pipelines.registry.signing.envelope import verify
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
@@ -214,7 +214,7 @@ def _prefix() -> str:
     return str(_add_static_prefix(""))
 
 
-def _done(entry: Entry | None, slot: Slot) -> Entry | None:
+def _done(entry: LedgerEntry | None, slot: Slot) -> LedgerEntry | None:
     """The entry of the form that was sent just now, if the address names one of this slot."""
     if entry is None or entry.slot != str(slot) or entry.event not in (*MOVES, *WISHES):
         return None

@@ -90,7 +90,7 @@ def champion_periods(connection: sa.Connection, slot: str = "") -> list[Champion
             present.pop(entry.slot)["until"] = entry.at
         if entry.after is not None and entry.event != "retired":
             period = {"seq": entry.seq, "slot": entry.slot, "version": entry.after, "bundle": entry.bundle}
-            period |= {"since": entry.at, "until": None, "event": entry.event, "by": entry.who.name}
+            period |= {"since": entry.at, "until": None, "event": entry.event, "by": entry.principal.name}
             present[entry.slot] = period | {"reason": entry.reason}
             begun.append(present[entry.slot])
     return [ChampionPeriod(**period) for period in begun]

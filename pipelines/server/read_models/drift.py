@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import Against, VerdictStatement
 from pipelines.server.read_models.by_version import Key
@@ -35,7 +35,7 @@ class Drift:
 
 
 def find_drifts(
-    registry: sa.Connection, changes: Iterable[Entry], verdicts: Mapping[Key, Sequence[RecordedVerdict]]
+    registry: sa.Connection, changes: Iterable[LedgerEntry], verdicts: Mapping[Key, Sequence[RecordedVerdict]]
 ) -> dict[str, Drift]:
     """Return, by slot, the drift of each champion, in one query for all slots.
 
@@ -55,7 +55,7 @@ def find_drifts(
     return {slot: one for slot, one in found.items() if one}
 
 
-def verdict_of_change(change: Entry, own: Sequence[RecordedVerdict]) -> RecordedVerdict | None:
+def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> RecordedVerdict | None:
     """Return the verdict under which a version became champion, or None.
 
     An override names no verdict: then it is the newest one that was known.

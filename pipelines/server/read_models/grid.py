@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
 from pipelines.server.overrides.requests import Request, open_requests
@@ -111,7 +111,7 @@ def _cell(
     slot: Slot,
     versions: Sequence[AdapterVersion],
     judged: Mapping[Key, Sequence[RecordedVerdict]],
-    change: Entry | None,
+    change: LedgerEntry | None,
     drift: Drift | None,
     override: Request | None,
     run: TrainingRun | None,

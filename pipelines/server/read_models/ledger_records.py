@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import MOVES, Entry, Head, Who
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry, Head, Who
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
 
 
-def last_changes(connection: sa.Connection) -> dict[str, Entry]:
+def last_changes(connection: sa.Connection) -> dict[str, LedgerEntry]:
     """Return, by slot, the newest change of champion."""
     newest = (
         sa.select(sa.func.max(LEDGER.c.seq).label("seq"))
@@ -33,7 +33,7 @@ def last_changes(connection: sa.Connection) -> dict[str, Entry]:
 
 def slot_entries(
     connection: sa.Connection, slot: Slot, events: Sequence[str] = (), before: int | None = None, limit: int = 100
-) -> list[Entry]:
+) -> list[LedgerEntry]:
     """Return a slot's entries, newest first; only those of `events`, or before a number, if these are given."""
     query = sa.select(LEDGER.c.entry).where(LEDGER.c.slot == str(slot))
     if events:
@@ -43,13 +43,13 @@ def slot_entries(
     return [read_stored_entry(text) for text in connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit))]
 
 
-def entry_at(connection: sa.Connection, seq: int) -> Entry | None:
+def entry_at(connection: sa.Connection, seq: int) -> LedgerEntry | None:
     """Return the entry of this number, or None."""
     text = connection.scalar(sa.select(LEDGER.c.entry).where(LEDGER.c.seq == seq))
     return read_stored_entry(text) if text else None
 
 
-def read_stored_entry(text: str) -> Entry:
+def read_stored_entry(text: str) -> LedgerEntry:
     """Read an entry to show it, without verification.
 
     Raises:
@@ -57,8 +57,9 @@ def read_stored_entry(text: str) -> Entry:
     """
     with readable("ledger entry"):
         values = json.loads(text)
-        values |= {"before": values.pop("from"), "after": values.pop("to"), "who": Who(**values["who"])}
-        return Entry(**{**values, "statements": tuple(values["statements"])})
+        values |= {"before": values.pop("from"), "after": values.pop("to")}
+        values["principal"] = Principal(**values.pop("who"))
+        return LedgerEntry(**{**values, "statements": tuple(values["statements"])})
 
 
 def ledger_head(session: Session) -> Head:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.ledger.entry import MOVES, Entry
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.overrides.requests import Request, open_requests
@@ -35,7 +35,7 @@ class VersionRow:
     override: Request | None
     stale: bool
     """Whether the verdict compares with another champion than the present one."""
-    rolled_back: Entry | None
+    rolled_back: LedgerEntry | None
     """The rollback that removed it, if that was the last change: it must be promoted again on purpose."""
 
 
@@ -54,9 +54,9 @@ class SlotPage:
     drift: Drift | None
     override: Request | None
     """The override by which the champion serves, or one that waits for a second person."""
-    changes: tuple[Entry, ...]
+    changes: tuple[LedgerEntry, ...]
     """Every change of the champion, newest first."""
-    ledger: tuple[Entry, ...]
+    ledger: tuple[LedgerEntry, ...]
     older: int | None
     """Number of the oldest entry shown, if there are older ones; else None."""
 
@@ -135,7 +135,7 @@ def _row(
     recorded: Mapping[Key, Sequence[RecordedVerdict]],
     held: Request | None,
     champion: AdapterVersion | None,
-    gone: Entry | None,
+    gone: LedgerEntry | None,
 ) -> VersionRow:
     judged = recorded.get((version.slot.model_name, version.version), ())
     override = held if held and held.version == version.version else None
@@ -150,7 +150,7 @@ def _verdict_text(row: VersionRow) -> str:
     return f"{text}, rolled back" if row.rolled_back else text
 
 
-def rolled_back(changes: Sequence[Entry]) -> dict[int, Entry]:
+def rolled_back(changes: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
     """Return, by version, the rollback that removed it, if no later change concerns the version.
 
     Args:

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
-from pipelines.registry.signing import envelope
-from pipelines.registry.signing.envelope import Envelope
+from pipelines.registry.signing.envelope import Envelope, read_envelope
 from pipelines.registry.statements import (
     BUNDLE_DIGEST,
     Against,
@@ -25,7 +24,7 @@ from pipelines.registry.statements import (
     LineageStatement,
     Named,
     VerdictStatement,
-    parse,
+    parse_statement,
 )
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
@@ -153,7 +152,7 @@ def recorded_envelope(connection: sa.Connection, digest: str) -> RecordedEnvelop
     row = connection.execute(sa.select(*_COLUMNS).where(STATEMENTS.c.digest == digest)).first()
     if row is None:
         return None
-    return RecordedEnvelope(row.digest, row.kind, row.model, row.version, row.at, envelope.read(row.envelope))
+    return RecordedEnvelope(row.digest, row.kind, row.model, row.version, row.at, read_envelope(row.envelope))
 
 
 def statement_page(
@@ -201,7 +200,7 @@ def _verdict(text: str) -> VerdictStatement:
 
 
 def _lineage(text: str) -> LineageStatement:
-    statement = parse(envelope.read(text).payload)
+    statement = parse_statement(read_envelope(text).payload)
     if not isinstance(statement, LineageStatement):
         raise AttestationError("mismatch", "a statement stored as a lineage is not a lineage")
     return statement

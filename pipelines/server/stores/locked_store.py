@@ -21,8 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import Who
-from pipelines.registry.ledger.ledger_checkpoint import anchor_file, write_anchor
+from pipelines.registry.ledger.entry import Principal
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger import ledger_tables as tables
@@ -62,7 +62,7 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
         self._open: ContextVar[LedgerTransaction | None] = ContextVar("elp_open_book", default=None)
         self.ManagedSessionMaker = self._joined
         self._rings = Rings(key_folder())
-        self._anchor: Path = anchor_file(key_folder().parent)
+        self._anchor: Path = checkpoint_file(key_folder().parent)
 
     @contextmanager
     def _joined(self, read_only: bool = True) -> Iterator[Session]:
@@ -101,7 +101,7 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
             self._move_anchor(book)
 
     @contextmanager
-    def refusing(self, who: Who) -> Iterator[None]:
+    def refusing(self, who: Principal) -> Iterator[None]:
         """Record in the ledger what is refused inside, once the transaction of the attempt is rolled back."""
         try:
             yield
@@ -111,7 +111,7 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
                 self._record(refusal, who)
             raise
 
-    def _record(self, refusal: Refusal, who: Who) -> None:
+    def _record(self, refusal: Refusal, who: Principal) -> None:
         slot = Slot.of_model(refusal.model)
         try:
             with self.locked() as book:
@@ -131,7 +131,7 @@ class LockingStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _move_anchor(self, book: LedgerTransaction) -> None:
         try:
-            write_anchor(self._anchor, book.head, self._hash_of)
+            write_checkpoint(self._anchor, book.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is made; an anchor that is behind is found and said by `elp audit --verify`
             _log.exception("the ledger's anchor %s could not be written", self._anchor)

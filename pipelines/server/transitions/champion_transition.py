@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.registry.ledger.entry import Entry, Event, Who
+from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.authorize import authorize
 from pipelines.server.auth.roles import PROMOTE
@@ -42,7 +42,9 @@ class Moved:
     """Who the server takes the caller for."""
 
 
-def promote(store: LockingStore, slot: Slot, version: int, who: Who, reason: str, *, again: bool = False) -> Moved:
+def promote(
+    store: LockingStore, slot: Slot, version: int, who: Principal, reason: str, *, again: bool = False
+) -> Moved:
     """Make a version champion that passed the gate against the champion of this moment.
 
     Raises:
@@ -53,7 +55,7 @@ def promote(store: LockingStore, slot: Slot, version: int, who: Who, reason: str
 
 
 def rollback(
-    store: LockingStore, slot: Slot, version: int | None, who: Who, reason: str, *, seen: int | None = None
+    store: LockingStore, slot: Slot, version: int | None, who: Principal, reason: str, *, seen: int | None = None
 ) -> Moved:
     """Bring a version back that once was champion; None takes the one whose place the champion took.
 
@@ -76,7 +78,7 @@ def rollback(
         return move(store, slot, version, who, reason, "rollback", seen=seen)
 
 
-def retire(store: LockingStore, slot: Slot, who: Who, reason: str, *, seen: int | None = None) -> Moved:
+def retire(store: LockingStore, slot: Slot, who: Principal, reason: str, *, seen: int | None = None) -> Moved:
     """Leave a slot without champion; `seen` is the one that the caller means, None the present one.
 
     Raises:
@@ -100,7 +102,7 @@ def move(
     store: LockingStore,
     slot: Slot,
     version: int,
-    who: Who,
+    who: Principal,
     reason: str,
     want: Want,
     *,
@@ -140,13 +142,13 @@ def record_move(
     event: Event,
     before: Standing | None,
     after: int | None,
-    who: Who,
+    who: Principal,
     reason: str,
     *,
     bundle: str,
     statements: tuple[str, ...] = (),
     detail: Mapping[str, Any] | None = None,
-) -> Entry:
+) -> LedgerEntry:
     """Write that the champion changed, and change it: entry, alias and tags in one transaction.
 
     The rules are the caller's to ask; nothing else writes the alias champion. An override that was asked for or in
@@ -173,7 +175,9 @@ def record_move(
     return entry
 
 
-def _record(book: LedgerTransaction, slot: Slot, known: Facts, allowed: Move, who: Who, reason: str) -> Entry:
+def _record(
+    book: LedgerTransaction, slot: Slot, known: Facts, allowed: Move, who: Principal, reason: str
+) -> LedgerEntry:
     why = reason.strip() or _WHY[allowed.event]
     return record_move(
         book,

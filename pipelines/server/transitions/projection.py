@@ -11,8 +11,8 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from pipelines.registry.description import describe, flagged
-from pipelines.registry.ledger.entry import Entry
+from pipelines.registry.description import describe_version, flagged
+from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
 from pipelines.server.transitions.rules import Standing
@@ -45,7 +45,7 @@ def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
 
 
-def show_move(session: Session, model: str, entry: Entry) -> None:
+def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
     """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
 
     Args:
@@ -65,7 +65,7 @@ def show_move(session: Session, model: str, entry: Entry) -> None:
     tags = {
         Tags.STATUS: CHAMPION,
         Tags.PROMOTED_AT: entry.at[:19] + "+00:00",
-        Tags.PROMOTED_BY: entry.who.name,
+        Tags.PROMOTED_BY: entry.principal.name,
         Tags.PROMOTED_WHY: entry.reason,
         Tags.PREDECESSOR: "" if before is None else str(before),
     }
@@ -116,7 +116,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
     session.flush()
     shown = {tag.key: tag.value for tag in session.scalars(known)}
-    told = describe(verdict.headline, verdict.rows, shown)
+    told = describe_version(verdict.headline, verdict.rows, shown)
     row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
 

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 
 from pipelines.errors import AttestationError
 from pipelines.registry import statements
-from pipelines.registry.ledger.entry import Event, Who
+from pipelines.registry.ledger.entry import Event, Principal
 from pipelines.registry.signing import envelope
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import Envelope
@@ -34,7 +34,7 @@ _AHEAD = timedelta(minutes=10)
 """How far another machine's clock may be ahead."""
 
 
-def accept(store: LockingStore, model: str, version: int, text: str, who: Who) -> str:
+def accept(store: LockingStore, model: str, version: int, text: str, who: Principal) -> str:
     """Take in a lineage or a verdict; sent again, it changes nothing.
 
     Args:
@@ -77,8 +77,8 @@ def accept(store: LockingStore, model: str, version: int, text: str, who: Who) -
 def _verified(store: LockingStore, text: str, model: str, version: int) -> tuple[Envelope, Statement]:
     """The envelope and what it holds, if a trusted key of the right role signed it for this version."""
     try:
-        signed = envelope.read(text)
-        statement = statements.parse(signed.payload)
+        signed = envelope.read_envelope(text)
+        statement = statements.parse_statement(signed.payload)
         envelope.verify(signed, store.ring(), "verdict" if statement.kind == "verdict" else "lineage")
     except AttestationError as error:
         raise _refusal(f"the statement is not taken: {error}", model, version) from error
@@ -114,7 +114,7 @@ def _known(book: LedgerTransaction, digest: str, model: str, version: int) -> bo
 
 
 def _record(
-    book: LedgerTransaction, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Who, row: Any
+    book: LedgerTransaction, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Principal, row: Any
 ) -> None:
     """Store, write the ledger's entry and show it, in the locked transaction."""
     if facts.version_row(book.session, slot.model_name, version) is None:
@@ -214,7 +214,7 @@ def _last_decided(book: LedgerTransaction, model: str, version: int) -> str:
     text = book.session.scalar(newest)
     if text is None:
         return ""
-    known = statements.parse(envelope.read(text).payload)
+    known = statements.parse_statement(envelope.read_envelope(text).payload)
     return known.decided_at if isinstance(known, VerdictStatement) else ""
 
 

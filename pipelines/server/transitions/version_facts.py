@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry import statements
-from pipelines.registry.ledger.entry import MOVES, Entry, read_entry
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.signing import envelope
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
@@ -108,9 +108,9 @@ def proof(session: Session, row: RowMapping, ring: KeyRing) -> Proof:
     """A row of the statements' table as a proof: all is read from the signed payload and from the ledger's entry."""
     kind, about, seq = str(row["kind"]), (str(row["model"]), int(row["version"])), int(row["seq"])
     try:
-        signed = envelope.read(row["envelope"])
+        signed = envelope.read_envelope(row["envelope"])
         envelope.verify(signed, ring, "verdict" if kind == "verdict" else "lineage", _recorded_at(session, row))
-        statement = statements.parse(signed.payload)
+        statement = statements.parse_statement(signed.payload)
     except AttestationError as error:
         return Proof(str(row["digest"]), *about, str(row["bundle"]), "", fault=str(error))
     if signed.digest != row["digest"] or statement.kind != kind:
@@ -147,7 +147,7 @@ def _recorded_at(session: Session, row: RowMapping) -> str:
     return entry.at
 
 
-def newest_move(session: Session | Connection, slot: str, *where: Any) -> Entry | None:
+def newest_move(session: Session | Connection, slot: str, *where: Any) -> LedgerEntry | None:
     """The newest entry, of those that fit, after which another version of a slot, or none, was champion."""
     moves = select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES), *where)
     text = session.scalar(moves.order_by(LEDGER.c.seq.desc()).limit(1))
@@ -191,7 +191,7 @@ def _last(session: Session, slot: str, version: int) -> tuple[str, str]:
     entry = newest_move(session, slot, about)
     if entry is None:
         return "", ""
-    told = f"at {entry.at[:19]} by {entry.who.name}" + (f" ({entry.reason})" if entry.reason else "")
+    told = f"at {entry.at[:19]} by {entry.principal.name}" + (f" ({entry.reason})" if entry.reason else "")
     if entry.event == "rolled back":
         return ("rolled back to" if entry.after == version else "rolled back from"), told
     return (str(entry.event) if version == entry.after or entry.after is None else "replaced"), told

@@ -17,7 +17,7 @@ from pipelines.datasets.drop import drop
 from pipelines.datasets.subject import Subject
 from pipelines.errors import ServiceError
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.registry.ledger.entry import Row
+from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, Ground, used
 from tests.support.proof import ring
@@ -113,7 +113,7 @@ def test_another_ledger_than_the_one_seen_before_is_told_and_read_anew(tmp_path:
 def test_an_entry_that_cannot_be_read_is_left_to_the_verification(tmp_path: Path) -> None:
     records = Recorded(ring(tmp_path))
     champions(records, Slot("a", "asr"), [("promoted", None, 1, "02"), ("promoted", 1, 2, "03")])
-    records.rows[0] = Row(1, "{", *[getattr(records.rows[0], name) for name in ("hash", "envelope")])
+    records.rows[0] = LedgerRow(1, "{", *[getattr(records.rows[0], name) for name in ("hash", "envelope")])
     with opened(tmp_path) as db:
         sync(db, records, print)
         assert db.execute("SELECT version FROM reign").fetchall() == [(2,)]

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.audit.adapter_records import Dossier
 from pipelines.audit.learned import ChampionPeriod
-from pipelines.registry.ledger.entry import Head, Who
+from pipelines.registry.ledger.entry import Head, Principal
 from pipelines.registry.slot import Slot
 from tests.support.proof import BUNDLE, entry
 
@@ -18,7 +18,7 @@ OVERRIDDEN = {
     "event": "overridden",
     "before": 1,
     "after": 2,
-    "who": Who("berta", True, ""),
+    "principal": Principal("berta", True, ""),
     "reason": "the line stands still",
     "detail": {"asked by": "anna"},
 }

@@ -12,7 +12,7 @@ import pytest
 from pipelines.audit.server_index import ServerRecords
 from pipelines.audit.verify import verify_registry
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.signing.envelope import Envelope, read
+from pipelines.registry.signing.envelope import Envelope, read_envelope
 from tests.support.real_registry import SLOT, Real, mismatches
 
 pytestmark = pytest.mark.integration
@@ -65,7 +65,7 @@ def test_what_was_changed_in_the_database_is_found(real: Real, statement: str, t
 def test_a_signed_verdict_with_another_outcome_in_it_is_found(real: Real) -> None:
     records = ServerRecords(real.server.uri)
     stored = next(one for one in records.statements(model=SLOT.model_name, version=2) if one.kind == "verdict")
-    signed = read(stored.envelope)
+    signed = read_envelope(stored.envelope)
     payload = signed.payload.replace(b'"outcome":"passed"', b'"outcome":"failed"')
     forged = Envelope(payload, signed.payload_type, signed.keyid, signed.signature)
     assert payload != signed.payload

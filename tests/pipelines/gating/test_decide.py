@@ -8,8 +8,8 @@ import pytest
 
 from elp_core.errors import ConfigError, CorpusError
 from pipelines.gating.decide import decide
-from pipelines.gating.verdict import Check, from_json, to_json
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Check, Verdict
 from tests.support.scores import clips, trials
 
 POLICY = GatePolicy(limit=0.5, margin=0.02, resamples=1_000)
@@ -108,13 +108,13 @@ def test_the_same_input_gives_the_same_verdict_and_the_seed_counts() -> None:
 def test_a_verdict_survives_json(champion: object) -> None:
     challenger = clips([0], 1) if champion is not None and len(champion) == 1 else clips(CHAMPION, 8)
     verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")])
-    assert from_json(json.loads(json.dumps(to_json(verdict), allow_nan=False))) == verdict
+    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False))) == verdict
 
 
 def test_a_damaged_verdict_is_refused_with_every_fault() -> None:
-    values = to_json(decide(clips(CHAMPION, 8), None, POLICY))
+    values = decide(clips(CHAMPION, 8), None, POLICY).to_json()
     with pytest.raises(ConfigError, match=r"(?s)2 fault.*unknown key extra.*outcome is 'fine'"):
-        from_json({**values, "extra": 1, "outcome": "fine"})
+        Verdict.from_json({**values, "extra": 1, "outcome": "fine"})
 
 
 @pytest.mark.parametrize(

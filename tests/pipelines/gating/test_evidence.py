@@ -13,8 +13,8 @@ from pipelines.gating.decide import decide
 from pipelines.gating.evidence import read_evidence, recompute
 from pipelines.gating.evidence_folder import write_evidence
 from pipelines.gating.pack import pack, unpack
-from pipelines.gating.verdict import Check, Verdict
 from pipelines.registry.policies import GatePolicy
+from pipelines.registry.verdict import Check, Verdict
 from tests.support.measured import MEASURED
 from tests.support.scores import classes, clips, trials
 

@@ -26,11 +26,11 @@ from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.champion import promote
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.signing.canonical_json import sha256
-from pipelines.registry.signing.envelope import read, verify
-from pipelines.registry.signing.key_folder import rotate
+from pipelines.registry.signing.envelope import read_envelope, verify
+from pipelines.registry.signing.key_folder import rotate_key
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import VerdictStatement, parse
+from pipelines.registry.statements import VerdictStatement, parse_statement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
 from tests.support.workspaces import Site
@@ -142,9 +142,9 @@ def test_what_was_decided_is_signed(
 ) -> None:
     version = add("k1")
     done = judge(EASY)
-    (row,) = guard.statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
-    envelope = read(row["envelope"])
-    statement = parse(envelope.payload)
+    (row,) = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    envelope = read_envelope(row["envelope"])
+    statement = parse_statement(envelope.payload)
     assert verify(envelope, load_ring(key_folder()), "verdict").name == "verdict"
     assert isinstance(statement, VerdictStatement)
     assert (statement.outcome, statement.bundle, statement.against) == ("passed", version.bundle_digest, None)
@@ -160,12 +160,12 @@ def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
     replaced = []
 
     def evaluate_while_replacing(*arguments: Any) -> Any:
-        replaced.extend(rotate(key_folder(), "verdict"))
+        replaced.extend(rotate_key(key_folder(), "verdict"))
         return evaluate(*arguments)
 
     monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
     judge(EASY)
-    (row,) = guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
+    (row,) = guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
     assert row["keyid"] == replaced[1].keyid
     assert registry.get(client, slot, 1).status == "challenger"
 

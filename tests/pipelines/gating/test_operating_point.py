@@ -10,8 +10,8 @@ from elp_core.metrics.eer import eer, false_rates
 from elp_core.metrics.scores import TrialScores
 from pipelines.gating.decide import decide
 from pipelines.gating.operating_point import measure_rates
-from pipelines.gating.verdict import Check, Verdict
 from pipelines.registry.policies import GatePolicy, SafetyPolicy
+from pipelines.registry.verdict import Check, Verdict
 from tests.support.measured import MEASURED
 from tests.support.scores import clips, trials
 

@@ -9,9 +9,8 @@ import pytest
 
 from elp_core.errors import ConfigError
 from pipelines.gating.decide import decide
-from pipelines.gating.measured import Measured, Speed
-from pipelines.gating.verdict import Check, Verdict, from_json, to_json
 from pipelines.registry.policies import GatePolicy, SafetyPolicy
+from pipelines.registry.verdict import Check, Measured, Speed, Verdict
 from tests.support.measured import MEASURED, neighbour, neighbourhood
 from tests.support.scores import clips
 
@@ -161,7 +160,7 @@ def test_conditions_that_are_all_too_small_leave_their_limit_undecided() -> None
 
 def test_measurements_and_checks_survive_json() -> None:
     verdict = judged(np.zeros(400, int))
-    assert from_json(json.loads(json.dumps(to_json(verdict), allow_nan=False))) == verdict
+    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False))) == verdict
 
 
 def test_a_slower_machine_changes_both_times_and_no_verdict() -> None:

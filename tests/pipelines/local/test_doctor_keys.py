@@ -33,13 +33,13 @@ def _check(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Check:
 
 
 def test_keys_that_can_sign_are_well(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key_folder.rotate(keys, "verdict")
+    key_folder.rotate_key(keys, "verdict")
     found = _check(workspace, monkeypatch)
     assert (found.outcome, found.detail) == ("ok", "can sign lineage, verdict, ledger; 4 trusted, 1 ended")
 
 
 def test_a_role_without_a_key_is_told(workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key_folder.retire(keys, "verdict")
+    key_folder.retire_key(keys, "verdict")
     found = _check(workspace, monkeypatch)
     assert found.outcome == "fail"
     assert "make one: elp keys new --role verdict" in found.detail
@@ -55,7 +55,7 @@ def test_a_key_that_others_may_read_is_told(workspace: Workspace, keys: Path, mo
 def test_the_ledgers_key_is_where_the_server_is(
     workspace: Workspace, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key_folder.retire(keys, "ledger")
+    key_folder.retire_key(keys, "ledger")
     elsewhere = replace(workspace, settings=Settings(servers=Servers(mlflow_uri="http://ml.plant.lan")))
     assert _check(workspace, monkeypatch).outcome == "fail"
     assert _check(elsewhere, monkeypatch).outcome == "ok"

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, Tags, policy_digest
-from pipelines.registry.description import describe
+from pipelines.registry.description import describe_version
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot
 
@@ -46,7 +46,9 @@ def test_a_policy_has_its_own_digest() -> None:
 
 
 def test_a_description_begins_with_a_sentence_and_ends_with_the_lineage() -> None:
-    text = describe("Candidate for a/asr.", [("verdict", "passed|really")], {Tags.DATASET: "v1", Tags.DIRTY: "yes"})
+    text = describe_version(
+        "Candidate for a/asr.", [("verdict", "passed|really")], {Tags.DATASET: "v1", Tags.DIRTY: "yes"}
+    )
     assert text.startswith("Candidate for a/asr.\n\n| result | |\n|---|---|\n| verdict | passed/really |")
     assert "| dataset | `v1` |" in text
     assert "uncommitted code" in text
@@ -54,4 +56,4 @@ def test_a_description_begins_with_a_sentence_and_ends_with_the_lineage() -> Non
 
 def test_a_description_that_begins_with_markup_is_refused() -> None:
     with pytest.raises(ValueError, match="begin with markup"):
-        describe("# Report", [], {})
+        describe_version("# Report", [], {})

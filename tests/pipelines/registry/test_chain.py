@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.registry.ledger.chain import verify_chain
-from pipelines.registry.ledger.entry import NOTHING, Head, Row, read_entry, sign_entry
+from pipelines.registry.ledger.entry import NOTHING, Head, LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.keys import KeyRing, load_ring
 from tests.support import proof
@@ -18,42 +18,42 @@ LENGTH = 8
 
 
 @pytest.fixture(scope="module")
-def rows(ring: KeyRing) -> list[Row]:
+def rows(ring: KeyRing) -> list[LedgerRow]:
     return proof.chain(ring, LENGTH)
 
 
 @pytest.fixture(scope="module")
-def anchor(rows: list[Row]) -> Head:
+def anchor(rows: list[LedgerRow]) -> Head:
     return proof.head_of(rows)
 
 
-def _places(found: Sequence[Row], ring: KeyRing, anchor: Head | None = None) -> list[tuple[int, str]]:
+def _places(found: Sequence[LedgerRow], ring: KeyRing, anchor: Head | None = None) -> list[tuple[int, str]]:
     return [(fault.seq, fault.trouble) for fault in verify_chain(found, ring, anchor).faults]
 
 
-def test_a_whole_ledger_has_no_fault(rows: list[Row], ring: KeyRing, anchor: Head) -> None:
+def test_a_whole_ledger_has_no_fault(rows: list[LedgerRow], ring: KeyRing, anchor: Head) -> None:
     chain = verify_chain(rows, ring, anchor)
     assert (chain.whole, chain.entries, chain.head, chain.by_revoked_key) == (True, LENGTH, anchor, ())
     assert verify_chain([], ring).whole
     assert verify_chain(iter(rows), ring, Head(2, rows[1].hash)).whole, "an anchor may be behind"
 
 
-def _swap(rows: list[Row], one: int, other: int) -> list[Row]:
+def _swap(rows: list[LedgerRow], one: int, other: int) -> list[LedgerRow]:
     rows[one], rows[other] = rows[other], rows[one]
     return rows
 
 
-def _edited(row: Row, **over: object) -> Row:
+def _edited(row: LedgerRow, **over: object) -> LedgerRow:
     """A row whose text says something else, with a hash that fits, and the old signature."""
     entry = replace(read_entry(row.entry), **over)
     return replace(row, entry=entry.text, hash=entry.hash)
 
 
-def _resigned(row: Row, ring: KeyRing, **over: object) -> Row:
+def _resigned(row: LedgerRow, ring: KeyRing, **over: object) -> LedgerRow:
     return sign_entry(replace(read_entry(row.entry), **over), ring)
 
 
-Attack = Callable[[list[Row], KeyRing], list[Row]]
+Attack = Callable[[list[LedgerRow], KeyRing], list[LedgerRow]]
 ATTACKS: list[tuple[str, Attack, list[tuple[int, str]]]] = [
     ("one cut out", lambda r, k: r[:3] + r[4:], [(4, "cut")]),
     ("three cut out", lambda r, k: r[:2] + r[5:], [(3, "cut")]),
@@ -90,12 +90,12 @@ ATTACKS: list[tuple[str, Attack, list[tuple[int, str]]]] = [
 
 @pytest.mark.parametrize(("attack", "places"), [a[1:] for a in ATTACKS], ids=[a[0] for a in ATTACKS])
 def test_an_attack_is_found_at_its_place(
-    rows: list[Row], ring: KeyRing, anchor: Head, attack: Attack, places: list[tuple[int, str]]
+    rows: list[LedgerRow], ring: KeyRing, anchor: Head, attack: Attack, places: list[tuple[int, str]]
 ) -> None:
     assert _places(attack(list(rows), ring), ring, anchor) == places
 
 
-def test_a_fault_says_where_and_what(rows: list[Row], ring: KeyRing, anchor: Head) -> None:
+def test_a_fault_says_where_and_what(rows: list[LedgerRow], ring: KeyRing, anchor: Head) -> None:
     faults = verify_chain(rows[:2] + rows[5:6], ring, anchor).faults
     assert str(faults[0]) == "entry 3: cut: missing: 3 to 5"
     assert str(faults[1]) == f"entry 7: cut: the ledger ends here, the anchor knows of {LENGTH} entries"
@@ -103,7 +103,7 @@ def test_a_fault_says_where_and_what(rows: list[Row], ring: KeyRing, anchor: Hea
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_any_flipped_bit_is_found_in_its_entry(rows: list[Row], ring: KeyRing, data: st.DataObject) -> None:
+def test_any_flipped_bit_is_found_in_its_entry(rows: list[LedgerRow], ring: KeyRing, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, LENGTH - 1))
     column = data.draw(st.sampled_from(["entry", "hash", "envelope"]))
     text = getattr(rows[place], column).encode()
@@ -117,13 +117,13 @@ def test_any_flipped_bit_is_found_in_its_entry(rows: list[Row], ring: KeyRing, d
 
 
 @given(data=st.data())
-def test_any_other_order_or_subset_is_found(rows: list[Row], ring: KeyRing, data: st.DataObject) -> None:
+def test_any_other_order_or_subset_is_found(rows: list[LedgerRow], ring: KeyRing, data: st.DataObject) -> None:
     chosen = data.draw(st.lists(st.sampled_from(range(LENGTH)), max_size=LENGTH + 2))
     found = verify_chain([rows[n] for n in chosen], ring, proof.head_of(rows))
     assert found.whole == (chosen == list(range(LENGTH)))
 
 
-def test_a_key_of_another_role_signs_no_entry(rows: list[Row], ring: KeyRing, tmp_path: Path) -> None:
+def test_a_key_of_another_role_signs_no_entry(rows: list[LedgerRow], ring: KeyRing, tmp_path: Path) -> None:
     stranger = sign_entry(proof.entry(proof.head_of(rows)), proof.ring(tmp_path))
     assert _places([*rows, stranger], ring) == [(9, "untrusted key")]
     narrow = replace(ring.active("ledger")[0], roles=("lineage",))
@@ -133,7 +133,7 @@ def test_a_key_of_another_role_signs_no_entry(rows: list[Row], ring: KeyRing, tm
 def test_rotation_keeps_the_ledger_whole(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     rows = proof.chain(ring, 3)
-    key_folder.rotate(ring.folder, "ledger")
+    key_folder.rotate_key(ring.folder, "ledger")
     ring = load_ring(ring.folder)
     assert verify_chain(proof.chain(ring, 3, rows), ring).whole
 
@@ -142,14 +142,14 @@ def test_a_retired_key_signs_no_entry_after_its_end(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     entry = proof.entry(Head(), at="2999-01-01T00:00:00+00:00")
     row = sign_entry(entry, ring)
-    key_folder.rotate(ring.folder, "ledger")
+    key_folder.rotate_key(ring.folder, "ledger")
     assert _places([row], load_ring(ring.folder)) == [(1, "untrusted key")]
 
 
 def test_what_a_revoked_key_signed_is_held_by_a_later_good_entry_only(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     rows = proof.chain(ring, 3)
-    key_folder.revoke(ring.folder, "ledger")
+    key_folder.revoke_key(ring.folder, "ledger")
     key_folder.new_key(ring.folder, "ledger", ("ledger",))
     ring = load_ring(ring.folder)
     assert _places(rows, ring) == [(n, "untrusted key") for n in (1, 2, 3)]

@@ -49,7 +49,7 @@ def test_champions_follow_each_other_and_come_back(client: MlflowClient, add: Ad
     record_verdict(client, add(slot, "k2"), against=first)
     assert (promote(slot, settings, 2, **options).previous, promote(slot, settings, 2, **options).changed) == (1, False)
     assert rollback(slot, why="noise", **options).version == 1
-    assert [v.status for v in registry.versions(client, slot)] == ["retired", "champion"]
+    assert [v.status for v in registry.list_versions(client, slot)] == ["retired", "champion"]
     with pytest.raises(GateRefused, match=r"life/asr v2 was rolled back at .* by ann \(noise\).*--again"):
         promote(slot, settings, 2, **options)
     assert promote(slot, settings, 2, again=True, **options).changed
@@ -64,13 +64,13 @@ def test_a_slot_is_retired_and_a_former_champion_comes_back(
     slot = Slot("retired", "asr")
     make_champion(client, add(slot, "k1"))
     done = retire(slot, why="the line was closed", **options)
-    assert (done.version, done.previous, registry.champion(client, slot)) == (None, 1, None)
+    assert (done.version, done.previous, registry.find_champion(client, slot)) == (None, 1, None)
     with pytest.raises(GateRefused, match="retired/asr has no champion to retire"):
         retire(slot, why="again", **options)
     with pytest.raises(GateRefused, match="judged as a first version, but retired/asr had a champion since"):
         promote(slot, Settings(), 1, **options)
     assert rollback(slot, version=1, **options).version == 1
-    events = [entry["event"] for entry in guard.ledger(options["mlflow_uri"], slot)]
+    events = [entry["event"] for entry in guard.ledger_entries(options["mlflow_uri"], slot)]
     assert events == ["registered", "gated", "promoted", "retired", "refused", "refused", "rolled back"]
 
 
@@ -91,7 +91,7 @@ def test_what_did_not_pass_is_refused(
         record_verdict(client, version, verdict)
     with pytest.raises(GateRefused, match=reason):
         promote(slot, Settings(), 1, **options)
-    assert registry.champion(client, slot) is None
+    assert registry.find_champion(client, slot) is None
 
 
 def test_a_verdict_against_another_champion_is_stale(client: MlflowClient, add: Add, options: dict[str, Any]) -> None:

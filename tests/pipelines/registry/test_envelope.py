@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.errors import AttestationError
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.canonical_json import MAX_BYTES
-from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, read, sign, verify
+from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, read_envelope, sign, verify
 from pipelines.registry.signing.keys import KeyRing, Role, load_ring
 from tests.support import proof
 
@@ -25,13 +25,15 @@ from tests.support import proof
 def test_what_is_signed_for_a_role_is_verified_for_it(ring: KeyRing, role: Role, kind: str) -> None:
     envelope = sign(b"content", ring, role)
     assert envelope.payload_type == kind
-    assert verify(read(envelope.text), ring, role) == ring.active(role)[0]
+    assert verify(read_envelope(envelope.text), ring, role) == ring.active(role)[0]
 
 
 def test_an_envelope_is_read_as_it_was_written(ring: KeyRing) -> None:
     envelope = sign(b"\x00\xff any bytes", ring, "lineage")
-    assert read(envelope.text) == envelope
-    assert read(json.dumps(json.loads(envelope.text), indent=2)) == envelope, "spaces do not matter to a reader"
+    assert read_envelope(envelope.text) == envelope
+    assert read_envelope(json.dumps(json.loads(envelope.text), indent=2)) == envelope, (
+        "spaces do not matter to a reader"
+    )
 
 
 def test_a_signature_by_the_key_of_another_role_does_not_count(ring: KeyRing) -> None:
@@ -71,7 +73,7 @@ def test_a_signature_under_the_id_of_another_key_is_refused(ring: KeyRing, tmp_p
 def test_a_retired_key_counts_for_what_was_recorded_before(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     signed = sign(b"x", ring, "verdict")
-    retired = key_folder.retire(ring.folder, "verdict")
+    retired = key_folder.retire_key(ring.folder, "verdict")
     ring = load_ring(ring.folder)
     assert verify(signed, ring, "verdict", recorded_at="2026-01-01T00:00:00+00:00") == retired
     for moment in (retired.retired, "2999-01-01T00:00:00+00:00"):
@@ -82,7 +84,7 @@ def test_a_retired_key_counts_for_what_was_recorded_before(tmp_path: Path) -> No
 def test_a_revoked_key_counts_for_nothing(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     signed = sign(b"x", ring, "verdict")
-    key_folder.revoke(ring.folder, "verdict")
+    key_folder.revoke_key(ring.folder, "verdict")
     with pytest.raises(AttestationError, match="nothing it signed counts") as caught:
         verify(signed, load_ring(ring.folder), "verdict", recorded_at="2026-01-01T00:00:00+00:00")
     assert caught.value.reason == "revoked"
@@ -118,7 +120,7 @@ def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], 
     values = json.loads(sign(b"x", ring, "lineage").text)
     change(values)
     with pytest.raises(AttestationError, match=told) as caught:
-        read(json.dumps(values))
+        read_envelope(json.dumps(values))
     assert caught.value.reason == "malformed"
 
 
@@ -137,7 +139,7 @@ def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], 
 )
 def test_what_is_no_envelope_at_all_is_refused(text: str | bytes, told: str) -> None:
     with pytest.raises(AttestationError, match=told):
-        read(text)
+        read_envelope(text)
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 65, 4096])
@@ -154,14 +156,14 @@ def test_any_flipped_bit_of_payload_or_signature_is_found(ring: KeyRing, data: s
     name = "payload" if "payload" in place else "sig"
     place[name] = base64.b64encode(_flip(base64.b64decode(place[name]), data)).decode()
     with pytest.raises(AttestationError, match="was altered"):
-        verify(read(json.dumps(values)), ring, "verdict")
+        verify(read_envelope(json.dumps(values)), ring, "verdict")
 
 
 @given(data=st.data())
 def test_any_flipped_bit_of_the_text_is_found(ring: KeyRing, data: st.DataObject) -> None:
     text = sign(proof.verdict().payload, ring, "verdict").text.encode()
     with pytest.raises(AttestationError, match=r".+"):
-        verify(read(_flip(text, data)), ring, "verdict")
+        verify(read_envelope(_flip(text, data)), ring, "verdict")
 
 
 def _flip(content: bytes, data: st.DataObject) -> bytes:

@@ -129,14 +129,14 @@ def test_the_folder_is_the_one_named_else_the_workspaces(tmp_path: Path, monkeyp
 
 
 def test_the_digest_of_a_ring_tells_of_every_change(tmp_path: Path) -> None:
-    from pipelines.registry.signing.key_folder import new_key, retire, revoke
+    from pipelines.registry.signing.key_folder import new_key, retire_key, revoke_key
 
     folder = proof.ring(tmp_path).folder
     digests = [load_ring(folder).digest]
     for change in (
         lambda: new_key(folder, "more", ("verdict",)),
-        lambda: retire(folder, "more"),
-        lambda: revoke(folder, "ledger"),
+        lambda: retire_key(folder, "more"),
+        lambda: revoke_key(folder, "ledger"),
     ):
         change()
         digests.append(load_ring(folder).digest)

@@ -12,15 +12,15 @@ from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import (
     MAX_ENTRY,
     NOTHING,
-    Entry,
     Head,
-    Who,
+    LedgerEntry,
+    Principal,
     envelope_of,
     next_entry,
     read_entry,
     sign_entry,
 )
-from pipelines.registry.signing.canonical_json import canonical, now, sha256
+from pipelines.registry.signing.canonical_json import canonical_json, sha256, utc_now
 from pipelines.registry.signing.keys import KeyRing
 from tests.support import proof
 
@@ -32,17 +32,17 @@ def test_an_entry_is_its_canonical_json_and_the_hash_of_it() -> None:
         *("seq", "prev", "at", "event", "slot", "from", "to", "bundle", "who", "reason", "statements", "detail")
     }
     assert (values["from"], values["to"], values["prev"]) == (1, 2, NOTHING)
-    assert entry.hash == sha256(canonical(values))
+    assert entry.hash == sha256(canonical_json(values))
     assert read_entry(entry.text) == entry
 
 
 def test_entries_follow_each_other_even_where_the_clock_went_back() -> None:
     fields = {"event": "gated", "slot": "", "before": None, "after": None, "bundle": "", "reason": ""}
-    first = next_entry(Head(), "", **fields, who=Who("ann", True, ""))
+    first = next_entry(Head(), "", **fields, principal=Principal("ann", True, ""))
     later = "2999-01-01T00:00:00.000000+00:00"
-    second = next_entry(Head(first.seq, first.hash), later, **fields, who=Who("ann", True, ""))
+    second = next_entry(Head(first.seq, first.hash), later, **fields, principal=Principal("ann", True, ""))
     assert (first.seq, second.seq, second.prev, second.at) == (1, 2, first.hash, later)
-    assert first.at <= now()
+    assert first.at <= utc_now()
 
 
 def test_an_entry_that_could_not_be_read_again_is_not_signed(ring: KeyRing) -> None:
@@ -67,8 +67,8 @@ def test_a_row_holds_the_entry_and_its_signature(ring: KeyRing) -> None:
         (lambda v: v.update(seq="1"), "seq"),
         (lambda v: v.update(seq=0), "spellings that this format does not have"),
         (lambda v: v.update(to=True), "after"),
-        (lambda v: v["who"].update(role="x"), "unknown key who.role"),
-        (lambda v: v["who"].update(login="yes"), "who.login"),
+        (lambda v: v["who"].update(role="x"), "unknown key principal.role"),
+        (lambda v: v["who"].update(login="yes"), "principal.login"),
         (lambda v: v.update(at="2026-01-01"), "does not say its offset"),
         (lambda v: v.update(before=1), "lacks something|unknown|spellings"),
         (lambda v: v.update(statements={"a": 1}), "statements"),
@@ -78,7 +78,7 @@ def test_a_malformed_entry_is_refused(change: Callable[[Any], Any], told: str) -
     values = json.loads(proof.entry(Head()).text)
     change(values)
     with pytest.raises(AttestationError, match=told):
-        read_entry(canonical(values).decode())
+        read_entry(canonical_json(values).decode())
 
 
 def test_an_entry_in_another_spelling_is_refused() -> None:
@@ -89,7 +89,7 @@ def test_an_entry_in_another_spelling_is_refused() -> None:
 @given(reason=st.text(), slot=st.text(), detail=st.dictionaries(st.text(), st.text() | st.integers() | st.booleans()))
 def test_whatever_people_write_comes_back(reason: str, slot: str, detail: dict[str, Any]) -> None:
     entry = proof.entry(Head(), reason=reason, slot=slot, detail=detail)
-    assert isinstance(entry, Entry)
+    assert isinstance(entry, LedgerEntry)
     assert read_entry(entry.text) == entry
 
 

@@ -26,8 +26,8 @@ def client(mlflow_uri: str) -> MlflowClient:
 
 def test_a_slot_nobody_trained_is_empty(client: MlflowClient) -> None:
     slot = Slot("nobody", "asr")
-    assert registry.versions(client, slot) == []
-    assert registry.champion(client, slot) is None
+    assert registry.list_versions(client, slot) == []
+    assert registry.find_champion(client, slot) is None
     assert registry.find(client, slot, 1) is None
     assert registry.find_by_key(client, slot, "k") is None
     assert registry.candidate(client, slot) is None
@@ -65,10 +65,10 @@ def test_versions_come_newest_first_with_their_aliases(client: MlflowClient, tmp
     add_version(client, slot, "k1")
     record_verdict(client, add_bundle(client, slot, "k2", tmp_path))
     add_version(client, slot, "k3")
-    found = registry.versions(client, slot)
+    found = registry.list_versions(client, slot)
     assert [v.version for v in found] == [3, 2, 1]
     assert [v.status for v in found] == ["candidate", "challenger", "candidate"]
-    assert slot in registry.slots(client)
+    assert slot in registry.list_slots(client)
 
 
 def test_a_change_of_champion_is_written_on_both_versions(client: MlflowClient, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def server() -> Iterator[Answers]:
 
 def test_a_statement_is_handed_over_as_json(server: Answers) -> None:
     server.body = b'{"digest": "abc"}'
-    assert guard.submit(server.uri, "elp.a.asr", 3, "{}") == "abc"
+    assert guard.submit_statement(server.uri, "elp.a.asr", 3, "{}") == "abc"
     method, path, headers, sent = server.asked[0]
     assert (method, path, headers["Content-Type"]) == ("POST", "/elp/api/v1/statements", "application/json")
     assert json.loads(sent) == {"model": "elp.a.asr", "version": 3, "envelope": "{}"}
@@ -67,7 +67,7 @@ def test_a_statement_is_handed_over_as_json(server: Answers) -> None:
 
 def test_statements_are_asked_for_by_what_is_wanted(server: Answers) -> None:
     server.body = b'{"statements": [{"digest": "abc"}]}'
-    assert guard.statements(server.uri, model="elp.a.asr", version=3) == [{"digest": "abc"}]
+    assert guard.list_statements(server.uri, model="elp.a.asr", version=3) == [{"digest": "abc"}]
     assert server.asked[0][1] == "/elp/api/v1/statements?model=elp.a.asr&version=3"
 
 
@@ -80,14 +80,14 @@ def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(guard, "ask", ask)
     monkeypatch.setattr(guard, "PAGE", 2)
     assert [row["seq"] for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
-    assert [entry["seq"] for entry in guard.ledger("http://host")] == [1, 2, 3, 5]
+    assert [entry["seq"] for entry in guard.ledger_entries("http://host")] == [1, 2, 3, 5]
 
 
 def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
     server.body = b'{"digest": "abc"}'
-    guard.submit(server.uri, "elp.a.asr", 3, "{}")
+    guard.submit_statement(server.uri, "elp.a.asr", 3, "{}")
     assert server.asked[0][2]["Authorization"] == "Basic " + base64.b64encode(b"ann:secret").decode()
 
 
@@ -113,9 +113,9 @@ def test_every_failure_says_what_to_do(
 ) -> None:
     server.status, server.body = status, body
     with pytest.raises(kind, match=told):
-        guard.submit(server.uri, "elp.a.asr", 3, "{}")
+        guard.submit_statement(server.uri, "elp.a.asr", 3, "{}")
 
 
 def test_a_server_that_is_gone_is_told() -> None:
     with pytest.raises(ServiceError, match=r"no MLflow server answers .* elp up"):
-        guard.submit(f"http://127.0.0.1:{free_port()}", "elp.a.asr", 3, "{}")
+        guard.submit_statement(f"http://127.0.0.1:{free_port()}", "elp.a.asr", 3, "{}")

@@ -59,7 +59,7 @@ def dead_client(gone: str, monkeypatch: pytest.MonkeyPatch) -> object:
 @pytest.mark.integration
 def test_a_server_that_goes_away_is_told_with_its_address(gone: str, dead_client: object) -> None:
     with pytest.raises(ServiceError, match=rf"no MLflow server answers at {gone} \(the connection broke\)"):
-        registry.versions(dead_client, Slot("a", "asr"))
+        registry.list_versions(dead_client, Slot("a", "asr"))
 
 
 @pytest.mark.integration

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.canonical_json import canonical
+from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.statements import (
     LINEAGE,
     STATEMENT,
@@ -19,8 +19,8 @@ from pipelines.registry.statements import (
     Material,
     Statement,
     VerdictStatement,
-    digest,
-    parse,
+    parse_statement,
+    statement_digest,
 )
 from tests.support import proof
 
@@ -30,7 +30,7 @@ FIRST = {"against": None, "first_version": True, "champion": None, "delta": None
 
 @pytest.mark.parametrize("statement", [*BOTH, proof.verdict(**FIRST), proof.verdict(interval=(None, 0.1))])
 def test_a_statement_is_read_as_it_was_written(statement: Statement) -> None:
-    assert parse(statement.payload) == statement
+    assert parse_statement(statement.payload) == statement
 
 
 def test_a_lineage_is_slsa_provenance_on_the_bundle_and_its_files() -> None:
@@ -67,8 +67,8 @@ def test_every_field_of_a_verdict_is_in_its_digest() -> None:
         "evidence": EvidenceFile("gate/v3-abc/evidence.json", "1" * 64),
         "headline": "Passed",
     }
-    digests = {digest(proof.verdict(**{name: value})) for name, value in changes.items()}
-    assert len(digests | {digest(proof.verdict())}) == len(changes) + 1
+    digests = {statement_digest(proof.verdict(**{name: value})) for name, value in changes.items()}
+    assert len(digests | {statement_digest(proof.verdict())}) == len(changes) + 1
 
 
 def _of(statement: Statement) -> Any:
@@ -112,7 +112,7 @@ def test_a_malformed_verdict_is_refused(change: Callable[[Any], Any], told: str)
     values = _of(proof.verdict())
     change(values)
     with pytest.raises(AttestationError, match=told):
-        parse(canonical(values))
+        parse_statement(canonical_json(values))
 
 
 WRONG_LINEAGES: list[tuple[Callable[[Any], Any], str]] = [
@@ -125,7 +125,10 @@ WRONG_LINEAGES: list[tuple[Callable[[Any], Any], str]] = [
     (lambda v: _build(v)["resolvedDependencies"][0].update(name=""), "does not have"),
     (lambda v: _build(v)["resolvedDependencies"][0].update(mediaType="x"), "unknown key mediaType"),
     (lambda v: _build(v)["resolvedDependencies"][0]["digest"].update(gitCommit="HEAD"), "expected hexadecimal digits"),
-    (lambda v: _build(v)["resolvedDependencies"][1].update(digest={"elpFingerprint": "f"}), "is no sha256:<64"),
+    (
+        lambda v: _build(v)["resolvedDependencies"][1].update(digest={"elpFingerprint": "f"}),
+        "is no sha256:<64",
+    ),
     (lambda v: _build(v).update(buildType="https://example.org/other"), "does not have"),
     (lambda v: _build(v)["externalParameters"].pop("dataset"), "lacks something"),
     (lambda v: _build(v).update(internalParameters=None), "lacks something"),
@@ -143,7 +146,7 @@ def test_a_malformed_lineage_is_refused(change: Callable[[Any], Any], told: str)
     values = _of(proof.lineage())
     change(values)
     with pytest.raises(AttestationError, match=told):
-        parse(canonical(values))
+        parse_statement(canonical_json(values))
 
 
 @pytest.mark.parametrize("statement", BOTH, ids=["lineage", "verdict"])
@@ -154,13 +157,13 @@ def test_another_spelling_of_the_same_statement_is_refused(statement: Statement)
     twice = statement.payload.replace(b'{"_type":', b'{"_type":"x","_type":', 1)
     for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "stands twice")):
         with pytest.raises(AttestationError, match=told):
-            parse(payload)
+            parse_statement(payload)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"a":' * 900 + b"1" + b"}" * 900])
 def test_what_is_no_statement_is_refused(payload: bytes) -> None:
     with pytest.raises(AttestationError, match=r"no JSON|an object|not an in-toto"):
-        parse(payload)
+        parse_statement(payload)
 
 
 @pytest.mark.parametrize("depth", [20, 330, 5000])
@@ -168,16 +171,16 @@ def test_a_lineage_nested_beyond_reason_is_refused_without_a_crash(depth: int) -
     nested = b'{"a":' * depth + b"1" + b"}" * depth
     payload = proof.lineage().payload.replace(b'"config":{}', b'"config":' + nested)
     if depth < 1000:
-        assert parse(payload).payload == payload
+        assert parse_statement(payload).payload == payload
         return
     with pytest.raises(AttestationError, match="recursion"):
-        parse(payload)
+        parse_statement(payload)
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_nothing_but_a_refusal_comes_of_rubbish(payload: bytes) -> None:
     with pytest.raises(AttestationError, match=r".+"):
-        parse(payload)
+        parse_statement(payload)
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -189,8 +192,8 @@ def test_a_verdict_with_anything_in_a_field_is_read_whole_or_refused(place: str,
     values = _of(proof.verdict())
     values["predicate"][place] = value
     try:
-        payload = canonical(values)
-        found = parse(payload)
+        payload = canonical_json(values)
+        found = parse_statement(payload)
     except AttestationError:
         return
     assert found.payload == payload
@@ -211,8 +214,8 @@ def test_whatever_a_configuration_holds_comes_back(config: dict[str, Any], name:
         return  # half a surrogate pair, or infinity: has no JSON
     if name in ("dataset", "backbone"):
         return
-    assert parse(payload) == made
+    assert parse_statement(payload) == made
     assert isinstance(made, LineageStatement)
-    verdict = parse(proof.verdict(challenger=number).payload)
+    verdict = parse_statement(proof.verdict(challenger=number).payload)
     assert isinstance(verdict, VerdictStatement)
     assert verdict.challenger == number

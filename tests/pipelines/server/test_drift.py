@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipelines.registry.ledger.entry import Entry, Event
+from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.drift import drift, verdict_of_change
 from pipelines.server.read_models.ledger_records import Judged
@@ -33,8 +33,8 @@ def later(seq: int, value: float | None, against: tuple[int, str] | None = CHAMP
     return Judged(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
 
 
-def change(event: Event, *proofs: str, seq: int = 5) -> Entry:
-    return Entry(seq, "0" * 64, "2026-01-05", event, str(HERE), 3, 4, BUNDLE, WHO, "better", proofs)
+def change(event: Event, *proofs: str, seq: int = 5) -> LedgerEntry:
+    return LedgerEntry(seq, "0" * 64, "2026-01-05", event, str(HERE), 3, 4, BUNDLE, WHO, "better", proofs)
 
 
 @pytest.mark.parametrize(

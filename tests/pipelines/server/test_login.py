@@ -103,16 +103,16 @@ def test_the_workers_account_trains_and_does_not_promote(login: LoginServer) -> 
 
 def test_users_are_listed_changed_and_removed(login: LoginServer) -> None:
     server = login.users()
-    listed = {user.name: user.roles for user in users.users(server)}
+    listed = {user.name: user.roles for user in users.list_users(server)}
     assert {name: listed[name] for name in ROLES} == {name: tuple(sorted(roles)) for name, roles in ROLES.items()}
-    assert users.add(server, "fritz", PASSWORD, ("auditor",)).roles == ("auditor",)
-    assert users.set_roles(server, "fritz", ("trainer", "admin")).roles == ("admin", "trainer")
-    assert users.set_roles(server, "fritz", ("promoter",)).roles == ("promoter",)
+    assert users.add_user(server, "fritz", PASSWORD, ("auditor",)).roles == ("auditor",)
+    assert users.set_user_roles(server, "fritz", ("trainer", "admin")).roles == ("admin", "trainer")
+    assert users.set_user_roles(server, "fritz", ("promoter",)).roles == ("promoter",)
     users.set_password(server, "fritz", PASSWORD + "!")
     own = users.Server(login.uri, Account("fritz", PASSWORD + "!"))
     users.set_password(own, "fritz", PASSWORD + "?")
     assert Rest(login.uri, ("fritz", PASSWORD + "!"))("GET", f"{ELP}/status").status == 401
-    users.remove(server, "fritz")
+    users.remove_user(server, "fritz")
     assert Rest(login.uri, ("fritz", PASSWORD + "?"))("GET", f"{ELP}/status").status == 401
     rows = login.rest("dora").get(f"{ELP}/ledger?event=users%20changed&limit=1000")["entries"]
     told = [row["entry"] for row in rows if row["entry"]["detail"].get("username") == "fritz"]
@@ -146,19 +146,19 @@ def test_a_bad_account_is_refused(
     login: LoginServer, name: str, password: str, roles: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        users.add(login.users(), name, password, roles)
+        users.add_user(login.users(), name, password, roles)
 
 
 def test_what_is_missing_or_there_already_is_named(login: LoginServer) -> None:
     with pytest.raises(RegistryError, match=r"there is a user anna already; .*elp users role anna"):
-        users.add(login.users(), "anna", PASSWORD, ("auditor",))
+        users.add_user(login.users(), "anna", PASSWORD, ("auditor",))
     with pytest.raises(RegistryError, match="there is no user gert; who there is: elp users list"):
-        users.remove(login.users(), "gert")
+        users.remove_user(login.users(), "gert")
     stranger = users.Server(login.uri, Account("gert", PASSWORD))
     with pytest.raises(RegistryError, match="does not know gert with this password; set MLFLOW_TRACKING_USERNAME"):
-        users.users(stranger)
+        users.list_users(stranger)
     with pytest.raises(RegistryError, match="anna has the role promoter, and this is for administrators"):
-        users.remove(users.Server(login.uri, Account("anna", PASSWORD)), "berta")
+        users.remove_user(users.Server(login.uri, Account("anna", PASSWORD)), "berta")
 
 
 def test_mlflows_assistant_which_runs_commands_is_not_there(login: LoginServer) -> None:

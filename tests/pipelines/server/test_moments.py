@@ -14,7 +14,7 @@ from sqlalchemy import insert, text
 
 from pipelines.registry.ledger.entry import read_entry
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.key_folder import retire, rotate
+from pipelines.registry.signing.key_folder import retire_key, rotate_key
 from pipelines.registry.signing.keys import TRUSTED_FILE
 from pipelines.registry.slot import Slot
 from pipelines.server import app
@@ -39,7 +39,7 @@ MADE = Made(SLOT.model_name, 1, "sha256:" + "1" * 64, {}, "sha256:" + "2" * 64, 
 def _stored(store: GuardedStore, recorded: bool) -> facts.Proof:
     """A lineage signed before its key was retired, recorded after it, in a row that is dated back."""
     signed = sign(lineage_of(MADE).payload, store.ring(), "lineage")
-    retire(store.ring().folder, "lineage")
+    retire_key(store.ring().folder, "lineage")
     with store.locked() as book:
         named = (signed.digest,) if recorded else ()
         entry = book.append("registered", str(SLOT), ANN, after=1, statements=named)
@@ -80,7 +80,7 @@ def test_keys_that_changed_while_the_lock_was_waited_for_count(
     real, before = locking.lock, store.ring().digest
 
     def late(session: Any, ring: Any) -> Any:
-        rotate(store._rings._folder, "verdict")
+        rotate_key(store._rings._folder, "verdict")
         return real(session, ring)
 
     monkeypatch.setattr(locking, "lock", late)
@@ -92,7 +92,7 @@ def test_keys_put_back_are_a_change_for_every_process(store: GuardedStore, tmp_p
     other = open_store(tmp_path)
     trusted = tmp_path / "keys" / TRUSTED_FILE
     kept = trusted.read_text()
-    rotate(tmp_path / "keys", "verdict")
+    rotate_key(tmp_path / "keys", "verdict")
     for writer, wanted in ((other, trusted.read_text()), (store, kept)):
         trusted.write_text(wanted)
         with writer.locked() as book:

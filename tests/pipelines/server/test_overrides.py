@@ -125,8 +125,8 @@ def _same_person(login: LoginServer) -> None:
     from pipelines.registry.client import users
     from tests.support.accounts import PASSWORD
 
-    if "an.na" not in {user.name for user in users.users(login.users())}:
-        users.add(login.users(), "an.na", PASSWORD, ("promoter",))
+    if "an.na" not in {user.name for user in users.list_users(login.users())}:
+        users.add_user(login.users(), "an.na", PASSWORD, ("promoter",))
 
 
 def test_an_administrator_does_not_approve_their_own_either(ground: Ground) -> None:

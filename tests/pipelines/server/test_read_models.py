@@ -13,7 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.ledger.entry import Entry, Event
+from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
@@ -113,8 +113,10 @@ def test_a_rollback_passes_over_what_served_by_an_override(engine: sa.Engine) ->
     assert page.predecessor == 1
 
 
-def change(event: Event, before: int | None, after: int | None) -> Entry:
-    return Entry(1, "0" * 64, "2026-01-01T00:00:00.000000+00:00", event, str(HERE), before, after, "", WHO, "worse")
+def change(event: Event, before: int | None, after: int | None) -> LedgerEntry:
+    return LedgerEntry(
+        1, "0" * 64, "2026-01-01T00:00:00.000000+00:00", event, str(HERE), before, after, "", WHO, "worse"
+    )
 
 
 PROMOTED = [change("promoted", None, 1), change("promoted", 1, 2)]
@@ -131,7 +133,7 @@ PROMOTED = [change("promoted", None, 1), change("promoted", 1, 2)]
         ([change("overridden", 2, 3), change("override expired", 3, 2)], []),
     ],
 )
-def test_what_was_rolled_back_is_known_until_it_is_promoted_again(since: list[Entry], gone: list[int]) -> None:
+def test_what_was_rolled_back_is_known_until_it_is_promoted_again(since: list[LedgerEntry], gone: list[int]) -> None:
     assert sorted(rolled_back([*PROMOTED, *since][::-1])) == gone
 
 

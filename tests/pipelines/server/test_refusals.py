@@ -12,9 +12,9 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.ledger.chain import verify_chain
-from pipelines.registry.ledger.entry import Row
-from pipelines.registry.ledger.ledger_checkpoint import read_anchor
-from pipelines.registry.signing.canonical_json import canonical
+from pipelines.registry.ledger.entry import LedgerRow
+from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
+from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
@@ -84,14 +84,14 @@ def test_a_refusal_says_why_and_is_recorded(
 ) -> None:
     from mlflow.exceptions import MlflowException
 
-    before = guard.ledger(client.tracking_uri)[-1]["seq"]
+    before = guard.ledger_entries(client.tracking_uri)[-1]["seq"]
     with pytest.raises(MlflowException, match="PERMISSION_DENIED") as error:
         call(client)
     assert sentence in str(error.value)
-    (entry,) = guard.ledger(client.tracking_uri, after=before)
+    (entry,) = guard.ledger_entries(client.tracking_uri, after=before)
     assert (entry["event"], entry["who"]["login"]) == ("refused", False)
     assert sentence in entry["reason"]
-    assert registry.champion(client, SLOT) == versions[CHAMPION]
+    assert registry.find_champion(client, SLOT) == versions[CHAMPION]
 
 
 @pytest.mark.parametrize("version", [CHAMPION, CHALLENGER, FAILED, UNGATED])
@@ -143,15 +143,19 @@ def test_a_version_is_deleted_and_that_is_recorded(client: MlflowClient, tmp_pat
     registry.delete_version(client, registry.get(client, slot, 1))
     assert registry.find(client, slot, 1) is None
     client.delete_registered_model(slot.model_name)
-    assert [entry["event"] for entry in guard.ledger(client.tracking_uri, slot)] == ["registered", "deleted", "deleted"]
+    assert [entry["event"] for entry in guard.ledger_entries(client.tracking_uri, slot)] == [
+        "registered",
+        "deleted",
+        "deleted",
+    ]
 
 
 def test_the_chain_is_whole_and_reaches_the_anchor(client: MlflowClient, versions: dict[int, AdapterVersion]) -> None:
     """Whatever the tests on this server did before, each entry follows from the one before it."""
     answer = guard.ask(client.tracking_uri, "GET", "/ledger", params={"limit": 1000})
     rows = [
-        Row(row["entry"]["seq"], canonical(row["entry"]).decode(), row["hash"], row["envelope"])
+        LedgerRow(row["entry"]["seq"], canonical_json(row["entry"]).decode(), row["hash"], row["envelope"])
         for row in answer["entries"]
     ]
-    found = verify_chain(rows, load_ring(key_folder()), read_anchor(key_folder().parent / "ledger-head.json"))
+    found = verify_chain(rows, load_ring(key_folder()), read_checkpoint(key_folder().parent / "ledger-head.json"))
     assert (found.faults, found.entries) == ((), answer["head"]["seq"])

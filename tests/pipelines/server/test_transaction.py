@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import text
 
 from pipelines.registry.ledger.chain import verify_chain
-from pipelines.registry.ledger.entry import Row
-from pipelines.registry.signing.key_folder import retire, rotate
+from pipelines.registry.ledger.entry import LedgerRow
+from pipelines.registry.signing.key_folder import retire_key, rotate_key
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection
@@ -20,10 +20,10 @@ from pipelines.server.transitions.rules import Standing
 from tests.support.bare_store import ANN, SLOT
 
 
-def _rows(store: GuardedStore) -> list[Row]:
+def _rows(store: GuardedStore) -> list[LedgerRow]:
     with store.ManagedSessionMaker() as session:
         found = session.execute(text("SELECT seq, entry, hash, envelope FROM elp_ledger ORDER BY seq")).all()
-    return [Row(*row) for row in found]
+    return [LedgerRow(*row) for row in found]
 
 
 def test_an_alias_and_its_entry_count_together_or_not_at_all(
@@ -77,7 +77,7 @@ def _refused(store: GuardedStore) -> None:
 
 def test_a_change_of_keys_is_the_first_thing_recorded(store: GuardedStore) -> None:
     before = _rows(store)[-1].seq
-    rotate(store.ring().folder, "ledger")
+    rotate_key(store.ring().folder, "ledger")
     with store.locked() as book:
         book.append("deleted", str(SLOT), ANN)
     changed, after = _rows(store)[before:]
@@ -88,7 +88,7 @@ def test_a_change_of_keys_is_the_first_thing_recorded(store: GuardedStore) -> No
 
 def test_without_a_key_for_the_ledger_nothing_is_written(store: GuardedStore) -> None:
     before, keys = len(_rows(store)), store.ring().folder
-    retire(keys, "ledger")
+    retire_key(keys, "ledger")
     with (
         pytest.raises(MlflowException, match="no private key for the role ledger; make one: elp keys new"),
         store.locked(),

@@ -35,6 +35,6 @@ def test_retraining_goes_on_and_a_promoter_promotes(
         promote(site.asr, easy, mlflow_uri=login.uri)
     os.environ.update(Account("anna", PASSWORD).environment())
     assert promote(site.asr, easy, mlflow_uri=login.uri, by="mallory").by == "anna"
-    champion = registry.champion(registry.connect(login.uri), site.asr)
+    champion = registry.find_champion(registry.connect(login.uri), site.asr)
     assert champion is not None
     assert champion.tags["elp.promoted_by"] == "anna"

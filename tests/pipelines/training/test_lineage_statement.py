@@ -9,7 +9,7 @@ import pytest
 from elp_core.bundle import BundleManifest, verify_bundle
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, parse
+from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.training.lineage_statement import lineage_statement
 from tests.support import bundles
 
@@ -35,7 +35,7 @@ def statement(manifest: BundleManifest) -> LineageStatement:
 
 def test_the_same_bundle_gives_the_same_statement(manifest: BundleManifest, statement: LineageStatement) -> None:
     assert lineage_statement(SLOT.model_name, manifest) == statement
-    assert parse(statement.payload) == statement
+    assert parse_statement(statement.payload) == statement
 
 
 def test_its_subject_is_the_bundle_and_every_file_in_it(bundle: Path, statement: LineageStatement) -> None:
@@ -60,7 +60,7 @@ def test_every_material_of_the_design_is_named_by_digest(manifest: BundleManifes
 
 def _with(manifest: BundleManifest, part: str, **values: Any) -> LineageStatement:
     statement = lineage_statement(SLOT.model_name, replace(manifest, lineage={**manifest.lineage, part: values}))
-    assert parse(statement.payload) == statement
+    assert parse_statement(statement.payload) == statement
     return statement
 
 

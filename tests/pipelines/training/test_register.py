@@ -68,10 +68,10 @@ def test_killed_anywhere_the_next_call_completes_it(
             register(client, slot, run_id, trained, keys, reused=False, log=print)
     for _ in range(2):
         register(client, slot, tracking.open_run(client, slot, "k1", "run", {}), trained, keys, reused=True, log=print)
-    assert [v.version for v in registry.versions(client, slot)] == [1]
+    assert [v.version for v in registry.list_versions(client, slot)] == [1]
     assert client.get_run(run_id).info.status == "FINISHED"
-    assert len(guard.statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
-    assert models.download(client, registry.get(client, slot, 1), tmp_path / "cache").is_dir()
+    assert len(guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
+    assert models.download_bundle(client, registry.get(client, slot, 1), tmp_path / "cache").is_dir()
 
 
 def _kill(name: str) -> object:
@@ -91,7 +91,7 @@ def test_of_two_workers_with_one_key_the_first_counts(
     found = iter([None, registry.get(client, slot, first.version)])
     monkeypatch.setattr(registry, "find_by_key", lambda *_: next(found))
     assert register(client, slot, run_id, trained, keys, reused=False, log=print) == first
-    assert [v.version for v in registry.versions(client, slot)] == [first.version]
+    assert [v.version for v in registry.list_versions(client, slot)] == [first.version]
 
 
 def test_epochs_that_could_not_be_sent_are_logged_at_the_end(client: MlflowClient) -> None:

@@ -15,9 +15,9 @@ from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.signing.envelope import read, verify
+from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_ring
-from pipelines.registry.statements import LineageStatement, parse
+from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.training import train as step
 from pipelines.training.curves import Curves
 from pipelines.training.register import Registered
@@ -81,9 +81,9 @@ def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Regist
 
 
 def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Registered, site: Site) -> None:
-    (row,) = guard.statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
-    envelope, ring = read(row["envelope"]), load_ring(key_folder())
-    statement = parse(envelope.payload)
+    (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
+    envelope, ring = read_envelope(row["envelope"]), load_ring(key_folder())
+    statement = parse_statement(envelope.payload)
     assert verify(envelope, ring, "lineage").name == "lineage"
     assert isinstance(statement, LineageStatement)
     assert statement.bundle == done.bundle_digest
@@ -98,10 +98,10 @@ def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Regi
 def test_a_lineage_that_was_not_signed_in_time_is_signed_by_the_next_call(
     client: MlflowClient, train: Trainer, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = guard.statements
-    monkeypatch.setattr(guard, "statements", lambda uri, **wanted: [])
+    known = guard.list_statements
+    monkeypatch.setattr(guard, "list_statements", lambda uri, **wanted: [])
     sent: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(guard, "submit", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr(guard, "submit_statement", lambda *arguments: sent.append(arguments))
     version = train(site.asr).version
     assert [arguments[1:3] for arguments in sent] == [(site.asr.model_name, version)]
     (row,) = known(client.tracking_uri, model=site.asr.model_name, version=version, kind="lineage")
@@ -112,8 +112,8 @@ def test_a_lineage_that_was_not_signed_in_time_is_signed_by_the_next_call(
 def test_another_machine_does_not_sign_for_what_it_did_not_train(
     train: Trainer, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(guard, "statements", lambda uri, **wanted: [])
-    monkeypatch.setattr(guard, "submit", lambda *_: pytest.fail("it signed"))
+    monkeypatch.setattr(guard, "list_statements", lambda uri, **wanted: [])
+    monkeypatch.setattr(guard, "submit_statement", lambda *_: pytest.fail("it signed"))
     train(site.asr, cache=tmp_path)
     assert any("is not signed yet: train it again on the machine that trained it" in line for line in train.told)
 
@@ -138,12 +138,12 @@ def test_the_bundle_comes_back_verified_with_its_lineage(
     client: MlflowClient, done: Registered, site: Site, cache: Path
 ) -> None:
     version = registry.get(client, site.asr, done.version)
-    folder = models.download(client, version, cache)
+    folder = models.download_bundle(client, version, cache)
     lineage = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
     assert (lineage["key"], lineage["mlflow_run"]) == (done.key, done.run_id)
     assert lineage["dataset"]["revision"] == version.tags[Tags.REVISION]
     assert not list(folder.rglob("*.pkl"))
-    assert models.download(client, version, cache) == folder
+    assert models.download_bundle(client, version, cache) == folder
 
 
 @pytest.mark.usefixtures("no_training")
@@ -247,7 +247,9 @@ def test_killed_in_the_middle_it_ends_in_the_same_tensors(
     again = train(site.asr, settings=often, cache=cache)
     assert steps[:4] == [1, 2, 3, 3]
     assert steps[3:] == list(range(3, len(steps)))
-    folders = [models.download(client, registry.get(client, site.asr, one.version), cache) for one in (done, again)]
+    folders = [
+        models.download_bundle(client, registry.get(client, site.asr, one.version), cache) for one in (done, again)
+    ]
     assert len({(folder / "adapter_model.safetensors").read_bytes() for folder in folders}) == 1
 
 

@@ -118,4 +118,4 @@ def test_a_login_is_the_name_and_its_roles_are_the_rights(visitor: FlaskClient) 
     assert answer.status_code == 403
     assert "ada has the role auditor, and this needs promoter" in answer.text
     entry = newest()
-    assert (entry.event, entry.who.name, entry.who.login) == ("refused", "ada", True)
+    assert (entry.event, entry.principal.name, entry.principal.login) == ("refused", "ada", True)

@@ -71,7 +71,7 @@ def send(visitor: FlaskClient, name: str, kind: str, **form: str) -> TestRespons
 
 def told() -> tuple[str, str]:
     """What the ledger's newest entry says, and of whom."""
-    return newest().event, newest().who.name
+    return newest().event, newest().principal.name
 
 
 def test_without_a_login_there_is_no_form_and_none_is_taken(visitor: FlaskClient) -> None:
