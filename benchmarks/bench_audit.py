@@ -1,4 +1,4 @@
-"""Seconds for each answer of `elp audit` and `elp forget` over 5,000 dataset versions and 5,000 adapters.
+"""Seconds for each answer of `elp audit` and `elp erasure plan` over 5,000 dataset versions and 5,000 adapters.
 
     python benchmarks/bench_audit.py [ADAPTERS]
 
@@ -217,7 +217,7 @@ def report(root: Path, slot: str) -> None:
         ("audit", "--backbone", "ffffffff"),
         ("audit", "--speaker", speaker),
         ("audit", slot, "--clip", clip),
-        ("forget", "--speaker", speaker),
+        ("erasure", "plan", "--speaker", speaker),
     ]
     for words in questions:
         clocks, processors = zip(*timed(root, *words), strict=True)

@@ -80,7 +80,7 @@ def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int |
     ).fetchone()
     if row is None or number is None:
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
-        raise RegistryError(f"{slot} {what}; what there is: elp adapters {slot}")
+        raise RegistryError(f"{slot} {what}; what there is: elp versions {slot}")
     stored = tuple(records.statements(model=slot.model_name, version=number))
     told = [statement_of(one) for one in stored]
     entries = tuple(entry for entry in _entries(records, slot) if number in (entry.before, entry.after))

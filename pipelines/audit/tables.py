@@ -130,7 +130,7 @@ def _name(version: int | None) -> str:
 
 
 def of_plan(found: Plan) -> Sheet:
-    """``elp forget``."""
+    """``elp erasure plan``."""
     learned = of_learned(found.found)
     sections = []
     for slot in found.slots:

@@ -1,4 +1,4 @@
-"""``elp audit | forget``: what an adapter is made of, who learned from whom, and what an erasure takes."""
+"""`elp audit`, `elp erasure plan`: what an adapter is made of, what it was trained on, and what an erasure needs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.options import SLOT, json_option, workspace_option
-from pipelines.cli.output import progress, table
-from pipelines.cli.override_verbs import warn_of
+from pipelines.cli.output import progress, table, warn_of_override
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "json", "html", "cyclonedx")
 _slot = click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
-_speaker = click.option("--speaker", default="", metavar="ID", help="Who learned from this speaker.")
-_clip = click.option("--clip", default="", metavar="ID", help="Who learned from this clip (8 digits of it will do).")
+_speaker = click.option("--speaker", default="", metavar="ID", help="The adapters that were trained on this speaker.")
+_clip = click.option("--clip", default="", metavar="ID", help="The same for a clip (8 digits or more of its id).")
 _output = click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to a file.")
 
 
@@ -72,7 +71,12 @@ def audit(
     return _tree(workspace, slot, _number(version), verify, form, output)
 
 
-@click.command()
+@click.group()
+def erasure() -> None:
+    """Plan the erasure of a speaker or a clip."""
+
+
+@erasure.command()
 @_slot
 @_speaker
 @_clip
@@ -80,12 +84,13 @@ def audit(
 @_output
 @json_option
 @workspace_option
-def forget(
+def plan(
     slot: Slot | None, speaker: str, clip: str, form: str, output: Path | None, as_json: bool, workspace: Workspace
 ) -> None:
     """Plan the erasure of a speaker or a clip, in one slot or in all. Nothing is changed.
 
-    Says what holds them, which adapters learned from them, which serve, what to do in which order, and what stays.
+    Shows what holds the recordings, which adapters were trained on them, which of those serve, what to do in which
+    order, and what stays.
     """
     from pipelines.audit import erasure as planning
     from pipelines.audit.tables import of_plan
@@ -94,8 +99,8 @@ def forget(
 
     subject = Subject(speaker, clip)
     with _index(workspace) as (db, uri), objects(workspace.root) as stored:
-        plan = planning.plan(db, subject, slot, stored.place)
-    _put(plan, of_plan(plan), uri, "json" if as_json else form, output)
+        planned = planning.plan(db, subject, slot, stored.place)
+    _put(planned, of_plan(planned), uri, "json" if as_json else form, output)
 
 
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
@@ -138,7 +143,7 @@ def _tree(
                 _write(bill(subject, _packages(uri, subject)), output)
                 return 0
             found = _verified(workspace, records, db, subject) if verify else tree(db, subject)
-            warn_of(subject.name, subject.override)
+            warn_of_override(subject.name, subject.override)
     _put(found, of_tree(found, verify), uri, form, output)
     for fact in found.mismatches:
         progress(f"mismatch: {fact.name} {fact.value}: {fact.note}")

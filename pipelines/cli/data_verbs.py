@@ -135,7 +135,7 @@ def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspac
     """Make a new version of the slot's data without a speaker or a clip.
 
     The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
-    versions keep them; what else an erasure takes is planned by: elp forget.
+    versions keep them; for the other steps of an erasure, see: elp erasure plan.
     """
     from pipelines.datasets.drop import drop as step
     from pipelines.datasets.subject import Subject
@@ -187,7 +187,7 @@ def _dropped(done: Dropped) -> str:
         lines.append(f"{done.quarantined:,} files were taken out of quarantine")
     if done.golden:
         lines.append(f"{_pinned(done.golden)}; verdicts on the one before are out of date")
-    lines.append(f"older versions still hold them: elp forget says what to do next for {version.slot}")
+    lines.append(f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}")
     return "\n".join([*lines, *_missing(version)])
 
 

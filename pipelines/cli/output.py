@@ -94,3 +94,9 @@ def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> s
         gap = " " * (width - len(click.unstyle(cell)))
         parts.append(gap + cell if to_right else cell + gap)
     return "  ".join(parts).rstrip()
+
+
+def warn_of_override(name: str, override: str) -> None:
+    """Warn in red that a version serves without a passed verdict; print nothing if `override` is empty."""
+    if override:
+        click.echo(click.style(f"{name}: OVERRIDE, no verdict that counts: {override}", fg="red", bold=True), err=True)

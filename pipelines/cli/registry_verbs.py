@@ -1,179 +1,162 @@
-"""``elp promote | rollback | retire | run | adapters``."""
+"""`elp promote | rollback | retire | approve | withdraw | versions`: which version of a slot serves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from elp_core.config import from_dict
-from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
-from pipelines.cli.output import emit, mark, progress, table
-from pipelines.cli.override_verbs import Wish, ask_override, override_options, warn_of
+from pipelines.cli.output import emit, mark, progress, table, warn_of_override
+from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.registry.adapter_version import AdapterVersion
     from pipelines.registry.client.champion import Promotion
-    from pipelines.serving.predict import Answer
 
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
-_why = click.option("--why", default="", metavar="TEXT", help="Why, for the record.")
+_reason = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
 
 
 @click.command()
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
 @click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
-@override_options
+@click.option("--override", is_flag=True, help="Ask a second person to let the version serve without a verdict.")
+@click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
 @_by
-@_why
+@_reason
 @json_option
 @workspace_option
 def promote(
     slot: Slot,
     version: int | None,
     again: bool,
-    wish: Wish | None,
+    override: bool,
+    days: float | None,
     by: str,
-    why: str,
+    reason: str,
     as_json: bool,
     workspace: Workspace,
 ) -> None:
     """Make a challenger that passed the gate the champion.
 
-    Only a version whose signed verdict passed against the champion of this moment is taken; the server decides.
-    --override asks a second person to let another version serve for some days (docs/how-to/access.md).
+    The server accepts only a version whose signed verdict passed against the present champion. --override asks a
+    second person to let another version serve for some days (docs/how-to/access.md).
     """
-    if wish is not None:
-        ask_override(slot, version, wish, as_json, workspace)
+    if days is not None and not override:
+        raise click.UsageError("--days belongs to --override")
+    if override:
+        _request_override(slot, version, reason, 7.0 if days is None else days, as_json, workspace)
         return
-    from pipelines.registry.client import champion as step
+    from pipelines.registry.client import champion
 
-    done = step.promote(
+    done = champion.promote(
         slot,
         workspace.settings,
         version,
-        mlflow_uri=_uri(workspace),
+        mlflow_uri=mlflow_uri(workspace),
         by=by,
-        why=why,
+        why=reason,
         golden=_golden(workspace, slot),
         again=again,
         log=progress,
     )
-    emit(done, as_json, _told)
+    emit(done, as_json, _changed)
+
+
+def _request_override(
+    slot: Slot, version: int | None, reason: str, days: float, as_json: bool, workspace: Workspace
+) -> None:
+    from pipelines.registry.client import server_api
+
+    if not reason.strip():
+        raise click.UsageError("--override needs --reason TEXT")
+    if version is None:
+        raise click.UsageError("--override needs --version N; it does not choose the challenger")
+    asked = server_api.request_override(mlflow_uri(workspace), slot, version, reason, days)
+    text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
+    emit(asked, as_json, lambda _: text)
+
+
+@click.command()
+@slot_argument
+@json_option
+@workspace_option
+def approve(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+    """Approve the override that another user asked for: the version serves from now on, for the days asked for.
+
+    Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
+    """
+    from pipelines.registry.client import server_api
+
+    done = server_api.approve_override_request(mlflow_uri(workspace), slot)
+    emit(done, as_json, lambda d: f"{slot}: v{d['version']} serves by override until {d['until'][:16]} UTC")
+    warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
+
+
+@click.command()
+@slot_argument
+@_reason
+@json_option
+@workspace_option
+def withdraw(slot: Slot, reason: str, as_json: bool, workspace: Workspace) -> None:
+    """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
+    from pipelines.registry.client import server_api
+
+    done = server_api.withdraw_override_request(mlflow_uri(workspace), slot, reason)
+    emit(done, as_json, lambda d: f"{slot}: the override of v{d['version']} is over")
 
 
 @click.command()
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 @_by
-@_why
+@_reason
 @json_option
 @workspace_option
-def rollback(slot: Slot, version: int | None, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
+def rollback(slot: Slot, version: int | None, by: str, reason: str, as_json: bool, workspace: Workspace) -> None:
     """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client import champion as step
+    from pipelines.registry.client import champion
 
-    done = step.rollback(slot, mlflow_uri=_uri(workspace), version=version, by=by, why=why, log=progress)
-    emit(done, as_json, _told)
+    uri = mlflow_uri(workspace)
+    emit(champion.rollback(slot, mlflow_uri=uri, version=version, by=by, why=reason, log=progress), as_json, _changed)
 
 
 @click.command()
 @slot_argument
 @_by
-@click.option("--why", required=True, metavar="TEXT", help="Why, for the record.")
+@click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
 @json_option
 @workspace_option
-def retire(slot: Slot, by: str, why: str, as_json: bool, workspace: Workspace) -> None:
-    """Leave a slot without champion: nothing serves it until another version is promoted."""
-    from pipelines.registry.client import champion as step
+def retire(slot: Slot, by: str, reason: str, as_json: bool, workspace: Workspace) -> None:
+    """Leave a slot without champion: no version serves it until another one is promoted."""
+    from pipelines.registry.client import champion
 
-    emit(step.retire(slot, mlflow_uri=_uri(workspace), why=why, by=by, log=progress), as_json, _told)
-
-
-@click.command()
-@slot_argument
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
-@click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
-@click.option("--lm", type=click.Path(path_type=Path), help="asr: a word n-gram model, ARPA or KenLM binary.")
-@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
-@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
-@json_option
-@workspace_option
-def run(
-    slot: Slot,
-    files: tuple[Path, ...],
-    version: int | None,
-    beam: int | None,
-    lm: Path | None,
-    lm_weight: float | None,
-    word_bonus: float | None,
-    as_json: bool,
-    workspace: Workspace,
-) -> None:
-    """Answer each file: its words (asr), emotion (ser) or intent (sic).
-
-    For asv: say whether the last file is of the speaker who is heard in those before it, one or more.
-
-    \b
-    elp run plant-a/asr call.wav
-    elp run plant-a/asv enrolled.wav caller.wav
-    """
-    from pipelines.registry.adapter_version import CHAMPION
-    from pipelines.serving import predict as step
-
-    decode = _decoding(beam, lm, lm_weight, word_bonus)
-    answer = step.run(
-        slot,
-        workspace.settings,
-        files,
-        mlflow_uri=_uri(workspace),
-        cache=workspace.state / "cache",
-        version=version or CHAMPION,
-        decode=decode,
-    )
-    emit(answer, as_json, _answer)
-
-
-def _decoding(
-    beam: int | None, lm: Path | None, lm_weight: float | None, word_bonus: float | None
-) -> DecodeConfig | None:
-    """What the options say; None where none was given, for greedy decoding."""
-    path = None if lm is None else str(lm)
-    given = {"beam": beam, "lm": path, "lm_weight": lm_weight, "word_bonus": word_bonus}
-    told = {name: value for name, value in given.items() if value is not None}
-    if told and not beam:
-        raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
-    return from_dict(DecodeConfig, told, "elp run") if told else None
+    emit(champion.retire(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress), as_json, _changed)
 
 
 @click.command()
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
 @json_option
 @workspace_option
-def adapters(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
+def versions(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
     """List the adapters of a slot, or the newest and the champion of every slot."""
-    from pipelines.registry.client import model_registry as registry
+    from pipelines.registry.client import model_registry
 
-    client = registry.connect(_uri(workspace))
+    client = model_registry.connect(mlflow_uri(workspace))
     if slot is not None:
-        found = registry.list_versions(client, slot)
+        found = model_registry.list_versions(client, slot)
     else:
-        found = [v for each in registry.list_slots(client) for v in _heads(registry.list_versions(client, each))]
+        every = (model_registry.list_versions(client, each) for each in model_registry.list_slots(client))
+        # newest first: the newest one, and those with an alias
+        found = [v for listed in every for place, v in enumerate(listed) if place == 0 or v.aliases]
     emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
     for version in found:
-        warn_of(version.name, version.override)
-
-
-def _heads(versions: Sequence[AdapterVersion]) -> list[AdapterVersion]:
-    """Of a slot's versions, newest first: the newest, and those with an alias."""
-    return [version for position, version in enumerate(versions) if position == 0 or version.aliases]
+        warn_of_override(version.name, version.override)
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
@@ -196,7 +179,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
     return table(headers, rows, empty="no adapters yet; make one with: elp retrain SITE/TASK")
 
 
-def _told(done: Promotion) -> str:
+def _changed(done: Promotion) -> str:
     if not done.changed:
         return f"{done.slot}: v{done.version} is the champion already; nothing changed"
     if done.version is None:
@@ -205,26 +188,8 @@ def _told(done: Promotion) -> str:
     return f"{done.slot}: champion is v{done.version} ({before}); changed by {done.by}"
 
 
-def _answer(answer: Answer) -> str:
-    if answer.score is None:
-        if len(answer.files) == 1:
-            return answer.answers[0]
-        return table(["file", "answer"], zip(answer.files, answer.answers, strict=True))
-    if answer.accepted is None or answer.threshold is None:
-        return f"score {answer.score:.3f} (this version has no threshold)"
-    said = "same speaker" if answer.accepted else "different speakers"
-    verdict = "accepted" if answer.accepted else "rejected"
-    return f"{verdict}, {said}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
-
-
-def _uri(workspace: Workspace) -> str:
-    from pipelines.local.addresses import mlflow_uri
-
-    return mlflow_uri(workspace)
-
-
 def _golden(workspace: Workspace, slot: Slot) -> str:
-    """Tag of the golden set that is pinned now; empty where this workspace has none of the slot."""
+    """Return the tag of the pinned golden set; empty means that this workspace has none of the slot."""
     from pipelines.datasets.versions import golden_ref
     from pipelines.errors import VersioningError
 

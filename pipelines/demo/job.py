@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from elp_core.errors import OpsError
 from elp_core.types import Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.demo.record import Journal, Row
+from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.registry.slot import Slot
 
@@ -57,15 +59,25 @@ LANES = (
 """Deliveries that follow each other; the lanes run side by side, about equally long."""
 
 
-def run_demo(root: Path, log: Log) -> list[Row]:
-    """Run what is not done yet, in the workspace `root`; servers are started where they are down.
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demo has done, and the addresses at which to look at it."""
 
-    Returns:
-        A row for each delivery, the first deliveries before the bad one.
+    rows: tuple[Row, ...]
+    """One for each delivery, the first deliveries before the bad one."""
+    mlflow: str
+    prefect: str
+    workspace: str
+    minutes: float
+
+
+def run_demo(root: Path, log: Log) -> Demonstration:
+    """Run what is not done yet, in the workspace `root`, and start the servers that are down.
 
     Raises:
-        ElpError: as the steps do; run again, the demo goes on where it was.
+        ElpError: A step failed; run again, the demo continues at that step.
     """
+    started = time.monotonic()
     workspace = _workspace(root, log)
     _start_servers(workspace, log)
     for stage in (stage for lane in LANES for stage in lane):
@@ -79,7 +91,9 @@ def run_demo(root: Path, log: Log) -> list[Row]:
         except KeyboardInterrupt:
             stop.set()  # the lanes stop at their next line
             raise
-    return sorted(rows, key=lambda row: (row.delivery, row.slot.partition("/")[2]))
+    rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
+    addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
+    return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 
 def _run_lane(
@@ -165,7 +179,6 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
 
 def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[str, Any]:
     """The retrain flow on a worker, followed to its end."""
-    from pipelines.local.addresses import prefect_api
     from pipelines.orchestration.deployments import FLOWS
     from pipelines.orchestration.follow import follow
     from pipelines.orchestration.prefect_api import find_deployment, read_outcome, start_run
@@ -180,7 +193,6 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[s
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.local.addresses import mlflow_uri
     from pipelines.registry.client.champion import promote
 
     why = "the demo promotes what passed"

@@ -18,7 +18,7 @@ from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT
 from pipelines.local.lifecycle import roles_here
 from pipelines.local.service_commands import POOLS
-from pipelines.local.service_status import ServiceStatus, status
+from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_ring
 
@@ -30,7 +30,7 @@ _GB = 1024**3
 
 
 @dataclass(frozen=True)
-class Check:
+class Finding:
     """One line of `elp doctor`."""
 
     name: str
@@ -40,9 +40,9 @@ class Check:
     remedy: str = ""
 
 
-def examine(workspace: Workspace) -> Iterator[Check]:
+def examine(workspace: Workspace) -> Iterator[Finding]:
     """Look at everything; yields each finding as soon as it is known, and never raises for one."""
-    checks: list[tuple[str, Callable[[Workspace], Check]]] = [
+    checks: list[tuple[str, Callable[[Workspace], Finding]]] = [
         ("python", _python),
         ("packages", _packages),
         ("disk", _disk),
@@ -57,19 +57,19 @@ def examine(workspace: Workspace) -> Iterator[Check]:
         try:
             yield check(workspace)
         except (ElpError, OSError) as error:
-            yield Check(name, "fail", str(error))
-    for service in status(workspace, patience=15.0):
+            yield Finding(name, "fail", str(error))
+    for service in service_status(workspace, patience=15.0):
         yield _service(workspace, service)
 
 
-def _python(_: Workspace) -> Check:
+def _python(_: Workspace) -> Finding:
     version = platform.python_version()
     if version.startswith("3.11."):
-        return Check("python", "ok", version)
-    return Check("python", "fail", version, "use Python 3.11; the packages are locked for it")
+        return Finding("python", "ok", version)
+    return Finding("python", "fail", version, "use Python 3.11; the packages are locked for it")
 
 
-def _packages(_: Workspace) -> Check:
+def _packages(_: Workspace) -> Finding:
     from packaging.requirements import Requirement
 
     faults = []
@@ -83,12 +83,14 @@ def _packages(_: Workspace) -> Check:
         elif not wanted.specifier.contains(installed, prereleases=True):
             faults.append(f"{wanted.name} is {installed}, wanted {wanted.specifier}")
     if faults:
-        return Check("packages", "fail", "; ".join(faults), "install from the lock: make setup")
+        return Finding("packages", "fail", "; ".join(faults), "install from the lock: make setup")
     differing = _differing()
     if differing:
         shown = ", ".join(differing[:5]) + (" …" if len(differing) > 5 else "")
-        return Check("packages", "warn", f"other versions than the lock: {shown}", "install from the lock: make setup")
-    return Check("packages", "ok", "as locked" if LOCK.is_file() else "as required")
+        return Finding(
+            "packages", "warn", f"other versions than the lock: {shown}", "install from the lock: make setup"
+        )
+    return Finding("packages", "ok", "as locked" if LOCK.is_file() else "as required")
 
 
 def _differing() -> list[str]:
@@ -110,38 +112,38 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _disk(workspace: Workspace) -> Check:
+def _disk(workspace: Workspace) -> Finding:
     free = shutil.disk_usage(workspace.root).free / _GB
     remedy = "free some space: audio, bundles and the servers' files need it"
     if free < 1:
-        return Check("disk", "fail", f"{free:.1f} GB free", remedy)
-    return Check("disk", "warn" if free < 5 else "ok", f"{free:.1f} GB free", remedy if free < 5 else "")
+        return Finding("disk", "fail", f"{free:.1f} GB free", remedy)
+    return Finding("disk", "warn" if free < 5 else "ok", f"{free:.1f} GB free", remedy if free < 5 else "")
 
 
-def _git(workspace: Workspace) -> Check:
+def _git(workspace: Workspace) -> Finding:
     if shutil.which("git") is None:
-        return Check("git", "fail", "not installed", "install git")
+        return Finding("git", "fail", "not installed", "install git")
     if not git.is_repository(workspace.root):
-        return Check("git", "fail", f"{workspace.root} is no Git repository", f"run: elp init {workspace.root}")
+        return Finding("git", "fail", f"{workspace.root} is no Git repository", f"run: elp init {workspace.root}")
     git.require_identity(workspace.root)
     changed = git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
     if changed:
-        return Check("git", "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty")
-    return Check("git", "ok", "identity set, nothing uncommitted")
+        return Finding("git", "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty")
+    return Finding("git", "ok", "identity set, nothing uncommitted")
 
 
-def _remote(workspace: Workspace) -> Check:
+def _remote(workspace: Workspace) -> Finding:
     remote = workspace.remote
     if "://" in remote:
-        return Check("dvc remote", "ok", f"{remote} (asked when data is pushed)")
+        return Finding("dvc remote", "ok", f"{remote} (asked when data is pushed)")
     folder = Path(remote)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"written and gone again")
-    return Check("dvc remote", "ok", f"{remote} can be written")
+    return Finding("dvc remote", "ok", f"{remote} can be written")
 
 
-def _keys(workspace: Workspace) -> Check:
+def _keys(workspace: Workspace) -> Finding:
     ring = load_ring(key_folder(workspace.state))
     for role in roles_here(workspace):
         ring.signer(role)
@@ -149,54 +151,56 @@ def _keys(workspace: Workspace) -> Check:
     if loose:
         shown = ", ".join(name[:16] for name in loose[:3])
         remedy = f"delete them from {ring.folder / PRIVATE_FOLDER}: nothing they sign counts"
-        return Check("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
+        return Finding("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
     ended = sum(not key.active for key in ring.keys)
-    return Check("keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(ring.keys)} trusted, {ended} ended")
+    return Finding(
+        "keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(ring.keys)} trusted, {ended} ended"
+    )
 
 
-def _clock(workspace: Workspace) -> Check:
+def _clock(workspace: Workspace) -> Finding:
     try:
         newest = float(git.git(workspace.root, "log", "-1", "--format=%ct"))
     except (ElpError, ValueError):
-        return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
     if newest > time.time() + 60:
         behind = f"it is {time.strftime('%Y-%m-%d %H:%M')}, which is before the newest commit"
-        return Check("clock", "fail", behind, "set the clock: dates of versions and verdicts come from it")
-    return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        return Finding("clock", "fail", behind, "set the clock: dates of versions and verdicts come from it")
+    return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
 
-def _gpu(_: Workspace) -> Check:
+def _gpu(_: Workspace) -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        return Check("gpu", "ok", torch.cuda.get_device_name(0))
+        return Finding("gpu", "ok", torch.cuda.get_device_name(0))
     # a driver without a torch that can use it is worth a word; no GPU at all is a way to work
     smi = shutil.which("nvidia-smi")
     if smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0:
-        return Check(
+        return Finding(
             "gpu", "warn", f"there is one, but torch {torch.__version__} cannot use it", "install torch for CUDA"
         )
-    return Check("gpu", "ok", "none: training runs on the CPU")
+    return Finding("gpu", "ok", "none: training runs on the CPU")
 
 
-def _backbone(workspace: Workspace) -> Check:
+def _backbone(workspace: Workspace) -> Finding:
     from elp_core.backbones import Backbone
 
     backbone = Backbone.from_pretrained(workspace.settings.backbone)
-    return Check("backbone", "ok", f"{workspace.settings.backbone} loads, {backbone.fingerprint[:19]}…")
+    return Finding("backbone", "ok", f"{workspace.settings.backbone} loads, {backbone.fingerprint[:19]}…")
 
 
-def _service(workspace: Workspace, found: ServiceStatus) -> Check:
+def _service(workspace: Workspace, found: ServiceStatus) -> Finding:
     where = f" at {found.address}" if found.address else ""
     if found.state == "up":
-        return Check(found.name, "ok", f"up{where}{f' ({found.detail})' if found.detail else ''}")
+        return Finding(found.name, "ok", f"up{where}{f' ({found.detail})' if found.detail else ''}")
     if found.state == "silent":
-        return Check(found.name, "fail", f"no answer{where}; {found.detail}", "restart: elp down, then elp up")
+        return Finding(found.name, "fail", f"no answer{where}; {found.detail}", "restart: elp down, then elp up")
     servers = workspace.settings.servers
     port = {MLFLOW: servers.mlflow_port, PREFECT: servers.prefect_port}.get(found.name, 0)
     if port and not web.port_is_free(servers.host, port):
         owner = web.port_owner(port) or "another program"
         remedy = f"stop it, set servers.{found.name}_port in elp.yaml, or run: elp up --free-ports"
-        return Check(found.name, "fail", f"down, and its port {port} is taken by {owner}", remedy)
+        return Finding(found.name, "fail", f"down, and its port {port} is taken by {owner}", remedy)
     kind = "no worker" if found.name in POOLS else "down"
-    return Check(found.name, "warn", kind, "start it with: elp up")
+    return Finding(found.name, "warn", kind, "start it with: elp up")

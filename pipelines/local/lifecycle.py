@@ -55,7 +55,7 @@ def up(
     """
     with _one_at_a_time(workspace):
         ensure_keys(key_folder(workspace.state), roles_here(workspace))
-        record = _with_login(workspace, _living(read_record(workspace)), auth)
+        record = _with_login(workspace, _living(read_record(workspace)), auth, log)
         begun: list[Process] = []
         try:
             record = _start_servers(workspace, record, begun, free_ports, log)
@@ -97,7 +97,7 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
     return stopped
 
 
-def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Record:
+def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Log) -> Record:
     """The record with a login on or off as wanted, and the accounts made where it is on."""
     wanted = record.auth if auth is None else auth
     if auth and workspace.settings.servers.mlflow_uri:
@@ -110,8 +110,8 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None) -> Reco
             f"MLflow runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
             f"elp up --{'auth' if wanted else 'no-auth'}"
         )
-    if wanted:
-        accounts.create(workspace)
+    if wanted and (admin := accounts.create(workspace)):
+        log(f"first administrator: {admin.name}, password: {admin.password} (shown once; kept in .elp/auth/)")
     return replace(record, auth=wanted)
 
 

@@ -31,7 +31,7 @@ class ServiceStatus:
     detail: str = ""
 
 
-def status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
+def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
     """State of both servers and of each pool's workers; each is given `patience` to answer."""
     record = read_record(workspace)
     servers = workspace.settings.servers
@@ -45,7 +45,7 @@ def status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]
         return [_with_console(mlflow.result()), up, *(pool.result() for pool in pools)]
 
 
-def overrides(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
+def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
     """The overrides that are in force or asked for, a line each; none where the server does not tell."""
     if mlflow.state != "up":
         return []

@@ -158,7 +158,7 @@ def _named(api: str, workspace: Workspace, name: str) -> list[Schedule]:
         return found
     known = ", ".join(sorted({schedule.name for schedule in every})) or "none at all"
     raise UsageError(
-        f"{name} has no schedule (there is: {known}); make one with: elp schedule {name} --cron '0 3 * * *'"
+        f"{name} has no schedule (there is: {known}); make one with: elp schedule add {name} --cron '0 3 * * *'"
     )
 
 

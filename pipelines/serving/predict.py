@@ -63,12 +63,12 @@ def run(
     """
     if len(files) < 2 and _compares(slot):
         raise UsageError(
-            f"{slot} compares recordings, got {len(files)}; try: elp run {slot} enrolled.wav [more.wav …] other.wav"
+            f"{slot} compares recordings, got {len(files)}; try: elp predict {slot} enrolled.wav [more.wav …] other.wav"
         )
     if slot.task != "asr" and decode is not None:
         raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
     if not files:
-        raise UsageError(f"no file to answer; try: elp run {slot} file.wav")
+        raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
     client = registry.connect(mlflow_uri)
     found = registry.find(client, slot, version)
     if found is None and version == registry.CHAMPION:

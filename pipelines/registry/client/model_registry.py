@@ -50,7 +50,7 @@ def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
     found = find(client, slot, version)
     if found is None:
         what = f"version {version}" if str(version).isdigit() else f"version with the alias {version}"
-        raise RegistryError(f"{slot}: no {what} in the registry; what there is: elp adapters {slot}")
+        raise RegistryError(f"{slot}: no {what} in the registry; what there is: elp versions {slot}")
     return found
 
 

@@ -62,7 +62,7 @@ def withdraw(store: LockingStore, slot: Slot, reason: str, *, seen: int | None =
         with store.ManagedSessionMaker() as session:
             request = override_requests.open_request(session, str(slot))
         if request is None:
-            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp adapters {slot}")
+            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp versions {slot}")
         refuse_unseen(slot, request, seen)
         if _end(store, slot, request, "withdrawn", who, reason.strip() or "withdrawn") is None:
             raise refuse(slot, request.version, f"the override of {slot} ended in this moment by itself")

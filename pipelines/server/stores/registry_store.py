@@ -43,7 +43,7 @@ class GuardedStore(LockingStore):
         slot = Slot.of_model(name)
         if slot is not None and own_alias(alias):
             what = (
-                f"a slot loses its champion by: elp retire {slot} --why REASON"
+                f"a slot loses its champion by: elp retire {slot} --reason REASON"
                 if alias == CHAMPION
                 else "it follows the gate's verdicts"
             )

@@ -210,7 +210,7 @@ def no_champion(session: Session, slot: Slot, version: int | None) -> None:
     if present is not None and version in (None, present):
         what = f"{slot} v{present}" if version else slot.model_name
         raise Refusal(
-            f"{what} is not deleted: v{present} is the champion; retire it first: elp retire {slot} --why REASON",
+            f"{what} is not deleted: v{present} is the champion; retire it first: elp retire {slot} --reason REASON",
             what="delete a version" if version else "delete a model",
             model=slot.model_name,
             version=version,

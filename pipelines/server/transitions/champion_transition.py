@@ -92,7 +92,7 @@ def retire(store: LockingStore, slot: Slot, who: Principal, reason: str, *, seen
         _refuse_unseen(slot, present, seen, "retire")
         if not reason.strip():
             raise _refusal(
-                slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --why REASON"
+                slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --reason REASON"
             )
         entry = record_move(book, slot, "retired", present, None, who, reason, bundle=present.bundle)
         return Moved(str(slot), None, present.version, True, "retired", entry.seq, who.name)
@@ -201,7 +201,7 @@ def _refuse_unseen(slot: Slot, present: Standing | None, seen: int | None, what:
         slot,
         present.version if present else None,
         what,
-        f"the champion of {slot} was v{seen} and is {now} in this moment; look again: elp adapters {slot}",
+        f"the champion of {slot} was v{seen} and is {now} in this moment; look again: elp versions {slot}",
     )
 
 

@@ -36,7 +36,7 @@ def test_a_champion_that_learned_is_replaced_and_the_data_dropped(index: Connect
     assert [slot.slot for slot in found.slots] == ["plant-a/asr", "plant-b/asv"]
     assert _commands(found)[:4] == [
         "elp data drop plant-a/asr --speaker ann",
-        "elp retire plant-a/asr --why erasure",
+        "elp retire plant-a/asr --reason erasure",
         "elp retrain plant-a/asr",
         "elp promote plant-a/asr",
     ]
@@ -48,7 +48,7 @@ def test_a_champion_before_that_did_not_learn_can_come_back(index: Connection) -
     clip = index.execute(row + " AND c.split = 'train'").fetchone()[0].hex()
     found = plan(index, Subject(clip=clip))
     assert f"elp data drop plant-a/asr --clip {clip}" in _commands(found)
-    assert "elp rollback plant-a/asr --why erasure" in _commands(found)
+    assert "elp rollback plant-a/asr --reason erasure" in _commands(found)
     assert "v1, champion before it, did not learn from them" in found.slots[0].steps[1].what
 
 

@@ -90,7 +90,7 @@ def test_the_tree_goes_from_the_champion_to_clips_and_backbone(index: Connection
 
 def test_a_version_that_the_ledger_does_not_know_is_told(index: Connection, ground: Ground) -> None:
     with pytest.raises(
-        RegistryError, match="plant-a/asr v9 is not in the ledger of memory; what there is: elp adapters"
+        RegistryError, match="plant-a/asr v9 is not in the ledger of memory; what there is: elp versions"
     ):
         dossier(index, ground.records, ASR, 9)
 

@@ -39,7 +39,7 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (("audit", "--speaker", "ann"), "4 adapters learned from them, 2 of which serve now."),
         (("audit", "plant-b/asv", "--speaker", "ann"), "1 adapter learned from them, 1 of which serve now."),
         (("audit", "--speaker", "nobody"), "0 recordings in all slots"),
-        (("forget", "--speaker", "ann"), "elp data drop plant-a/asr --speaker ann"),
+        (("erasure", "plan", "--speaker", "ann"), "elp data drop plant-a/asr --speaker ann"),
     ],
 )
 def test_each_question_has_its_answer(elp: Elp, words: tuple[str, ...], told: str) -> None:
@@ -75,8 +75,8 @@ def test_a_page_is_written_to_a_file(elp: Elp, tmp_path: Path) -> None:
         (("audit", "--at", "2026-01-01", "--format", "cyclonedx"), "a bill of materials is of one adapter"),
         (("audit", "--at", "soon"), "--at takes a date or moment"),
         (("audit", "--clip", "12"), "8 to 64 hexadecimal digits"),
-        (("forget",), "give one of --speaker ID and --clip ID"),
-        (("forget", "--speaker", "a", "--clip", "12345678"), "give one of --speaker ID and --clip ID"),
+        (("erasure", "plan"), "give one of --speaker ID and --clip ID"),
+        (("erasure", "plan", "--speaker", "a", "--clip", "12345678"), "give one of --speaker ID and --clip ID"),
     ],
 )
 def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[str, ...], told: str) -> None:
@@ -86,6 +86,6 @@ def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[s
 
 
 def test_nothing_to_forget_ends_with_code_1(elp: Elp) -> None:
-    code, _, err = elp("forget", "--speaker", "nobody")
+    code, _, err = elp("erasure", "plan", "--speaker", "nobody")
     assert code == 1
     assert "nothing in any slot holds speaker nobody" in err

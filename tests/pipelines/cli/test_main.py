@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import click
@@ -10,7 +11,10 @@ import pytest
 
 from elp_core.errors import ElpError
 from pipelines.cli import main
+from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
+
+GROUPS = ["data", "erasure", "keys", "schedule", "users"]
 
 
 @pytest.fixture
@@ -22,9 +26,10 @@ def failing(monkeypatch: pytest.MonkeyPatch):
         def fail() -> None:
             raise error
 
-        monkeypatch.setitem(main.VERBS, "Tests", {"fail": (f"{__name__}:fail", "fails")})
-        monkeypatch.setitem(sys.modules, __name__, type(sys)("stand-in"))
-        monkeypatch.setattr(sys.modules[__name__], "fail", fail, raising=False)
+        module = types.ModuleType("pipelines.cli.stand_in")
+        monkeypatch.setattr(module, "fail", fail, raising=False)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(main.VERBS, "Tests", {"fail": ("stand_in:fail", "fails")})
 
     return install
 
@@ -53,6 +58,58 @@ def test_debug_shows_the_traceback_wherever_it_stands(failing, capfd) -> None:
     assert "Traceback" in capfd.readouterr().err
 
 
+def test_a_missing_package_names_the_command_that_installs_it(failing, capfd) -> None:
+    failing(ModuleNotFoundError("No module named 'mlflow.tracking'", name="mlflow.tracking"))
+    assert main.run(["fail"]) == 1
+    assert capfd.readouterr().err == (
+        "error: the Python package mlflow.tracking is missing; "
+        "install the operations part with: pip install 'elp-foundry[pipelines]'\n"
+    )
+
+
+def test_without_the_operations_part_elp_ends_with_one_sentence() -> None:
+    code = "import sys; sys.modules['click'] = None; from pipelines.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: elp needs the Python package click, which is missing; "
+        "install the operations part with: pip install 'elp-foundry[pipelines]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("run plant-a/asr x.wav", "predict plant-a/asr x.wav", "`elp run` is now `elp predict`"),
+        ("adapters --json", "versions --json", "`elp adapters` is now `elp versions`"),
+        ("forget --speaker ann", "erasure plan --speaker ann", "`elp forget` is now `elp erasure plan`"),
+        ("rollback a/asr --why noise", "rollback a/asr --reason noise", "`--why` is now `--reason`"),
+        ("retire a/asr --why=closed", "retire a/asr --reason=closed", "`--why` is now `--reason`"),
+        ("schedule a/asr --cron x", "schedule add a/asr --cron x", "is now `elp schedule add SITE/TASK --cron`"),
+        ("schedule --json list", "schedule list --json", ""),
+        ("schedule", "schedule list", ""),
+        ("schedule -w dir", "schedule list -w dir", ""),
+        ("schedule pause all", "schedule pause all", ""),
+        ("schedule --help", "schedule --help", ""),
+        ("train --why", "train --why", ""),
+    ],
+)
+def test_an_old_spelling_is_translated_and_names_the_new_one(capsys, old: str, new: str, note: str) -> None:
+    assert translate(old.split()) == new.split()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == (1 if note else 0)
+    assert note in shown.err
+
+
+def test_an_old_spelling_runs_and_is_not_in_the_help(tmp_path: Path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["adapters", "--json"]) == 1
+    assert capfd.readouterr().err.startswith("note: `elp adapters` is now `elp versions`; the old spelling ends with")
+    main.run(["--help"])
+    assert "adapters  " not in capfd.readouterr().out
+
+
 def test_an_unexpected_error_says_that_it_is_a_fault_of_the_program(failing, capfd) -> None:
     failing(RuntimeError("impossible"))
     main.run(["fail"])
@@ -72,7 +129,7 @@ def test_a_file_that_may_not_be_touched_is_no_fault_of_the_program(failing, capf
     failing(error)
     assert main.run(["fail"]) == 1
     shown = capfd.readouterr().err
-    assert f"error: /data/x: {error.strerror}; see who owns it" in shown
+    assert f"error: /data/x: {error.strerror}; check the owner and the permissions" in shown
     assert "fault of elp" not in shown
 
 
@@ -93,7 +150,7 @@ def test_every_verb_has_help_and_json(verb: str, capfd) -> None:
     assert main.run([verb, "--help"]) == 0
     shown = capfd.readouterr().out
     assert "Usage: elp" in shown
-    if verb not in {"data", "keys", "users"}:
+    if verb not in GROUPS:
         assert "--json" in shown
 
 
@@ -111,7 +168,7 @@ def test_help_answers_at_once() -> None:
     assert not {"torch", "mlflow", "prefect", "great_expectations", "yaml"} & set(shown.split())
 
 
-@pytest.mark.parametrize("group", ["data", "keys", "users"])
+@pytest.mark.parametrize("group", GROUPS)
 def test_no_line_of_a_groups_help_is_cut_short(capfd, monkeypatch, group) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert main.run([group, "--help"]) == 0

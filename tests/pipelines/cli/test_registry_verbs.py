@@ -49,14 +49,14 @@ def test_adapters_are_listed_as_a_table_and_as_json(client: MlflowClient, elp: E
     slot = Slot("cli-list", "asr")
     make_champion(client, add_bundle(client, slot, "k1", tmp_path))
     add_version(client, slot, "k2")
-    code, out, _ = elp("adapters", "cli-list/asr")
+    code, out, _ = elp("versions", "cli-list/asr")
     assert (code, [line.split()[1:3] for line in out.splitlines()[1:]]) == (0, [["2", "candidate"], ["1", "champion"]])
-    assert [v["status"] for v in json.loads(elp("adapters", "--json", "cli-list/asr")[1])] == ["candidate", "champion"]
-    assert "cli-list/asr" in elp("adapters")[1]
+    assert [v["status"] for v in json.loads(elp("versions", "--json", "cli-list/asr")[1])] == ["candidate", "champion"]
+    assert "cli-list/asr" in elp("versions")[1]
 
 
 def test_a_slot_without_adapters_says_how_to_make_one(elp: Elp) -> None:
-    assert elp("adapters", "cli-none/asr")[:2] == (0, "no adapters yet; make one with: elp retrain SITE/TASK\n")
+    assert elp("versions", "cli-none/asr")[:2] == (0, "no adapters yet; make one with: elp retrain SITE/TASK\n")
 
 
 def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
@@ -70,11 +70,13 @@ def test_promote_audit_and_rollback_from_the_command_line(client: MlflowClient, 
     assert json.loads(elp("promote", "cli-life/asr", "--version", "2", "--json")[1])["previous"] == 1
     code, out, _ = elp("audit", "cli-life/asr")
     assert (code, out.splitlines()[0].split(" (")[0]) == (0, "adapter: cli-life/asr v2 ")
-    assert elp("rollback", "cli-life/asr", "--why", "noise")[1].startswith("cli-life/asr: champion is v1 (before: v2)")
+    assert elp("rollback", "cli-life/asr", "--reason", "noise")[1].startswith(
+        "cli-life/asr: champion is v1 (before: v2)"
+    )
     said = elp("rollback", "cli-life/asr", "--version", "1")
     assert said == (0, "cli-life/asr: v1 is the champion already; nothing changed\n", "")
     assert elp("retire", "cli-life/asr")[0] == 2
-    assert elp("retire", "cli-life/asr", "--why", "the line was closed", "--by", "ann")[:2] == (
+    assert elp("retire", "cli-life/asr", "--reason", "the line was closed", "--by", "ann")[:2] == (
         0,
         "cli-life/asr: no champion (before: v1); changed by ann\n",
     )
@@ -95,6 +97,6 @@ def test_a_wrong_slot_name_ends_with_code_2(elp: Elp, slot: str) -> None:
 
 def test_without_the_server_every_verb_says_how_to_start_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "elp.yaml").write_text(f"servers: {{mlflow_uri: 'http://127.0.0.1:{free_port()}'}}\n")
-    for verb in (["adapters"], ["audit", "a/asr"], ["rollback", "a/asr"], ["run", "a/asr", "x.wav"]):
+    for verb in (["versions"], ["audit", "a/asr"], ["rollback", "a/asr"], ["predict", "a/asr", "x.wav"]):
         assert run(["-w", str(tmp_path), *verb]) == 1
         assert "start it with: elp up" in capsys.readouterr().err

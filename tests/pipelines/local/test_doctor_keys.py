@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.local.doctor import Check, examine
+from pipelines.local.doctor import Finding, examine
 from pipelines.local.settings import Servers, Settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing import key_folder
@@ -22,12 +22,12 @@ def keys(workspace: Workspace) -> Path:
     return key_folder.ensure_keys(workspace.state / "keys").folder
 
 
-def _check(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Check:
+def _check(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Finding:
     from pipelines.local import doctor
 
     for other in ("_python", "_packages", "_disk", "_git", "_remote", "_clock", "_gpu", "_backbone"):
-        monkeypatch.setattr(doctor, other, lambda _: Check("other", "ok", ""))
-    monkeypatch.setattr(doctor, "status", lambda *_, **__: [])
+        monkeypatch.setattr(doctor, other, lambda _: Finding("other", "ok", ""))
+    monkeypatch.setattr(doctor, "service_status", lambda *_, **__: [])
     (found,) = [check for check in examine(workspace) if check.name == "keys"]
     return found
 

@@ -60,7 +60,7 @@ Call = Callable[["MlflowClient"], Any]
         (lambda c: c.set_registered_model_alias(MODEL, "champion", "3"), "the gate's verdict is failed; its reasons"),
         (lambda c: c.set_registered_model_alias(MODEL, "challenger", "4"), "follows the gate's verdicts"),
         (lambda c: c.set_registered_model_alias(MODEL, "Champion", "4"), "could be taken for champion"),
-        (lambda c: c.delete_registered_model_alias(MODEL, "champion"), "elp retire refusing/asr --why REASON"),
+        (lambda c: c.delete_registered_model_alias(MODEL, "champion"), "elp retire refusing/asr --reason REASON"),
         (lambda c: c.delete_registered_model_alias(MODEL, "challenger"), "it follows the gate's verdicts"),
         (lambda c: c.delete_model_version(MODEL, "1"), "v1 is the champion; retire it first: elp retire refusing/asr"),
         (lambda c: c.delete_registered_model(MODEL), "v1 is the champion; retire it first: elp retire refusing/asr"),
