@@ -102,7 +102,9 @@ def find_on_backbone(records: Records, fingerprint: str, slot: Slot | None = Non
     adapters = records.adapters(str(slot or ""), f"sha256:{digits}")
     whole = sorted({adapter.fingerprint for adapter in adapters})
     if not whole:
-        raise RegistryError(f"no adapter uses a backbone {fingerprint}; elp audit SITE/TASK shows an adapter's backbone")
+        raise RegistryError(
+            f"no adapter uses a backbone {fingerprint}; elp audit SITE/TASK shows an adapter's backbone"
+        )
     if len(whole) > 1:
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
     periods: dict[tuple[str, int, str], list[ChampionPeriod]] = {}

@@ -63,7 +63,9 @@ def used_digests(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, str]:
     them. A version that is not in the index, or has a gap, has no digest. Each digest is computed once and kept.
     """
     found = dict(db.execute("SELECT tag, digest FROM used"))
-    unknown = dict(db.execute("SELECT tag, golden FROM release WHERE kind = 'data' AND tag NOT IN (SELECT tag FROM gap)"))
+    unknown = dict(
+        db.execute("SELECT tag, golden FROM release WHERE kind = 'data' AND tag NOT IN (SELECT tag FROM gap)")
+    )
     fresh = [(tag, _used_digest(db, tag, unknown[tag])) for tag in tags if tag in unknown and tag not in found]
     db.executemany("INSERT OR REPLACE INTO used VALUES (?, ?)", fresh)
     return found | dict(fresh)
@@ -94,7 +96,13 @@ def _tags(root: Path) -> list[TaggedVersion]:
 
 
 def _sync_slot(
-    db: sqlite3.Connection, root: Path, stored: Objects, slot: Slot, kind: str, tagged: Sequence[TaggedVersion], log: Log
+    db: sqlite3.Connection,
+    root: Path,
+    stored: Objects,
+    slot: Slot,
+    kind: str,
+    tagged: Sequence[TaggedVersion],
+    log: Log,
 ) -> None:
     where = (str(slot), kind)
     known = dict(db.execute("SELECT tag, revision FROM release WHERE slot = ? AND kind = ?", where))
@@ -131,7 +139,9 @@ def _add_release(db: sqlite3.Connection, one: TaggedVersion, text: str | None, f
     db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (str(one.slot), one.kind, one.version, *values))
 
 
-def _extend(db: sqlite3.Connection, stored: Objects, one: TaggedVersion, folder: str, tracked: str, before: int) -> None:
+def _extend(
+    db: sqlite3.Connection, stored: Objects, one: TaggedVersion, folder: str, tracked: str, before: int
+) -> None:
     """Add the files of a folder at a version to the spans; `before` is the version before it."""
     where = (str(one.slot), folder, before)
     present = dict(db.execute("SELECT file, rowid FROM span WHERE slot = ? AND folder = ? AND last = ?", where))

@@ -66,6 +66,14 @@ class ServerRecords:
 
     uri: str
 
+    def check_server(self) -> None:
+        """Check that the server answers.
+
+        Raises:
+            ServiceError: It does not, and the next command.
+        """
+        ask(self.uri, "GET", "/status")
+
     def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
         """Return what `Records.adapters` describes."""
         found: list[RegisteredAdapter] = []

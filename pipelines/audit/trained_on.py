@@ -88,9 +88,7 @@ class TrainedOn:
         return tuple(adapter for adapter in self.adapters if adapter.is_champion)
 
 
-def find_trained_on(
-    db: sqlite3.Connection, records: Records, subject: Subject, slot: Slot | None = None
-) -> TrainedOn:
+def find_trained_on(db: sqlite3.Connection, records: Records, subject: Subject, slot: Slot | None = None) -> TrainedOn:
     """Find everything that holds, or was trained on, a person or a recording.
 
     Args:

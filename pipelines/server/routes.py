@@ -103,7 +103,9 @@ def show_ledger() -> Response:
     """Ledger entries after a number, in their order."""
     after, limit = number(request.args.get("after", 0)), number(request.args.get("limit", _PAGE))
     with server.registry().ManagedSessionMaker() as session:
-        found = ledger_page(session, request.args.get("slot"), request.args.get("event"), after, min(limit, _PAGE_LIMIT))
+        found = ledger_page(
+            session, request.args.get("slot"), request.args.get("event"), after, min(limit, _PAGE_LIMIT)
+        )
         return jsonify({"entries": found, "head": asdict(ledger_head(session))})
 
 

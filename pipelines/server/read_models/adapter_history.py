@@ -96,7 +96,9 @@ def champion_periods(connection: sa.Connection, slot: str = "") -> list[Champion
     return [ChampionPeriod(**period) for period in begun]
 
 
-def champions_at(connection: sa.Connection, at: str | None = None, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
+def champions_at(
+    connection: sa.Connection, at: str | None = None, slot: str = ""
+) -> tuple[list[ChampionPeriod], list[str]]:
     """Return the champions at a moment by slot, and the slots that had none then but had one at another time.
 
     Args:
