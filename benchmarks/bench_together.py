@@ -15,10 +15,10 @@ from elp_core.assemble import build
 from elp_core.audio import clip_id, encode_flac
 from elp_core.config import AugmentConfig, ElpConfig, TrainConfig
 from elp_core.tasks import SpeechRecognition
-from elp_core.training import Silent
-from elp_core.training.loop import Run
+from elp_core.training import Job
+from elp_core.training.loop import optimizer_map, step_together
 from elp_core.training.parallel import make_accelerator
-from elp_core.training.together import Going, side_by_side, step_together
+from elp_core.training.run import Run
 from elp_core.types import Clip
 
 PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
@@ -50,28 +50,27 @@ def main() -> None:
     precision = "bf16" if device.type == "cuda" else "no"
     # so many epochs that the rates hardly move while it is timed
     config = TrainConfig(epochs=10_000, batch_seconds=1e6, min_steps=1, precision=precision, augment=PLAIN)
-    going = []
+    drawn = []
     for slot in range(options.slots):
         model = build(backbone, ElpConfig(dropout=options.dropout), task, slot).to(device)
         clips = noise(options.clips, options.seconds, slot)
-        run = Run(model, clips, clips[:1], config, Silent(), None, make_accelerator(device, config))
-        going.append(Going(slot, run, run.steps(), ()))
-    drawn = [(one, next(one.examples)) for one in going]
+        run = Run(Job(model, clips, clips[:1], config), make_accelerator(device, config))
+        drawn.append((run, next(run.batches)))
 
     def together() -> None:
-        step_together(drawn, {}, each)
+        step_together(drawn, each)
 
     def apart() -> None:
         for pair in drawn:
-            step_together([pair], {})
+            step_together([pair])
 
     def alone() -> None:
-        for one, example in drawn:
-            one.run.step(example)
+        for run, batch in drawn:
+            run.step(batch)
 
     load = os.getloadavg()[0]
     ways = {"one after another, same code": apart, "one after another, as `train` does": alone, "one pass": together}
-    with side_by_side(options.slots, device) as each:
+    with optimizer_map(options.slots, device) as each:
         times = take_turns(ways, options.turns)
     base = statistics.median(times["one pass"])
     shape = f"{options.slots} slots x {options.clips} clips of {options.seconds} s, dropout {options.dropout}"

@@ -1,4 +1,4 @@
-"""What training learns from in each epoch: clips in varied copies, joined, batched, as what the frozen prefix gives."""
+"""Training batches: augmented copies of clips, joined and padded, as values of the network's frozen prefix."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from elp_core.assemble import clip_values, prefix_cache
 from elp_core.audio import MIN_SAMPLES, load
 from elp_core.backbones import CNN, Backbone, Prefix
-from elp_core.config import AugmentConfig, TrainConfig
+from elp_core.config import TrainConfig
 from elp_core.data.augment import augment_waveform, generator, mask_features
 from elp_core.data.collate import collate_features
 from elp_core.data.features import MEMORY_BYTES, RECORDING
@@ -28,24 +28,25 @@ log = logging.getLogger(__name__)
 
 HOP: Samples = 320
 _WAVEFORM, _MASK = 11, 12
+"""Numbers that keep the random streams of waveforms and masks apart."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """One batch. B utterances of up to F frames, C feature channels."""
+class Batch:
+    """One batch of B utterances with up to F frames and C feature channels."""
 
     ids: tuple[str, ...]
-    """Every clip in it."""
+    """Ids of all clips in the batch."""
     values: torch.Tensor
-    """What `Examples.prefix` keeps: float32 CNN features [B, F, C], or states [n, B, F, D]."""
+    """Values of `TrainingBatches.prefix`: float32 CNN features [B, F, C], or states [n, B, F, D]."""
     counts: torch.Tensor
-    """int64 [B]."""
+    """int64 [B], real frames."""
     targets: Any
     share: float = 1.0
-    """Of the whole batch's utterances, those that are here."""
+    """Share of the whole batch's utterances that this process has."""
 
 
-class Examples:
+class TrainingBatches:
     """Batches of training clips, each a pure function of (seed, epoch, place in the epoch)."""
 
     def __init__(
@@ -62,15 +63,17 @@ class Examples:
         self._backbone = backbone
         self._config = config
         augment = config.augment
-        # masks and joints are made in the CNN features: everything after those is new each time
+        varies = augment.speed > 0 or augment.noise_probability > 0 or augment.gain_db > 0
+        self._variants = augment.variants if varies else 1
+        """Copies of a clip that the epochs take in turn; 0 makes a new copy in each epoch."""
+        # masks and joints are made in the CNN features: the values of all later layers differ in each step
         remade = augment.time_mask > 0 or augment.feature_mask > 0 or (task.joins and augment.join > 0)
         self.prefix = CNN if remade else prefix
-        """How far the network was run for the batches."""
-        # without turns there is nothing to keep in memory: each epoch draws anew
-        self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if _turns(augment) else 0, store)
+        """The part of the network that is already computed in the batches' values."""
+        self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if self._variants else 0, store)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
-        """Batches of groups of clip positions; a group becomes one utterance."""
+        """Return the epoch's batches as groups of clip positions; a group becomes one utterance."""
         augment, seed = self._config.augment, self._config.seed
         share = augment.join if self._task.joins else 0.0
         groups = join_groups(len(self._clips), share, augment.join_clips, seed, epoch)
@@ -79,47 +82,47 @@ class Examples:
         batches = length_buckets(durations, budget, seed, epoch)
         return [[groups[number] for number in batch] for batch in batches]
 
-    def batches(self, epoch: int, start: int = 0, part: int = 0, parts: int = 1) -> Iterator[Example]:
-        """The epoch's batches from the place `start` on; of each, the part that is process `part`'s of `parts`."""
+    def batches(self, epoch: int, start: int = 0, part: int = 0, parts: int = 1) -> Iterator[Batch]:
+        """Yield the epoch's batches from the place `start` on; of each, the share of process `part` of `parts`."""
         for place, groups in enumerate(self.plan(epoch)):
             if place >= start:
-                yield self._example(groups, epoch, place, part, parts)
+                yield self._batch(groups, epoch, place, part, parts)
 
-    def _example(self, whole: Sequence[tuple[int, ...]], epoch: int, place: int, part: int, parts: int) -> Example:
+    def _batch(self, whole: Sequence[tuple[int, ...]], epoch: int, place: int, part: int, parts: int) -> Batch:
         rows = range(part, len(whole), parts)
         share = len(rows) / len(whole)
-        rows = rows or range(1)  # more processes than utterances: this one's counts for nothing
+        rows = rows or range(1)  # with more processes than utterances, this process repeats one with a weight of 0
         groups = [whole[row] for row in rows]
-        heard = [[self._values(position, epoch) for position in group] for group in groups]
-        values, counts = collate_features([pieces[0] if len(pieces) == 1 else torch.cat(pieces) for pieces in heard])
+        pieces = [[self._values(position, epoch) for position in group] for group in groups]
+        values, counts = collate_features([group[0] if len(group) == 1 else torch.cat(group) for group in pieces])
         if not self.prefix.states:
-            for at, row in enumerate(rows):  # each by its own numbers, whoever else is in the batch
+            for at, row in enumerate(rows):
+                # one random stream per row, so that a mask does not depend on which process has the row
                 rng = generator(self._config.seed, _MASK, epoch, place, row)
                 own = slice(at, at + 1)
                 values[own] = mask_features(values[own], counts[own], self._config.augment, rng)
         utterances = [join([self._clips[position] for position in group]) for group in groups]
         ids = tuple(self._clips[position].id for group in groups for position in group)
-        return Example(ids, values, counts, self._task.targets(utterances), share)
+        return Batch(ids, values, counts, self._task.targets(utterances), share)
 
     def _values(self, position: int, epoch: int) -> torch.Tensor:
-        """The prefix's values of one clip in the copy whose turn it is, heard alone so that its batch has no part."""
-        clip, augment = self._clips[position], self._config.augment
-        turns = _turns(augment)
-        variant = epoch % turns if turns else epoch
+        """Return the prefix's values of one clip in the epoch's copy, computed without other clips of its batch."""
+        clip = self._clips[position]
+        variant = epoch % self._variants if self._variants else epoch
 
         def compute() -> torch.Tensor:
             samples = load(clip.audio)
-            if variant:  # copy 0 is the recording as it is
+            if variant:  # copy 0 is the recording without augmentation
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
-                samples = augment_waveform(samples, augment, rng, needed)
+                samples = augment_waveform(samples, self._config.augment, rng, needed)
             return clip_values(self._backbone, self.prefix, samples)
 
         return self._cache.get(clip.id, f"{self._config.seed}.{variant}" if variant else RECORDING, compute)
 
 
 def join(clips: Sequence[Clip]) -> Clip:
-    """Clips end to end as one, without audio; one clip stays itself."""
+    """Return the clips end to end as one clip without audio; a single clip is returned unchanged."""
     if len(clips) == 1:
         return clips[0]
     return dataclasses.replace(
@@ -131,25 +134,22 @@ def join(clips: Sequence[Clip]) -> Clip:
     )
 
 
-def split_short(clips: Sequence[Clip], task: Task) -> tuple[list[Clip], list[Clip]]:
-    """Clips that can be learned from, and those with fewer frames than their target needs."""
-    fit: list[Clip] = []
-    short: list[Clip] = []
-    for clip in clips:
-        frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
-        (fit if frames >= task.frames_needed(clip) else short).append(clip)
-    return fit, short
-
-
-def usable(
+def trainable_clips(
     task: Task, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
 ) -> tuple[list[Clip], tuple[str, ...]]:
-    """Clips that can be learned from, and the ids of those with fewer frames than their target needs.
+    """Return the training clips that are long enough, and the ids of those with fewer frames than their target needs.
 
     Raises:
-        TrainingError: where nothing is left to train on, or there is nothing to validate with.
+        TrainingError: No training clip is long enough, or there are no validation clips.
     """
-    fit, short = split_short(train_clips, task)
+    fit: list[Clip] = []
+    short: list[str] = []
+    for clip in train_clips:
+        frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
+        if frames >= task.frames_needed(clip):
+            fit.append(clip)
+        else:
+            short.append(clip.id)
     if not fit or not validation_clips:
         raise TrainingError(
             f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
@@ -160,12 +160,6 @@ def usable(
             "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
             len(short),
             len(train_clips),
-            short[0].id,
+            short[0],
         )
-    return fit, tuple(clip.id for clip in short)
-
-
-def _turns(augment: AugmentConfig) -> int:
-    """Copies of a clip that epochs take in turn; one where nothing varies, 0 where each epoch draws anew."""
-    varies = augment.speed > 0 or augment.noise_probability > 0 or augment.gain_db > 0
-    return augment.variants if varies else 1
+    return fit, tuple(short)

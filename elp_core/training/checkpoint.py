@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file, its header holding the progress as JSON; written whole or not at all, no pickle.
+"""Checkpoints: one safetensors file with the progress as JSON in its header; written whole or not at all, no pickle.
 
 m.<name>                the model's trainable tensors
 best.<name>             those of the best epoch so far
@@ -7,10 +7,9 @@ o.<slot>.<name>         the optimizer's moments (exp_avg, exp_avg_sq) and step c
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from elp_core.config import TrainConfig, to_dict
 from elp_core.errors import CheckpointError
+from elp_core.files import replacing
+from elp_core.methods import method_to_dict
+from elp_core.model import ElpModel
+from elp_core.types import Clip
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
@@ -27,7 +31,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training needs to go on."""
+    """What a training needs to continue."""
 
     tensors: Mapping[str, torch.Tensor]
     best: Mapping[str, torch.Tensor]
@@ -36,16 +40,38 @@ class Checkpoint:
     """JSON values."""
 
 
+def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip], config: TrainConfig) -> str:
+    """Return the SHA-256 (hex) of what identifies a run.
+
+    It covers backbone, method, adapter shapes, task, clips and configuration; only the same run may continue from a
+    checkpoint.
+    """
+
+    def facts_of(chosen: Sequence[Clip]) -> list[tuple[str, ...]]:
+        return sorted((clip.id, clip.text, clip.speaker, clip.label) for clip in chosen)
+
+    facts = {
+        "backbone": model.backbone.fingerprint,
+        "shapes": {name: list(parameter.shape) for name, parameter in sorted(model.trainable().items())},
+        "task": model.task.to_json(),
+        "method": method_to_dict(model.config),
+        "train": facts_of(clips),
+        "validation": facts_of(validation),
+        "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
-    """Write `checkpoint` into `folder` in place of the one there.
+    """Write `checkpoint` into `folder` in place of the previous one.
 
     Args:
-        folder: made where it is missing.
-        checkpoint: what to keep.
-        run: digest of what is trained; only the same run can go on from it.
+        folder: Made if it is missing.
+        checkpoint: The state to write.
+        run: Digest of the run (`run_digest`).
 
     Raises:
-        CheckpointError: where it cannot be written; the previous one is still there.
+        CheckpointError: The file cannot be written; the previous one is unchanged.
     """
     parts = {"m": checkpoint.tensors, "best": checkpoint.best, "o": checkpoint.moments}
     tensors = {
@@ -54,30 +80,22 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
         for name, value in values.items()
     }
     header = {"format": FORMAT, "run": run, "progress": dict(checkpoint.progress)}
-    temporary: Path | None = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
-        os.close(handle)
-        temporary = Path(name)
-        save_file(tensors, temporary, metadata={"elp": json.dumps(header, sort_keys=True)})
-        os.replace(temporary, folder / FILE)
+        with replacing(folder / FILE) as temporary:
+            save_file(tensors, temporary, metadata={"elp": json.dumps(header, sort_keys=True)})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"the checkpoint cannot be written to {folder}: {error}; the previous one is kept: free some space or "
-            "permit writing there, and train again to go on from it"
+            "permit writing there, and train again to continue from it"
         ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
     return folder / FILE
 
 
 def read_checkpoint(folder: Path, run: str) -> Checkpoint | None:
-    """The checkpoint in `folder`, or None where there is none.
+    """Return the checkpoint in `folder`, or None if there is none.
 
     Raises:
-        CheckpointError: where it is damaged, of another format, or of another run.
+        CheckpointError: The file is damaged, of another format, or of another run.
     """
     path = folder / FILE
     if not path.is_file():
@@ -101,7 +119,7 @@ def read_checkpoint(folder: Path, run: str) -> Checkpoint | None:
 
 
 def moments(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> dict[str, torch.Tensor]:
-    """The optimizer's state as ``<slot>.<parameter name>`` tensors."""
+    """Return the optimizer's state as ``<slot>.<parameter name>`` tensors."""
     return {
         f"{slot}.{names[parameter]}": value
         for parameter, state in optimizer.state.items()
@@ -112,7 +130,7 @@ def moments(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str])
 def restore_moments(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, torch.nn.Parameter], saved: Mapping[str, torch.Tensor]
 ) -> None:
-    """The inverse of `moments`."""
+    """Put the tensors of `moments` back into the optimizer."""
     for key, value in saved.items():
         slot, _, name = key.partition(".")
         parameter = parameters[name]

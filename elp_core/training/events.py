@@ -1,4 +1,4 @@
-"""What training tells while it goes on, and what it ends with."""
+"""What training reports while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from elp_core.types import Seconds
 
 
 class Observer(Protocol):
-    """Hears of training. It must be quick, and an error it raises ends the training."""
+    """Is notified of training steps and epochs. It must return quickly; an error that it raises ends the training."""
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
-        """After optimizer step `step` of about `total`; `rates` are the learning rates of head, layer and encoder."""
+        """Handle the end of optimizer step `step` of about `total`.
+
+        Args:
+            step: Number of the step, from 1.
+            total: Steps of the whole run, less if it stops early.
+            loss: Loss of the step's batch.
+            rates: Learning rates of head, layer and encoder.
+        """
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
-        """After epoch `epoch` (from 1): its mean training loss and the task's metric on the validation clips."""
+        """Handle the end of an epoch (from 1): its mean training loss and the metric on the validation clips."""
 
 
 class Silent:
-    """An observer that keeps nothing."""
+    """An observer that does nothing."""
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a training ended. The model holds the state of `best_epoch`."""
+    """The result of a training. The model holds the state of `best_epoch`."""
 
     steps: int
     epochs: int

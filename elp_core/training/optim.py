@@ -1,4 +1,4 @@
-"""Learning rates by parameter group, and their course over a run."""
+"""Learning rates by parameter group, and their schedule over a run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ GROUPS = ("head", "layer", "encoder")
 
 
 def group_of(name: str) -> str:
-    """Group of a tensor: ``head`` (head.*), ``layer`` (l.*) or ``encoder`` (all else)."""
+    """Return the group of a tensor: ``head`` (head.*), ``layer`` (l.*) or ``encoder`` (all else)."""
     return {"head": "head", "l": "layer"}.get(name.partition(".")[0], "encoder")
 
 
 def make_optimizer(parameters: Mapping[str, torch.nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with each group's own rate; weight decay on matrices only, never on biases, gains or mixing weights."""
+    """Return AdamW with a rate for each group; weight decay on matrices only, never on biases or gains."""
     rates = {"head": config.lr_head, "layer": config.lr_layer, "encoder": config.lr_encoder}
     groups = []
     for group in GROUPS:

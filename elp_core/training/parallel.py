@@ -1,6 +1,6 @@
-"""One training over several processes: each takes a part of every batch, and all step by the same gradient.
+"""One training over several processes: each has a part of every batch, and all step by the same gradient.
 
-`accelerate launch` (GPUs) or `torchrun` (CPUs too) starts the processes; alone, nothing here costs anything.
+`accelerate launch` (GPUs) or `torchrun` (CPUs too) starts the processes. A single process communicates with none.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from elp_core.types import Clip
 
 
 def make_accelerator(device: torch.device, config: TrainConfig) -> Any:
-    """Accelerate's view of this process; its `device` is where the process trains."""
+    """Return Accelerate's view of this process; its `device` is the one that the process trains on."""
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # accelerate keeps the precision of a process's first run for all others
+    # accelerate applies the precision of a process's first run to all later runs
     AcceleratorState._reset_state(reset_partial_state=True)
     on_gpu = device.type == "cuda"
     return Accelerator(cpu=not on_gpu, mixed_precision=config.precision if on_gpu else "no")
 
 
 def sum_gradients(accelerator: Any, parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Add up all processes' gradients; a process where a tensor has none adds nothing to it.
+    """Replace each gradient by the sum of all processes' gradients; a missing one counts as zero.
 
-    Where the loss of each process is weighted by its share of the batch, the sum is the gradient of the whole batch.
+    If each process weights its loss by its share of the batch, the sum is the gradient of the whole batch.
     """
     if accelerator.num_processes == 1:
         return
@@ -43,20 +43,20 @@ def sum_gradients(accelerator: Any, parameters: Iterable[torch.nn.Parameter]) ->
 
 
 def sum_loss(accelerator: Any, loss: torch.Tensor) -> float:
-    """The weighted losses (each a scalar [1]) of all processes, added up."""
+    """Return the sum of all processes' weighted losses (each a scalar)."""
     loss = loss.detach().float()
     return float(loss if accelerator.num_processes == 1 else accelerator.reduce(loss.clone(), reduction="sum"))
 
 
 def validate(
-    accelerator: Any, model: ElpModel, clips: Sequence[Clip], config: TrainConfig, heard: FeatureCache
+    accelerator: Any, model: ElpModel, clips: Sequence[Clip], config: TrainConfig, cache: FeatureCache
 ) -> float:
-    """The task's metric on `clips`, each process answering a part of them; the same value for all."""
+    """Return the task's metric on `clips`; each process answers a part of them, and all get the same value."""
     count, seconds, device = accelerator.num_processes, config.batch_seconds, config.device
     if count == 1:
-        return evaluate(model, clips, seconds, device, heard).value
+        return evaluate(model, clips, seconds, device, cache).value
     from accelerate.utils import gather_object
 
-    mine = answers(model, clips[accelerator.process_index :: count], seconds, device, heard)
+    mine = answers(model, clips[accelerator.process_index :: count], seconds, device, cache)
     found = dict(gather_object(list(mine.items())))
     return model.task.evaluate(found, clips, model.head).value

@@ -1,4 +1,4 @@
-"""Random numbers that depend on where training stands and on nothing else, so that a resumed run repeats them."""
+"""Random numbers that depend only on the position in the training, so that a resumed run repeats them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 
 
 def seed_step(seed: int, epoch: int, batch: int, part: int = 0) -> None:
-    """Seed torch (dropout) for one step, each process of a training over several by its own number `part`."""
+    """Seed torch (dropout) for one step; `part` is the number of this process in a training over several."""
     key = [seed, epoch, batch, part] if part else [seed, epoch, batch]
     torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 
 @contextlib.contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Deterministic kernels inside the block, and the caller's random state afterwards.
+    """Use deterministic kernels inside the block, and restore the caller's random state after it.
 
     On a GPU an operation that has no deterministic kernel still runs.
     """
@@ -39,7 +39,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
 
 
 class Stream:
-    """Random numbers of one job, going on from torch's present state; other jobs draw between without a trace."""
+    """The random numbers of one job, from torch's present state on; other jobs may draw in between."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -47,7 +47,7 @@ class Stream:
 
     @contextlib.contextmanager
     def drawing(self) -> Iterator[None]:
-        """Inside, torch draws from this stream."""
+        """Let torch draw from this stream inside the block."""
         torch.set_rng_state(self._state)
         if self._on_gpu is not None:
             torch.cuda.set_rng_state(self._on_gpu, self._device)

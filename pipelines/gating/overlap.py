@@ -9,7 +9,7 @@ from pathlib import Path
 from elp_core.types import Clip
 from pipelines.datasets.versions import load_split
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.lineage import ids_digest
+from pipelines.registry.lineage import Lineage, ids_digest
 from pipelines.registry.verdict import Check
 
 
@@ -29,10 +29,10 @@ def overlap_checks(
         closed_set: the golden set's speakers were declared as heard in training.
         cache: folder for fetched data.
     """
-    lineage = json.loads((bundle / "lineage.json").read_text(encoding="utf-8"))
-    tag = str(lineage["dataset"]["tag"])
+    lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
+    tag = lineage.dataset.tag
     heard = load_split(repository, tag, version.slot, ("train", "validation"), cache, "meta")
-    same = ids_digest(clip.id for clip in heard) == lineage["training"]["ids"]
+    same = ids_digest(clip.id for clip in heard) == lineage.training.ids
     shared = {clip.id for clip in heard} & {clip.id for clip in golden}
     if not same:
         detail = f"the clips of {tag} are not those the bundle's lineage says it was trained on"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.tags import Tags
 
 _FLAG = "🔴 **Override, no verdict that counts:**"
@@ -23,26 +23,25 @@ _LINEAGE = (
 )
 
 
-def version_tags(lineage: Mapping[str, Any], bundle_digest: str, metric: str, value: float) -> dict[str, str]:
+def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float) -> dict[str, str]:
     """The tags of a freshly registered version, from its lineage and its validation metric.
 
     What claims a decision (verdict, status, golden set) is not among them: the server writes it from signed statements.
     """
-    code = lineage["code"]
     return {
         Tags.METRIC: metric,
         Tags.VALUE: f"{value:.4f}",
-        Tags.DATASET: str(lineage["dataset"]["tag"]),
-        Tags.SEED: str(lineage["seed"]),
-        Tags.DIRTY: {True: "yes", False: "no", None: "unknown"}[code["dirty"]],
-        Tags.BACKBONE: str(lineage["backbone"]["id"]),
-        Tags.FLOW_RUN: str(lineage["flow_run"]),
-        Tags.CODE: str(code["revision"] or code["digest"]),
-        Tags.REVISION: str(lineage["dataset"]["revision"]),
-        Tags.DVC_HASH: str(lineage["dataset"]["dvc_hash"]),
-        Tags.KEY: str(lineage["key"]),
+        Tags.DATASET: lineage.dataset.tag,
+        Tags.SEED: str(lineage.seed),
+        Tags.DIRTY: {True: "yes", False: "no", None: "unknown"}[lineage.code.dirty],
+        Tags.BACKBONE: lineage.backbone.id,
+        Tags.FLOW_RUN: lineage.flow_run,
+        Tags.CODE: lineage.code.revision or lineage.code.digest,
+        Tags.REVISION: lineage.dataset.revision,
+        Tags.DVC_HASH: lineage.dataset.dvc_hash,
+        Tags.KEY: lineage.key,
         Tags.BUNDLE: bundle_digest,
-        Tags.FINGERPRINT: str(lineage["backbone"]["fingerprint"]),
+        Tags.FINGERPRINT: lineage.backbone.fingerprint,
     }
 
 

@@ -1,11 +1,161 @@
-"""Where an adapter comes from: its data, backbone, code and settings, by digest."""
+"""The lineage of an adapter: its data, backbone, code, packages and settings (``lineage.json`` of its bundle)."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from elp_core.config import from_dict, to_dict
+
+FORMAT = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainingDataset:
+    """The dataset version that a training read."""
+
+    repository: str = ""
+    """Address of the workspace's Git repository."""
+    tag: str = ""
+    version: int = 0
+    revision: str = ""
+    """Git commit of the tag."""
+    dvc_hash: str = ""
+    clips: int = 0
+    seconds: float = 0.0
+    speakers: int = 0
+    splits: Mapping[str, int] = field(default_factory=dict)
+    quarantined: int = 0
+    validation: Mapping[str, Any] = field(default_factory=dict)
+    """Result of the data checks."""
+    closed_set: bool = False
+    """Whether the splits share speakers, by declaration."""
+
+
+@dataclass(frozen=True)
+class PinnedGolden:
+    """The golden set whose clips were kept out of training. An empty tag means that the slot had none."""
+
+    tag: str = ""
+    digest: str = ""
+    clips: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedClips:
+    """The clips that a training used."""
+
+    clips: int = 0
+    seconds: float = 0.0
+    ids: str = ""
+    """`ids_digest` of the clips of training and validation."""
+    excluded: int = 0
+    """Clips of the dataset that were left out, because the golden set has them."""
+    beside: tuple[str, ...] = ()
+    """Other slots that were trained in the same pass."""
+
+
+@dataclass(frozen=True)
+class BackboneName:
+    """A backbone by its id and fingerprint (``sha256:…``)."""
+
+    id: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class TrainerCode:
+    """The code that trained."""
+
+    version: str = ""
+    digest: str = ""
+    """``sha256:…`` of the files of `elp_core`."""
+    revision: str = ""
+    """Git commit; empty outside a checkout."""
+    dirty: bool | None = None
+    """Whether files differed from that commit; None outside a checkout."""
+
+
+@dataclass(frozen=True)
+class TrainerHardware:
+    """The machine that trained."""
+
+    system: str = ""
+    machine: str = ""
+    cores: int = 0
+    memory_gib: float = 0.0
+    gpu: str = ""
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that a bundle was made from. The law: ``Lineage.from_json(lineage.to_json()) == lineage``."""
+
+    slot: str = ""
+    key: str = ""
+    """Training key."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    dataset: TrainingDataset = field(default_factory=TrainingDataset)
+    golden: PinnedGolden = field(default_factory=PinnedGolden)
+    training: TrainedClips = field(default_factory=TrainedClips)
+    backbone: BackboneName = field(default_factory=BackboneName)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Configuration of adapter, training and task."""
+    seed: int = 0
+    code: TrainerCode = field(default_factory=TrainerCode)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """``lock``: the hash of all installed packages; then versions by name."""
+    hardware: TrainerHardware = field(default_factory=TrainerHardware)
+    flow_run: str = ""
+    """Prefect flow run; empty outside a flow."""
+    mlflow_run: str = ""
+    validation: Mapping[str, Any] = field(default_factory=dict)
+    """``metric`` and what was measured on the validation split."""
+    format: int = FORMAT
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str = "lineage") -> Lineage:
+        """Read a ``lineage.json`` of any release: what it lacks is empty, and a key that is not known here is ignored.
+
+        Raises:
+            ConfigError: A value has another type than it must have.
+        """
+        return read_known(cls, values, where)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values of ``lineage.json``."""
+        values = to_dict(self)
+        if not self.training.beside:
+            # a training of one slot never had this key, and bundles are named by the digest of their files
+            del values["training"]["beside"]
+        return values
+
+
+def read_known(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build a record from the keys that it knows, here and in the records inside it.
+
+    Raises:
+        ConfigError: A value has another type than it must have.
+    """
+    return from_dict(kind, _known(kind, values), where)
+
+
+def _known(kind: Any, values: Any) -> Any:
+    """Return `values` without the keys that a record has no field for; what is no record is returned as it is."""
+    if not (dataclasses.is_dataclass(kind) and isinstance(values, Mapping)):
+        return values
+    # the records inside `Lineage` are its fields' default factories
+    kinds = {f.name: f.default_factory for f in dataclasses.fields(kind)}
+    return {name: _known(kinds[name], value) for name, value in values.items() if name in kinds}
 
 
 def ids_digest(ids: Iterable[str]) -> str:
-    """``sha256:…`` of a set of clip ids, whatever their order."""
+    """Return ``sha256:…`` of a set of clip ids, in whatever order they come."""
     return "sha256:" + hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

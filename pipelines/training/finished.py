@@ -17,10 +17,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import WorkspaceError
+from pipelines.registry.lineage import Lineage
 
 _DONE = "training.json"
 
@@ -48,12 +50,10 @@ class Trained:
         """Files for people: curves, lineage, packages."""
         return self.folder / "report"
 
-    @property
-    def lineage(self) -> dict[str, Any]:
+    @cached_property
+    def lineage(self) -> Lineage:
         """The lineage inside the bundle."""
-        text = (self.bundle / "lineage.json").read_text(encoding="utf-8")
-        found: dict[str, Any] = json.loads(text)
-        return found
+        return Lineage.from_json(json.loads((self.bundle / "lineage.json").read_text(encoding="utf-8")))
 
 
 def training_folder(cache: Path, key: str) -> Path:

@@ -1,10 +1,11 @@
-"""The lineage of a bundle as a statement to sign: what `lineage.json` tells, by digest."""
+"""The lineage of a bundle as a statement to sign: its parts by digest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from elp_core.config import to_dict
+from pipelines.registry.lineage import Lineage, PinnedGolden, TrainingDataset
 from pipelines.registry.statements import LineageStatement, Material
 
 if TYPE_CHECKING:
@@ -18,64 +19,63 @@ def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
         model: Registered model: ``elp.<site>.<task>``.
         bundle: What `verify_bundle` gave.
     """
-    told = bundle.lineage
+    lineage = Lineage.from_json(bundle.lineage)
+    values = lineage.to_json()
     return LineageStatement(
         model=model,
         bundle=bundle.digest,
         files=dict(bundle.files),
         asked={
-            "slot": told["slot"],
-            "dataset": told["dataset"]["tag"],
-            "golden": told["golden"]["tag"],
-            "config": told["config"],
-            "seed": told["seed"],
+            "slot": lineage.slot,
+            "dataset": lineage.dataset.tag,
+            "golden": lineage.golden.tag,
+            "config": values["config"],
+            "seed": lineage.seed,
         },
         given={
-            "key": told["key"],
-            "training": told["training"],
-            "hardware": told["hardware"],
-            "flow_run": told["flow_run"],
+            "key": lineage.key,
+            "training": values["training"],
+            "hardware": values["hardware"],
+            "flow_run": lineage.flow_run,
         },
-        materials=_materials(told),
-        versions={"elp-foundry": str(told["code"]["version"])},
-        run=str(told["mlflow_run"]),
-        finished=str(told["created"]),
+        materials=_materials(lineage),
+        versions={"elp-foundry": lineage.code.version},
+        run=lineage.mlflow_run,
+        finished=lineage.created,
     )
 
 
-def _materials(told: Mapping[str, Any]) -> tuple[Material, ...]:
-    data, golden, backbone, code, packages = (
-        told[name] for name in ("dataset", "golden", "backbone", "code", "packages")
-    )
-    revision = {"gitCommit": code["revision"]} if code["revision"] else {}
-    pinned = (
-        (Material("golden", {"elpIds": _hex(golden["digest"])}, annotations=_without(golden, "digest")),)
-        if golden["tag"]
-        else ()
-    )
+def _materials(lineage: Lineage) -> tuple[Material, ...]:
+    data, golden, backbone, code = lineage.dataset, lineage.golden, lineage.backbone, lineage.code
+    revision = {"gitCommit": code.revision} if code.revision else {}
+    pinned = Material("golden", {"elpIds": _hex(golden.digest)}, annotations=_without(golden, "digest"))
     return (
         Material(
             "dataset",
-            {"gitCommit": str(data["revision"]), "dvcMd5": _hex(data["dvc_hash"]).removesuffix(".dir")},
-            uri=str(data["repository"]),
+            {"gitCommit": data.revision, "dvcMd5": _hex(data.dvc_hash).removesuffix(".dir")},
+            uri=data.repository,
             annotations=_without(data, "repository", "revision", "dvc_hash"),
         ),
-        Material("clips", {"elpIds": _hex(told["training"]["ids"])}),
-        *pinned,
-        Material("backbone", {"elpFingerprint": _hex(backbone["fingerprint"])}, uri=str(backbone["id"])),
+        Material("clips", {"elpIds": _hex(lineage.training.ids)}),
+        *((pinned,) if golden.tag else ()),
+        Material("backbone", {"elpFingerprint": _hex(backbone.fingerprint)}, uri=backbone.id),
         Material(
             "code",
-            {"elpCode": _hex(code["digest"]), **revision},
-            annotations={"version": code["version"], "dirty": code["dirty"]},
+            {"elpCode": _hex(code.digest), **revision},
+            annotations={"version": code.version, "dirty": code.dirty},
         ),
-        Material("packages", {"elpLock": _hex(packages["lock"])}, annotations=_without(packages, "lock")),
+        Material(
+            "packages",
+            {"elpLock": _hex(lineage.packages["lock"])},
+            annotations={name: value for name, value in lineage.packages.items() if name != "lock"},
+        ),
     )
 
 
-def _hex(prefixed: Any) -> str:
-    """The digits of a digest that may name its algorithm, such as ``sha256:…`` or DVC's ``md5:…``."""
-    return str(prefixed).rpartition(":")[2]
+def _hex(prefixed: str) -> str:
+    """Return the digits of a digest that may name its algorithm, such as ``sha256:…`` or DVC's ``md5:…``."""
+    return prefixed.rpartition(":")[2]
 
 
-def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
+def _without(record: TrainingDataset | PinnedGolden, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in to_dict(record).items() if name not in names}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,8 +16,17 @@ from typing import Any
 
 import elp_core
 from elp_core.task_specs import TaskSpec
+from pipelines.registry.lineage import (
+    BackboneName,
+    Lineage,
+    PinnedGolden,
+    TrainedClips,
+    TrainerCode,
+    TrainerHardware,
+    TrainingDataset,
+)
+from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
-FORMAT = 1
 _NAMED = ("torch", "torchaudio", "transformers", "accelerate", "numpy", "safetensors", "mlflow", "prefect", "dvc")
 
 
@@ -50,7 +59,7 @@ def training_key(
         "seed": seed,
         "settings": settings,
     }
-    return hashlib.sha256(_canonical(parts)).hexdigest()
+    return sha256(canonical_json(parts))
 
 
 def code_digest() -> str:
@@ -71,20 +80,15 @@ def task_digest(spec: TaskSpec) -> str:
     return f"sha256:{hashlib.sha256(Path(place).read_bytes()).hexdigest()}"
 
 
-def code_version() -> dict[str, Any]:
-    """Version, digest and, in a Git checkout of the project, the revision and whether files differ from it."""
+def code_version() -> TrainerCode:
+    """Return version and digest of the code and, in a Git checkout, the revision and whether files differ from it."""
     root = Path(elp_core.__file__).resolve().parents[1]
-    found: dict[str, Any] = {
-        "version": metadata.version("elp-foundry"),
-        "digest": code_digest(),
-        "revision": "",
-        "dirty": None,
-    }
-    if (root / ".git").exists():
-        found["revision"] = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "elp_core", "pipelines")
-        found["dirty"] = bool(changed) if found["revision"] else None
-    return found
+    found = TrainerCode(metadata.version("elp-foundry"), code_digest())
+    revision = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
+    if not revision:
+        return found
+    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "elp_core", "pipelines")
+    return replace(found, revision=revision, dirty=bool(changed))
 
 
 def installed_packages() -> list[str]:
@@ -109,70 +113,68 @@ def packages() -> dict[str, str]:
     }
 
 
-def hardware() -> dict[str, Any]:
-    """Machine, processor, memory and GPU that trained."""
+def hardware() -> TrainerHardware:
+    """Return the machine, processor, memory and GPU of this process."""
     import torch
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "memory_gib": round(memory / 2**30, 1),
-        "gpu": gpu,
-        "threads": torch.get_num_threads(),
-    }
+    return TrainerHardware(
+        system=platform.platform(),
+        machine=platform.machine(),
+        cores=os.cpu_count() or 1,
+        memory_gib=round(memory / 2**30, 1),
+        gpu=gpu,
+        threads=torch.get_num_threads(),
+    )
 
 
 def collect(
     *,
     slot: str,
     key: str,
-    dataset: Mapping[str, Any],
-    golden: Mapping[str, Any],
-    training: Mapping[str, Any],
-    backbone: Mapping[str, Any],
+    dataset: TrainingDataset,
+    golden: PinnedGolden,
+    training: TrainedClips,
+    backbone: BackboneName,
     config: Mapping[str, Any],
     seed: int,
     flow_run: str = "",
     mlflow_run: str = "",
-) -> dict[str, Any]:
-    """The lineage of one training, as it goes into the bundle (``lineage.json``).
+    validation: Mapping[str, Any],
+) -> Lineage:
+    """Return the lineage of one training: what is given, and the code, the packages and the machine of this moment.
 
     Args:
         slot: ``SITE/TASK``.
         key: Training key.
-        dataset: Tag, version, Git revision, DVC hash, clips, splits, validation result.
-        golden: Tag and digest of the golden set whose clips were kept out of training.
-        training: Clips that training saw: count, seconds, digest of their ids, how many were left out.
+        dataset: The dataset version.
+        golden: The golden set whose clips were kept out of training.
+        training: The clips that training used.
         backbone: Id and fingerprint.
         config: Adapter and training configuration.
         seed: Seed of the training.
         flow_run: Prefect flow-run id, empty outside a flow.
         mlflow_run: MLflow run id.
+        validation: ``metric`` and the numbers measured on the validation split.
     """
-    return {
-        "format": FORMAT,
-        "slot": slot,
-        "key": key,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": dict(dataset),
-        "golden": dict(golden),
-        "training": dict(training),
-        "backbone": dict(backbone),
-        "config": dict(config),
-        "seed": seed,
-        "code": code_version(),
-        "packages": packages(),
-        "hardware": hardware(),
-        "flow_run": flow_run,
-        "mlflow_run": mlflow_run,
-    }
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return Lineage(
+        slot=slot,
+        key=key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=dataset,
+        golden=golden,
+        training=training,
+        backbone=backbone,
+        config=config,
+        seed=seed,
+        code=code_version(),
+        packages=packages(),
+        hardware=hardware(),
+        flow_run=flow_run,
+        mlflow_run=mlflow_run,
+        validation=validation,
+    )
 
 
 def _git(root: Path, *arguments: str) -> str:

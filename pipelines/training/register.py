@@ -14,6 +14,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.description import describe_version, version_tags
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import load_ring
 from pipelines.registry.slot import Slot
@@ -66,8 +67,8 @@ def register(
     log_history(client, run_id, trained.history)
     tracking.log_datasets(client, run_id, _datasets(slot, lineage))
     tracking.log_folder(client, run_id, trained.report, "report")
-    model_id = models.log_bundle(client, run_id, trained.bundle, lineage["key"])
-    version = registry.find_by_key(client, slot, lineage["key"])
+    model_id = models.log_bundle(client, run_id, trained.bundle, lineage.key)
+    version = registry.find_by_key(client, slot, lineage.key)
     if version is None:
         version = _create(client, slot, run_id, model_id, trained)
         log(f"registered {version.name}")
@@ -135,7 +136,7 @@ def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, traine
         tags=tags,
         description=_description(slot, trained, lineage, tags),
     )
-    first = registry.find_by_key(client, slot, lineage["key"])
+    first = registry.find_by_key(client, slot, lineage.key)
     if first is None or first.version == made.version:
         return made
     # a worker on another machine trained the same and was a moment earlier
@@ -156,54 +157,54 @@ def registered(version: AdapterVersion, metrics: Mapping[str, float], *, reused:
     )
 
 
-def _params(lineage: Mapping[str, Any]) -> dict[str, Any]:
+def _params(lineage: Lineage) -> dict[str, Any]:
     return {
-        **lineage["config"],
-        "backbone": lineage["backbone"]["id"],
-        "dataset": lineage["dataset"]["tag"],
-        "training": {"clips": lineage["training"]["clips"], "minutes": round(lineage["training"]["seconds"] / 60, 2)},
+        **lineage.config,
+        "backbone": lineage.backbone.id,
+        "dataset": lineage.dataset.tag,
+        "training": {"clips": lineage.training.clips, "minutes": round(lineage.training.seconds / 60, 2)},
     }
 
 
-def _datasets(slot: Slot, lineage: Mapping[str, Any]) -> list[tracking.DatasetInput]:
-    data, golden = lineage["dataset"], lineage["golden"]
-    source = {"repository": data["repository"], "path": slot.folder.as_posix()}
+def _datasets(slot: Slot, lineage: Lineage) -> list[tracking.DatasetInput]:
+    data, golden = lineage.dataset, lineage.golden
+    source = {"repository": data.repository, "path": slot.folder.as_posix()}
     inputs = [
         tracking.DatasetInput(
-            name=data["tag"],
-            digest=data["dvc_hash"],
-            source={**source, "revision": data["revision"], "tag": data["tag"]},
+            name=data.tag,
+            digest=data.dvc_hash,
+            source={**source, "revision": data.revision, "tag": data.tag},
             context="training",
-            profile={"clips": data["clips"], "minutes": round(data["seconds"] / 60, 2), "speakers": data["speakers"]},
+            profile={"clips": data.clips, "minutes": round(data.seconds / 60, 2), "speakers": data.speakers},
         )
     ]
-    if golden["tag"]:
+    if golden.tag:
         inputs.append(
             tracking.DatasetInput(
-                name=golden["tag"],
-                digest=golden["digest"],
-                source={**source, "tag": golden["tag"], "digest": golden["digest"]},
+                name=golden.tag,
+                digest=golden.digest,
+                source={**source, "tag": golden.tag, "digest": golden.digest},
                 context="golden",
-                profile={"clips": golden["clips"]},
+                profile={"clips": golden.clips},
             )
         )
     return inputs
 
 
-def _description(slot: Slot, trained: Trained, lineage: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    metric, minutes = title(trained.metric), lineage["training"]["seconds"] / 60
+def _description(slot: Slot, trained: Trained, lineage: Lineage, tags: Mapping[str, str]) -> str:
+    metric, minutes = title(trained.metric), lineage.training.seconds / 60
     headline = (
         f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "
-        f"trained on {minutes:.1f} minutes of {lineage['dataset']['tag']}."
+        f"trained on {minutes:.1f} minutes of {lineage.dataset.tag}."
     )
     rows = [
         ("verdict", "not gated"),
         (f"{metric}, validation split", f"{trained.value:.2%}"),
-        ("audio in training", f"{lineage['training']['clips']} clips, {minutes:.1f} minutes"),
+        ("audio in training", f"{lineage.training.clips} clips, {minutes:.1f} minutes"),
         ("trainable parameters", f"{int(trained.metrics['trainable_parameters']):,}"),
         ("bundle", f"{trained.metrics['bundle_bytes'] / 1e6:.2f} MB"),
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
     ]
-    if lineage["dataset"].get("closed_set"):
+    if lineage.dataset.closed_set:
         rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
-    return describe_version(headline, rows, {**tags, Tags.GOLDEN: str(lineage["golden"]["tag"])})
+    return describe_version(headline, rows, {**tags, Tags.GOLDEN: lineage.golden.tag})

@@ -17,7 +17,7 @@ from pipelines.errors import DataRefused
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
-from pipelines.registry.lineage import ids_digest
+from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, ids_digest
 from pipelines.registry.signing.keys import key_folder, signing_ring
 from pipelines.registry.slot import Slot
 from pipelines.training.curve_plot import draw_curves
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from pipelines.datasets.versions import DatasetVersion, GoldenRef
 
 Log = Callable[[str], None]
-NO_GOLDEN = {"tag": "", "digest": "", "clips": 0}
 
 
 @dataclass(frozen=True)
@@ -222,7 +221,7 @@ def conclude(
         }
         lineage = _lineage(material, metrics, value.metric, run_id, flow_run_id)
         shutil.rmtree(folder / "bundle", ignore_errors=True)
-        digest = write_bundle(folder / "bundle", model, lineage, metrics)
+        digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
         history = [asdict(entry) for entry in result.history]
         _write_report(folder / "report", folder / "bundle", history, value.metric)
@@ -233,44 +232,44 @@ def conclude(
     return trained
 
 
-def _lineage(
-    material: Material, metrics: Mapping[str, float], metric: str, run_id: str, flow_run_id: str
-) -> dict[str, Any]:
+def _lineage(material: Material, metrics: Mapping[str, float], metric: str, run_id: str, flow_run_id: str) -> Lineage:
     dataset, mine = material.dataset, material.settings
     golden, used = material.golden, {"train": len(material.train), "validation": len(material.validation)}
-    lineage = collect(
+    return collect(
         slot=str(material.slot),
         key=material.key,
-        dataset={
-            "repository": material.repository,
-            "tag": dataset.tag,
-            "version": dataset.version,
-            "revision": dataset.revision,
-            "dvc_hash": dataset.dvc_hash,
-            "clips": dataset.clips,
-            "seconds": dataset.seconds,
-            "speakers": dataset.speakers,
-            "splits": dict(dataset.splits),
-            "quarantined": dataset.quarantined,
-            "validation": dict(dataset.validation),
-            "closed_set": dataset.closed_set,
-        },
-        golden={"tag": golden.tag, "digest": golden.digest, "clips": golden.clips} if golden else NO_GOLDEN,
-        training={
-            "clips": len(material.train),
-            "seconds": round(sum(clip.duration for clip in material.train), 3),
-            "ids": material.ids,
-            "excluded": sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
-            **({"beside": list(material.beside)} if material.beside else {}),
-        },
-        backbone={"id": material.backbone.id, "fingerprint": material.backbone.fingerprint},
+        dataset=TrainingDataset(
+            repository=material.repository,
+            tag=dataset.tag,
+            version=dataset.version,
+            revision=dataset.revision,
+            dvc_hash=dataset.dvc_hash,
+            clips=dataset.clips,
+            seconds=dataset.seconds,
+            speakers=dataset.speakers,
+            splits=dict(dataset.splits),
+            quarantined=dataset.quarantined,
+            validation=dict(dataset.validation),
+            closed_set=dataset.closed_set,
+        ),
+        golden=PinnedGolden(golden.tag, golden.digest, golden.clips) if golden else PinnedGolden(),
+        training=TrainedClips(
+            clips=len(material.train),
+            seconds=round(sum(clip.duration for clip in material.train), 3),
+            ids=material.ids,
+            excluded=sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
+            beside=material.beside,
+        ),
+        backbone=BackboneName(material.backbone.id, material.backbone.fingerprint),
         config=_config(mine),
         seed=mine.train.seed,
         flow_run=flow_run_id,
         mlflow_run=run_id,
+        validation={
+            "metric": metric,
+            **{name: number for name, number in metrics.items() if name.partition(".")[0] == metric},
+        },
     )
-    numbers = {name: number for name, number in metrics.items() if name.partition(".")[0] == metric}
-    return {**lineage, "validation": {"metric": metric, **numbers}}
 
 
 def _write_report(report: Path, bundle: Path, history: list[dict[str, Any]], metric: str) -> None:

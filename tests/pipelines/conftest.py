@@ -72,3 +72,9 @@ def workspace(tmp_path: Path, _fresh_workspace: Path) -> Workspace:
     root = tmp_path / "workspace"
     shutil.copytree(_fresh_workspace, root)
     return open_workspace(root)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Return a cache folder that no other test has used."""
+    return tmp_path / "cache"

@@ -20,6 +20,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.description import version_tags
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
@@ -91,7 +92,7 @@ def add_bundle(
     digest = make_bundle(folder, slot, key, task=task, silent=silent)
     run_id = tracking.open_run(client, slot, key, f"run {key}", {})
     model_id = models.log_bundle(client, run_id, folder, key)
-    tags = version_tags(lineage(slot, key, tiny_backbone("hubert").fingerprint), digest, "wer", 1.0)
+    tags = version_tags(Lineage.from_json(lineage(slot, key, tiny_backbone("hubert").fingerprint)), digest, "wer", 1.0)
     version = registry.create_version(
         client,
         slot,

@@ -7,24 +7,24 @@ import torch
 from elp_core.config import AugmentConfig, TrainConfig
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training.batches import Examples, join, split_short
+from elp_core.training.batches import TrainingBatches, join, trainable_clips
 from tests.support.clips import clip, tone, two_speakers
 
 CLIPS = two_speakers(4)
 CONFIG = TrainConfig(batch_seconds=2.0, min_steps=1, augment=AugmentConfig(variants=2, join=0.6))
 
 
-def examples(config: TrainConfig = CONFIG, task: str = "asr") -> Examples:
-    return Examples(CLIPS, make_task(task, CLIPS), tiny_backbone("hubert"), config)
+def batches_of(config: TrainConfig = CONFIG, task: str = "asr") -> TrainingBatches:
+    return TrainingBatches(CLIPS, make_task(task, CLIPS), tiny_backbone("hubert"), config)
 
 
 def test_an_epoch_has_every_clip_once() -> None:
-    ids = [clip_id for example in examples().batches(0) for clip_id in example.ids]
+    ids = [clip_id for batch in batches_of().batches(0) for clip_id in batch.ids]
     assert sorted(ids) == sorted(c.id for c in CLIPS)
 
 
 def test_the_rest_of_an_epoch_is_as_if_it_had_begun_at_the_start() -> None:
-    whole, rest = list(examples().batches(3)), list(examples().batches(3, start=2))
+    whole, rest = list(batches_of().batches(3)), list(batches_of().batches(3, start=2))
     assert [e.ids for e in rest] == [e.ids for e in whole[2:]]
     assert all(torch.equal(a.values, b.values) for a, b in zip(rest, whole[2:], strict=True))
 
@@ -33,8 +33,8 @@ def test_copies_take_turns_and_the_first_is_the_recording() -> None:
     off = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
     plain = replace(CONFIG, augment=off)
     varied = replace(CONFIG, augment=replace(off, noise_probability=1.0, variants=2))
-    first, second, third = (next(examples(varied).batches(epoch)).values for epoch in (0, 1, 2))
-    assert torch.equal(first, next(examples(plain).batches(0)).values)
+    first, second, third = (next(batches_of(varied).batches(epoch)).values for epoch in (0, 1, 2))
+    assert torch.equal(first, next(batches_of(plain).batches(0)).values)
     assert not any(torch.equal(second, other) for other in (first, third))
 
 
@@ -46,16 +46,16 @@ def test_joined_clips_say_their_texts_in_turn() -> None:
 
 def test_a_small_set_still_makes_steps_enough() -> None:
     config = replace(CONFIG, batch_seconds=1000.0, augment=replace(CONFIG.augment, join=0.0))
-    assert len(examples(config).plan(0)) <= 2
-    assert len(examples(replace(config, min_steps=3)).plan(0)) >= 3
+    assert len(batches_of(config).plan(0)) <= 2
+    assert len(batches_of(replace(config, min_steps=3)).plan(0)) >= 3
 
 
 def test_only_tasks_that_can_join_do() -> None:
-    assert any(len(group) > 1 for batch in examples().plan(0) for group in batch)
-    assert all(len(group) == 1 for batch in examples(task="asv").plan(0) for group in batch)
+    assert any(len(group) > 1 for batch in batches_of().plan(0) for group in batch)
+    assert all(len(group) == 1 for batch in batches_of(task="asv").plan(0) for group in batch)
 
 
 def test_frames_decide_what_is_too_short() -> None:
     task = make_task("asr", CLIPS)
     exact, short = clip(tone((400 + 320 * 5) / 16000), "three"), clip(tone((399 + 320 * 5) / 16000), "three")
-    assert split_short([exact, short], task) == ([exact], [short])
+    assert trainable_clips(task, [exact, short], CLIPS) == ([exact], (short.id,))

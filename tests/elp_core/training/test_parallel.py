@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training.batches import Examples
+from elp_core.training.batches import TrainingBatches
 from tests.support import parallel_run
 from tests.support.parallel_run import CLIPS, CONFIG
 
@@ -33,14 +33,14 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_batch_are_the_whole() -> None:
-    examples = Examples(CLIPS, make_task("asr", CLIPS), tiny_backbone("hubert"), CONFIG)
-    whole = list(examples.batches(1))
-    parts = [list(examples.batches(1, part=part, parts=2)) for part in (0, 1)]
+    batches = TrainingBatches(CLIPS, make_task("asr", CLIPS), tiny_backbone("hubert"), CONFIG)
+    whole = list(batches.batches(1))
+    parts = [list(batches.batches(1, part=part, parts=2)) for part in (0, 1)]
     for one, *two in zip(whole, *parts, strict=True):
-        shares = [example.share for example in two]
+        shares = [batch.share for batch in two]
         assert sum(shares) == 1.0
         assert sorted(name for e in two if e.share for name in e.ids) == sorted(one.ids)
-        for part, example in enumerate(two):
-            if example.share:
-                rows = one.values[part::2, : example.values.shape[1]]
-                assert torch.equal(example.values, rows)
+        for part, batch in enumerate(two):
+            if batch.share:
+                rows = one.values[part::2, : batch.values.shape[1]]
+                assert torch.equal(batch.values, rows)

@@ -24,7 +24,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch
 from elp_core.training import Silent, train
-from elp_core.training.batches import Examples
+from elp_core.training.batches import TrainingBatches
 from tests.support.clips import two_speakers
 
 CLIPS, HELD_OUT = two_speakers(2), two_speakers(2, seed=1)
@@ -170,5 +170,5 @@ def test_nothing_is_kept_for_backward_below_the_first_adapter(config: MethodConf
 def test_what_is_made_anew_in_the_features_ends_the_prefix_there(part: str, task: str) -> None:
     made = model(L_ONLY, task=task)
     config = replace(CONFIG, augment=replace(PLAIN, **{part: 0.5}))
-    ends = Examples(CLIPS, made.task, made.backbone, config, made.prefix).prefix
+    ends = TrainingBatches(CLIPS, made.task, made.backbone, config, made.prefix).prefix
     assert ends == (made.prefix if part == "join" and task == "asv" else CNN)

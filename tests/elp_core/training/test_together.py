@@ -22,7 +22,7 @@ from elp_core.data.store import TensorStore
 from elp_core.errors import FingerprintMismatch, NonFiniteLoss, TrainingError
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training import Job, Silent, TrainResult, together, train, train_together
+from elp_core.training import Job, Silent, TrainResult, loop, train, train_together
 from tests.support.clips import two_speakers
 
 CONFIG = TrainConfig(
@@ -94,7 +94,7 @@ def test_jobs_on_the_same_clips_share_one_store_and_hear_each_clip_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone, calls = tiny_backbone("wavlm"), Counter[str]()
-    monkeypatch.setattr(together, "TensorStore", lambda folder: calls.update(["store"]) or TensorStore(folder))
+    monkeypatch.setattr(loop, "TensorStore", lambda *given: calls.update(["store"]) or TensorStore(*given))
     backbone.feature_extractor.register_forward_hook(lambda *_: calls.update(["cnn"]))
     clips, held_out, steady = two_speakers(3), two_speakers(2, seed=9), replace(CONFIG, augment=STEADY)
     same = [

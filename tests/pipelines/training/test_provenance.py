@@ -62,8 +62,8 @@ def test_code_outside_a_checkout_has_a_digest_and_no_revision(tmp_path: Path, mo
     (package / "__init__.py").write_text("")
     monkeypatch.setattr(elp_core, "__file__", str(package / "__init__.py"))
     found = collect.code_version()
-    assert (found["revision"], found["dirty"]) == ("", None)
-    assert found["digest"].startswith("sha256:")
+    assert (found.revision, found.dirty) == ("", None)
+    assert found.digest.startswith("sha256:")
 
 
 def test_the_lock_names_what_is_installed() -> None:

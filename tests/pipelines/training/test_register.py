@@ -52,7 +52,7 @@ class Killed(BaseException):
         (models, "log_bundle"),
         (models, "_pack"),
         (registry, "create_version"),
-        (guard, "submit"),
+        (guard, "submit_statement"),
         (tracking, "close_run"),
     ],
 )

@@ -1,0 +1,62 @@
+"""Signed and written records of release 0.1.0, taken from a workspace that it made: they are read for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from elp_core.bundle import BundleManifest
+from elp_core.errors import ConfigError
+from pipelines.registry.ledger.chain import verify_chain
+from pipelines.registry.ledger.entry import LedgerRow, read_entry
+from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
+from pipelines.registry.lineage import Lineage
+from pipelines.registry.signing.keys import KeyRing, read_keys
+from pipelines.registry.statements import LineageStatement, parse_statement
+from pipelines.training.lineage_statement import lineage_statement
+
+GOLDENS = Path("tests/goldens")
+RECORDS = GOLDENS / "statements"
+
+
+@pytest.mark.parametrize("name", ["lineage", "verdict-first", "verdict-compared", "verdict-failed"])
+def test_a_statement_is_parsed_to_the_same_bytes(name: str) -> None:
+    payload = (RECORDS / f"0.1.0-{name}.json").read_bytes()
+    assert parse_statement(payload).payload == payload
+
+
+def test_the_ledger_has_no_fault_and_its_entries_keep_their_bytes() -> None:
+    lines = (RECORDS / "0.1.0-ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [LedgerRow(**json.loads(line)) for line in lines]
+    trusted = KeyRing(read_keys((RECORDS / "0.1.0-trusted.json").read_bytes(), "0.1.0"), RECORDS)
+    checked = verify_chain(rows, trusted, read_checkpoint(RECORDS / "0.1.0-ledger-head.json"))
+    assert (checked.entries, checked.faults) == (18, ())
+    assert [read_entry(row.entry).text for row in rows] == [row.entry for row in rows]
+
+
+def test_a_lineage_file_is_parsed_whole_and_gives_the_statement_that_was_signed() -> None:
+    text = (RECORDS / "0.1.0-lineage-file.json").read_bytes()
+    values = json.loads(text)
+    lineage = Lineage.from_json(values)
+    assert lineage.to_json() == values
+    signed = parse_statement((RECORDS / "0.1.0-lineage.json").read_bytes())
+    assert isinstance(signed, LineageStatement)
+    assert signed.files["lineage.json"] == hashlib.sha256(text).hexdigest()
+    manifest = BundleManifest.__new__(BundleManifest)
+    vars(manifest).update(digest=signed.bundle, files=signed.files, lineage=values)
+    assert lineage_statement(signed.model, manifest).payload == signed.payload
+
+
+def test_what_a_lineage_lacks_is_empty_and_what_is_not_known_is_ignored() -> None:
+    for folder in sorted(GOLDENS.glob("bundles/*/")):
+        values = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
+        lineage = Lineage.from_json({**values, "later": 1, "dataset": {"tag": "data/a/asr/v1", "later": 2}})
+        assert (lineage.slot, lineage.dataset.tag, lineage.code.dirty) == (values["slot"], "data/a/asr/v1", None)
+
+
+def test_a_lineage_with_a_value_of_another_type_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.clips is 'many', expected int"):
+        Lineage.from_json({"dataset": {"clips": "many"}})
