@@ -59,8 +59,8 @@ def update_index(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None
 def used_digests(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, str]:
     """Return, by tag of a dataset version, the digest of the clips that training on it uses.
 
-    Training uses both learning splits without the golden set in force, as `pipelines.datasets.versions.load_split` reads
-    them. A version that is not in the index, or has a gap, has no digest. Each digest is computed once and kept.
+    Training uses both learning splits without the golden set in force, as `pipelines.datasets.versions.load_split`
+    reads them. A version that is not in the index, or has a gap, has no digest. Each digest is computed once and kept.
     """
     found = dict(db.execute("SELECT tag, digest FROM used"))
     unknown = dict(

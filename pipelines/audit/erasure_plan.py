@@ -175,9 +175,9 @@ def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
     warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
     return (
         Step(
-            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; after "
-            f"that, no older dataset version can be fetched or verified{warn}. If several repositories share the remote, "
-            "name the others with --projects",
+            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; "
+            f"after that, no older dataset version can be fetched or verified{warn}. If several repositories share the "
+            "remote, name the others with --projects",
             ("dvc gc --workspace --cloud --force",),
         ),
         Step(
@@ -202,8 +202,8 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
     if found.adapters:
         names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
         stays.append(
-            f"MLflow: the adapters that were trained on them ({names}) stay as they are. The server deletes no bytes of a "
-            "version: its operator removes the version and then the version's folder in the artifact store."
+            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The server deletes no bytes of "
+            "a version: its operator removes the version and then the version's folder in the artifact store."
         )
     if found.unknown:
         stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")

@@ -60,8 +60,8 @@ def backbone_answer(found: OnBackbone) -> Answer:
     champions = sum(one.status == "champion" for one in found.adapters)
     slots = len({one.slot for one in found.adapters})
     lead = (
-        f"{count(len(rows), 'adapter')} of {count(slots, 'slot')} on {' or '.join(found.names)}; {champions} of them "
-        "champion now."
+        f"{count(len(rows), 'adapter')} of {count(slots, 'slot')} on {' or '.join(found.names)}; champions among them: "
+        f"{champions}."
     )
     head = ("slot", "version", "status", "dataset", "registered (UTC)", "bundle")
     return Answer(f"Adapters on the backbone {found.fingerprint}", (lead,), (Table("Adapters", head, rows),))
@@ -75,7 +75,7 @@ def trained_on_answer(found: TrainedOn) -> Answer:
     lead = [
         f"{count(found.clips, 'recording')} in {found.slot or 'all slots'}, held by "
         f"{count(len(data), 'dataset version')} and {count(len(golden), 'golden set')}. "
-        f"{count(len(found.adapters), 'adapter')} trained on them, {len(found.champions)} of which champion now."
+        f"{count(len(found.adapters), 'adapter')} trained on them; champions among them: {len(found.champions)}."
     ]
     if found.subject.clip and found.speakers:
         lead.append(f"Speaker: {', '.join(found.speakers)}.")

@@ -154,9 +154,9 @@ def _check_aliases(tools: Verification, ledger: CheckedLedger, slot: Slot) -> tu
         facts.append(check_challenger(challenger.version, serving, verdict))
     if last is not None:
         proven = {
-            digest: check_statement(stored, tools.ring, ledger)[1]
+            digest: check_statement(found, tools.ring, ledger)[1]
             for digest in last.statements
-            if (stored := tools.records.statement(digest))
+            if (found := tools.records.statement(digest))
         }
         facts.append(check_reason(last, proven))
     return tuple(facts)

@@ -20,8 +20,8 @@ from pipelines.server.overrides import expiry as endings
 from pipelines.server.overrides import override as overrides
 from pipelines.server.overrides import requests as override_requests
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
-from pipelines.server.read_models.ledger_records import ledger_head, ledger_page
-from pipelines.server.read_models.statement_records import FILTERS, statement_page
+from pipelines.server.read_models.ledger_records import ledger_head, ledger_rows_after
+from pipelines.server.read_models.statement_records import FILTERS, statement_rows
 from pipelines.server.request_body import days_of, plain, read_body, reason_of, slot_of, who_of, wrong
 from pipelines.server.stores import current as server
 from pipelines.server.stores.write_checks import number
@@ -85,14 +85,14 @@ def list_statements() -> Response:
         wanted["version"] = number(wanted["version"])
     before, limit = (number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with server.registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": statement_page(session, wanted, before, limit)})
+        return jsonify({"statements": statement_rows(session, wanted, before, limit)})
 
 
 @blueprint.get("/statements/<digest>")
 def show_statement(digest: str) -> Response:
     """One statement by its digest."""
     with server.registry().ManagedSessionMaker() as session:
-        found = statement_page(session, {"digest": digest})
+        found = statement_rows(session, {"digest": digest})
     if not found:
         raise MlflowException(f"no statement {digest[:64]} is recorded", error_code=RESOURCE_DOES_NOT_EXIST)
     return jsonify(found[0])
@@ -103,7 +103,7 @@ def show_ledger() -> Response:
     """Ledger entries after a number, in their order."""
     after, limit = number(request.args.get("after", 0)), number(request.args.get("limit", _PAGE))
     with server.registry().ManagedSessionMaker() as session:
-        found = ledger_page(
+        found = ledger_rows_after(
             session, request.args.get("slot"), request.args.get("event"), after, min(limit, _PAGE_LIMIT)
         )
         return jsonify({"entries": found, "head": asdict(ledger_head(session))})

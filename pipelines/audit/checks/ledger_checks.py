@@ -1,4 +1,4 @@
-"""Check the whole ledger: its chain, signatures and checkpoint, and whether the registry agrees with its newest entries."""
+"""Check the whole ledger: its chain, signatures and checkpoint, and whether the registry agrees with it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _known: dict[str, LineageFacts] = {}
 def registered_adapters(
     connection: sa.Connection, slot: str = "", fingerprint: str = "", after: int = 0, limit: int = 1000
 ) -> tuple[list[RegisteredAdapter], int]:
-    """Return adapters in the order in which they were registered, deleted ones included, and the number of the last entry.
+    """Return adapters, deleted ones included, by date of registration, and the number of the last entry read.
 
     A version that was registered again with the same bundle is reported with its first date and its newest statement.
 

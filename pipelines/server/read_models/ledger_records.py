@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import MOVES, LedgerEntry, Head, Who
+from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
 
@@ -68,7 +68,7 @@ def ledger_head(session: Session) -> Head:
     return Head(int(seq), str(digest))
 
 
-def ledger_page(
+def ledger_rows_after(
     session: Session, slot: str | None = None, event: str | None = None, after: int = 0, limit: int = 100
 ) -> list[dict[str, Any]]:
     """Return entries after a number, oldest first: entry, text as it is stored, hash and signed envelope."""

@@ -95,8 +95,8 @@ def verdicts(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, list[R
 def verdicts_after(connection: sa.Connection, after: Mapping[str, int]) -> dict[str, Iterator[RecordedVerdict]]:
     """Return, by model, the verdicts that ledger entries after this number recorded, newest first.
 
-    Verdicts on deleted versions are included. Each verdict is parsed when the iterator reaches it: a slot may have many,
-    and callers seldom need more than one.
+    Verdicts on deleted versions are included. Each verdict is parsed when the iterator reaches it: a slot may have
+    many, and callers seldom need more than one.
     """
     these = wanted(connection, after.items())
     later = sa.and_(
@@ -155,7 +155,7 @@ def recorded_envelope(connection: sa.Connection, digest: str) -> RecordedEnvelop
     return RecordedEnvelope(row.digest, row.kind, row.model, row.version, row.at, read_envelope(row.envelope))
 
 
-def statement_page(
+def statement_rows(
     session: Session, selected: Mapping[str, Any], before: int | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
     """Return the rows of statements with these values in `FILTERS`, newest first.

@@ -26,7 +26,7 @@ ACTORS = {
     "Änna": Actor("Änna", login=True, roles=("promoter",)),
     "dora": Actor("dora", login=True, roles=("auditor",)),
 }
-ASK, APPROVE, WITHDRAW = "Ask for an override", "Approve the override", "Withdraw the override"
+ASK, APPROVE, WITHDRAW = "Request an override", "Approve the override", "Withdraw the override"
 
 
 @pytest.fixture
