@@ -74,28 +74,17 @@ def latest_dataset(workspace: str, slot: str, version: str = "latest") -> dict[s
 @task(name="train and register", task_run_name="train {slot} on {tag}", **RETRY)
 def train_slot(workspace: str, slot: str, tag: str) -> dict[str, Any]:
     """Train on a dataset version and register the adapter; the same inputs are not trained twice."""
-    from pipelines.training.train import train_adapter
-
-    opened = open_workspace(Path(workspace))
-    registered = train_adapter(
-        workspace,
-        Slot.parse(slot),
-        tag,
-        opened.settings,
-        mlflow_uri=mlflow_uri(opened),
-        cache=cache(opened),
-        keys=key_folder(opened.state),
-        flow_run_id=str(flow_run.get_id() or ""),
-        log=get_run_logger().info,
-    )
-    result: dict[str, Any] = plain(registered)
-    return result
+    return _train(workspace, {slot: tag})[slot]
 
 
 @task(name="train several and register", **RETRY)
 def train_slots(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Train several slots, each on its dataset version, in one pass; what is trained already is left out of it."""
-    from pipelines.training.train_several import train_adapters
+    return _train(workspace, tags)
+
+
+def _train(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
+    from pipelines.training.train import train_adapters
 
     opened = open_workspace(Path(workspace))
     done = train_adapters(
