@@ -31,7 +31,9 @@ def test_retraining_goes_on_and_a_promoter_promotes(
     easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
     train_adapters(site.repository, {site.asr: "data/plant-a/asr/v1"}, easy, **here)
     assert gate(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
-    with pytest.raises(GateRefused, match=r"elp-service has the role trainer, and this needs promoter; log in as one"):
+    with pytest.raises(
+        GateRefused, match="elp-service has the role trainer, and this needs promoter; log in as a user"
+    ):
         promote(site.asr, easy, mlflow_uri=login.uri)
     os.environ.update(Account("anna", PASSWORD).environment())
     assert promote(site.asr, easy, mlflow_uri=login.uri, by="mallory").by == "anna"
