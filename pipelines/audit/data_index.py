@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import Objects, objects
+from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
@@ -51,7 +51,7 @@ def sync(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
         by_slot.setdefault((one.slot, one.kind), []).append(one)
     for slot, kind in {(Slot(*s.split("/")), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
         by_slot.setdefault((slot, kind), [])
-    with objects(workspace.root) as stored:
+    with dvc_remote(workspace.root) as stored:
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
 
@@ -93,7 +93,7 @@ def _tags(root: Path) -> list[Tagged]:
 
 
 def _sync_slot(
-    db: sqlite3.Connection, root: Path, stored: Objects, slot: Slot, kind: str, tagged: Sequence[Tagged], log: Log
+    db: sqlite3.Connection, root: Path, stored: DvcRemote, slot: Slot, kind: str, tagged: Sequence[Tagged], log: Log
 ) -> None:
     where = (str(slot), kind)
     known = dict(db.execute("SELECT tag, revision FROM release WHERE slot = ? AND kind = ?", where))
@@ -130,7 +130,7 @@ def _add_release(db: sqlite3.Connection, one: Tagged, text: str | None, folder: 
     db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (str(one.slot), one.kind, one.version, *values))
 
 
-def _extend(db: sqlite3.Connection, stored: Objects, one: Tagged, folder: str, tracked: str, before: int) -> None:
+def _extend(db: sqlite3.Connection, stored: DvcRemote, one: Tagged, folder: str, tracked: str, before: int) -> None:
     """Make the files of a folder at a version part of the spans; `before` is the version that came before it."""
     where = (str(one.slot), folder, before)
     present = dict(db.execute("SELECT file, rowid FROM span WHERE slot = ? AND folder = ? AND last = ?", where))
@@ -146,7 +146,7 @@ def _extend(db: sqlite3.Connection, stored: Objects, one: Tagged, folder: str, t
     db.executemany("INSERT INTO span VALUES (?, ?, ?, ?, ?)", added)
 
 
-def _files(db: sqlite3.Connection, stored: Objects, tracked: str) -> list[int]:
+def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]:
     """Numbers of a folder's files; those that are new are read."""
     if not tracked:
         return []
@@ -168,7 +168,7 @@ def _known(db: sqlite3.Connection, listing: Mapping[str, str]) -> dict[str, int]
     return found
 
 
-def _read_file(db: sqlite3.Connection, stored: Objects, name: str, md5: str) -> int:
+def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -> int:
     import pyarrow.parquet as pq
 
     with stored.open(md5) as file:

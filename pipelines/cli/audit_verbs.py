@@ -94,11 +94,11 @@ def plan(
     """
     from pipelines.audit import erasure as planning
     from pipelines.audit.tables import of_plan
-    from pipelines.datasets.dvc_remote import objects
+    from pipelines.datasets.dvc_remote import dvc_remote
     from pipelines.datasets.subject import Subject
 
     subject = Subject(speaker, clip)
-    with _index(workspace) as (db, uri), objects(workspace.root) as stored:
+    with _index(workspace) as (db, uri), dvc_remote(workspace.root) as stored:
         planned = planning.plan(db, subject, slot, stored.place)
     _put(planned, of_plan(planned), uri, "json" if as_json else form, output)
 

@@ -15,7 +15,7 @@ from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_index import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
 from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import Objects, objects
+from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
@@ -52,7 +52,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
     hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
     try:
-        with objects(root, remote_only=True) as remote:
+        with dvc_remote(root, remote_only=True) as remote:
             shards = _listen(remote, tracked, f"{tag}: shard", log)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
             kept = _listen(remote, pinned, f"{golden}: file", log) if pinned else Heard((), {})
@@ -85,7 +85,7 @@ def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: H
     return tagged, compared("clips", recorded, ids_digest(kept.ids), "the DVC remote", kept.facts)
 
 
-def _listen(remote: Objects, tracked: str, what: str, log: Log) -> Heard:
+def _listen(remote: DvcRemote, tracked: str, what: str, log: Log) -> Heard:
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
@@ -101,7 +101,7 @@ def _listen(remote: Objects, tracked: str, what: str, log: Log) -> Heard:
     return Heard(tuple(facts), ids)
 
 
-def _altered_listing(remote: Objects, tracked: str) -> Fact | None:
+def _altered_listing(remote: DvcRemote, tracked: str) -> Fact | None:
     """The fact that a folder's listing is not what its hash says, or None."""
     name = tracked.removeprefix("md5:")
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
@@ -111,7 +111,7 @@ def _altered_listing(remote: Objects, tracked: str) -> Fact | None:
     return Fact("listing", name, "mismatch", f"the remote has the MD5 {found}: somebody changed it")
 
 
-def _file(remote: Objects, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
+def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
     try:
         found = remote.copy(md5, place)
     except VersioningError as error:

@@ -10,17 +10,17 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.slot import Slot
-from pipelines.server.auth import principal as who
-from pipelines.server.overrides import expiry as endings
-from pipelines.server.overrides import override as overrides
+from pipelines.server.auth.principal import current_caller
+from pipelines.server.overrides.expiry import withdraw_override
+from pipelines.server.overrides.override import approve_override, ask_override
 from pipelines.server.pages import csrf as forgery
 from pipelines.server.pages.views import WISHES, blueprint, show_slot
 from pipelines.server.read_models import ledger_records as records
-from pipelines.server.request_body import LONGEST_REASON, plain
-from pipelines.server.stores import current as server
+from pipelines.server.request_body import LONGEST_REASON, plain_text
+from pipelines.server.stores.current import registry
 from pipelines.server.stores.registry_store import GuardedStore
-from pipelines.server.stores.write_checks import number
-from pipelines.server.transitions import champion_transition as door
+from pipelines.server.stores.write_checks import parse_number
+from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
@@ -41,7 +41,7 @@ def act(site: str, task: str, kind: str) -> Response:
         return show_slot(slot, 400, fault, form)
     try:
         for name in ("reason", "by"):
-            plain(name, form[name])
+            plain_text(name, form[name])
         entry = _move(slot, form) if kind in ("promote", "rollback", "retire") else _wish(slot, form)
     except MlflowException as error:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
@@ -66,26 +66,26 @@ def _lacks(form: Mapping[str, str]) -> str:
 
 def _move(slot: Slot, form: Mapping[str, str]) -> int:
     """Move the champion; the number of the ledger's entry, 0 where nothing was changed."""
-    store, caller, reason = server.registry(), who.caller(form["by"]), form["reason"]
+    store, caller, reason = registry(), current_caller(form["by"]), form["reason"]
     if form["kind"] == "promote":
         again = form["again"] == "yes"
-        return door.promote(store, slot, number(form["version"]), caller, reason, again=again).seq
+        return promote_version(store, slot, parse_number(form["version"]), caller, reason, again=again).seq
     # the page may be old: what it offered to end is what ends, or nothing
-    seen = number(form["champion"])
+    seen = parse_number(form["champion"])
     if form["kind"] == "rollback":
-        return door.rollback(store, slot, None, caller, reason, seen=seen).seq
-    return door.retire(store, slot, caller, reason, seen=seen).seq
+        return roll_back(store, slot, None, caller, reason, seen=seen).seq
+    return retire_champion(store, slot, caller, reason, seen=seen).seq
 
 
 def _wish(slot: Slot, form: Mapping[str, str]) -> int:
     """Ask for an override, approve or end it; the number of the ledger's entry."""
-    store, reason = server.registry(), form["reason"]
+    store, reason = registry(), form["reason"]
     if form["kind"] == "override":
-        overrides.ask(store, slot, number(form["version"]), reason, timedelta(days=int(form["days"])))
+        ask_override(store, slot, parse_number(form["version"]), reason, timedelta(days=int(form["days"])))
     elif form["kind"] == "approve":
-        overrides.approve(store, slot, seen=number(form["request"]))
+        approve_override(store, slot, seen=parse_number(form["request"]))
     else:
-        endings.withdraw(store, slot, reason, seen=number(form["request"]))
+        withdraw_override(store, slot, reason, seen=parse_number(form["request"]))
     return _newest(store, slot)
 
 

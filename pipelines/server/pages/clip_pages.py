@@ -23,8 +23,7 @@ from pipelines.registry.tags import CHAMPION
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models.dependents import Shared
 from pipelines.server.read_models.ledger_records import Judged
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores import current as server
+from pipelines.server.storage import artifact_bytes as served
 
 _SHOWN = 500
 """Clips on one page; the worst heard come first."""
@@ -77,7 +76,7 @@ def heard(registry: sa.Connection, tag: str, page: Shared) -> Heard | None:
     told = judged.statement
     with tempfile.TemporaryDirectory(prefix="elp-console-") as scratch:
         try:
-            run = server.run_location(keys[told.model, told.version])
+            run = served.run_location(keys[told.model, told.version])
             file = _fetch(f"{run}/{told.evidence.path}", Path(scratch))
             if sha256(file.read_bytes()) != told.evidence.sha256:
                 return Heard(judged, (), (), 0, "the evidence in the artifact store is not the one that was signed")
@@ -91,7 +90,7 @@ def _fetch(location: str, folder: Path) -> Path:
     path = served.served_path(location)
     if path is None:
         raise OSError(f"it lies at {location}, outside the artifact store of this server")
-    return Path(served.artifacts().download_artifacts(path, str(folder)))
+    return Path(served.served_artifacts().download_artifacts(path, str(folder)))
 
 
 def _table(scores: Any) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:

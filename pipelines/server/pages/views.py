@@ -111,7 +111,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         refused=refused,
         done=done,
         form={**_FORM, "days": str(overrides.USUAL_DAYS), **(form or {})},
-        asked_here=page.override is not None and who.same_person(who.caller().name, page.override.asked_by),
+        asked_here=page.override is not None and who.same_person(who.current_caller().name, page.override.asked_by),
         longest=overrides.LONGEST.days,
         **_evidence(row, links),
     )
@@ -180,7 +180,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
             request=request,
             now=datetime.now(UTC),
             prefix=_prefix(),
-            user=who.caller().name if who.login_on() else "",
+            user=who.current_caller().name if who.login_on() else "",
             token=token,
             url_for=url_for,
         )

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.tags import CHAMPION, Tags
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models import mlflow_tables as models
 from pipelines.server.read_models.ledger_records import Judged, Origin
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 PAGE = 200
 """Adapters on one page."""
@@ -25,7 +25,7 @@ class Dependent:
     judged: Judged | None
     lineage: str
     """Digest of its signed lineage; empty where only its tags say so."""
-    override: Request | None
+    override: OverrideRequest | None
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models import mlflow_tables as models
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, drifts
 from pipelines.server.read_models.latest_runs import Run, last_runs
 from pipelines.server.read_models.ledger_records import Judged
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cell:
     """That verdict is against a champion of before."""
     drift: Drift | None
     """None where nothing measured the champion again since its promotion."""
-    override: Request | None
+    override: OverrideRequest | None
     """By which the champion serves, or one that waits for a second person."""
     run: Run | None
 
@@ -113,7 +113,7 @@ def _cell(
     verdicts: Mapping[Key, Sequence[Judged]],
     change: LedgerEntry | None,
     moved: Drift | None,
-    override: Request | None,
+    override: OverrideRequest | None,
     run: Run | None,
 ) -> Cell:
     champion = next((v for v in versions if CHAMPION in v.aliases), None)

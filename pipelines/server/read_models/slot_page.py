@@ -11,13 +11,13 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models import mlflow_tables as models
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, drifts
 from pipelines.server.read_models.grid import stale
 from pipelines.server.read_models.ledger_records import Judged, Origin
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 from pipelines.server.transitions.version_facts import predecessor
 
 _ENTRIES = 100
@@ -32,7 +32,7 @@ class VersionRow:
 
     version: AdapterVersion
     judged: Judged | None
-    override: Request | None
+    override: OverrideRequest | None
     stale: bool
     """The verdict is against another champion than serves now."""
     rolled_back: LedgerEntry | None
@@ -52,7 +52,7 @@ class SlotPage:
     """The version that a rollback would bring back."""
     since: str
     drift: Drift | None
-    override: Request | None
+    override: OverrideRequest | None
     """By which the champion serves, or one that waits for a second person."""
     changes: tuple[LedgerEntry, ...]
     """Every time another version began to serve, or none; newest first."""
@@ -134,7 +134,7 @@ def origin(registry: sa.Connection, slot: Slot, version: int) -> Origin | None:
 def _row(
     version: AdapterVersion,
     verdicts: Mapping[Key, Sequence[Judged]],
-    held: Request | None,
+    held: OverrideRequest | None,
     champion: AdapterVersion | None,
     gone: LedgerEntry | None,
 ) -> VersionRow:

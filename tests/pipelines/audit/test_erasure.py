@@ -15,8 +15,8 @@ from pipelines.audit.index_file import FILE
 from pipelines.audit.learned import learned
 from pipelines.audit.open_index import index_of
 from pipelines.cli.main import cli
-from pipelines.datasets.drop import drop
-from pipelines.datasets.dvc_remote import objects
+from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.dvc_remote import dvc_remote
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.local.workspace import Workspace, open_workspace
@@ -60,7 +60,7 @@ def test_a_golden_speaker_needs_no_retraining_and_the_evidence_is_told(index: Co
 
 
 def test_the_files_of_the_remote_are_named_where_they_lie(index: Connection, ground: Ground) -> None:
-    with objects(ground.workspace.root) as stored:
+    with dvc_remote(ground.workspace.root) as stored:
         found = plan(index, Subject(speaker="ann"), None, stored.place)
     assert len(found.files) == 2
     assert all(Path(one.place).is_file() and one.current for one in found.files)
@@ -95,7 +95,7 @@ def forgotten(ground: Ground, tmp_path: Path) -> Workspace:
     shutil.copytree(ground.workspace.root, tmp_path / "site", symlinks=True)
     workspace = open_workspace(tmp_path / "site")
     for slot in (ASR, ASV):
-        drop(workspace, slot, Subject(speaker="ann"))
+        drop_clips(workspace, slot, Subject(speaker="ann"))
     subprocess.run(
         [sys.executable, "-m", "dvc", "gc", "--workspace", "--cloud", "--force"], cwd=workspace.root, check=True
     )
@@ -105,7 +105,7 @@ def forgotten(ground: Ground, tmp_path: Path) -> Workspace:
 def test_a_plan_carried_out_leaves_no_sound_in_the_remote_and_the_answers_stay_true(
     ground: Ground, forgotten: Workspace, tmp_path: Path
 ) -> None:
-    with index_of(ground.workspace, ground.records, print) as db, objects(ground.workspace.root) as stored:
+    with index_of(ground.workspace, ground.records, print) as db, dvc_remote(ground.workspace.root) as stored:
         before = plan(db, Subject(speaker="ann"), None, stored.place)
     relative = [Path(one.place).relative_to(ground.workspace.root) for one in before.files]
     assert [(forgotten.root / path).exists() for path in relative] == [False, False]

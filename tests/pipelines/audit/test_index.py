@@ -13,7 +13,7 @@ from pipelines.audit.index_file import FILE, opened
 from pipelines.audit.learned import learned
 from pipelines.audit.open_index import index_of
 from pipelines.audit.server_index import sync
-from pipelines.datasets.drop import drop
+from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.subject import Subject
 from pipelines.errors import ServiceError
 from pipelines.local.workspace import Workspace, open_workspace
@@ -50,7 +50,7 @@ def _git(workspace: Workspace, *words: str) -> None:
 
 
 def _drop(workspace: Workspace) -> None:
-    drop(workspace, ASR, Subject(speaker="ann"))
+    drop_clips(workspace, ASR, Subject(speaker="ann"))
 
 
 def _move_tag(workspace: Workspace) -> None:
@@ -134,11 +134,11 @@ def test_without_the_server_it_says_so_and_stays_as_it_was(ground: Ground, copy:
 
 
 def test_a_quarantined_recording_of_a_speaker_is_found(ground: Ground, copy: Workspace, tmp_path: Path) -> None:
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
     from tests.support.deliveries import silence, write_delivery
 
     slot = Slot("plant-q", "asr")
-    ingest(copy, slot, write_delivery(tmp_path / "in", each=4, anna_1={"bytes": silence()}))
+    add_delivery(copy, slot, write_delivery(tmp_path / "in", each=4, anna_1={"bytes": silence()}))
     with index_of(copy, ground.records, print) as db:
         held = {one.kind: one.clips for one in learned(db, Subject(speaker="anna"), slot).held}
     assert held == {"data": 3, "quarantine": 1}
