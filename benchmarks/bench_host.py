@@ -1,6 +1,6 @@
 """`AdapterHost` on a random backbone of WavLM base size: replacing an adapter, and batches that mix adapters.
 
-python benchmarks/bench_host.py --adapters 256 --batch 64 --precision bf16    # where there is a GPU
+python benchmarks/bench_host.py --adapters 256 --batch 64 --precision bf16    # on a GPU
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import itertools
 import os
 import statistics
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from base_size import SIZES, base_backbone
+from network_sizes import random_backbone, random_network
 from turns import take_turns
 
 from elp_core.adapters import Part, mixed_frames
@@ -24,7 +25,7 @@ from elp_core.config import ElpConfig
 from elp_core.inference import AdapterHost, Request
 from elp_core.model import ElpModel
 from elp_core.tasks import Task, make_task
-from elp_core.testing import random_clips, tiny_model
+from elp_core.testing import random_clips
 
 
 def main() -> None:
@@ -33,16 +34,52 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {options.threads} threads"
     print(f"{name}; load {os.getloadavg()[0]:.1f}; {options.adapters} adapters, {options.precision} precision\n")
-    backbone = base_backbone().to(device)
-    tasks = [make_task(task, random_clips()) for task in ("asr", "asv")]
+    backbone = random_backbone(device=device)
+    tasks = hosted_tasks()
     models = [build(backbone, ElpConfig(), tasks[number % 2], number) for number in range(options.adapters)]
     _replacing(backbone, tasks[0])
     _stacking(backbone, models[: options.batch], options)
-    _serving(backbone, models, options)
+    host = AdapterHost(backbone, precision=options.precision)
+    for number, model in enumerate(models):
+        host.add(str(number), model)
+    times = serve(host, options.batch, options.seconds, options.turns)
+    print(f"| {options.batch} requests of {options.seconds} s | requests/s | p50 ms | p99 ms | speed |")
+    print("|---|---|---|---|---|")
+    base = statistics.median(times["one by one"])
+    for way, values in times.items():
+        middle, last = statistics.median(values), float(np.percentile(values, 99))
+        shown = f"{options.batch / middle:.1f} | {1e3 * middle:.0f} | {1e3 * last:.0f} | {base / middle:.2f} x"
+        print(f"| {way} | {shown} |")
+    print(f"\nmemory for each adapter: {host.resident_bytes / len(models) / 1e6:.1f} MB")
+    if torch.cuda.is_available():
+        print(f"peak on the GPU: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
+
+
+def hosted_tasks() -> list[Task]:
+    """Return the tasks that the hosted adapters take in turn."""
+    return [make_task(task, random_clips()) for task in ("asr", "asv")]
+
+
+def serve(
+    host: AdapterHost, batch: int, seconds: float, turns: int, ways: Sequence[str] = ("mixed", "one by one")
+) -> dict[str, list[float]]:
+    """Return the seconds of calls of `batch` requests, each a clip of its own for a random adapter of the host."""
+    rng = np.random.default_rng(0)
+    names, samples = host.names, round(16_000 * seconds)
+
+    def requests() -> list[Request]:
+        chosen = rng.choice(names, size=batch)
+        return [Request(str(name), 0.1 * rng.standard_normal(samples, dtype=np.float32)) for name in chosen]
+
+    run = {
+        "mixed": lambda: host.answer(requests()),
+        "one by one": lambda: [host.answer([request]) for request in requests()],
+    }
+    return take_turns({way: run[way] for way in ways}, turns)
 
 
 def _replacing(backbone: Backbone, task: Task) -> None:
-    """The active adapter, both resident; peft with LoRA (r 8) on the feed-forward layers."""
+    """Print the time to replace the active adapter, both resident; `peft` has LoRA (r 8) on the feed-forward layers."""
     from peft import LoraConfig, get_peft_model
 
     host = AdapterHost(backbone)
@@ -51,7 +88,7 @@ def _replacing(backbone: Backbone, task: Task) -> None:
     lora = LoraConfig(r=8, target_modules=["intermediate_dense", "output_dense"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        other: Any = get_peft_model(tiny_model("wavlm", **SIZES), lora, adapter_name="a")
+        other: Any = get_peft_model(random_network("base", dropout=False), lora, adapter_name="a")
         other.add_adapter("b", lora)
     names = itertools.cycle("ba")
 
@@ -68,14 +105,14 @@ def _replacing(backbone: Backbone, task: Task) -> None:
 
 @torch.inference_mode()
 def _stacking(backbone: Backbone, models: list[ElpModel], options: argparse.Namespace) -> None:
-    """The encoder alone: one clip for each adapter, weights stacked or one adapter after the other."""
+    """Print the time of the encoder alone for one clip of each adapter, with stacked weights and without."""
     device = next(backbone.parameters()).device
     samples = round(16_000 * options.seconds)
     features, counts = backbone.features(0.1 * torch.randn(1, samples, device=device), torch.tensor([samples]))
     parts = [Part(model.eval().adapters, features, counts) for model in models]
 
     def run(stack: bool) -> None:
-        with _autocast(device, options):
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
             mixed_frames(backbone, parts, stack)
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -84,40 +121,6 @@ def _stacking(backbone: Backbone, models: list[ElpModel], options: argparse.Name
     one, other = (1e3 * statistics.median(times[way]) for way in ("after another", "stacked"))
     print(f"| adapters' weights, {len(parts)} adapters x 1 clip | median ms | speed |\n|---|---|---|")
     print(f"| one after another | {one:.0f} | 1 |\n| stacked | {other:.0f} | {one / other:.2f} x |\n")
-
-
-def _serving(backbone: Backbone, models: list[ElpModel], options: argparse.Namespace) -> None:
-    """Calls of `options.batch` requests, each of its own clip to a random adapter, against one request a call."""
-    host = AdapterHost(backbone, precision=options.precision)
-    for number, model in enumerate(models):
-        host.add(str(number), model)
-    rng = np.random.default_rng(0)
-    samples = round(16_000 * options.seconds)
-
-    def requests() -> list[Request]:
-        chosen = rng.integers(len(models), size=options.batch)
-        return [Request(str(n), 0.1 * rng.standard_normal(samples, dtype=np.float32)) for n in chosen]
-
-    ways = {
-        "mixed": lambda: host.answer(requests()),
-        "one by one": lambda: [host.answer([request]) for request in requests()],
-    }
-    times = take_turns(ways, options.turns)
-    print(f"| {options.batch} requests of {options.seconds} s | requests/s | p50 ms | p99 ms | speed |")
-    print("|---|---|---|---|---|")
-    base = statistics.median(times["one by one"])
-    for name, values in times.items():
-        middle = statistics.median(values)
-        last = float(np.percentile(values, 99))
-        rate = options.batch / middle
-        print(f"| {name} | {rate:.1f} | {1e3 * middle:.0f} | {1e3 * last:.0f} | {base / middle:.2f} x |")
-    print(f"\nmemory for each adapter: {host.resident_bytes / len(models) / 1e6:.1f} MB")
-    if torch.cuda.is_available():
-        print(f"peak on the GPU: {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
-
-
-def _autocast(device: torch.device, options: argparse.Namespace) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16")
 
 
 def _options() -> argparse.Namespace:

@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--days", type=int, default=100)
     days = parser.parse_args().days
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
     from pipelines.local.initialise import init_workspace
     from pipelines.registry.slot import Slot
 
@@ -55,9 +55,9 @@ def main() -> None:
         workspace = init_workspace(root / "workspace")
         big = write_day(root / "big", 10_000, clips=300, seconds=10.0)
         warm = write_day(root / "warm", 10_001)
-        ingest(workspace, Slot.parse("warm/asr"), warm)  # uncounted: Great Expectations is imported here
+        add_delivery(workspace, Slot.parse("warm/asr"), warm)  # uncounted: Great Expectations is imported here
         started = time.perf_counter()
-        ingest(workspace, Slot.parse("big/asr"), big)
+        add_delivery(workspace, Slot.parse("big/asr"), big)
         minutes = (time.perf_counter() - started) / 60
         print(
             f"validated {300 * 10 / 3600:.2f} h of audio in {60 * minutes:.1f} s: {300 * 10 / 3600 / minutes:.1f} h/min"
@@ -66,7 +66,7 @@ def main() -> None:
         for day in range(days + 1):
             manifest = write_day(root / f"day-{day}", day)
             started = time.perf_counter()
-            ingest(workspace, Slot.parse("daily/asr"), manifest)
+            add_delivery(workspace, Slot.parse("daily/asr"), manifest)
             times.append(time.perf_counter() - started)
     first, last = statistics.median(times[:3]), statistics.median(times[-3:])
     print(f"| day | seconds |\n|---|---|\n| first (median of days 1 to 3) | {first:.2f} |")

@@ -71,13 +71,13 @@ def measure(slot_name: str, source: Path, folder: Path) -> Row:
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
     from elp_core.training import train
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.versions import load_golden, load_split
     from pipelines.local.workspace import open_workspace
     from pipelines.registry.slot import Slot
 
     workspace, slot = open_workspace(folder), Slot.parse(slot_name)
-    version = ingest(workspace, slot, source, "fsdd", SLOTS[slot_name])
+    version = add_delivery(workspace, slot, source, "fsdd", SLOTS[slot_name])
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     clips = {s: load_split(str(folder), version.tag, slot, (s,), cache) for s in ("train", "validation")}
     golden = load_golden(str(folder), version.tag, slot, cache).clips

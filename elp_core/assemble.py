@@ -1,9 +1,8 @@
-"""Where configuration meets classes: a seeded model from its parts, and its score on a set of clips."""
+"""From configuration to a seeded model, and from clips to answers and scores, batch by batch."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,12 +21,60 @@ from elp_core.model import ElpModel
 from elp_core.tasks import Comparing, Task, decode_with
 from elp_core.types import Clip, Seconds
 
+Frames = tuple[torch.Tensor, torch.Tensor]
+"""Frames float32 [B, F, dim] and frame counts int64 [B], as `ElpModel.forward` gives them."""
+
 
 def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> ElpModel:
-    """A fresh model of any method: the same seed gives the same tensors; the caller's random state stays as it was."""
+    """Return a new model of any method; the same seed gives the same tensors. The caller's random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ElpModel(backbone, adapter, task)
+
+
+def in_batches(
+    durations: Sequence[Seconds], batch_seconds: Seconds, answer: Callable[[list[int]], Iterable[Any]]
+) -> list[Any]:
+    """Return one answer for each item, in their order, computed in batches of similar length.
+
+    Args:
+        durations: Of each item.
+        batch_seconds: Audio in a batch, padding counted.
+        answer: Gives the answers for the positions of one batch, in the order of the positions.
+    """
+    answers: list[Any] = [None] * len(durations)
+    for batch in length_buckets(durations, batch_seconds, 0, 0, shuffle=False):
+        for position, found in zip(batch, answer(batch), strict=True):
+            answers[position] = found
+    return answers
+
+
+@torch.inference_mode()
+def model_answers(
+    model: ElpModel,
+    task: Task,
+    durations: Sequence[Seconds],
+    batch_seconds: Seconds,
+    frames: Callable[[list[int]], Frames],
+) -> list[Any]:
+    """Return the answers of `task` as `in_batches` does, from the `frames` of each batch.
+
+    The model is in eval mode meanwhile, and in its previous mode afterwards.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        return in_batches(durations, batch_seconds, lambda batch: task.predict(model.head, *frames(batch)))
+    finally:
+        model.train(was_training)
+
+
+def waveform_frames(model: ElpModel, waveforms: Sequence[Waveform]) -> Frames:
+    """Return the model's frames for a padded batch of waveforms float32 [samples], on the backbone's device."""
+    padded, lengths = collate(waveforms)
+    device = next(model.backbone.parameters()).device
+    frames: Frames = model(padded.to(device), lengths.to(device))
+    return frames
 
 
 def evaluate(
@@ -41,18 +88,18 @@ def evaluate(
     """Answer every clip and score the answers with the model's task.
 
     Args:
-        model: left on `device`, in the mode (training or not) it came in.
-        clips: with their audio.
-        batch_seconds: audio in a batch; it changes speed and memory, never an answer.
+        model: Left on `device`, in the mode (training or not) that it had.
+        clips: With their audio.
+        batch_seconds: Audio in a batch; it changes speed and memory, never an answer.
         device: ``auto``, ``cpu`` or ``cuda``.
-        cache: made by `prefix_cache` for `model.prefix`, for one who evaluates the same clips again and again; what it
-            keeps is rounded to float16.
-        decode: for ASR, how letters become transcripts; None keeps to the task's own way (greedy by default).
+        cache: Made by `prefix_cache` for `model.prefix`, to evaluate the same clips many times; its values are rounded
+            to float16.
+        decode: For ASR, how letters become transcripts; None keeps the task's own way (greedy by default).
 
     Raises:
-        CorpusError: where there are no clips, or they cannot be scored.
-        ConfigError: for `decode` on a task without transcripts, or one that cannot be had here.
-        AudioError: where a clip cannot be decoded.
+        CorpusError: There are no clips, or they cannot be scored.
+        ConfigError: `decode` is given for a task without transcripts, or its package is missing.
+        AudioError: A clip cannot be decoded.
     """
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
@@ -61,12 +108,11 @@ def evaluate(
 
 
 def settle(model: ElpModel, evaluation: Evaluation) -> None:
-    """Give the model's task the threshold that its evaluation on the validation clips asks for; others stay as is."""
+    """Set the decision threshold of the model's task by its evaluation on the validation clips, if it has one."""
     if isinstance(model.task, Comparing):
         model.task = model.task.decide_at(evaluation)
 
 
-@torch.inference_mode()
 def answers(
     model: ElpModel,
     clips: Sequence[Clip],
@@ -75,47 +121,37 @@ def answers(
     cache: FeatureCache | None = None,
     task: Task | None = None,
 ) -> dict[str, Any]:
-    """The answer for each clip id of `task` (None: the model's own)."""
-    task = task or model.task
+    """Return the answer of `task` (None: the model's own) by clip id; the other arguments are those of `evaluate`."""
     where = pick_device(device)
     model.to(where)
-    was_training = model.training
-    model.eval()
-    outputs: dict[str, Any] = {}
-    try:
-        for batch in length_buckets([clip.duration for clip in clips], batch_seconds, 0, 0, shuffle=False):
-            chosen = [clips[position] for position in batch]
-            frames, counts = _frames(model, chosen, where, cache)
-            found = task.predict(model.head, frames, counts)
-            outputs.update((clip.id, answer) for clip, answer in zip(chosen, found, strict=True))
-    finally:
-        model.train(was_training)
-    return outputs
+
+    def frames(batch: list[int]) -> Frames:
+        chosen = [clips[position] for position in batch]
+        if cache is None:
+            return waveform_frames(model, [load(clip.audio) for clip in chosen])
+        values, counts = collate_features([_kept_values(model, clip, cache) for clip in chosen])
+        return model.from_prefix(model.prefix, values.to(where), counts.to(where))
+
+    durations = [clip.duration for clip in clips]
+    found = model_answers(model, task or model.task, durations, batch_seconds, frames)
+    return {clip.id: answer for clip, answer in zip(clips, found, strict=True)}
 
 
-def _frames(
-    model: ElpModel, clips: Sequence[Clip], where: torch.device, cache: FeatureCache | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if cache is None:
-        waveforms, lengths = collate([load(clip.audio) for clip in clips])
-        heard: tuple[torch.Tensor, torch.Tensor] = model(waveforms.to(where), lengths.to(where))
-        return heard
-    kept = [cache.get(clip.id, RECORDING, functools.partial(_values, model, clip)) for clip in clips]
-    values, counts = collate_features(kept)
-    return model.from_prefix(model.prefix, values.to(where), counts.to(where))
+def _kept_values(model: ElpModel, clip: Clip, cache: FeatureCache) -> torch.Tensor:
+    return cache.get(clip.id, RECORDING, lambda: clip_values(model.backbone, model.prefix, load(clip.audio)))
 
 
 def prefix_cache(
     backbone: Backbone, prefix: Prefix, memory_bytes: int = MEMORY_BYTES, store: TensorStore | None = None
 ) -> FeatureCache:
-    """A cache of what `clip_values` gives on the device that the backbone is on now."""
+    """Return a cache for the values of `clip_values` on the device that the backbone is on now."""
     device = next(backbone.parameters()).device
     return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, device.type)
 
 
 @torch.no_grad()
 def clip_values(backbone: Backbone, prefix: Prefix, samples: Waveform) -> torch.Tensor:
-    """What `prefix` keeps of one clip's float32 [samples], heard alone, on the backbone's device.
+    """Compute the prefix's values of one clip's float32 [samples], without other clips, on the backbone's device.
 
     Returns:
         CNN features [F, C], or n states [n, F, D].
@@ -126,15 +162,11 @@ def clip_values(backbone: Backbone, prefix: Prefix, samples: Waveform) -> torch.
     return prefix_values(backbone, prefix, features, counts).squeeze(-3)
 
 
-def _values(model: ElpModel, clip: Clip) -> torch.Tensor:
-    return clip_values(model.backbone, model.prefix, load(clip.audio))
-
-
 def pick_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu`` or ``cuda`` stands for here.
+    """Return the device that ``auto``, ``cpu`` or ``cuda`` means on this machine.
 
     Raises:
-        TrainingError: for ``cuda`` where there is none, and for another name.
+        TrainingError: The name is another one, or ``cuda`` and there is none.
     """
     if name not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"{name!r} is no device, expected auto, cpu or cuda")

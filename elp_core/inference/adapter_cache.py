@@ -1,4 +1,4 @@
-"""The adapters that a host serves: by name, in memory up to a bound, the least recently used read again when needed."""
+"""The adapters that a host serves: by name, in memory up to a limit, read from disk again when they are needed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from elp_core.tasks import Task
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What answers are made with, in eval mode."""
+class LoadedAdapter:
+    """The modules of one adapter in memory, in eval mode."""
 
     adapters: ElpAdapters
     head: nn.Module
@@ -31,21 +31,20 @@ class Parts:
     nbytes: int
 
 
-class Hosted:
-    """One adapter that a host serves or has served; it can be put back under any name of that host.
+class HostedAdapter:
+    """One adapter that a host serves or has served; the host can serve it again under any name.
 
-    As long as it is kept in memory by the host, or is held by the caller after `replace` gave it back, putting it back
-    moves no tensor.
+    Serving it again moves no tensor while the host keeps it in memory, or while the caller holds this object.
     """
 
-    def __init__(self, fingerprint: str, folder: Path | None, digest: str, parts: Parts | None = None) -> None:
+    def __init__(self, fingerprint: str, folder: Path | None, digest: str, loaded: LoadedAdapter | None = None) -> None:
         self.fingerprint = fingerprint
         """Of its backbone."""
         self.folder = folder
-        """Where it is read from; None for a model given in memory."""
+        """Of its bundle; None for a model given in memory."""
         self.digest = digest
-        """Of the bundle as it was registered; empty for a model given in memory."""
-        self._parts = parts
+        """Of the bundle when it was registered; empty for a model given in memory."""
+        self._loaded = loaded
         self._names = 0
         self._pins = 0
         self._reading = threading.Lock()
@@ -54,15 +53,15 @@ class Hosted:
 class AdapterCache:
     """Adapters by name. One lock guards names, pins and the count of bytes; no file is read while it is held.
 
-    What a caller has pinned stays in memory, and stays itself, whatever happens to its name.
+    An adapter that a caller has pinned stays in memory and unchanged, even if its name is removed or given away.
     """
 
     def __init__(self, backbone: Backbone, limit: int | None) -> None:
         self._backbone = backbone
         self._limit = limit
         self._lock = threading.Lock()
-        self._by_name: dict[str, Hosted] = {}
-        self._resident: OrderedDict[Hosted, int] = OrderedDict()
+        self._by_name: dict[str, HostedAdapter] = {}
+        self._resident: OrderedDict[HostedAdapter, int] = OrderedDict()
         """Bytes of each that is in memory and has a name or a pin, the least recently used first."""
         self._nbytes = 0
 
@@ -78,88 +77,91 @@ class AdapterCache:
         with self._lock:
             return self._nbytes
 
-    def registered(self, folder: Path) -> Hosted:
-        """A bundle on disk, verified and not opened.
+    def verify(self, folder: Path) -> HostedAdapter:
+        """Return the adapter of a bundle on disk, verified and not opened.
 
         Raises:
-            BundleError: where it is no bundle as written.
-            FingerprintMismatch: where it belongs to another backbone.
-            HostError: where it is of another method than ELP.
+            BundleError: The bundle is incomplete, altered or malformed.
+            FingerprintMismatch: It belongs to another backbone.
+            HostError: It is of another method than ELP.
         """
         manifest = verify_bundle(folder)
-        self._refuse_foreign(manifest.fingerprint)
-        _refuse_other(manifest.adapter)
-        return Hosted(manifest.fingerprint, folder, manifest.digest)
+        self._check_fingerprint(manifest.fingerprint)
+        _check_method(manifest.adapter)
+        return HostedAdapter(manifest.fingerprint, folder, manifest.digest)
 
-    def opened(self, source: Path | ElpModel) -> Hosted:
-        """A bundle on disk or a model, ready to answer.
+    def open(self, source: Path | ElpModel) -> HostedAdapter:
+        """Return the adapter of a bundle on disk or of a model, in memory on the backbone's device.
 
         Raises:
-            FingerprintMismatch: where it belongs to another backbone.
-            BundleError: as `load_bundle` does.
-            HostError: for a model of another method than ELP.
+            BundleError, FingerprintMismatch, HostError: As `verify`.
         """
         if isinstance(source, ElpModel):
-            self._refuse_foreign(source.backbone.fingerprint)
+            self._check_fingerprint(source.backbone.fingerprint)
             device = next(self._backbone.parameters()).device
             source.adapters.to(device)
             source.head.to(device)
-            return Hosted(source.backbone.fingerprint, None, "", _parts(source.eval()))
+            return HostedAdapter(source.backbone.fingerprint, None, "", _loaded(source.eval()))
         manifest, model = open_bundle(source, self._backbone)
-        return Hosted(manifest.fingerprint, source, manifest.digest, _parts(model))
+        return HostedAdapter(manifest.fingerprint, source, manifest.digest, _loaded(model))
 
-    def put(self, name: str, hosted: Hosted) -> None:
-        """Give a new name to an adapter.
+    def add(self, name: str, hosted: HostedAdapter) -> None:
+        """Serve an adapter under a new name.
 
         Raises:
-            HostError: where the name is in use.
+            HostError: The name is in use.
         """
         with self._lock:
             if name in self._by_name:
                 raise HostError(f"{name} is served already; give it another adapter with replace")
-            self._name(name, hosted)
+            self._assign(name, hosted)
             self._evict()
 
-    def exchange(self, name: str, hosted: Hosted) -> Hosted:
-        """Let a name mean another adapter from now on; the one before is handed back.
+    def replace(self, name: str, hosted: HostedAdapter) -> HostedAdapter:
+        """Serve another adapter under a name, read into memory first; return the previous one.
 
         Raises:
-            HostError: where there is no such name.
+            BundleError: The bundle on disk is no longer the one that was registered.
+            FingerprintMismatch: The adapter belongs to another backbone.
+            HostError: The name is not in use.
         """
+        self._check_fingerprint(hosted.fingerprint)
+        if hosted._loaded is None:
+            self._read(hosted)
         with self._lock:
             before = self._find(name)
-            self._name(name, hosted)
-            self._unname(before)
+            self._assign(name, hosted)
+            self._release(before)
             self._evict()
             return before
 
-    def take_off(self, name: str) -> Hosted:
-        """Forget a name; its adapter is handed back.
+    def remove(self, name: str) -> HostedAdapter:
+        """Remove a name, and return its adapter.
 
         Raises:
-            HostError: where there is no such name.
+            HostError: The name is not in use.
         """
         with self._lock:
             before = self._find(name)
             del self._by_name[name]
-            self._unname(before)
+            self._release(before)
             return before
 
     @contextlib.contextmanager
-    def pinned(self, names: Sequence[str]) -> Iterator[list[tuple[Hosted, Parts]]]:
-        """The adapters that these names mean at this moment, in memory until the block ends; one for each name.
+    def pinned(self, names: Sequence[str]) -> Iterator[list[tuple[HostedAdapter, LoadedAdapter]]]:
+        """Give the present adapter of each name, and keep it in memory until the block ends.
 
         Raises:
-            HostError: where there is no such name.
-            BundleError: where a bundle has to be read again and is not the one that was registered.
+            HostError: A name is not in use.
+            BundleError: A bundle has to be read again and is not the one that was registered.
         """
         with self._lock:
             found = [self._find(name) for name in names]
             for hosted in found:
                 hosted._pins += 1
         try:
-            ready = {hosted: self._read(hosted) for hosted in dict.fromkeys(found)}
-            yield [(hosted, ready[hosted]) for hosted in found]
+            loaded = {hosted: self._read(hosted) for hosted in dict.fromkeys(found)}
+            yield [(hosted, loaded[hosted]) for hosted in found]
         finally:
             with self._lock:
                 for hosted in found:
@@ -167,22 +169,10 @@ class AdapterCache:
                     self._drop_unused(hosted)
                 self._evict()
 
-    def ready(self, hosted: Hosted) -> None:
-        """Bring an adapter into memory, without a name yet.
-
-        Raises:
-            FingerprintMismatch: where it belongs to another backbone.
-            BundleError: where the bundle on disk is no longer what was registered.
-            HostError: for an adapter of another method than ELP.
-        """
-        self._refuse_foreign(hosted.fingerprint)
-        if hosted._parts is None:
-            self._read(hosted)
-
-    def _read(self, hosted: Hosted) -> Parts:
-        with hosted._reading:  # of two that need it one reads, and the other waits for that
-            parts = hosted._parts
-            if parts is None:
+    def _read(self, hosted: HostedAdapter) -> LoadedAdapter:
+        with hosted._reading:  # of two threads that need it, one reads and the other waits for the result
+            loaded = hosted._loaded
+            if loaded is None:
                 assert hosted.folder is not None
                 manifest, model = open_bundle(hosted.folder, self._backbone)
                 if manifest.digest != hosted.digest:
@@ -190,15 +180,15 @@ class AdapterCache:
                         f"{hosted.folder} holds {manifest.digest}, registered was {hosted.digest}; "
                         "put the bundle back, or replace the adapter by the new one"
                     )
-                parts = _parts(model)
+                loaded = _loaded(model)
             with self._lock:
-                hosted._parts = parts
+                hosted._loaded = loaded
                 if hosted._names or hosted._pins:
-                    self._keep(hosted, parts)
+                    self._keep(hosted, loaded)
                 self._evict()
-        return parts
+        return loaded
 
-    def _find(self, name: str) -> Hosted:
+    def _find(self, name: str) -> HostedAdapter:
         if name not in self._by_name:
             some = ", ".join(sorted(self._by_name)[:5]) or "none"
             raise HostError(
@@ -206,49 +196,49 @@ class AdapterCache:
             )
         return self._by_name[name]
 
-    def _name(self, name: str, hosted: Hosted) -> None:
+    def _assign(self, name: str, hosted: HostedAdapter) -> None:
         self._by_name[name] = hosted
         hosted._names += 1
-        if hosted._parts is not None:
-            self._keep(hosted, hosted._parts)
+        if hosted._loaded is not None:
+            self._keep(hosted, hosted._loaded)
 
-    def _unname(self, hosted: Hosted) -> None:
+    def _release(self, hosted: HostedAdapter) -> None:
         hosted._names -= 1
         self._drop_unused(hosted)
 
-    def _keep(self, hosted: Hosted, parts: Parts) -> None:
+    def _keep(self, hosted: HostedAdapter, loaded: LoadedAdapter) -> None:
         if hosted not in self._resident:
-            self._nbytes += parts.nbytes
-            self._resident[hosted] = parts.nbytes
+            self._nbytes += loaded.nbytes
+            self._resident[hosted] = loaded.nbytes
         self._resident.move_to_end(hosted)
 
-    def _drop_unused(self, hosted: Hosted) -> None:
-        """No longer count what has neither name nor pin; whoever still holds it may keep it."""
+    def _drop_unused(self, hosted: HostedAdapter) -> None:
+        """Stop counting an adapter without name and pin; a caller that still holds it may keep it."""
         if not hosted._names and not hosted._pins:
             self._nbytes -= self._resident.pop(hosted, 0)
 
     def _evict(self) -> None:
-        """Over the bound, let go of what can be read again and nobody is using, the least recently used first."""
+        """Over the limit, drop unpinned bundles from memory, the least recently used first."""
         if self._limit is None or self._nbytes <= self._limit:
             return
         for hosted in [h for h in self._resident if not h._pins and h.folder is not None]:
             self._nbytes -= self._resident.pop(hosted)
-            hosted._parts = None
+            hosted._loaded = None
             if self._nbytes <= self._limit:
                 return
 
-    def _refuse_foreign(self, fingerprint: str) -> None:
+    def _check_fingerprint(self, fingerprint: str) -> None:
         if fingerprint != self._backbone.fingerprint:
             raise FingerprintMismatch(fingerprint, self._backbone.fingerprint)
 
 
-def _parts(model: ElpModel) -> Parts:
-    _refuse_other(model.config)
+def _loaded(model: ElpModel) -> LoadedAdapter:
+    _check_method(model.config)
     assert isinstance(model.adapters, ElpAdapters)
     nbytes = sum(tensor.nbytes for tensor in model.state().values())
-    return Parts(model.adapters, model.head, model.task, nbytes)
+    return LoadedAdapter(model.adapters, model.head, model.task, nbytes)
 
 
-def _refuse_other(config: MethodConfig) -> None:
+def _check_method(config: MethodConfig) -> None:
     if not isinstance(config, ElpConfig):
         raise HostError(f"a host mixes ELP adapters; this one is a {type(config).__name__}: serve it by `predict`")

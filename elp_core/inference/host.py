@@ -13,13 +13,12 @@ import numpy.typing as npt
 import torch
 
 from elp_core.adapters import Part, mixed_frames
-from elp_core.audio import Waveform
+from elp_core.assemble import in_batches
 from elp_core.backbones import Backbone
 from elp_core.config import ElpConfig, Precision
 from elp_core.data.collate import collate, collate_features
-from elp_core.data.sampler import length_buckets
 from elp_core.errors import ConfigError
-from elp_core.inference.adapter_cache import AdapterCache, Hosted, Parts
+from elp_core.inference.adapter_cache import AdapterCache, HostedAdapter, LoadedAdapter
 from elp_core.inference.predict import check_waveform
 from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Seconds
@@ -29,41 +28,42 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Request:
-    """A waveform, and the name of the adapter that shall answer it."""
+    """A waveform, and the name of the adapter that answers it."""
 
     adapter: str
     waveform: npt.NDArray[np.float32]
     """float32 mono 16 kHz, [samples]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Row:
-    """One request on its way: its place among the others, and what answers it."""
+    """One request under way, with the adapter that its name meant when the call began."""
 
     place: int
-    waveform: Waveform
+    """Among the call's requests."""
+    waveform: npt.NDArray[np.float32]
     sound: bytes
     """Digest of the samples: requests for one sound share its CNN features."""
-    hosted: Hosted
-    parts: Parts
+    hosted: HostedAdapter
+    loaded: LoadedAdapter
 
 
 class AdapterHost:
     """Adapters by name on one frozen backbone. Every method may be called from many threads at once.
 
     Each answer is that of its adapter alone to 1e-5. A call of `answer` keeps the adapters that the names meant when it
-    began, whatever is replaced or removed meanwhile.
+    began, even if they are replaced or removed meanwhile.
 
     Args:
-        backbone: on the device that shall do the work.
-        memory_bytes: bound on the bytes of adapters and heads in memory; None is no bound. Over it, the least recently
-            used bundles are let go, and read from disk, verified again, at their next use. Models given in memory and
-            adapters that are answering stay, so that the bound may be passed by what is in use at one time.
-        batch_seconds: audio in a batch after padding; it changes speed and memory, never an answer.
+        backbone: On the device that does the work.
+        memory_bytes: Limit for the bytes of adapters and heads in memory; None is no limit. Over it, the least recently
+            used bundles are dropped, and read from disk, verified again, at their next use. Models given in memory and
+            adapters that are answering stay, so adapters in use at one time may exceed the limit.
+        batch_seconds: Audio in a batch after padding; it changes speed and memory, never an answer.
         precision: ``bf16`` or ``fp16`` compute in mixed precision; answers then agree to that precision only.
 
     Raises:
-        ConfigError: for another precision, or a bound under 0.
+        ConfigError: The precision is another one, or the limit is under 0.
     """
 
     def __init__(
@@ -97,68 +97,64 @@ class AdapterHost:
         """Serve a bundle under a new name.
 
         Args:
-            name: any text, such as ``plant-a/asr``.
-            folder: of the bundle; it must stay there where memory is bounded.
+            name: Any text, such as ``plant-a/asr``.
+            folder: Of the bundle; it must stay there if memory is limited.
             now: False verifies every byte and opens the bundle at its first use.
 
         Raises:
-            BundleError: where it is no bundle as written.
-            FingerprintMismatch: where it belongs to another backbone.
-            HostError: where the name is in use.
+            BundleError: The bundle is incomplete, altered or malformed.
+            FingerprintMismatch: It belongs to another backbone.
+            HostError: The name is in use, or the bundle is of another method than ELP.
         """
-        self._cache.put(name, self._cache.opened(folder) if now else self._cache.registered(folder))
+        self._cache.add(name, self._cache.open(folder) if now else self._cache.verify(folder))
 
     def add(self, name: str, model: ElpModel) -> None:
-        """Serve a model under a new name. It is the host's from then on: moved to its device, in eval mode.
+        """Serve a model under a new name. From then on the host owns it: on the host's device, in eval mode.
 
         Raises:
-            FingerprintMismatch: where it was made on another backbone.
-            HostError: where the name is in use.
+            FingerprintMismatch: It was made on another backbone.
+            HostError: The name is in use, or the model is of another method than ELP.
         """
-        self._cache.put(name, self._cache.opened(model))
+        self._cache.add(name, self._cache.open(model))
 
-    def replace(self, name: str, source: Path | ElpModel | Hosted) -> Hosted:
-        """Let `name` be served by another adapter: all calls of `answer` that begin after this one returned see it.
+    def replace(self, name: str, source: Path | ElpModel | HostedAdapter) -> HostedAdapter:
+        """Serve another adapter under `name`: all calls of `answer` that begin after this one returned use it.
 
-        The new one is ready in memory before the name changes hands; where that fails, the old one goes on serving.
+        The new adapter is in memory before the name changes; if that fails, the old one is still served.
 
         Args:
-            name: in use.
-            source: a bundle, a model, or what an earlier `replace` or `remove` of this host gave back.
+            name: A name in use.
+            source: A bundle, a model, or the return value of an earlier `replace` or `remove` of this host.
 
         Returns:
-            The adapter before, for a way back: ``host.replace(name, before)``.
+            The previous adapter, for a way back: ``host.replace(name, before)``.
 
         Raises:
-            BundleError, FingerprintMismatch: as `load`.
-            HostError: where there is no such name.
+            BundleError, FingerprintMismatch: As `load`.
+            HostError: The name is not in use.
         """
-        if isinstance(source, Hosted):
-            self._cache.ready(source)
-            return self._cache.exchange(name, source)
-        return self._cache.exchange(name, self._cache.opened(source))
+        return self._cache.replace(name, source if isinstance(source, HostedAdapter) else self._cache.open(source))
 
-    def remove(self, name: str) -> Hosted:
-        """Serve `name` no longer; its adapter is handed back.
+    def remove(self, name: str) -> HostedAdapter:
+        """Stop serving `name`, and return its adapter.
 
         Raises:
-            HostError: where there is no such name.
+            HostError: The name is not in use.
         """
-        return self._cache.take_off(name)
+        return self._cache.remove(name)
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
-        """One answer for each request, in their order, as the task of its adapter gives it.
+        """Return one answer for each request, in their order, as the task of its adapter gives it.
 
         The CNN runs once for each different waveform, the encoder once for each batch, whatever adapters it mixes.
 
         Raises:
-            AudioError: naming the first waveform that cannot be used.
-            HostError: where there is no such name.
-            BundleError: where a bundle has to be read from disk and is not the one that was registered.
+            AudioError: Naming the first waveform that cannot be used.
+            HostError: A name is not in use.
+            BundleError: A bundle has to be read from disk and is not the one that was registered.
         """
         for place, request in enumerate(requests):
             check_waveform(place, request.waveform, self.backbone.min_samples)
-        answers: list[Any] = [None] * len(requests)
         with (
             self._cache.pinned([request.adapter for request in requests]) as found,
             torch.inference_mode(),
@@ -168,15 +164,24 @@ class AdapterHost:
                 _Row(place, request.waveform, hashlib.sha256(request.waveform.tobytes()).digest(), *one)
                 for place, (request, one) in enumerate(zip(requests, found, strict=True))
             ]
+            # requests for one sound in a row, so that they share a batch or two neighbouring ones
+            rows.sort(key=lambda row: (len(row.waveform), row.sound))
             features: dict[bytes, torch.Tensor] = {}
-            for batch in _batches(rows, self._batch_seconds):
+
+            def answer_batch(positions: list[int]) -> list[Any]:
+                nonlocal features
+                batch = [rows[position] for position in positions]
                 features = self._features(batch, features)
-                for row, answer in self._answers(batch, features):
-                    answers[row.place] = answer
-        return answers
+                answered = dict(self._answers(batch, features))
+                return [answered[row] for row in batch]
+
+            durations = [len(row.waveform) / SAMPLE_RATE for row in rows]
+            answers = in_batches(durations, self._batch_seconds, answer_batch)
+        by_place = {row.place: answer for row, answer in zip(rows, answers, strict=True)}
+        return [by_place[place] for place in range(len(requests))]
 
     def _features(self, batch: Sequence[_Row], known: dict[bytes, torch.Tensor]) -> dict[bytes, torch.Tensor]:
-        """CNN features [F, C] by sound; those of the batch before are not worked out again."""
+        """Return CNN features [F, C] by sound; `known` are those of the previous batch."""
         sounds = {row.sound: row.waveform for row in batch}
         new = {sound: waveform for sound, waveform in sounds.items() if sound not in known}
         found = {sound: known[sound] for sound in sounds if sound in known}
@@ -191,11 +196,11 @@ class AdapterHost:
         padded, counts = collate_features([features[row.sound] for group in groups for row in group])
         sizes = [len(group) for group in groups]
         parts = [
-            Part(group[0].parts.adapters, mine, real)
-            for group, mine, real in zip(groups, torch.split(padded, sizes), torch.split(counts, sizes), strict=True)
+            Part(group[0].loaded.adapters, own, real)
+            for group, own, real in zip(groups, torch.split(padded, sizes), torch.split(counts, sizes), strict=True)
         ]
         for group, part, frames in zip(groups, parts, mixed_frames(self.backbone, parts), strict=True):
-            task, head = group[0].parts.task, group[0].parts.head
+            task, head = group[0].loaded.task, group[0].loaded.head
             yield from zip(group, task.predict(head, frames, part.counts), strict=True)
 
     def _autocast(self) -> torch.autocast:
@@ -207,24 +212,16 @@ class AdapterHost:
         return next(self.backbone.parameters()).device
 
 
-def _batches(rows: Sequence[_Row], seconds: Seconds) -> Iterator[list[_Row]]:
-    """Rows in order of length, so that little is padding, one sound's side by side; up to `seconds` in a batch."""
-    ordered = sorted(rows, key=lambda row: (len(row.waveform), row.sound))
-    durations = [len(row.waveform) / SAMPLE_RATE for row in ordered]
-    for batch in length_buckets(durations, seconds, 0, 0, shuffle=False):
-        yield [ordered[place] for place in batch]
-
-
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:
-    """The rows of each adapter, in an order that puts side by side what `mixed_frames` can run as one."""
-    groups: dict[Hosted, list[_Row]] = {}
-    kinds: dict[ElpConfig, int] = {}
+    """Return the rows of each adapter; adapters that `mixed_frames` can run as one follow each other."""
+    groups: dict[HostedAdapter, list[_Row]] = {}
+    configs: dict[ElpConfig, int] = {}
     for row in batch:
         groups.setdefault(row.hosted, []).append(row)
-        kinds.setdefault(row.parts.adapters.config, len(kinds))
+        configs.setdefault(row.loaded.adapters.config, len(configs))
 
     def likeness(group: list[_Row]) -> tuple[int, int, int]:
-        config = group[0].parts.adapters.config
-        return (config.prompt.count if config.prompt else 0, kinds[config], len(group))
+        config = group[0].loaded.adapters.config
+        return (config.prompt.count if config.prompt else 0, configs[config], len(group))
 
     return sorted(groups.values(), key=likeness)

@@ -11,6 +11,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
+from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
@@ -235,7 +236,7 @@ def _verdict(subject: AdapterRecords, checked: Branches) -> Fact:
     return Fact(
         "verdict",
         verdict.outcome,
-        note=f"{short(verdict.decided_at)}: {verdict.headline}",
+        note=f"{short(verdict.decided_at)}: {verdict_headline(verdict)}",
         children=(
             Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
             Fact("on", verdict.golden.tag, note=verdict.golden.digest),

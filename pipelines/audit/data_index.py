@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import Objects, objects
+from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
@@ -51,7 +51,7 @@ def update_index(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None
         by_slot.setdefault((one.slot, one.kind), []).append(one)
     for slot, kind in {(Slot(*s.split("/")), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
         by_slot.setdefault((slot, kind), [])
-    with objects(workspace.root) as stored:
+    with dvc_remote(workspace.root) as stored:
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
 
@@ -98,7 +98,7 @@ def _tags(root: Path) -> list[TaggedVersion]:
 def _sync_slot(
     db: sqlite3.Connection,
     root: Path,
-    stored: Objects,
+    stored: DvcRemote,
     slot: Slot,
     kind: str,
     tagged: Sequence[TaggedVersion],
@@ -140,7 +140,7 @@ def _add_release(db: sqlite3.Connection, one: TaggedVersion, text: str | None, f
 
 
 def _extend(
-    db: sqlite3.Connection, stored: Objects, one: TaggedVersion, folder: str, tracked: str, before: int
+    db: sqlite3.Connection, stored: DvcRemote, one: TaggedVersion, folder: str, tracked: str, before: int
 ) -> None:
     """Add the files of a folder at a version to the spans; `before` is the version before it."""
     where = (str(one.slot), folder, before)
@@ -157,7 +157,7 @@ def _extend(
     db.executemany("INSERT INTO span VALUES (?, ?, ?, ?, ?)", added)
 
 
-def _files(db: sqlite3.Connection, stored: Objects, tracked: str) -> list[int]:
+def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]:
     """Return the numbers of a folder's files; read those that are new."""
     if not tracked:
         return []
@@ -179,7 +179,7 @@ def _known(db: sqlite3.Connection, listing: Mapping[str, str]) -> dict[str, int]
     return found
 
 
-def _read_file(db: sqlite3.Connection, stored: Objects, name: str, md5: str) -> int:
+def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -> int:
     import pyarrow.parquet as pq
 
     with stored.open(md5) as file:

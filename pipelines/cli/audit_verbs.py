@@ -93,11 +93,11 @@ def plan(
     """
     from pipelines.audit.erasure_plan import plan_erasure
     from pipelines.audit.tables import erasure_answer
-    from pipelines.datasets.dvc_remote import objects
+    from pipelines.datasets.dvc_remote import dvc_remote
     from pipelines.datasets.subject import Subject
 
     subject = Subject(speaker, clip)
-    with _index(workspace) as (db, records), objects(workspace.root) as stored:
+    with _index(workspace) as (db, records), dvc_remote(workspace.root) as stored:
         planned = plan_erasure(db, records, subject, slot, stored.place)
     _put(planned, erasure_answer(planned), records.uri, "json" if as_json else form, output)
 

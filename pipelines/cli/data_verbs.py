@@ -64,12 +64,12 @@ def add(
     elp data add plant-a/asr delivery/manifest.jsonl
     elp data add plant-a/asr recordings/ --condition headset
     """
-    from pipelines.datasets.ingest import ingest
-    from pipelines.datasets.versions import newest
+    from pipelines.datasets.ingest import add_delivery
+    from pipelines.datasets.versions import find_latest
 
-    before = newest(workspace, slot)
+    before = find_latest(workspace, slot)
     options = {"condition": condition, "noise": noise, "snr": snr}
-    version = ingest(workspace, slot, source, importer, options, None if as_json else _reporter())
+    version = add_delivery(workspace, slot, source, importer, options, None if as_json else _reporter())
     emit(Added(before is None or version.version > before.version, version), as_json, _added)
 
 
@@ -79,9 +79,9 @@ def add(
 @workspace_option
 def log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
-    from pipelines.datasets.versions import versions
+    from pipelines.datasets.versions import list_versions
 
-    emit(versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
+    emit(list_versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
 
 
 @data.command(short_help="Show splits, conditions, quarantine and checks of a version.")
@@ -103,9 +103,9 @@ def show(what: str, as_json: bool, workspace: Workspace) -> None:
 @workspace_option
 def quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """List the clips in quarantine: which file, for which reason."""
-    from pipelines.datasets.slot_files import quarantined
+    from pipelines.datasets.slot_shards import quarantined_clips
 
-    rows = quarantined(workspace, slot)
+    rows = quarantined_clips(workspace, slot)
     told = [(one.path, one.reason, one.detail) for one in rows]
     emit(rows, as_json, lambda _: table(("file", "reason", "detail"), told, f"nothing of {slot} is in quarantine"))
 
@@ -137,10 +137,10 @@ def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspac
     The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
     versions keep them; for the other steps of an erasure, see: elp erasure plan.
     """
-    from pipelines.datasets.drop import drop as step
+    from pipelines.datasets.drop import drop_clips
     from pipelines.datasets.subject import Subject
 
-    emit(step(workspace, slot, Subject(speaker, clip)), as_json, _dropped)
+    emit(drop_clips(workspace, slot, Subject(speaker, clip)), as_json, _dropped)
 
 
 def _reporter() -> Callable[[int, int, float], None]:
@@ -162,15 +162,15 @@ def _added(added: Added) -> str:
         return f"nothing new in this delivery: {version.slot} stays at {version.name}"
     entry = version.deliveries[-1]
     lines = [
-        f"{version.slot} is at {version.name}: {entry['clips']:,} clips added, {version.clips:,} in all "
+        f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {version.clips:,} in all "
         f"({seconds(version.seconds)}, {version.speakers} speakers)"
     ]
-    if entry["repeats"]:
-        lines.append(f"{entry['repeats']:,} clips were there already")
-    if entry.get("withdrawn"):
-        lines.append(f"{entry['withdrawn']:,} clips were dropped before and stay out")
-    if entry["quarantined"]:
-        lines.append(f"{entry['quarantined']:,} clips went to quarantine; see: elp data quarantine {version.slot}")
+    if entry.repeats:
+        lines.append(f"{entry.repeats:,} clips were there already")
+    if entry.withdrawn:
+        lines.append(f"{entry.withdrawn:,} clips were dropped before and stay out")
+    if entry.quarantined:
+        lines.append(f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}")
     if version.closed_set:
         lines.append("closed set: speakers are shared between the splits")
     lines.extend(_missing(version))
@@ -206,7 +206,7 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
             version.speakers,
             version.quarantined,
             version.golden.rsplit("/", 1)[-1] + (" (closed set)" if version.closed_set else ""),
-            version.deliveries[-1]["source"],
+            version.deliveries[-1].source,
             version.revision[:9],
         )
         for version in found
@@ -229,17 +229,17 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("DVC hash", version.dvc_hash),
     ]
     splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
-    rules = [(rule["expects"], rule["broken"], rule["reason"]) for rule in version.validation.get("rules", ())]
+    rules = [(rule.expects, rule.broken, rule.reason) for rule in version.validation.rules]
     parts = [
         fields(facts),
         table(("split", "clips", "minutes"), splits),
         table(("condition", "clips"), _counted(version.conditions)),
         *_classes(version),
         table(("quarantined for", "clips"), _counted(version.quarantine), "nothing in quarantine"),
-        f"checks of the newest delivery ({version.validation.get('evaluated', 0):,} clips read)",
+        f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
         table(("expected", "broken", "reason"), rules),
     ]
-    docs = workspace.root / str(version.validation.get("docs", ""))
+    docs = workspace.root / version.validation.docs
     if docs.is_file():
         parts.append(f"Data Docs: {docs}")
     return "\n\n".join(parts)

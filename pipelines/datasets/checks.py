@@ -1,4 +1,4 @@
-"""What is good enough: each clip by the task's rules, the delivery as a whole by the slot's policy."""
+"""Decide what is good enough: each clip by the task's rules, the delivery as a whole by the slot's policy."""
 
 from __future__ import annotations
 
@@ -11,95 +11,91 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elp_core.data.text import Alphabet
-from pipelines.datasets.clip_rules import rules_for
-from pipelines.datasets.expectations import Judgement, judge
-from pipelines.datasets.quarantine import reasons
-from pipelines.datasets.source_clip import Fault
+from pipelines.datasets.clip_rules import Rule, rules_for
+from pipelines.datasets.dataset_version import RuleResult, ValidationSummary
+from pipelines.datasets.delivery import ClipFault
+from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.quarantine import count_reasons
+from pipelines.datasets.slot_shards import ShardTotals
+from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
-from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VOCABULARY_SHARE = 0.05
-"""Share of transcripts outside the alphabet from which it is the alphabet, not the clip, that does not fit."""
+"""With a larger share of transcripts outside the alphabet, the delivery's spelling is wrong, not single clips."""
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedClips:
     """Outcome of the rules on a delivery's readable clips."""
 
-    faults: Mapping[str, Fault]
-    """By clip id: the first rule it broke."""
-    summary: Mapping[str, Any]
-    """For the record: clips evaluated and failed, each rule with how many clips broke it, delivery and Data Docs."""
+    faults: Mapping[str, ClipFault]
+    """By clip id: the first rule that the clip broke."""
+    summary: ValidationSummary
 
 
-def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str) -> Checked:
-    """Judge every clip of the staged parts by the slot's policy, and write its Data Docs page."""
+def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str) -> CheckedClips:
+    """Check every clip of the staged parts by the slot's rules, and write the Data Docs page."""
     rules, docs = rules_for(slot.task, workspace.settings.for_slot(slot).data), docs_folder(workspace, slot)
     place = (docs / "index.html").relative_to(workspace.root).as_posix()
-    about = {"delivery": delivery, "docs": place}
     if not parts:
-        return Checked({}, {"evaluated": 0, "failed": 0, "rules": [], **about})
+        return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
     frame = _frame(parts)
-    judgements = judge(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
-    faults: dict[str, Fault] = {}
+    broken = validate_rows(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
+    faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
-    for judgement in judgements:
-        for clip_id in judgement.broken:
+    for rule, ids in zip(rules, broken, strict=True):
+        for clip_id in ids:
             if clip_id not in faults:
-                faults[clip_id] = _fault(judgement, values.at[clip_id, judgement.rule.column])
-    rows = [{"reason": one.rule.reason, "expects": one.rule.expects, "broken": len(one.broken)} for one in judgements]
-    return Checked(faults, {"evaluated": len(frame), "failed": len(faults), "rules": rows, **about})
+                faults[clip_id] = _fault(rule, values.at[clip_id, rule.column])
+    results = tuple(RuleResult(rule.reason, rule.expects, len(ids)) for rule, ids in zip(rules, broken, strict=True))
+    return CheckedClips(faults, ValidationSummary(len(frame), len(faults), results, delivery, place))
 
 
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:
-    """Where the slot's Data Docs lie."""
+    """Return the folder of the slot's Data Docs."""
     return workspace.state / "data-docs" / slot.site / slot.task
 
 
-def set_faults(
+def require_good_set(
+    workspace: Workspace,
     slot: Slot,
-    policy: DataPolicy,
+    totals: ShardTotals,
     *,
     delivered: int,
-    quarantined: Sequence[Fault],
-    conflicts: Sequence[str],
-    speakers: int,
-    shared: Sequence[str],
-    classes: Mapping[str, Collection[str]],
-) -> list[str]:
-    """What is wrong with the delivery and the slot's data as a whole, one sentence each; empty when good.
+    quarantined: Sequence[ClipFault],
+    conflicts: Sequence[str] = (),
+) -> None:
+    """Check a delivery and the slot's data as a whole by the slot's policy.
 
     Args:
-        slot: the slot.
-        policy: its limits.
-        delivered: clips in the delivery.
-        quarantined: those of them that are to go to quarantine.
-        conflicts: sentences on sounds that came twice with different words.
-        speakers: known speakers in all the slot's data, the new included.
-        shared: speakers that occur in more than one split of it.
-        classes: labels of each split of it.
+        workspace: The workspace, which has the policy.
+        slot: The slot.
+        totals: Figures of all the slot's data, the new clips included.
+        delivered: Number of clips in the delivery.
+        quarantined: Faults of those of them that go to quarantine.
+        conflicts: Sentences on sounds that were delivered twice with different words.
+
+    Raises:
+        DataRefused: A check failed; the message lists every failed check in a sentence.
     """
+    policy = workspace.settings.for_slot(slot).data
     faults = [f"duplicate content: {conflict}" for conflict in conflicts[:_SHOWN]]
     if len(conflicts) > _SHOWN:
         faults.append(f"duplicate content: … and {len(conflicts) - _SHOWN} more")
-    if shared and not policy.closed_set:
-        names = ", ".join(shared[:_SHOWN]) + (" …" if len(shared) > _SHOWN else "")
+    if totals.shared and not policy.closed_set:
         faults.append(
-            f"leakage: {len(shared)} speaker(s) are in more than one split ({names}); give each speaker one split, or "
-            f"say that the speakers are a closed set in elp.yaml: slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
+            f"leakage: {len(totals.shared)} speaker(s) are in more than one split ({_some(totals.shared)}); give each "
+            "speaker one split, or declare the speakers a closed set in elp.yaml: "
+            f"slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
         )
-    needed = "speaker" in slot.task_spec.needs
-    least = max(policy.min_speakers, 2) if needed else policy.min_speakers
-    # other speech may come without any name of a speaker; then nothing can be said about their number
-    if speakers < least and (speakers or needed) and len(quarantined) < delivered:
-        faults.append(f"too few speakers: {speakers}, expected {least} or more; add recordings of others")
-    if "label" in slot.task_spec.needs and len(quarantined) < delivered:
-        faults.extend(_class_faults(classes))
+    if len(quarantined) < delivered:
+        faults += _speaker_faults(slot, policy.min_speakers, totals.speakers)
+        faults += _class_faults(totals.classes) if "label" in slot.task_spec.needs else []
     foreign = [fault for fault in quarantined if fault.reason == "outside_alphabet"]
     if len(foreign) > max(2, VOCABULARY_SHARE * delivered):
         faults.append(
@@ -107,33 +103,45 @@ def set_faults(
             f"write them out (such as digits as words); the first: {foreign[0].detail}"
         )
     if delivered and len(quarantined) > policy.max_quarantined * delivered:
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons(quarantined).items())
+        counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
         faults.append(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
             f"{policy.max_quarantined:.0%} (data.max_quarantined); the first: {quarantined[0].detail}"
         )
-    return faults
+    if faults:
+        raise DataRefused(str(slot), faults)
+
+
+def _speaker_faults(slot: Slot, minimum: int, speakers: int) -> list[str]:
+    needed = "speaker" in slot.task_spec.needs
+    least = max(minimum, 2) if needed else minimum
+    # if no clip names a speaker and the task needs none, their number is unknown
+    if speakers >= least or not (speakers or needed):
+        return []
+    return [f"too few speakers: {speakers}, expected {least} or more; add recordings of other speakers"]
 
 
 def _class_faults(classes: Mapping[str, Collection[str]]) -> list[str]:
-    """A classifier learns the classes of its training clips, and no others; until these come, nothing can be said."""
-    heard = set(classes.get("train", ()))
-    if len(heard) == 1:
-        return [f"too few classes: 1 in the training split ({heard.pop()}), expected 2 or more; add clips of others"]
+    """A classifier learns the classes of its training clips only; before the first training clip, all is allowed."""
+    trained = set(classes.get("train", ()))
+    if len(trained) == 1:
+        return [f"too few classes: 1 in the training split ({trained.pop()}), expected 2 or more; add clips of others"]
     faults = []
-    for split in sorted(classes.keys() - {"train"}) if heard else ():
-        unheard = sorted(set(classes[split]) - heard)
-        if unheard:
-            names = ", ".join(unheard[:_SHOWN]) + (" …" if len(unheard) > _SHOWN else "")
+    for split in sorted(classes.keys() - {"train"}) if trained else ():
+        if unknown := sorted(set(classes[split]) - trained):
             faults.append(
-                f"classes: {len(unheard)} of the {split} split are in no training clip ({names}); "
-                "add training clips of them, or mend the labels"
+                f"classes: {len(unknown)} of the {split} split are in no training clip ({_some(unknown)}); "
+                "add training clips of them, or correct the labels"
             )
     return faults
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+
+
 def _frame(parts: Sequence[Path]) -> pd.DataFrame:
-    """Rows of the parts without the audio; empty text is None, and letters per second are worked out."""
+    """Rows of the parts without the audio; empty text is None, and the letters per second are added."""
     names = [name for name in pq.read_schema(parts[0]).names if name != "audio"]
     tables = [pq.read_table(part, columns=names).replace_schema_metadata(None) for part in parts]
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
@@ -143,13 +151,11 @@ def _frame(parts: Sequence[Path]) -> pd.DataFrame:
     return frame
 
 
-def _fault(judgement: Judgement, value: Any) -> Fault:
-    rule = judgement.rule
+def _fault(rule: Rule, value: Any) -> ClipFault:
     if rule.reason == "outside_alphabet":
-        return Fault(
-            rule.reason, f"{value!r} has {' '.join(sorted(Alphabet().unknown(str(value))))}, not in the alphabet"
-        )
+        unknown = " ".join(sorted(Alphabet().unknown(str(value))))
+        return ClipFault(rule.reason, f"{value!r} has {unknown}, not in the alphabet")
     if rule.kind == "present":
-        return Fault(rule.reason, f"{rule.column} is empty, expected one")
+        return ClipFault(rule.reason, f"{rule.column} is empty, expected one")
     shown = f"{value:.4g}" if isinstance(value, float) else repr(value)
-    return Fault(rule.reason, f"{rule.column} is {shown}, expected {rule.expects}")
+    return ClipFault(rule.reason, f"{rule.column} is {shown}, expected {rule.expects}")

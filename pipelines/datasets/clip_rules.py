@@ -1,4 +1,4 @@
-"""What makes a clip good enough for a task, as rules on its row; `clients.expectations` has them judged."""
+"""The rules that a task's clips must fulfil, each on one column of a clip's row; `expectations` evaluates them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elp_core.types import SPLITS
 from pipelines.registry.policies import DataPolicy
 
 MAX_LETTERS_PER_SECOND = 50.0
-"""CTC gives a letter 20 ms at least: a transcript with more letters cannot belong to its clip."""
+"""CTC needs at least 20 ms for a letter: a transcript with more letters cannot belong to its clip."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rule:
 
     @property
     def expects(self) -> str:
-        """The rule in words."""
+        """Return the rule in words."""
         if self.kind == "between":
             bounds = [
                 f"{sign} {bound:g}" for sign, bound in (("≥", self.minimum), ("≤", self.maximum)) if bound is not None
@@ -40,7 +40,7 @@ class Rule:
 
 
 def rules_for(task: str, policy: DataPolicy) -> tuple[Rule, ...]:
-    """Rules of a task's clips, the reasons in the order in which a clip's first one is reported."""
+    """Return the rules of a task's clips. A clip that breaks several is reported with the reason that comes first."""
     audio = (
         Rule("silent", "silence", "between", maximum=policy.max_silence),
         Rule("silent", "rms_db", "between", minimum=-100.0),

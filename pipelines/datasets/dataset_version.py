@@ -1,4 +1,4 @@
-"""What Git keeps of a slot's data: the record of each dataset version and of each golden set."""
+"""The records that Git keeps of a slot's data: one of each dataset version and one of each golden set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
@@ -23,14 +23,65 @@ SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """What one dataset version brought in, or dropped (then the numbers are negative)."""
+
+    key: str
+    """Hash of the content: the same delivery is recognised by it."""
+    name: str
+    """Short name, stored with each clip."""
+    source: str
+    importer: str
+    options: Mapping[str, Any]
+    """The delivery options."""
+    delivered: int
+    """Clips in the source."""
+    clips: int
+    """New clips."""
+    seconds: Seconds
+    quarantined: int
+    repeats: int
+    """Clips that the slot had already."""
+    version: int
+    """The dataset version that it made."""
+    created: str
+    """UTC, ISO 8601."""
+    withdrawn: int = 0
+    """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """How many clips broke one rule."""
+
+    reason: str
+    expects: str
+    """The rule in words."""
+    broken: int
+
+
+@dataclass(frozen=True)
+class ValidationSummary:
+    """Outcome of the checks of a delivery."""
+
+    evaluated: int = 0
+    """Clips that could be read."""
+    failed: int = 0
+    rules: tuple[RuleResult, ...] = ()
+    delivery: str = ""
+    docs: str = ""
+    """Path of the Data Docs in the workspace."""
+
+
+@dataclass(frozen=True)
 class DatasetVersion:
-    """One version of a slot's data, as `dataset.json` tells it."""
+    """One version of a slot's data, as `dataset.json` records it."""
 
     slot: Slot
     version: int
     tag: str
     dvc_hash: str
-    """DVC's hash of the shards: two versions with the same one hold the same clips."""
+    """DVC's hash of the shards: two versions with the same hash hold the same clips."""
     clips: int
     seconds: Seconds
     speakers: int
@@ -44,32 +95,32 @@ class DatasetVersion:
     quarantine: Mapping[str, int]
     """The same by reason."""
     golden: str
-    """Tag of the golden set in force; empty where no test clip has come yet."""
+    """Tag of the golden set in force; empty before the first test clip."""
     created: str
     """UTC, ISO 8601."""
     closed_set: bool
-    """Whether splits share speakers: every table made from this version says so."""
+    """True if splits share speakers: every table made from this version says so."""
     shards: tuple[str, ...]
-    deliveries: tuple[Mapping[str, Any], ...]
-    """What came in, oldest first: key, source, importer, options, clips, seconds, quarantined, repeats, version."""
-    validation: Mapping[str, Any]
+    deliveries: tuple[Delivery, ...]
+    """Oldest first."""
+    validation: ValidationSummary
     """Outcome of the checks of the newest delivery."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Clips by label, for each split; empty where the task needs no labels."""
+    """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
-    """Ids of clips that were dropped for good: intake leaves them out, whatever delivery brings them again."""
+    """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
     revision: str = ""
-    """Git commit; known from the tag, not written in the record itself."""
+    """Git commit, known from the tag; the record itself cannot contain it."""
 
     @property
     def name(self) -> str:
-        """Such as ``v3``."""
+        """Return the short name, such as ``v3``."""
         return f"v{self.version}"
 
 
 @dataclass(frozen=True)
 class GoldenRef:
-    """A pinned golden set, as `golden.json` tells it."""
+    """A pinned golden set, as `golden.json` records it."""
 
     slot: Slot
     version: int
@@ -88,6 +139,10 @@ class GoldenRef:
     revision: str = ""
 
 
+RECORD_FILES: dict[type, str] = {DatasetVersion: DATASET_FILE, GoldenRef: GOLDEN_FILE}
+Record = TypeVar("Record", DatasetVersion, GoldenRef)
+
+
 @dataclass(frozen=True)
 class GoldenSet:
     """A golden set with its clips."""
@@ -98,50 +153,36 @@ class GoldenSet:
 
 
 def record_text(record: DatasetVersion | GoldenRef) -> str:
-    """The JSON text of a record, without its revision."""
+    """Return the JSON text of a record, without its revision."""
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def read_version(text: str, revision: str = "") -> DatasetVersion:
-    """The inverse of `record_text`.
+def parse_record(kind: type[Record], text: str) -> Record:
+    """Parse the text of a record, whose revision is then empty; the inverse of `record_text`.
 
     Raises:
-        VersioningError: where the text is no such record, or of a later format.
+        VersioningError: The text is not a record of this kind, or has a later format.
     """
-    record: DatasetVersion = _read(DatasetVersion, text, DATASET_FILE)
-    return dataclasses.replace(record, revision=revision)
-
-
-def read_golden(text: str, revision: str = "") -> GoldenRef:
-    """The inverse of `record_text`.
-
-    Raises:
-        VersioningError: where the text is no such record, or of a later format.
-    """
-    record: GoldenRef = _read(GoldenRef, text, GOLDEN_FILE)
-    return dataclasses.replace(record, revision=revision)
-
-
-def _read(kind: Any, text: str, where: str) -> Any:
+    name = RECORD_FILES[kind]
     try:
         values = json.loads(text)
         written = values.pop("format")
         values["slot"] = dataclasses.asdict(Slot.parse(values["slot"]))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise VersioningError(f"{where} is no record of this program: {error!r}; restore it from Git") from error
+        raise VersioningError(f"{name} is not a record of this program: {error!r}; restore it from Git") from error
     if written != FORMAT:
         raise VersioningError(
-            f"{where} has format {written}, this program reads {FORMAT}; use the program that wrote it"
+            f"{name} has format {written}, this program reads {FORMAT}; use the version that wrote it"
         )
     try:
-        return from_dict(kind, values, where)
+        return from_dict(kind, values, name)
     except ConfigError as error:
         raise VersioningError(f"{error}; restore it from Git") from error
 
 
 def metafiles(slot: Slot) -> tuple[Path, ...]:
-    """Every file of the slot that Git keeps, relative to the workspace."""
+    """Return every file of the slot that Git keeps, relative to the workspace."""
     names = (f"{SHARDS}.dvc", f"{QUARANTINE}.dvc", f"{GOLDEN}.dvc", ".gitignore", DATASET_FILE, GOLDEN_FILE)
     return tuple(slot.folder / name for name in names)

@@ -1,47 +1,42 @@
-"""Drop a person's or a recording's clips from a slot: a new dataset version without them, and a golden set, too.
+"""Drop the clips of a speaker, or one clip, from a slot: a new dataset version without them, and a new golden set.
 
-Shards stay immutable: those that held such clips give way to new ones. The ids of the clips are kept with the version,
-so that no later delivery brings them back. Older versions keep what they had until their files are removed from the DVC
-remote.
+Shards are immutable: new shards replace those that held such clips. The ids of the clips are kept with the version, so
+that no later delivery restores them. Older versions keep the clips until their files are removed from the DVC remote.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.datasets.checks import check_clips, set_faults
-from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, GoldenRef
-from pipelines.datasets.gather import Totals, keep, totals
-from pipelines.datasets.golden_set import golden_record, golden_versions
-from pipelines.datasets.next_version import dataset_record, number_after, pinned_golden, version_change
-from pipelines.datasets.quarantine import without
-from pipelines.datasets.slot_files import bring_back, files
+from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, GoldenRef
+from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
+from pipelines.datasets.quarantine import split_quarantine
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_shards import count_shards, restore_shards, slot_shards, without_clips
 from pipelines.datasets.subject import Subject
-from pipelines.datasets.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.datasets.versions import golden_ref, latest, version_at
+from pipelines.datasets.versions import latest_version
 from pipelines.errors import DataRefused, UsageError
-from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """What a drop did."""
+    """The result of a drop."""
 
     dataset: DatasetVersion
     clips: int
     quarantined: int
     """Files taken out of quarantine."""
     golden: GoldenRef | None
-    """The new golden set; None where the one in force held none of the clips."""
+    """The new golden set; None if the golden set in force held none of the clips."""
 
 
 @dataclass(frozen=True)
@@ -50,153 +45,124 @@ class _Folder:
 
     arriving: list[Path]
     leaving: list[Path]
+    staying: list[Path]
     dropped: set[str]
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    """Of quarantine: files taken out, by their reason."""
+    """Ids of the clips; for quarantine, SHA-256 of the files."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Files taken out of quarantine, by their reason."""
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the new version."""
+        return self.staying + self.arriving
 
 
-def drop(workspace: Workspace, slot: Slot, who: Subject) -> Dropped:
-    """Make a new version of the slot's data without somebody's clips.
+def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
+    """Make a new version of the slot's data without the clips of a speaker, or without one clip.
 
     Args:
-        workspace: the workspace.
-        slot: the slot.
-        who: whose.
+        workspace: The workspace.
+        slot: The slot.
+        subject: The speaker or the clip.
 
     Raises:
-        UsageError: where the newest version and the golden set hold no such clip.
-        DataRefused: where what would be left fails the checks of any delivery, or no golden clip would be left.
-        WorkspaceError: no identity, a dirty tree, a full disk, another run that does not end.
+        UsageError: The newest version and the golden set hold no such clip.
+        DataRefused: The remaining data would fail the checks of a delivery, or no golden clip would remain.
+        WorkspaceError: Git has no identity, the slot's folder has uncommitted changes, the disk is full, or another
+            run does not end.
         VersioningError: Git or DVC failed; nothing was changed.
     """
-    root = workspace.root
-    with exclusive(workspace):
-        recover(workspace, slot)
-        git.require_identity(root)
-        git.require_clean(root, slot.folder)
-        current = latest(workspace, slot)
-        bring_back(workspace, slot, current, golden=True)
-        size = sum(path.stat().st_size for path in files(workspace, slot, SHARDS))
-        with disk_guard(root, size), staging(workspace, slot) as stage:
-            found = {
-                SHARDS: _without(files(workspace, slot, SHARDS), who, stage / SHARDS),
-                GOLDEN: _without(files(workspace, slot, GOLDEN), who, stage / GOLDEN),
-                QUARANTINE: _quarantine(files(workspace, slot, QUARANTINE), who, stage / QUARANTINE),
-            }
-            if not any(folder.dropped for folder in found.values()):
-                raise UsageError(f"{current.tag} holds nothing of {who}; who holds it: elp audit {slot} {who.option}")
-            change, golden = _change(workspace, current, found)
-            store(workspace, change)
-    pinned = golden_ref(workspace, golden, slot) if golden else None
-    gone = found[SHARDS].dropped | found[GOLDEN].dropped
-    return Dropped(version_at(workspace, "latest", slot), len(gone), len(found[QUARANTINE].dropped), pinned)
+    with slot_transaction(workspace, slot) as stage:
+        current = latest_version(workspace, slot)
+        restore_shards(workspace, slot, current, golden=True)
+        shards = slot_shards(workspace, slot, SHARDS)
+        require_space(workspace.root, sum(path.stat().st_size for path in shards))
+        found = {
+            SHARDS: _without(shards, subject, stage / SHARDS),
+            GOLDEN: _without(slot_shards(workspace, slot, GOLDEN), subject, stage / GOLDEN),
+            QUARANTINE: _quarantine(slot_shards(workspace, slot, QUARANTINE), subject, stage / QUARANTINE),
+        }
+        if not any(folder.dropped for folder in found.values()):
+            raise UsageError(
+                f"{current.tag} holds nothing of {subject}; find what does: elp audit {slot} {subject.option}"
+            )
+        gone = found[SHARDS].dropped | found[GOLDEN].dropped
+        stored = store_change(workspace, _change(workspace, current, found, gone))
+    assert stored.dataset is not None
+    return Dropped(stored.dataset, len(gone), len(found[QUARANTINE].dropped), stored.golden)
 
 
-def _without(shards: Sequence[Path], who: Subject, stage: Path) -> _Folder:
-    """New shards in place of those that hold clips of `who`."""
+def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
+    """New shards in place of those that hold clips of the subject."""
     dropped: set[str] = set()
     leaving = []
     for shard in shards:
         table = pq.read_table(shard, columns=["id", "speaker"]).to_pydict()
-        mine = {key for key, name in zip(table["id"], table["speaker"], strict=True) if who.matches(key, name)}
-        if mine:
+        ids = {key for key, name in zip(table["id"], table["speaker"], strict=True) if subject.matches(key, name)}
+        if ids:
             leaving.append(shard)
-            dropped |= mine
-    return _Folder(keep(leaving, dropped, stage), leaving, dropped)
+            dropped |= ids
+    staying = [shard for shard in shards if shard not in leaving]
+    return _Folder(without_clips(leaving, dropped, stage), leaving, staying, dropped)
 
 
-def _quarantine(shards: Sequence[Path], who: Subject, stage: Path) -> _Folder:
-    arriving, leaving, gone = [], [], []
+def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
+    found = _Folder([], [], [], set())
     for shard in shards:
-        kept, taken = without(shard, lambda row: who.matches(row["sha256"], row["speaker"] or ""), stage)
-        if taken:
-            leaving.append(shard)
-            arriving += kept
-            gone += taken
-    return _Folder(arriving, leaving, {one.sha256 for one in gone}, Counter(one.reason for one in gone))
+        kept, gone = split_quarantine(shard, lambda row: subject.matches(row["sha256"], row["speaker"] or ""), stage)
+        (found.leaving if gone else found.staying).append(shard)
+        found.arriving.extend(kept)
+        found.dropped.update(clip.sha256 for clip in gone)
+        found.reasons.update(clip.reason for clip in gone)
+    return found
 
 
-def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder]) -> tuple[Change, str]:
-    """The change to store, and the tag of the new golden set or an empty text."""
-    slot, version = current.slot, number_after(current)
-    left = {name: _left(workspace, slot, name, folder) for name, folder in found.items()}
-    figures = totals(left[SHARDS])
-    summary = _checked(workspace, slot, found[SHARDS], figures)
+def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]) -> SlotChange:
+    slot, number, shards = current.slot, current.version + 1, found[SHARDS].files
+    totals = count_shards(shards)
+    if not totals.ids:
+        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
+    checked = check_clips(found[SHARDS].arriving, workspace, slot, "drop")
+    faults = list(checked.faults.values())
+    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=faults)
     golden, pinned = None, pinned_golden(workspace, slot)
     if found[GOLDEN].leaving:
-        if not left[GOLDEN]:
-            raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of others first"])
-        number = golden_versions(workspace, slot) + 1
-        golden = golden_record(slot, number, left[GOLDEN], slot.tag(version), closed_set=bool(figures.shared))
-    gone = found[SHARDS].dropped | found[GOLDEN].dropped
-    record = _record(current, found, gone, left[SHARDS], figures, summary, golden.tag if golden else pinned)
-    change = version_change(
-        record,
-        golden,
-        {name: folder.arriving for name, folder in found.items()},
-        {name: folder.leaving for name, folder in found.items()},
-        # whose clips they were stays out of Git, which keeps every word for ever
-        f"Drop {len(gone)} clips from {slot} (v{version})",
+        if not found[GOLDEN].files:
+            raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
+        closed = bool(totals.shared)
+        golden = next_golden_ref(workspace, slot, found[GOLDEN].files, slot.tag(number), closed_set=closed)
+    delivery = Delivery(
+        key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
+        name=f"drop-v{number}",
+        source="(dropped)",
+        importer="drop",
+        options={},
+        delivered=0,
+        clips=-len(found[SHARDS].dropped),
+        seconds=round(totals.seconds - current.seconds, 3),
+        quarantined=-len(found[QUARANTINE].dropped),
+        repeats=0,
+        version=number,
+        created=utc_seconds(),
+        withdrawn=len(gone),
     )
-    return change, golden.tag if golden else ""
-
-
-def _left(workspace: Workspace, slot: Slot, name: str, folder: _Folder) -> list[Path]:
-    """Files of a folder as they will be."""
-    return [path for path in files(workspace, slot, name) if path not in folder.leaving] + folder.arriving
-
-
-def _checked(workspace: Workspace, slot: Slot, shards: _Folder, figures: Totals) -> Mapping[str, Any]:
-    """The checks of any delivery, on the shards written anew and on the data as a whole."""
-    if not figures.ids:
-        raise DataRefused(str(slot), ["no clip would be left; add recordings of others first"])
-    checked = check_clips(shards.arriving, workspace, slot, "drop")
-    wrong = set_faults(
+    version = next_dataset_version(
         slot,
-        workspace.settings.for_slot(slot).data,
-        delivered=len(figures.ids),
-        quarantined=list(checked.faults.values()),
-        conflicts=[],
-        speakers=figures.speakers,
-        shared=figures.shared,
-        classes=figures.classes,
-    )
-    if wrong:
-        raise DataRefused(str(slot), wrong)
-    return checked.summary
-
-
-def _record(
-    current: DatasetVersion,
-    found: Mapping[str, _Folder],
-    gone: Set[str],
-    shards: Sequence[Path],
-    figures: Totals,
-    summary: Mapping[str, Any],
-    golden: str,
-) -> DatasetVersion:
-    entry = {
-        "key": hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
-        "name": f"drop-v{number_after(current)}",
-        "source": "(dropped)",
-        "importer": "drop",
-        "options": {},
-        "delivered": 0,
-        "clips": -len(found[SHARDS].dropped),
-        "seconds": round(figures.seconds - current.seconds, 3),
-        "quarantined": -len(found[QUARANTINE].dropped),
-        "repeats": 0,
-        "withdrawn": len(gone),
-    }
-    counts = {name: count - found[QUARANTINE].reasons.get(name, 0) for name, count in current.quarantine.items()}
-    return dataset_record(
-        current.slot,
         current,
-        figures,
-        entry,
+        delivery,
+        totals,
         shards=shards,
-        quarantine={name: count for name, count in counts.items() if count > 0},
-        golden=golden,
-        validation=summary,
-        withdrawn=tuple({*current.withdrawn, *gone}),
+        quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
+        golden=golden.tag if golden else pinned,
+        validation=checked.summary,
+        withdrawn={*current.withdrawn, *gone},
+    )
+    return SlotChange(
+        slot,
+        # the subject's name stays out of Git, whose history cannot be erased
+        f"Drop {len(gone)} clips from {slot} (v{number})",
+        version,
+        golden,
+        arriving={name: folder.arriving for name, folder in found.items()},
+        leaving={name: folder.leaving for name, folder in found.items()},
     )

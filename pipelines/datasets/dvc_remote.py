@@ -1,4 +1,4 @@
-"""Files of the DVC remote by their hash: listings, columns of shards, digests, without a checkout or a download."""
+"""Files of the DVC remote by their hash: list, read, copy and find them without a checkout."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.datasets.dvc import opened
 from pipelines.errors import VersioningError
+from pipelines.local.dvc_repository import dvc_repository
 
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True)
-class Digests:
+class FileDigests:
     """Two hashes of one file, in hex."""
 
     md5: str
@@ -25,36 +25,38 @@ class Digests:
 
 
 @dataclass(frozen=True)
-class Objects:
-    """The remote of a workspace and the cache beside it; made by `objects`."""
+class DvcRemote:
+    """The DVC remote of a workspace, and DVC's cache on this machine; `dvc_remote` opens it."""
 
     remote: Any
     cache: Any
-    """DVC's cache on this machine, or None to read the remote only."""
+    """None reads the remote only."""
 
     def listing(self, folder: str) -> dict[str, str]:
-        """MD5 by name of the files of a tracked folder.
+        """Return the MD5 of each file of a tracked folder, by name.
 
         Args:
-            folder: the folder's DVC hash, ``md5:<hex>.dir``.
+            folder: The folder's DVC hash, ``md5:<hex>.dir``.
 
         Raises:
-            VersioningError: where the listing is gone, or is not what its hash says.
+            VersioningError: The listing is missing, or does not have its hash.
         """
         name = folder.removeprefix("md5:")
         with self.open(name) as file:
             content = file.read()
         got = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if got != name.removesuffix(".dir"):
-            raise VersioningError(f"the listing {name} of the DVC remote has the MD5 {got}: somebody changed it")
+            raise VersioningError(
+                f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
+            )
         return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
 
     @contextlib.contextmanager
     def open(self, md5: str) -> Iterator[IO[bytes]]:
-        """A file by its hash, for reading; only what is read is fetched.
+        """Open a file by its hash; only the parts that are read are fetched.
 
         Raises:
-            VersioningError: where the file is in neither place, or the remote does not answer.
+            VersioningError: The file is in neither place, or the remote does not answer.
         """
         for store in (self.cache, self.remote):
             if store is None:
@@ -64,18 +66,20 @@ class Objects:
             except FileNotFoundError:
                 continue
             except Exception as error:
-                # each kind of storage raises its own
-                raise VersioningError(f"the DVC remote does not give {md5}: {error}") from error
+                # each kind of storage has its own error classes
+                raise VersioningError(f"the DVC remote cannot read {md5}: {error}") from error
             with file:
                 yield file
             return
-        raise VersioningError(f"the DVC remote holds no file {md5}; push it from where it is left: dvc push --all-tags")
+        raise VersioningError(
+            f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
+        )
 
-    def copy(self, md5: str, target: Path) -> Digests:
-        """Bring a file to `target`; both hashes of the bytes that came.
+    def copy(self, md5: str, target: Path) -> FileDigests:
+        """Copy a file to `target`, and return both hashes of its bytes.
 
         Raises:
-            VersioningError: as for `open`.
+            VersioningError: As for `open`.
         """
         sums = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         with self.open(md5) as file, target.open("wb") as out:
@@ -83,27 +87,27 @@ class Objects:
                 out.write(block)
                 for one in sums:
                     one.update(block)
-        return Digests(sums[0].hexdigest(), sums[1].hexdigest())
+        return FileDigests(sums[0].hexdigest(), sums[1].hexdigest())
 
     def held(self, md5: str) -> bool:
-        """Whether the remote has the file."""
+        """Return whether the remote has the file."""
         return bool(self.remote.exists(md5))
 
     def place(self, md5: str) -> str:
-        """Where the remote keeps a file: a path, or an address."""
+        """Return where the remote keeps a file: a path, or an address."""
         return str(self.remote.fs.unstrip_protocol(self.remote.oid_to_path(md5))).removeprefix("local://")
 
 
 @contextlib.contextmanager
-def objects(root: Path, *, remote_only: bool = False) -> Iterator[Objects]:
-    """The stored files of the workspace `root`, while the block lasts.
+def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
+    """Open the DVC remote of the workspace `root` while the block runs.
 
     Args:
-        root: top of the workspace.
-        remote_only: leave DVC's cache on this machine out, to see what the remote itself holds.
+        root: Top of the workspace.
+        remote_only: Do not read DVC's cache on this machine, to see what the remote itself holds.
 
     Raises:
-        VersioningError: where `root` has no DVC remote.
+        VersioningError: `root` has no DVC remote.
     """
-    with opened(root, "look into the remote") as repository:
-        yield Objects(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)
+    with dvc_repository(root, "look into the remote") as repository:
+        yield DvcRemote(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)

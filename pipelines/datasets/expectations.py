@@ -1,6 +1,6 @@
-"""Great Expectations: judges a table of clips by rules, row by row, and writes the Data Docs.
+"""Great Expectations: evaluate rules on a table of clips, row by row, and write the Data Docs.
 
-Importing it takes seconds, so it is imported when a delivery is judged and at no other time.
+Its import takes seconds, so it is imported only when a delivery is validated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,33 +18,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What became of one rule."""
-
-    rule: Rule
-    broken: tuple[str, ...]
-    """Ids of the clips that broke it."""
-
-
-def judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> tuple[Judgement, ...]:
-    """Have every row of `frame` judged, and write the Data Docs page of this run.
+def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
+    """Evaluate the rules on every row of `frame`, and write the Data Docs page of this run.
 
     Args:
-        frame: one row a clip, with `id` and every column that the rules name; empty text is None.
-        rules: what is expected of the rows.
-        name: of the suite, such as ``plant-a-asr``.
-        run: of this delivery.
-        docs: folder of the Data Docs, with ``index.html`` on top.
+        frame: One row per clip, with `id` and every column that the rules name; empty text is None.
+        rules: What is expected of the rows.
+        name: Name of the suite, such as ``plant-a-asr``.
+        run: Name of the run: the delivery's.
+        docs: Folder of the Data Docs, with ``index.html`` at the top.
+
+    Returns:
+        For each rule, the ids of the clips that broke it.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
-        # it imports modules of the standard library that are on their way out
+        # it imports modules of the standard library that are deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
-        return _judge(frame, rules, name, run, docs)
+        return _validate(frame, rules, name, run, docs)
 
 
-def _judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> tuple[Judgement, ...]:
+def _validate(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 
@@ -53,7 +46,7 @@ def _judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs
     context.variables.progress_bars = {"globally": False}
     for site, config in dict(context.list_data_docs_sites()).items():
         context.delete_data_docs_site(site)
-        # made in the temporary folder, and left there
+        # the context makes this folder for its default site, and never removes it
         shutil.rmtree(config["store_backend"]["base_directory"], ignore_errors=True)
     context.add_data_docs_site("docs", _site(docs))
     suite = context.suites.add(gx.ExpectationSuite(name=name))
@@ -72,18 +65,18 @@ def _judge(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs
         )
     )
     result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=run))
-    return _judgements(result, rules)
+    return _outcomes(result, rules)
 
 
-def _judgements(result: Any, rules: Sequence[Rule]) -> tuple[Judgement, ...]:
+def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:
     broken: dict[int, tuple[str, ...]] = {}
     for validation in result.run_results.values():
         for outcome in validation.results:
             if outcome.exception_info and outcome.exception_info.get("raised_exception"):
-                raise RuntimeError(f"an expectation could not be judged: {outcome.exception_info}")
+                raise RuntimeError(f"Great Expectations could not evaluate a rule: {outcome.exception_info}")
             ids = (str(row["id"]) for row in outcome.result.get("unexpected_index_list") or ())
             broken[outcome.expectation_config.meta["rule"]] = tuple(ids)
-    return tuple(Judgement(rule, broken[number]) for number, rule in enumerate(rules))
+    return [broken[number] for number in range(len(rules))]
 
 
 def _expectation(rule: Rule, number: int) -> Any:

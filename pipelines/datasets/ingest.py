@@ -2,72 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from elp_core.types import Seconds
-from pipelines.datasets.checks import check_clips, set_faults
-from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion
-from pipelines.datasets.delivery_options import DeliveryOptions, delivery_options
-from pipelines.datasets.gather import Gathered, Progress, Totals, gather, keep, read_known, select, totals
-from pipelines.datasets.golden_set import golden_record, golden_versions
-from pipelines.datasets.importers.formats import choose
-from pipelines.datasets.measuring import Recipe
-from pipelines.datasets.next_version import dataset_record, number_after, pinned_golden, version_change
-from pipelines.datasets.quarantine import read_quarantine, reasons, write_quarantine
-from pipelines.datasets.slot_files import bring_back, files
-from pipelines.datasets.source_clip import Fault, Importer, SourceClip
-from pipelines.datasets.survey import Survey, survey
-from pipelines.datasets.transaction import Change, disk_guard, exclusive, recover, staging, store
-from pipelines.datasets.versions import newest, version_at
-from pipelines.errors import DataRefused
-from pipelines.local import git
+from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery
+from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, delivery_options, read_delivery
+from pipelines.datasets.importers.formats import choose_importer
+from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
+from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_shards import count_shards, only_split, restore_shards, slot_shards, without_clips
+from pipelines.datasets.staging import Progress, known_clips, stage_clips
+from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
-from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """One delivery on its way in, and what it comes into."""
+class _Intake:
+    """A delivery that was read, and the slot that it is for."""
 
     workspace: Workspace
     slot: Slot
-    source: Path
-    importer: Importer
+    source: str
+    importer: str
     options: DeliveryOptions
-    policy: DataPolicy
-    survey: Survey
+    content: DeliveryContent
     current: DatasetVersion | None
     """The slot's newest version."""
 
-    def clips(self) -> Iterator[SourceClip]:
-        """The clips, again from the start at every call."""
-        return self.importer.read(self.source)
 
-    def files(self, name: str) -> list[Path]:
-        """Parquet files of a folder of the slot."""
-        return files(self.workspace, self.slot, name)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Staged files of a delivery that passed, and its figures."""
-
-    shards: list[Path]
-    quarantine: list[Path]
-    golden: list[Path]
-    faults: Mapping[int, Fault]
-    gathered: Gathered
-    repeats: int
-    summary: Mapping[str, Any]
-    totals: Totals
-    """Of all the slot's data, the new included."""
-
-
-def ingest(
+def add_delivery(
     workspace: Workspace,
     slot: Slot,
     source: Path,
@@ -78,130 +48,103 @@ def ingest(
     """Take `source` into the slot as a new dataset version.
 
     Args:
-        workspace: the workspace.
-        slot: the slot.
-        source: a manifest, folder or archive.
-        importer: name of its format; None finds out.
-        options: `noise`, `snr`, `condition` (see `pipelines.datasets.delivery_options`).
-        progress: called with clips done, clips in all, seconds of audio done.
+        workspace: The workspace.
+        slot: The slot.
+        source: A manifest, a folder or an archive.
+        importer: Name of its format; None finds it out.
+        options: `noise`, `snr`, `condition` (see `pipelines.datasets.delivery`).
+        progress: Called with clips done, clips in all, seconds of audio done.
 
     Returns:
-        The new version, or the newest one where the delivery brought nothing new.
+        The new version, or the newest one if the delivery contains nothing new.
 
     Raises:
-        UsageError: an unknown format or option.
-        IntakeError: the source cannot be read as its format.
-        DataRefused: the data as a whole failed its checks.
-        WorkspaceError: no identity, a dirty tree, a full disk, another run that does not end.
+        UsageError: A format or an option is unknown.
+        IntakeError: The source cannot be read in its format.
+        DataRefused: The data as a whole failed its checks.
+        WorkspaceError: Git has no identity, the slot's folder has uncommitted changes, the disk is full, or another
+            run does not end.
         VersioningError: Git or DVC failed; nothing was changed.
     """
-    chosen = choose(source, importer)
-    wanted = delivery_options(options or {})
-    policy = workspace.settings.for_slot(slot).data
-    with exclusive(workspace):
-        recover(workspace, slot)
-        git.require_identity(workspace.root)
-        git.require_clean(workspace.root, slot.folder)
-        current = newest(workspace, slot)
-        looked = survey(chosen.read(source), wanted, policy)
-        if current and any(one["key"] == looked.key for one in current.deliveries):
+    chosen, checked = choose_importer(source, importer), delivery_options(options or {})
+    with slot_transaction(workspace, slot) as stage:
+        current = find_latest(workspace, slot)
+        policy = workspace.settings.for_slot(slot).data
+        content = read_delivery(chosen.read(source), checked, policy, stage / "members")
+        if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
-        delivery = Delivery(workspace, slot, source, chosen, wanted, policy, looked, current)
-        with disk_guard(workspace.root, 2 * looked.size), staging(workspace, slot) as stage:
-            bring_back(workspace, slot, current)
-            outcome = _prepare(delivery, stage, progress or _silent)
-            if not outcome.shards and not outcome.quarantine and current:
-                return current
-            store(workspace, _change(delivery, outcome))
-    return version_at(workspace, "latest", slot)
+        require_space(workspace.root, 2 * content.size)
+        restore_shards(workspace, slot, current)
+        intake = _Intake(workspace, slot, source.resolve().name, chosen.name, checked, content, current)
+        change = _prepare(intake, stage, progress)
+        if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
+            return current
+        stored = store_change(workspace, change).dataset
+    assert stored is not None
+    return stored
 
 
-def _prepare(delivery: Delivery, stage: Path, progress: Progress) -> Outcome:
-    """Read, measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
-    slot, policy, name = delivery.slot, delivery.policy, delivery.survey.delivery
-    present = delivery.files(SHARDS)
-    recipe = Recipe(policy, delivery.options, name)
-    known = read_known(present)
-    withdrawn = frozenset(delivery.current.withdrawn) if delivery.current else frozenset()
-    gathered = gather(delivery.clips(), delivery.survey.clips, recipe, known, stage / "parts", progress, withdrawn)
-    checked = check_clips(gathered.parts, delivery.workspace, slot, name)
-    faults = gathered.faults | {gathered.indices[clip]: fault for clip, fault in checked.faults.items()}
-    # a copy of a bad clip is bad for the same reason, whatever its words
-    faults |= {one.place: checked.faults[one.id] for one in gathered.again if one.id in checked.faults}
-    again = [one for one in gathered.again if one.id not in checked.faults]
-    shards = keep(gathered.parts, set(checked.faults), stage / SHARDS)
-    figures = totals([*present, *shards])
-    wrong = set_faults(
+def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotChange:
+    """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
+    workspace, slot, content, current = intake.workspace, intake.slot, intake.content, intake.current
+    present = slot_shards(workspace, slot, SHARDS)
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, intake.options, content.name)
+    withdrawn = current.withdrawn if current else ()
+    staged = stage_clips(content, settings, known_clips(present), stage / "parts", progress, frozenset(withdrawn))
+    checked = check_clips(staged.parts, workspace, slot, content.name)
+    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
+    # a copy of a bad clip is bad for the same reason, whatever its words are
+    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
+    repeats = [repeat for repeat in staged.repeats if repeat.id not in checked.faults]
+    shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
+    totals = count_shards([*present, *shards])
+    require_good_set(
+        workspace,
         slot,
-        policy,
-        delivered=delivery.survey.clips,
+        totals,
+        delivered=len(content.clips),
         quarantined=[faults[index] for index in sorted(faults)],
-        conflicts=[one.conflict for one in again if one.conflict],
-        speakers=figures.speakers,
-        shared=figures.shared,
-        classes=figures.classes,
+        conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
     )
-    if wrong:
-        raise DataRefused(str(slot), wrong)
-    quarantine = write_quarantine(
-        delivery.clips(), _not_yet_kept(delivery, faults), delivery.survey.digests, name, stage / QUARANTINE
+    quarantine = _write_faults(intake, faults, stage / QUARANTINE)
+    pinned, number = pinned_golden(workspace, slot), current.version + 1 if current else 1
+    test = [] if pinned else only_split([*present, *shards], "test", stage / GOLDEN)
+    closed = bool(totals.shared)
+    golden = next_golden_ref(workspace, slot, test, slot.tag(number), closed_set=closed) if test else None
+    delivery = Delivery(
+        key=content.key,
+        name=content.name,
+        source=intake.source,
+        importer=intake.importer,
+        options=asdict(intake.options),
+        delivered=len(content.clips),
+        clips=len(staged.indices) - checked.summary.failed,
+        seconds=round(staged.seconds, 3),
+        quarantined=len(faults),
+        repeats=len(repeats),
+        version=number,
+        created=utc_seconds(),
+        withdrawn=staged.withdrawn,
     )
-    golden = [] if pinned_golden(delivery.workspace, slot) else select([*present, *shards], "test", stage / GOLDEN)
-    return Outcome(shards, quarantine, golden, faults, gathered, len(again), checked.summary, figures)
-
-
-def _not_yet_kept(delivery: Delivery, faults: Mapping[int, Fault]) -> dict[int, Fault]:
-    """Faults of clips that are not in quarantine for the same reason already."""
-    kept = {(one.sha256, one.path, one.reason) for one in read_quarantine(delivery.files(QUARANTINE))}
-    paths = {index: clip.path for index, clip in enumerate(delivery.clips()) if index in faults} if kept else {}
-    return {
-        index: fault
-        for index, fault in faults.items()
-        if (delivery.survey.digests[index], paths.get(index, ""), fault.reason) not in kept
-    }
-
-
-def _change(delivery: Delivery, outcome: Outcome) -> Change:
-    slot, new = delivery.slot, len(outcome.gathered.indices) - outcome.summary["failed"]
-    version, golden = number_after(delivery.current), None
-    if outcome.golden:
-        number, shared = golden_versions(delivery.workspace, slot) + 1, bool(outcome.totals.shared)
-        golden = golden_record(slot, number, outcome.golden, slot.tag(version), closed_set=shared)
-    record = _record(delivery, outcome, new, golden.tag if golden else pinned_golden(delivery.workspace, slot))
-    arriving = {SHARDS: outcome.shards, QUARANTINE: outcome.quarantine, GOLDEN: outcome.golden}
-    return version_change(record, golden, arriving, {}, f"Add {new} clips to {slot} (v{version})")
-
-
-def _record(delivery: Delivery, outcome: Outcome, new: int, golden: str) -> DatasetVersion:
-    current = delivery.current
-    counts = dict(current.quarantine) if current else {}
-    for reason, count in reasons(outcome.faults.values()).items():
-        counts[reason] = counts.get(reason, 0) + count
-    entry = {
-        "key": delivery.survey.key,
-        "name": delivery.survey.delivery,
-        "source": delivery.source.resolve().name,
-        "importer": delivery.importer.name,
-        "options": asdict(delivery.options),
-        "delivered": delivery.survey.clips,
-        "clips": new,
-        "seconds": round(outcome.gathered.seconds, 3),
-        "quarantined": len(outcome.faults),
-        "repeats": outcome.repeats,
-        "withdrawn": outcome.gathered.withdrawn,
-    }
-    return dataset_record(
-        delivery.slot,
+    version = next_dataset_version(
+        slot,
         current,
-        outcome.totals,
-        entry,
-        shards=[*delivery.files(SHARDS), *outcome.shards],
-        quarantine=counts,
-        golden=golden,
-        validation=outcome.summary,
-        withdrawn=current.withdrawn if current else (),
+        delivery,
+        totals,
+        shards=[*present, *shards],
+        quarantine=dict(Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values()))),
+        golden=golden.tag if golden else pinned,
+        validation=checked.summary,
+        withdrawn=withdrawn,
     )
+    arriving = {SHARDS: shards, QUARANTINE: quarantine, GOLDEN: test}
+    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving)
 
 
-def _silent(done: int, total: int, seconds: Seconds) -> None:
-    """Progress that nobody asked for."""
+def _write_faults(intake: _Intake, faults: Mapping[int, ClipFault], folder: Path) -> list[Path]:
+    """Write the faulty clips that are not in quarantine for the same reason already."""
+    kept = read_quarantine(slot_shards(intake.workspace, intake.slot, QUARANTINE))
+    known = {(clip.sha256, clip.path, clip.reason) for clip in kept}
+    faulty = ((intake.content.clips[index], faults[index]) for index in sorted(faults))
+    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in known]
+    return write_quarantine(new, intake.content.name, folder)

@@ -1,75 +1,63 @@
-"""From a source clip to a measured row: decode, cut, mix noise, encode; in worker processes where it is worth it."""
+"""From a source clip to a measured row: decode, cut, mix noise, encode; in worker processes for large deliveries."""
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import multiprocessing
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from elp_core.audio import MIN_SAMPLES, Waveform, clip_id, load, probe
 from elp_core.data.corpus import ShardRow, make_row
 from elp_core.data.text import normalise
 from elp_core.errors import AudioError
 from elp_core.types import SAMPLE_RATE, Split
-from pipelines.datasets.delivery_options import DeliveryOptions
-from pipelines.datasets.source_clip import Fault, SourceClip
-from pipelines.datasets.splits import split_of
+from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
 from pipelines.registry.policies import DataPolicy
 
 _CHUNK = 64
 _OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
-"""How the decoder names bytes that came out of an archive."""
+"""The decoder's name for bytes in memory."""
 _POOL_FROM = 1000
-"""Clips from which worker processes are worth their start (they import torch to resample)."""
+"""Number of clips from which worker processes save more time than they take to start (they import torch)."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a worker needs to know besides the clip."""
+class IntakeSettings:
+    """What a worker needs in addition to the clip."""
 
     policy: DataPolicy
     options: DeliveryOptions
     delivery: str
+    """Short name of the delivery."""
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What became of the clip at `index` of the delivery: a row, or a fault."""
-
-    index: int
-    clip: SourceClip
-    """Without its audio."""
-    outcome: ShardRow | Fault
-
-
-def process(clips: Iterable[SourceClip], total: int, recipe: Recipe, workers: int | None = None) -> Iterator[Taken]:
-    """Every clip's outcome, in order. At most a few hundred clips are in memory at once.
+def measure_clips(
+    clips: Sequence[SourceClip], settings: IntakeSettings, workers: int | None = None
+) -> Iterator[ShardRow | ClipFault]:
+    """Yield the row or the fault of every clip, in order. At most a few hundred rows are in memory at once.
 
     Args:
-        clips: as an importer yields them.
-        total: how many there are (decides whether processes are started).
-        recipe: shared by all clips.
-        workers: processes; None means as many as there are cores, at most 8.
+        clips: The clips of a delivery.
+        settings: Shared by all clips.
+        workers: Number of processes; None means as many as there are cores, at most 8.
     """
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
-    numbered = enumerate(clips)
-    if total < _POOL_FROM or count < 2:
-        for index, clip in numbered:
-            yield take(index, clip, recipe)
+    if len(clips) < _POOL_FROM or count < 2:
+        for clip in clips:
+            yield measure_clip(clip, settings)
         return
-    # threads would fight for the interpreter, and a fork would copy the locks of a threaded parent
+    # spawn, because a fork would copy the locks of a threaded parent; threads would wait for the interpreter's lock
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context, initializer=_single_thread) as pool:
-        pending: deque[Future[list[Taken]]] = deque()
+        pending: deque[Future[list[ShardRow | ClipFault]]] = deque()
         try:
-            while chunk := list(itertools.islice(numbered, _CHUNK)):
-                pending.append(pool.submit(_take_chunk, chunk, recipe))
+            for start in range(0, len(clips), _CHUNK):
+                pending.append(pool.submit(_measure_chunk, clips[start : start + _CHUNK], settings))
                 if len(pending) >= 2 * count:
                     yield from pending.popleft().result()
             while pending:
@@ -79,37 +67,41 @@ def process(clips: Iterable[SourceClip], total: int, recipe: Recipe, workers: in
                 future.cancel()
 
 
-def take(index: int, clip: SourceClip, recipe: Recipe) -> Taken:
-    """Decode and measure one clip; whatever is wrong with it becomes a `Fault`."""
-    bare = replace(clip, audio=b"")
+def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipFault:
+    """Decode and measure one clip; anything that is wrong with it becomes a `ClipFault`."""
     if clip.fault:
-        return Taken(index, bare, clip.fault)
+        return clip.fault
     try:
         rate = probe(clip.audio).rate
-        samples = _mixed(_cut(load(clip.audio), clip), recipe.options)
+        samples = _mixed(_cut(load(clip.audio), clip), settings.options)
     except AudioError as error:
-        return Taken(index, bare, Fault(error.reason, _OBJECT.sub("it", str(error))))
-    row = make_row(
+        called = f"audio of {len(clip.audio)} bytes" if isinstance(clip.audio, bytes) else str(clip.audio)
+        return ClipFault(error.reason, _OBJECT.sub("it", str(error)).replace(called, clip.path))
+    policy = settings.policy
+    return make_row(
         samples,
-        split=clip.split or _split(clip, samples, recipe.policy),
+        split=clip.split or split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share),
         text=normalise(clip.text),
         speaker=clip.speaker,
         label=clip.label,
-        condition=recipe.options.forced_condition or clip.condition,
+        condition=settings.options.forced_condition or clip.condition,
         path=clip.path,
         source_rate=rate,
-        delivery=recipe.delivery,
+        delivery=settings.delivery,
     )
-    return Taken(index, bare, row)
 
 
-def audio_bytes(audio: Path | bytes) -> bytes:
-    """The file as it came."""
-    return audio if isinstance(audio, bytes) else audio.read_bytes()
+def split_of(key: str, validation_share: float, test_share: float) -> Split:
+    """Return the split of everything that shares `key`: a pure function, so that new data never moves a clip.
 
-
-def _split(clip: SourceClip, samples: Waveform, policy: DataPolicy) -> Split:
-    return split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share)
+    The key is the speaker's name, or the clip's id if no speaker is known. Its SHA-256 is read as a number in [0, 1):
+    the lowest `test_share` is test, the next `validation_share` validation, the rest train.
+    """
+    digest = hashlib.sha256(f"split:{key}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < test_share:
+        return "test"
+    return "validation" if place < test_share + validation_share else "train"
 
 
 def _cut(samples: Waveform, clip: SourceClip) -> Waveform:
@@ -125,7 +117,7 @@ def _cut(samples: Waveform, clip: SourceClip) -> Waveform:
 
 
 def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
-    """With noise that only the clip's own sound decides: the same recording gets the same noise on any machine."""
+    """Add noise that depends on the clip's own sound only: a recording gets the same noise on any machine."""
     if not options.noise:
         return samples
     from elp_core.data.noise import factory_noise, mix
@@ -134,9 +126,9 @@ def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
 
 
 def _single_thread() -> None:
-    """Keep torch, where resampling needs it, from starting as many threads as there are cores in every worker."""
+    """Keep torch, which resamples, from starting as many threads as there are cores in every worker."""
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
-def _take_chunk(chunk: list[tuple[int, SourceClip]], recipe: Recipe) -> list[Taken]:
-    return [take(index, clip, recipe) for index, clip in chunk]
+def _measure_chunk(chunk: Sequence[SourceClip], settings: IntakeSettings) -> list[ShardRow | ClipFault]:
+    return [measure_clip(clip, settings) for clip in chunk]

@@ -1,122 +1,103 @@
-"""A slot's next dataset version, and its next golden set where there is one, as one change to store."""
+"""The records of a slot's next dataset version and next golden set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pipelines.datasets.dataset_version import (
-    DATASET_FILE,
-    GOLDEN,
     GOLDEN_FILE,
-    SHARDS,
     DatasetVersion,
+    Delivery,
     GoldenRef,
-    read_golden,
-    record_text,
+    ValidationSummary,
+    parse_record,
 )
-from pipelines.datasets.gather import Totals
-from pipelines.datasets.golden_set import now
-from pipelines.datasets.transaction import Change
+from pipelines.datasets.slot_shards import ShardTotals, count_shards
+from pipelines.datasets.versions import latest_number
 from pipelines.local.workspace import Workspace
+from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
 
-Files = Mapping[str, Sequence[Path]]
-"""Paths by the name of their folder in the slot."""
+
+def utc_seconds() -> str:
+    """Return the current UTC time to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def number_after(current: DatasetVersion | None) -> int:
-    """Number of the version after `current`, or of the first one."""
-    return current.version + 1 if current else 1
-
-
-def dataset_record(
+def next_dataset_version(
     slot: Slot,
     current: DatasetVersion | None,
-    figures: Totals,
-    delivery: Mapping[str, Any],
+    delivery: Delivery,
+    totals: ShardTotals,
     *,
-    shards: Sequence[Path],
+    shards: Iterable[Path],
     quarantine: Mapping[str, int],
     golden: str,
-    validation: Mapping[str, Any],
-    withdrawn: Sequence[str],
+    validation: ValidationSummary,
+    withdrawn: Iterable[str],
 ) -> DatasetVersion:
-    """Record of the version after `current`, its DVC hash that of the version before.
+    """Return the record of the version after `current`; its DVC hash is that of `current` until it is stored.
 
     Args:
-        slot: the slot.
-        current: its newest version; None makes the first.
-        figures: of all its shards as they will be.
-        delivery: what came in or went, for the record; version and time are added.
-        shards: all of them as they will be.
-        quarantine: files in quarantine, by reason.
-        golden: tag of the golden set in force from now on, or empty.
-        validation: outcome of the checks.
-        withdrawn: ids of every clip that stays out for good.
+        slot: The slot.
+        current: Its newest version; None makes the first.
+        delivery: What came in or was dropped; it carries the new version's number and time.
+        totals: Figures of all shards of the new version.
+        shards: All shards of the new version.
+        quarantine: Number of files in quarantine, by reason.
+        golden: Tag of the golden set that is in force from now on, or empty.
+        validation: Outcome of the checks.
+        withdrawn: Ids of all clips that stay out for good.
     """
-    version, created = number_after(current), now()
     return DatasetVersion(
         slot=slot,
-        version=version,
-        tag=slot.tag(version),
+        version=delivery.version,
+        tag=slot.tag(delivery.version),
         dvc_hash=current.dvc_hash if current else "",
-        clips=len(figures.ids),
-        seconds=round(figures.seconds, 3),
-        speakers=figures.speakers,
-        splits=dict(sorted(figures.splits.items())),
-        split_seconds=figures.split_seconds,
-        conditions=figures.conditions,
-        classes=figures.classes if "label" in slot.task_spec.needs else {},
+        clips=len(totals.ids),
+        seconds=round(totals.seconds, 3),
+        speakers=totals.speakers,
+        splits=totals.splits,
+        split_seconds=totals.split_seconds,
+        conditions=totals.conditions,
+        classes=totals.classes if "label" in slot.task_spec.needs else {},
         quarantined=sum(quarantine.values()),
-        quarantine=quarantine,
+        quarantine=dict(sorted(quarantine.items())),
         golden=golden,
-        created=created,
-        closed_set=bool(figures.shared),
+        created=delivery.created,
+        closed_set=bool(totals.shared),
         shards=tuple(sorted(path.name for path in shards)),
-        deliveries=(*(current.deliveries if current else ()), {**delivery, "version": version, "created": created}),
+        deliveries=(*(current.deliveries if current else ()), delivery),
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
     )
 
 
-def version_change(
-    record: DatasetVersion, golden: GoldenRef | None, arriving: Files, leaving: Files, subject: str
-) -> Change:
-    """What stores a version made by `dataset_record`.
-
-    Args:
-        record: the version.
-        golden: a new golden set, made by `golden_record`; None leaves the one in force.
-        arriving: staged files.
-        leaving: files of the slot that go away.
-        subject: of the commit.
-    """
-    folder = record.slot.folder
-
-    def describe(hashes: Mapping[Path, str]) -> dict[Path, str]:
-        made = replace(record, dvc_hash=hashes.get(folder / SHARDS, record.dvc_hash))
-        texts = {folder / DATASET_FILE: record_text(made)}
-        if golden:
-            texts[folder / GOLDEN_FILE] = record_text(replace(golden, dvc_hash=hashes[folder / GOLDEN]))
-        return texts
-
-    tags = {record.tag: f"{record.clips} clips, {record.seconds / 60:.1f} minutes"}
-    changed = {name for files in (arriving, leaving) for name, paths in files.items() if paths}
-    return Change(
-        slot=record.slot,
-        arriving={path: folder / name / path.name for name, paths in arriving.items() for path in paths},
-        leaving=[folder / name / path.name for name, paths in leaving.items() for path in paths],
-        folders=[folder / name for name in sorted(changed)],
-        describe=describe,
-        subject=subject,
-        tags=tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {}),
+def next_golden_ref(
+    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+) -> GoldenRef:
+    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
+    totals = count_shards(shards)
+    number = latest_number(workspace.root, slot, "golden") + 1
+    return GoldenRef(
+        slot=slot,
+        version=number,
+        tag=slot.tag(number, "golden"),
+        digest=ids_digest(totals.ids),
+        dvc_hash="",
+        clips=len(totals.ids),
+        seconds=round(totals.seconds, 3),
+        speakers=totals.speakers,
+        conditions=totals.conditions,
+        source_tag=source_tag,
+        created=utc_seconds(),
+        closed_set=closed_set,
     )
 
 
 def pinned_golden(workspace: Workspace, slot: Slot) -> str:
-    """Tag of the golden set in force in the workspace, or empty."""
+    """Return the tag of the golden set in force in the workspace, or an empty text."""
     path = workspace.root / slot.folder / GOLDEN_FILE
-    return read_golden(path.read_text(encoding="utf-8")).tag if path.is_file() else ""
+    return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""

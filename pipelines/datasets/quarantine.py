@@ -1,11 +1,10 @@
-"""Quarantine: clips that cannot be used, kept with their reason and, up to a size, the bytes as they came."""
+"""Quarantine: clips that cannot be used, kept with their reason and, up to a size, their original bytes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.datasets.measuring import audio_bytes
-from pipelines.datasets.source_clip import Fault, SourceClip
+from elp_core.files import write_whole
+from pipelines.datasets.delivery import ClipFault, SourceClip
 
 KEEP_BYTES = 64 * 2**20
 """Larger files are kept by name and digest only."""
 _SHARD_BYTES = 256 * 2**20
+_WORDS = ("path", "text", "speaker", "label", "split", "condition")
 
 SCHEMA = pa.schema(
     [
@@ -28,42 +28,41 @@ SCHEMA = pa.schema(
         pa.field("detail", pa.string()),
         pa.field("bytes", pa.large_binary()),
         pa.field("size", pa.int64()),
-        *(pa.field(name, pa.string()) for name in ("text", "speaker", "label", "split", "condition", "delivery")),
+        *(pa.field(name, pa.string()) for name in (*_WORDS[1:], "delivery")),
     ]
 )
 
 
 @dataclass(frozen=True)
-class Quarantined:
+class QuarantinedClip:
     """One clip in quarantine, without its bytes."""
 
     sha256: str
+    """Of the file as it was delivered."""
     path: str
     reason: str
     detail: str
 
 
-def write_quarantine(
-    clips: Iterable[SourceClip], faults: Mapping[int, Fault], digests: Sequence[str], delivery: str, folder: Path
-) -> list[Path]:
-    """Write the faulty clips of a delivery to Parquet files named by their content.
+def write_quarantine(faulty: Iterable[tuple[SourceClip, ClipFault]], delivery: str, folder: Path) -> list[Path]:
+    """Write faulty clips to Parquet files named by their content, and return their paths.
 
     Args:
-        clips: the whole delivery, in the order in which `faults` and `digests` count.
-        faults: by index of the clip.
-        digests: SHA-256 (hex) of each clip's file.
-        delivery: short name of the delivery.
-        folder: gets the files.
+        faulty: The clips as they were delivered, with their faults.
+        delivery: Short name of the delivery.
+        folder: The folder for the files.
     """
     written: list[Path] = []
-    records: list[dict[str, object]] = []
+    records: list[dict[str, Any]] = []
     held = 0
-    for index, clip in enumerate(clips):
-        if index not in faults:
-            continue
-        content = audio_bytes(clip.audio)
-        kept = content if len(content) <= KEEP_BYTES else None
-        records.append(_record(clip, faults[index], digests[index], delivery) | {"bytes": kept, "size": len(content)})
+    for clip, fault in faulty:
+        size = len(clip.audio) if isinstance(clip.audio, bytes) else clip.audio.stat().st_size
+        kept = None
+        if size <= KEEP_BYTES:
+            kept = clip.audio if isinstance(clip.audio, bytes) else clip.audio.read_bytes()
+        words = {name: getattr(clip, name) for name in _WORDS}
+        about = {"sha256": clip.sha256, "reason": fault.reason, "detail": fault.detail, "delivery": delivery}
+        records.append({**words, **about, "bytes": kept, "size": size})
         held += len(kept or b"")
         if held > _SHARD_BYTES:
             written.append(_write(records, folder))
@@ -71,43 +70,41 @@ def write_quarantine(
     return written + ([_write(records, folder)] if records else [])
 
 
-def read_quarantine(paths: Iterable[Path]) -> Iterator[Quarantined]:
-    """Everything in quarantine, without the bytes."""
-    columns = ["sha256", "path", "reason", "detail"]
+def read_quarantine(paths: Iterable[Path]) -> Iterator[QuarantinedClip]:
+    """Yield the clips in quarantine files, without their bytes."""
     for path in sorted(paths):
-        for record in pq.read_table(path, columns=columns).to_pylist():
-            yield Quarantined(**record)
+        for record in pq.read_table(path, columns=["sha256", "path", "reason", "detail"]).to_pylist():
+            yield QuarantinedClip(**record)
 
 
-def without(
+def split_quarantine(
     path: Path, taken: Callable[[Mapping[str, Any]], bool], folder: Path
-) -> tuple[list[Path], list[Quarantined]]:
-    """A quarantine file less the rows for which `taken` says so, as a new file in `folder`.
+) -> tuple[list[Path], list[QuarantinedClip]]:
+    """Write a quarantine file without some rows as a new file in `folder`.
+
+    Args:
+        path: The quarantine file.
+        taken: Returns True for a row to leave out.
+        folder: The folder for the new file.
 
     Returns:
-        The new file (none where no row is left, or none goes), and what went.
+        The new file (none if every row or no row is left out), and the clips that were left out.
     """
     rows = pq.read_table(path).to_pylist()
     kept = [row for row in rows if not taken(row)]
-    names = ("sha256", "path", "reason", "detail")
-    gone = [Quarantined(**{name: row[name] for name in names}) for row in rows if taken(row)]
+    gone = [QuarantinedClip(row["sha256"], row["path"], row["reason"], row["detail"]) for row in rows if taken(row)]
     return ([_write(kept, folder)] if gone and kept else []), gone
 
 
-def reasons(faults: Iterable[Fault | Quarantined]) -> dict[str, int]:
-    """How many clips went for which reason, the most frequent first."""
-    return dict(sorted(Counter(fault.reason for fault in faults).items(), key=lambda item: (-item[1], item[0])))
+def count_reasons(faults: Iterable[ClipFault | QuarantinedClip]) -> dict[str, int]:
+    """Return how many clips have which reason, the most frequent first."""
+    return dict(Counter(sorted(fault.reason for fault in faults)).most_common())
 
 
-def _record(clip: SourceClip, fault: Fault, digest: str, delivery: str) -> dict[str, object]:
-    words = {name: getattr(clip, name) for name in ("path", "text", "speaker", "label", "split", "condition")}
-    return {"sha256": digest, "reason": fault.reason, "detail": fault.detail, "delivery": delivery, **words}
-
-
-def _write(records: list[dict[str, object]], folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "quarantine.tmp"
-    pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), temporary, compression="zstd")
-    target = folder / f"{hashlib.sha256(temporary.read_bytes()).hexdigest()[:16]}.parquet"
-    os.replace(temporary, target)
+def _write(records: list[dict[str, Any]], folder: Path) -> Path:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), sink, compression="zstd")
+    content = sink.getvalue().to_pybytes()
+    target = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    write_whole(target, content)
     return target

@@ -1,4 +1,4 @@
-"""Whom or what an audit or an erasure is about: a speaker, or one recording."""
+"""The subject of an audit or an erasure: a speaker, or one recording."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MIN_DIGITS = 8
 
 @dataclass(frozen=True)
 class Subject:
-    """A speaker or a clip; exactly one of the two is given."""
+    """A speaker or a clip; exactly one of the two is set."""
 
     speaker: str = ""
-    """As the deliveries wrote it."""
+    """As in the deliveries."""
     clip: str = ""
-    """Clip id (SHA-256 of the samples) or its first 8 digits or more; a file's SHA-256 for one in quarantine."""
+    """Clip id (SHA-256 of the samples) or its first 8 digits or more; for a file in quarantine, its SHA-256."""
 
     def __post_init__(self) -> None:
         if bool(self.speaker) == bool(self.clip):
@@ -27,12 +27,12 @@ class Subject:
             raise UsageError(f"--clip takes the {_MIN_DIGITS} to 64 hexadecimal digits of a clip id, got {self.clip!r}")
 
     def matches(self, key: str, speaker: str) -> bool:
-        """Whether a row with this id and speaker is meant."""
+        """Return whether a row with this id and speaker belongs to the subject."""
         return speaker == self.speaker if self.speaker else key.startswith(self.clip)
 
     @property
     def option(self) -> str:
-        """As it is typed on the command line."""
+        """Return the subject as an option of the command line."""
         return f"--speaker {shlex.quote(self.speaker)}" if self.speaker else f"--clip {self.clip}"
 
     def __str__(self) -> str:

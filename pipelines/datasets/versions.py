@@ -1,10 +1,10 @@
-"""Dataset versions: which there are, and their clips, from any repository and revision without a checkout."""
+"""The read side: list dataset versions, and load their clips from any repository and revision without a checkout."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,15 +12,14 @@ from elp_core.data.corpus import read_clips
 from elp_core.types import Clip, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
-    DATASET_FILE,
     GOLDEN,
-    GOLDEN_FILE,
+    RECORD_FILES,
     SHARDS,
     DatasetVersion,
     GoldenRef,
     GoldenSet,
-    read_golden,
-    read_version,
+    Record,
+    parse_record,
 )
 from pipelines.errors import VersioningError
 from pipelines.local import git
@@ -28,23 +27,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
 
-__all__ = [
-    "DatasetVersion",
-    "GoldenRef",
-    "GoldenSet",
-    "TrainingData",
-    "golden_ref",
-    "latest",
-    "load_golden",
-    "load_split",
-    "load_training_data",
-    "newest",
-    "slots",
-    "version_at",
-    "versions",
-]
-
-Where = Workspace | str | Path
+Repository = Workspace | str | Path
 """A workspace, or a repository by folder or Git URL."""
 
 
@@ -61,57 +44,60 @@ class TrainingData:
     """Clips of the validation split, sorted by id, without the clips of the golden set."""
 
 
-def versions(where: Where, slot: Slot) -> list[DatasetVersion]:
-    """All versions of a slot, oldest first; empty where there is none."""
-    folder = _git_folder(where)
+def list_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
+    """Return all versions of a slot, oldest first."""
+    folder = _git_folder(repository)
     tags = git.tags(folder, f"data/{slot}/v*")
-    texts = git.show_all(folder, list(tags.values()), slot.folder / DATASET_FILE)
-    found = [read_version(text, commit) for text, commit in zip(texts, tags.values(), strict=True) if text]
+    texts = git.show_all(folder, list(tags.values()), slot.folder / RECORD_FILES[DatasetVersion])
+    found = [
+        replace(parse_record(DatasetVersion, text), revision=commit)
+        for text, commit in zip(texts, tags.values(), strict=True)
+        if text
+    ]
     return sorted(found, key=lambda version: version.version)
 
 
-def latest(where: Where, slot: Slot) -> DatasetVersion:
-    """The newest version of a slot.
+def latest_version(repository: Repository, slot: Slot) -> DatasetVersion:
+    """Return the newest version of a slot.
 
     Raises:
-        VersioningError: where there is none yet.
+        VersioningError: The slot has no version yet.
     """
-    found = newest(where, slot)
+    found = find_latest(repository, slot)
     if found is None:
-        raise VersioningError(f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
+        raise VersioningError(f"{slot} has no dataset version yet; add recordings with: elp data add {slot} SOURCE")
     return found
 
 
-def newest(where: Where, slot: Slot) -> DatasetVersion | None:
-    """The newest version of a slot, None where there is none; it alone is read, however many came before."""
-    numbered = {_number(tag): tag for tag in git.tags(_git_folder(where), f"data/{slot}/v*")}
-    return version_at(where, numbered[max(numbered)], slot) if numbered else None
+def find_latest(repository: Repository, slot: Slot) -> DatasetVersion | None:
+    """Return the newest version of a slot, or None; no other version is read."""
+    return _record_at(DatasetVersion, repository, "latest", slot)
 
 
-def version_at(where: Where, version: str, slot: Slot) -> DatasetVersion:
-    """The version called ``v3``, ``3``, ``latest``, by its tag, or in force at any other Git revision.
+def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersion:
+    """Return the version called ``v3``, ``3``, ``latest``, by its tag, or in force at any other Git revision.
 
     Raises:
-        VersioningError: where there is no such version.
+        VersioningError: There is no such version.
     """
     if version in ("", "latest"):
-        return latest(where, slot)
-    folder = _git_folder(where)
-    bare = version.removeprefix("v")
-    name = slot.tag(int(bare)) if bare.isdigit() else version
-    commit = git.resolve(folder, name)
-    text = git.show(folder, commit, slot.folder / DATASET_FILE) if commit else None
-    if text is None:
+        return latest_version(repository, slot)
+    found = _record_at(DatasetVersion, repository, version, slot)
+    if found is None:
         raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
-    record = read_version(text)
-    # a revision between two versions is in force by the older one's record, and that one's tag is its revision
-    return read_version(text, git.resolve(folder, record.tag) or commit)
+    return found
 
 
-def slots(where: Where) -> list[Slot]:
-    """Slots that have a dataset version, by name."""
+def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
+    """Return the number of the slot's newest dataset version (`prefix` ``data``) or golden set (``golden``), or 0."""
+    numbers = (tag.rsplit("/v", 1)[1] for tag in git.tags(folder, f"{prefix}/{slot}/v*"))
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
+def list_slots(repository: Repository) -> list[Slot]:
+    """Return the slots that have a dataset version, by name."""
     found = set()
-    for tag in git.tags(_git_folder(where), "data"):
+    for tag in git.tags(_git_folder(repository), "data"):
         parts = tag.split("/")
         if len(parts) == 4:
             found.add(Slot.parse("/".join(parts[1:3])))
@@ -126,18 +112,20 @@ def load_split(
     cache: Path,
     columns: Literal["all", "meta"] = "all",
 ) -> list[Clip]:
-    """Clips of some splits of a dataset version, sorted by id.
+    """Return the clips of some splits of a dataset version, sorted by id.
 
-    Clips of the golden set in force at that version are left out of the training and validation splits, whatever their
-    split says.
+    The training and validation splits never contain a clip of the golden set in force at that version.
 
     Args:
-        repository: a folder on this machine or a Git URL.
-        version_or_tag: as `version_at` takes it.
-        slot: whose data.
-        splits: which; None reads all.
-        cache: where fetched files are kept, by content.
+        repository: A folder on this machine, or a Git URL.
+        version_or_tag: As `version_at` takes it.
+        slot: The slot.
+        splits: The splits to read; None reads all.
+        cache: The folder for fetched files, which are kept by their hash.
         columns: ``meta`` leaves the audio out.
+
+    Raises:
+        VersioningError: The version does not exist, or its files cannot be fetched.
     """
     return _clips(repository, version_at(repository, version_or_tag, slot), slot, splits, cache, columns)
 
@@ -172,65 +160,72 @@ def _clips(
     cache: Path,
     columns: Literal["all", "meta"],
 ) -> list[Clip]:
-    clips = read_clips(dvc.fetch(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
+    clips = read_clips(dvc.fetch_folder(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
     if not dataset.golden:
         return clips
     pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, slot, cache, "meta")}
     return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
 
 
-def golden_ref(where: Where, revision: str, slot: Slot) -> GoldenRef:
-    """The golden set in force at a revision: a tag of a dataset version or golden set, a commit, ``latest`` or ``v3``.
+def golden_ref(repository: Repository, revision: str, slot: Slot) -> GoldenRef:
+    """Return the golden set in force at a revision.
+
+    Args:
+        repository: A workspace, a folder or a Git URL.
+        revision: A tag of a dataset version or golden set, a commit, ``latest`` or ``v3``.
+        slot: The slot.
 
     Raises:
-        VersioningError: where none is pinned there.
+        VersioningError: No golden set is pinned at that revision.
     """
-    folder = _git_folder(where)
-    if revision in ("", "latest"):
-        numbered = {_number(tag): tag for tag in git.tags(folder, f"golden/{slot}/v*")}
-        name = numbered[max(numbered)] if numbered else ""
-    else:
-        bare = revision.removeprefix("v")
-        name = slot.tag(int(bare), "golden") if bare.isdigit() else revision
-    commit = git.resolve(folder, name) if name else ""
-    text = git.show(folder, commit, slot.folder / GOLDEN_FILE) if commit else None
-    if text is None:
+    found = _record_at(GoldenRef, repository, revision, slot)
+    if found is None:
         raise VersioningError(
-            f"{slot} has no golden set at {revision or 'latest'}; it is pinned when the first test clips come in, "
-            f"or with: elp data golden {slot} --from v1"
+            f"{slot} has no golden set at {revision or 'latest'}; the first delivery with test clips pins one, "
+            f"and so does: elp data golden {slot} --from v1"
         )
-    return read_golden(text, git.resolve(folder, read_golden(text).tag) or commit)
+    return found
 
 
 def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> GoldenSet:
-    """The golden set in force at a revision (see `golden_ref`), with its clips sorted by id.
+    """Return the golden set in force at a revision (see `golden_ref`), with its clips sorted by id.
 
     Raises:
-        VersioningError: where none is pinned, or what came is not what was pinned.
+        VersioningError: No golden set is pinned there, or the fetched clips are not the pinned ones.
     """
     ref = golden_ref(repository, revision, slot)
     clips = _golden_clips(repository, ref.revision, slot, cache, "all")
     got = ids_digest(clip.id for clip in clips)
     if got != ref.digest:
-        raise VersioningError(f"{ref.tag}: the clips have the digest {got}, pinned is {ref.digest}; restore the remote")
+        raise VersioningError(
+            f"{ref.tag}: the fetched clips have the digest {got}, expected {ref.digest}; restore the DVC remote"
+        )
     return GoldenSet(ref.tag, ref.digest, clips)
 
 
 def _golden_clips(
     repository: str, revision: str, slot: Slot, cache: Path, columns: Literal["all", "meta"]
 ) -> list[Clip]:
-    return read_clips(dvc.fetch(repository, revision, slot.folder / GOLDEN, cache), None, columns)
+    return read_clips(dvc.fetch_folder(repository, revision, slot.folder / GOLDEN, cache), None, columns)
 
 
-def _git_folder(where: Where) -> Path:
-    if isinstance(where, Workspace):
-        return where.root
-    if isinstance(where, Path):
-        return where
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return git.local_copy(where, home / "elp")
+def _record_at(kind: type[Record], repository: Repository, revision: str, slot: Slot) -> Record | None:
+    folder, prefix = _git_folder(repository), "golden" if kind is GoldenRef else "data"
+    name, bare = revision, revision.removeprefix("v")
+    if revision in ("", "latest"):
+        number = latest_number(folder, slot, prefix)
+        name = slot.tag(number, prefix) if number else ""
+    elif bare.isdigit():
+        name = slot.tag(int(bare), prefix)
+    commit = git.resolve(folder, name) if name else ""
+    text = git.show(folder, commit, slot.folder / RECORD_FILES[kind]) if commit else None
+    if text is None:
+        return None
+    record = parse_record(kind, text)
+    # at a revision between two versions, the older record is in force: its revision is that of its own tag
+    return replace(record, revision=git.resolve(folder, record.tag) or commit)
 
 
-def _number(tag: str) -> int:
-    digits = tag.rsplit("/v", 1)[-1]
-    return int(digits) if digits.isdigit() else 0
+def _git_folder(repository: Repository) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elp"
+    return git.local_copy(str(repository.root if isinstance(repository, Workspace) else repository), cache)

@@ -6,9 +6,10 @@ import os
 import shlex
 from pathlib import Path
 
-from pipelines.datasets import dvc
+from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
+from pipelines.local.dvc_repository import make_dvc_repository
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -59,9 +60,9 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     if fresh:
         git.git(root, "init", "--quiet", "--initial-branch=main")
     if not (root / ".dvc").is_dir():
-        dvc.initialise(root, remote)
+        make_dvc_repository(root, remote)
     _ignore(root / ".gitignore", ".elp/")
-    dvc.write_atomic(root / SETTINGS_FILE, text)
+    write_whole(root / SETTINGS_FILE, text)
     names = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", SETTINGS_FILE)
     git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
     made = open_workspace(root)
@@ -90,4 +91,4 @@ def _existing(path: Path) -> Path:
 def _ignore(path: Path, line: str) -> None:
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     if line not in before.splitlines():
-        dvc.write_atomic(path, before + ("" if not before or before.endswith("\n") else os.linesep) + line + "\n")
+        write_whole(path, before + ("" if not before or before.endswith("\n") else os.linesep) + line + "\n")

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -14,3 +18,45 @@ def test_every_benchmark_finds_what_it_measures() -> None:
         [sys.executable, "-c", f"import {', '.join(names)}"], cwd=FOLDER, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.integration
+def test_the_gpu_script_runs_every_part_at_toy_size_on_a_cpu(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(FOLDER / "gpu.sh"), "--toy", "--out", str(tmp_path)],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu.json", "gpu.md"]
+    parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
+    assert {name: part["status"] for name, part in parts.items()} == dict.fromkeys(
+        ["correctness", "resume", "training-base", "training-large", "together", "host", "profile"], "done"
+    )
+    rows = {name: sum("cells" in record for record in part["records"]) for name, part in parts.items()}
+    assert rows == {
+        "correctness": 29, "resume": 2, "training-base": 8, "training-large": 8, "together": 3, "host": 2, "profile": 30
+    }  # fmt: skip
+    shown = (tmp_path / "gpu.md").read_text()
+    assert "| against | its s | our s | its GiB | our GiB | ratio |" in shown
+    assert "NO |" not in shown
+
+
+def test_the_gpu_script_names_the_wheels_that_are_missing() -> None:
+    # without the site packages every one of them is missing
+    done = subprocess.run([sys.executable, "-S", str(FOLDER / "gpu.py")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("missing on this machine, bring these wheels: torch==")
+    assert "soundfile==0.14.0 cffi==2.1.1 RapidFuzz==3.14.6" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_gpu_script_refuses_a_machine_without_gpu() -> None:
+    done = subprocess.run(
+        [str(FOLDER / "gpu.sh")],
+        env={**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (1, "torch sees no GPU on this machine; try the script with --toy\n")

@@ -14,7 +14,7 @@ from elp_core.backbones import Backbone
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import Split
-from pipelines.datasets.ingest import ingest
+from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.versions import load_golden, load_split
 from pipelines.local.initialise import init_workspace
 from pipelines.local.workspace import open_workspace
@@ -58,7 +58,7 @@ def _before_and_after(slot: Slot, source: Path, root: Path) -> tuple[float, floa
     (root / "elp.yaml").write_text(SETTINGS)
     subprocess.run(["git", "commit", "-qam", "Settings"], cwd=root, check=True)
     workspace = open_workspace(root)
-    version = ingest(workspace, slot, source, "fsdd", {})
+    version = add_delivery(workspace, slot, source, "fsdd", {})
     settings, cache, where = workspace.settings.for_slot(slot), workspace.state / "cache", str(root)
     splits: tuple[tuple[Split], tuple[Split]] = (("train",), ("validation",))
     heard, judged = (load_split(where, version.tag, slot, split, cache) for split in splits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.datasets.ingest import ingest
+from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.versions import load_split, version_at
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
@@ -30,7 +30,7 @@ class Ground:
 def make_ground(folder: Path) -> Ground:
     """plant-a/asr: data v1 and v2, adapters v1 (was champion), v2 (champion) and v3; plant-b/asv: v1 (champion)."""
     workspace = workspace_with_data(folder / "site", (ASR, ASV))
-    ingest(workspace, ASR, delivery(folder / "more", (2,)))
+    add_delivery(workspace, ASR, delivery(folder / "more", (2,)))
     records = Recorded(ring(folder))
     for slot, version, day, data in _ADAPTERS:
         tag = slot.tag(data)

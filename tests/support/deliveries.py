@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.datasets.delivery_options import DeliveryOptions
-from pipelines.datasets.measuring import Recipe
+from pipelines.datasets.delivery import DeliveryOptions
+from pipelines.datasets.measuring import IntakeSettings
 from pipelines.registry.policies import DataPolicy
 from tests.support.clips import voice, wav
 
 SPEAKERS = {"anna": "train", "bert": "train", "carla": "validation", "doris": "test"}
 WORDS = ("open the door", "close the valve", "stop the pump")
-RECIPE = Recipe(DataPolicy(), DeliveryOptions(), "delivery")
+INTAKE = IntakeSettings(DataPolicy(), DeliveryOptions(), "delivery")
 
 
 def write_delivery(folder: Path, each: int = 3, seed: int = 0, **changes: dict[str, Any]) -> Path:

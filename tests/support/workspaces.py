@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.datasets.ingest import ingest
+from pipelines.datasets.ingest import add_delivery
 from pipelines.local.initialise import init_workspace
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace, open_workspace
@@ -80,7 +80,7 @@ def workspace_with_data(root: Path, slots: Sequence[Slot], settings: str = "") -
         workspace = open_workspace(root)
     source = delivery(root.parent / "delivery")
     for slot in slots:
-        ingest(workspace, slot, source)
+        add_delivery(workspace, slot, source)
     return workspace
 
 

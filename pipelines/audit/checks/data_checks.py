@@ -15,7 +15,7 @@ from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
 from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import Objects, objects
+from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
@@ -54,7 +54,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
     hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
     try:
-        with objects(root, remote_only=True) as remote:
+        with dvc_remote(root, remote_only=True) as remote:
             shards = _read_folder(remote, tracked, f"{tag}: shard", log)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
             kept = _read_folder(remote, pinned, f"{golden}: file", log) if pinned else ReadFolder((), {})
@@ -87,7 +87,7 @@ def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: R
     return tagged, compared("clips", recorded, ids_digest(kept.ids), "the DVC remote", kept.facts)
 
 
-def _read_folder(remote: Objects, tracked: str, what: str, log: Log) -> ReadFolder:
+def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFolder:
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
@@ -103,7 +103,7 @@ def _read_folder(remote: Objects, tracked: str, what: str, log: Log) -> ReadFold
     return ReadFolder(tuple(facts), ids)
 
 
-def _altered_listing(remote: Objects, tracked: str) -> Fact | None:
+def _altered_listing(remote: DvcRemote, tracked: str) -> Fact | None:
     """Return a failed fact if a folder's listing does not have its hash, or None."""
     name = tracked.removeprefix("md5:")
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
@@ -113,7 +113,7 @@ def _altered_listing(remote: Objects, tracked: str) -> Fact | None:
     return Fact("listing", name, "failed", f"the remote has the MD5 {found}: it was changed")
 
 
-def _file(remote: Objects, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
+def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
     try:
         found = remote.copy(md5, place)
     except VersioningError as error:

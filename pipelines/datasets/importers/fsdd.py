@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from elp_core.types import Split
-from pipelines.datasets.source_clip import Fault, Importer, SourceClip
+from pipelines.datasets.delivery import ClipFault, Importer, SourceClip
 from pipelines.errors import IntakeError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -24,25 +24,25 @@ _VALIDATION_TAKES = range(5, 10)
 _FOLDER = "recordings"
 
 
-def read(source: Path) -> Iterator[SourceClip]:
-    """Clips of the folder (sorted by name) or the archive (in its order); wrongly named files come as faults.
+def fsdd_clips(source: Path) -> Iterator[SourceClip]:
+    """Yield the clips of the folder (sorted by name) or the archive (in its order); a wrong name is a fault.
 
     Raises:
-        IntakeError: where the archive is broken or holds no recording.
+        IntakeError: The archive is damaged, or there is no recording.
     """
     found = 0
     for name, audio in _archive(source) if source.is_file() else _folder(source):
         found += 1
-        yield describe(name, audio)
+        yield recording_clip(name, audio)
     if not found:
-        raise IntakeError(f"{source} holds no recording; expected {IMPORTER.expects}")
+        raise IntakeError(f"{source} holds no recording; expected {FSDD.expects}")
 
 
-def describe(name: str, audio: Path | bytes) -> SourceClip:
-    """What a recording's name says of it."""
+def recording_clip(name: str, audio: Path | bytes) -> SourceClip:
+    """Return the clip that a recording's name describes."""
     match = _NAME.fullmatch(PurePosixPath(name).name)
     if not match:
-        fault = Fault("misnamed", "expected {digit}_{speaker}_{take}.wav, such as 7_theo_12.wav")
+        fault = ClipFault("misnamed", "expected {digit}_{speaker}_{take}.wav, such as 7_theo_12.wav")
         return SourceClip(name, audio, fault=fault)
     digit, speaker, take = int(match[1]), match[2], int(match[3])
     held_out: Split = "validation" if take in _VALIDATION_TAKES else "train"
@@ -71,7 +71,7 @@ def _archive(source: Path) -> Iterator[tuple[str, bytes]]:
                 if opened:
                     yield member.name, opened.read()
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise IntakeError(f"{source} is no whole tar archive: {error}; fetch it again") from error
+        raise IntakeError(f"{source} is not a complete tar archive: {error}; download it again") from error
 
 
 def _accepts(source: Path) -> bool:
@@ -80,9 +80,9 @@ def _accepts(source: Path) -> bool:
     return (source / _FOLDER).is_dir() or any(_NAME.fullmatch(path.name) for path in source.glob("*.wav"))
 
 
-IMPORTER = Importer(
+FSDD = Importer(
     name="fsdd",
     expects="the FSDD folder, its recordings/ folder or a tar archive of it ({digit}_{speaker}_{take}.wav)",
     accepts=_accepts,
-    read=read,
+    read=fsdd_clips,
 )

@@ -1,47 +1,74 @@
-"""Rows of a manifest or a metadata file, told apart into clips and faults: what both of those formats share."""
+"""Manifests and metadata files: their lines become clips, and every fault is named with its line."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.types import Seconds, Split
-from pipelines.datasets.source_clip import SPLIT_NAMES, Fault, SourceClip, printable, undecodable
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
+from pipelines.errors import IntakeError
 
-TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
-SPEAKER_KEYS = ("speaker", "speaker_id")
+Row = Mapping[str, Any] | str
+"""The values of a line, or a sentence on what is wrong with the line."""
+_TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
+_SPEAKER_KEYS = ("speaker", "speaker_id")
 
 
-def listed_clip(
-    row: Mapping[str, Any], name: str, folder: Path, faults: list[str], split: str = ""
-) -> SourceClip | None:
-    """The clip that a row describes, or None with what is wrong in `faults`.
+def listed_clips(source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str) -> list[SourceClip]:
+    """Return the clips that the listings of a source describe, in the order of their lines.
 
     Args:
-        row: keys and values as the source has them.
-        name: of the audio file, relative to `folder` or absolute.
-        folder: the delivery's folder; a file outside it is a fault.
-        faults: gets one sentence for each fault of the row.
-        split: used where the row names none.
+        source: The source of the delivery: a listing, or a folder that holds the listings.
+        listings: CSV files and JSONL files, each with the split of the lines that name none (or an empty text).
+        key: The key of the audio file's name, which is relative to the listing's folder.
+        expects: What the source has to look like, for the message if it names no clip.
+
+    Raises:
+        IntakeError: A line is malformed, a file is missing or outside the listing's folder, or there is no clip. The
+            message lists every such line.
     """
-    before = len(faults)
+    faults: list[str] = []
+    clips: list[SourceClip] = []
+    top = source if source.is_dir() else source.parent
+    for listing, split in listings:
+        for line, row in _csv_rows(listing) if listing.suffix == ".csv" else _json_rows(listing):
+            here: list[str] = []
+            if isinstance(row, str):
+                here.append(row)
+            elif clip := _clip(row, key, listing.parent, split, here):
+                clips.append(clip)
+            faults.extend(f"{listing.relative_to(top)}, line {line}: {fault}" for fault in here)
+    if faults:
+        raise IntakeError(f"{source} has {len(faults)} fault(s); correct them and try again, nothing changed", faults)
+    if not clips:
+        raise IntakeError(f"{source} names no clip; expected {expects}")
+    return clips
+
+
+def _clip(row: Mapping[str, Any], key: str, folder: Path, split: str, faults: list[str]) -> SourceClip | None:
+    """The clip that a row describes, or None with its faults in `faults`."""
+    if not (name := str(row.get(key) or "")):
+        faults.append(f"{key} is missing")
+        return None
     named = (folder / name).resolve()
     if not named.is_relative_to(folder.resolve()):
-        faults.append(f"{printable(name)} lies outside {folder}")
+        faults.append(f"the file {_printable(name)} is outside {folder}; a listing may name files of its folder only")
     elif not named.is_file():
-        faults.append(f"{printable(name)} is not there")
+        faults.append(f"the file {_printable(name)} does not exist")
     chosen = _split(row, split, faults)
     start, seconds = _seconds(row, "offset", faults), _seconds(row, "duration", faults)
-    if len(faults) > before:
+    if faults:
         return None
-    text = _first(row, TEXT_KEYS)
-    values = [text, *(_first(row, keys) for keys in (SPEAKER_KEYS, ("label",), ("condition",)))]
-    fault = Fault("not_utf8", "the transcript or its labels are not UTF-8") if any(map(undecodable, values)) else None
-    text, speaker, label, condition = map(printable, values)
+    values = [_first(row, keys) for keys in (_TEXT_KEYS, _SPEAKER_KEYS, ("label",), ("condition",))]
+    text, speaker, label, condition = map(_printable, values)
     return SourceClip(
-        path=printable(named.relative_to(folder.resolve()).as_posix()),
+        path=_printable(named.relative_to(folder.resolve()).as_posix()),
         audio=named,
         text=text,
         speaker=speaker,
@@ -49,25 +76,23 @@ def listed_clip(
         split=chosen,
         condition=condition,
         start=start or 0.0,
-        # a manifest's duration cuts the file only where it also says where to begin
+        # most manifests give every file its duration: it cuts the file only together with an offset
         seconds=seconds if start is not None else None,
-        fault=fault,
+        fault=ClipFault("not_utf8", "the transcript or its labels are not UTF-8")
+        if any(map(_undecodable, values))
+        else None,
     )
 
 
 def _first(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    """The first of `keys` that holds something, as text."""
-    for key in keys:
-        value = row.get(key)
-        if value is not None and value != "":
-            return str(value)
-    return ""
+    """The first of `keys` that has a value, as text."""
+    return next((str(row[key]) for key in keys if row.get(key) not in (None, "")), "")
 
 
-def _split(row: Mapping[str, Any], default: str, faults: list[str]) -> Split | Any:
+def _split(row: Mapping[str, Any], default: str, faults: list[str]) -> Split | Literal[""]:
     name = _first(row, ("split",)) or default
     if name and name.lower() not in SPLIT_NAMES:
-        faults.append(f"unknown split {printable(name)!r}, expected one of {', '.join(sorted(SPLIT_NAMES))}")
+        faults.append(f"unknown split {_printable(name)!r}, expected one of {', '.join(sorted(SPLIT_NAMES))}")
     return SPLIT_NAMES.get(name.lower(), "")
 
 
@@ -80,6 +105,42 @@ def _seconds(row: Mapping[str, Any], key: str, faults: list[str]) -> Seconds | N
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number >= 0):
-        faults.append(f"{key} is {value!r}, expected seconds")
+        faults.append(f"{key} is {value!r}, expected a number of seconds, 0 or more")
         return None
     return number
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    reader = csv.DictReader(io.StringIO(_text(path, "utf-8-sig"), newline=""), strict=True)
+    try:
+        for row in reader:
+            broken = None in row or None in row.values()
+            fault = f"the number of columns differs from the header's {len(reader.fieldnames or [])}"
+            yield reader.line_num, fault if broken else row
+    except csv.Error as error:
+        yield reader.line_num, f"not CSV ({error})"
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(_text(path, "utf-8").split("\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                yield number, f"not JSON ({error.msg} at column {error.colno})"
+            else:
+                yield number, row if isinstance(row, dict) else "expected a JSON object"
+
+
+def _text(path: Path, encoding: str) -> str:
+    # bytes that are not UTF-8 become lone surrogates: only the clip that they belong to is faulty
+    return path.read_bytes().decode(encoding, "surrogateescape")
+
+
+def _undecodable(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _printable(text: str) -> str:
+    """`text` with lone surrogates written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -10,17 +10,17 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import caller
-from pipelines.server.overrides import expiry
-from pipelines.server.overrides import override as overrides
+from pipelines.server.auth.principal import current_caller
+from pipelines.server.overrides.expiry import withdraw_override
+from pipelines.server.overrides.override import approve_override, ask_override
 from pipelines.server.pages.csrf import csrf_fault
 from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
 from pipelines.server.read_models.ledger_records import slot_entries
-from pipelines.server.request_body import LONGEST_REASON, plain
-from pipelines.server.stores import current as server
+from pipelines.server.request_body import LONGEST_REASON, plain_text
+from pipelines.server.stores.current import registry
 from pipelines.server.stores.registry_store import GuardedStore
-from pipelines.server.stores.write_checks import number
-from pipelines.server.transitions import champion_transition
+from pipelines.server.stores.write_checks import parse_number
+from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
@@ -41,7 +41,7 @@ def act(site: str, task: str, kind: str) -> Response:
         return show_slot(slot, 400, fault, form)
     try:
         for name in ("reason", "by"):
-            plain(name, form[name])
+            plain_text(name, form[name])
         entry = (
             _change_champion(slot, form) if kind in ("promote", "rollback", "retire") else _change_override(slot, form)
         )
@@ -68,26 +68,26 @@ def _incomplete(form: Mapping[str, str]) -> str:
 
 def _change_champion(slot: Slot, form: Mapping[str, str]) -> int:
     """Change the champion; return the number of the ledger entry, 0 if nothing was changed."""
-    store, principal, reason = server.registry(), caller(form["by"]), form["reason"]
+    store, principal, reason = registry(), current_caller(form["by"]), form["reason"]
     if form["kind"] == "promote":
         again = form["again"] == "yes"
-        return champion_transition.promote(store, slot, number(form["version"]), principal, reason, again=again).seq
+        return promote_version(store, slot, parse_number(form["version"]), principal, reason, again=again).seq
     # the page may be old: only the champion that it showed is ended
-    seen = number(form["champion"])
+    seen = parse_number(form["champion"])
     if form["kind"] == "rollback":
-        return champion_transition.rollback(store, slot, None, principal, reason, seen=seen).seq
-    return champion_transition.retire(store, slot, principal, reason, seen=seen).seq
+        return roll_back(store, slot, None, principal, reason, seen=seen).seq
+    return retire_champion(store, slot, principal, reason, seen=seen).seq
 
 
 def _change_override(slot: Slot, form: Mapping[str, str]) -> int:
     """Request an override, approve or end it; return the number of the ledger entry."""
-    store, reason = server.registry(), form["reason"]
+    store, reason = registry(), form["reason"]
     if form["kind"] == "override":
-        overrides.ask(store, slot, number(form["version"]), reason, timedelta(days=int(form["days"])))
+        ask_override(store, slot, parse_number(form["version"]), reason, timedelta(days=int(form["days"])))
     elif form["kind"] == "approve":
-        overrides.approve(store, slot, seen=number(form["request"]))
+        approve_override(store, slot, seen=parse_number(form["request"]))
     else:
-        expiry.withdraw(store, slot, reason, seen=number(form["request"]))
+        withdraw_override(store, slot, reason, seen=parse_number(form["request"]))
     return _newest(store, slot)
 
 

@@ -22,8 +22,7 @@ from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.tags import CHAMPION
 from pipelines.server.read_models.dependents import Dependents
 from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores import current as server
+from pipelines.server.storage.artifact_bytes import run_location, served_artifacts, served_path
 
 _SHOWN = 500
 """Clips on one page; those with most errors come first."""
@@ -76,7 +75,7 @@ def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> Go
     verdict = judged.statement
     with tempfile.TemporaryDirectory(prefix="elp-console-") as scratch:
         try:
-            run = server.run_location(runs[verdict.model, verdict.version])
+            run = run_location(runs[verdict.model, verdict.version])
             content = _download(f"{run}/{verdict.evidence.path}", Path(scratch))
             if sha256(content) != verdict.evidence.sha256:
                 return GoldenClips(judged, fault="the evidence in the artifact store is not the one that was signed")
@@ -87,10 +86,10 @@ def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> Go
 
 
 def _download(location: str, folder: Path) -> bytes:
-    path = served.served_path(location)
+    path = served_path(location)
     if path is None:
         raise OSError(f"it is at {location}, outside the artifact store of this server")
-    return Path(served.artifacts().download_artifacts(path, str(folder))).read_bytes()
+    return Path(served_artifacts().download_artifacts(path, str(folder))).read_bytes()
 
 
 def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

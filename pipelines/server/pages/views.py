@@ -20,8 +20,8 @@ from pipelines.registry.signing.canonical_json import parse_json
 from pipelines.registry.signing.envelope import verify
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
-from pipelines.server.auth import principal
-from pipelines.server.overrides import override as overrides
+from pipelines.server.auth.principal import current_caller, login_on, same_person
+from pipelines.server.overrides.override import LONGEST, USUAL_DAYS
 from pipelines.server.pages.csrf import csrf_token, set_csrf_cookie
 from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
@@ -34,7 +34,7 @@ from pipelines.server.read_models.ledger_records import entry_at
 from pipelines.server.read_models.mlflow_tables import experiment_ids
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.read_models.statement_records import RecordedVerdict, recorded_envelope
-from pipelines.server.stores import current as server
+from pipelines.server.stores.current import registry, tracking
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(add_headers)
@@ -51,8 +51,8 @@ REQUESTS = ("override asked", "override withdrawn")
 def grid_page() -> Response:
     """Show all slots by site and task."""
     wanted = request.args.get("site", "").strip().lower()
-    with server.registry().engine.connect() as registry, server.tracking().engine.connect() as tracking:
-        page = read_grid(registry, tracking)
+    with registry().engine.connect() as records, tracking().engine.connect() as runs:
+        page = read_grid(records, runs)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
@@ -81,15 +81,15 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         refused: Why the form was refused, in a sentence.
         form: The content of the form, to be shown again: `_FORM`.
     """
-    with server.registry().engine.connect() as registry:
-        page = read_slot_page(registry, slot, request.args.get("before", type=int))
+    with registry().engine.connect() as records:
+        page = read_slot_page(records, slot, request.args.get("before", type=int))
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
-        origin = version_lineage(registry, slot, row.version.version) if row else None
-        done = _done(entry_at(registry, request.args.get("done", 0, type=int)), slot)
-    with server.tracking().engine.connect() as tracking:
-        links = Links(_prefix(), experiment_ids(tracking, [row.version.run_id] if row else []))
+        origin = version_lineage(records, slot, row.version.version) if row else None
+        done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
+    with tracking().engine.connect() as runs:
+        links = Links(_prefix(), experiment_ids(runs, [row.version.run_id] if row else []))
     serving = page.champion.version if page.champion else None
     champion_row = page.row(serving) if serving else None
     periods = _periods(page)
@@ -109,9 +109,9 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         periods=periods,
         refused=refused,
         done=done,
-        form={**_FORM, "days": str(overrides.USUAL_DAYS), **(form or {})},
-        asked_here=page.override is not None and principal.same_person(principal.caller().name, page.override.asked_by),
-        longest=overrides.LONGEST.days,
+        form={**_FORM, "days": str(USUAL_DAYS), **(form or {})},
+        asked_here=page.override is not None and same_person(current_caller().name, page.override.asked_by),
+        longest=LONGEST.days,
         **_evidence(row, links),
     )
 
@@ -119,8 +119,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
 @blueprint.get("/backbones/<fingerprint>")
 def backbone_page(fingerprint: str) -> Response:
     """Show a backbone and the adapters on it."""
-    with server.registry().engine.connect() as registry:
-        page = backbone_dependents(registry, fingerprint, _first()) or abort(404)
+    with registry().engine.connect() as records:
+        page = backbone_dependents(records, fingerprint, _first()) or abort(404)
     return _page("backbone.html", page=page, fingerprint=fingerprint)
 
 
@@ -128,9 +128,9 @@ def backbone_page(fingerprint: str) -> Response:
 def dataset_page(tag: str) -> Response:
     """Show a dataset version or a golden set: what the signed records say of it, and the adapters that depend on it."""
     golden = tag.startswith("golden/")
-    with server.registry().engine.connect() as registry:
-        page = dataset_dependents(registry, tag, _first()) or abort(404)
-        found = read_golden_clips(registry, tag, page) if golden else None
+    with registry().engine.connect() as records:
+        page = dataset_dependents(records, tag, _first()) or abort(404)
+        found = read_golden_clips(records, tag, page) if golden else None
     return _page(
         "dataset.html",
         page=page,
@@ -145,8 +145,8 @@ def dataset_page(tag: str) -> Response:
 @blueprint.get("/statements/<digest>")
 def statement_page(digest: str) -> Response:
     """Show a signed statement, verified while the page is made."""
-    with server.registry().engine.connect() as registry:
-        row = recorded_envelope(registry, digest) or abort(404)
+    with registry().engine.connect() as records:
+        row = recorded_envelope(records, digest) or abort(404)
     fault = ""
     try:
         verify(row.envelope, load_ring(key_folder()), row.kind, recorded_at=row.at)
@@ -179,7 +179,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
             request=request,
             now=datetime.now(UTC),
             prefix=_prefix(),
-            user=principal.caller().name if principal.login_on() else "",
+            user=current_caller().name if login_on() else "",
             token=token,
             url_for=url_for,
         )

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.tags import CHAMPION, Tags
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.statement_records import (
     RecordedLineage,
@@ -17,6 +16,7 @@ from pipelines.server.read_models.statement_records import (
     lineages,
     verdicts,
 )
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 PAGE = 200
 """Adapters on one page."""
@@ -30,7 +30,7 @@ class Dependent:
     judged: RecordedVerdict | None
     lineage: str
     """Digest of its signed lineage; empty if only its tags name the backbone or the dataset version."""
-    override: Request | None
+    override: OverrideRequest | None
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts
 from pipelines.server.read_models.ledger_records import last_changes
 from pipelines.server.read_models.mlflow_tables import TrainingRun
 from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Cell:
     """Whether that verdict compares with a former champion."""
     drift: Drift | None
     """None if no verdict measured the champion again since its promotion."""
-    override: Request | None
+    override: OverrideRequest | None
     """The override by which the champion serves, or one that waits for a second person."""
     run: TrainingRun | None
 
@@ -113,7 +113,7 @@ def _cell(
     judged: Mapping[Key, Sequence[RecordedVerdict]],
     change: LedgerEntry | None,
     drift: Drift | None,
-    override: Request | None,
+    override: OverrideRequest | None,
     run: TrainingRun | None,
 ) -> Cell:
     champion = next((v for v in versions if CHAMPION in v.aliases), None)

@@ -11,13 +11,13 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION
-from pipelines.server.overrides.requests import Request, open_requests
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts
 from pipelines.server.read_models.grid import is_stale
 from pipelines.server.read_models.ledger_records import slot_entries
 from pipelines.server.read_models.mlflow_tables import registered_slots, slot_versions
 from pipelines.server.read_models.statement_records import RecordedLineage, RecordedVerdict, lineages, verdicts
+from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 from pipelines.server.transitions.version_facts import predecessor
 
 _ENTRIES = 100
@@ -32,7 +32,7 @@ class VersionRow:
 
     version: AdapterVersion
     judged: RecordedVerdict | None
-    override: Request | None
+    override: OverrideRequest | None
     stale: bool
     """Whether the verdict compares with another champion than the present one."""
     rolled_back: LedgerEntry | None
@@ -52,7 +52,7 @@ class SlotPage:
     """The version that a rollback would restore."""
     since: str
     drift: Drift | None
-    override: Request | None
+    override: OverrideRequest | None
     """The override by which the champion serves, or one that waits for a second person."""
     changes: tuple[LedgerEntry, ...]
     """Every change of the champion, newest first."""
@@ -133,7 +133,7 @@ def version_lineage(registry: sa.Connection, slot: Slot, version: int) -> Record
 def _row(
     version: AdapterVersion,
     recorded: Mapping[Key, Sequence[RecordedVerdict]],
-    held: Request | None,
+    held: OverrideRequest | None,
     champion: AdapterVersion | None,
     gone: LedgerEntry | None,
 ) -> VersionRow:

@@ -18,13 +18,10 @@ from pipelines.errors import AttestationError
 from pipelines.registry.signing.envelope import Envelope, read_envelope
 from pipelines.registry.statements import (
     BUNDLE_DIGEST,
-    Against,
-    EvidenceFile,
-    Golden,
     LineageStatement,
-    Named,
     VerdictStatement,
     parse_statement,
+    stored_verdict,
 )
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
@@ -130,7 +127,7 @@ def lineage_facts(text: str) -> LineageFacts:
         AttestationError: The text is not such an envelope.
     """
     with readable("lineage"):
-        values = _payload(text)
+        values = json.loads(_payload(text))
         build = values["predicate"]["buildDefinition"]
         materials = {one["name"]: one for one in build["resolvedDependencies"]}
 
@@ -180,23 +177,9 @@ def _statements(connection: sa.Connection, kind: str, keys: Iterable[Key]) -> li
 
 
 def _recorded_verdict(row: Any) -> RecordedVerdict:
-    return RecordedVerdict(row.digest, row.seq, row.keyid, row.at, _verdict(row.envelope))
-
-
-def _verdict(text: str) -> VerdictStatement:
     with readable("verdict"):
-        values = _payload(text)
-        predicate = dict(values["predicate"])
-        return VerdictStatement(
-            **{
-                **predicate,
-                "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
-                "backbone": Named(**predicate["backbone"]),
-                "against": Against(**predicate["against"]) if predicate["against"] else None,
-                "golden": Golden(**predicate["golden"]),
-                "evidence": EvidenceFile(**predicate["evidence"]),
-            }
-        )
+        statement = stored_verdict(_payload(row.envelope))
+    return RecordedVerdict(row.digest, row.seq, row.keyid, row.at, statement)
 
 
 def _lineage(text: str) -> LineageStatement:
@@ -206,5 +189,6 @@ def _lineage(text: str) -> LineageStatement:
     return statement
 
 
-def _payload(text: str) -> Any:
-    return json.loads(base64.b64decode(json.loads(text)["payload"]))
+def _payload(text: str) -> bytes:
+    """Return the payload of an envelope, not read strictly: the server did that before it stored the envelope."""
+    return base64.b64decode(json.loads(text)["payload"])

@@ -8,15 +8,15 @@ from typing import Any
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
 from mlflow.utils.time import get_current_time_millis
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from pipelines.registry.description import describe_version, flagged
+from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.server.transitions.rules import Standing
-from pipelines.server.transitions.version_facts import alias, champion, predecessor, version_row
+from pipelines.server.storage.version_rows import alias_version, present_champion, version_row, version_tags
+from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
 """Characters that MLflow keeps of a description."""
@@ -45,7 +45,7 @@ def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
 
 
-def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
+def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
     """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
 
     Args:
@@ -59,7 +59,7 @@ def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
         remove_alias(session, model, CHAMPION)
         return
     set_alias(session, model, CHAMPION, entry.after)
-    if alias(session, model, CHALLENGER) == entry.after:
+    if alias_version(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
     before = predecessor(session, entry.slot, entry.after)
     tags = {
@@ -94,12 +94,12 @@ def _flag(session: Session, model: str, version: int, told: str) -> None:
 
 def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
-    model, version, present = verdict.model, verdict.version, champion(session, verdict.model)
+    model, version, present = verdict.model, verdict.version, present_champion(session, verdict.model)
     serving = present is not None and present.version == version
-    ready = verdict.outcome == "passed" and not serving and _against(verdict) == present
+    ready = verdict.outcome == "passed" and not serving and verdict.against == present
     if ready:
         set_alias(session, model, CHALLENGER, version)
-    elif alias(session, model, CHALLENGER) == version:
+    elif alias_version(session, model, CHALLENGER) == version:
         remove_alias(session, model, CHALLENGER)
     status = CHAMPION if serving else CHALLENGER if ready else _STATUS[verdict.outcome]
     tags = {
@@ -113,16 +113,10 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     set_tags(session, model, version, tags)
     row = version_row(session, model, version)
     assert row is not None
-    known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
-    session.flush()
-    shown = {tag.key: tag.value for tag in session.scalars(known)}
-    told = describe_version(verdict.headline, verdict.rows, shown)
+    shown = version_tags(session, model, version)
+    told = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
     row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
-
-
-def _against(verdict: VerdictStatement) -> Standing | None:
-    return Standing(verdict.against.version, verdict.against.bundle) if verdict.against else None
 
 
 def _record(verdict: VerdictStatement) -> GateRecord:

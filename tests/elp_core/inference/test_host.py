@@ -88,7 +88,7 @@ def test_the_cnn_hears_each_waveform_once(host: AdapterHost, monkeypatch: pytest
         return real(self, waveforms, lengths)
 
     monkeypatch.setattr(Backbone, "features", features)
-    host._limit = 20_000.0  # so that one sound's requests fall into two batches
+    host._batch_seconds = 1.0  # so that one sound's requests fall into two batches
     host.answer([Request(str(number), waveform.copy()) for waveform in WAVEFORMS for number in range(5)])
     assert sorted(heard) == sorted(len(waveform) for waveform in WAVEFORMS)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elp_core.errors import HostError
-from elp_core.inference import AdapterHost, Hosted, Request
+from elp_core.inference import AdapterHost, HostedAdapter, Request
 from elp_core.testing import tiny_backbone
 from tests.support.hosting import SHAPES, WAVEFORMS, Adapter, all_same, same, write_adapters
 
@@ -40,7 +40,7 @@ class Truth:
     def __init__(self, host: AdapterHost, adapters: list[Adapter]) -> None:
         self.host, self.adapters = host, adapters
         self.serves: dict[str, int] = {}
-        self.before: dict[str, tuple[Hosted, int]] = {}
+        self.before: dict[str, tuple[HostedAdapter, int]] = {}
 
     def do(self, kind: str, *about: Any) -> None:
         expected = getattr(self, kind)
@@ -98,7 +98,7 @@ def test_threads_see_whole_adapters_only(adapters: list[Adapter]) -> None:
 
     def swing(name: str) -> None:
         numbers = pairs[name]
-        before: Hosted | Path = adapters[numbers[1]].folder
+        before: HostedAdapter | Path = adapters[numbers[1]].folder
         while time.monotonic() < end:
             before = host.replace(name, before)
 

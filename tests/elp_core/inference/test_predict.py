@@ -53,7 +53,7 @@ def test_the_model_is_left_as_it_came(training: bool) -> None:
         (np.zeros(399, np.float32), "too_short", "waveform 1 has 399 samples; this backbone needs 400"),
         ([0.0] * 8000, "not_array", "waveform 1 is a list, expected a NumPy array"),
         (torch.zeros(8000), "not_array", "waveform 1 is a Tensor"),
-        (np.zeros(8000, np.int16), "not_float", "waveform 1 holds int16, .* divided by 32768 first"),
+        (np.zeros(8000, np.int16), "not_float", "waveform 1 holds int16, .* divide int16 samples by 32768"),
         (np.zeros(8000, np.complex64), "not_float", "waveform 1 holds complex64"),
         (np.full(8000, np.nan, np.float32), "nan", "waveform 1 has values that are NaN or infinite"),
     ],

@@ -14,8 +14,8 @@ from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
 from pipelines.audit.index_file import FILE, open_index
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
-from pipelines.datasets.drop import drop
-from pipelines.datasets.dvc_remote import objects
+from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.dvc_remote import dvc_remote
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.local.workspace import Workspace, open_workspace
@@ -59,7 +59,7 @@ def test_a_golden_speaker_needs_no_retraining_and_the_evidence_is_named(ground: 
 
 
 def test_the_files_of_the_remote_are_named_with_their_path(index: Connection, ground: Ground) -> None:
-    with objects(ground.workspace.root) as stored:
+    with dvc_remote(ground.workspace.root) as stored:
         found = plan_erasure(index, ground.records, Subject(speaker="ann"), None, stored.place)
     assert len(found.files) == 2
     assert all(Path(one.place).is_file() and one.current for one in found.files)
@@ -94,7 +94,7 @@ def erased(ground: Ground, tmp_path: Path) -> Workspace:
     shutil.copytree(ground.workspace.root, tmp_path / "site", symlinks=True)
     workspace = open_workspace(tmp_path / "site")
     for slot in (ASR, ASV):
-        drop(workspace, slot, Subject(speaker="ann"))
+        drop_clips(workspace, slot, Subject(speaker="ann"))
     subprocess.run(
         [sys.executable, "-m", "dvc", "gc", "--workspace", "--cloud", "--force"], cwd=workspace.root, check=True
     )
@@ -104,7 +104,7 @@ def erased(ground: Ground, tmp_path: Path) -> Workspace:
 def test_an_executed_plan_leaves_no_sound_in_the_remote_and_the_answers_stay_true(
     ground: Ground, erased: Workspace, tmp_path: Path
 ) -> None:
-    with open_index(ground.workspace, print) as db, objects(ground.workspace.root) as stored:
+    with open_index(ground.workspace, print) as db, dvc_remote(ground.workspace.root) as stored:
         before = plan_erasure(db, ground.records, Subject(speaker="ann"), None, stored.place)
     relative = [Path(one.place).relative_to(ground.workspace.root) for one in before.files]
     assert [(erased.root / path).exists() for path in relative] == [False, False]

@@ -12,7 +12,7 @@ import pytest
 from pipelines.audit.data_index import used_digests
 from pipelines.audit.index_file import FILE, open_index, opened
 from pipelines.audit.trained_on import find_trained_on
-from pipelines.datasets.drop import drop
+from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.subject import Subject
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -47,7 +47,7 @@ def _git(workspace: Workspace, *words: str) -> None:
 
 
 def _drop(workspace: Workspace) -> None:
-    drop(workspace, ASR, Subject(speaker="ann"))
+    drop_clips(workspace, ASR, Subject(speaker="ann"))
 
 
 def _move_tag(workspace: Workspace) -> None:
@@ -97,11 +97,11 @@ def test_an_index_of_the_first_format_with_the_servers_records_is_built_again(tm
 
 
 def test_a_quarantined_recording_of_a_speaker_is_found(ground: Ground, copy: Workspace, tmp_path: Path) -> None:
-    from pipelines.datasets.ingest import ingest
+    from pipelines.datasets.ingest import add_delivery
     from tests.support.deliveries import silence, write_delivery
 
     slot = Slot("plant-q", "asr")
-    ingest(copy, slot, write_delivery(tmp_path / "in", each=4, anna_1={"bytes": silence()}))
+    add_delivery(copy, slot, write_delivery(tmp_path / "in", each=4, anna_1={"bytes": silence()}))
     with open_index(copy, print) as db:
         found = find_trained_on(db, ground.records, Subject(speaker="anna"), slot)
     assert {one.kind: one.clips for one in found.holdings} == {"data": 3, "quarantine": 1}

@@ -14,7 +14,7 @@ from elp_core.config import AugmentConfig, TrainConfig
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import Split
-from pipelines.datasets.ingest import ingest
+from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.versions import load_golden, load_split
 from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
 from pipelines.errors import DataRefused
@@ -38,7 +38,7 @@ PLANS = {
 def test_the_embedded_corpus_teaches_a_classifier(task: str, workspace: Workspace, tmp_path: Path) -> None:
     plan, epochs, limit = PLANS[task]
     slot, cache, root = Slot(SITES[0].name, task), workspace.state / "cache", str(workspace.root)
-    version = ingest(workspace, slot, write_delivery(SITES[0], plan, tmp_path / "delivery", seed=7))
+    version = add_delivery(workspace, slot, write_delivery(SITES[0], plan, tmp_path / "delivery", seed=7))
     splits: tuple[Split, Split] = ("train", "validation")
     heard, judged = (load_split(root, version.tag, slot, (split,), cache) for split in splits)
     golden = load_golden(root, version.tag, slot, cache).clips
@@ -80,14 +80,14 @@ def test_a_delivery_that_no_classifier_can_learn_is_refused(
     labels: dict[str, list[str]], fault: str, workspace: Workspace, tmp_path: Path
 ) -> None:
     with pytest.raises(DataRefused, match=fault):
-        ingest(workspace, Slot("plant-a", "ser"), _delivery(tmp_path / "delivery", labels))
+        add_delivery(workspace, Slot("plant-a", "ser"), _delivery(tmp_path / "delivery", labels))
 
 
 def test_a_clip_without_a_label_goes_to_quarantine_and_the_classes_are_counted(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     source = _delivery(tmp_path / "delivery", {"train": ["glad", "sad", "glad", "sad", ""], "test": ["sad"]})
-    version = ingest(workspace, Slot("plant-a", "sic"), source)
+    version = add_delivery(workspace, Slot("plant-a", "sic"), source)
     assert version.quarantine == {"no_label": 1}
     assert version.classes == {"train": {"glad": 2, "sad": 2}, "test": {"sad": 1}}
     record = json.loads((workspace.root / "data" / "plant-a" / "sic" / "dataset.json").read_text())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from elp_core.types import Clip
-from pipelines.datasets.drop import drop
-from pipelines.datasets.ingest import ingest
+from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
-from pipelines.datasets.versions import load_golden, load_split, version_at, versions
+from pipelines.datasets.versions import list_versions, load_golden, load_split, version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -36,8 +36,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         subprocess.run(["git", "-C", str(root / "site"), "commit", "-qam", "Set it up"], check=True)
         workspace = open_workspace(root / "site")
         spoilt = {"anna_0": {"bytes": silence()}}
-        ingest(workspace, SLOT, write_delivery(root / "one", each=4, **spoilt))
-        ingest(workspace, SLOT, write_delivery(root / "two", each=2, seed=1))
+        add_delivery(workspace, SLOT, write_delivery(root / "one", each=4, **spoilt))
+        add_delivery(workspace, SLOT, write_delivery(root / "two", each=2, seed=1))
         yield workspace
 
 
@@ -59,7 +59,7 @@ def _clips(workspace: Workspace, version: str, tmp_path: Path) -> list[Clip]:
 
 def test_a_speaker_is_gone_from_the_new_version_and_from_it_alone(workspace: Workspace, tmp_path: Path) -> None:
     before = _clips(workspace, "v2", tmp_path)
-    done = drop(workspace, SLOT, Subject(speaker="anna"))
+    done = drop_clips(workspace, SLOT, Subject(speaker="anna"))
     after = _clips(workspace, "v3", tmp_path)
     assert [clip for clip in before if clip.speaker != "anna"] == after
     assert (done.dataset.version, done.clips, done.quarantined, done.golden) == (3, 5, 1, None)
@@ -71,7 +71,7 @@ def test_a_speaker_is_gone_from_the_new_version_and_from_it_alone(workspace: Wor
 def test_shards_without_the_speaker_stay_the_same_files(workspace: Workspace) -> None:
     clip = _clips(workspace, "v1", workspace.root.parent)[0].id
     before = version_at(workspace, "v2", SLOT)
-    done = drop(workspace, SLOT, Subject(clip=clip[:12]))
+    done = drop_clips(workspace, SLOT, Subject(clip=clip[:12]))
     assert done.clips == 1
     assert len(set(before.shards) & set(done.dataset.shards)) == 1
     assert done.dataset.dvc_hash != before.dvc_hash
@@ -79,7 +79,7 @@ def test_shards_without_the_speaker_stay_the_same_files(workspace: Workspace) ->
 
 def test_a_test_speaker_leaves_the_golden_set_which_becomes_a_new_one(workspace: Workspace, tmp_path: Path) -> None:
     clip = load_golden(str(workspace.root), "latest", SLOT, tmp_path / "cache").clips[0].id
-    done = drop(workspace, SLOT, Subject(clip=clip))
+    done = drop_clips(workspace, SLOT, Subject(clip=clip))
     assert done.golden is not None
     assert (done.golden.tag, done.golden.source_tag) == ("golden/plant/asr/v2", "data/plant/asr/v3")
     now = load_golden(str(workspace.root), "latest", SLOT, tmp_path / "cache")
@@ -89,16 +89,18 @@ def test_a_test_speaker_leaves_the_golden_set_which_becomes_a_new_one(workspace:
 
 
 def test_dropped_clips_stay_out_of_later_deliveries(workspace: Workspace, tmp_path: Path) -> None:
-    drop(workspace, SLOT, Subject(speaker="anna"))
-    version = ingest(workspace, SLOT, write_delivery(tmp_path / "again", each=5, **{"anna_0": {"bytes": silence()}}))
+    drop_clips(workspace, SLOT, Subject(speaker="anna"))
+    version = add_delivery(
+        workspace, SLOT, write_delivery(tmp_path / "again", each=5, **{"anna_0": {"bytes": silence()}})
+    )
     entry = version.deliveries[-1]
-    assert (entry["withdrawn"], entry["repeats"]) == (3, 12)
+    assert (entry.withdrawn, entry.repeats) == (3, 12)
     assert version.withdrawn == version_at(workspace, "v3", SLOT).withdrawn
     assert [c.id for c in _clips(workspace, "latest", tmp_path) if c.id in version.withdrawn] == []
 
 
 def test_whose_clips_they_were_is_not_written_into_git(workspace: Workspace) -> None:
-    drop(workspace, SLOT, Subject(speaker="anna"))
+    drop_clips(workspace, SLOT, Subject(speaker="anna"))
     told = subprocess.run(["git", "-C", str(workspace.root), "log", "-p"], capture_output=True, text=True, check=True)
     assert "Drop 5 clips from plant/asr (v3)" in told.stdout
     assert "anna" not in told.stdout
@@ -107,7 +109,7 @@ def test_whose_clips_they_were_is_not_written_into_git(workspace: Workspace) -> 
 @pytest.mark.parametrize(
     ("who", "error", "told"),
     [
-        (Subject(speaker="nobody"), UsageError, "holds nothing of speaker nobody; who holds it: elp audit plant/asr"),
+        (Subject(speaker="nobody"), UsageError, "holds nothing of speaker nobody; find what does: elp audit plant/asr"),
         (Subject(speaker="doris"), DataRefused, "no clip of golden/plant/asr/v1 would be left; add test clips"),
     ],
 )
@@ -116,23 +118,23 @@ def test_what_cannot_be_dropped_changes_nothing(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("data/**/*.json")}
     with pytest.raises(error, match=told):
-        drop(workspace, SLOT, who)
+        drop_clips(workspace, SLOT, who)
     assert {path: path.stat().st_mtime_ns for path in workspace.root.rglob("data/**/*.json")} == before
-    assert len(versions(workspace, SLOT)) == 2
+    assert len(list_versions(workspace, SLOT)) == 2
 
 
 def test_what_is_left_must_pass_the_checks_of_any_delivery(workspace: Workspace) -> None:
-    drop(workspace, SLOT, Subject(speaker="anna"))
-    drop(workspace, SLOT, Subject(speaker="bert"))
+    drop_clips(workspace, SLOT, Subject(speaker="anna"))
+    drop_clips(workspace, SLOT, Subject(speaker="bert"))
     with pytest.raises(DataRefused, match="too few speakers: 1, expected 2 or more"):
-        drop(workspace, SLOT, Subject(speaker="carla"))
+        drop_clips(workspace, SLOT, Subject(speaker="carla"))
 
 
 def test_a_failed_drop_is_undone(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines.datasets import dvc
     from pipelines.errors import VersioningError
 
-    drop(workspace, SLOT, Subject(clip=_clips(workspace, "v1", workspace.root.parent)[0].id))
+    drop_clips(workspace, SLOT, Subject(clip=_clips(workspace, "v1", workspace.root.parent)[0].id))
     names = sorted(path.name for path in workspace.root.rglob("*.parquet"))
 
     def gone(root: Path, folders: object) -> None:
@@ -140,6 +142,6 @@ def test_a_failed_drop_is_undone(workspace: Workspace, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(dvc, "push", gone)
     with pytest.raises(VersioningError, match="the remote is gone"):
-        drop(workspace, SLOT, Subject(speaker="anna"))
+        drop_clips(workspace, SLOT, Subject(speaker="anna"))
     assert sorted(path.name for path in workspace.root.rglob("*.parquet")) == names
-    assert len(versions(workspace, SLOT)) == 3
+    assert len(list_versions(workspace, SLOT)) == 3

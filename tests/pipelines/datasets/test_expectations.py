@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipelines.datasets.clip_rules import Rule, rules_for
-from pipelines.datasets.expectations import judge
+from pipelines.datasets.expectations import validate_rows
 from pipelines.registry.policies import DataPolicy
 
 RULES = (
@@ -29,8 +29,8 @@ def test_each_rule_names_the_rows_that_broke_it(tmp_path: Path) -> None:
             "split": ["train", "test", "train", "holdout", "train"],
         }
     )
-    found = judge(frame, RULES, "plant-a-asr", "delivery", tmp_path)
-    assert [one.broken for one in found] == [("b",), ("c",), ("b",), ("d",), ("d", "d")]
+    found = validate_rows(frame, RULES, "plant-a-asr", "delivery", tmp_path)
+    assert found == [("b",), ("c",), ("b",), ("d",), ("d", "d")]
     assert "too_long" not in (page := (tmp_path / "index.html").read_text())
     assert "plant-a-asr" in page
 

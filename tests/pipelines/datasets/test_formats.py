@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.datasets.delivery_options import DeliveryOptions, delivery_options
-from pipelines.datasets.importers.formats import choose
-from pipelines.datasets.splits import split_of
+from pipelines.datasets.delivery import DeliveryOptions, delivery_options
+from pipelines.datasets.importers.formats import choose_importer
+from pipelines.datasets.measuring import split_of
 from pipelines.errors import IntakeError, UsageError
 from tests.support.deliveries import write_delivery
 
@@ -18,27 +18,29 @@ def test_the_format_is_found_out(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "metadata.csv").write_text("file_name\n")
     (tmp_path / "fsdd" / "recordings").mkdir(parents=True)
-    found = [choose(source).name for source in (manifest, tmp_path / "nemo", tmp_path / "folder", tmp_path / "fsdd")]
+    found = [
+        choose_importer(source).name for source in (manifest, tmp_path / "nemo", tmp_path / "folder", tmp_path / "fsdd")
+    ]
     assert found == ["nemo", "nemo", "audiofolder", "fsdd"]
 
 
 def test_a_named_format_is_taken_at_its_word(tmp_path: Path) -> None:
-    assert choose(tmp_path, "fsdd").name == "fsdd"
+    assert choose_importer(tmp_path, "fsdd").name == "fsdd"
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown format 'kaldi'; expected one of nemo, audiofolder, fsdd"):
-        choose(tmp_path, "kaldi")
+        choose_importer(tmp_path, "kaldi")
 
 
 def test_a_source_of_no_known_format_says_what_each_expects(tmp_path: Path) -> None:
-    with pytest.raises(IntakeError, match=r"looks like no known format[\s\S]*audiofolder: a folder with metadata"):
-        choose(tmp_path)
+    with pytest.raises(IntakeError, match=r"has no known format[\s\S]*audiofolder: a folder with metadata"):
+        choose_importer(tmp_path)
 
 
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IntakeError, match="is not there"):
-        choose(tmp_path / "gone")
+    with pytest.raises(IntakeError, match="does not exist"):
+        choose_importer(tmp_path / "gone")
 
 
 def test_noise_names_the_condition_unless_told_otherwise() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets.importers.fsdd import describe, read
+from pipelines.datasets.importers.fsdd import fsdd_clips, recording_clip
 from pipelines.errors import IntakeError
 from tests.support.clips import voice, wav
 
@@ -27,13 +27,13 @@ def archive(path: Path, names: tuple[str, ...] = NAMES) -> Path:
     ("take", "split"), [(0, "test"), (4, "test"), (5, "validation"), (9, "validation"), (10, "train")]
 )
 def test_the_take_decides_the_split(take: int, split: str) -> None:
-    clip = describe(f"recordings/7_jackson_{take}.wav", b"")
+    clip = recording_clip(f"recordings/7_jackson_{take}.wav", b"")
     assert (clip.split, clip.text, clip.label, clip.speaker) == (split, "seven", "seven", "jackson")
 
 
 @pytest.mark.parametrize("name", ["seven_theo_1.wav", "7_theo.wav", "7-theo-1.wav", "77_theo_1.wav", "7_theo_100.wav"])
 def test_a_wrong_name_is_a_fault(name: str) -> None:
-    fault = describe(name, b"").fault
+    fault = recording_clip(name, b"").fault
     assert fault is not None
     assert fault.reason == "misnamed"
 
@@ -42,8 +42,8 @@ def test_a_folder_and_its_archive_hold_the_same_clips(tmp_path: Path) -> None:
     source = archive(tmp_path / "fsdd.tar.gz")
     with tarfile.open(source) as tar:
         tar.extractall(tmp_path / "fsdd", filter="data")
-    packed = {(c.path, c.text, c.audio) for c in read(source)}
-    loose = {(c.path, c.text, c.audio.read_bytes()) for c in read(tmp_path / "fsdd") if isinstance(c.audio, Path)}
+    packed = {(c.path, c.text, c.audio) for c in fsdd_clips(source)}
+    loose = {(c.path, c.text, c.audio.read_bytes()) for c in fsdd_clips(tmp_path / "fsdd") if isinstance(c.audio, Path)}
     assert packed == loose
     assert len(packed) == 3
 
@@ -51,10 +51,10 @@ def test_a_folder_and_its_archive_hold_the_same_clips(tmp_path: Path) -> None:
 def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
     source = archive(tmp_path / "fsdd.tar.gz")
     source.write_bytes(source.read_bytes()[:500])
-    with pytest.raises(IntakeError, match="no whole tar archive"):
-        list(read(source))
+    with pytest.raises(IntakeError, match="not a complete tar archive"):
+        list(fsdd_clips(source))
 
 
 def test_an_archive_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="holds no recording"):
-        list(read(archive(tmp_path / "fsdd.tar.gz", ())))
+        list(fsdd_clips(archive(tmp_path / "fsdd.tar.gz", ())))

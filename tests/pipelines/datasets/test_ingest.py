@@ -8,9 +8,9 @@ import pytest
 
 from elp_core.types import SAMPLE_RATE
 from pipelines.datasets.checks import docs_folder
-from pipelines.datasets.gather import totals
-from pipelines.datasets.ingest import ingest
-from pipelines.datasets.versions import load_golden, load_split, versions
+from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.slot_shards import count_shards
+from pipelines.datasets.versions import list_versions, load_golden, load_split
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace, open_workspace
@@ -31,7 +31,7 @@ def shard_files(workspace: Workspace, slot: Slot) -> list[Path]:
 
 
 def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> None:
-    made = ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+    made = add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
     assert (made.version, made.tag, made.clips, made.speakers) == (1, "data/plant-a/asr/v1", 12, 4)
     assert made.splits == {"test": 3, "train": 6, "validation": 3}
     assert made.seconds == pytest.approx(6.0)
@@ -42,7 +42,7 @@ def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> N
 
 
 def test_what_went_in_comes_out(workspace: Workspace, tmp_path: Path) -> None:
-    made = ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+    made = add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
     train = load_split(str(workspace.root), made.tag, ASR, ("train",), tmp_path / "cache")
     golden = load_golden(str(workspace.root), made.tag, ASR, tmp_path / "cache")
     assert {clip.speaker for clip in train} == {"anna", "bert"}
@@ -53,31 +53,31 @@ def test_what_went_in_comes_out(workspace: Workspace, tmp_path: Path) -> None:
 
 def test_the_same_delivery_again_makes_no_version(workspace: Workspace, tmp_path: Path) -> None:
     source = write_delivery(tmp_path / "in")
-    first = ingest(workspace, ASR, source)
+    first = add_delivery(workspace, ASR, source)
     moved = shutil.copytree(tmp_path / "in", tmp_path / "again")
-    assert ingest(workspace, ASR, source) == first
-    assert ingest(workspace, ASR, Path(moved)) == first
+    assert add_delivery(workspace, ASR, source) == first
+    assert add_delivery(workspace, ASR, Path(moved)) == first
     assert git.head(workspace.root) == first.revision
 
 
 def test_clips_that_are_there_already_are_left_out_and_counted(workspace: Workspace, tmp_path: Path) -> None:
-    first = ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+    first = add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
     fewer = write_delivery(tmp_path / "fewer", each=2)
-    assert ingest(workspace, ASR, fewer) == first
-    second = ingest(workspace, ASR, write_delivery(tmp_path / "more", each=4))
+    assert add_delivery(workspace, ASR, fewer) == first
+    second = add_delivery(workspace, ASR, write_delivery(tmp_path / "more", each=4))
     assert (second.version, second.clips) == (2, 16)
-    assert (second.deliveries[-1]["repeats"], second.deliveries[-1]["clips"]) == (12, 4)
+    assert (second.deliveries[-1].repeats, second.deliveries[-1].clips) == (12, 4)
 
 
 def test_new_data_adds_a_shard_and_touches_nothing_else(workspace: Workspace, tmp_path: Path) -> None:
-    first = ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+    first = add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     before = {path.name: path.stat() for path in shard_files(workspace, ASR)}
-    second = ingest(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
+    second = add_delivery(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
     after = {path.name: path.stat() for path in shard_files(workspace, ASR)}
     assert len(after) == 2
     assert all(after[name].st_mtime_ns == was.st_mtime_ns for name, was in before.items())
     assert second.golden == first.golden
-    assert [version.clips for version in versions(workspace, ASR)] == [12, 24]
+    assert [version.clips for version in list_versions(workspace, ASR)] == [12, 24]
     assert load_split(str(workspace.root), "v1", ASR, None, tmp_path / "cache", "meta") != []
 
 
@@ -95,7 +95,7 @@ def test_a_bad_clip_goes_to_quarantine_with_its_reason(workspace: Workspace, tmp
         "carla_1": {"bytes": wav(4 * voice(0.5, 300, 9).clip(-0.25, 0.25) * 4)},
     }
     generous = with_policy(workspace, ASR, max_quarantined=0.5, max_clipping=0.01)
-    made = ingest(generous, ASR, write_delivery(tmp_path / "in", each=12, **bad))
+    made = add_delivery(generous, ASR, write_delivery(tmp_path / "in", each=12, **bad))
     assert made.quarantine == {
         "clipped": 1,
         "corrupt": 1,
@@ -114,7 +114,7 @@ def test_a_bad_clip_goes_to_quarantine_with_its_reason(workspace: Workspace, tmp
 def test_quarantine_is_versioned_and_keeps_the_bytes(workspace: Workspace, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    made = ingest(workspace, ASR, write_delivery(tmp_path / "in", anna_0={"bytes": b"RIFF broken"}))
+    made = add_delivery(workspace, ASR, write_delivery(tmp_path / "in", anna_0={"bytes": b"RIFF broken"}))
     table = pq.read_table(workspace.slot_folder(ASR) / "quarantine")
     assert table.select(["path", "reason", "bytes"]).to_pylist() == [
         {"path": "audio/anna_0.wav", "reason": "corrupt", "bytes": b"RIFF broken"}
@@ -124,26 +124,26 @@ def test_quarantine_is_versioned_and_keeps_the_bytes(workspace: Workspace, tmp_p
 
 def test_speaker_verification_needs_no_words_but_a_speaker(workspace: Workspace, tmp_path: Path) -> None:
     silent_words = {f"{name}_{take}": {"text": ""} for name in ("anna", "bert") for take in range(3)}
-    made = ingest(workspace, ASV, write_delivery(tmp_path / "in", **silent_words, doris_0={"speaker": ""}))
+    made = add_delivery(workspace, ASV, write_delivery(tmp_path / "in", **silent_words, doris_0={"speaker": ""}))
     assert made.quarantine == {"no_speaker": 1}
 
 
 def test_a_slot_settings_closed_set_is_written_in_the_record(workspace: Workspace, tmp_path: Path) -> None:
     source = write_delivery(tmp_path / "in", anna_0={"split": "test"})
-    assert ingest(with_policy(workspace, ASR, closed_set=True), ASR, source).closed_set is True
+    assert add_delivery(with_policy(workspace, ASR, closed_set=True), ASR, source).closed_set is True
 
 
 def test_splits_that_the_source_does_not_name_follow_the_speaker(workspace: Workspace, tmp_path: Path) -> None:
     unnamed = {f"{name}_{take}": {"split": ""} for name in ("anna", "bert", "carla", "doris") for take in range(3)}
     even = with_policy(workspace, ASR, test_share=0.4, validation_share=0.3)
-    ingest(even, ASR, write_delivery(tmp_path / "in", **unnamed))
-    assert totals(shard_files(workspace, ASR)).shared == ()
+    add_delivery(even, ASR, write_delivery(tmp_path / "in", **unnamed))
+    assert count_shards(shard_files(workspace, ASR)).shared == ()
 
 
 def test_noise_makes_other_clips_of_the_same_recordings(workspace: Workspace, tmp_path: Path) -> None:
     source = write_delivery(tmp_path / "in")
-    clean = ingest(workspace, ASR, source)
-    noisy = ingest(workspace, ASR, source, options={"noise": "factory", "snr": 5})
+    clean = add_delivery(workspace, ASR, source)
+    noisy = add_delivery(workspace, ASR, source, options={"noise": "factory", "snr": 5})
     assert (clean.clips, noisy.clips) == (12, 24)
     assert noisy.conditions == {"": 12, "factory-5db": 12}
 
@@ -153,38 +153,38 @@ def test_a_fresh_clone_adds_to_what_the_remote_holds(workspace: Workspace, tmp_p
     config = workspace.root / ".dvc" / "config"
     config.write_text(config.read_text().replace("url = ../.elp/remote", remote))
     git.commit(workspace.root, [Path(".dvc/config")], "Share the remote")
-    ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     git.git(tmp_path, "clone", "--quiet", str(workspace.root), "clone")
     clone = open_workspace(tmp_path / "clone")
-    made = ingest(clone, ASR, write_delivery(tmp_path / "two", seed=1))
+    made = add_delivery(clone, ASR, write_delivery(tmp_path / "two", seed=1))
     assert (made.version, made.clips, len(shard_files(clone, ASR))) == (2, 24, 2)
 
 
 def test_a_stray_file_among_the_shards_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     (workspace.slot_folder(ASR) / "shards" / "mine.parquet").write_bytes(b"PAR1")
-    with pytest.raises(WorkspaceError, match=r"no version knows \(mine.parquet\)"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
+    with pytest.raises(WorkspaceError, match=r"belong to no version \(mine.parquet\)"):
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
 
 
 def test_progress_tells_clips_and_seconds(workspace: Workspace, tmp_path: Path) -> None:
     told: list[tuple[int, int, float]] = []
-    ingest(workspace, ASR, write_delivery(tmp_path / "in"), progress=lambda *what: told.append(what))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "in"), progress=lambda *what: told.append(what))
     assert [done for done, _, _ in told] == list(range(1, 13))
     assert told[-1][1:] == (12, pytest.approx(6.0))
 
 
 @pytest.mark.real_speech
 def test_real_speech_comes_in_with_the_published_split(workspace: Workspace, tmp_path: Path, fsdd: Path) -> None:
-    from pipelines.datasets.importers.fsdd import read
-    from pipelines.datasets.source_clip import SourceClip
+    from pipelines.datasets.delivery import SourceClip
+    from pipelines.datasets.importers.fsdd import fsdd_clips
 
     folder = tmp_path / "fsdd" / "recordings"
     folder.mkdir(parents=True)
-    for clip in read(fsdd):
+    for clip in fsdd_clips(fsdd):
         if isinstance(clip, SourceClip) and clip.path.endswith(("_theo_2.wav", "_theo_7.wav", "_jackson_13.wav")):
             content = clip.audio if isinstance(clip.audio, bytes) else clip.audio.read_bytes()
             (folder / Path(clip.path).name).write_bytes(content)
-    made = ingest(with_policy(workspace, ASR, closed_set=True), ASR, tmp_path / "fsdd")
+    made = add_delivery(with_policy(workspace, ASR, closed_set=True), ASR, tmp_path / "fsdd")
     assert made.splits == {"test": 10, "train": 10, "validation": 10}
     assert (made.closed_set, made.conditions, made.quarantined) == (True, {"clean": 30}, 0)

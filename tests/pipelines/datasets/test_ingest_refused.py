@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets import gather, transaction
-from pipelines.datasets.ingest import ingest
-from pipelines.datasets.versions import versions
+from pipelines.datasets import slot_change, staging
+from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.slot_change import slot_transaction
+from pipelines.datasets.versions import list_versions
 from pipelines.errors import DataRefused, IntakeError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
@@ -66,8 +67,8 @@ BAD = {
 def test_a_delivery_that_is_bad_as_a_whole_is_refused(workspace: Workspace, tmp_path: Path, kind: str) -> None:
     changes, says = BAD[kind]
     with unchanged(workspace), pytest.raises(DataRefused, match=says):
-        ingest(workspace, ASR, write_delivery(tmp_path / "bad", **changes))
-    assert ingest(workspace, ASR, write_delivery(tmp_path / "good")).version == 1
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "bad", **changes))
+    assert add_delivery(workspace, ASR, write_delivery(tmp_path / "good")).version == 1
 
 
 def test_one_speaker_is_too_few_to_verify(workspace: Workspace, tmp_path: Path) -> None:
@@ -77,20 +78,20 @@ def test_one_speaker_is_too_few_to_verify(workspace: Workspace, tmp_path: Path) 
         for take in range(3)
     }
     with pytest.raises(DataRefused, match="too few speakers: 1, expected 2"):
-        ingest(workspace, ASV, write_delivery(tmp_path / "in", **alone))
+        add_delivery(workspace, ASV, write_delivery(tmp_path / "in", **alone))
 
 
 def test_a_recording_that_comes_again_with_other_words_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     with unchanged(workspace), pytest.raises(DataRefused, match="one recording with text 'open the door' and 'go'"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "two", anna_0={"text": "go"}))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "two", anna_0={"text": "go"}))
 
 
 def test_a_broken_manifest_changes_nothing(workspace: Workspace, tmp_path: Path) -> None:
     manifest = write_delivery(tmp_path / "in")
     manifest.write_text(manifest.read_text() + "{broken\n")
-    with unchanged(workspace), pytest.raises(IntakeError, match="line 13: no JSON"):
-        ingest(workspace, ASR, manifest)
+    with unchanged(workspace), pytest.raises(IntakeError, match="line 13: not JSON"):
+        add_delivery(workspace, ASR, manifest)
 
 
 def full_disk(*_: object, **__: object) -> None:
@@ -105,12 +106,12 @@ def broken(*_: object, **__: object) -> None:
     ("where", "fault", "error", "says"),
     [
         (
-            "pipelines.datasets.gather.write_shard",
+            "pipelines.datasets.staging.write_shard",
             full_disk,
             WorkspaceError,
             "disk of .* is full .*nothing was changed",
         ),
-        ("pipelines.datasets.dvc.add", full_disk, WorkspaceError, "disk of .* is full"),
+        ("pipelines.datasets.dvc.track", full_disk, WorkspaceError, "disk of .* is full"),
         ("pipelines.datasets.dvc.push", full_disk, WorkspaceError, "disk of .* is full"),
         ("pipelines.local.git.commit", broken, VersioningError, "git said no"),
     ],
@@ -128,13 +129,13 @@ def test_a_failure_leaves_everything_as_it_was(
     first: bool,
 ) -> None:
     if not first:
-        ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     source = write_delivery(tmp_path / "two", seed=1)
     with monkeypatch.context() as patch, unchanged(workspace):
         patch.setattr(where, fault)
         with pytest.raises(error, match=says):
-            ingest(workspace, ASR, source)
-    assert ingest(workspace, ASR, source).version == (1 if first else 2)
+            add_delivery(workspace, ASR, source)
+    assert add_delivery(workspace, ASR, source).version == (1 if first else 2)
 
 
 @pytest.mark.parametrize("at", ["pipelines.datasets.dvc.push", "pipelines.local.git.commit", "pipelines.local.git.tag"])
@@ -146,63 +147,63 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(
         patch.setattr(at, broken)
         if at != "pipelines.local.git.tag":
             # a killed process does not clean up
-            patch.setattr(transaction, "recover", lambda *_: None)
+            patch.setattr(slot_change, "recover", lambda *_: None)
         with pytest.raises(VersioningError, match="git said no"):
-            ingest(workspace, ASR, source)
+            add_delivery(workspace, ASR, source)
     assert (workspace.state / "journal" / "plant-a.asr.json").is_file()
-    made = ingest(workspace, ASR, source)
+    made = add_delivery(workspace, ASR, source)
     assert (made.version, made.clips) == (1, 12)
-    assert [version.revision for version in versions(workspace, ASR)] == [git.head(workspace.root)]
+    assert [version.revision for version in list_versions(workspace, ASR)] == [git.head(workspace.root)]
     assert git.git(workspace.root, "status", "--porcelain") == ""
 
 
 def test_too_little_space_is_told_before_anything_is_read(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = transaction.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(transaction.shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(gather, "process", lambda *_: pytest.fail("clips were read"))
+    usage = slot_change.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(slot_change.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(staging, "measure_clips", lambda *_: pytest.fail("clips were read"))
     with unchanged(workspace), pytest.raises(WorkspaceError, match="0 MiB free, this needs about"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
 
 
 def test_staged_changes_are_not_taken_along(workspace: Workspace, tmp_path: Path) -> None:
     (workspace.root / "mine.txt").write_text("mine")
     git.git(workspace.root, "add", "mine.txt")
     with pytest.raises(WorkspaceError, match=r"staged changes \(mine.txt\)"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
 
 
 def test_changes_elsewhere_do_not_disturb(workspace: Workspace, tmp_path: Path) -> None:
     (workspace.root / "mine.txt").write_text("mine")
     (workspace.root / "elp.yaml").write_text("# changed\n")
-    ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
     assert git.git(workspace.root, "status", "--porcelain").splitlines() == [" M elp.yaml", "?? mine.txt"]
 
 
 def test_a_change_in_the_slot_s_own_files_is_not_overwritten(workspace: Workspace, tmp_path: Path) -> None:
-    ingest(workspace, ASR, write_delivery(tmp_path / "one"))
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     (workspace.slot_folder(ASR) / "dataset.json").write_text("{}")
     with pytest.raises(WorkspaceError, match=r"not committed \(data/plant-a/asr/dataset.json\)"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
 
 
 def test_without_a_git_identity_the_two_commands_are_told(workspace: Workspace, tmp_path: Path) -> None:
     (Path(os.environ["HOME"]) / ".gitconfig").unlink()
     with pytest.raises(WorkspaceError, match=r"git config --global user.name[\s\S]*git config --global user.email"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
 
 
 def test_a_detached_head_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     git.git(workspace.root, "checkout", "--quiet", "--detach")
     with pytest.raises(WorkspaceError, match=r"detached HEAD.*git switch BRANCH"):
-        ingest(workspace, ASR, write_delivery(tmp_path / "in"))
+        add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
 
 
 def test_a_second_run_at_the_same_time_is_told_to_wait(workspace: Workspace) -> None:
     with (
-        transaction.exclusive(workspace),
+        slot_transaction(workspace, ASR),
         pytest.raises(WorkspaceError, match="another run is changing the data"),
-        transaction.exclusive(workspace, wait=0.2),
+        slot_transaction(workspace, ASR, wait=0.2),
     ):
         pytest.fail("two runs at once")

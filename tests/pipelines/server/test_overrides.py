@@ -1,4 +1,4 @@
-"""An override from the wish to its end by itself, on a real server with a login."""
+"""An override from the request to its expiry, on a real server with a login."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry.signing.keys import KeyRing, load_ring
-from pipelines.server.overrides.expiry import expire
+from pipelines.server.overrides.expiry import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.accounts import LoginServer
 from tests.support.rest import Answer
@@ -152,7 +152,11 @@ def test_of_many_that_look_at_once_one_ends_it(asked: Ground, monkeypatch: pytes
     store = _store_of(asked.login, monkeypatch)
     later = datetime.now(UTC) + timedelta(days=8)
     with ThreadPoolExecutor(4) as threads:
-        ended = [request for done, _ in threads.map(lambda _: expire(store, later), range(8)) for request in done]
+        ended = [
+            request
+            for done, _ in threads.map(lambda _: end_expired_overrides(store, later), range(8))
+            for request in done
+        ]
     assert [request.version for request in ended if request.slot == asked.slot] == [2]
     assert asked.events("override expired") == [("override expired", "server")]
     assert asked.champion() == 1
@@ -160,7 +164,9 @@ def test_of_many_that_look_at_once_one_ends_it(asked: Ground, monkeypatch: pytes
 
 def test_before_its_time_nothing_ends(asked: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     asked.says("berta", "approve")
-    ended, following = expire(_store_of(asked.login, monkeypatch), datetime.now(UTC) + timedelta(days=6, hours=23))
+    ended, following = end_expired_overrides(
+        _store_of(asked.login, monkeypatch), datetime.now(UTC) + timedelta(days=6, hours=23)
+    )
     assert ended == []
     assert following is not None
     assert asked.champion() == 2
@@ -229,8 +235,8 @@ def test_a_wish_that_the_champion_has_overtaken_cannot_be_approved(asked: Ground
     [
         ({"version": 1}, "is the champion already"),
         ({"reason": "   "}, "lacks reason|say why"),
-        ({"days": 0}, "an override holds 31 days at most, and more than none"),
-        ({"days": 32}, "an override holds 31 days at most"),
+        ({"days": 0}, "an override lasts more than 0 and at most 31 days: --days 7"),
+        ({"days": 32}, "an override lasts more than 0 and at most 31 days"),
         ({"days": "7"}, "days: expected a number"),
         ({"days": float("nan")}, "days: expected a number|no JSON"),
         ({"version": 9}, "not found"),
@@ -269,7 +275,7 @@ def test_what_comes_back_is_not_deleted_and_the_red_line_stays(asked: Ground) ->
     deleted = emil("DELETE", f"{API}/model-versions/delete", {"name": asked.v1.model, "version": "1"})
     assert "comes back when the override of v2 ends" in deleted.message
     described = {"name": asked.v1.model, "version": "2", "description": "all is well"}
-    assert "tells of its override" in emil("PATCH", f"{API}/model-versions/update", described).message
+    assert "reports its override" in emil("PATCH", f"{API}/model-versions/update", described).message
 
 
 def test_where_the_champion_before_is_damaged_nobody_serves_and_the_ledger_says_why(asked: Ground) -> None:

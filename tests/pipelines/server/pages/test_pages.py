@@ -17,8 +17,8 @@ from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
-from pipelines.server.overrides import requests as override_requests
 from pipelines.server.read_models.statement_records import verdicts
+from pipelines.server.storage import override_requests
 from pipelines.server.stores import current as server
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT, verdict
@@ -185,15 +185,15 @@ def _overridden(client: FlaskClient) -> Iterator[None]:
     """The champion of plant-a/asr serves by an override, and one for plant-b/asr waits; both end with the test."""
     store = server.registry()
     given = {"bundle": "b", "before": None, "before_bundle": "", "seconds": 3600.0, "asked_by": "ann", "asked_at": "x"}
-    with store.locked() as book:
-        asked = override_requests.add(
-            book.session, slot="plant-a/asr", version=4, reason="<i>the line stands</i>", **given
+    with store.locked() as transaction:
+        asked = override_requests.add_request(
+            transaction.session, slot="plant-a/asr", version=4, reason="<i>the line stands</i>", **given
         )
-        override_requests.approve(book.session, asked, "bert", "2026-01-01T00:00:00.000000+00:00")
-        override_requests.add(book.session, slot="plant-b/asr", version=3, reason="soon", **given)
+        override_requests.approve_request(transaction.session, asked, "bert", "2026-01-01T00:00:00.000000+00:00")
+        override_requests.add_request(transaction.session, slot="plant-b/asr", version=3, reason="soon", **given)
     yield
-    with store.locked() as book:
-        book.session.execute(delete(OVERRIDES))
+    with store.locked() as transaction:
+        transaction.session.execute(delete(OVERRIDES))
 
 
 @pytest.mark.usefixtures("_overridden")

@@ -1,0 +1,210 @@
+"""A delivery: what an importer says of its clips, what an operator may ask of it, and its content, read once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from elp_core.types import Decibels, Seconds, Split
+from pipelines.errors import IntakeError, UsageError
+from pipelines.registry.policies import DataPolicy
+
+HELD_BYTES = 256 * 2**20
+"""Audio of a delivery that is kept in memory between hashing and decoding. The rest stays in files."""
+NOISES = ("factory",)
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "eval": "test",
+}
+"""Names that sources give to their splits."""
+_CONDITION = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ClipFault:
+    """Why a clip cannot be used. `reason` is a short stable word, `detail` is a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SourceClip:
+    """One recording of a delivery, and what the delivery says of it."""
+
+    path: str
+    """Name inside the delivery, with forward slashes."""
+    audio: Path | bytes
+    text: str = ""
+    """Transcript as written, not yet normalised."""
+    speaker: str = ""
+    label: str = ""
+    split: Split | Literal[""] = ""
+    """Empty if the source names none: the speaker then decides."""
+    condition: str = ""
+    start: Seconds = 0.0
+    """Offset of the clip inside its file."""
+    seconds: Seconds | None = None
+    """Length from `start`; None takes the file to its end."""
+    fault: ClipFault | None = None
+    """Found by the importer: the clip goes to quarantine undecoded."""
+    sha256: str = ""
+    """SHA-256 (hex) of the file; `read_delivery` sets it."""
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One format of delivery."""
+
+    name: str
+    expects: str
+    """What the source has to look like, in one line."""
+    accepts: Callable[[Path], bool]
+    """Return whether a source looks like this format; cheap, and raises nothing."""
+    read: Callable[[Path], Iterator[SourceClip]]
+    """Yield the clips of a source, always in the same order. An IntakeError lists all faults of the source."""
+
+
+@dataclass(frozen=True)
+class DeliveryOptions:
+    """How the clips of a delivery are changed and named at intake."""
+
+    noise: str = ""
+    """Kind of synthetic noise that is mixed into every clip; empty mixes none."""
+    snr: Decibels = 5.0
+    """Signal-to-noise ratio of the mix."""
+    condition: str = ""
+    """Recording condition of every clip; if it is empty, the noise or the source names it."""
+
+    @property
+    def forced_condition(self) -> str:
+        """The condition that every clip gets, or empty."""
+        return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
+
+
+def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
+    """Check plain values (`noise`, `snr`, `condition`); None and empty text count as not given.
+
+    Raises:
+        UsageError: An option is unknown, or its value is not allowed. The message names every such option.
+    """
+    given = {key: value for key, value in values.items() if value is not None and value != ""}
+    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition")]
+    noise, condition = str(given.get("noise", "")), str(given.get("condition", ""))
+    if noise and noise not in NOISES:
+        faults.append(f"noise is {noise!r}, expected one of {', '.join(NOISES)}")
+    if "snr" in given and not noise:
+        faults.append("snr is given without noise")
+    try:
+        snr = float(given.get("snr", 5.0))
+    except (TypeError, ValueError):
+        snr = math.nan
+    if not -30.0 <= snr <= 60.0:
+        faults.append(f"snr is {given['snr']}, expected -30 to 60 dB")
+    if condition and not _CONDITION.fullmatch(condition):
+        faults.append(f"condition is {condition!r}, expected lower-case letters, digits, dots and hyphens, 40 at most")
+    if faults:
+        raise UsageError("delivery options: " + "; ".join(faults))
+    return DeliveryOptions(noise, snr, condition)
+
+
+@dataclass(frozen=True)
+class DeliveryContent:
+    """The clips of a delivery, each with the hash of its file."""
+
+    key: str
+    """SHA-256 (hex) of every clip's bytes and words, of the options and the policy: the same key, the same version."""
+    clips: tuple[SourceClip, ...] = field(repr=False)
+    size: int
+    """Bytes of audio; a file that several clips share counts once."""
+
+    @property
+    def name(self) -> str:
+        """Short name of the delivery, stored with each of its clips."""
+        return self.key[:12]
+
+
+def read_delivery(
+    clips: Iterable[SourceClip], options: DeliveryOptions, policy: DataPolicy, spool: Path
+) -> DeliveryContent:
+    """Read the bytes of every clip and compute the delivery's key; nothing is decoded.
+
+    Up to `HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are decoded and kept
+    in quarantine. Beyond that, files are read again later, and members of an archive are written to `spool`.
+
+    Args:
+        clips: The clips as the importer yields them; they are read to the end.
+        options: The options of the delivery, which are part of the key.
+        policy: The data policy of the slot, which is part of the key.
+        spool: A folder for members of a large archive; it is made if it is needed.
+
+    Raises:
+        IntakeError: A file cannot be read.
+    """
+    # old deliveries are recognised by this key: what goes into it, and in which form, must not change
+    whole = hashlib.sha256(
+        json.dumps([dataclasses.asdict(options), dataclasses.asdict(policy)], sort_keys=True).encode()
+    )
+    reader, read = _AudioReader(spool), []
+    for clip in clips:
+        audio, digest = reader.read(clip.audio)
+        words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
+        whole.update(json.dumps([digest, *words]).encode())
+        read.append(replace(clip, audio=audio, sha256=digest))
+    return DeliveryContent(whole.hexdigest(), tuple(read), reader.size)
+
+
+@dataclass
+class _AudioReader:
+    spool: Path
+    size: int = 0
+    held: int = 0
+    files: dict[Path, tuple[Path | bytes, str]] = field(default_factory=dict)
+    """Clips that are cut out of one long recording share its entry: it is read and held once."""
+
+    def read(self, audio: Path | bytes) -> tuple[Path | bytes, str]:
+        """Return the audio's bytes, or a file with them, and their SHA-256."""
+        if isinstance(audio, bytes):
+            return self._member(audio)
+        if audio not in self.files:
+            try:
+                self.files[audio] = self._file(audio)
+            except OSError as error:
+                raise IntakeError(f"{audio} cannot be read: {error.strerror}; nothing was taken in") from error
+        return self.files[audio]
+
+    def _file(self, path: Path) -> tuple[Path | bytes, str]:
+        with path.open("rb") as file:
+            if self._holds(path.stat().st_size):
+                content = file.read()
+                return content, hashlib.sha256(content).hexdigest()
+            return path, hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _member(self, content: bytes) -> tuple[Path | bytes, str]:
+        digest = hashlib.sha256(content).hexdigest()
+        if self._holds(len(content)):
+            return content, digest
+        self.spool.mkdir(parents=True, exist_ok=True)
+        path = self.spool / digest
+        path.write_bytes(content)
+        return path, digest
+
+    def _holds(self, size: int) -> bool:
+        self.size += size
+        if self.held + size > HELD_BYTES:
+            return False
+        self.held += size
+        return True

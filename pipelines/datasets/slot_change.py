@@ -1,0 +1,232 @@
+"""Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from elp_core.files import write_whole
+from pipelines.datasets import dvc
+from pipelines.datasets.dataset_version import (
+    DATASET_FILE,
+    GOLDEN,
+    GOLDEN_FILE,
+    SHARDS,
+    DatasetVersion,
+    GoldenRef,
+    metafiles,
+    record_text,
+)
+from pipelines.errors import WorkspaceError
+from pipelines.local import git
+from pipelines.local.dvc_repository import DISK_FULL
+from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
+from pipelines.registry.slot import Slot
+
+_WAIT_SECONDS = 600.0
+
+Files = Mapping[str, Sequence[Path]]
+"""Paths by the name of their folder in the slot."""
+
+
+@dataclass(frozen=True)
+class SlotChange:
+    """A new dataset version of a slot, a new golden set, or both. `store_change` fills in DVC hashes and revisions."""
+
+    slot: Slot
+    subject: str
+    """Subject line of the commit."""
+    dataset: DatasetVersion | None = None
+    golden: GoldenRef | None = None
+    """A new golden set; None leaves the one in force."""
+    arriving: Files = field(default_factory=dict)
+    """Staged files."""
+    leaving: Files = field(default_factory=dict)
+    """Files of the slot that go away (DVC's cache keeps their content)."""
+
+
+@contextlib.contextmanager
+def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECONDS) -> Iterator[Path]:
+    """Hold the lock on the workspace's data while the block runs, and give an empty staging folder on its disk.
+
+    An earlier run that was killed is finished or undone first. The staging folder is removed at the end.
+
+    Args:
+        workspace: The workspace.
+        slot: The slot that is going to change.
+        wait: Seconds to wait for another run.
+
+    Raises:
+        WorkspaceError: Another run does not end within `wait` seconds, Git has no identity, the slot's folder has
+            uncommitted changes, or the disk is full.
+    """
+    root, lock, folder = workspace.root, workspace.state / "locks" / "data.lock", _staging(workspace, slot)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(lock, wait=wait))
+        except TimeoutError as error:
+            raise WorkspaceError(
+                f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
+            ) from error
+        recover(workspace, slot)
+        git.require_identity(root)
+        git.require_clean(root, slot.folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            free = _mebibytes(shutil.disk_usage(root).free)
+            raise WorkspaceError(
+                f"the disk of {root} is full ({free} free); free some space and run it again, nothing was changed"
+            ) from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Check that the disk of `folder` has about `needed` bytes free.
+
+    Raises:
+        WorkspaceError: It has fewer.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WorkspaceError(
+            f"the disk of {folder} has {_mebibytes(free)} free, this needs about {_mebibytes(needed)}; "
+            "free some space and run it again, nothing was changed"
+        )
+
+
+def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
+    """Carry out a change: move files, `dvc add`, `dvc push`, commit, tag, in this order.
+
+    Whatever fails before the commit is undone. After the commit only tags can be missing, and `recover` sets them.
+
+    Returns:
+        The change with the records as they were stored, with their DVC hashes and their revision.
+    """
+    slot, root, paths = change.slot, workspace.root, metafiles(change.slot)
+    token = uuid.uuid4().hex
+    aside = _staging(workspace, slot) / "aside"
+    arriving = {staged: slot.folder / name / staged.name for name, files in change.arriving.items() for staged in files}
+    leaving = [slot.folder / name / path.name for name, files in change.leaving.items() for path in files]
+    journal: dict[str, Any] = {
+        "head": git.head(root),
+        "token": token,
+        "tags": _tags(change),
+        "added": [str(target) for target in arriving.values() if not (root / target).exists()],
+        "left": {str(path): str(_aside(aside, path)) for path in leaving},
+        "texts": {str(path): _text(root / path) for path in paths},
+    }
+    write_whole(_journal(workspace, slot), json.dumps(journal))
+    try:
+        for path in leaving:
+            _aside(aside, path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).replace(_aside(aside, path))
+        for staged, target in arriving.items():
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+            if not (root / target).exists():
+                staged.replace(root / target)
+        folders = sorted({target.parent for target in (*arriving.values(), *leaving)})
+        hashes = dvc.track(root, folders)
+        dvc.push(root, folders)
+        dataset, golden = change.dataset, change.golden
+        if dataset:
+            dataset = replace(dataset, dvc_hash=hashes.get(slot.folder / SHARDS, dataset.dvc_hash))
+            write_whole(root / slot.folder / DATASET_FILE, record_text(dataset))
+        if golden:
+            golden = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN])
+            write_whole(root / slot.folder / GOLDEN_FILE, record_text(golden))
+        present = [path for path in paths if (root / path).exists()]
+        revision = git.commit(root, present, f"{change.subject}\n\nChange-Id: {token}")
+    finally:
+        # after a success, too: this sets the tags and removes the journal
+        recover(workspace, slot)
+    return replace(
+        change,
+        dataset=dataset and replace(dataset, revision=revision),
+        golden=golden and replace(golden, revision=revision),
+    )
+
+
+def recover(workspace: Workspace, slot: Slot) -> None:
+    """Finish or undo what an earlier run did not complete, because it failed or was killed."""
+    path, root = _journal(workspace, slot), workspace.root
+    text = _text(path)
+    if text is None:
+        return
+    journal = json.loads(text)
+    if revision := _committed(root, journal["head"], journal["token"]):
+        for tag, message in journal["tags"].items():
+            if not git.resolve(root, f"refs/tags/{tag}"):
+                git.tag(root, tag, message, revision)
+    else:
+        _undo(root, slot, journal)
+    path.unlink()
+
+
+def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
+    for name in journal["added"]:
+        (root / name).unlink(missing_ok=True)
+    for name, before in journal["texts"].items():
+        if before is None:
+            (root / name).unlink(missing_ok=True)
+        else:
+            write_whole(root / name, before)
+    for name, aside in journal["left"].items():
+        if Path(aside).exists():
+            Path(aside).replace(root / name)
+    git.unstage(root, metafiles(slot))
+    folders = {(root / name).parent for name in journal["added"]}
+    for folder in sorted(folders | {root / slot.folder, root / slot.folder.parent}, reverse=True):
+        # a folder that is not empty stays
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _tags(change: SlotChange) -> dict[str, str]:
+    """Git's tags for the new records, with their messages."""
+    tags = {}
+    if change.dataset:
+        tags[change.dataset.tag] = f"{change.dataset.clips} clips, {change.dataset.seconds / 60:.1f} minutes"
+    if change.golden:
+        tags[change.golden.tag] = f"{change.golden.clips} clips, {change.golden.digest}"
+    return tags
+
+
+def _committed(root: Path, head: str, token: str) -> str:
+    """The commit that the change `token` made since `head`, or empty."""
+    if git.head(root) == head:
+        return ""
+    span = f"{head}..HEAD" if head else "HEAD"
+    return git.git(root, "log", "--format=%H", "--fixed-strings", f"--grep=Change-Id: {token}", span)
+
+
+def _aside(folder: Path, path: Path) -> Path:
+    """The place for a file that goes away; two folders of a slot may hold files of the same name."""
+    return folder / path.parent.name / path.name
+
+
+def _journal(workspace: Workspace, slot: Slot) -> Path:
+    return workspace.state / "journal" / f"{slot.site}.{slot.task}.json"
+
+
+def _staging(workspace: Workspace, slot: Slot) -> Path:
+    return workspace.state / "staging" / f"{slot.site}.{slot.task}"
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

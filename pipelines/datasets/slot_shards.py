@@ -1,0 +1,141 @@
+"""The Parquet files of a slot: list them, restore missing ones, count what they hold, write them without some rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from elp_core.data.corpus import write_shard
+from elp_core.types import Seconds
+from pipelines.datasets import dvc
+from pipelines.datasets.dataset_version import GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS, DatasetVersion
+from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
+from pipelines.datasets.versions import latest_version
+from pipelines.errors import WorkspaceError
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+
+def slot_shards(workspace: Workspace, slot: Slot, folder: str) -> list[Path]:
+    """Return the Parquet files in a folder of the slot, as absolute paths."""
+    return sorted((workspace.root / slot.folder / folder).glob("*.parquet"))
+
+
+def quarantined_clips(workspace: Workspace, slot: Slot) -> list[QuarantinedClip]:
+    """Return every clip in the slot's quarantine, by path; the remote gives the files that are missing here.
+
+    Raises:
+        VersioningError: The slot has no version yet, or the remote does not give what is missing.
+    """
+    if latest_version(workspace, slot).quarantined and not slot_shards(workspace, slot, QUARANTINE):
+        dvc.pull(workspace.root, slot.folder / QUARANTINE)
+    found = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
+    return sorted(found, key=lambda clip: (clip.path, clip.reason))
+
+
+def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | None, *, golden: bool = False) -> None:
+    """Fetch the slot's missing files: `dvc add` would drop what is not here.
+
+    Args:
+        workspace: The workspace.
+        slot: The slot.
+        current: Its newest version; None restores nothing.
+        golden: Restore the golden set's folder, too.
+
+    Raises:
+        WorkspaceError: The folder of shards holds a file that belongs to no version.
+        VersioningError: The remote does not give what is missing.
+    """
+    if current is None:
+        return
+    root, here = workspace.root, {path.name for path in slot_shards(workspace, slot, SHARDS)}
+    if unknown := sorted(here - set(current.shards)):
+        raise WorkspaceError(
+            f"{root / slot.folder / SHARDS} has files that belong to no version ({', '.join(unknown[:3])}); "
+            "move them elsewhere and try again"
+        )
+    missing = {
+        SHARDS: set(current.shards) - here,
+        QUARANTINE: current.quarantined and not slot_shards(workspace, slot, QUARANTINE),
+        GOLDEN: golden and (root / slot.folder / GOLDEN_FILE).is_file() and not slot_shards(workspace, slot, GOLDEN),
+    }
+    for name in missing:
+        if missing[name]:
+            dvc.pull(root, slot.folder / name)
+
+
+def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path) -> list[Path]:
+    """Return new shards in `folder` without some clips; a shard that loses nothing is moved there as it is.
+
+    Args:
+        shards: The shards. They are on the disk of `folder`.
+        dropped: Ids of the clips to leave out.
+        folder: It is made if it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for shard in shards:
+        ids = pq.read_table(shard, columns=["id"])["id"].to_pylist()
+        if not any(clip in dropped for clip in ids):
+            written.append(shard.rename(folder / shard.name))
+        elif rows := [row for row in pq.read_table(shard).to_pylist() if row["id"] not in dropped]:
+            written.append(write_shard(rows, folder))
+    return written
+
+
+def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
+    """Return new shards in `folder` with the clips of one split."""
+    tables = (pq.read_table(shard, filters=[("split", "=", split)]) for shard in shards)
+    return [write_shard(table.to_pylist(), folder) for table in tables if table.num_rows]
+
+
+@dataclass(frozen=True)
+class ShardTotals:
+    """Figures of a set of shards."""
+
+    ids: tuple[str, ...]
+    seconds: Seconds
+    speakers: int
+    splits: dict[str, int]
+    split_seconds: dict[str, float]
+    conditions: dict[str, int]
+    shared: tuple[str, ...]
+    """Speakers that occur in more than one split."""
+    classes: dict[str, dict[str, int]]
+    """Clips by label, for each split; clips without a label are not counted."""
+
+
+def count_shards(shards: Iterable[Path]) -> ShardTotals:
+    """Count what shards hold; the audio is not read."""
+    ids: list[str] = []
+    splits: Counter[str] = Counter()
+    conditions: Counter[str] = Counter()
+    lengths: dict[str, float] = defaultdict(float)
+    homes: dict[str, set[str]] = defaultdict(set)
+    classes: dict[str, Counter[str]] = defaultdict(Counter)
+    for shard in shards:
+        table = pq.read_table(shard, columns=["id", "duration", "split", "speaker", "condition", "label"]).to_pydict()
+        ids += table["id"]
+        splits.update(table["split"])
+        conditions.update(table["condition"])
+        rows = zip(table["duration"], table["split"], table["speaker"], table["label"], strict=True)
+        for seconds, split, speaker, label in rows:
+            lengths[split] += seconds
+            if speaker:
+                homes[speaker].add(split)
+            if label:
+                classes[split][label] += 1
+    return ShardTotals(
+        ids=tuple(ids),
+        seconds=sum(lengths.values()),
+        speakers=len(homes),
+        splits=dict(sorted(splits.items())),
+        split_seconds={name: round(value, 3) for name, value in sorted(lengths.items())},
+        conditions=dict(sorted(conditions.items())),
+        shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
+        classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
+    )

@@ -1,0 +1,127 @@
+"""Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from elp_core.data.corpus import ShardRow, write_shard
+from elp_core.types import Seconds
+from pipelines.datasets.delivery import ClipFault, DeliveryContent
+from pipelines.datasets.measuring import IntakeSettings, measure_clips
+
+PART_BYTES = 128 * 2**20
+"""FLAC bytes that are collected before a part is written: this bounds the memory, and the size of a shard."""
+PART_CLIPS = 20_000
+
+Progress = Callable[[int, int, Seconds], None]
+"""Called with clips done, clips in all, seconds of audio done."""
+
+
+class KnownClip(NamedTuple):
+    """The record of a clip; if the same sound is delivered again, all but the path must agree."""
+
+    path: str
+    text: str
+    speaker: str
+    label: str
+    split: str
+
+
+class Repeat(NamedTuple):
+    """A clip whose sound the slot has already."""
+
+    position: int
+    """Place in the delivery, from 0."""
+    id: str
+    conflict: str
+    """A sentence on the difference; empty if the words are the same, too."""
+
+
+@dataclass
+class StagedClips:
+    """The new clips of a delivery, and what was left out."""
+
+    parts: list[Path] = field(default_factory=list)
+    """Staged files with every new, readable clip once."""
+    indices: dict[str, int] = field(default_factory=dict)
+    """Position in the delivery of each clip in `parts`, by id."""
+    faults: dict[int, ClipFault] = field(default_factory=dict)
+    """Clips that could not be read, by position."""
+    repeats: list[Repeat] = field(default_factory=list)
+    withdrawn: int = 0
+    """Clips that were left out because they were dropped for good."""
+    seconds: Seconds = 0.0
+    """Audio read, the repeats included."""
+
+
+def known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
+    """Return the records in shards by clip id; the audio is not read."""
+    known: dict[str, KnownClip] = {}
+    for shard in shards:
+        table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
+        # pyarrow names a leaf that is read alone without its parent
+        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
+        for clip_id, *words in zip(*columns, strict=True):
+            known[clip_id] = KnownClip(*words)
+    return known
+
+
+def stage_clips(
+    content: DeliveryContent,
+    settings: IntakeSettings,
+    known: dict[str, KnownClip],
+    folder: Path,
+    progress: Progress | None = None,
+    withdrawn: Collection[str] = (),
+) -> StagedClips:
+    """Measure a delivery and write its new clips to parts in `folder`.
+
+    Args:
+        content: The delivery.
+        settings: How its clips are measured.
+        known: What the slot has already; the new clips are added to it.
+        folder: The folder for the parts.
+        progress: Called after every clip.
+        withdrawn: Ids of clips that stay out.
+    """
+    staged = StagedClips()
+    rows: list[ShardRow] = []
+    held, total = 0, len(content.clips)
+    for index, measured in enumerate(measure_clips(content.clips, settings)):
+        if isinstance(measured, ClipFault):
+            staged.faults[index] = measured
+        else:
+            staged.seconds += measured.duration
+            if measured.id in withdrawn:
+                staged.withdrawn += 1
+            elif _is_new(index, measured, known, staged):
+                staged.indices[measured.id] = index
+                rows.append(measured)
+                held += len(measured.audio)
+        if rows and (held >= PART_BYTES or len(rows) >= PART_CLIPS or index + 1 == total):
+            staged.parts.append(write_shard(rows, folder))
+            rows, held = [], 0
+        if progress:
+            progress(index + 1, total, staged.seconds)
+    return staged
+
+
+def _is_new(index: int, row: ShardRow, known: dict[str, KnownClip], staged: StagedClips) -> bool:
+    """Whether the sound was never delivered before; a repeat is noted."""
+    mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
+    before = known.setdefault(row.id, mine)
+    if before is mine:
+        return True
+    differing = [
+        f"{name} {theirs!r} and {ours!r}"
+        for name, theirs, ours in zip(KnownClip._fields[1:], before[1:], mine[1:], strict=True)
+        if theirs != ours
+    ]
+    conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""
+    staged.repeats.append(Repeat(index, row.id, conflict))
+    return False

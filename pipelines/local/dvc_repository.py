@@ -1,0 +1,86 @@
+"""The DVC repository of a workspace, through DVC's Python interface: make it, open it, translate its errors.
+
+DVC is imported only when it is used (the import takes half a second).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from elp_core.errors import ElpError
+from pipelines.errors import VersioningError
+
+REMOTE = "storage"
+"""Name of the DVC remote in `.dvc/config`."""
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def make_dvc_repository(root: Path, remote: str) -> None:
+    """Make the Git repository `root` a DVC repository whose default remote is `remote`.
+
+    Args:
+        root: Top of a Git repository.
+        remote: A folder relative to `root`, an absolute folder, or a URL that DVC understands.
+    """
+    url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
+    with dvc_errors("initialise", root):
+        from dvc.repo import Repo
+
+        Repo.init(str(root), no_scm=False, force=False).close()
+    # hard links: a shard is immutable, so that the workspace and the cache can share one file
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
+        f'    remote = {REMOTE}\n[cache]\n    type = "reflink,hardlink,copy"\n'
+        f"['remote \"{REMOTE}\"']\n    url = {url}\n",
+        encoding="utf-8",
+    )
+
+
+@contextlib.contextmanager
+def dvc_repository(root: Path, action: str) -> Iterator[Any]:
+    """Give the DVC repository at `root` while the block runs; an error message names the `action`."""
+    with dvc_errors(action, root):
+        from dvc.repo import Repo
+
+        # the default of site_cache_dir is a folder that all users of the machine share
+        with Repo(str(root), config={"core": {"site_cache_dir": str(root / ".elp" / "dvc")}}) as repository:
+            yield repository
+
+
+@contextlib.contextmanager
+def dvc_errors(action: str, place: Path) -> Iterator[None]:
+    """Turn DVC's errors into a VersioningError, and silence its log; a full disk stays an OSError.
+
+    Args:
+        action: What is tried, for the message: "push", "fetch".
+        place: The repository.
+
+    Raises:
+        VersioningError: DVC failed.
+        OSError: The disk is full.
+    """
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import dvc.repo  # noqa: F401
+
+        # the import sets the level that DVC's own command line needs
+        logging.getLogger("dvc").setLevel(logging.ERROR)
+        try:
+            yield
+        except ElpError:
+            raise
+        except Exception as error:
+            cause: BaseException | None = error
+            while cause is not None:
+                if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+                    raise cause from None
+                cause = cause.__cause__ or cause.__context__
+            raise VersioningError(f"DVC could not {action} in {place}: {str(error) or type(error).__name__}") from error
