@@ -1,4 +1,4 @@
-"""Processes that move a champion through the guard's own door, on the database of a running server, until they end.
+"""Processes that move a champion by the guard's own transitions, on the database of a running server, until they end.
 
 `Movers` is the test's side. The other side is this module run by itself: it imports MLflow once and forks a child for
 each mover, so that a hundred of them cost seconds.
