@@ -16,7 +16,8 @@ from pipelines.comparison.findings import findings
 from pipelines.comparison.result import Comparison, foresee, markdown
 from pipelines.comparison.trial import Trial
 from pipelines.comparison.trials import Bench, Failure, digest
-from pipelines.datasets.versions import DatasetVersion, golden_ref, version_at
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry as registry

@@ -13,13 +13,7 @@ from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, Datas
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, delivery_options, read_delivery
 from pipelines.datasets.importers.formats import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.next_version import (
-    next_dataset_version,
-    next_golden_ref,
-    number_after,
-    pinned_golden,
-    utc_seconds,
-)
+from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import count_shards, only_split, restore_shards, slot_shards, without_clips
@@ -82,13 +76,15 @@ def add_delivery(
         require_space(workspace.root, 2 * content.size)
         restore_shards(workspace, slot, current)
         intake = _Intake(workspace, slot, source.resolve().name, chosen.name, checked, content, current)
-        change, version = _prepare(intake, stage, progress)
+        change = _prepare(intake, stage, progress)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
-        return store_change(workspace, change).dataset or version
+        stored = store_change(workspace, change).dataset
+    assert stored is not None
+    return stored
 
 
-def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[SlotChange, DatasetVersion]:
+def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     workspace, slot, content, current = intake.workspace, intake.slot, intake.content, intake.current
     present = slot_shards(workspace, slot, SHARDS)
@@ -111,7 +107,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[S
         conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
     )
     quarantine = _write_faults(intake, faults, stage / QUARANTINE)
-    pinned, number = pinned_golden(workspace, slot), number_after(current)
+    pinned, number = pinned_golden(workspace, slot), current.version + 1 if current else 1
     test = [] if pinned else only_split([*present, *shards], "test", stage / GOLDEN)
     closed = bool(totals.shared)
     golden = next_golden_ref(workspace, slot, test, slot.tag(number), closed_set=closed) if test else None
@@ -142,7 +138,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[S
         withdrawn=withdrawn,
     )
     arriving = {SHARDS: shards, QUARANTINE: quarantine, GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving), version
+    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving)
 
 
 def _write_faults(intake: _Intake, faults: Mapping[int, ClipFault], folder: Path) -> list[Path]:
