@@ -150,13 +150,13 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
     from pipelines.server.transitions import champion_transition
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
-    who = Principal(f"mover-{number}", False, "")
+    principal = Principal(f"mover-{number}", False, "")
     tries: list[Callable[[], ChampionChange]] = [
-        lambda: champion_transition.promote_version(store, slot, 2, who, "forth", again=True),
-        lambda: champion_transition.promote_version(store, slot, 3, who, "forth", again=True),
-        lambda: champion_transition.roll_back(store, slot, 1, who, "back"),
-        lambda: champion_transition.roll_back(store, slot, 2, who, "back"),
-        lambda: champion_transition.roll_back(store, slot, None, who, "back"),
+        lambda: champion_transition.move_champion(store, slot, 2, principal, "forth", "promote", again=True),
+        lambda: champion_transition.move_champion(store, slot, 3, principal, "forth", "promote", again=True),
+        lambda: champion_transition.roll_back(store, slot, 1, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, 2, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, None, principal, "back"),
     ]
     ends, moves = time.monotonic() + order["seconds"], 0
     while time.monotonic() < ends:
