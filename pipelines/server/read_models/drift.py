@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against, VerdictStatement
+from pipelines.registry.statements import ChampionRef, VerdictStatement
 from pipelines.server.read_models import ledger_records as records
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.ledger_records import Judged
@@ -75,7 +75,7 @@ def drift(then: Judged, later: Iterable[Judged]) -> Drift | None:
         then: The verdict under which it became champion.
         later: The slot's verdicts after that one, newest first; read no further than to the first that measured it.
     """
-    first, champion = then.statement, Against(then.statement.version, then.statement.bundle)
+    first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:
         value = _measured(now.statement, champion)
         if first.challenger is not None and value is not None and now.statement.metric == first.metric:
@@ -83,8 +83,8 @@ def drift(then: Judged, later: Iterable[Judged]) -> Drift | None:
     return None
 
 
-def _measured(told: VerdictStatement, champion: Against) -> float | None:
+def _measured(told: VerdictStatement, champion: ChampionRef) -> float | None:
     """What a verdict says of this champion; None where it is not about it, or the number was not finite."""
-    if Against(told.version, told.bundle) == champion:
+    if ChampionRef(told.version, told.bundle) == champion:
         return told.challenger
     return told.champion if told.against == champion else None
