@@ -25,7 +25,7 @@ from pipelines.server.request_body import bad_request, caller_of, days_of, plain
 from pipelines.server.storage.override_requests import open_requests
 from pipelines.server.stores.current import registry
 from pipelines.server.stores.write_checks import parse_number
-from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
+from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 from pipelines.server.transitions.record_statement import record_statement
 
 ROUTE = "/elp/api/v1"
@@ -140,7 +140,8 @@ def post_promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
     body = read_body(("slot", "version"), ("reason", "by", "again"))
     slot, version, again = slot_of(body), parse_number(body["version"]), body.get("again") is True
-    return jsonify(asdict(promote_version(registry(), slot, version, caller_of(body), reason_of(body), again=again)))
+    change = move_champion(registry(), slot, version, caller_of(body), reason_of(body), "promote", again=again)
+    return jsonify(asdict(change))
 
 
 @blueprint.post("/rollback")

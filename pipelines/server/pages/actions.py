@@ -20,7 +20,7 @@ from pipelines.server.request_body import LONGEST_REASON, plain_text
 from pipelines.server.stores.current import registry
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.stores.write_checks import parse_number
-from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
+from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
@@ -71,7 +71,7 @@ def _change_champion(slot: Slot, form: Mapping[str, str]) -> int:
     store, principal, reason = registry(), current_caller(form["by"]), form["reason"]
     if form["kind"] == "promote":
         again = form["again"] == "yes"
-        return promote_version(store, slot, parse_number(form["version"]), principal, reason, again=again).seq
+        return move_champion(store, slot, parse_number(form["version"]), principal, reason, "promote", again=again).seq
     # the page may be old: only the champion that it showed is ended
     seen = parse_number(form["champion"])
     if form["kind"] == "rollback":

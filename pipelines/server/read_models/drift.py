@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against, VerdictStatement
+from pipelines.registry.statements import ChampionRef, VerdictStatement
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts_after
 
@@ -76,7 +76,7 @@ def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drif
         then: The verdict under which it became champion.
         later: The slot's later verdicts, newest first; read up to the first that measured the champion.
     """
-    first, champion = then.statement, Against(then.statement.version, then.statement.bundle)
+    first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:
         value = _measured(now.statement, champion)
         if first.challenger is not None and value is not None and now.statement.metric == first.metric:
@@ -84,8 +84,8 @@ def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drif
     return None
 
 
-def _measured(verdict: VerdictStatement, champion: Against) -> float | None:
+def _measured(verdict: VerdictStatement, champion: ChampionRef) -> float | None:
     """Return the champion's metric in a verdict; None if the verdict is about others, or the number was not finite."""
-    if Against(verdict.version, verdict.bundle) == champion:
+    if ChampionRef(verdict.version, verdict.bundle) == champion:
         return verdict.challenger
     return verdict.champion if verdict.against == champion else None
