@@ -14,7 +14,7 @@ from pipelines.comparison.findings import Difference, best_of, bounds_text, inte
 from pipelines.comparison.learning_curve import PredictedError
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial
-from pipelines.html_report import figure, page, png
+from pipelines.html_report import figure, png, render_page
 from pipelines.number_text import percent
 from pipelines.registry.plain_json import plain
 
@@ -103,7 +103,7 @@ def comparison_markdown(found: MethodComparison) -> str:
 
 def comparison_html(found: MethodComparison) -> str:
     """Return the report as one page that loads nothing from other addresses."""
-    return page(
+    return render_page(
         _TEMPLATE,
         found=found,
         head=HEADERS,

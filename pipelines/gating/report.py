@@ -26,7 +26,7 @@ from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.gating.compare import Scores
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
-from pipelines.html_report import page
+from pipelines.html_report import render_page
 from pipelines.number_text import percent, points
 from pipelines.registry.verdict import Verdict
 
@@ -66,7 +66,7 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
     """Return the page: verdict and numbers first, then reasons, plots, conditions, largest errors, and origin."""
     verdict = evidence.verdict
     limits = {name: value for name, value in asdict(verdict.policy.safety).items() if value is not None}
-    return page(
+    return render_page(
         _TEMPLATE,
         {"percent": lambda share: "–" if share is None else percent(share), "span": _span},
         verdict=verdict,
