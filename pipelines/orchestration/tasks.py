@@ -134,11 +134,11 @@ def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: str) -> list[str]:
     """Every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import list_slots
+    from pipelines.datasets.versions import dataset_slots
 
     opened = open_workspace(Path(workspace))
     waiting = {f"{p.parent.name}/{p.name}" for p in (opened.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in list_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
