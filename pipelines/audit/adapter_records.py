@@ -12,6 +12,7 @@ from pipelines.audit.learned import ChampionPeriod, reigns_of
 from pipelines.audit.server_index import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
+from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, VerdictStatement
@@ -240,7 +241,7 @@ def _verdict(subject: Dossier, found: Branches) -> Fact:
     return Fact(
         "verdict",
         told.outcome,
-        note=f"{short(told.decided_at)}: {told.headline}",
+        note=f"{short(told.decided_at)}: {verdict_headline(told)}",
         children=(
             Fact("against", against, note=told.against.bundle if told.against else ""),
             Fact("on", told.golden.tag, note=told.golden.digest),

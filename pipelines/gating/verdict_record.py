@@ -9,24 +9,29 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elp_core.metrics.scores import title
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
-from pipelines.number_text import percent, points
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.connection import answering
 from pipelines.registry.ledger.entry import MOVES
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_ring
-from pipelines.registry.statements import Against, EvidenceFile, Golden, Named, VerdictStatement, parse_statement
+from pipelines.registry.statements import (
+    Against,
+    EvidenceFile,
+    Golden,
+    NamedOutcome,
+    VerdictDetails,
+    VerdictStatement,
+    parse_statement,
+)
 from pipelines.registry.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_HEADLINES = {"passed": "Passed the gate", "failed": "Refused by the gate", "undecided": "Undecided at the gate"}
 
 
 def recorded(
@@ -103,14 +108,13 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
     evidence = read_evidence(folder)
     verdict, numbers = evidence.verdict, evidence.verdict.to_json()
     against = Against(record.champion, record.champion_bundle) if record.champion is not None else None
-    named = f"v{against.version}" if against else ""
     return VerdictStatement(
         bundle=record.bundle,
         slot=str(version.slot),
         model=version.slot.model_name,
         version=version.version,
         outcome=verdict.outcome,
-        backbone=Named(**evidence.context["backbone"]),
+        backbone=BackboneName(**evidence.context["backbone"]),
         against=against,
         first_version=verdict.first_version,
         golden=Golden(record.golden, record.golden_digest),
@@ -121,10 +125,18 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
         delta=numbers["delta"],
         interval=tuple(numbers["interval"]) if numbers["interval"] else None,
         evidence=EvidenceFile(f"{record.evidence}/{EVIDENCE_FILE}", sha256((folder / EVIDENCE_FILE).read_bytes())),
-        headline=_headline(verdict, named),
-        rows=tuple(_rows(verdict, record, named)),
         decided_at=utc_now(),
         challenger_interval=tuple(numbers["challenger_interval"]),
+        details=VerdictDetails(
+            champion_interval=tuple(numbers["champion_interval"]) if numbers["champion_interval"] else None,
+            margin=verdict.policy.margin,
+            limit=verdict.policy.limit,
+            clips=verdict.clips,
+            closed_set=verdict.closed_set,
+            slices=tuple(NamedOutcome(found.name, found.outcome) for found in verdict.slices),
+            checks=tuple(NamedOutcome(check.name, check.outcome) for check in verdict.checks),
+            reasons=verdict.reasons,
+        ),
     )
 
 
@@ -146,30 +158,3 @@ def _metrics(verdict: Verdict) -> dict[str, float]:
     if verdict.champion is not None and verdict.delta is not None:
         numbers |= {f"golden.{verdict.metric}.champion": verdict.champion, "golden.difference": verdict.delta}
     return numbers
-
-
-def _headline(verdict: Verdict, against: str) -> str:
-    metric = title(verdict.metric)
-    compared = f"champion {against} {percent(verdict.champion)}" if verdict.champion is not None else "first version"
-    return f"{_HEADLINES[verdict.outcome]}: {metric} {percent(verdict.challenger)} on the golden set ({compared})."
-
-
-def _rows(verdict: Verdict, record: GateRecord, against: str) -> list[tuple[str, str]]:
-    metric = title(verdict.metric)
-    rows = [("verdict", f"**{verdict.outcome}**"), (metric, _span(verdict.challenger, verdict.challenger_interval))]
-    if verdict.champion is not None and verdict.champion_interval is not None:
-        rows.append((f"{metric} of champion {against}", _span(verdict.champion, verdict.champion_interval)))
-    if verdict.delta is not None and verdict.interval is not None:
-        low, high = verdict.interval
-        rows.append(("difference", f"{points(verdict.delta)} ({points(low)} … {points(high)})"))
-        rows.append(("allowed difference", points(verdict.policy.margin)))
-    rows += [("absolute limit", percent(verdict.policy.limit)), ("golden clips", str(verdict.clips))]
-    if verdict.closed_set:
-        rows.append(("closed set", "speakers of the golden set were heard in training"))
-    rows += [(f"condition {found.name}", found.outcome) for found in verdict.slices]
-    rows += [("why", reason) for reason in verdict.reasons]
-    return [*rows, ("evidence", f"`{record.evidence}/report.html` in the run's artifacts")]
-
-
-def _span(value: float, bounds: tuple[float, float]) -> str:
-    return f"{percent(value)} ({percent(max(0.0, bounds[0]))} … {percent(bounds[1])})"

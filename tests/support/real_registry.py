@@ -20,7 +20,7 @@ from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.slot import Slot
-from pipelines.training.train import train_adapter
+from pipelines.training.train import train_adapters
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.workspaces import isolate, workspace_with_data
 
@@ -81,7 +81,8 @@ def real_registry(folder: Path) -> Iterator[Real]:
         for seed in (1, 2):
             settings = read_settings(SETTINGS.format(backbone=backbone, seed=seed))
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
-            version = train_adapter(str(workspace.root), SLOT, SLOT.tag(1), settings, **options).version
+            done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
+            version = done[SLOT].version
             assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
             guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)

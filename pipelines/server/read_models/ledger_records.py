@@ -16,16 +16,7 @@ from pipelines.registry.ledger.entry import MOVES, LedgerEntry, Principal
 from pipelines.registry.signing import envelope
 from pipelines.registry.signing.envelope import Envelope
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import (
-    BUNDLE_DIGEST,
-    Against,
-    EvidenceFile,
-    Golden,
-    LineageStatement,
-    Named,
-    VerdictStatement,
-    parse_statement,
-)
+from pipelines.registry.statements import LineageStatement, VerdictStatement, parse_statement, stored_verdict
 from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
 
@@ -166,18 +157,7 @@ def _judged(row: Any) -> Judged:
 def _verdict(text: str) -> VerdictStatement:
     """A verdict to show. Nothing is verified, as above: the server did that before it was stored."""
     with _readable("verdict"):
-        values = _payload(text)
-        told = dict(values["predicate"])
-        return VerdictStatement(
-            **{
-                **told,
-                "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
-                "backbone": Named(**told["backbone"]),
-                "against": Against(**told["against"]) if told["against"] else None,
-                "golden": Golden(**told["golden"]),
-                "evidence": EvidenceFile(**told["evidence"]),
-            }
-        )
+        return stored_verdict(base64.b64decode(json.loads(text)["payload"]))
 
 
 def _lineage(text: str) -> LineageStatement:
@@ -185,10 +165,6 @@ def _lineage(text: str) -> LineageStatement:
     if not isinstance(statement, LineageStatement):
         raise AttestationError("mismatch", "a statement stored as a lineage is none")
     return statement
-
-
-def _payload(text: str) -> Any:
-    return json.loads(base64.b64decode(json.loads(text)["payload"]))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from pipelines.registry.description import describe_version, flagged
+from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
@@ -114,7 +114,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     row = version_row(session, model, version)
     assert row is not None
     shown = version_tags(session, model, version)
-    told = describe_version(verdict.headline, verdict.rows, shown)
+    told = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
     row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
 

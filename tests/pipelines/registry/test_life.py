@@ -11,7 +11,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote
 from pipelines.serving.predict import run
 from pipelines.training.register import Registered
-from pipelines.training.train import train_adapter
+from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
 
 pytestmark = pytest.mark.integration
@@ -33,7 +33,7 @@ def settings(site: Site) -> Settings:
 @pytest.fixture(scope="module")
 def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registered:
     """An adapter that went the whole way."""
-    made = train_adapter(site.repository, site.asv, site.asv.tag(1), settings, **options)
+    made = train_adapters(site.repository, {site.asv: site.asv.tag(1)}, settings, **options)[site.asv]
     verdict = gate(site.repository, site.asv, settings, made.version, **options).verdict
     assert verdict.passed, verdict.reasons
     promote(

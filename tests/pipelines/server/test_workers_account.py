@@ -14,7 +14,7 @@ from pipelines.local import accounts
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.account import Account
 from pipelines.registry.client.champion import promote
-from pipelines.training.train import train_adapter
+from pipelines.training.train import train_adapters
 from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.workspaces import Site
 
@@ -29,7 +29,7 @@ def test_retraining_goes_on_and_a_promoter_promotes(
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == accounts.SERVICE
     here = {"mlflow_uri": login.uri, "cache": tmp_path / "cache", "keys": login.guarded.keys}
     easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
-    train_adapter(site.repository, site.asr, "data/plant-a/asr/v1", easy, **here)
+    train_adapters(site.repository, {site.asr: "data/plant-a/asr/v1"}, easy, **here)
     assert gate(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
     with pytest.raises(
         GateRefused, match="elp-service has the role trainer, and this needs promoter; log in as a user"

@@ -3,62 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import DataRefused
+from pipelines.gating.gate import GateOutcome
+from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration import slot_flows as flows
-from pipelines.orchestration.prefect_api import REFUSED
-
-DATASET = {
-    **{"tag": "data/plant-a/asr/v2", "clips": 9, "seconds": 60.0, "speakers": 3, "quarantined": 1},
-    "golden": "golden/plant-a/asr/v1",
-}
-REGISTERED = {
-    **{"name": "elp.plant-a.asr", "version": 5, "reused": False, "bundle_digest": "sha256:0", "run_id": "r"},
-    "metrics": {"wer": 0.1},
-}
-VERDICT = {
-    **{"outcome": "passed", "metric": "wer", "challenger": 0.1, "champion": None, "first_version": True},
-    **{"needed": None, "reasons": ()},
-}
+from pipelines.orchestration import flows
+from pipelines.orchestration.run_outcome import REFUSED, RunOutcome, SlotRun
+from pipelines.registry.slot import Slot
+from pipelines.training.register import Registered
+from tests.support.outcomes import DATASET, JUDGED, REGISTERED
 
 
 class Steps:
-    """Stands for the tasks: notes what was called, answers what was laid out."""
+    """Stands for the tasks: notes what was called, and returns the records that a test sets."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
-        self.verdict: dict[str, Any] = VERDICT
+        self.verdict = "passed"
         self.waiting: list[Path] = []
-        self.published: dict[str, Any] = {}
+        self.settings: list[Settings] = []
+        self.after_training: Callable[[], object] = lambda: None
+        self.published = RunOutcome()
 
-    def ingest_delivery(self, workspace: str, slot: str, source: str, options: Any = None) -> None:
+    def ingest_delivery(self, workspace: Workspace, slot: Slot, source: str, options: Any = None) -> None:
         self.called.append(f"ingest {source}")
         if "bad" in source:
-            raise DataRefused(slot, ["half of it is noise"])
+            raise DataRefused(str(slot), ["half of it is noise"])
 
-    def latest_dataset(self, workspace: str, slot: str, version: str = "latest") -> dict[str, Any]:
+    def latest_dataset(self, workspace: Workspace, slot: Slot, version: str = "latest") -> DatasetVersion:
         self.called.append(f"dataset {version}")
         return DATASET
 
-    def train_slot(self, workspace: str, slot: str, tag: str) -> dict[str, Any]:
+    def train_slot(self, workspace: Workspace, slot: Slot, tag: str) -> Registered:
         self.called.append(f"train {tag}")
+        self.settings.append(workspace.settings)
+        self.after_training()
         return REGISTERED
 
-    def train_slots(self, workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
-        self.called.append(f"train {tags}")
+    def train_slots(self, workspace: Workspace, tags: dict[Slot, str]) -> dict[Slot, Registered]:
+        self.called.append(f"train {', '.join(f'{slot}: {tag}' for slot, tag in tags.items())}")
         return dict.fromkeys(tags, REGISTERED)
 
-    def gate_slot(self, workspace: str, slot: str, version: int | None) -> dict[str, Any]:
+    def gate_slot(self, workspace: Workspace, slot: Slot, version: int | None) -> GateOutcome:
         self.called.append(f"gate {version}")
-        return {"verdict": self.verdict, "version": version or 5, "champion": None, "evidence": "/e"}
+        self.settings.append(workspace.settings)
+        return dataclasses.replace(JUDGED, verdict=dataclasses.replace(JUDGED.verdict, outcome=self.verdict))
 
-    def promote_slot(self, workspace: str, slot: str, version: int) -> None:
+    def promote_slot(self, workspace: Workspace, slot: Slot, version: int) -> None:
         self.called.append(f"promote {version}")
 
     def inbox(self, *_: Any) -> list[Path]:
@@ -69,7 +68,7 @@ class Steps:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     steps = Steps()
     monkeypatch.setattr(flows, "tasks", steps)
-    monkeypatch.setattr(flows, "publish_outcome", lambda flow, slot, rows, title: steps.published.update(rows))
+    monkeypatch.setattr(flows, "publish_outcome", lambda flow, slot, done, title: setattr(steps, "published", done))
     return steps
 
 
@@ -77,8 +76,24 @@ def test_retrain_is_ingest_train_gate(workspace: Workspace, steps: Steps) -> Non
     state = flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/monday")
     assert steps.called == ["ingest /in/monday", "dataset latest", "train data/plant-a/asr/v2", "gate 5"]
     assert state.name == "Completed"
-    assert steps.published["adapter"] == "elp.plant-a.asr v5"
-    assert steps.published["verdict"] == "passed"
+    assert steps.published == RunOutcome(DATASET, REGISTERED, JUDGED)
+
+
+def test_settings_that_are_edited_in_the_middle_of_a_run_are_not_used_by_it(workspace: Workspace, steps: Steps) -> None:
+    def edit() -> None:
+        (workspace.root / "elp.yaml").write_text(
+            "auto_promote: true\nslots: {plant-a/asr: {train: {epochs: 99}, gate: {limit: 0.01}}}\n"
+        )
+
+    steps.after_training = edit
+    flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/monday")
+    trained, judged = steps.settings
+    assert judged is trained
+    assert judged == workspace.settings
+    assert "promote 5" not in steps.called
+    flows.gate.fn(str(workspace.root), "plant-a/asr")
+    assert steps.settings[-1].for_slot(Slot("plant-a", "asr")).gate.limit == 0.01
+    assert steps.called[-1] == "promote 5"
 
 
 def test_without_a_source_the_inbox_is_taken_in(workspace: Workspace, steps: Steps) -> None:
@@ -99,10 +114,11 @@ def test_only_a_pass_is_promoted_where_the_workspace_says_so(
 ) -> None:
     settings = dataclasses.replace(workspace.settings, auto_promote=True)
     monkeypatch.setattr(flows, "open_workspace", lambda _: Workspace(workspace.root, settings))
-    steps.verdict = {**VERDICT, "outcome": outcome}
+    steps.verdict = outcome
     state = flows.retrain.fn(str(workspace.root), "plant-a/asr")
     assert ("promote 5" in steps.called) is promoted
     assert state.name == ("Completed" if promoted else REFUSED)
+    assert steps.published.promoted is promoted
 
 
 def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> None:
@@ -117,9 +133,10 @@ def test_train_takes_the_version_it_is_told(workspace: Workspace, steps: Steps) 
 
 def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Steps) -> None:
     flows.train.fn(str(workspace.root), "plant-a/asr", also=["plant-a/asv", "plant-a/asr"])
-    tags = {"plant-a/asv": "data/plant-a/asr/v2", "plant-a/asr": "data/plant-a/asr/v2"}
-    assert steps.called == ["dataset latest", "dataset latest", f"train {tags}"]
-    assert steps.published == dict.fromkeys(tags, "elp.plant-a.asr v5 on data/plant-a/asr/v2")
+    tag = "data/plant-a/asr/v2"
+    assert steps.called == ["dataset latest", "dataset latest", f"train plant-a/asv: {tag}, plant-a/asr: {tag}"]
+    text = f"elp.plant-a.asr v5 on {tag}"
+    assert steps.published.slots == (SlotRun("plant-a/asv", text), SlotRun("plant-a/asr", text))
 
 
 @pytest.mark.parametrize(
