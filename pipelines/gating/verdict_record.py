@@ -20,7 +20,7 @@ from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_ring
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     NamedOutcome,
@@ -107,7 +107,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
     """The statement on the verdict whose evidence lies in `folder`, dated now."""
     evidence = read_evidence(folder)
     verdict, numbers = evidence.verdict, evidence.verdict.to_json()
-    against = Against(record.champion, record.champion_bundle) if record.champion is not None else None
+    against = ChampionRef(record.champion, record.champion_bundle) if record.champion is not None else None
     return VerdictStatement(
         bundle=record.bundle,
         slot=str(version.slot),
