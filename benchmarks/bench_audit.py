@@ -126,19 +126,19 @@ def make_registry(database: str, versions: list[Version]) -> None:
     from pipelines.server.stores.registry_store import GuardedStore
 
     store, who, champions = GuardedStore("elp+" + database), Principal("bench", False, ""), {}
-    with store.locked() as book:
+    with store.locked() as transaction:
         for one in versions:
             slot = Slot.parse(one.slot)
             statement = _lineage(slot.model_name, one)
-            envelope = sign(statement.payload, book.ring, "lineage")
+            envelope = sign(statement.payload, transaction.keys, "lineage")
             about = {"after": one.number, "bundle": statement.bundle, "statements": (envelope.digest,)}
-            entry = book.append("registered", one.slot, who, **about)
+            entry = transaction.append("registered", one.slot, who, **about)
             row = {"digest": envelope.digest, "seq": entry.seq, "kind": "lineage", "model": slot.model_name}
             row |= {"version": one.number, "bundle": statement.bundle, "fingerprint": FINGERPRINT, "outcome": ""}
             row |= {"dataset": statement.dataset, "keyid": envelope.keyid, "envelope": envelope.text, "at": entry.at}
-            book.session.execute(insert(STATEMENTS).values(**row))
+            transaction.session.execute(insert(STATEMENTS).values(**row))
             if one.number % 2:
-                book.append("promoted", one.slot, who, before=champions.get(one.slot), **about)
+                transaction.append("promoted", one.slot, who, before=champions.get(one.slot), **about)
                 champions[one.slot] = one.number
 
 

@@ -65,9 +65,9 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
 
     from pipelines.registry.slot import Slot
     from pipelines.server.auth.principal import SERVER, as_server
-    from pipelines.server.stores.artifact_bytes import hash_bundle
+    from pipelines.server.storage.artifact_bytes import hash_bundle
     from pipelines.server.stores.current import registry
-    from pipelines.server.transitions import champion_transition as door
+    from pipelines.server.transitions import champion_transition
 
     guarded, plain, slot = registry(), SqlAlchemyStore(server.database), Slot.parse(contest.slot)
     place = f"mlflow-artifacts:/{contest.made[CHAMPION].folder}"
@@ -78,8 +78,10 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
                 lambda: plain.set_registered_model_alias("somebody", "champion", 2),
             ),
             "guarded store, champion moved": _alternating(
-                lambda: door.rollback(guarded, slot, FORMER, SERVER, "back"),
-                lambda: door.promote(guarded, slot, CHAMPION, SERVER, "forth", again=True),
+                lambda: champion_transition.roll_back(guarded, slot, FORMER, SERVER, "back"),
+                lambda: champion_transition.move_champion(
+                    guarded, slot, CHAMPION, SERVER, "forth", "promote", again=True
+                ),
             ),
             "of it, the bundle hashed": lambda: hash_bundle(place),
         }

@@ -13,21 +13,24 @@ from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, fields, mark, progress, seconds
 from pipelines.errors import GateRefused, UsageError
-from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import FLOWS
-from pipelines.orchestration.prefect_api import REFUSED, FlowRun, find_deployment, read_outcome, run_name, start_run
+from pipelines.orchestration.follow import follow
+from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
+from pipelines.orchestration.run_outcome import REFUSED, RunOutcome
 from pipelines.registry.slot import Slot
 
-detach_option = click.option("--detach", is_flag=True, help="Do not wait: print the run's address and end.")
+detach_option = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a verb reports of a run."""
+class FinishedRun:
+    """What a verb prints about a run."""
 
-    run: FlowRun
+    run: FollowedRun
     outcome: Mapping[str, Any]
+    """Names and values for people: `RunOutcome.rows`."""
 
 
 @click.command()
@@ -43,7 +46,7 @@ def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, de
     """
     slot, *others = dict.fromkeys(slots)
     if others and version is not None:
-        raise UsageError("--data names a version of one slot, and several are named; train that slot by itself")
+        raise UsageError("--data names a version of one slot, and several are named; train that slot alone")
     parameters = {"version": version or "latest"} | ({"also": [str(other) for other in others]} if others else {})
     return _run(workspace, "train", slot, parameters, detach, as_json, others)
 
@@ -51,24 +54,22 @@ def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, de
 @click.command()
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version in the registry [default: the newest candidate].")
-@click.option("--dry-run", is_flag=True, help="Judge here and now, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Judge in this process, and change nothing.")
 @detach_option
 @json_option
 @workspace_option
 def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool, as_json: bool) -> int:
-    """Judge a candidate against the champion on the golden set. Exit code 3 where it does not pass.
+    """Judge a candidate against the champion on the golden set. Exit code 3 if it does not pass.
 
     The judgement runs on a worker; with --dry-run it runs in this process and changes nothing in the registry.
     """
     if not dry_run:
         return _run(workspace, "gate", slot, {} if version is None else {"version": version}, detach, as_json)
     if detach:
-        raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave one of them out")
-    from pipelines.gating.gate import gate as judge
-    from pipelines.orchestration.outcomes import of_gate
-    from pipelines.registry.plain_json import plain
+        raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
+    from pipelines.gating.gate import gate_version
 
-    judged = judge(
+    judged = gate_version(
         str(workspace.root),
         slot,
         workspace.settings,
@@ -78,10 +79,10 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
         cache=workspace.state / "cache",
         log=progress,
     )
-    rows = of_gate(plain(judged))
-    emit(rows, as_json, _rows)
-    if rows["verdict"] != "passed":
-        raise GateRefused(f"{slot} v{rows['gated version']} would be refused: {rows['verdict']}; {rows['reasons']}")
+    emit(RunOutcome(gate=judged).rows(), as_json, _rows)
+    if not judged.verdict.passed:
+        reasons = "; ".join(judged.verdict.reasons)
+        raise GateRefused(f"{slot} v{judged.version} would be refused: {judged.verdict.outcome}; {reasons}")
     return 0
 
 
@@ -105,9 +106,9 @@ def retrain(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """From audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
+    """Run from audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
 
-    Waits and shows the run's log; Ctrl-C ends the watching, not the run. Exit code 3 where the gate does not pass.
+    Waits and shows the run's log; Ctrl-C stops the waiting, not the run. Exit code 3 if the gate does not pass it.
 
     \b
     elp retrain plant-a/asr delivery/manifest.jsonl
@@ -133,37 +134,33 @@ def _run(
     as_json: bool,
     others: Sequence[Slot] = (),
 ) -> int:
-    """Ask for a run of a flow, follow it and report it; the exit code."""
-    from pipelines.orchestration.follow import follow
-
-    api = prefect_api(workspace)
-    deployment = find_deployment(api, flow, workspace)
-    about = {"slot": str(slot)} if slot else {}
+    """Ask for a run of a flow, follow it and report it; return the exit code."""
     slots = [str(one) for one in (slot, *others) if one]
     name = run_name(flow, slots) if slots else "retrain all slots"
-    run = start_run(api, deployment, {**about, **parameters}, name, slots)
-    progress(f"{name}: {run.url}")
-    if detach:
-        emit(run, as_json, lambda r: r.url)
-        return 0
-    try:
-        run = follow(api, run, FLOWS[flow][1], progress)
-    except KeyboardInterrupt:
-        progress(f"no longer watching; the run goes on: {run.url}")
-        raise
-    finished = Finished(run, read_outcome(api, run.id))
+    about = {"slot": str(slot)} if slot else {}
+    with connect_prefect(workspace) as client:
+        run = start_run(client, workspace, flow, {**about, **parameters}, name, slots)
+        progress(f"{name}: {run.url}")
+        if detach:
+            emit(run, as_json, lambda r: r.url)
+            return 0
+        try:
+            run = follow(client, run, FLOWS[flow], progress)
+        except KeyboardInterrupt:
+            progress(f"no longer watching; the run continues: {run.url}")
+            raise
+        outcome = read_outcome(client, run.id)
     if run.state_type != "COMPLETED":
-        said = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
-        raise OpsError(f"{name} ended as {run.state}: {said}\nits page: {run.url}")
-    emit(finished, as_json, _render)
+        reason = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
+        raise OpsError(f"{name} ended as {run.state}: {reason}\nits page: {run.url}")
+    emit(FinishedRun(run, outcome.rows()), as_json, _render)
     if run.state == REFUSED:
-        raise GateRefused(
-            f"{run.message}\nnothing was promoted; the evidence: {finished.outcome.get('evidence', run.url)}"
-        )
+        evidence = outcome.gate.evidence if outcome.gate else run.url
+        raise GateRefused(f"{run.message}\nnothing was promoted; the evidence: {evidence}")
     return 0
 
 
-def _render(finished: Finished) -> str:
+def _render(finished: FinishedRun) -> str:
     run = finished.run
     return f"{_rows(finished.outcome)}\n{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.options import SLOT, json_option, workspace_option
 from pipelines.cli.output import emit, mark, table
-from pipelines.local.addresses import prefect_api
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import schedules
+from pipelines.orchestration.prefect_api import connect_prefect
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 
 class _ScheduleName(click.ParamType[str]):
@@ -36,7 +39,8 @@ def schedule() -> None:
 @workspace_option
 def list_schedules(workspace: Workspace, as_json: bool) -> None:
     """List the schedules and their next runs."""
-    _show(workspace, as_json)
+    with connect_prefect(workspace) as client:
+        _show(client, workspace, as_json)
 
 
 @schedule.command(short_help="Make a schedule, or change the present one.")
@@ -51,8 +55,9 @@ def add(workspace: Workspace, name: str, cron: str, timezone: str, as_json: bool
     \b
     elp schedule add plant-a/asr --cron "0 3 * * *" --timezone Europe/Berlin
     """
-    schedules.set_schedule(prefect_api(workspace), workspace, name, {"cron": cron, "timezone": timezone})
-    _show(workspace, as_json)
+    with connect_prefect(workspace) as client:
+        schedules.set_schedule(client, workspace, name, timezone, cron)
+        _show(client, workspace, as_json)
 
 
 @schedule.command()
@@ -61,8 +66,9 @@ def add(workspace: Workspace, name: str, cron: str, timezone: str, as_json: bool
 @workspace_option
 def pause(workspace: Workspace, name: str, as_json: bool) -> None:
     """Start no more runs until the schedule is resumed."""
-    schedules.set_active(prefect_api(workspace), workspace, name, active=False)
-    _show(workspace, as_json)
+    with connect_prefect(workspace) as client:
+        schedules.set_active(client, workspace, name, active=False)
+        _show(client, workspace, as_json)
 
 
 @schedule.command()
@@ -71,8 +77,9 @@ def pause(workspace: Workspace, name: str, as_json: bool) -> None:
 @workspace_option
 def resume(workspace: Workspace, name: str, as_json: bool) -> None:
     """Start runs again."""
-    schedules.set_active(prefect_api(workspace), workspace, name, active=True)
-    _show(workspace, as_json)
+    with connect_prefect(workspace) as client:
+        schedules.set_active(client, workspace, name, active=True)
+        _show(client, workspace, as_json)
 
 
 @schedule.command()
@@ -81,12 +88,13 @@ def resume(workspace: Workspace, name: str, as_json: bool) -> None:
 @workspace_option
 def remove(workspace: Workspace, name: str, as_json: bool) -> None:
     """Delete the schedule."""
-    schedules.remove_schedule(prefect_api(workspace), workspace, name)
-    _show(workspace, as_json)
+    with connect_prefect(workspace) as client:
+        schedules.remove_schedule(client, workspace, name)
+        _show(client, workspace, as_json)
 
 
-def _show(workspace: Workspace, as_json: bool) -> None:
-    emit(schedules.read_schedules(prefect_api(workspace), workspace), as_json, _render)
+def _show(client: SyncPrefectClient, workspace: Workspace, as_json: bool) -> None:
+    emit(schedules.read_schedules(client, workspace), as_json, _render)
 
 
 def _render(found: list[schedules.Schedule]) -> str:

@@ -45,14 +45,15 @@ def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, deliver
     if not parts:
         return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
     frame = _frame(parts)
-    outcomes = validate_rows(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
+    broken = validate_rows(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
     faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
-    for outcome in outcomes:
-        for clip_id in outcome.broken:
+    # the order of the rules decides which fault of a clip is reported
+    for rule, ids in zip(rules, broken, strict=True):
+        for clip_id in ids:
             if clip_id not in faults:
-                faults[clip_id] = _fault(outcome.rule, values.at[clip_id, outcome.rule.column])
-    results = tuple(RuleResult(one.rule.reason, one.rule.expects, len(one.broken)) for one in outcomes)
+                faults[clip_id] = _fault(rule, values.at[clip_id, rule.column])
+    results = tuple(RuleResult(rule.reason, rule.expects, len(ids)) for rule, ids in zip(rules, broken, strict=True))
     return CheckedClips(faults, ValidationSummary(len(frame), len(faults), results, delivery, place))
 
 

@@ -139,6 +139,10 @@ class GoldenRef:
     revision: str = ""
 
 
+RECORD_FILES: dict[type, str] = {DatasetVersion: DATASET_FILE, GoldenRef: GOLDEN_FILE}
+Record = TypeVar("Record", DatasetVersion, GoldenRef)
+
+
 @dataclass(frozen=True)
 class GoldenSet:
     """A golden set with its clips."""
@@ -150,33 +154,19 @@ class GoldenSet:
 
 def record_text(record: DatasetVersion | GoldenRef) -> str:
     """Return the JSON text of a record, without its revision."""
+    # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def parse_version(text: str, revision: str = "") -> DatasetVersion:
-    """Parse the text of a `dataset.json`; the inverse of `record_text`.
+def parse_record(kind: type[Record], text: str) -> Record:
+    """Parse the text of a record, whose revision is then empty; the inverse of `record_text`.
 
     Raises:
-        VersioningError: The text is not such a record, or has a later format.
+        VersioningError: The text is not a record of this kind, or has a later format.
     """
-    return dataclasses.replace(_parse(DatasetVersion, text, DATASET_FILE), revision=revision)
-
-
-def parse_golden(text: str, revision: str = "") -> GoldenRef:
-    """Parse the text of a `golden.json`; the inverse of `record_text`.
-
-    Raises:
-        VersioningError: The text is not such a record, or has a later format.
-    """
-    return dataclasses.replace(_parse(GoldenRef, text, GOLDEN_FILE), revision=revision)
-
-
-_Record = TypeVar("_Record")
-
-
-def _parse(kind: type[_Record], text: str, name: str) -> _Record:
+    name = RECORD_FILES[kind]
     try:
         values = json.loads(text)
         written = values.pop("format")

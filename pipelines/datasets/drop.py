@@ -16,13 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, GoldenRef
-from pipelines.datasets.next_version import (
-    next_dataset_version,
-    next_golden_ref,
-    number_after,
-    pinned_golden,
-    utc_seconds,
-)
+from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import count_shards, restore_shards, slot_shards, without_clips
@@ -93,9 +87,9 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
                 f"{current.tag} holds nothing of {subject}; find what does: elp audit {slot} {subject.option}"
             )
         gone = found[SHARDS].dropped | found[GOLDEN].dropped
-        change, version = _change(workspace, current, found, gone)
-        stored = store_change(workspace, change)
-    return Dropped(stored.dataset or version, len(gone), len(found[QUARANTINE].dropped), stored.golden)
+        stored = store_change(workspace, _change(workspace, current, found, gone))
+    assert stored.dataset is not None
+    return Dropped(stored.dataset, len(gone), len(found[QUARANTINE].dropped), stored.golden)
 
 
 def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
@@ -123,10 +117,8 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folde
     return found
 
 
-def _change(
-    workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]
-) -> tuple[SlotChange, DatasetVersion]:
-    slot, number, shards = current.slot, number_after(current), found[SHARDS].files
+def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]) -> SlotChange:
+    slot, number, shards = current.slot, current.version + 1, found[SHARDS].files
     totals = count_shards(shards)
     if not totals.ids:
         raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
@@ -165,7 +157,7 @@ def _change(
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
     )
-    change = SlotChange(
+    return SlotChange(
         slot,
         # the subject's name stays out of Git, whose history cannot be erased
         f"Drop {len(gone)} clips from {slot} (v{number})",
@@ -174,4 +166,3 @@ def _change(
         arriving={name: folder.arriving for name, folder in found.items()},
         leaving={name: folder.leaving for name, folder in found.items()},
     )
-    return change, version

@@ -9,7 +9,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class RuleOutcome:
-    """The outcome of one rule."""
-
-    rule: Rule
-    broken: tuple[str, ...]
-    """Ids of the clips that broke it."""
-
-
-def validate_rows(
-    frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path
-) -> tuple[RuleOutcome, ...]:
+def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
     """Evaluate the rules on every row of `frame`, and write the Data Docs page of this run.
 
     Args:
@@ -39,6 +27,9 @@ def validate_rows(
         name: Name of the suite, such as ``plant-a-asr``.
         run: Name of the run: the delivery's.
         docs: Folder of the Data Docs, with ``index.html`` at the top.
+
+    Returns:
+        For each rule, the ids of the clips that broke it.
     """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
@@ -47,7 +38,7 @@ def validate_rows(
         return _validate(frame, rules, name, run, docs)
 
 
-def _validate(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> tuple[RuleOutcome, ...]:
+def _validate(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 
@@ -77,7 +68,7 @@ def _validate(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, d
     return _outcomes(result, rules)
 
 
-def _outcomes(result: Any, rules: Sequence[Rule]) -> tuple[RuleOutcome, ...]:
+def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:
     broken: dict[int, tuple[str, ...]] = {}
     for validation in result.run_results.values():
         for outcome in validation.results:
@@ -85,12 +76,13 @@ def _outcomes(result: Any, rules: Sequence[Rule]) -> tuple[RuleOutcome, ...]:
                 raise RuntimeError(f"Great Expectations could not evaluate a rule: {outcome.exception_info}")
             ids = (str(row["id"]) for row in outcome.result.get("unexpected_index_list") or ())
             broken[outcome.expectation_config.meta["rule"]] = tuple(ids)
-    return tuple(RuleOutcome(rule, broken[number]) for number, rule in enumerate(rules))
+    return [broken[number] for number in range(len(rules))]
 
 
 def _expectation(rule: Rule, number: int) -> Any:
     import great_expectations.expectations as gxe
 
+    # two rules can have the same expectation on the same column: the number distinguishes their results
     common = {"column": rule.column, "meta": {"rule": number, "reason": rule.reason}}
     match rule.kind:
         case "between":

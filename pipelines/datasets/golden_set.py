@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
-from pipelines.datasets.next_version import golden_versions, next_golden_ref
+from pipelines.datasets.next_version import next_golden_ref
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import only_split, slot_shards
 from pipelines.datasets.versions import golden_ref, version_at
@@ -38,7 +38,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
         if not chosen:
             raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
         golden = next_golden_ref(workspace, slot, chosen, source.tag, closed_set=source.closed_set)
-        if golden_versions(workspace, slot):
+        if golden.version > 1:
             pinned = golden_ref(workspace, "latest", slot)
             if pinned.digest == golden.digest:
                 return pinned
@@ -46,4 +46,6 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]
         subject = f"Pin the golden set of {slot} from {source.tag} (v{golden.version}, {golden.clips} clips)"
         change = SlotChange(slot, subject, golden=golden, arriving={GOLDEN: chosen}, leaving={GOLDEN: leaving})
-        return store_change(workspace, change).golden or golden
+        stored = store_change(workspace, change).golden
+    assert stored is not None
+    return stored

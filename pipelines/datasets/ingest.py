@@ -11,15 +11,9 @@ from typing import Any
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, delivery_options, read_delivery
-from pipelines.datasets.importers.formats import choose_importer
+from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.next_version import (
-    next_dataset_version,
-    next_golden_ref,
-    number_after,
-    pinned_golden,
-    utc_seconds,
-)
+from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import count_shards, only_split, restore_shards, slot_shards, without_clips
@@ -77,18 +71,22 @@ def add_delivery(
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(chosen.read(source), checked, policy, stage / "members")
+        # not an error: a flow that runs again passes the same source
         if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
+        # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.size)
         restore_shards(workspace, slot, current)
         intake = _Intake(workspace, slot, source.resolve().name, chosen.name, checked, content, current)
-        change, version = _prepare(intake, stage, progress)
+        change = _prepare(intake, stage, progress)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
-        return store_change(workspace, change).dataset or version
+        stored = store_change(workspace, change).dataset
+    assert stored is not None
+    return stored
 
 
-def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[SlotChange, DatasetVersion]:
+def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     workspace, slot, content, current = intake.workspace, intake.slot, intake.content, intake.current
     present = slot_shards(workspace, slot, SHARDS)
@@ -111,7 +109,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[S
         conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
     )
     quarantine = _write_faults(intake, faults, stage / QUARANTINE)
-    pinned, number = pinned_golden(workspace, slot), number_after(current)
+    pinned, number = pinned_golden(workspace, slot), current.version + 1 if current else 1
     test = [] if pinned else only_split([*present, *shards], "test", stage / GOLDEN)
     closed = bool(totals.shared)
     golden = next_golden_ref(workspace, slot, test, slot.tag(number), closed_set=closed) if test else None
@@ -142,7 +140,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> tuple[S
         withdrawn=withdrawn,
     )
     arriving = {SHARDS: shards, QUARANTINE: quarantine, GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving), version
+    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving)
 
 
 def _write_faults(intake: _Intake, faults: Mapping[int, ClipFault], folder: Path) -> list[Path]:

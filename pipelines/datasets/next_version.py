@@ -12,10 +12,10 @@ from pipelines.datasets.dataset_version import (
     Delivery,
     GoldenRef,
     ValidationSummary,
-    parse_golden,
+    parse_record,
 )
 from pipelines.datasets.slot_shards import ShardTotals, count_shards
-from pipelines.local import git
+from pipelines.datasets.versions import latest_number
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
@@ -24,11 +24,6 @@ from pipelines.registry.slot import Slot
 def utc_seconds() -> str:
     """Return the current UTC time to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def number_after(current: DatasetVersion | None) -> int:
-    """Return the number of the version after `current`, or of the first one."""
-    return current.version + 1 if current else 1
 
 
 def next_dataset_version(
@@ -84,7 +79,8 @@ def next_golden_ref(
     workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
-    totals, number = count_shards(shards), golden_versions(workspace, slot) + 1
+    totals = count_shards(shards)
+    number = latest_number(workspace.root, slot, "golden") + 1
     return GoldenRef(
         slot=slot,
         version=number,
@@ -101,13 +97,8 @@ def next_golden_ref(
     )
 
 
-def golden_versions(workspace: Workspace, slot: Slot) -> int:
-    """Return how many golden sets the slot has had."""
-    tags = git.tags(workspace.root, f"golden/{slot}/v*")
-    return max((int(tag.rsplit("/v", 1)[1]) for tag in tags), default=0)
-
-
 def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     """Return the tag of the golden set in force in the workspace, or an empty text."""
+    # not from the newest dataset version: a golden set can be pinned after it
     path = workspace.root / slot.folder / GOLDEN_FILE
-    return parse_golden(path.read_text(encoding="utf-8")).tag if path.is_file() else ""
+    return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""

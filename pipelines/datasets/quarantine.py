@@ -98,10 +98,11 @@ def split_quarantine(
 
 def count_reasons(faults: Iterable[ClipFault | QuarantinedClip]) -> dict[str, int]:
     """Return how many clips have which reason, the most frequent first."""
-    return dict(sorted(Counter(fault.reason for fault in faults).items(), key=lambda item: (-item[1], item[0])))
+    return dict(Counter(sorted(fault.reason for fault in faults)).most_common())
 
 
 def _write(records: list[dict[str, Any]], folder: Path) -> Path:
+    # named by content, as shards are: a run that is repeated writes the same file
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), sink, compression="zstd")
     content = sink.getvalue().to_pybytes()

@@ -12,37 +12,20 @@ from elp_core.data.corpus import read_clips
 from elp_core.types import Clip, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
-    DATASET_FILE,
     GOLDEN,
-    GOLDEN_FILE,
+    RECORD_FILES,
     SHARDS,
     DatasetVersion,
     GoldenRef,
     GoldenSet,
-    parse_golden,
-    parse_version,
+    Record,
+    parse_record,
 )
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
-
-__all__ = [
-    "DatasetVersion",
-    "GoldenRef",
-    "GoldenSet",
-    "TrainingData",
-    "find_latest",
-    "golden_ref",
-    "latest_version",
-    "list_slots",
-    "list_versions",
-    "load_golden",
-    "load_split",
-    "load_training_data",
-    "version_at",
-]
 
 Repository = Workspace | str | Path
 """A workspace, or a repository by folder or Git URL."""
@@ -61,12 +44,16 @@ class TrainingData:
     """Clips of the validation split, sorted by id, without the clips of the golden set."""
 
 
-def list_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
+def dataset_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
     """Return all versions of a slot, oldest first."""
     folder = _git_folder(repository)
     tags = git.tags(folder, f"data/{slot}/v*")
-    texts = git.show_all(folder, list(tags.values()), slot.folder / DATASET_FILE)
-    found = [parse_version(text, commit) for text, commit in zip(texts, tags.values(), strict=True) if text]
+    texts = git.show_all(folder, list(tags.values()), slot.folder / RECORD_FILES[DatasetVersion])
+    found = [
+        replace(parse_record(DatasetVersion, text), revision=commit)
+        for text, commit in zip(texts, tags.values(), strict=True)
+        if text
+    ]
     return sorted(found, key=lambda version: version.version)
 
 
@@ -84,8 +71,7 @@ def latest_version(repository: Repository, slot: Slot) -> DatasetVersion:
 
 def find_latest(repository: Repository, slot: Slot) -> DatasetVersion | None:
     """Return the newest version of a slot, or None; no other version is read."""
-    numbered = {_number(tag): tag for tag in git.tags(_git_folder(repository), f"data/{slot}/v*")}
-    return version_at(repository, numbered[max(numbered)], slot) if numbered else None
+    return _record_at(DatasetVersion, repository, "latest", slot)
 
 
 def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersion:
@@ -96,19 +82,19 @@ def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersi
     """
     if version in ("", "latest"):
         return latest_version(repository, slot)
-    folder = _git_folder(repository)
-    bare = version.removeprefix("v")
-    name = slot.tag(int(bare)) if bare.isdigit() else version
-    commit = git.resolve(folder, name)
-    text = git.show(folder, commit, slot.folder / DATASET_FILE) if commit else None
-    if text is None:
+    found = _record_at(DatasetVersion, repository, version, slot)
+    if found is None:
         raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
-    record = parse_version(text)
-    # at a revision between two versions, the older record is in force: its revision is that of its own tag
-    return replace(record, revision=git.resolve(folder, record.tag) or commit)
+    return found
 
 
-def list_slots(repository: Repository) -> list[Slot]:
+def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
+    """Return the number of the slot's newest dataset version (`prefix` ``data``) or golden set (``golden``), or 0."""
+    numbers = (tag.rsplit("/v", 1)[1] for tag in git.tags(folder, f"{prefix}/{slot}/v*"))
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
+def dataset_slots(repository: Repository) -> list[Slot]:
     """Return the slots that have a dataset version, by name."""
     found = set()
     for tag in git.tags(_git_folder(repository), "data"):
@@ -177,6 +163,7 @@ def _clips(
     clips = read_clips(dvc.fetch_folder(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
     if not dataset.golden:
         return clips
+    # by id, because the golden set outlives the splits of the version that it was made from
     pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, slot, cache, "meta")}
     return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
 
@@ -192,22 +179,13 @@ def golden_ref(repository: Repository, revision: str, slot: Slot) -> GoldenRef:
     Raises:
         VersioningError: No golden set is pinned at that revision.
     """
-    folder = _git_folder(repository)
-    if revision in ("", "latest"):
-        numbered = {_number(tag): tag for tag in git.tags(folder, f"golden/{slot}/v*")}
-        name = numbered[max(numbered)] if numbered else ""
-    else:
-        bare = revision.removeprefix("v")
-        name = slot.tag(int(bare), "golden") if bare.isdigit() else revision
-    commit = git.resolve(folder, name) if name else ""
-    text = git.show(folder, commit, slot.folder / GOLDEN_FILE) if commit else None
-    if text is None:
+    found = _record_at(GoldenRef, repository, revision, slot)
+    if found is None:
         raise VersioningError(
             f"{slot} has no golden set at {revision or 'latest'}; the first delivery with test clips pins one, "
             f"and so does: elp data golden {slot} --from v1"
         )
-    record = parse_golden(text)
-    return replace(record, revision=git.resolve(folder, record.tag) or commit)
+    return found
 
 
 def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> GoldenSet:
@@ -232,15 +210,23 @@ def _golden_clips(
     return read_clips(dvc.fetch_folder(repository, revision, slot.folder / GOLDEN, cache), None, columns)
 
 
+def _record_at(kind: type[Record], repository: Repository, revision: str, slot: Slot) -> Record | None:
+    folder, prefix = _git_folder(repository), "golden" if kind is GoldenRef else "data"
+    name, bare = revision, revision.removeprefix("v")
+    if revision in ("", "latest"):
+        number = latest_number(folder, slot, prefix)
+        name = slot.tag(number, prefix) if number else ""
+    elif bare.isdigit():
+        name = slot.tag(int(bare), prefix)
+    commit = git.resolve(folder, name) if name else ""
+    text = git.show(folder, commit, slot.folder / RECORD_FILES[kind]) if commit else None
+    if text is None:
+        return None
+    record = parse_record(kind, text)
+    # at a revision between two versions, the older record is in force: its revision is that of its own tag
+    return replace(record, revision=git.resolve(folder, record.tag) or commit)
+
+
 def _git_folder(repository: Repository) -> Path:
-    if isinstance(repository, Workspace):
-        return repository.root
-    if isinstance(repository, Path):
-        return repository
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return git.local_copy(repository, home / "elp")
-
-
-def _number(tag: str) -> int:
-    digits = tag.rsplit("/v", 1)[-1]
-    return int(digits) if digits.isdigit() else 0
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elp"
+    return git.local_copy(str(repository.root if isinstance(repository, Workspace) else repository), cache)

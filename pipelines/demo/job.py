@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
 from elp_core.types import Split
@@ -18,6 +18,9 @@ from pipelines.demo.record import Journal, Row
 from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.orchestration.run_outcome import RunOutcome
 
 Log = Callable[[str], None]
 
@@ -159,37 +162,40 @@ def _start_servers(workspace: Workspace, log: Log) -> None:
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
     outcome = _retrain(workspace, stage.slot, _deliver(workspace, stage, log), log)
-    if outcome["verdict"] == "passed":
+    dataset, adapter, judged = outcome.dataset, outcome.adapter, outcome.gate
+    if dataset is None or adapter is None or judged is None:
+        raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
+    if judged.verdict.passed:
         _promote(workspace, stage.slot, log)
     return Row(
         slot=str(stage.slot),
         delivery=stage.plan.name,
-        metric=outcome["metric"],
-        before=_untrained(workspace, stage.slot, outcome["dataset"]),
-        candidate=outcome["challenger"],
-        champion=outcome["champion"],
-        verdict=outcome["verdict"],
-        minutes=outcome["minutes"],
-        parameters=int(outcome["training: trainable_parameters"]),
-        bundle_bytes=int(outcome["training: bundle_bytes"]),
-        train_seconds=outcome["training: train_seconds"],
-        version=outcome["gated version"],
+        metric=judged.verdict.metric,
+        before=_untrained(workspace, stage.slot, dataset.tag),
+        candidate=judged.verdict.challenger,
+        champion=judged.verdict.champion,
+        verdict=judged.verdict.outcome,
+        minutes=round(dataset.seconds / 60, 2),
+        parameters=int(adapter.metrics["trainable_parameters"]),
+        bundle_bytes=int(adapter.metrics["bundle_bytes"]),
+        train_seconds=adapter.metrics["train_seconds"],
+        version=judged.version,
     )
 
 
-def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> dict[str, Any]:
-    """The retrain flow on a worker, followed to its end."""
+def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOutcome:
+    """Run the retrain flow on a worker, and follow it to its end."""
     from pipelines.orchestration.deployments import FLOWS
     from pipelines.orchestration.follow import follow
-    from pipelines.orchestration.prefect_api import find_deployment, read_outcome, start_run
+    from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
 
-    api = prefect_api(workspace)
     parameters = {"slot": str(slot), "source": str(source)}
-    run = start_run(api, find_deployment(api, "retrain", workspace), parameters, f"retrain {slot}", [str(slot)])
-    run = follow(api, run, FLOWS["retrain"][1], log)
-    if run.state_type != "COMPLETED":
-        raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
-    return read_outcome(api, run.id)
+    with connect_prefect(workspace) as client:
+        run = start_run(client, workspace, "retrain", parameters, f"retrain {slot}", [str(slot)])
+        run = follow(client, run, FLOWS["retrain"], log)
+        if run.state_type != "COMPLETED":
+            raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
+        return read_outcome(client, run.id)
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:

@@ -43,8 +43,8 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """A process worker on one pool."""
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
-        *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"),
-        *("--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+        *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
+        *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
     ]
 
 
@@ -80,8 +80,10 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within three seconds of being asked for; each look is a write to Prefect's database
-            "PREFECT_WORKER_QUERY_SECONDS": "3",
+            # a run starts within a second of being asked for; each look is a write to Prefect's database
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            # the command line shows a run's lines as they come, and waits half a second for its last ones
+            "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
             # threads that spin at a barrier halve a training's speed where anything else wants a core
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             # runs side by side share the cores; each with a thread a core would take turns at all of them

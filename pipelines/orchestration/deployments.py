@@ -1,27 +1,31 @@
-"""The flows as Prefect deployments: which pool each runs on, and what every run is told."""
+"""The flows as Prefect deployments: which pool each runs on, and the parameters that every run gets."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.prefect_api import call, deployment_name, find_deployment, refuse_foreign
-from pipelines.orchestration.schedules import refresh
+from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
 FLOWS = {
-    "ingest": ("pipelines.orchestration.slot_flows.ingest", "elp-cpu"),
-    "train": ("pipelines.orchestration.slot_flows.train", "elp-gpu"),
-    "gate": ("pipelines.orchestration.slot_flows.gate", "elp-gpu"),
-    "retrain": ("pipelines.orchestration.slot_flows.retrain", "elp-gpu"),
-    "retrain-all": ("pipelines.orchestration.all_slots_flow.retrain_all", "elp-cpu"),
+    "ingest": "elp-cpu",
+    "train": "elp-gpu",
+    "gate": "elp-gpu",
+    "retrain": "elp-gpu",
+    "retrain-all": "elp-cpu",
 }
-"""Flow -> (where it is, its pool). By module, so a worker needs this package installed and no copy of its source."""
+"""Flow -> its pool."""
 
 
 def register(workspace: Workspace, api: str) -> None:
-    """Make the work pools and a deployment of each flow for this workspace; what is there is brought up to date.
+    """Make the work pools and a deployment of each flow for this workspace, or bring them up to date.
 
     Schedules of an existing deployment stay as they are.
 
@@ -30,61 +34,87 @@ def register(workspace: Workspace, api: str) -> None:
         api: Address of the Prefect API.
 
     Raises:
-        ServiceError: where Prefect does not answer, or the name belongs to another workspace.
+        ServiceError: Prefect does not answer, or the name belongs to another workspace.
     """
-    for pool, description in POOLS.items():
-        _ensure_pool(api, pool, description)
-    for name in FLOWS:
-        _ensure_deployment(api, name, workspace)
-    refresh(api, workspace, find_deployment(api, "retrain", workspace))
+    with connect_prefect(workspace, api) as client:
+        for pool, description in POOLS.items():
+            _ensure_pool(client, pool, description)
+        for flow in FLOWS:
+            ensure_deployment(client, workspace, flow)
+        for deployment in retrain_deployments(client, workspace):
+            if slot := deployment.parameters.get("slot"):
+                ensure_deployment(client, workspace, "retrain", slot)
 
 
-def _ensure_pool(api: str, pool: str, description: str) -> None:
+def _ensure_pool(client: SyncPrefectClient, pool: str, description: str) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
     from prefect.workers.process import ProcessWorker
 
     try:
-        call(api, f"/work_pools/{pool}")
-    except LookupError:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
-        body = {"name": pool, "type": "process", "description": description, "base_job_template": template}
-        call(api, "/work_pools/", body)
+        client.create_work_pool(
+            WorkPoolCreate(name=pool, type="process", description=description, base_job_template=template)
+        )
 
 
-def _ensure_deployment(api: str, name: str, workspace: Workspace) -> None:
-    entrypoint, pool = FLOWS[name]
-    body = _deployment(name, entrypoint, pool, workspace)
+def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
+    """Make a flow's deployment (for a schedule: that of one slot), or bring it up to date; return it.
+
+    Raises:
+        ServiceError: The name belongs to another workspace.
+    """
+    from prefect.client.schemas.actions import DeploymentUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    content = deployment_content(workspace, flow, slot)
+    name = content.pop("name")
     try:
-        present = call(api, f"/deployments/name/{name}/{body['name']}")
-    except LookupError:
-        flow_id = call(api, "/flows/", {"name": name, "tags": ["elp"]})["id"]
-        call(api, "/deployments/", {**body, "flow_id": flow_id})
-        return
-    refuse_foreign(present, workspace)
-    changed = {key: value for key, value in body.items() if key != "name" and present.get(key) != value}
-    if changed:
-        # a PATCH: creating it again would drop its schedules
-        call(api, f"/deployments/{present['id']}", changed, "PATCH")
+        present = client.read_deployment_by_name(f"{flow}/{name}")
+    except ObjectNotFound:
+        client.create_deployment(client.create_flow_from_name(flow), name, **content)
+    else:
+        refuse_foreign(present, workspace)
+        # an update, since making it again would drop its schedules
+        client.update_deployment(present.id, DeploymentUpdate(**content))
+    return client.read_deployment_by_name(f"{flow}/{name}")
 
 
-def _deployment(name: str, entrypoint: str, pool: str, workspace: Workspace) -> dict[str, Any]:
-    import importlib
-
+def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
+    """Return what a deployment holds besides its schedules."""
     from prefect.utilities.callables import parameter_schema
 
-    module, _, attribute = entrypoint.rpartition(".")
-    function = getattr(importlib.import_module(module), attribute)
-    mine = deployment_name(workspace)
+    from pipelines.orchestration import flows
+
+    attribute, base = flow.replace("-", "_"), deployment_name(workspace)
+    function: Flow[..., Any] = getattr(flows, attribute)
     parameters = {"workspace": str(workspace.root)}
-    if name == "retrain-all":
-        parameters["deployment"] = f"retrain/{mine}"
+    if flow == "retrain-all":
+        parameters["deployment"] = f"retrain/{base}"
     return {
-        "name": mine,
-        "entrypoint": entrypoint,
+        # a site may hold hyphens and a task holds none: two slots never share a name
+        "name": f"{base}-{slot.replace('/', '-')}" if slot else base,
+        # by module, so a worker needs this package installed and no copy of its source
+        "entrypoint": f"{flows.__name__}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
-        "work_pool_name": pool,
-        "parameters": parameters,
+        "work_pool_name": FLOWS[flow],
+        "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": parameter_schema(function.fn).model_dump_for_openapi(),
         "enforce_parameter_schema": True,
         "job_variables": {"env": dict(OFFLINE)},
-        "tags": ["elp", mine],
+        "tags": ["elp", base, *([slot] if slot else [])],
     }
+
+
+def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list[DeploymentResponse]:
+    """Return the workspace's deployments that a schedule can have: retrain, retrain-all, and those of single slots."""
+    from prefect.client.schemas import filters
+
+    wanted = filters.DeploymentFilter(tags=filters.DeploymentFilterTags(all_=["elp", deployment_name(workspace)]))
+    named = filters.FlowFilter(name=filters.FlowFilterName(any_=["retrain", "retrain-all"]))
+    every: list[DeploymentResponse] = []
+    while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
+        every += page
+    return [d for d in every if d.parameters.get("workspace") == str(workspace.root)]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
-from pipelines.orchestration.prefect_api import FlowRun, read_logs, read_run, workers_online
+from pipelines.orchestration.prefect_api import FollowedRun, answers, read_run
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 Log = Callable[[str], None]
 
 _PATIENCE: Seconds = 30.0
-"""How long a run may wait for a worker before that is said."""
+"""How long a run may wait for a worker before that is reported."""
 _OUTAGE: Seconds = 180.0
 """How long Prefect may be silent before following ends."""
 _NOISE = (
@@ -20,64 +25,78 @@ _NOISE = (
     # the run's last message says it again
     "Encountered exception during execution", "Engine execution exited with unexpected exception",
 )  # fmt: skip
-"""Starts of Prefect's own lines that say nothing to somebody who follows one run."""
+"""Starts of Prefect's own lines that do not help a person who follows one run."""
+_PAGE = 200
+"""Log lines in one answer, Prefect's limit."""
 
 
-def follow(api: str, run: FlowRun, pool: str, log: Log, every: Seconds = 1.0) -> FlowRun:
-    """Report a run's log and states to `log` until it has ended; stopping to follow does not stop the run.
+def follow(
+    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 0.5, last: Seconds = 0.5
+) -> FollowedRun:
+    """Report a run's log and states to `log` until it has ended. The run continues if following stops.
 
     Args:
-        api: Address of the Prefect API.
+        client: Prefect's client.
         run: The run.
-        pool: Work pool it runs on: where no worker takes it, that is said.
+        pool: Work pool it runs on, to report that no worker takes it.
         log: Takes one line at a time.
-        every: Time between looks.
+        every: Time between requests.
+        last: Time after the final state in which the last log lines arrive.
 
     Raises:
-        ServiceError: where Prefect is silent for three minutes.
+        ServiceError: Prefect is silent for three minutes.
     """
-    seen, state, started, told = 0, "", time.monotonic(), False
-    heard = started
+    seen, state, started, reported = 0, "", time.monotonic(), False
+    answered = started
     while True:
         try:
-            run = read_run(api, run.id)
-            seen += _report(api, run.id, seen, log)
-            heard = time.monotonic()
+            with answers(str(client.api_url)):
+                run = read_run(client, run.id)
+                if run.ended:
+                    # the run sends its lines every 0.3 s (PREFECT_LOGGING_TO_API_BATCH_INTERVAL), and at its end
+                    time.sleep(last)
+                seen += _report(client, run.id, seen, log)
+            answered = time.monotonic()
         except ServiceError:
-            if time.monotonic() - heard > _OUTAGE:
+            if time.monotonic() - answered > _OUTAGE:
                 raise
             time.sleep(every)
             continue
         if run.ended:
-            time.sleep(2 * every)  # a run's last lines reach Prefect after its final state
-            _report(api, run.id, seen, log)
             return run
         if run.state != state:
             log(f"{run.name}: {run.state}")
             state = run.state
         waiting = run.state_type in {"SCHEDULED", "PENDING"} and time.monotonic() - started > _PATIENCE
-        if waiting and not told:
-            log(_why_waiting(api, pool))
-            told = True
+        if waiting and not reported:
+            log(_why_waiting(client, pool))
+            reported = True
         time.sleep(every)
 
 
-def _report(api: str, run_id: str, seen: int, log: Log) -> int:
-    """Pass on the log lines that are new; how many they were."""
-    count = 0
-    while lines := read_logs(api, run_id, seen + count):
-        count += len(lines)
+def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log) -> int:
+    """Pass on the log lines that are new; return their number."""
+    import logging
+
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.client.schemas.sorting import LogSort
+
+    wanted, count = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)])), 0
+    while True:
+        lines = client.read_logs(wanted, limit=_PAGE, offset=seen + count, sort=LogSort.TIMESTAMP_ASC)
         for line in lines:
             if not line.message.startswith(_NOISE):
                 # the traceback stays in Prefect's UI
-                said = line.message.split("\nTraceback (most recent call last)")[0]
-                log(said if line.level == "info" else f"{line.level}: {said}")
-        if len(lines) < 200:
-            break
-    return count
+                text = line.message.split("\nTraceback (most recent call last)")[0]
+                log(text if line.level == logging.INFO else f"{logging.getLevelName(line.level).lower()}: {text}")
+        count += len(lines)
+        if len(lines) < _PAGE:
+            return count
 
 
-def _why_waiting(api: str, pool: str) -> str:
-    if workers_online(api, pool) == 0:
+def _why_waiting(client: SyncPrefectClient, pool: str) -> str:
+    from prefect.client.schemas.objects import WorkerStatus
+
+    if not any(worker.status == WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool)):
         return f"no worker of {pool} is online, so nothing will run; start one with: elp up"
     return f"still waiting for a free worker of {pool}; it is busy with other runs (see: elp status)"

@@ -1,4 +1,4 @@
-"""Schedules: a deployment a scheduled slot, so that Prefect's UI shows, pauses and resumes each by itself.
+"""Schedules: a deployment for each scheduled slot, so that Prefect's UI shows, pauses and resumes each separately.
 
 One deployment with a schedule for each slot would be simpler, but Prefect 3.8 forgets a schedule's parameters when its
 UI pauses it, and a run would no longer know its slot.
@@ -7,21 +7,20 @@ UI pauses it, and a run would no longer know its slot.
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.prefect_api import call, deployment_name, find_deployment, refuse_foreign
+from pipelines.orchestration.deployments import ensure_deployment, retrain_deployments
+from pipelines.orchestration.prefect_api import find_deployment
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 ALL = "all"
 """Name of the schedule of `retrain-all`."""
-
-_COPIED = (
-    "entrypoint", "description", "work_pool_name", "parameter_openapi_schema", "enforce_parameter_schema",
-    "job_variables", "flow_id",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,119 +40,88 @@ class Schedule:
     id: str
 
 
-def read_schedules(api: str, workspace: Workspace) -> list[Schedule]:
-    """The workspace's schedules by name."""
-    found = []
-    for deployment in _deployments(api, workspace):
-        for raw in deployment["schedules"]:
-            found.append(
-                Schedule(
-                    name=deployment["parameters"].get("slot", ALL),
-                    cron=raw["schedule"].get("cron") or _other(raw["schedule"]),
-                    timezone=raw["schedule"].get("timezone") or "UTC",
-                    active=raw["active"],
-                    next_run=_next_run(api, deployment["id"]) if raw["active"] else "",
-                    deployment=deployment["name"],
-                    deployment_id=deployment["id"],
-                    id=raw["id"],
-                )
-            )
+def read_schedules(client: SyncPrefectClient, workspace: Workspace) -> list[Schedule]:
+    """Return the workspace's schedules by name."""
+    found = [
+        Schedule(
+            name=deployment.parameters.get("slot", ALL),
+            cron=_timing(given.schedule),
+            timezone=getattr(given.schedule, "timezone", None) or "UTC",
+            active=given.active,
+            next_run=_next_run(client, deployment.id) if given.active else "",
+            deployment=deployment.name,
+            deployment_id=str(deployment.id),
+            id=str(given.id),
+        )
+        for deployment in retrain_deployments(client, workspace)
+        for given in deployment.schedules
+    ]
     return sorted(found, key=lambda schedule: schedule.name)
 
 
-def set_schedule(api: str, workspace: Workspace, name: str, timing: Mapping[str, Any]) -> None:
+def set_schedule(
+    client: SyncPrefectClient, workspace: Workspace, name: str, timezone: str, cron: str = "", every: float = 0.0
+) -> None:
     """Make a schedule, or change the one of the same name.
 
     Args:
-        api: Address of the Prefect API.
+        client: Prefect's client.
         workspace: Whose slot it is.
         name: SITE/TASK, or ``all``.
-        timing: ``{"cron": ..., "timezone": ...}``, or ``{"interval": seconds}``.
+        timezone: Name of the time zone, such as Europe/Berlin.
+        cron: Minute, hour, day, month, weekday.
+        every: Seconds between runs, instead of `cron`.
 
     Raises:
-        UsageError: where Prefect cannot read the timing, or the time zone is unknown.
-        ServiceError: where the workspace's deployments are not registered.
+        UsageError: Prefect cannot read the timing, or the time zone is unknown.
+        ServiceError: The workspace's deployments are not registered.
     """
-    zone = timing.get("timezone", "UTC")
+    import pydantic
+    from prefect.client.schemas.schedules import construct_schedule
+
     try:
-        zoneinfo.ZoneInfo(zone)
+        zoneinfo.ZoneInfo(timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"unknown time zone {zone!r}; expected a name such as Europe/Berlin or UTC") from error
-    deployment = find_deployment(api, "retrain-all", workspace) if name == ALL else _of_slot(api, workspace, name)
+        raise UsageError(f"unknown time zone {timezone!r}; expected a name such as Europe/Berlin or UTC") from error
     try:
-        _send(api, deployment, {"schedule": dict(timing), "active": True})
-    except UsageError as error:
-        raise UsageError(f"{error}; expected minute hour day month weekday, such as '0 3 * * *'") from error
-
-
-def _send(api: str, deployment: Mapping[str, Any], body: Mapping[str, Any]) -> None:
-    """The deployment's one schedule, made or changed."""
-    path, present = f"/deployments/{deployment['id']}/schedules", [raw["id"] for raw in deployment["schedules"]]
-    if not present:
-        call(api, path, [dict(body)])
+        timing = construct_schedule(interval=every or None, cron=cron or None, timezone=timezone)
+    except pydantic.ValidationError as error:
+        reason = "; ".join(fault["msg"] for fault in error.errors())
+        raise UsageError(f"{reason}; expected minute hour day month weekday, such as '0 3 * * *'") from error
+    deployment = find_deployment(client, "retrain-all" if name == ALL else "retrain", workspace)
+    if name != ALL:
+        deployment = ensure_deployment(client, workspace, "retrain", name)
+    if not deployment.schedules:
+        client.create_deployment_schedules(deployment.id, [(timing, True)])
         return
-    call(api, f"{path}/{present[0]}", body, "PATCH")
-    for surplus in present[1:]:
-        call(api, f"{path}/{surplus}", method="DELETE")
+    first, *surplus = deployment.schedules
+    client.update_deployment_schedule(deployment.id, first.id, active=True, schedule=timing)
+    for other in surplus:
+        client.delete_deployment_schedule(deployment.id, other.id)
 
 
-def set_active(api: str, workspace: Workspace, name: str, active: bool) -> None:
+def set_active(client: SyncPrefectClient, workspace: Workspace, name: str, active: bool) -> None:
     """Pause or resume a schedule.
 
     Raises:
-        UsageError: where there is none of this name.
+        UsageError: There is none of this name.
     """
-    for schedule in _named(api, workspace, name):
-        call(api, f"/deployments/{schedule.deployment_id}/schedules/{schedule.id}", {"active": active}, "PATCH")
+    for schedule in _named(client, workspace, name):
+        client.update_deployment_schedule(UUID(schedule.deployment_id), UUID(schedule.id), active=active)
 
 
-def remove_schedule(api: str, workspace: Workspace, name: str) -> None:
+def remove_schedule(client: SyncPrefectClient, workspace: Workspace, name: str) -> None:
     """Remove a schedule and the runs it had planned; the runs it has made stay on record.
 
     Raises:
-        UsageError: where there is none of this name.
+        UsageError: There is none of this name.
     """
-    for schedule in _named(api, workspace, name):
-        call(api, f"/deployments/{schedule.deployment_id}/schedules/{schedule.id}", method="DELETE")
+    for schedule in _named(client, workspace, name):
+        client.delete_deployment_schedule(UUID(schedule.deployment_id), UUID(schedule.id))
 
 
-def refresh(api: str, workspace: Workspace, base: Mapping[str, Any]) -> None:
-    """Bring the deployments of the workspace's scheduled slots in line with the deployment they were copied from."""
-    for deployment in _deployments(api, workspace):
-        changed = {k: base[k] for k in _COPIED if k != "flow_id" and deployment.get(k) != base.get(k)}
-        if changed and "slot" in deployment["parameters"]:
-            call(api, f"/deployments/{deployment['id']}", changed, "PATCH")
-
-
-def _of_slot(api: str, workspace: Workspace, slot: str) -> dict[str, Any]:
-    """The deployment of one slot, made as a copy of the workspace's `retrain` with the slot filled in."""
-    base = find_deployment(api, "retrain", workspace)
-    # a site may hold hyphens and a task holds none: two slots never share a name
-    name = f"{base['name']}-{slot.replace('/', '-')}"
-    try:
-        found: dict[str, Any] = call(api, f"/deployments/name/retrain/{name}")
-    except LookupError:
-        copied = {key: base[key] for key in _COPIED}
-        about = {"parameters": {**base["parameters"], "slot": slot}, "tags": [*base["tags"], slot]}
-        found = call(api, "/deployments/", {**copied, **about, "name": name})
-    refuse_foreign(found, workspace)
-    return found
-
-
-def _deployments(api: str, workspace: Workspace) -> list[dict[str, Any]]:
-    query = {
-        "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
-        "flows": {"name": {"any_": ["retrain", "retrain-all"]}},
-        "limit": 200,
-    }
-    every: list[dict[str, Any]] = []
-    while page := call(api, "/deployments/filter", {**query, "offset": len(every)}):
-        every += page
-    return [d for d in every if d["parameters"].get("workspace") == str(workspace.root)]
-
-
-def _named(api: str, workspace: Workspace, name: str) -> list[Schedule]:
-    every = read_schedules(api, workspace)
+def _named(client: SyncPrefectClient, workspace: Workspace, name: str) -> list[Schedule]:
+    every = read_schedules(client, workspace)
     if found := [schedule for schedule in every if schedule.name == name]:
         return found
     known = ", ".join(sorted({schedule.name for schedule in every})) or "none at all"
@@ -162,17 +130,26 @@ def _named(api: str, workspace: Workspace, name: str) -> list[Schedule]:
     )
 
 
-def _next_run(api: str, deployment_id: str) -> str:
-    query = {
-        "deployments": {"id": {"any_": [deployment_id]}},
-        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-        "sort": "EXPECTED_START_TIME_ASC",
-        "limit": 50,
-    }
-    runs = call(api, "/flow_runs/filter", query)
-    return next((str(run["expected_start_time"]) for run in runs if run.get("auto_scheduled")), "")
+def _next_run(client: SyncPrefectClient, deployment_id: UUID) -> str:
+    from prefect.client.schemas import filters
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    planned = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    runs = client.read_flow_runs(
+        deployment_filter=filters.DeploymentFilter(id=filters.DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=filters.FlowRunFilter(state=planned),
+        sort=FlowRunSort.EXPECTED_START_TIME_ASC,
+        limit=50,
+    )
+    first = next((run.expected_start_time for run in runs if run.auto_scheduled), None)
+    return first.isoformat().replace("+00:00", "Z") if first else ""
 
 
-def _other(schedule: Mapping[str, Any]) -> str:
-    """A schedule that was made in the UI as an interval or a rule."""
-    return f"every {schedule['interval']:.0f} s" if "interval" in schedule else str(schedule.get("rrule", ""))
+def _timing(schedule: Any) -> str:
+    """Return the cron expression, or the text of an interval or a rule that was set in the UI."""
+    if hasattr(schedule, "cron"):
+        return str(schedule.cron)
+    if hasattr(schedule, "interval"):
+        return f"every {schedule.interval.total_seconds():.0f} s"
+    return str(getattr(schedule, "rrule", ""))

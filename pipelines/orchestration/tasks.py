@@ -1,9 +1,10 @@
-"""The steps as Prefect tasks. A server that is gone is tried again; bad data and refusals are not."""
+"""The steps as Prefect tasks. A task is retried if a server is gone; bad data and refusals are not retried."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -11,19 +12,25 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
+from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
+from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
-from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.registry.plain_json import plain
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
+from pipelines.training.register import Registered
+
+if TYPE_CHECKING:
+    from pipelines.registry.client.champion import Promotion
 
 INBOX = "inbox"
-"""Folder of a workspace whose `<site>/<task>/` entries are deliveries waiting to be taken in."""
+"""Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
 
 
 async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether a task failed because a server was gone: the one failure that time may heal."""
+    """Return whether a task failed because a server was gone: the only failure that waiting can repair."""
     failure = await state.aresult(raise_on_failure=False)
     return isinstance(failure, ServiceError)
 
@@ -37,131 +44,99 @@ RETRY: dict[str, Any] = {
 }
 
 
-def cache(workspace: Workspace) -> Path:
-    """Where fetched data, trainings and bundles are kept."""
-    return workspace.state / "cache"
+def _services(workspace: Workspace) -> dict[str, Any]:
+    """Return what training and gating need besides the workspace's data and settings."""
+    return {
+        "mlflow_uri": mlflow_uri(workspace),
+        "cache": workspace.state / "cache",
+        "keys": key_folder(workspace.state),
+        "log": get_run_logger().info,
+    }
 
 
 def inbox(workspace: Workspace, slot: Slot) -> list[Path]:
-    """Deliveries waiting in the slot's inbox, by name; hidden entries are not finished yet."""
+    """Return the deliveries that wait in the slot's inbox, by name; hidden entries are not finished yet."""
     folder = workspace.root / INBOX / slot.site / slot.task
     return sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
 
 
 @task(name="ingest", task_run_name="ingest {slot} from {source}", **RETRY)
-def ingest_delivery(workspace: str, slot: str, source: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+def ingest_delivery(
+    workspace: Workspace, slot: Slot, source: str, options: Mapping[str, Any] | None = None
+) -> DatasetVersion:
     """Take one delivery in: validate, version, push. The same delivery again changes nothing."""
     from pipelines.datasets.ingest import add_delivery
 
     log, options = get_run_logger(), dict(options or {})
     importer = options.pop("format", None)
     log.info("taking in %s", source)
-    version = add_delivery(open_workspace(Path(workspace)), Slot.parse(slot), Path(source), importer, options)
+    version = add_delivery(workspace, slot, Path(source), importer, options)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
-    result: dict[str, Any] = plain(version)
-    return result
+    return version
 
 
 @task(name="latest dataset", **RETRY)
-def latest_dataset(workspace: str, slot: str, version: str = "latest") -> dict[str, Any]:
-    """The dataset version to train on."""
+def latest_dataset(workspace: Workspace, slot: Slot, version: str = "latest") -> DatasetVersion:
+    """Return the dataset version to train on."""
     from pipelines.datasets.versions import version_at
 
-    result: dict[str, Any] = plain(version_at(workspace, version, Slot.parse(slot)))
-    return result
+    return version_at(str(workspace.root), version, slot)
 
 
 @task(name="train and register", task_run_name="train {slot} on {tag}", **RETRY)
-def train_slot(workspace: str, slot: str, tag: str) -> dict[str, Any]:
+def train_slot(workspace: Workspace, slot: Slot, tag: str) -> Registered:
     """Train on a dataset version and register the adapter; the same inputs are not trained twice."""
-    from pipelines.training.train import train_adapter
-
-    opened = open_workspace(Path(workspace))
-    registered = train_adapter(
-        workspace,
-        Slot.parse(slot),
-        tag,
-        opened.settings,
-        mlflow_uri=mlflow_uri(opened),
-        cache=cache(opened),
-        keys=key_folder(opened.state),
-        flow_run_id=str(flow_run.get_id() or ""),
-        log=get_run_logger().info,
-    )
-    result: dict[str, Any] = plain(registered)
-    return result
+    return _train(workspace, {slot: tag})[slot]
 
 
 @task(name="train several and register", **RETRY)
-def train_slots(workspace: str, tags: dict[str, str]) -> dict[str, dict[str, Any]]:
+def train_slots(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registered]:
     """Train several slots, each on its dataset version, in one pass; what is trained already is left out of it."""
-    from pipelines.training.train_several import train_adapters
+    return _train(workspace, tags)
 
-    opened = open_workspace(Path(workspace))
-    done = train_adapters(
-        workspace,
-        {Slot.parse(slot): tag for slot, tag in tags.items()},
-        opened.settings,
-        mlflow_uri=mlflow_uri(opened),
-        cache=cache(opened),
-        keys=key_folder(opened.state),
-        flow_run_id=str(flow_run.get_id() or ""),
-        log=get_run_logger().info,
-    )
-    return {str(slot): plain(registered) for slot, registered in done.items()}
+
+def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registered]:
+    from pipelines.training.train import train_adapters
+
+    run_id = str(flow_run.get_id() or "")
+    return train_adapters(str(workspace.root), tags, workspace.settings, flow_run_id=run_id, **_services(workspace))
 
 
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
-def gate_slot(workspace: str, slot: str, version: int | None = None) -> dict[str, Any]:
-    """Judge a version against the champion on the golden set, and write the verdict down."""
-    from pipelines.gating.gate import gate
+def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
+    """Judge a version against the champion on the golden set, and record the verdict."""
+    from pipelines.gating.gate import gate_version
 
-    opened = open_workspace(Path(workspace))
-    outcome = gate(
-        workspace,
-        Slot.parse(slot),
-        opened.settings,
-        version,
-        mlflow_uri=mlflow_uri(opened),
-        cache=cache(opened),
-        keys=key_folder(opened.state),
-        log=get_run_logger().info,
-    )
-    result: dict[str, Any] = plain(outcome)
-    return result
+    return gate_version(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)
-def slots_with_data(workspace: str) -> list[str]:
-    """Every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import list_slots
+def slots_with_data(workspace: Workspace) -> list[str]:
+    """Return every slot that has a dataset version, or a delivery in its inbox."""
+    from pipelines.datasets.versions import dataset_slots
 
-    opened = open_workspace(Path(workspace))
-    waiting = {f"{p.parent.name}/{p.name}" for p in (opened.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in list_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
+    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
-def promote_slot(workspace: str, slot: str, version: int) -> dict[str, Any]:
-    """Make a version that has passed the champion; for workspaces that say so in `auto_promote`."""
+def promote_slot(workspace: Workspace, slot: Slot, version: int) -> Promotion:
+    """Make a version that passed the champion; for workspaces with `auto_promote`."""
     from pipelines.registry.client.champion import promote
 
-    opened = open_workspace(Path(workspace))
-    promotion = promote(
-        Slot.parse(slot),
-        opened.settings,
+    return promote(
+        slot,
+        workspace.settings,
         version,
-        mlflow_uri=mlflow_uri(opened),
+        mlflow_uri=mlflow_uri(workspace),
         by="auto_promote",
         why="passed the gate",
         log=get_run_logger().info,
     )
-    result: dict[str, Any] = plain(promotion)
-    return result
 
 
 @task(name="retrain one slot", task_run_name="retrain {slot}", retries=0, cache_policy=NO_CACHE)
-def retrain_in_a_run_of_its_own(deployment: str, workspace: str, slot: str) -> dict[str, Any]:
+def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
@@ -177,4 +152,4 @@ def retrain_in_a_run_of_its_own(deployment: str, workspace: str, slot: str) -> d
     )
     name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
     get_run_logger().info("%s: %s", slot, name)
-    return {"slot": slot, "state": name, "type": kind, "message": message or "", "run": str(run.id)}
+    return SlotRun(slot, f"{name}: {message or ''}", name or "", kind)

@@ -1,32 +1,24 @@
-"""The guard: what runs inside the MLflow server and decides who may be champion.
+"""The server: MLflow's own, with a guard that decides who may be champion, and the pages that show it.
 
-`names`       which names, aliases and tags are the server's, and which only look like them
-`tables`      the ledger, the statements, the overrides and the frozen folders, in the registry's own database
-`book`        the ledger, locked for one transaction: append and sign
-`rings`       the trusted keys as they are now; a change of them in the ledger
-`facts`       what the database knows of a version at this moment
-`server`      the stores of this process
-`served`      the bytes behind a location in the artifact store
-`rules`       pure: facts in, an allowed move or a refusal out
-`projection`  aliases, tags and descriptions, written from what was decided
-`statements`  a signed statement comes in: verified, stored, recorded, projected
-`door`        the one place where the alias champion moves
-`checks`      what MLflow's ordinary writes may not do
-`refusal`     the guard says no: HTTP 403 with a sentence, and an entry in the ledger
-`frozen`      folders that a version stands on
-`locking`     MLflow's registry store with one transaction for its writes and the ledger's
-`store`       MLflow's registry store with the door in it
-`artifacts`   MLflow's artifact repositories, which leave frozen folders as they are
-`tracking`    MLflow's tracking store, which keeps what a version stands on
-`who`         who is calling
-`roles`       pure: who may do what, and what each request needs
-`demand`      the door's question whether the caller has the right
-`login`       MLflow's basic auth, and the one entrance before every page and route
-`override_requests`   wishes for an override, as rows
-`overrides`   two people make a version champion without a verdict, for some days
-`endings`     how an override ends, and the champion before comes back
-`watch`       the thread that ends overrides when their time is over
-`api`, `app`  the routes under /elp/api/v1, and the application that `mlflow server` starts
-`body`, `queries`     what a route reads of its request, and what it lists
-`read`        what the console's pages show, in few queries
+Imports point down this list; import-linter checks it. A promotion passes through the modules marked with ``*``:
+
+    app             * the application that `mlflow server --app-name elp` starts: stores, login, routes, pages, thread
+    pages             the pages under /elp/ and their forms
+    routes          * the JSON routes under /elp/api/v1, with `request_body`
+    read_models       queries for pages and routes
+    stores            MLflow's registry, tracking and artifact stores, each with the guard's checks
+      registry_store    the registry: `write_checks` and `reserved_names` say what an ordinary write may not do
+    overrides         two people make a version champion without a verdict: `override`, and how it ends: `expiry`
+    transitions     * the champion transition and signed statements
+      champion_transition  * promote, roll back, retire; `apply_change` alone moves the alias
+      record_statement       a signed statement is verified, stored, recorded and shown
+      projection           * aliases, tags and descriptions, written from the ledger entry or the verdict
+      version_facts        * the facts about a version, read under the lock
+      rules                * pure: facts in, permission or denial out
+    storage         * the database and the artifact store
+      locked_store         * the registry's database with ledger transactions
+      version_rows, override_requests, frozen_folders, artifact_bytes
+    ledger          * the tables, the `LedgerTransaction` that appends and signs, the trusted keys
+    auth            * `principal`: the caller; `roles`: rights; `middleware` and `mlflow_login`: the login
+    refusal         * HTTP 403 with a sentence, and an entry in the ledger
 """

@@ -1,26 +1,37 @@
-"""The guard says no: an exception that MLflow turns into HTTP 403 with its sentence, and the ledger into an entry."""
+"""Refusals: the guard answers HTTP 403 with a sentence, and the ledger gets an entry."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 
-class Refusal(MlflowException):  # type: ignore[misc]
-    """A write that the guard does not allow."""
+@dataclass(frozen=True)
+class Attempt:
+    """What a caller tries to do. The ledger names it if it is refused."""
 
-    def __init__(self, sentence: str, *, what: str, model: str = "", version: int | None = None) -> None:
-        """Say no.
+    what: str
+    """A few words: ``promote``, ``delete a version`` …"""
+    model: str = ""
+    """Registered model, if the attempt concerns one."""
+    version: int | None = None
+
+    def refused(self, sentence: str) -> Refusal:
+        """Return the refusal of this attempt.
 
         Args:
-            sentence: What, why, and the command to run next; the UI shows it.
-            what: What was tried, in a few words.
-            model: Registered model concerned.
-            version: Version concerned.
+            sentence: What is refused, why, and the command to run next. MLflow's pages show it.
         """
+        return Refusal(sentence, self)
+
+
+class Refusal(MlflowException):  # type: ignore[misc]
+    """A request that the guard does not allow; MLflow answers it with HTTP 403 and the sentence."""
+
+    def __init__(self, sentence: str, attempt: Attempt) -> None:
         super().__init__(sentence, error_code=PERMISSION_DENIED)
-        self.what = what
-        self.model = model
-        self.version = version
+        self.attempt = attempt
         self.recorded = False
-        """Whether the ledger has it."""
+        """Whether the ledger has an entry for it."""

@@ -1,4 +1,4 @@
-"""The body of a request to the guard's own routes, read strictly: a field that is not known is refused, not ignored."""
+"""The body of a request to the guard's own routes, read strictly: an unknown field is refused, not ignored."""
 
 from __future__ import annotations
 
@@ -11,83 +11,82 @@ from flask import request
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import caller
+from pipelines.server.auth.principal import Caller, current_caller
 
 LONGEST_REASON = 1000
-"""Characters, here and in the console's forms."""
+"""Characters, here and in the forms of the pages."""
 _LARGEST = 16 * 2**20
 """Bytes of a body: four times the largest statement."""
 _MOST_DAYS = 100_000
-"""What is no number of days at all."""
+"""A bound that keeps `timedelta` from overflowing; the override itself has a lower one."""
 _LINES = "\n\r\t"
 
 
 def read_body(needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """The request's JSON object, with the fields that are needed and none but the optional beside them.
+    """Return the request's JSON object, which has all needed fields and no others except the optional ones.
 
     Raises:
-        MlflowException: where it is none.
+        MlflowException: The body is not such an object.
     """
     if request.mimetype != "application/json":
-        raise wrong(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
+        raise bad_request(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
     if (request.content_length or 0) > _LARGEST:
-        raise wrong(f"the body has {request.content_length} bytes, expected at most {_LARGEST}")
+        raise bad_request(f"the body has {request.content_length} bytes, expected at most {_LARGEST}")
     try:
         body = request.get_json(silent=True)
     except RecursionError:
         body = None
     if not isinstance(body, dict):
-        raise wrong("the body is no JSON object")
+        raise bad_request("the body is no JSON object")
     missing = [name for name in needed if body.get(name) in (None, "")]
     if missing:
-        raise wrong(f"the body lacks {', '.join(missing)}")
+        raise bad_request(f"the body lacks {', '.join(missing)}")
     unknown = sorted(set(body) - {*needed, *optional})
     if unknown:
-        raise wrong(f"the body has {ascii(unknown)[:200]}, expected {', '.join((*needed, *optional))} only")
+        raise bad_request(f"the body has {ascii(unknown)[:200]}, expected {', '.join((*needed, *optional))} only")
     return body
 
 
 def slot_of(body: Mapping[str, Any]) -> Slot:
-    """The slot that a request is about."""
+    """Return the slot that a request is about."""
     return Slot.parse(_text(body, "slot"))
 
 
-def who_of(body: Mapping[str, Any]) -> Principal:
-    """The caller; the name in ``by`` counts where nobody logged in."""
-    return caller(_text(body, "by"))
+def caller_of(body: Mapping[str, Any]) -> Caller:
+    """Return the caller; the name in ``by`` counts only if the caller did not log in."""
+    return current_caller(_text(body, "by"))
 
 
 def reason_of(body: Mapping[str, Any]) -> str:
-    """Why; empty where nothing is said."""
+    """Return the reason; empty if none is given."""
     reason = _text(body, "reason").strip()
     if len(reason) > LONGEST_REASON:
-        raise wrong(f"the reason has {len(reason)} characters, expected at most {LONGEST_REASON}")
+        raise bad_request(f"the reason has {len(reason)} characters, expected at most {LONGEST_REASON}")
     return reason
 
 
 def days_of(body: Mapping[str, Any], default: float) -> timedelta:
-    """How long."""
+    """Return how long the request is to last."""
     value = body.get("days", default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_DAYS:
-        raise wrong(f"days: expected a number, got {str(value)[:40]!r}")
+        raise bad_request(f"days: expected a number, got {str(value)[:40]!r}")
     return timedelta(days=value)
 
 
-def wrong(message: str) -> MlflowException:
-    """HTTP 400."""
+def bad_request(message: str) -> MlflowException:
+    """Return the error that is answered with HTTP 400."""
     return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
 
 
-def plain(what: str, text: str) -> str:
-    """`text`, where any database and any terminal can hold it: no control character, no half of a surrogate pair.
+def plain_text(what: str, text: str) -> str:
+    """Return `text` if every database and terminal can hold it: it has no control character and no lone surrogate.
 
     Raises:
-        MlflowException: where it has one.
+        MlflowException: The text has one.
     """
     if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in _LINES for letter in text):
-        raise wrong(f"{what} has control characters: {ascii(text)[:80]}")
+        raise bad_request(f"{what} has control characters: {ascii(text)[:80]}")
     return text
 
 
@@ -96,5 +95,5 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise wrong(f"{name}: expected text, got {type(value).__name__}")
-    return plain(name, value)
+        raise bad_request(f"{name}: expected text, got {type(value).__name__}")
+    return plain_text(name, value)

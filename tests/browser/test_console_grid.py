@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.registry.slot import Slot
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.storage import override_requests
 from tests.support.browser import Visit, browser
 from tests.support.console_pages import open_stores
 from tests.support.guarded_server import GuardedServer, guarded_server
@@ -33,11 +33,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
         registry, tracking, ring = open_stores(folder, patch)
         fill(registry.engine, list(counts), list(counts.values()), ring)
         wish = {"slot": "plant-b/asr", "version": 23, "bundle": "b", "before": 22, "before_bundle": "c"}
-        with registry.locked() as book:
-            asked = override_requests.add(
-                book.session, **wish, reason="line 3 stands still", seconds=2e6, asked_by="ann", asked_at=book.last_at
+        with registry.locked() as transaction:
+            asked = override_requests.add_request(
+                transaction.session,
+                **wish,
+                reason="line 3 stands still",
+                seconds=2e6,
+                asked_by="ann",
+                asked_at=transaction.last_at,
             )
-            override_requests.approve(book.session, asked, "bert", book.last_at)
+            override_requests.approve_request(transaction.session, asked, "bert", transaction.last_at)
         registry.engine.dispose()
         tracking.engine.dispose()
     with guarded_server(folder) as running:

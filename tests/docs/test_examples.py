@@ -60,12 +60,15 @@ def test_the_command_line_knows_the_command(
 ) -> None:
     from pipelines.cli.main import cli
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "elp.yaml").touch()
+    # one level down: pages name files next to the workspace as ../NAME
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    monkeypatch.chdir(workspace)
+    (workspace / "elp.yaml").touch()
     words = shlex.split(line.split("&&")[0])[1:]
     for word in words:
         if ("." in word and "/" in word) or word.endswith(".wav"):
-            path = tmp_path / word.lstrip("/")
+            path = workspace / word.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     command: click.Command = cli

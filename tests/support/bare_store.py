@@ -24,6 +24,6 @@ def make_store(folder: Path) -> GuardedStore:
     ensure_keys(folder / "keys")
     store = open_store(folder)
     store.create_registered_model(SLOT.model_name)
-    with store.locked() as book:
-        book.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
+    with store.locked() as transaction:
+        transaction.session.add(SqlModelVersion(workspace="default", name=SLOT.model_name, version=1))
     return store

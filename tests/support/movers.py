@@ -1,4 +1,4 @@
-"""Processes that move a champion through the guard's own door, on the database of a running server, until they end.
+"""Processes that move a champion by the guard's own transitions, on the database of a running server, until they end.
 
 `Movers` is the test's side. The other side is this module run by itself: it imports MLflow once and forks a child for
 each mover, so that a hundred of them cost seconds.
@@ -142,20 +142,21 @@ def _fork(order: dict[str, Any], number: int) -> int:
 
 def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
     """Move the champion back and forth at random, and say what each try came to."""
+    from pipelines.registry.champion_change import ChampionChange
     from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.slot import Slot
     from pipelines.server.refusal import Refusal
     from pipelines.server.stores.current import registry
-    from pipelines.server.transitions import champion_transition as door
+    from pipelines.server.transitions import champion_transition
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
-    who = Principal(f"mover-{number}", False, "")
-    tries: list[Callable[[], door.Moved]] = [
-        lambda: door.promote(store, slot, 2, who, "forth", again=True),
-        lambda: door.promote(store, slot, 3, who, "forth", again=True),
-        lambda: door.rollback(store, slot, 1, who, "back"),
-        lambda: door.rollback(store, slot, 2, who, "back"),
-        lambda: door.rollback(store, slot, None, who, "back"),
+    principal = Principal(f"mover-{number}", False, "")
+    tries: list[Callable[[], ChampionChange]] = [
+        lambda: champion_transition.move_champion(store, slot, 2, principal, "forth", "promote", again=True),
+        lambda: champion_transition.move_champion(store, slot, 3, principal, "forth", "promote", again=True),
+        lambda: champion_transition.roll_back(store, slot, 1, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, 2, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, None, principal, "back"),
     ]
     ends, moves = time.monotonic() + order["seconds"], 0
     while time.monotonic() < ends:
@@ -172,9 +173,9 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
 
 def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
-    import pipelines.server.stores.locked_store as module
+    import pipelines.server.storage.locked_store as module
     from pipelines.server.ledger.transaction import LedgerTransaction
-    from pipelines.server.transitions import projection
+    from pipelines.server.transitions import champion_transition
 
     def then_die(called: Callable[..., Any]) -> Callable[..., Any]:
         def dies(*args: Any, **named: Any) -> None:
@@ -187,15 +188,15 @@ def _arm(store: Any, step: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     if step == "locked":
-        module.lock = then_die(module.lock)
+        module.lock_ledger = then_die(module.lock_ledger)
     elif step == "entry written":
         LedgerTransaction.append = then_die(LedgerTransaction.append)
     elif step == "alias moved":
-        projection.show_move = then_die(projection.show_move)
+        champion_transition.show_change = then_die(champion_transition.show_change)
     elif step == "committed":
-        store._move_anchor = die
+        store._write_checkpoint = die
     elif step == "anchored":
-        store._move_anchor = then_die(store._move_anchor)
+        store._write_checkpoint = then_die(store._write_checkpoint)
     else:
         raise ValueError(f"no step {step!r}")
 

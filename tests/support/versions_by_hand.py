@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.bundle.format import CARD, FILES, MANIFEST, digest_of, render_manifest
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.pyfunc import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
     Material,
-    Named,
-    Outcome,
     VerdictStatement,
 )
+from pipelines.registry.verdict import Outcome
+from tests.support.proof import DETAILS
 from tests.support.rest import Rest
 
 GOLDEN_BUNDLE = Path(__file__).resolve().parents[1] / "goldens" / "bundles" / "0.1.0-asr"
@@ -177,8 +178,8 @@ def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: s
         model=made.model,
         version=made.version,
         outcome=outcome,
-        backbone=Named("tiny", made.fingerprint),
-        against=Against(against.version, against.bundle) if against else None,
+        backbone=BackboneName("tiny", made.fingerprint),
+        against=ChampionRef(against.version, against.bundle) if against else None,
         first_version=against is None,
         golden=Golden(f"golden/{made.slot}/v1", "sha256:" + "e" * 64),
         policy="sha256:" + "9" * 64,
@@ -188,9 +189,8 @@ def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: s
         delta=error - 0.1 if against else None,
         interval=(error - 0.13, error - 0.09) if against else None,
         evidence=EvidenceFile(f"gate/v{made.version}/evidence.json", hashlib.sha256(evidence(made)).hexdigest()),
-        headline=f"{outcome} at the gate: word error rate {error:.1%} on the golden set.",
-        rows=(("verdict", outcome), ("word error rate", f"{error:.1%}")),
         decided_at=decided_at,
+        details=DETAILS,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import GateRefused, RegistryError, ServiceError
+from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.client.connection import unreachable
 from pipelines.registry.slot import Slot
 
@@ -50,20 +50,6 @@ def list_statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
         ServiceError: where no guarded server answers.
     """
     return [dict(found) for found in ask(uri, "GET", "/statements", params=wanted)["statements"]]
-
-
-@dataclass(frozen=True)
-class ChampionChange:
-    """What the server made of a wish."""
-
-    version: int | None
-    """The champion now; None after a retirement."""
-    previous: int | None
-    """The champion before; None where there was none."""
-    changed: bool
-    """False where the version was the champion already."""
-    by: str
-    """Who the server takes the caller for: the login, else what was claimed."""
 
 
 def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> ChampionChange:
@@ -178,8 +164,7 @@ def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> It
 
 
 def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> ChampionChange:
-    told = ask(uri, "POST", f"/{verb}", json=dict(body))
-    return ChampionChange(told["version"], told["previous"], bool(told["changed"]), str(told["by"]))
+    return ChampionChange(**ask(uri, "POST", f"/{verb}", json=dict(body)))
 
 
 def ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

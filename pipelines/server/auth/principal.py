@@ -1,4 +1,4 @@
-"""Who is calling: set once at the server's entrance, read wherever a decision is made or recorded."""
+"""The caller of a request: set once by `AuthMiddleware`, read by every decision and every record of one."""
 
 from __future__ import annotations
 
@@ -7,83 +7,73 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipelines.registry.ledger.entry import Principal
-from pipelines.server.auth.roles import Actor
 
 AUTH = "ELP_AUTH"
-"""Environment variable of the server: whether it asks for a login."""
+"""Environment variable of the server: whether it requires a login."""
 UNKNOWN = "unknown"
-SERVER = Principal("server", True, "")
-"""What the server does by itself."""
-
 _LONGEST = 200
-_actor: ContextVar[Actor | None] = ContextVar("elp_actor", default=None)
+
+
+@dataclass(frozen=True)
+class Caller(Principal):
+    """The principal of a request, with its rights. Without a login `name` is a claim, or ``unknown``."""
+
+    admin: bool = False
+    roles: tuple[str, ...] = ()
+    """Names of `pipelines.server.auth.roles.ROLES`."""
+
+
+SERVER = Caller("server", True, "", admin=True)
+"""The server itself, such as the thread that ends overrides; it has every right."""
+
+_caller: ContextVar[Caller | None] = ContextVar("elp_caller", default=None)
 
 
 def login_on() -> bool:
-    """Whether this server asks for a login: every name is then proven."""
+    """Return whether this server requires a login, so that every name is proven."""
     return os.environ.get(AUTH, "") not in ("", "0", "false")
 
 
 @contextlib.contextmanager
-def acting(actor: Actor) -> Iterator[None]:
-    """Everything inside is done by `actor`, in this thread and in those that it starts with its context."""
-    token = _actor.set(actor)
+def acting_as(caller: Caller) -> Iterator[None]:
+    """Run the block as `caller`, in this thread and in threads that are started with its context."""
+    token = _caller.set(caller)
     try:
         yield
     finally:
-        _actor.reset(token)
+        _caller.reset(token)
 
 
-def as_server() -> contextlib.AbstractContextManager[None]:
-    """Everything inside is done by the server itself, which may do everything."""
-    return acting(Actor(SERVER.name, login=True, admin=True))
-
-
-def current(claimed: str = "") -> Actor:
-    """Who acts now, with their roles.
+def current_caller(claimed: str = "") -> Caller:
+    """Return the caller of the request that is being answered.
 
     Args:
-        claimed: The name that the caller gives; counts only where nobody logged in.
+        claimed: The name that the request states. It counts only if the caller did not log in.
     """
-    # where a login is asked for, who came in without one has no rights, whatever way that was
-    actor = _actor.get() or Actor(UNKNOWN, login=login_on(), address=_address())
-    return replace(actor, name=claimed[:_LONGEST]) if claimed and not actor.login else actor
+    # a request that bypassed the middleware of a server with a login gets no rights: a login without any role
+    caller = _caller.get() or Caller(UNKNOWN, login_on(), _flask_address())
+    return replace(caller, name=claimed[:_LONGEST]) if claimed and not caller.login else caller
 
 
-def caller(claimed: str = "") -> Principal:
-    """Who acts now, as the ledger names them.
-
-    Args:
-        claimed: The name that the caller gives; counts only where nobody logged in.
-    """
-    return current(claimed).who
-
-
-def _address() -> str:
-    """Where a Flask request came from, for servers that are not ASGI and so have no entrance of ours."""
+def _flask_address() -> str:
+    """Return the address of a Flask request; servers other than uvicorn do not run `AuthMiddleware`."""
     from flask import has_request_context, request
 
     return (request.remote_addr or "") if has_request_context() else ""
 
 
 def same_person(one: str, other: str) -> bool:
-    """Whether two user names may be one person's: equal but for case, width, accents and punctuation.
-
-    Args:
-        one: A user name.
-        other: Another.
-    """
+    """Return whether two user names may belong to one person: equal except for case, width, accents and punctuation."""
     return _folded(one) == _folded(other)
 
 
 def is_plain(name: str) -> bool:
-    """Whether a user name can be compared by `same_person`: it has letters or digits, all of them ASCII once folded.
+    """Return whether `same_person` can compare a user name: it has letters or digits, all ASCII after folding.
 
-    Letters of other scripts can look like Latin ones, so that two names look like one person's and are not, or one
-    person has two names that look alike.
+    Letters of other scripts can look like Latin ones. Two names of one person would then pass as two persons.
     """
     folded = _folded(name)
     return bool(folded) and folded.isascii()

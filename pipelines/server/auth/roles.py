@@ -1,17 +1,17 @@
-"""Who may do what: three roles beside the administrator, and what each request to the server needs.
+"""Roles: the three next to the administrator, and the right that each request needs.
 
 The roles are MLflow's own (tables `roles`, `role_permissions`, `user_role_assignments`), so its pages show and assign
-them. MLflow's permissions alone do not carry them: without workspaces anyone who may log in may create experiments and
-models there, and the right to set an alias is the right to add versions. So a request is first measured here, by
-method and path, then by MLflow, and a champion at last by the door.
+them. MLflow's permissions alone are not enough: without workspaces every user may create experiments and models, and
+the permission to set an alias includes the permission to add versions. So a request is checked here first, by method
+and path, then by MLflow. The champion transition checks its own right with `authorize`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from pipelines.registry.ledger.entry import Principal
+from pipelines.server.auth.principal import Caller, current_caller
+from pipelines.server.refusal import Attempt
 
 READ, ANNOTATE, TRAIN, PROMOTE, ADMINISTER = "read", "annotate", "train", "promote", "administer"
 
@@ -20,12 +20,12 @@ ROLES: dict[str, frozenset[str]] = {
     "trainer": frozenset({READ, ANNOTATE, TRAIN}),
     "promoter": frozenset({READ, ANNOTATE, PROMOTE}),
 }
-"""Role -> what it may do. An administrator may do everything, but not approve what they asked for themselves."""
+"""Role -> its rights. An administrator has every right, but cannot approve their own override request."""
 
 MLFLOW_PERMISSIONS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "auditor": (("experiment", "*", "READ"), ("registered_model", "*", "READ")),
     "trainer": (("experiment", "*", "MANAGE"), ("registered_model", "*", "MANAGE")),
-    # to set an alias is to edit the model, to delete one is to manage it; what else that would allow is refused here
+    # MLflow asks for EDIT to set an alias and for MANAGE to delete one; `right_needed` refuses the rest of MANAGE
     "promoter": (("experiment", "*", "READ"), ("registered_model", "*", "MANAGE")),
 }
 """Role -> (resource, pattern, permission) in MLflow's tables."""
@@ -39,51 +39,34 @@ _ANNOTATE = frozenset(
         *(f"{family}/delete-tag" for family in ("registered-models", "model-versions")),
     }
 )
-"""Notes on a model or version, and aliases; whether it is a champion's alias is for the door to ask."""
+"""Notes on a model or version, and aliases. The champion transition checks who may move the alias champion."""
 _READING_POSTS = frozenset(
     {
         *(f"{family}/search" for family in ("experiments", "runs", "logged-models", "datasets", "issues", "traces")),
         *("experiments/search-datasets", "registered-models/get-latest-versions", "artifacts/presigned-download-url"),
         *("traces/metrics", "traces/batchGetInfos", "traces/calculate-filter-correlation"),
         *("prompt-optimization/jobs/search", "jobs/search", "ui-telemetry"),
-        # MLflow lets anyone change their own password, who gives the old one
+        # every user may change their own password; MLflow asks for the old one
         "users/update-password",
     }
 )
-"""Requests that change nothing though they are not a GET."""
+"""Requests that change nothing although they are not a GET."""
 
 
-@dataclass(frozen=True)
-class Actor:
-    """Who acts. Without a login `name` is what the caller claims, or ``unknown``."""
-
-    name: str
-    login: bool = False
-    admin: bool = False
-    roles: tuple[str, ...] = ()
-    address: str = ""
-    """Network address that the request came from; empty for the server itself."""
-
-    @property
-    def who(self) -> Principal:
-        """As a ledger entry names it."""
-        return Principal(self.name, self.login, self.address)
-
-
-def may(actor: Actor, action: str) -> bool:
-    """Whether the actor may do this; without a login there are no roles, and everyone may."""
-    if not actor.login or actor.admin:
+def has_right(caller: Caller, right: str) -> bool:
+    """Return whether the caller has a right; without a login there are no roles, and everyone has every right."""
+    if not caller.login or caller.admin:
         return True
-    return any(action in ROLES.get(role, ()) for role in actor.roles)
+    return any(right in ROLES.get(role, ()) for role in caller.roles)
 
 
-def needed(method: str, path: str) -> str:
-    """What a request to the server needs: one of the actions of `ROLES`, or ``administer``.
+def right_needed(method: str, path: str) -> str:
+    """Return the right that a request to the server needs.
 
-    A request that this table does not know needs the right to train: nothing is open by omission.
+    A request that this table does not know needs `TRAIN`: nothing is open by omission.
     """
     if path.startswith("/elp/"):
-        # our own routes ask for their role themselves
+        # our own routes call `authorize` themselves
         return READ
     found = _FAMILY.match(path)
     rest = found["rest"] if found else path.lstrip("/")
@@ -97,14 +80,25 @@ def needed(method: str, path: str) -> str:
     return ANNOTATE if rest in _ANNOTATE else TRAIN
 
 
-def refusal(actor: Actor, action: str) -> str:
-    """The sentence for an actor without the right: what, why, and the command to run next."""
-    able = [role for role, rights in ROLES.items() if action in rights]
-    held = f"the role {' and '.join(actor.roles)}" if actor.roles else "no role"
+def denial(caller: Caller, right: str) -> str:
+    """Return the sentence for a caller without a right: what, why, and the command to run next."""
+    able = [role for role, rights in ROLES.items() if right in rights]
+    held = f"the role {' and '.join(caller.roles)}" if caller.roles else "no role"
     if not able:
-        return f"{actor.name} has {held}, and this is for administrators; ask one of them"
-    more = " ".join((*actor.roles, able[-1]))
+        return f"{caller.name} has {held}, and this is for administrators; ask one of them"
+    more = " ".join((*caller.roles, able[-1]))
     return (
-        f"{actor.name} has {held}, and this needs {' or '.join(able)}; log in as one who has it "
-        f"(MLFLOW_TRACKING_USERNAME), or ask an administrator for: elp users role {actor.name} {more}"
+        f"{caller.name} has {held}, and this needs {' or '.join(able)}; log in as a user who has it "
+        f"(MLFLOW_TRACKING_USERNAME), or ask an administrator for: elp users role {caller.name} {more}"
     )
+
+
+def authorize(right: str, attempt: Attempt) -> None:
+    """Refuse the current caller if they lack a right.
+
+    Raises:
+        Refusal: The caller logged in, and none of their roles has the right.
+    """
+    caller = current_caller()
+    if not has_right(caller, right):
+        raise attempt.refused(denial(caller, right))

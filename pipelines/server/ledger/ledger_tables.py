@@ -1,4 +1,4 @@
-"""The guard's tables, in the registry's own database, so that they change in one transaction with it."""
+"""The guard's tables. They are in the registry's own database, so that one transaction changes both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = Table(
     Column("hash", String(64), nullable=False),
     Column("at", String(40), nullable=False),
 )
-"""One row: number, hash and moment of the newest entry. Updating it is the lock of every guarded write."""
+"""One row: number, hash and time of the newest entry. Its update is the lock of every guarded write."""
 
 LEDGER = Table(
     "elp_ledger",
@@ -55,7 +55,7 @@ STATEMENTS = Table(
     Index("elp_statements_fingerprint", "fingerprint"),
     Index("elp_statements_dataset", "dataset"),
 )
-"""`seq` is the number of the ledger's entry that recorded the statement. One lineage may stand behind two versions."""
+"""`seq` is the number of the ledger entry that recorded the statement. Two versions may have one lineage."""
 
 FROZEN = Table(
     "elp_frozen",
@@ -65,7 +65,7 @@ FROZEN = Table(
     Column("version", Integer, nullable=False),
     Column("what", String(40), nullable=False),
 )
-"""Folders of the artifact store that nothing is written into or deleted from any more."""
+"""Folders of the artifact store in which nothing may be written or deleted."""
 
 OVERRIDES = Table(
     "elp_overrides",
@@ -87,14 +87,14 @@ OVERRIDES = Table(
     Column("ended", String(40), nullable=False),
     Index("elp_overrides_open", "ended", "slot"),
 )
-"""Wishes for an override and what came of them, empty texts for what has not happened. A slot has one open at most."""
+"""Override requests and their outcome, with empty text for what has not happened. A slot has one open at most."""
 
 _ONLY = 1
 """Id of the one row of `HEAD`."""
 
 
-def create(engine: Engine) -> None:
-    """Make what is missing; called by every process of the server at its start."""
+def create_tables(engine: Engine) -> None:
+    """Create the tables that are missing. Every server process calls this when it starts."""
     METADATA.create_all(engine, checkfirst=True)
     with engine.connect() as connection:
         if connection.execute(select(HEAD.c.seq)).first() is not None:
@@ -103,5 +103,5 @@ def create(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(insert(HEAD).values(id=_ONLY, seq=0, hash=NOTHING, at=""))
     except IntegrityError:
-        # another process made it in this moment
+        # another process inserted it at the same moment
         return

@@ -1,4 +1,4 @@
-"""The ledger inside one transaction: locked first, appended to, signed."""
+"""A ledger transaction: the ledger is locked first, then entries are appended and signed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
 
 @dataclass
 class LedgerTransaction:
-    """The ledger of one open transaction; `head` moves on with each entry."""
+    """The ledger in one open database transaction; each entry advances `head`."""
 
     session: Session
-    ring: KeyRing
+    keys: KeyRing
+    """The trusted keys, read after the lock was taken."""
     head: Head
     last_at: str
+    """`at` of the newest entry."""
 
     def append(
         self,
         event: Event,
         slot: str,
-        who: Principal,
+        principal: Principal,
         *,
         before: int | None = None,
         after: int | None = None,
@@ -36,52 +38,34 @@ class LedgerTransaction:
         statements: tuple[str, ...] = (),
         detail: Mapping[str, Any] | None = None,
     ) -> LedgerEntry:
-        """Write the next entry; it counts when the transaction does.
+        """Write the next entry. It counts only if the database transaction is committed.
 
         Raises:
-            AttestationError: where this server has no key of the role ``ledger``.
+            AttestationError: The server has no private key of the role ``ledger``.
         """
-        entry = next_entry(
-            self.head,
-            self.last_at,
-            event=event,
-            slot=slot,
-            before=before,
-            after=after,
-            bundle=bundle,
-            principal=who,
-            reason=reason,
-            statements=statements,
-            detail=dict(detail or {}),
-        )
-        row = sign_entry(entry, self.ring)
+        subject = {"event": event, "slot": slot, "before": before, "after": after, "bundle": bundle}
+        # a `Caller` has rights too, which are no part of the format
+        recorded = Principal(principal.name, principal.login, principal.address)
+        why = {"principal": recorded, "reason": reason, "statements": statements, "detail": dict(detail or {})}
+        entry = next_entry(self.head, self.last_at, **subject, **why)
+        row = sign_entry(entry, self.keys)
+        versions = {"before_version": before, "after_version": after}
+        text = {"entry": row.entry, "hash": row.hash, "envelope": row.envelope}
         self.session.execute(
-            insert(LEDGER).values(
-                seq=row.seq,
-                at=entry.at,
-                slot=slot,
-                event=event,
-                before_version=before,
-                after_version=after,
-                entry=row.entry,
-                hash=row.hash,
-                envelope=row.envelope,
-            )
+            insert(LEDGER).values(seq=row.seq, at=entry.at, slot=slot, event=event, **versions, **text)
         )
         self.head, self.last_at = Head(row.seq, row.hash), entry.at
         self.session.execute(update(HEAD).values(seq=row.seq, hash=row.hash, at=entry.at))
         return entry
 
 
-def lock(session: Session, ring: Callable[[], KeyRing]) -> LedgerTransaction:
-    """Lock the ledger until the transaction ends. Must be its first statement, so that what is read next is the newest.
-
-    SQLite then holds the database's write lock, PostgreSQL (read committed) the row's.
+def lock_ledger(session: Session, keys: Callable[[], KeyRing]) -> LedgerTransaction:
+    """Lock the ledger until the transaction ends: SQLite locks the database for writers, PostgreSQL the head's row.
 
     Args:
-        session: Of the transaction.
-        ring: Reads the trusted keys; asked when the lock is held, since one may be revoked while it is waited for.
+        session: A session whose transaction has not read anything yet, so that all that it reads is the newest.
+        keys: Reads the trusted keys. It is called after the lock is taken: a key may be revoked while others hold it.
     """
     session.execute(update(HEAD).values(seq=HEAD.c.seq))
     seq, digest, at = session.execute(select(HEAD.c.seq, HEAD.c.hash, HEAD.c.at)).one()
-    return LedgerTransaction(session, ring(), Head(int(seq), str(digest)), str(at))
+    return LedgerTransaction(session, keys(), Head(int(seq), str(digest)), str(at))

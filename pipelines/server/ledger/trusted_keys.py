@@ -1,4 +1,4 @@
-"""The trusted keys as the server sees them: read again when their file changes, each change in the ledger."""
+"""The trusted keys as the server sees them: read again when their file changes, and each change in the ledger."""
 
 from __future__ import annotations
 
@@ -13,39 +13,35 @@ from pipelines.server.ledger.ledger_tables import LEDGER
 from pipelines.server.ledger.transaction import LedgerTransaction
 
 
-class Rings:
-    """The key ring of one folder. Nothing has to be told: a key added or revoked counts from the next request on."""
+class TrustedKeys:
+    """The key ring of one folder, cached until its file changes: a revoked key is refused from the next request on."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: tuple[tuple[int, int, int], KeyRing] | None = None
+        self.folder = folder
+        self._cached: tuple[tuple[int, int, int], KeyRing] | None = None
 
-    def now(self) -> KeyRing:
-        """The keys as they are in the folder at this moment.
+    def read(self) -> KeyRing:
+        """Return the keys that the folder holds at this moment.
 
         Raises:
-            AttestationError: where there are none, or the file is not fit.
+            AttestationError: The file is missing or damaged.
         """
         try:
-            status = (self._folder / TRUSTED_FILE).stat()
+            status = (self.folder / TRUSTED_FILE).stat()
         except OSError:
-            return load_ring(self._folder)
+            return load_ring(self.folder)
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if self._known is None or self._known[0] != stamp:
-            self._known = (stamp, load_ring(self._folder))
-        return self._known[1]
+        if self._cached is None or self._cached[0] != stamp:
+            self._cached = (stamp, load_ring(self.folder))
+        return self._cached[1]
 
 
-def record_keys(book: LedgerTransaction) -> None:
-    """Write an entry where the ledger knows other keys than the book's."""
-    digest = book.ring.digest
-    if digest == _newest(book):
-        return
-    keys = [f"{key.name} {key.keyid[:12]} ({', '.join(key.roles)}): {key.state}" for key in book.ring.keys]
-    book.append("keys changed", "", SERVER, detail={"ring": digest, "keys": keys})
-
-
-def _newest(book: LedgerTransaction) -> str:
+def record_keys(transaction: LedgerTransaction) -> None:
+    """Append ``keys changed`` if the newest such entry records other keys than the transaction's."""
     newest = select(LEDGER.c.entry).where(LEDGER.c.event == "keys changed").order_by(LEDGER.c.seq.desc()).limit(1)
-    text = book.session.scalar(newest)
-    return "" if text is None else str(read_entry(text).detail.get("ring", ""))
+    text = transaction.session.scalar(newest)
+    digest = transaction.keys.digest
+    if text is not None and read_entry(text).detail.get("ring") == digest:
+        return
+    keys = [f"{key.name} {key.keyid[:12]} ({', '.join(key.roles)}): {key.state}" for key in transaction.keys.keys]
+    transaction.append("keys changed", "", SERVER, detail={"ring": digest, "keys": keys})

@@ -1,13 +1,14 @@
-"""How an override ends: its time is over, or it is withdrawn; any other change of champion ends it at the door.
+"""The end of an override: its time is over, or a user withdraws it. Any other change of the champion ends it too.
 
-The champion before comes back by the proof of then, through the same rules as a rollback. Where that proof holds no
-more, or there was none, the slot is left without a champion: nobody's word stands for the version any longer.
+The champion before returns by the verdict that once promoted it, under the rules of a rollback. If that verdict no
+longer holds, or there was no champion before, the slot is left without one: nothing vouches for the version any more.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -16,157 +17,166 @@ from mlflow.exceptions import MlflowException
 from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.authorize import authorize
-from pipelines.server.auth.principal import SERVER, current
-from pipelines.server.auth.roles import PROMOTE
+from pipelines.server.auth.principal import SERVER, acting_as, current_caller
+from pipelines.server.auth.roles import PROMOTE, authorize
 from pipelines.server.ledger.transaction import LedgerTransaction
-from pipelines.server.overrides import requests as override_requests
-from pipelines.server.overrides.override import refuse, refuse_unseen
-from pipelines.server.overrides.requests import Request
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores.locked_store import LockingStore
-from pipelines.server.transitions import champion_transition as door
-from pipelines.server.transitions import version_facts as facts
-from pipelines.server.transitions.rules import Refused, decide
+from pipelines.server.overrides.override import override_attempt, override_begun, refuse_other_request
+from pipelines.server.refusal import Attempt
+from pipelines.server.storage.artifact_bytes import HashedBundle, hash_bundle
+from pipelines.server.storage.locked_store import LockedStore
+from pipelines.server.storage.override_requests import (
+    OverrideRequest,
+    end_request,
+    open_request,
+    open_requests,
+    request_by_id,
+)
+from pipelines.server.storage.version_rows import present_champion, version_row
+from pipelines.server.transitions.champion_transition import apply_change
+from pipelines.server.transitions.rules import Allowed, Denied, decide_transition
+from pipelines.server.transitions.version_facts import gather_facts
+
+EVERY_SECONDS = 30.0
+"""The longest wait of the thread. It waits less for an expiry that is nearer; other processes make overrides too."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Return:
-    """The champion before, looked at: whether it may come back."""
-
-    version: int | None
-    """None where nobody was, or may be, champion."""
-    bundle: str = ""
-    statements: tuple[str, ...] = ()
-    fault: str = ""
-    """Why the champion before does not come back; empty where it does, and where there was none."""
-
-
-def withdraw(store: LockingStore, slot: Slot, reason: str, *, seen: int | None = None) -> Request:
-    """End an override before its time, or a request that nobody approved.
+def withdraw_override(store: LockedStore, slot: Slot, reason: str, *, seen: int | None = None) -> OverrideRequest:
+    """End an override before its time, or a request that was not approved.
 
     Args:
         store: The registry.
         slot: The slot.
         reason: Why.
-        seen: Number of the request that was looked at; None takes the open one.
+        seen: Number of the request that the caller saw; None takes the open one.
 
     Raises:
-        Refusal: where there is none.
+        Refusal: The slot has no open request, or the caller lacks the right; recorded in the ledger.
     """
-    who = current().who
-    with store.refusing(who):
-        authorize(PROMOTE, what="withdraw an override", model=slot.model_name)
+    caller = current_caller()
+    with store.refusing(caller):
+        authorize(PROMOTE, Attempt("withdraw an override", slot.model_name))
         with store.ManagedSessionMaker() as session:
-            request = override_requests.open_request(session, str(slot))
+            request = open_request(session, str(slot))
         if request is None:
-            raise refuse(slot, None, f"{slot} has no override to withdraw; what there is: elp versions {slot}")
-        refuse_unseen(slot, request, seen)
-        if _end(store, slot, request, "withdrawn", who, reason.strip() or "withdrawn") is None:
-            raise refuse(slot, request.version, f"the override of {slot} ended in this moment by itself")
+            raise override_attempt(slot, None).refused(
+                f"{slot} has no override to withdraw; list its versions: elp versions {slot}"
+            )
+        refuse_other_request(slot, request, seen)
+        if not _end(store, slot, request, "withdrawn", caller, reason.strip() or "withdrawn"):
+            raise override_attempt(slot, request.version).refused(f"the override of {slot} ended at this moment")
         return request
 
 
-def expire(store: LockingStore, now: datetime | None = None) -> tuple[list[Request], datetime | None]:
-    """End the overrides whose time is over; of several processes that do this at once, one finds something to do.
+def end_expired_overrides(
+    store: LockedStore, now: datetime | None = None
+) -> tuple[list[OverrideRequest], datetime | None]:
+    """End the overrides whose time is over. If several processes do this at once, one of them ends each.
 
     Args:
         store: The registry.
-        now: This moment; None asks the clock.
+        now: The present time; None asks the clock.
 
     Returns:
-        Those that this call ended, and when the next one ends.
+        The requests that this call ended, and the time of the next expiry.
     """
     now = now or datetime.now(UTC)
     with store.ManagedSessionMaker() as session:
-        holding = [request for request in override_requests.open_requests(session) if request.in_force]
-    due = [request for request in holding if moment(request.until, "until") <= now]
-    ends = [moment(request.until, "until") for request in holding if request not in due]
-    done = []
-    for request in due:
-        try:
-            ended = _end(store, Slot.parse(request.slot), request, "expired", SERVER, "its time is over")
-        except Exception:
-            # one slot's spoilt records must not let the overrides of the others outlive their time
-            _log.exception("the override of %s v%d could not be ended; trying again", request.slot, request.version)
+        in_force = [request for request in open_requests(session) if request.in_force]
+    ended, later = [], []
+    for request in in_force:
+        until = moment(request.until, "until")
+        if until > now:
+            later.append(until)
             continue
-        done += [request] if ended is not None else []
-    return done, min(ends, default=None)
+        try:
+            if _end(store, Slot.parse(request.slot), request, "expired", SERVER, "its time is over"):
+                ended.append(request)
+        except Exception:
+            # one slot's damaged records must not let the overrides of other slots outlive their time
+            _log.exception("the override of %s v%d could not be ended; trying again", request.slot, request.version)
+    return ended, min(later, default=None)
+
+
+def start_expiry_thread(store: Callable[[], LockedStore]) -> threading.Thread:
+    """Start the thread that ends overrides when their time is over, until the process ends.
+
+    Args:
+        store: Returns the registry of this process.
+    """
+    thread = threading.Thread(target=_run, args=(store,), name="elp-overrides", daemon=True)
+    thread.start()
+    return thread
+
+
+def _run(store: Callable[[], LockedStore]) -> None:
+    while True:
+        override_begun.clear()
+        wait = EVERY_SECONDS
+        try:
+            with acting_as(SERVER):
+                ended, following = end_expired_overrides(store())
+            for request in ended:
+                _log.warning("the override of %s v%d by %s expired", request.slot, request.version, request.asked_by)
+            if following is not None:
+                wait = min(wait, max(0.0, (following - datetime.now(UTC)).total_seconds()))
+        except Exception:
+            # the database may be back at the next try; an override must not outlive its time because of it
+            _log.exception("expired overrides could not be read; trying again in %.0f s", EVERY_SECONDS)
+        override_begun.wait(wait)
 
 
 def _end(
-    store: LockingStore, slot: Slot, request: Request, how: Literal["expired", "withdrawn"], who: Principal, reason: str
-) -> Request | None:
-    """End a request, and bring the champion before back where it is in force; None where it has ended already."""
-    looked_at = _hash_before(store, slot, request) if request.in_force else ("", "")
-    with store.locked() as book:
-        present = override_requests.by_id(book.session, request.id)
-        if present is None or present.ended or present.in_force != request.in_force:
-            return None
-        if how == "withdrawn":
-            book.append(
-                "override withdrawn",
-                str(slot),
-                who,
-                after=request.version,
-                bundle=request.bundle,
-                reason=reason,
-                detail={"asked by": request.asked_by, "in force": request.in_force},
-            )
-        if request.in_force:
-            _move_back(book, slot, request, looked_at, how, who, reason)
-        override_requests.end(book.session, request, how, book.last_at)
-    return request
-
-
-def _move_back(
-    book: LedgerTransaction,
+    store: LockedStore,
     slot: Slot,
-    request: Request,
-    looked_at: tuple[str, str],
-    how: str,
-    who: Principal,
+    request: OverrideRequest,
+    how: Literal["expired", "withdrawn"],
+    principal: Principal,
     reason: str,
-) -> None:
-    champion = facts.champion(book.session, slot.model_name)
-    if champion is None or champion.version != request.version:
-        # the alias was moved in the database itself: that is for the audit to find, not for this to hide
-        return
-    back = _return(book, slot, request, *looked_at)
-    event: Any = "override expired" if how == "expired" else "rolled back" if back.version else "retired"
-    door.record_move(
-        book,
-        slot,
-        event,
-        champion,
-        back.version,
-        who,
-        reason,
-        bundle=back.bundle or request.bundle,
-        statements=back.statements,
-        detail={"fault": back.fault} if back.fault else None,
-    )
+) -> bool:
+    """End a request, and bring the champion before back if it is in force; return False if it has ended already."""
+    hashed = _hash_champion_before(store, slot, request) if request.in_force else HashedBundle("")
+    with store.locked() as transaction:
+        session = transaction.session
+        present = request_by_id(session, request.id)
+        if present is None or present.ended or present.in_force != request.in_force:
+            return False
+        if how == "withdrawn":
+            about: dict[str, Any] = {"after": request.version, "bundle": request.bundle, "reason": reason}
+            about["detail"] = {"asked by": request.asked_by, "in force": request.in_force}
+            transaction.append("override withdrawn", str(slot), principal, **about)
+        champion = present_champion(session, slot.model_name)
+        # if the alias was moved in the database itself, it stays for the audit to find
+        if request.in_force and champion is not None and champion.version == request.version:
+            back = _rollback_decision(transaction, slot, request, hashed)
+            after = request.before if isinstance(back, Allowed) else None
+            event: Any = "override expired" if how == "expired" else "rolled back" if after else "retired"
+            evidence: dict[str, Any] = {"bundle": hashed.digest if after else request.bundle, "reason": reason}
+            if isinstance(back, Allowed):
+                evidence["statements"] = back.statements
+            elif back is not None:
+                evidence["detail"] = {"fault": back.sentence}
+            apply_change(transaction, slot, event, champion, after, principal, **evidence)
+        end_request(session, request, how, transaction.last_at)
+    return True
 
 
-def _return(book: LedgerTransaction, slot: Slot, request: Request, bundle: str, damage: str) -> Return:
-    """The champion before, if the proof by which it once was champion still holds."""
+def _rollback_decision(
+    transaction: LedgerTransaction, slot: Slot, request: OverrideRequest, hashed: HashedBundle
+) -> Allowed | Denied | None:
+    """Decide whether the champion before returns by the verdict that once promoted it; None if there was none."""
     if request.before is None:
-        return Return(None)
-    if facts.version_row(book.session, slot.model_name, request.before) is None:
-        return Return(None, fault=f"{slot} v{request.before} was deleted")
-    allowed = decide(facts.gather(book, slot, request.before, bundle, damage), "rollback")
-    if isinstance(allowed, Refused):
-        return Return(None, fault=allowed.sentence)
-    return Return(request.before, bundle, allowed.statements)
+        return None
+    if version_row(transaction.session, slot.model_name, request.before) is None:
+        return Denied(f"{slot} v{request.before} was deleted")
+    return decide_transition(gather_facts(transaction, slot, request.before, hashed), "rollback")
 
 
-def _hash_before(store: LockingStore, slot: Slot, request: Request) -> tuple[str, str]:
+def _hash_champion_before(store: LockedStore, slot: Slot, request: OverrideRequest) -> HashedBundle:
     if request.before is None:
-        return "", ""
+        return HashedBundle("")
     try:
-        row = store.row(slot.model_name, request.before)
+        return hash_bundle(store.row(slot.model_name, request.before).storage_location or "")
     except MlflowException as error:
-        return "", str(error)
-    return served.hash_bundle(row.storage_location or "")
+        return HashedBundle("", str(error))

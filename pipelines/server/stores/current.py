@@ -1,4 +1,4 @@
-"""The stores of the MLflow server that the guard runs in."""
+"""The stores of this MLflow server process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ if TYPE_CHECKING:
 
 
 def registry() -> GuardedStore:
-    """This process's registry store.
+    """Return this process's registry store.
 
     Raises:
-        RuntimeError: where the server was started without the guard's store.
+        RuntimeError: The server was started without the guarded store.
     """
+    # `import mlflow` loads our artifact store, which imports this module: MLflow is not ready for GuardedStore then
     from mlflow.server.handlers import _get_model_registry_store
 
     from pipelines.server.stores.registry_store import GuardedStore
@@ -28,12 +29,7 @@ def registry() -> GuardedStore:
 
 
 def tracking() -> Any:
-    """This process's tracking store."""
+    """Return this process's tracking store."""
     from mlflow.server.handlers import _get_tracking_store
 
     return _get_tracking_store()
-
-
-def run_location(run_id: str) -> str:
-    """Where the artifacts of a run lie."""
-    return str(tracking().get_run(run_id).info.artifact_uri)

@@ -1,228 +1,177 @@
-"""The door: the one place where the alias champion moves, whatever route the wish came by."""
+"""The champion transition: the one operation that moves the alias champion, whatever route asks for it.
+
+`move_champion` promotes, for our routes and for MLflow's own; `roll_back` and `retire_champion` undo a promotion. Each
+reads the facts under the ledger lock (`version_facts`), asks the rules (`rules`), and calls `apply_change`, which
+appends the ledger entry and updates alias and tags (`projection`). Overrides end with `apply_change` too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.authorize import authorize
-from pipelines.server.auth.roles import PROMOTE
+from pipelines.registry.statements import ChampionRef
+from pipelines.server.auth.roles import PROMOTE, authorize
 from pipelines.server.ledger.transaction import LedgerTransaction
-from pipelines.server.overrides import requests as override_requests
-from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores.locked_store import LockingStore
-from pipelines.server.transitions import projection
-from pipelines.server.transitions import version_facts as facts
-from pipelines.server.transitions.rules import Facts, Move, Refused, Standing, Want, decide
+from pipelines.server.refusal import Attempt
+from pipelines.server.storage.artifact_bytes import hash_bundle
+from pipelines.server.storage.locked_store import LockedStore
+from pipelines.server.storage.override_requests import end_request, open_request
+from pipelines.server.storage.version_rows import present_champion
+from pipelines.server.transitions.projection import hide_override, show_change
+from pipelines.server.transitions.rules import Denied, TransitionKind, decide_transition
+from pipelines.server.transitions.version_facts import gather_facts, predecessor
 
-_WHY = {"promoted": "its verdict passed", "rolled back": "rollback"}
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What came of a wish."""
-
-    slot: str
-    """``SITE/TASK``."""
-    version: int | None
-    """The champion now; None after a retirement."""
-    previous: int | None
-    """The champion before; None where there was none."""
-    changed: bool
-    """False where `version` was the champion already."""
-    event: str
-    """promoted, rolled back or retired; empty where nothing changed."""
-    seq: int
-    """Number of the ledger's entry; 0 where nothing changed."""
-    by: str
-    """Who the server takes the caller for."""
+_DEFAULT_REASONS = {"promoted": "its verdict passed", "rolled back": "rollback"}
 
 
-def promote(
-    store: LockingStore, slot: Slot, version: int, who: Principal, reason: str, *, again: bool = False
-) -> Moved:
-    """Make a version champion that passed the gate against the champion of this moment.
+def move_champion(
+    store: LockedStore,
+    slot: Slot,
+    version: int,
+    principal: Principal,
+    reason: str,
+    kind: TransitionKind,
+    *,
+    again: bool = False,
+    seen: int | None = None,
+) -> ChampionChange:
+    """Move the alias champion to a version if the rules allow it; change nothing if it is the champion already.
 
     Raises:
-        Refusal: in one sentence, recorded in the ledger.
-        MlflowException: where there is no such version.
+        Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
+        MlflowException: The version does not exist.
     """
-    return move(store, slot, version, who, reason, "promote", again=again)
+    attempt = Attempt("rollback" if kind == "rollback" else "promote", slot.model_name, version)
+    location = store.row(slot.model_name, version).storage_location
+    with store.refusing(principal):
+        authorize(PROMOTE, attempt)
+        # hashed before the lock: a few MB would keep every other writer waiting, and the folder is frozen anyway
+        hashed = hash_bundle(location or "")
+        with store.locked() as transaction:
+            store.row(slot.model_name, version)
+            facts = gather_facts(transaction, slot, version, hashed)
+            present = facts.champion.version if facts.champion else None
+            _refuse_other_champion(Attempt("rollback", slot.model_name, present), slot, facts.champion, seen)
+            if present == version:
+                return ChampionChange(str(slot), version, version, False, "", 0, principal.name)
+            decision = decide_transition(facts, kind, again=again)
+            if isinstance(decision, Denied):
+                raise attempt.refused(decision.sentence)
+            evidence: dict[str, Any] = {"bundle": facts.bundle, "statements": decision.statements}
+            evidence["reason"] = reason.strip() or _DEFAULT_REASONS[decision.event]
+            entry = apply_change(transaction, slot, decision.event, facts.champion, version, principal, **evidence)
+            return _change(entry)
 
 
-def rollback(
-    store: LockingStore, slot: Slot, version: int | None, who: Principal, reason: str, *, seen: int | None = None
-) -> Moved:
-    """Bring a version back that once was champion; None takes the one whose place the champion took.
+def roll_back(
+    store: LockedStore, slot: Slot, version: int | None, principal: Principal, reason: str, *, seen: int | None = None
+) -> ChampionChange:
+    """Bring a former champion back.
 
     Args:
         store: The registry.
         slot: The slot.
-        version: The former champion.
-        who: Who asks.
+        version: The former champion; None takes the one that the present champion replaced.
+        principal: Who asks.
         reason: Why.
         seen: The champion that the caller means to replace; None takes the present one.
 
     Raises:
-        Refusal: in one sentence, recorded in the ledger.
-        MlflowException: where there is no such version.
+        Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
+        MlflowException: The version does not exist.
     """
-    with store.refusing(who):
+    with store.refusing(principal):
         if version is None:
             present, version = _predecessor(store, slot)
             seen = present if seen is None else seen
-        return move(store, slot, version, who, reason, "rollback", seen=seen)
+        return move_champion(store, slot, version, principal, reason, "rollback", seen=seen)
 
 
-def retire(store: LockingStore, slot: Slot, who: Principal, reason: str, *, seen: int | None = None) -> Moved:
-    """Leave a slot without champion; `seen` is the one that the caller means, None the present one.
+def retire_champion(
+    store: LockedStore, slot: Slot, principal: Principal, reason: str, *, seen: int | None = None
+) -> ChampionChange:
+    """Leave a slot without a champion.
+
+    Args:
+        store: The registry.
+        slot: The slot.
+        principal: Who asks.
+        reason: Why; it must not be empty.
+        seen: The champion that the caller means to retire; None takes the present one.
 
     Raises:
-        Refusal: where there is no champion, or no reason is given.
+        Refusal: There is no champion, no reason is given, or the caller lacks the right; recorded in the ledger.
     """
-    with store.refusing(who), store.locked() as book:
-        authorize(PROMOTE, what="retire", model=slot.model_name)
-        present = facts.champion(book.session, slot.model_name)
-        if present is None:
-            raise _refusal(slot, None, "retire", f"{slot} has no champion to retire")
-        _refuse_unseen(slot, present, seen, "retire")
+    with store.refusing(principal), store.locked() as transaction:
+        authorize(PROMOTE, Attempt("retire", slot.model_name))
+        champion = present_champion(transaction.session, slot.model_name)
+        attempt = Attempt("retire", slot.model_name, champion.version if champion else None)
+        if champion is None:
+            raise attempt.refused(f"{slot} has no champion to retire")
+        _refuse_other_champion(attempt, slot, champion, seen)
         if not reason.strip():
-            raise _refusal(
-                slot, present.version, "retire", f"say why {slot} is retired: elp retire {slot} --reason REASON"
-            )
-        entry = record_move(book, slot, "retired", present, None, who, reason, bundle=present.bundle)
-        return Moved(str(slot), None, present.version, True, "retired", entry.seq, who.name)
+            raise attempt.refused(f"say why {slot} is retired: elp retire {slot} --reason REASON")
+        evidence = {"bundle": champion.bundle, "reason": reason}
+        return _change(apply_change(transaction, slot, "retired", champion, None, principal, **evidence))
 
 
-def move(
-    store: LockingStore,
-    slot: Slot,
-    version: int,
-    who: Principal,
-    reason: str,
-    want: Want,
-    *,
-    again: bool = False,
-    seen: int | None = None,
-) -> Moved:
-    """Move the alias champion to a version, if the rules allow it; nothing happens where it is there already.
-
-    The bytes are hashed before the ledger is locked: a few MB would keep every other writer waiting, and nothing can
-    be written to them any more (`pipelines.server.stores.artifact_store`).
-
-    Raises:
-        Refusal: in one sentence, recorded in the ledger.
-        MlflowException: where there is no such version.
-    """
-    row, what = store.row(slot.model_name, version), "rollback" if want == "rollback" else "promote"
-    with store.refusing(who):
-        authorize(PROMOTE, what=what, model=slot.model_name, version=version)
-        bundle, damage = served.hash_bundle(row.storage_location or "")
-        with store.locked() as book:
-            store.row(slot.model_name, version)
-            known = facts.gather(book, slot, version, bundle, damage)
-            _refuse_unseen(slot, known.champion, seen, "rollback")
-            if known.champion is not None and known.champion.version == version:
-                return Moved(str(slot), version, version, False, "", 0, who.name)
-            allowed = decide(known, want, again=again)
-            if isinstance(allowed, Refused):
-                raise _refusal(slot, version, what, allowed.sentence)
-            entry = _record(book, slot, known, allowed, who, reason)
-            previous = known.champion.version if known.champion else None
-            return Moved(str(slot), version, previous, True, allowed.event, entry.seq, who.name)
-
-
-def record_move(
-    book: LedgerTransaction,
+def apply_change(
+    transaction: LedgerTransaction,
     slot: Slot,
     event: Event,
-    before: Standing | None,
+    before: ChampionRef | None,
     after: int | None,
-    who: Principal,
-    reason: str,
-    *,
-    bundle: str,
-    statements: tuple[str, ...] = (),
-    detail: Mapping[str, Any] | None = None,
+    principal: Principal,
+    **evidence: Any,
 ) -> LedgerEntry:
-    """Write that the champion changed, and change it: entry, alias and tags in one transaction.
+    """Change the champion: append the ledger entry, move the alias, write the tags. Nothing else moves the alias.
 
-    The rules are the caller's to ask; nothing else writes the alias champion. An override that was asked for or in
-    force ends with it: it was about the champion before.
+    The caller has asked the rules. A request for an override is about the champion before, so this ends it.
+
+    Args:
+        transaction: The ledger transaction.
+        slot: The slot.
+        event: The event that changes the champion.
+        before: The champion before.
+        after: The champion after; None leaves the slot without one.
+        principal: Who does it.
+        evidence: `bundle`, `reason`, `statements` and `detail`, as `LedgerTransaction.append` takes them.
     """
-    previous = before.version if before else None
-    entry = book.append(
-        event,
-        str(slot),
-        who,
-        before=previous,
-        after=after,
-        bundle=bundle,
-        reason=reason,
-        statements=statements,
-        detail=detail,
-    )
-    request = override_requests.open_request(book.session, str(slot))
+    session, previous = transaction.session, before.version if before else None
+    entry = transaction.append(event, str(slot), principal, before=previous, after=after, **evidence)
+    request = open_request(session, str(slot))
     if request is not None and event != "overridden":
-        override_requests.end(book.session, request, event, entry.at)
+        end_request(session, request, event, entry.at)
         if request.in_force:
-            projection.hide_override(book.session, slot.model_name, request.version)
-    projection.show_move(book.session, slot.model_name, entry)
+            hide_override(session, slot.model_name, request.version)
+    show_change(session, slot.model_name, entry)
     return entry
 
 
-def _record(
-    book: LedgerTransaction, slot: Slot, known: Facts, allowed: Move, who: Principal, reason: str
-) -> LedgerEntry:
-    why = reason.strip() or _WHY[allowed.event]
-    return record_move(
-        book,
-        slot,
-        allowed.event,
-        known.champion,
-        known.version,
-        who,
-        why,
-        bundle=known.bundle,
-        statements=allowed.statements,
-    )
+def _change(entry: LedgerEntry) -> ChampionChange:
+    by = entry.principal.name
+    return ChampionChange(entry.slot, entry.after, entry.before, True, entry.event, entry.seq, by)
 
 
-def _refuse_unseen(slot: Slot, present: Standing | None, seen: int | None, what: str) -> None:
-    """Who means to end one champion does not end another that came in between."""
+def _refuse_other_champion(attempt: Attempt, slot: Slot, present: ChampionRef | None, seen: int | None) -> None:
+    """Refuse to end another champion than the one that the caller saw."""
     if seen is None or (present is not None and present.version == seen):
         return
     now = f"v{present.version}" if present else "none"
-    raise _refusal(
-        slot,
-        present.version if present else None,
-        what,
-        f"the champion of {slot} was v{seen} and is {now} in this moment; look again: elp versions {slot}",
-    )
+    raise attempt.refused(f"the champion of {slot} was v{seen} and is {now} now; look again: elp versions {slot}")
 
 
-def _predecessor(store: LockingStore, slot: Slot) -> tuple[int, int]:
-    """The champion, and the version whose place it took."""
+def _predecessor(store: LockedStore, slot: Slot) -> tuple[int, int]:
+    """Return the champion and the version that it replaced."""
     with store.ManagedSessionMaker() as session:
-        present = facts.champion(session, slot.model_name)
-        before = facts.predecessor(session, str(slot), present.version) if present else None
+        present = present_champion(session, slot.model_name)
+        before = predecessor(session, str(slot), present.version) if present else None
+    attempt = Attempt("rollback", slot.model_name, present.version if present else None)
     if present is None:
-        raise _refusal(
-            slot, None, "rollback", f"{slot} has no champion to roll back from; promote one first: elp promote {slot}"
-        )
+        raise attempt.refused(f"{slot} has no champion to roll back from; promote one first: elp promote {slot}")
     if before is None:
-        raise _refusal(
-            slot,
-            present.version,
-            "rollback",
-            f"{slot} v{present.version} is the slot's first champion: there is none before it to go back to",
-        )
+        raise attempt.refused(f"{slot} v{present.version} is the slot's first champion: there is none to go back to")
     return present.version, before
-
-
-def _refusal(slot: Slot, version: int | None, what: str, sentence: str) -> Refusal:
-    return Refusal(sentence, what=what, model=slot.model_name, version=version)

@@ -1,4 +1,4 @@
-"""What people and MLflow's pages see, written from what was decided: aliases, tags, descriptions."""
+"""The projection: aliases, tags and descriptions that MLflow's pages show, written from what was decided."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
 from mlflow.utils.time import get_current_time_millis
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
-from pipelines.registry.description import describe_version, flagged
+from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.server.transitions.rules import Standing
-from pipelines.server.transitions.version_facts import alias, champion, predecessor, version_row
+from pipelines.server.storage.version_rows import alias_version, present_champion, version_row, version_tags
+from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
 """Characters that MLflow keeps of a description."""
@@ -26,13 +26,13 @@ _STATUS = {"passed": "candidate", "failed": "rejected", "undecided": "candidate"
 
 
 def set_alias(session: Session, model: str, name: str, version: int) -> None:
-    """Point an alias at a version."""
+    """Make an alias point to a version."""
     workspace = _workspace(session, model, version)
     session.merge(SqlRegisteredModelAlias(workspace=workspace, name=model, alias=name, version=version))
 
 
 def remove_alias(session: Session, model: str, name: str) -> None:
-    """Take an alias away; nothing happens where it is not set."""
+    """Remove an alias if it is set."""
     table = SqlRegisteredModelAlias
     session.execute(delete(table).where(table.name == model, table.alias == name))
 
@@ -45,13 +45,13 @@ def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
 
 
-def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
-    """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
+def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
+    """Move the alias champion as a ledger entry says, and write the tags of both versions.
 
     Args:
-        session: Of the locked transaction.
+        session: The session of the ledger transaction.
         model: Registered model.
-        entry: What happened: `before` leaves, `after` comes (or nobody does).
+        entry: The entry: the champion `before` is replaced by `after`, or by none.
     """
     if entry.before is not None and version_row(session, model, entry.before) is not None:
         set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
@@ -59,7 +59,7 @@ def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
         remove_alias(session, model, CHAMPION)
         return
     set_alias(session, model, CHAMPION, entry.after)
-    if alias(session, model, CHALLENGER) == entry.after:
+    if alias_version(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
     before = predecessor(session, entry.slot, entry.after)
     tags = {
@@ -72,34 +72,34 @@ def show_move(session: Session, model: str, entry: LedgerEntry) -> None:
     set_tags(session, model, entry.after, tags)
 
 
-def show_override(session: Session, model: str, version: int, told: str) -> None:
-    """Write on a version that it serves without a verdict that counts: a tag, and the description's first line."""
-    set_tags(session, model, version, {Tags.OVERRIDE: told[:_TAG]})
-    _flag(session, model, version, told)
+def show_override(session: Session, model: str, version: int, summary: str) -> None:
+    """Write on a version that it serves by an override: a tag, and the first line of the description."""
+    set_tags(session, model, version, {Tags.OVERRIDE: summary[:_TAG]})
+    _flag(session, model, version, summary)
 
 
 def hide_override(session: Session, model: str, version: int) -> None:
-    """The override of a version is over."""
+    """Remove what `show_override` wrote."""
     table = SqlModelVersionTag
     session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
     _flag(session, model, version, "")
 
 
-def _flag(session: Session, model: str, version: int, told: str) -> None:
+def _flag(session: Session, model: str, version: int, summary: str) -> None:
     row = version_row(session, model, version)
     if row is not None:
-        row.description = flagged(row.description or "", told)[:_DESCRIPTION]
+        row.description = flagged(row.description or "", summary)[:_DESCRIPTION]
         row.last_updated_time = get_current_time_millis()
 
 
 def show_verdict(session: Session, verdict: VerdictStatement) -> None:
-    """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
-    model, version, present = verdict.model, verdict.version, champion(session, verdict.model)
+    """Write a verdict on its version: tags, description, and the alias challenger if it may be promoted now."""
+    model, version, present = verdict.model, verdict.version, present_champion(session, verdict.model)
     serving = present is not None and present.version == version
-    ready = verdict.outcome == "passed" and not serving and _against(verdict) == present
+    ready = verdict.outcome == "passed" and not serving and verdict.against == present
     if ready:
         set_alias(session, model, CHALLENGER, version)
-    elif alias(session, model, CHALLENGER) == version:
+    elif alias_version(session, model, CHALLENGER) == version:
         remove_alias(session, model, CHALLENGER)
     status = CHAMPION if serving else CHALLENGER if ready else _STATUS[verdict.outcome]
     tags = {
@@ -113,16 +113,10 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     set_tags(session, model, version, tags)
     row = version_row(session, model, version)
     assert row is not None
-    known = select(SqlModelVersionTag).where(SqlModelVersionTag.name == model, SqlModelVersionTag.version == version)
-    session.flush()
-    shown = {tag.key: tag.value for tag in session.scalars(known)}
-    told = describe_version(verdict.headline, verdict.rows, shown)
-    row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
+    shown = version_tags(session, model, version)
+    text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
+    row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
-
-
-def _against(verdict: VerdictStatement) -> Standing | None:
-    return Standing(verdict.against.version, verdict.against.bundle) if verdict.against else None
 
 
 def _record(verdict: VerdictStatement) -> GateRecord:
@@ -141,5 +135,5 @@ def _record(verdict: VerdictStatement) -> GateRecord:
 
 def _workspace(session: Session, model: str, version: int) -> Any:
     row = version_row(session, model, version)
-    assert row is not None, f"{model} v{version} is not there"
+    assert row is not None, f"{model} v{version} does not exist"
     return row.workspace

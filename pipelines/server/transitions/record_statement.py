@@ -1,4 +1,4 @@
-"""A signed statement comes in: verified against the bytes and the trusted keys, stored, recorded, and shown."""
+"""Take in a signed statement: verify it against the bytes and the trusted keys, store it, record it, show it."""
 
 from __future__ import annotations
 
@@ -9,137 +9,129 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from pipelines.errors import AttestationError
-from pipelines.registry import statements
 from pipelines.registry.ledger.entry import Event, Principal
-from pipelines.registry.signing import envelope
 from pipelines.registry.signing.canonical_json import moment
-from pipelines.registry.signing.envelope import Envelope
+from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
+from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse_statement
 from pipelines.registry.tags import Tags
-from pipelines.server.auth.authorize import authorize
-from pipelines.server.auth.roles import TRAIN
+from pipelines.server.auth.roles import TRAIN, authorize
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.ledger.transaction import LedgerTransaction
-from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
-from pipelines.server.stores import current as server
-from pipelines.server.stores.frozen_folders import freeze, plain_path
-from pipelines.server.stores.locked_store import LockingStore
-from pipelines.server.transitions import projection
-from pipelines.server.transitions import version_facts as facts
-from pipelines.server.transitions.rules import short
+from pipelines.server.refusal import Attempt
+from pipelines.server.storage.artifact_bytes import hash_bundle, hash_file, run_location, served_path
+from pipelines.server.storage.frozen_folders import FrozenFolder, freeze, plain_path
+from pipelines.server.storage.locked_store import LockedStore
+from pipelines.server.storage.version_rows import newest_statements, version_row, version_tags
+from pipelines.server.transitions.projection import show_verdict
+from pipelines.server.transitions.rules import short_digest
+from pipelines.server.transitions.version_facts import newest_statement
 
 _AHEAD = timedelta(minutes=10)
 """How far another machine's clock may be ahead."""
 
 
-def accept(store: LockingStore, model: str, version: int, text: str, who: Principal) -> str:
-    """Take in a lineage or a verdict; sent again, it changes nothing.
+def record_statement(store: LockedStore, model: str, version: int, text: str, principal: Principal) -> str:
+    """Record a lineage or a verdict. A statement that is recorded already changes nothing.
 
     Args:
         store: The registry.
         model: Registered model.
-        version: Version the statement is submitted for.
+        version: Version that the statement is submitted for.
         text: The DSSE envelope.
-        who: Who sends it. The signature decides, not the sender.
+        principal: Who sends it. The signature decides, not the sender.
 
     Returns:
         The statement's digest.
 
     Raises:
-        Refusal: where it is not signed by a trusted key of its role, or is not about this version as it is now.
-        MlflowException: where there is no such version.
+        Refusal: No trusted key of its role signed it, or it is not about this version as it is now.
+        MlflowException: The version does not exist.
     """
-    row = store.row(model, version)
-    with store.refusing(who):
-        authorize(TRAIN, what="submit a statement", model=model, version=version)
+    row, attempt = store.row(model, version), Attempt("submit a statement", model, version)
+    with store.refusing(principal):
+        authorize(TRAIN, attempt)
         slot = Slot.of_model(model)
         if slot is None:
-            raise _refusal(f"{model} is no slot's model; statements are about elp.<site>.<task>", model, version)
-        signed, statement = _verified(store, text, model, version)
-        bundle, damage = served.hash_bundle(row.storage_location or "")
-        if statement.bundle != bundle:
-            found = f"hash to {short(bundle)}" if bundle else f"are no bundle: {damage}"
-            raise _refusal(
-                f"the statement is about the bundle {short(statement.bundle)}, the bytes of {slot} v{version} {found}",
-                model,
-                version,
+            raise attempt.refused(f"{model} is no slot's model; statements are about elp.<site>.<task>")
+        signed, statement = _verified(store, text, attempt)
+        hashed = hash_bundle(row.storage_location or "")
+        if statement.bundle != hashed.digest:
+            found = f"hash to {short_digest(hashed.digest)}" if hashed.digest else f"are no bundle: {hashed.damage}"
+            raise attempt.refused(
+                f"the statement is about the bundle {short_digest(statement.bundle)}, the bytes of {slot} v{version} "
+                f"{found}"
             )
         if isinstance(statement, VerdictStatement):
-            _check_evidence(statement, row.run_id)
-        with store.locked() as book:
-            if not _known(book, signed.digest, model, version):
-                _record(book, slot, version, signed, statement, who, row)
+            _check_evidence(statement, row.run_id, attempt)
+        with store.locked() as transaction:
+            if not _is_recorded(transaction, signed.digest, model, version):
+                _record(transaction, slot, signed, statement, principal, row, attempt)
         return signed.digest
 
 
-def _verified(store: LockingStore, text: str, model: str, version: int) -> tuple[Envelope, Statement]:
-    """The envelope and what it holds, if a trusted key of the right role signed it for this version."""
+def _verified(store: LockedStore, text: str, attempt: Attempt) -> tuple[Envelope, Statement]:
+    """Return the envelope and its statement if a trusted key of the right role signed it for this version."""
     try:
-        signed = envelope.read_envelope(text)
-        statement = statements.parse_statement(signed.payload)
-        envelope.verify(signed, store.ring(), "verdict" if statement.kind == "verdict" else "lineage")
+        signed = read_envelope(text)
+        statement = parse_statement(signed.payload)
+        verify(signed, store.trusted_keys(), "verdict" if statement.kind == "verdict" else "lineage")
     except AttestationError as error:
-        raise _refusal(f"the statement is not taken: {error}", model, version) from error
-    if statement.model != model:
-        raise _refusal(f"the statement is about {statement.model}, it was sent for {model}", model, version)
-    if isinstance(statement, VerdictStatement) and statement.version != version:
-        raise _refusal(f"the verdict is about v{statement.version}, it was sent for v{version}", model, version)
+        raise attempt.refused(f"the statement is not accepted: {error}") from error
+    if statement.model != attempt.model:
+        raise attempt.refused(f"the statement is about {statement.model}, it was sent for {attempt.model}")
+    if isinstance(statement, VerdictStatement) and statement.version != attempt.version:
+        raise attempt.refused(f"the verdict is about v{statement.version}, it was sent for v{attempt.version}")
     return signed, statement
 
 
-def _check_evidence(verdict: VerdictStatement, run_id: str) -> None:
-    """The numbers behind a verdict lie where it says, and are what was signed."""
-    path = verdict.evidence.path
+def _check_evidence(verdict: VerdictStatement, run_id: str, attempt: Attempt) -> None:
+    """Check that the evidence file is where the verdict says, and is the one that was signed."""
+    path, sent = verdict.evidence.path, verdict.evidence.sha256
     if plain_path(path) != path or len(path.split("/")) < 3 or not path.startswith("gate/"):
-        raise _refusal(
-            f"the verdict's evidence is at {path[:80]!r}, expected gate/<name>/<file>", verdict.model, verdict.version
-        )
-    found = served.hash_file(posixpath.join(server.run_location(run_id), path))
-    if found != verdict.evidence.sha256:
+        raise attempt.refused(f"the verdict's evidence is at {path[:80]!r}, expected gate/<name>/<file>")
+    found = hash_file(posixpath.join(run_location(run_id), path))
+    if found != sent:
         what = f"hashes to {found[:12]}" if found else "is not there"
-        raise _refusal(
-            f"the evidence {path} in the artifacts of run {run_id} {what}, signed was {verdict.evidence.sha256[:12]}; "
-            "upload it first, then send the verdict",
-            verdict.model,
-            verdict.version,
+        raise attempt.refused(
+            f"the evidence {path} in the artifacts of run {run_id} {what}, signed was {sent[:12]}; upload it first, "
+            "then send the verdict"
         )
 
 
-def _known(book: LedgerTransaction, digest: str, model: str, version: int) -> bool:
+def _is_recorded(transaction: LedgerTransaction, digest: str, model: str, version: int) -> bool:
     table = STATEMENTS.c
     wanted = (table.digest == digest, table.model == model, table.version == version)
-    return book.session.execute(select(table.digest).where(*wanted)).first() is not None
+    return transaction.session.execute(select(table.digest).where(*wanted)).first() is not None
 
 
 def _record(
-    book: LedgerTransaction, slot: Slot, version: int, signed: Envelope, statement: Statement, who: Principal, row: Any
+    transaction: LedgerTransaction,
+    slot: Slot,
+    signed: Envelope,
+    statement: Statement,
+    principal: Principal,
+    row: Any,
+    attempt: Attempt,
 ) -> None:
-    """Store, write the ledger's entry and show it, in the locked transaction."""
-    if facts.version_row(book.session, slot.model_name, version) is None:
-        raise _refusal(f"{slot} v{version} was deleted in this moment", slot.model_name, version)
+    """Store the statement, append the ledger entry and show the result, in the ledger transaction."""
+    session, model, version = transaction.session, slot.model_name, int(row.version)
+    if version_row(session, model, version) is None:
+        raise attempt.refused(f"{slot} v{version} was deleted at this moment")
     event: Event
     if isinstance(statement, LineageStatement):
-        _check_lineage(book, slot, version, statement)
-        event, outcome, dataset = "registered", "", statement.dataset
+        _check_lineage(transaction, slot, statement, attempt)
+        event, outcome, dataset, detail = "registered", "", statement.dataset, {"dataset": statement.dataset}
     else:
-        _check_verdict(book, slot, version, statement)
-        event, outcome, dataset = "gated", statement.outcome, ""
-    detail = {"outcome": outcome} if outcome else {"dataset": dataset}
-    entry = book.append(
-        event,
-        str(slot),
-        who,
-        after=version,
-        bundle=statement.bundle,
-        statements=(signed.digest,),
-        detail={**detail, "key": signed.keyid},
-    )
-    book.session.execute(
+        _check_verdict(transaction, slot, statement, attempt)
+        event, outcome, dataset, detail = "gated", statement.outcome, "", {"outcome": statement.outcome}
+    evidence: dict[str, Any] = {"bundle": statement.bundle, "statements": (signed.digest,)}
+    evidence["detail"] = {**detail, "key": signed.keyid}
+    entry = transaction.append(event, str(slot), principal, after=version, **evidence)
+    session.execute(
         insert(STATEMENTS).values(
             digest=signed.digest,
-            model=slot.model_name,
+            model=model,
             version=version,
             seq=entry.seq,
             kind=statement.kind,
@@ -153,74 +145,47 @@ def _record(
         )
     )
     if isinstance(statement, VerdictStatement):
-        projection.show_verdict(book.session, statement)
-        folder = served.served_path(posixpath.join(server.run_location(row.run_id), statement.evidence.path))
+        show_verdict(session, statement)
+        folder = served_path(posixpath.join(run_location(row.run_id), statement.evidence.path))
         assert folder is not None
-        freeze(book.session, posixpath.dirname(folder), slot.model_name, version, "evidence")
+        freeze(session, posixpath.dirname(folder), FrozenFolder(model, version, "evidence"))
     else:
-        freeze(book.session, served.served_path(row.storage_location) or "", slot.model_name, version, "adapter")
+        freeze(session, served_path(row.storage_location) or "", FrozenFolder(model, version, "adapter"))
 
 
-def _check_lineage(book: LedgerTransaction, slot: Slot, version: int, lineage: LineageStatement) -> None:
-    """The tags that people read say what was signed."""
+def _check_lineage(transaction: LedgerTransaction, slot: Slot, lineage: LineageStatement, attempt: Attempt) -> None:
+    """Check that the tags that people read say what was signed."""
+    tags = version_tags(transaction.session, slot.model_name, attempt.version or 0)
     for key, signed in ((Tags.BUNDLE, lineage.bundle), (Tags.FINGERPRINT, lineage.fingerprint)):
-        told = facts.tag(book.session, slot.model_name, version, key)
-        if told != signed:
-            raise _refusal(
-                f"{slot} v{version} was registered with the tag {key} {short(told)}, signed is {short(signed)}; "
-                f"register what was trained: elp train {slot}",
-                slot.model_name,
-                version,
+        registered = tags.get(key, "")
+        if registered != signed:
+            raise attempt.refused(
+                f"{slot} v{attempt.version} was registered with the tag {key} {short_digest(registered)}, signed is "
+                f"{short_digest(signed)}; register what was trained: elp train {slot}"
             )
 
 
-def _check_verdict(book: LedgerTransaction, slot: Slot, version: int, verdict: VerdictStatement) -> None:
-    """It is about the backbone of the version's lineage, and newer than the verdict that is known."""
-    model = slot.model_name
-    lineage = facts.newest(book.session, book.ring, "lineage", model, version)
+def _check_verdict(transaction: LedgerTransaction, slot: Slot, verdict: VerdictStatement, attempt: Attempt) -> None:
+    """Check that it is about the backbone of the version's lineage, and newer than the newest recorded verdict."""
+    session, model, version = transaction.session, slot.model_name, verdict.version
+    lineage = newest_statement(session, transaction.keys, "lineage", model, version)
     if lineage is None or lineage.fault:
         why = lineage.fault if lineage else "none was signed"
-        raise _refusal(f"{slot} v{version} has no lineage that counts ({why}): {_again(slot)}", model, version)
+        raise attempt.refused(f"{slot} v{version} has no lineage that counts ({why}): train it again: elp train {slot}")
     if verdict.slot != str(slot):
-        raise _refusal(f"the verdict is about the slot {verdict.slot[:80]}, not {slot}", model, version)
+        raise attempt.refused(f"the verdict is about the slot {verdict.slot[:80]}, not {slot}")
     if lineage.fingerprint != verdict.fingerprint:
-        raise _refusal(
-            f"the verdict is about the backbone {short(verdict.fingerprint)}, {slot} v{version} was trained on "
-            f"{short(lineage.fingerprint)}",
-            model,
-            version,
+        raise attempt.refused(
+            f"the verdict is about the backbone {short_digest(verdict.fingerprint)}, {slot} v{version} was trained on "
+            f"{short_digest(lineage.fingerprint)}"
         )
     decided = moment(verdict.decided_at, "decided_at")
     if decided > datetime.now(UTC) + _AHEAD:
-        raise _refusal(f"the verdict is dated {verdict.decided_at}, in the future: set the clock right", model, version)
-    last = _last_decided(book, model, version)
-    if last and decided < moment(last, "decided_at"):
-        raise _refusal(
-            f"the verdict is of {verdict.decided_at}, but a newer one of {last} is known; gate it again: elp gate "
-            f"{slot} --version {version}",
-            model,
-            version,
+        raise attempt.refused(f"the verdict is dated {verdict.decided_at}, in the future: set the clock right")
+    newest = session.scalar(newest_statements("verdict", model, version).with_only_columns(STATEMENTS.c.envelope))
+    known = None if newest is None else parse_statement(read_envelope(newest).payload)
+    if isinstance(known, VerdictStatement) and decided < moment(known.decided_at, "decided_at"):
+        raise attempt.refused(
+            f"the verdict is of {verdict.decided_at}, but a newer one of {known.decided_at} is known; gate it again: "
+            f"elp gate {slot} --version {version}"
         )
-
-
-def _last_decided(book: LedgerTransaction, model: str, version: int) -> str:
-    table = STATEMENTS.c
-    newest = (
-        select(table.envelope)
-        .where(table.model == model, table.version == version, table.kind == "verdict")
-        .order_by(table.seq.desc())
-        .limit(1)
-    )
-    text = book.session.scalar(newest)
-    if text is None:
-        return ""
-    known = statements.parse_statement(envelope.read_envelope(text).payload)
-    return known.decided_at if isinstance(known, VerdictStatement) else ""
-
-
-def _again(slot: Slot) -> str:
-    return f"train it again: elp train {slot}"
-
-
-def _refusal(sentence: str, model: str, version: int) -> Refusal:
-    return Refusal(sentence, what="submit a statement", model=model, version=version)

@@ -1,26 +1,20 @@
-"""Who may become champion: facts in, an allowed move or a refusal out. Pure, so that every case stands in a table."""
+"""The rules of the champion transition: facts in, permission or denial out. Pure, so that tables test every case."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Want = Literal["promote", "rollback", "any", "override"]
-"""What the caller asked for; ``any`` is MLflow's own alias route, which does not say. An ``override`` is two people's
-word in place of the verdict; the bytes and their lineage are demanded as ever."""
+from pipelines.registry.statements import ChampionRef
+
+TransitionKind = Literal["promote", "rollback", "any", "override"]
+"""What the caller asked for. MLflow's own alias route does not say, so it asks for ``any``. In an ``override`` the
+approval of two people replaces the verdict; the bytes and their lineage are checked as in every other kind."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The champion of this moment."""
-
-    version: int
-    bundle: str
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A statement as the database has it, verified again now."""
+class CheckedStatement:
+    """A statement in the database, verified again at this moment."""
 
     digest: str
     """Of the statement."""
@@ -30,198 +24,201 @@ class Proof:
     fingerprint: str
     outcome: str = ""
     """passed, failed or undecided; empty for a lineage."""
-    against: Standing | None = None
-    """What a verdict compared with; None where there was no champion."""
+    against: ChampionRef | None = None
+    """The champion that a verdict compared with; None if there was none."""
     fault: str = ""
-    """Why its signature does not count; empty where it does."""
+    """Why its signature does not count; empty if it does."""
     seq: int = 0
-    """Number of the ledger's entry that recorded it."""
+    """Number of the ledger entry that recorded it."""
 
 
 @dataclass(frozen=True)
-class Served:
-    """The last time that a version was made champion by a verdict, as the ledger tells it."""
+class FormerPromotion:
+    """The last time that a verdict made a version champion, as the ledger records it."""
 
     bundle: str
-    verdict: Proof | None
-    """The verdict of then; None where the database has lost it."""
+    verdict: CheckedStatement | None
+    """The verdict of that promotion; None if the database has lost it."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All that the decision rests on."""
+class VersionFacts:
+    """Everything that the decision depends on."""
 
     slot: str
     """``SITE/TASK``."""
     model: str
     version: int
     bundle: str
-    """Digest of the bytes in the artifact store, hashed a moment ago; empty where they are no bundle."""
+    """Digest of the bytes in the artifact store, hashed just before; empty if they are no bundle."""
     damage: str = ""
-    """What is wrong with the bytes, where `bundle` is empty."""
-    champion: Standing | None = None
-    lineage: Proof | None = None
-    verdict: Proof | None = None
+    """What is wrong with the bytes if `bundle` is empty."""
+    champion: ChampionRef | None = None
+    lineage: CheckedStatement | None = None
+    verdict: CheckedStatement | None = None
     """The newest verdict on the version."""
-    served: Served | None = None
+    former: FormerPromotion | None = None
     since: int = 0
-    """Number of the newest entry that changed the slot's champion; 0 where it never had one."""
+    """Number of the newest entry that changed the slot's champion; 0 if it never had one."""
     last: str = ""
-    """What last happened to it: promoted, rolled back to, rolled back from, replaced, retired …; empty for nothing."""
-    last_told: str = ""
-    """Who did that, when and why, for people."""
+    """The newest change of the champion that concerns the version: promoted, rolled back to, rolled back from,
+    replaced, retired …; empty if there is none."""
+    last_details: str = ""
+    """When, by whom and why that happened, for people."""
 
     @property
     def name(self) -> str:
-        """``SITE/TASK v3``."""
+        """Return ``SITE/TASK v3``."""
         return f"{self.slot} v{self.version}"
 
 
 @dataclass(frozen=True)
-class Move:
-    """What the guard allows."""
+class Allowed:
+    """A champion transition that the rules allow."""
 
     event: Literal["promoted", "rolled back", "overridden"]
     statements: tuple[str, ...]
-    """Digests of the statements it rests on."""
+    """Digests of the statements that it is based on."""
 
 
 @dataclass(frozen=True)
-class Refused:
-    """What the guard does not allow."""
+class Denied:
+    """A champion transition that the rules deny."""
 
     sentence: str
     """What, why, and the command to run next."""
 
 
-def decide(facts: Facts, want: Want, *, again: bool = False) -> Move | Refused:
-    """Whether the version may become champion.
+def decide_transition(facts: VersionFacts, kind: TransitionKind, *, again: bool = False) -> Allowed | Denied:
+    """Decide whether a version may become champion.
 
     Args:
-        facts: Of this moment, read under the lock (the bytes just before it).
-        want: What was asked for. For ``any``, a version that may not be promoted may still be rolled back to.
+        facts: The facts of this moment, read under the lock (the bytes just before it).
+        kind: What was asked for. With ``any``, a version that may not be promoted may still be rolled back to.
         again: Promote even a version that was rolled back.
     """
-    damage = _damage(facts)
-    if damage is not None:
-        return damage
-    if want == "rollback":
-        return _rollback(facts)
-    if want == "override":
-        assert facts.lineage is not None
-        return Move("overridden", (facts.lineage.digest,))
-    promotion = _promotion(facts, again)
-    if want == "promote" or isinstance(promotion, Move):
-        return promotion
-    rollback = _rollback(facts)
-    return rollback if isinstance(rollback, Move) else promotion
-
-
-def _damage(facts: Facts) -> Refused | None:
-    if not facts.bundle:
-        return Refused(
-            f"{facts.name} cannot serve: what the artifact store holds is no intact bundle ({facts.damage}); "
-            f"train it again: elp train {facts.slot}"
-        )
-    if facts.lineage is None:
-        return Refused(
-            f"{facts.name} has no signed lineage: it was not registered by a trainer that this server trusts; train "
-            f"one: elp train {facts.slot}"
-        )
-    if facts.lineage.fault:
-        return Refused(
-            f"the lineage of {facts.name} does not count: {facts.lineage.fault}; train again: elp train {facts.slot}"
-        )
-    if facts.lineage.model != facts.model:
-        return Refused(
-            f"the lineage of {facts.name} was signed for {facts.lineage.model}; train one here: elp train {facts.slot}"
-        )
-    if facts.bundle != facts.lineage.bundle:
-        return Refused(
-            f"the bytes of {facts.name} were changed: they hash to {short(facts.bundle)}, signed was "
-            f"{short(facts.lineage.bundle)}; do not use it, train again: elp train {facts.slot}"
-        )
-    return None
-
-
-def _promotion(facts: Facts, again: bool) -> Move | Refused:
-    verdict, lineage = facts.verdict, facts.lineage
-    gate = f"elp gate {facts.slot} --version {facts.version}"
-    if verdict is None:
-        return Refused(f"{facts.name} was never gated; gate it: {gate}")
-    if verdict.fault:
-        return Refused(f"the verdict on {facts.name} does not count: {verdict.fault}; gate it again: {gate}")
-    fault = _other_subject(facts, verdict)
+    fault = _damage(facts)
     if fault:
-        return Refused(f"the newest verdict on {facts.name} is about {fault}; gate it again: {gate}")
+        return Denied(fault)
+    if kind == "override":
+        return Allowed("overridden", _digests(facts.lineage))
+    if kind == "rollback":
+        fault = _rollback_fault(facts)
+        return Denied(fault) if fault else _rollback(facts)
+    fault = _promotion_fault(facts, again)
+    if not fault:
+        return Allowed("promoted", _digests(facts.verdict, facts.lineage))
+    return _rollback(facts) if kind == "any" and not _rollback_fault(facts) else Denied(fault)
+
+
+def _rollback(facts: VersionFacts) -> Allowed:
+    return Allowed("rolled back", _digests(facts.former.verdict if facts.former else None, facts.lineage))
+
+
+def _digests(*statements: CheckedStatement | None) -> tuple[str, ...]:
+    return tuple(statement.digest for statement in statements if statement is not None)
+
+
+def _damage(facts: VersionFacts) -> str:
+    """Return why the bytes cannot serve, whatever was asked for; empty if they can."""
+    name, lineage, train = facts.name, facts.lineage, f"elp train {facts.slot}"
+    if not facts.bundle:
+        return (
+            f"{name} cannot serve: the artifact store holds no intact bundle ({facts.damage}); train it again: {train}"
+        )
+    if lineage is None:
+        return (
+            f"{name} has no signed lineage: it was not registered by a trainer that this server trusts; train one: "
+            f"{train}"
+        )
+    if lineage.fault:
+        return f"the lineage of {name} does not count: {lineage.fault}; train again: {train}"
+    if lineage.model != facts.model:
+        return f"the lineage of {name} was signed for {lineage.model}; train one here: {train}"
+    if facts.bundle != lineage.bundle:
+        return (
+            f"the bytes of {name} were changed: they hash to {short_digest(facts.bundle)}, signed was "
+            f"{short_digest(lineage.bundle)}; do not use it, train again: {train}"
+        )
+    return ""
+
+
+def _promotion_fault(facts: VersionFacts, again: bool) -> str:
+    """Return why the newest verdict does not make the version champion; empty if it does."""
+    name, verdict, gate = facts.name, facts.verdict, f"elp gate {facts.slot} --version {facts.version}"
+    if verdict is None:
+        return f"{name} was never gated; gate it: {gate}"
+    if verdict.fault:
+        return f"the verdict on {name} does not count: {verdict.fault}; gate it again: {gate}"
+    if other := _other_subject(facts, verdict):
+        return f"the newest verdict on {name} is about {other}; gate it again: {gate}"
     if verdict.outcome != "passed":
-        return Refused(
-            f"{facts.name}: the gate's verdict is {verdict.outcome}; its reasons: elp audit {facts.slot} "
-            f"--version {facts.version}"
-        )
+        audit = f"elp audit {facts.slot} --version {facts.version}"
+        return f"{name}: the gate's verdict is {verdict.outcome}; its reasons: {audit}"
     if verdict.against != facts.champion:
-        return Refused(
-            f"{facts.name} passed against {told(verdict.against)}, but now there is {told(facts.champion)}; gate it "
-            f"again: {gate}"
-        )
+        then, now = champion_text(verdict.against), champion_text(facts.champion)
+        return f"{name} passed against {then}, but now there is {now}; gate it again: {gate}"
+    # a first version is compared with no champion: a verdict from before the slot's last champion proves nothing now
     if verdict.against is None and verdict.seq < facts.since:
-        return Refused(
-            f"{facts.name} was judged as a first version, but {facts.slot} had a champion since; gate it again: {gate}"
-        )
+        return f"{name} was judged as a first version, but {facts.slot} had a champion since; gate it again: {gate}"
     if facts.last == "rolled back from" and not again:
-        return Refused(
-            f"{facts.name} was rolled back {facts.last_told}; train another on better data, or promote it on purpose: "
-            f"elp promote {facts.slot} --version {facts.version} --again"
+        return (
+            f"{name} was rolled back {facts.last_details}; train another on better data, or promote it on purpose: "
+            f"{_promote_again(facts)}"
         )
-    assert lineage is not None
-    return Move("promoted", (verdict.digest, lineage.digest))
+    return ""
 
 
-def _rollback(facts: Facts) -> Move | Refused:
-    served, lineage = facts.served, facts.lineage
-    if served is None:
-        return Refused(
-            f"{facts.name} was never champion by a verdict, so there is nothing to roll back to; promote it instead: "
+def _rollback_fault(facts: VersionFacts) -> str:
+    """Return why the slot cannot be rolled back to the version; empty if it can."""
+    name, former = facts.name, facts.former
+    if former is None:
+        return (
+            f"{name} was never champion by a verdict, so there is nothing to roll back to; promote it instead: "
             f"elp promote {facts.slot} --version {facts.version}"
         )
     if facts.last == "rolled back from":
-        return Refused(
-            f"{facts.name} was rolled back {facts.last_told}; it does not come back by a rollback. Promote it on "
-            f"purpose: elp promote {facts.slot} --version {facts.version} --again"
+        return (
+            f"{name} was rolled back {facts.last_details}; a rollback does not bring it back. Promote it on purpose: "
+            f"{_promote_again(facts)}"
         )
-    if served.bundle != facts.bundle:
-        return Refused(
-            f"{facts.name} was champion with the bundle {short(served.bundle)}, now its bytes hash to "
-            f"{short(facts.bundle)}; do not use it, roll back to another version"
+    if former.bundle != facts.bundle:
+        return (
+            f"{name} was champion with the bundle {short_digest(former.bundle)}, now its bytes hash to "
+            f"{short_digest(facts.bundle)}; do not use it, roll back to another version"
         )
-    verdict = served.verdict
+    verdict = former.verdict
     if verdict is None or verdict.fault or _other_subject(facts, verdict) or verdict.outcome != "passed":
-        why = "is gone" if verdict is None else verdict.fault or "is not about this version"
-        return Refused(
-            f"the verdict that made {facts.name} champion does not hold any more: {why}; gate it again: "
+        why = "it is gone" if verdict is None else verdict.fault or "it is not about this version"
+        return (
+            f"the verdict that made {name} champion no longer holds: {why}; gate it again: "
             f"elp gate {facts.slot} --version {facts.version}"
         )
-    assert lineage is not None
-    return Move("rolled back", (verdict.digest, lineage.digest))
+    return ""
 
 
-def _other_subject(facts: Facts, verdict: Proof) -> str:
-    """What the verdict is about, where it is not this very version; empty where it is."""
+def _promote_again(facts: VersionFacts) -> str:
+    return f"elp promote {facts.slot} --version {facts.version} --again"
+
+
+def _other_subject(facts: VersionFacts, verdict: CheckedStatement) -> str:
+    """Return what the verdict is about if that is not this very version; empty if it is."""
     assert facts.lineage is not None
     if (verdict.model, verdict.version) != (facts.model, facts.version):
         return f"{verdict.model} v{verdict.version}"
     if verdict.bundle != facts.bundle:
-        return f"the bundle {short(verdict.bundle)}, but its bytes hash to {short(facts.bundle)}"
-    if verdict.fingerprint != facts.lineage.fingerprint:
-        return f"the backbone {short(verdict.fingerprint)}, but it was trained on {short(facts.lineage.fingerprint)}"
+        return f"the bundle {short_digest(verdict.bundle)}, but its bytes hash to {short_digest(facts.bundle)}"
+    trained_on = facts.lineage.fingerprint
+    if verdict.fingerprint != trained_on:
+        return f"the backbone {short_digest(verdict.fingerprint)}, but it was trained on {short_digest(trained_on)}"
     return ""
 
 
-def told(standing: Standing | None) -> str:
-    """A champion for people: ``v3 (sha256:1a2b3c4d5e6f…)`` or ``no champion``."""
-    return f"v{standing.version} ({short(standing.bundle)})" if standing else "no champion"
+def champion_text(champion: ChampionRef | None) -> str:
+    """Return a champion for people: ``v3 (sha256:1a2b3c4d5e6f…)`` or ``no champion``."""
+    return f"v{champion.version} ({short_digest(champion.bundle)})" if champion else "no champion"
 
 
-def short(digest: str) -> str:
-    """The beginning of a digest, for people."""
+def short_digest(digest: str) -> str:
+    """Return the beginning of a digest, for people."""
     return digest[:19] + "…" if len(digest) > 20 else digest or "nothing"

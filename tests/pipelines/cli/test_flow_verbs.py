@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 from pipelines.cli import flow_verbs as flows
 from pipelines.cli.main import run
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration import follow as prefect_follow
-from pipelines.orchestration.prefect_api import REFUSED, FlowRun
+from pipelines.orchestration.prefect_api import FollowedRun
+from pipelines.orchestration.run_outcome import REFUSED, RunOutcome
+from tests.support.outcomes import DATASET, JUDGED, REGISTERED
 
-ASKED = FlowRun("1", "retrain plant-a/asr", "Scheduled", "SCHEDULED", "", "http://ui/runs/1")
-OUTCOME = {"adapter": "elp.plant-a.asr v5", "verdict": "passed", "evidence": "/evidence"}
+ASKED = FollowedRun("1", "retrain plant-a/asr", "Scheduled", "SCHEDULED", "", "http://ui/runs/1")
+OUTCOME = RunOutcome(DATASET, REGISTERED, JUDGED)
 
 
 @pytest.fixture
@@ -21,20 +23,20 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A Prefect whose run ends as the test says; notes what was asked for."""
     told: dict[str, Any] = {"ends": dataclasses.replace(ASKED, state="Completed", state_type="COMPLETED", seconds=5.0)}
 
-    def follow(*_: Any) -> FlowRun:
+    def follow(*_: Any) -> FollowedRun:
         if isinstance(told["ends"], BaseException):
             raise told["ends"]
         return told["ends"]
 
-    def start_run(api: str, deployment: Any, parameters: dict[str, Any], name: str, tags: list[str]) -> FlowRun:
+    def start_run(*asked: Any) -> FollowedRun:
+        _, _, _, parameters, name, tags = asked
         told.update(parameters=parameters, name=name, tags=tags)
         return ASKED
 
-    monkeypatch.setattr(flows, "prefect_api", lambda _: "http://api")
-    monkeypatch.setattr(flows, "find_deployment", lambda *_: {"id": "d"})
+    monkeypatch.setattr(flows, "connect_prefect", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(flows, "start_run", start_run)
     monkeypatch.setattr(flows, "read_outcome", lambda *_: OUTCOME)
-    monkeypatch.setattr(prefect_follow, "follow", follow)
+    monkeypatch.setattr(flows, "follow", follow)
     return told
 
 
@@ -52,7 +54,7 @@ def test_a_pass_ends_with_0_and_its_table(workspace: Workspace, worker, capfd) -
 def test_a_refusal_ends_with_3_and_says_where_the_evidence_is(workspace: Workspace, worker, capfd) -> None:
     worker["ends"] = dataclasses.replace(worker["ends"], state=REFUSED, message="plant-a/asr v5: failed (worse)")
     assert _elp(workspace, "gate", "plant-a/asr") == 3
-    assert "failed (worse)\nnothing was promoted; the evidence: /evidence" in capfd.readouterr().err
+    assert "failed (worse)\nnothing was promoted; the evidence: /e" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "kind"), [("Failed", "FAILED"), ("Crashed", "CRASHED"), ("Cancelled", "CANCELLED")])
@@ -70,10 +72,10 @@ def test_what_prefect_puts_before_a_reason_is_left_out(workspace: Workspace, wor
     assert "ended as Failed: VersioningError: no dataset version yet\n" in capfd.readouterr().err
 
 
-def test_stopping_to_watch_says_that_the_run_goes_on(workspace: Workspace, worker, capfd) -> None:
+def test_stopping_to_watch_says_that_the_run_continues(workspace: Workspace, worker, capfd) -> None:
     worker["ends"] = KeyboardInterrupt()
     assert _elp(workspace, "retrain", "plant-a/asr") == 130
-    assert "the run goes on: http://ui/runs/1" in capfd.readouterr().err
+    assert "the run continues: http://ui/runs/1" in capfd.readouterr().err
 
 
 def test_detached_prints_the_page_and_waits_for_nothing(workspace: Workspace, worker, capfd) -> None:
@@ -92,7 +94,7 @@ def test_a_source_goes_along_as_an_absolute_path_with_its_options(workspace: Wor
 def test_all_slots_are_one_run(workspace: Workspace, worker, capfd) -> None:
     assert _elp(workspace, "retrain", "--all", "--json") == 0
     assert worker["name"] == "retrain all slots"
-    assert json.loads(capfd.readouterr().out)["outcome"] == OUTCOME
+    assert json.loads(capfd.readouterr().out)["outcome"] == OUTCOME.rows()
 
 
 def test_several_slots_are_one_training(workspace: Workspace, worker) -> None:

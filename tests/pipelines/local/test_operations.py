@@ -14,15 +14,17 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.client.schemas import filters
 
 from pipelines.cli.main import run
+from pipelines.errors import ServiceError
 from pipelines.local import lifecycle
 from pipelines.local.addresses import prefect_api, read_record
 from pipelines.local.processes import alive
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration import prefect_api as prefect
-from pipelines.orchestration import schedules as prefect_schedules
 from pipelines.orchestration.deployments import FLOWS, register
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
+from pipelines.orchestration.schedules import remove_schedule, set_schedule
 from tests.support.workspaces import isolate
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("operations")]
@@ -71,14 +73,13 @@ def test_up_again_starts_nothing(up: Workspace) -> None:
 
 
 def test_every_flow_is_deployed_on_its_pool(up: Workspace) -> None:
-    api = prefect_api(up)
-    pools = {name: prefect.find_deployment(api, name, up)["work_pool_name"] for name in FLOWS}
-    assert pools == {name: pool for name, (_, pool) in FLOWS.items()}
+    with connect_prefect(up) as client:
+        assert {name: find_deployment(client, name, up).work_pool_name for name in FLOWS} == FLOWS
 
 
 def test_a_folder_of_the_same_name_elsewhere_is_refused(up: Workspace, tmp_path: Path) -> None:
     stranger = dataclasses.replace(up, root=tmp_path / up.root.name)
-    with pytest.raises(prefect.ServiceError, match="belongs to the workspace"):
+    with pytest.raises(ServiceError, match="belongs to the workspace"):
         register(stranger, prefect_api(up))
 
 
@@ -95,7 +96,8 @@ def test_a_worker_runs_a_flow_and_its_failure_is_told_without_a_traceback(up: Wo
 def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> None:
     place = ["-w", str(up.root), "--json"]
     for hour in (3, 4):
-        assert run(["schedule", "plant-b/asv", "--cron", f"0 {hour} * * *", "--timezone", "Europe/Berlin", *place]) == 0
+        timing = ["--cron", f"0 {hour} * * *", "--timezone", "Europe/Berlin"]
+        assert run(["schedule", "add", "plant-b/asv", *timing, *place]) == 0
     assert run(["schedule", "pause", "plant-b/asv", *place]) == 0
     register(up, prefect_api(up))
     capfd.readouterr()
@@ -112,18 +114,21 @@ def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> 
     ("cron", "zone", "reason"), [("bogus", "UTC", "expected minute hour day"), ("0 3 * * *", "Mars/Base", "Mars/Base")]
 )
 def test_a_schedule_that_cannot_be_read_is_refused(up: Workspace, capfd, cron, zone, reason) -> None:
-    assert run(["schedule", "all", "--cron", cron, "--timezone", zone, "-w", str(up.root)]) == 2
+    assert run(["schedule", "add", "all", "--cron", cron, "--timezone", zone, "-w", str(up.root)]) == 2
     assert reason in capfd.readouterr().err
 
 
 def test_a_schedule_fires_and_a_worker_takes_the_run(up: Workspace) -> None:
-    api = prefect_api(up)
-    prefect_schedules.set_schedule(api, up, "plant-c/asr", {"interval": 5, "timezone": "UTC"})
-    query = {"flow_runs": {"tags": {"all_": ["plant-c/asr"]}, "start_time": {"is_null_": False}}}
-    try:
-        assert _eventually(lambda: prefect.call(api, "/flow_runs/filter", query))
-    finally:
-        prefect_schedules.remove_schedule(api, up, "plant-c/asr")
+    wanted = filters.FlowRunFilter(
+        tags=filters.FlowRunFilterTags(all_=["plant-c/asr"]),
+        start_time=filters.FlowRunFilterStartTime(is_null_=False),
+    )
+    with connect_prefect(up) as client:
+        set_schedule(client, up, "plant-c/asr", "UTC", every=5)
+        try:
+            assert _eventually(lambda: client.read_flow_runs(flow_run_filter=wanted))
+        finally:
+            remove_schedule(client, up, "plant-c/asr")
 
 
 def test_a_killed_worker_is_seen_and_started_again_alone(up: Workspace, capfd) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 
 import pytest
 
@@ -28,14 +29,23 @@ def test_the_inbox_is_read_in_order_without_unfinished_deliveries(workspace: Wor
 
 def test_slots_with_data_are_those_with_deliveries_waiting_too(workspace: Workspace) -> None:
     (workspace.root / "inbox" / "plant-a" / "asr").mkdir(parents=True)
-    assert tasks.slots_with_data.fn(str(workspace.root)) == ["plant-a/asr"]
+    assert tasks.slots_with_data.fn(workspace) == ["plant-a/asr"]
 
 
 def test_every_flow_is_where_its_deployment_says(workspace: Workspace) -> None:
-    for name, (entrypoint, pool) in deployments.FLOWS.items():
-        body = deployments._deployment(name, entrypoint, pool, workspace)
-        assert body["parameter_openapi_schema"]["properties"]["workspace"]["type"] == "string"
+    for name in deployments.FLOWS:
+        content = deployments.deployment_content(workspace, name)
+        module, _, attribute = content["entrypoint"].rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).name == name
+        assert content["parameter_openapi_schema"]["properties"]["workspace"]["type"] == "string"
+
+
+def test_the_deployment_of_a_scheduled_slot_is_that_of_retrain_with_the_slot(workspace: Workspace) -> None:
+    base, own = (deployments.deployment_content(workspace, "retrain", slot) for slot in ("", "plant-a/asr"))
+    assert own["name"] == f"{base['name']}-plant-a-asr"
+    assert own["parameters"] == base["parameters"] | {"slot": "plant-a/asr"}
+    assert own["tags"] == [*base["tags"], "plant-a/asr"]
 
 
 def test_the_parent_of_all_runs_waits_on_another_pool_than_its_children() -> None:
-    assert deployments.FLOWS["retrain-all"][1] != deployments.FLOWS["retrain"][1]
+    assert deployments.FLOWS["retrain-all"] != deployments.FLOWS["retrain"]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.server.auth import principal as who
+from pipelines.server.auth import principal
 from pipelines.server.auth.middleware import AuthMiddleware
-from pipelines.server.auth.roles import Actor
+from pipelines.server.auth.principal import Caller
 
-USERS = {("anna", "pässwort:1"): Actor("anna", True, roles=("promoter",)), ("carl", "c"): Actor("carl", True)}
+USERS = {("anna", "pässwort:1"): Caller("anna", True, "", roles=("promoter",)), ("carl", "c"): Caller("carl", True, "")}
 
 
 def _basic(name: str, password: str) -> bytes:
@@ -19,11 +19,11 @@ def _basic(name: str, password: str) -> bytes:
 
 def _ask(path: str, method: str = "GET", header: bytes | None = None, kind: str = "http", login: bool = True) -> Any:
     """What the entrance answers: a status, or who reached what is behind it."""
-    reached: list[Actor] = []
+    reached: list[Caller] = []
     sent: list[dict[str, Any]] = []
 
     async def behind(scope, receive, send) -> None:
-        reached.append(who.current())
+        reached.append(principal.current_caller())
 
     async def send(message) -> None:
         sent.append(message)
@@ -55,7 +55,7 @@ def test_a_web_socket_is_closed() -> None:
 
 def test_who_logged_in_is_known_behind_the_entrance() -> None:
     actor = _ask("/elp/api/v1/promote", "POST", _basic("anna", "pässwort:1"))
-    assert actor == Actor("anna", True, roles=("promoter",), address="10.0.0.7")
+    assert actor == Caller("anna", True, "10.0.0.7", roles=("promoter",))
 
 
 def test_a_role_that_does_not_reach_is_refused_with_403() -> None:
@@ -64,7 +64,7 @@ def test_a_role_that_does_not_reach_is_refused_with_403() -> None:
 
 
 def test_a_server_that_asks_for_no_login_knows_the_address_only() -> None:
-    assert _ask("/x", "POST", login=False) == Actor("unknown", address="10.0.0.7")
+    assert _ask("/x", "POST", login=False) == Caller("unknown", False, "10.0.0.7")
 
 
 @pytest.mark.parametrize("login", [True, False])

@@ -19,15 +19,15 @@ from pipelines.registry.signing.keys import TRUSTED_FILE
 from pipelines.registry.slot import Slot
 from pipelines.server import app
 from pipelines.server.ledger.ledger_tables import STATEMENTS
-from pipelines.server.overrides import expiry as endings
-from pipelines.server.overrides import requests as override_requests
+from pipelines.server.overrides import expiry
 from pipelines.server.refusal import Refusal
-from pipelines.server.stores import artifact_bytes as served
+from pipelines.server.storage import locked_store as locking
+from pipelines.server.storage import override_requests
+from pipelines.server.storage.artifact_bytes import HashedBundle
 from pipelines.server.stores import current as server
-from pipelines.server.stores import locked_store as locking
 from pipelines.server.stores import write_checks as checks
 from pipelines.server.stores.registry_store import GuardedStore
-from pipelines.server.transitions import champion_transition as door
+from pipelines.server.transitions import champion_transition
 from pipelines.server.transitions import version_facts as facts
 from tests.support.bare_store import ANN, SLOT, open_store
 from tests.support.versions_by_hand import Made, lineage_of
@@ -36,17 +36,17 @@ LONG_AGO = "2020-01-01T00:00:00.000000+00:00"
 MADE = Made(SLOT.model_name, 1, "sha256:" + "1" * 64, {}, "sha256:" + "2" * 64, "run", "m-1", "1/models/m-1/artifacts")
 
 
-def _stored(store: GuardedStore, recorded: bool) -> facts.Proof:
+def _stored(store: GuardedStore, recorded: bool) -> facts.CheckedStatement:
     """A lineage signed before its key was retired, recorded after it, in a row that is dated back."""
-    signed = sign(lineage_of(MADE).payload, store.ring(), "lineage")
-    retire_key(store.ring().folder, "lineage")
-    with store.locked() as book:
+    signed = sign(lineage_of(MADE).payload, store.trusted_keys(), "lineage")
+    retire_key(store.trusted_keys().folder, "lineage")
+    with store.locked() as transaction:
         named = (signed.digest,) if recorded else ()
-        entry = book.append("registered", str(SLOT), ANN, after=1, statements=named)
+        entry = transaction.append("registered", str(SLOT), ANN, after=1, statements=named)
         values = {"digest": signed.digest, "model": SLOT.model_name, "version": 1, "seq": entry.seq, "at": LONG_AGO}
         values |= {"kind": "lineage", "keyid": signed.keyid, "envelope": signed.text, "bundle": MADE.bundle}
-        book.session.execute(insert(STATEMENTS).values(**values, fingerprint="", dataset="", outcome=""))
-        found = facts.newest(book.session, book.ring, "lineage", SLOT.model_name, 1)
+        transaction.session.execute(insert(STATEMENTS).values(**values, fingerprint="", dataset="", outcome=""))
+        found = facts.newest_statement(transaction.session, transaction.keys, "lineage", SLOT.model_name, 1)
     assert found is not None
     return found
 
@@ -69,7 +69,7 @@ def test_a_description_is_looked_at_and_written_under_the_lock(
                 other.execute("UPDATE elp_head SET seq = seq")
             looked.append("tried")
 
-    monkeypatch.setattr(checks, "description", meanwhile)
+    monkeypatch.setattr(checks, "check_description", meanwhile)
     store.update_model_version(SLOT.model_name, 1, "a note")
     assert (looked, store.row(SLOT.model_name, 1).description) == (["tried"], "a note")
 
@@ -77,15 +77,15 @@ def test_a_description_is_looked_at_and_written_under_the_lock(
 def test_keys_that_changed_while_the_lock_was_waited_for_count(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, before = locking.lock, store.ring().digest
+    real, before = locking.lock_ledger, store.trusted_keys().digest
 
     def late(session: Any, ring: Any) -> Any:
-        rotate_key(store._rings._folder, "verdict")
+        rotate_key(store._trusted_keys.folder, "verdict")
         return real(session, ring)
 
-    monkeypatch.setattr(locking, "lock", late)
-    with store.locked() as book:
-        assert book.ring.digest != before
+    monkeypatch.setattr(locking, "lock_ledger", late)
+    with store.locked() as transaction:
+        assert transaction.keys.digest != before
 
 
 def test_keys_put_back_are_a_change_for_every_process(store: GuardedStore, tmp_path: Path) -> None:
@@ -95,53 +95,59 @@ def test_keys_put_back_are_a_change_for_every_process(store: GuardedStore, tmp_p
     rotate_key(tmp_path / "keys", "verdict")
     for writer, wanted in ((other, trusted.read_text()), (store, kept)):
         trusted.write_text(wanted)
-        with writer.locked() as book:
-            book.append("deleted", str(SLOT), ANN)
+        with writer.locked() as transaction:
+            transaction.append("deleted", str(SLOT), ANN)
         with store.ManagedSessionMaker() as session:
             query = "SELECT entry FROM elp_ledger WHERE event = 'keys changed' ORDER BY seq DESC"
             newest = read_entry(session.scalar(text(query)))
-        assert newest.detail["ring"] == writer.ring().digest
+        assert newest.detail["ring"] == writer.trusted_keys().digest
     other._dispose_engine()
 
 
 def test_an_override_that_cannot_be_ended_holds_up_no_other(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with store.locked() as book:
+    with store.locked() as transaction:
         for slot in ("plant-a/asr", "plant-b/asr"):
             values: dict[str, Any] = {"slot": slot, "version": 1, "bundle": "", "before": None, "before_bundle": ""}
             values |= {"reason": "x", "seconds": 1.0, "asked_by": "ann", "asked_at": LONG_AGO}
-            override_requests.approve(book.session, override_requests.add(book.session, **values), "bob", LONG_AGO)
-    real = endings._end
+            override_requests.approve_request(
+                transaction.session, override_requests.add_request(transaction.session, **values), "bob", LONG_AGO
+            )
+    real = expiry._end
 
     def spoilt(store: Any, slot: Slot, *more: Any) -> Any:
         if slot.site == "plant-a":
             raise MlflowException("a record cannot be read")
         return real(store, slot, *more)
 
-    monkeypatch.setattr(endings, "_end", spoilt)
-    ended, _ = endings.expire(store)
+    monkeypatch.setattr(expiry, "_end", spoilt)
+    ended, _ = expiry.end_expired_overrides(store)
     assert [request.slot for request in ended] == ["plant-b/asr"]
 
 
 def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "registry", object)
     monkeypatch.setattr(server, "tracking", object)
-    with pytest.raises(RuntimeError, match="the runs are kept by object, which lets those behind a version be deleted"):
-        app._refuse_half_a_guard()
+    with pytest.raises(
+        RuntimeError, match="the runs are kept by object, which lets a run be deleted that a version is based on"
+    ):
+        app._refuse_unguarded_stores()
 
 
 @pytest.mark.parametrize("verb", ["rollback", "retire"])
 def test_who_means_one_champion_does_not_end_another(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    monkeypatch.setattr(served, "hash_bundle", lambda _: ("", "it is not there"))
-    with store.locked() as book:
-        door.record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle=MADE.bundle)
+    monkeypatch.setattr(champion_transition, "hash_bundle", lambda _: HashedBundle("", "it is not there"))
+    with store.locked() as transaction:
+        champion_transition.apply_change(
+            transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle=MADE.bundle
+        )
     tries: dict[str, Callable[[], Any]] = {
-        "rollback": lambda: door.rollback(store, SLOT, 1, ANN, "worse", seen=7),
-        "retire": lambda: door.retire(store, SLOT, ANN, "worse", seen=7),
+        "rollback": lambda: champion_transition.roll_back(store, SLOT, 1, ANN, "worse", seen=7),
+        "retire": lambda: champion_transition.retire_champion(store, SLOT, ANN, "worse", seen=7),
     }
-    with pytest.raises(Refusal, match="was v7 and is v1 in this moment; look again"):
+    with pytest.raises(Refusal, match="was v7 and is v1 now; look again"):
         tries[verb]()
     assert store.get_registered_model(SLOT.model_name).aliases == {"champion": 1}

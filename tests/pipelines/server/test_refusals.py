@@ -73,7 +73,7 @@ Call = Callable[["MlflowClient"], Any]
         (lambda c: c.delete_model_version_tag(MODEL, "3", "elp.verdict"), "'elp.verdict' is not changed by hand"),
         (lambda c: c.set_registered_model_tag(MODEL, "elp.site", "other"), "'elp.site' is not changed by hand"),
         (lambda c: c.set_model_version_tag(MODEL, "4", "mlflow.prompt.is_prompt", "true"), "is MLflow's own"),
-        (lambda c: c.update_model_version(MODEL, "3", "It is fine."), "tells the gate's verdict and is written by"),
+        (lambda c: c.update_model_version(MODEL, "3", "It is fine."), "reports the gate's verdict and is written by"),
         (lambda c: c.copy_model_version(f"models:/{MODEL}/3", "elp.elsewhere.asr"), "a copy of a version has none"),
         (lambda c: c.create_model_version(MODEL, f"models:/{MODEL}/3"), "must be a logged model of this server"),
     ],
@@ -108,7 +108,7 @@ def test_what_a_version_stands_on_is_not_deleted(
         lambda: client.delete_experiment(experiment),
         lambda: client.rename_experiment(experiment, "MLflow Demo"),
     ):
-        with pytest.raises(RestException, match=r"stays: refusing/asr v\d stands on it"):
+        with pytest.raises(RestException, match=r"stays: refusing/asr v\d is based on it"):
             delete()
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.server.auth.roles import ROLES, Actor, may, needed, refusal
+from pipelines.server.auth.principal import Caller
+from pipelines.server.auth.roles import ROLES, denial, has_right, right_needed
 
 API, AJAX = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"
 NEEDS = (
@@ -32,7 +33,7 @@ NEEDS = (
 
 @pytest.mark.parametrize(("method", "path", "action"), NEEDS)
 def test_each_request_is_measured_by_what_it_changes(method: str, path: str, action: str) -> None:
-    assert needed(method, path) == action
+    assert right_needed(method, path) == action
 
 
 @pytest.mark.parametrize(
@@ -47,20 +48,20 @@ def test_each_request_is_measured_by_what_it_changes(method: str, path: str, act
     ],
 )
 def test_a_role_can_promote_without_training_and_the_reverse(roles: tuple[str, ...], actions: set[str]) -> None:
-    actor = Actor("anna", login=True, roles=roles)
-    assert {a for a in ("read", "annotate", "train", "promote", "administer") if may(actor, a)} == actions
+    actor = Caller("anna", True, "", roles=roles)
+    assert {a for a in ("read", "annotate", "train", "promote", "administer") if has_right(actor, a)} == actions
 
 
 def test_an_administrator_may_everything_and_without_a_login_everyone_may() -> None:
-    assert all(may(Actor("root", login=True, admin=True), a) for a in ("read", "train", "promote", "administer"))
-    assert may(Actor("unknown"), "promote")
+    assert all(has_right(Caller("root", True, "", admin=True), a) for a in ("read", "train", "promote", "administer"))
+    assert has_right(Caller("unknown", False, ""), "promote")
 
 
 def test_a_refusal_names_the_command_that_would_help() -> None:
-    said = refusal(Actor("anna", login=True, roles=("trainer",)), "promote")
+    said = denial(Caller("anna", True, "", roles=("trainer",)), "promote")
     assert said.startswith("anna has the role trainer, and this needs promoter;")
     assert said.endswith("elp users role anna trainer promoter")
-    assert "administrators" in refusal(Actor("anna", login=True), "administer")
+    assert "administrators" in denial(Caller("anna", True, ""), "administer")
 
 
 def test_every_role_may_at_least_read() -> None:

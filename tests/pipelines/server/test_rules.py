@@ -5,41 +5,56 @@ from typing import Any
 
 import pytest
 
-from pipelines.server.transitions.rules import Facts, Move, Proof, Refused, Served, Standing, Want, decide
+from pipelines.registry.statements import ChampionRef
+from pipelines.server.transitions.rules import (
+    Allowed,
+    CheckedStatement,
+    Denied,
+    FormerPromotion,
+    TransitionKind,
+    VersionFacts,
+    decide_transition,
+)
 
 BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "f" * 64
-OLD = Standing(2, "sha256:" + "a" * 64)
-LINEAGE = Proof("l", "elp.plant-a.asr", 3, BUNDLE, PRINT, seq=4)
-VERDICT = Proof("v", "elp.plant-a.asr", 3, BUNDLE, PRINT, "passed", OLD, seq=5)
-GOOD = Facts("plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3)
-FORMER = replace(GOOD, served=Served(BUNDLE, VERDICT), last="replaced", champion=Standing(4, OTHER), since=9)
+OLD = ChampionRef(2, "sha256:" + "a" * 64)
+LINEAGE = CheckedStatement("l", "elp.plant-a.asr", 3, BUNDLE, PRINT, seq=4)
+VERDICT = CheckedStatement("v", "elp.plant-a.asr", 3, BUNDLE, PRINT, "passed", OLD, seq=5)
+GOOD = VersionFacts(
+    "plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3
+)
+FORMER = replace(
+    GOOD, former=FormerPromotion(BUNDLE, VERDICT), last="replaced", champion=ChampionRef(4, OTHER), since=9
+)
 
 
-def _verdict(**over: Any) -> Facts:
+def _verdict(**over: Any) -> VersionFacts:
     return replace(GOOD, verdict=replace(VERDICT, **over))
 
 
-def _former(**over: Any) -> Facts:
-    return replace(FORMER, served=replace(Served(BUNDLE, VERDICT), **over))
+def _former(**over: Any) -> VersionFacts:
+    return replace(FORMER, former=replace(FormerPromotion(BUNDLE, VERDICT), **over))
 
 
 def test_what_passed_against_the_champion_of_now_is_promoted() -> None:
-    assert decide(GOOD, "promote") == decide(GOOD, "any") == Move("promoted", ("v", "l"))
+    assert decide_transition(GOOD, "promote") == decide_transition(GOOD, "any") == Allowed("promoted", ("v", "l"))
 
 
 def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
     first = replace(_verdict(against=None), champion=None, since=0)
-    assert decide(first, "promote") == Move("promoted", ("v", "l"))
+    assert decide_transition(first, "promote") == Allowed("promoted", ("v", "l"))
 
 
 def test_a_former_champion_comes_back_by_the_proof_of_then() -> None:
-    assert decide(FORMER, "rollback") == decide(FORMER, "any") == Move("rolled back", ("v", "l"))
-    assert isinstance(decide(FORMER, "promote"), Refused)
+    assert (
+        decide_transition(FORMER, "rollback") == decide_transition(FORMER, "any") == Allowed("rolled back", ("v", "l"))
+    )
+    assert isinstance(decide_transition(FORMER, "promote"), Denied)
 
 
 def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
-    left = replace(GOOD, last="rolled back from", last_told="at noon by ann (noise)")
-    assert isinstance(decide(left, "promote", again=True), Move)
+    left = replace(GOOD, last="rolled back from", last_details="at noon by ann (noise)")
+    assert isinstance(decide_transition(left, "promote", again=True), Allowed)
     _refused(left, "promote", "was rolled back at noon by ann (noise); train another on better data, or promote it on")
 
 
@@ -54,10 +69,10 @@ def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@pytest.mark.parametrize("want", ["promote", "rollback", "any"])
-def test_damaged_or_unsigned_bytes_never_serve(facts: Facts, sentence: str, want: Want) -> None:
-    former = replace(facts, served=FORMER.served)
-    _refused(former, want, sentence)
+@pytest.mark.parametrize("kind", ["promote", "rollback", "any"])
+def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: str, kind: TransitionKind) -> None:
+    former = replace(facts, former=FORMER.former)
+    _refused(former, kind, sentence)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +93,7 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: Facts, sentence: str, want
             _verdict(against=None),
             "passed against no champion, but now there is v2 (sha256:aaaaaaaaaaaa…); gate it again",
         ),
-        (_verdict(against=Standing(2, OTHER)), "passed against v2 (sha256:cccccccccccc…), but now there is v2"),
+        (_verdict(against=ChampionRef(2, OTHER)), "passed against v2 (sha256:cccccccccccc…), but now there is v2"),
         (replace(GOOD, champion=None), "passed against v2 (sha256:aaaaaaaaaaaa…), but now there is no champion"),
         (
             replace(_verdict(against=None), champion=None, since=9),
@@ -87,7 +102,7 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: Facts, sentence: str, want
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_the_verdict_does_not_carry_is_not_promoted(facts: Facts, sentence: str) -> None:
+def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "promote", sentence)
     _refused(facts, "any", sentence)
 
@@ -96,23 +111,23 @@ def test_what_the_verdict_does_not_carry_is_not_promoted(facts: Facts, sentence:
     ("facts", "sentence"),
     [
         (GOOD, "was never champion by a verdict, so there is nothing to roll back to; promote it instead"),
-        (replace(FORMER, last="rolled back from"), "it does not come back by a rollback"),
+        (replace(FORMER, last="rolled back from"), "a rollback does not bring it back. Promote it on purpose"),
         (_former(bundle=OTHER), "was champion with the bundle sha256:cccccccccccc…, now its bytes hash to"),
-        (_former(verdict=None), "does not hold any more: is gone; gate it again"),
+        (_former(verdict=None), "no longer holds: it is gone; gate it again"),
         (
             _former(verdict=replace(VERDICT, fault="its key was revoked")),
-            "any more: its key was revoked; gate it again",
+            "no longer holds: its key was revoked; gate it again",
         ),
-        (_former(verdict=replace(VERDICT, version=2)), "any more: is not about this version"),
-        (_former(verdict=replace(VERDICT, outcome="failed")), "does not hold any more"),
+        (_former(verdict=replace(VERDICT, version=2)), "no longer holds: it is not about this version"),
+        (_former(verdict=replace(VERDICT, outcome="failed")), "no longer holds"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_the_proof_of_then_does_not_carry_is_not_rolled_back_to(facts: Facts, sentence: str) -> None:
+def test_what_the_proof_of_then_does_not_carry_is_not_rolled_back_to(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "rollback", sentence)
 
 
-def _refused(facts: Facts, want: Want, sentence: str) -> None:
-    found = decide(facts, want)
-    assert isinstance(found, Refused)
+def _refused(facts: VersionFacts, kind: TransitionKind, sentence: str) -> None:
+    found = decide_transition(facts, kind)
+    assert isinstance(found, Denied)
     assert sentence in found.sentence

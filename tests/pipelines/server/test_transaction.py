@@ -12,11 +12,11 @@ from sqlalchemy import text
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
-from pipelines.server.refusal import Refusal
+from pipelines.registry.statements import ChampionRef
+from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection
-from pipelines.server.transitions.champion_transition import record_move
-from pipelines.server.transitions.rules import Standing
+from pipelines.server.transitions.champion_transition import apply_change
 from tests.support.bare_store import ANN, SLOT
 
 
@@ -32,14 +32,16 @@ def test_an_alias_and_its_entry_count_together_or_not_at_all(
     before = len(_rows(store))
     with monkeypatch.context() as patch:
         patch.setattr(projection, "set_tags", _interrupt)
-        with pytest.raises(MlflowException, match="cut off"), store.locked() as book:
-            record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
+        with pytest.raises(MlflowException, match="cut off"), store.locked() as transaction:
+            apply_change(transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle="sha256:b")
     assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before, {})
-    with store.locked() as book:
-        record_move(book, SLOT, "promoted", None, 1, ANN, "it passed", bundle="sha256:b")
+    with store.locked() as transaction:
+        apply_change(transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle="sha256:b")
     assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before + 1, {"champion": 1})
-    with store.locked() as book:
-        record_move(book, SLOT, "retired", Standing(1, "sha256:b"), None, ANN, "done", bundle="sha256:b")
+    with store.locked() as transaction:
+        apply_change(
+            transaction, SLOT, "retired", ChampionRef(1, "sha256:b"), None, ANN, reason="done", bundle="sha256:b"
+        )
     assert store.get_registered_model(SLOT.model_name).aliases == {}
 
 
@@ -51,12 +53,12 @@ def test_writers_side_by_side_lose_no_entry(store: GuardedStore) -> None:
     before = len(_rows(store))
 
     def write(number: int) -> None:
-        with store.refusing(ANN), store.locked() as book:
-            book.append("deleted", f"site-{number}/asr", ANN, after=number)
+        with store.refusing(ANN), store.locked() as transaction:
+            transaction.append("deleted", f"site-{number}/asr", ANN, after=number)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(40)))
-    found = verify_chain(_rows(store), store.ring())
+    found = verify_chain(_rows(store), store.trusted_keys())
     assert (found.faults, found.entries) == ((), before + 40)
 
 
@@ -70,24 +72,24 @@ def test_a_refusal_is_recorded_after_what_it_undid(store: GuardedStore) -> None:
 
 
 def _refused(store: GuardedStore) -> None:
-    with store.refusing(ANN), store.locked() as book:
-        book.append("promoted", str(SLOT), ANN, after=1)
-        raise Refusal("no, because", what="try", model=SLOT.model_name, version=1)
+    with store.refusing(ANN), store.locked() as transaction:
+        transaction.append("promoted", str(SLOT), ANN, after=1)
+        raise Attempt("try", SLOT.model_name, 1).refused("no, because")
 
 
 def test_a_change_of_keys_is_the_first_thing_recorded(store: GuardedStore) -> None:
     before = _rows(store)[-1].seq
-    rotate_key(store.ring().folder, "ledger")
-    with store.locked() as book:
-        book.append("deleted", str(SLOT), ANN)
+    rotate_key(store.trusted_keys().folder, "ledger")
+    with store.locked() as transaction:
+        transaction.append("deleted", str(SLOT), ANN)
     changed, after = _rows(store)[before:]
     assert '"event":"keys changed"' in changed.entry
     assert '"event":"deleted"' in after.entry
-    assert verify_chain(_rows(store), store.ring()).whole
+    assert verify_chain(_rows(store), store.trusted_keys()).whole
 
 
 def test_without_a_key_for_the_ledger_nothing_is_written(store: GuardedStore) -> None:
-    before, keys = len(_rows(store)), store.ring().folder
+    before, keys = len(_rows(store)), store.trusted_keys().folder
     retire_key(keys, "ledger")
     with (
         pytest.raises(MlflowException, match="no private key for the role ledger; make one: elp keys new"),
@@ -102,5 +104,5 @@ def test_workspaces_and_replicas_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, replica: str | None
 ) -> None:
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", variable)
-    with pytest.raises(MlflowException, match="knows no MLflow workspaces and no read replica"):
+    with pytest.raises(MlflowException, match="supports neither MLflow workspaces nor a read replica"):
         GuardedStore(f"elp+sqlite:///{tmp_path / 'mlflow.db'}", replica)

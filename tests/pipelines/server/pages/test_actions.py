@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 from flask.testing import FlaskClient
 
-from pipelines.server.auth import principal as who
-from pipelines.server.auth.roles import Actor
+from pipelines.server.auth import principal
+from pipelines.server.auth.principal import Caller
 from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 
@@ -103,8 +103,8 @@ def test_only_the_changes_are_routes(visitor: FlaskClient) -> None:
 @pytest.fixture
 def _logged_in(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ada may read, and nothing else; `client` has opened the stores."""
-    monkeypatch.setenv(who.AUTH, "1")
-    with who.acting(Actor("ada", login=True, roles=("auditor",), address="127.0.0.1")):
+    monkeypatch.setenv(principal.AUTH, "1")
+    with principal.acting_as(Caller("ada", True, "127.0.0.1", roles=("auditor",))):
         yield
 
 

@@ -10,62 +10,64 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
-from pipelines.server.auth import principal as who
-from pipelines.server.auth.roles import Actor
+from pipelines.server.auth import principal
+from pipelines.server.auth.principal import Caller
 from pipelines.server.ledger.ledger_tables import OVERRIDES
-from pipelines.server.overrides import requests as override_requests
-from pipelines.server.overrides.requests import Request
+from pipelines.server.storage import override_requests
+from pipelines.server.storage.override_requests import OverrideRequest
 from pipelines.server.stores import current as server
 from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 
 SLOT = "/elp/slots/plant-b/asr"
 ACTORS = {
-    "anna": Actor("anna", login=True, roles=("promoter",)),
-    "berta": Actor("berta", login=True, roles=("promoter",)),
-    "Änna": Actor("Änna", login=True, roles=("promoter",)),
-    "dora": Actor("dora", login=True, roles=("auditor",)),
+    "anna": Caller("anna", True, "", roles=("promoter",)),
+    "berta": Caller("berta", True, "", roles=("promoter",)),
+    "Änna": Caller("Änna", True, "", roles=("promoter",)),
+    "dora": Caller("dora", True, "", roles=("auditor",)),
 }
-ASK, APPROVE, WITHDRAW = "Ask for an override", "Approve the override", "Withdraw the override"
+ASK, APPROVE, WITHDRAW = "Request an override", "Approve the override", "Withdraw the override"
 
 
 @pytest.fixture
 def _login(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(who.AUTH, "1")
+    monkeypatch.setenv(principal.AUTH, "1")
 
 
 @contextlib.contextmanager
-def _open(in_force: bool) -> Iterator[Request]:
+def _open(in_force: bool) -> Iterator[OverrideRequest]:
     given = {"bundle": "b", "before": 4, "before_bundle": "c", "seconds": 3 * 86_400.0, "asked_by": "anna"}
-    with server.registry().locked() as book:
-        request = override_requests.add(
-            book.session, slot="plant-b/asr", version=3, reason="<b>the line</b> stands", asked_at="x", **given
+    with server.registry().locked() as transaction:
+        request = override_requests.add_request(
+            transaction.session, slot="plant-b/asr", version=3, reason="<b>the line</b> stands", asked_at="x", **given
         )
         if in_force:
-            request = override_requests.approve(book.session, request, "berta", "2099-01-01T00:00:00.000000+00:00")
+            request = override_requests.approve_request(
+                transaction.session, request, "berta", "2099-01-01T00:00:00.000000+00:00"
+            )
     try:
         yield request
     finally:
-        with server.registry().locked() as book:
-            book.session.execute(delete(OVERRIDES))
+        with server.registry().locked() as transaction:
+            transaction.session.execute(delete(OVERRIDES))
 
 
 @pytest.fixture
-def waiting(_login: None) -> Iterator[Request]:
+def waiting(_login: None) -> Iterator[OverrideRequest]:
     """Anna asked for v3 of plant-b/asr."""
     with _open(False) as request:
         yield request
 
 
 def buttons(visitor: FlaskClient, name: str) -> set[str]:
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         page = read_html(visitor.get(SLOT).text)
     assert faults(page) == []
     return {button.text for button in page.all("button")} & {ASK, APPROVE, WITHDRAW}
 
 
 def send(visitor: FlaskClient, name: str, kind: str, **form: str) -> TestResponse:
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         return visitor.post(f"{SLOT}/{kind}", data={"token": token(visitor, SLOT), "reason": "why", **form})
 
 
@@ -92,7 +94,7 @@ def test_where_there_is_none_one_may_ask(visitor: FlaskClient) -> None:
 )
 def test_only_another_user_is_offered_the_approval(visitor: FlaskClient, name: str, offered: set[str]) -> None:
     assert buttons(visitor, name) == offered
-    with who.acting(ACTORS[name]):
+    with principal.acting_as(ACTORS[name]):
         text = visitor.get(SLOT).text
     assert ("for 3 days" in text, "<b>the line</b>" in text) == (True, False)
 
@@ -101,7 +103,7 @@ def test_only_another_user_is_offered_the_approval(visitor: FlaskClient, name: s
 def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient) -> None:
     with _open(True):
         assert buttons(visitor, "berta") == {WITHDRAW}
-        with who.acting(ACTORS["berta"]):
+        with principal.acting_as(ACTORS["berta"]):
             page = read_html(visitor.get(SLOT).text)
         alarms = [p.text for p in page.all("p") if p.attributes.get("class") == "alarm"]
         assert any(
@@ -110,7 +112,7 @@ def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient)
 
 
 @pytest.mark.parametrize("kind", ["override", "approve", "withdraw"])
-def test_a_form_from_elsewhere_does_nothing(visitor: FlaskClient, waiting: Request, kind: str) -> None:
+def test_a_form_from_elsewhere_does_nothing(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
     before = newest()
     answer = send(visitor, "berta", kind, token="0" * 43, version="3", days="7", request=f"{waiting.id}")
     assert answer.status_code == 403
@@ -119,7 +121,7 @@ def test_a_form_from_elsewhere_does_nothing(visitor: FlaskClient, waiting: Reque
 
 
 @pytest.mark.parametrize("kind", ["override", "approve", "withdraw"])
-def test_a_role_that_may_not_is_refused_and_recorded(visitor: FlaskClient, waiting: Request, kind: str) -> None:
+def test_a_role_that_may_not_is_refused_and_recorded(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
     answer = send(visitor, "dora", kind, version="3", days="7", request=f"{waiting.id}")
     assert answer.status_code == 403
     assert "dora has the role auditor, and this needs promoter" in answer.text
@@ -128,7 +130,7 @@ def test_a_role_that_may_not_is_refused_and_recorded(visitor: FlaskClient, waiti
 
 @pytest.mark.parametrize(("name", "why"), [("anna", "anna cannot approve"), ("Änna", "it takes a second person")])
 def test_who_asked_cannot_approve_by_a_form_of_their_own(
-    visitor: FlaskClient, waiting: Request, name: str, why: str
+    visitor: FlaskClient, waiting: OverrideRequest, name: str, why: str
 ) -> None:
     answer = send(visitor, name, "approve", request=f"{waiting.id}")
     assert (answer.status_code, why in answer.text) == (403, True)
@@ -136,7 +138,9 @@ def test_who_asked_cannot_approve_by_a_form_of_their_own(
 
 
 @pytest.mark.parametrize("kind", ["approve", "withdraw"])
-def test_a_page_that_is_old_speaks_on_no_other_request(visitor: FlaskClient, waiting: Request, kind: str) -> None:
+def test_a_page_that_is_old_speaks_on_no_other_request(
+    visitor: FlaskClient, waiting: OverrideRequest, kind: str
+) -> None:
     answer = send(visitor, "berta", kind, request=f"{waiting.id + 1}")
     assert answer.status_code == 403
     assert "the request that you looked at is over; plant-b/asr has another one now, by anna for v3" in answer.text
@@ -151,8 +155,8 @@ def test_a_page_that_is_old_speaks_on_no_other_request(visitor: FlaskClient, wai
         ({"days": "-1"}, 400, "for how many days"),
         ({"days": "٣"}, 400, "for how many days"),
         ({"days": "9" * 5000}, 400, "for how many days"),
-        ({"days": "0"}, 403, "more than none"),
-        ({"days": "32"}, 403, "31 days at most"),
+        ({"days": "0"}, 403, "more than 0 and at most 31 days"),
+        ({"days": "32"}, 403, "at most 31 days"),
         ({"version": ""}, 400, "no version was chosen"),
         ({"version": "99"}, 404, "not found"),
         ({"reason": " "}, 400, "a reason of 1 to 1000 characters"),
@@ -167,14 +171,16 @@ def test_a_wish_that_is_none_is_refused(visitor: FlaskClient, form: dict[str, st
 
 @pytest.mark.parametrize("kind", ["approve", "withdraw"])
 @pytest.mark.parametrize("number", ["", "x", "9" * 5000])
-def test_a_form_without_its_request_is_refused(visitor: FlaskClient, waiting: Request, kind: str, number: str) -> None:
+def test_a_form_without_its_request_is_refused(
+    visitor: FlaskClient, waiting: OverrideRequest, kind: str, number: str
+) -> None:
     assert send(visitor, "berta", kind, request=number).status_code == 400
 
 
-def test_a_wish_is_withdrawn(visitor: FlaskClient, waiting: Request) -> None:
+def test_a_wish_is_withdrawn(visitor: FlaskClient, waiting: OverrideRequest) -> None:
     answer = send(visitor, "berta", "withdraw", request=f"{waiting.id}", reason="the line runs")
     assert (answer.status_code, told()) == (303, ("override withdrawn", "berta"))
-    with who.acting(ACTORS["berta"]):
+    with principal.acting_as(ACTORS["berta"]):
         page = visitor.get(answer.headers["Location"]).text
     assert "override withdrawn: nothing else changed" in page
     assert buttons(visitor, "berta") == {ASK}

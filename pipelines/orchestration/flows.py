@@ -1,0 +1,138 @@
+"""The Prefect flows: ingest, train, gate, and retrain (the three in a row) for one slot; retrain-all for every slot.
+
+A flow opens the workspace once and hands it to its tasks: what a run trains and judges with is one reading of
+`elp.yaml`, whatever is edited meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.gating.gate import GateOutcome
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.orchestration import tasks
+from pipelines.orchestration.prefect_api import run_name
+from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
+from pipelines.registry.slot import Slot
+
+
+@flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
+def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] | None = None) -> None:
+    """Take a delivery in, or all that wait in the inbox: validate, version, push.
+
+    Args:
+        workspace: Folder of the workspace.
+        slot: SITE/TASK.
+        source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
+        options: `format`, `noise`, `snr`, `condition` of the delivery.
+    """
+    dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
+    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
+
+
+def _train_name() -> str:
+    """Return the name of the training run in progress."""
+    given = flow_run.parameters
+    return run_name("train", [given["slot"], *(given.get("also") or ())])
+
+
+@flow(name="train", flow_run_name=_train_name, persist_result=False)
+def train(workspace: str, slot: str, version: str = "latest", also: list[str] | None = None) -> None:
+    """Train an adapter on a dataset version and register it as a candidate.
+
+    Args:
+        workspace: Folder of the workspace.
+        slot: SITE/TASK.
+        version: Dataset version: `latest`, `v3`, or its tag.
+        also: More slots (SITE/TASK each) to train on their latest versions in the same pass over the backbone.
+    """
+    opened = open_workspace(Path(workspace))
+    versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
+    datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
+    if also:
+        trained = tasks.train_slots(opened, {one: dataset.tag for one, dataset in datasets.items()})
+        runs = [
+            SlotRun(str(one), f"{done.name} v{done.version} on {datasets[one].tag}") for one, done in trained.items()
+        ]
+        publish_outcome("train", None, RunOutcome(slots=tuple(runs)), f"{len(runs)} slot(s) trained")
+        return
+    ((one, dataset),) = datasets.items()
+    adapter = tasks.train_slot(opened, one, dataset.tag)
+    title = f"{adapter.name} v{adapter.version} on {dataset.tag}"
+    publish_outcome("train", one, RunOutcome(adapter=adapter), title)
+
+
+@flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
+def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
+    """Judge a registered version against the champion; a refusal ends as Completed under the name Refused.
+
+    Args:
+        workspace: Folder of the workspace.
+        slot: SITE/TASK.
+        version: Version in the registry; empty means the newest candidate.
+    """
+    judged, promoted = _judge(open_workspace(Path(workspace)), Slot.parse(slot), version)
+    outcome = RunOutcome(gate=judged, promoted=promoted)
+    publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
+    return final_state(slot, judged)
+
+
+@flow(name="retrain", flow_run_name="retrain {slot}", persist_result=False)
+def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any] | None = None) -> State[Any]:
+    """From audio to verdict: ingest, train, register, gate (and promote, if `auto_promote` is set).
+
+    Run again after it was stopped anywhere, it ends as if it had never been stopped: every step finds what is done.
+
+    Args:
+        workspace: Folder of the workspace.
+        slot: SITE/TASK.
+        source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
+        options: `format`, `noise`, `snr`, `condition` of the delivery.
+    """
+    opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
+    dataset = _take_in(opened, parsed, source, options)
+    adapter = tasks.train_slot(opened, parsed, dataset.tag)
+    judged, promoted = _judge(opened, parsed, adapter.version)
+    title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
+    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted), title)
+    return final_state(slot, judged)
+
+
+def _take_in(workspace: Workspace, slot: Slot, source: str, options: dict[str, Any] | None) -> DatasetVersion:
+    """Take in the source, or the inbox; return the dataset version in force then."""
+    for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
+        tasks.ingest_delivery(workspace, slot, delivery, options)
+    return tasks.latest_dataset(workspace, slot)
+
+
+def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateOutcome, bool]:
+    """Judge a version; promote it if it passed and the workspace has `auto_promote`."""
+    judged = tasks.gate_slot(workspace, slot, version)
+    promoted = judged.verdict.passed and workspace.settings.auto_promote
+    if promoted:
+        tasks.promote_slot(workspace, slot, judged.version)
+    return judged, promoted
+
+
+@flow(name="retrain-all", flow_run_name="retrain all slots", persist_result=False)
+def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None) -> State[Any]:
+    """Retrain every slot that has data, each in its own flow run on the training pool, and wait for all.
+
+    This run waits on the data pool: on the training pool it would take the place that its own children need.
+
+    Args:
+        workspace: Folder of the workspace.
+        deployment: Deployment that retrains one slot, `retrain/<name>`.
+        slots: Only these (SITE/TASK each); empty means all.
+    """
+    chosen = slots or tasks.slots_with_data(open_workspace(Path(workspace)))
+    futures = [tasks.retrain_in_own_run.submit(deployment, workspace, slot) for slot in chosen]
+    runs = tuple(future.result() for future in futures)
+    publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{len(runs)} slot(s) retrained")
+    return final_state_of_all(runs)

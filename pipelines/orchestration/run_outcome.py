@@ -1,0 +1,173 @@
+"""What a flow run did: one record, published for the command line as JSON and for Prefect's UI as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.config import from_dict
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import ServiceError
+from pipelines.gating.gate import GateOutcome
+from pipelines.registry.plain_json import plain
+from pipelines.registry.slot import Slot
+from pipelines.registry.verdict import Verdict
+from pipelines.training.register import Registered
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+FORMAT = 1
+MACHINE = "elp-run-outcome"
+"""Type of the artifact that holds the record as JSON."""
+
+REFUSED = "Refused"
+"""Name of the completed state of a run whose adapter the gate did not pass."""
+
+
+@dataclass(frozen=True)
+class SlotRun:
+    """The part of one slot in a run over several slots."""
+
+    slot: str
+    text: str
+    """What happened, for people."""
+    state: str = ""
+    """Name of the final state of the slot's own run, if it had one."""
+    state_type: str = ""
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a flow run did; the parts that its flow does not have are None or empty."""
+
+    dataset: DatasetVersion | None = None
+    adapter: Registered | None = None
+    gate: GateOutcome | None = None
+    promoted: bool = False
+    slots: tuple[SlotRun, ...] = field(default_factory=tuple)
+
+    def rows(self) -> dict[str, Any]:
+        """Return names and values for people, in the order of the run."""
+        return {
+            **(_dataset_rows(self.dataset) if self.dataset else {}),
+            **(_adapter_rows(self.adapter) if self.adapter else {}),
+            **(_gate_rows(self.gate) if self.gate else {}),
+            **({"promoted": True} if self.promoted else {}),
+            **{run.slot: run.text for run in self.slots},
+        }
+
+    def to_json(self) -> str:
+        """Return the versioned JSON that crosses from the worker to the command line."""
+        values = plain(self) | {"format": FORMAT}
+        if self.gate:
+            values["gate"]["verdict"] = self.gate.verdict.to_json()
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunOutcome:
+        """Read what `to_json` returned.
+
+        Raises:
+            ServiceError: A worker of another version wrote another format.
+            ConfigError: A key is unknown, missing or of another type; every such key is named.
+        """
+        values = json.loads(text)
+        if (written := values.pop("format")) != FORMAT:
+            raise ServiceError(f"the worker reports in format {written}, this elp reads {FORMAT}; install one version")
+        gate = values.pop("gate")
+        outcome = from_dict(cls, values, "run outcome")
+        if gate is None:
+            return outcome
+        verdict = Verdict.from_json(gate.pop("verdict"))
+        return dataclasses.replace(
+            outcome, gate=GateOutcome(**gate | {"verdict": verdict, "evidence": Path(gate["evidence"])})
+        )
+
+
+def _dataset_rows(dataset: DatasetVersion) -> dict[str, Any]:
+    return {
+        "dataset": dataset.tag,
+        "clips": dataset.clips,
+        "minutes": round(dataset.seconds / 60, 2),
+        "speakers": dataset.speakers,
+        "quarantined": dataset.quarantined,
+        "golden set": dataset.golden,
+    }
+
+
+def _adapter_rows(adapter: Registered) -> dict[str, Any]:
+    return {
+        "adapter": f"{adapter.name} v{adapter.version}",
+        "version": adapter.version,
+        "reused": adapter.reused,
+        "bundle": adapter.bundle_digest,
+        "mlflow run": adapter.run_id,
+        **{f"training: {name}": round(value, 5) for name, value in adapter.metrics.items()},
+    }
+
+
+def _gate_rows(gate: GateOutcome) -> dict[str, Any]:
+    verdict = gate.verdict
+    return {
+        "verdict": verdict.outcome,
+        "gated version": gate.version,
+        "metric": verdict.metric,
+        "challenger": verdict.challenger,
+        "champion": verdict.champion,
+        "champion version": gate.champion,
+        "first version": verdict.first_version,
+        "clips still needed": verdict.needed,
+        "reasons": "; ".join(verdict.reasons),
+        "evidence": str(gate.evidence),
+    }
+
+
+def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: str) -> None:
+    """Publish a run's outcome: as a table for people (the newest of a slot has its own page), as JSON for the CLI.
+
+    Args:
+        flow: Name of the flow.
+        slot: The slot; None for a run over several slots.
+        outcome: What the run did.
+        title: One line above the table.
+    """
+    from prefect.artifacts import Artifact, create_table_artifact
+
+    key = f"outcome-{flow}-{slot.site}-{slot.task}" if slot else f"outcome-{flow}"
+    table = [{"what": name, "value": value} for name, value in plain(outcome.rows()).items()]
+    create_table_artifact(table, key=key, description=title)
+    # without a key it has no page of its own; the run's page links to it
+    Artifact(type=MACHINE, data=outcome.to_json(), description="the same, for the command line").create()
+
+
+def final_state(slot: str, gate: GateOutcome) -> State[Any]:
+    """Return the state of a run whose adapter was judged: Completed, or completed under the name Refused.
+
+    A refusal is a result of the gate, not a failure: no automation for failures may start.
+    """
+    from prefect.states import Completed
+
+    text = f"{slot} v{gate.version}: {gate.verdict.outcome}"
+    if gate.verdict.passed:
+        return Completed(message=text)
+    reasons = "; ".join(gate.verdict.reasons)
+    return Completed(name=REFUSED, message=f"{text} ({reasons})" if reasons else text)
+
+
+def final_state_of_all(runs: Sequence[SlotRun]) -> State[Any]:
+    """Return the state of a run over all slots: failed if one failed, else refused if one was refused."""
+    from prefect.states import Completed, Failed
+
+    failed = [run.slot for run in runs if run.state_type != "COMPLETED"]
+    refused = [run.slot for run in runs if run.state == REFUSED]
+    count = f"{len(runs)} slot(s)"
+    if failed:
+        return Failed(message=f"{count}, failed: {', '.join(failed)}")
+    if refused:
+        return Completed(name=REFUSED, message=f"{count}, refused: {', '.join(refused)}")
+    return Completed(message=f"{count}, all passed")

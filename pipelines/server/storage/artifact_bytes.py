@@ -1,0 +1,86 @@
+"""The bytes at a location in the artifact store that this MLflow server serves."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+import urllib.parse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from elp_core.bundle import bundle_digest
+from elp_core.errors import BundleError
+from pipelines.registry.pyfunc.served_files import BUNDLE, fault_of
+from pipelines.registry.signing.canonical_json import sha256
+
+_PROXIED = "mlflow-artifacts"
+
+
+def served_artifacts() -> Any:
+    """Return the artifact repository that this server serves (an `ArtifactRepository`)."""
+    from mlflow.server.handlers import _get_artifact_repo_mlflow_artifacts
+
+    return _get_artifact_repo_mlflow_artifacts()
+
+
+def run_location(run_id: str) -> str:
+    """Return the location of a run's artifacts."""
+    from mlflow.server.handlers import _get_tracking_store
+
+    return str(_get_tracking_store().get_run(run_id).info.artifact_uri)
+
+
+def served_path(location: str) -> str | None:
+    """Return the path inside the served artifact store that a location names, or None if it is elsewhere."""
+    parsed = urllib.parse.urlsplit(location)
+    if parsed.scheme != _PROXIED or parsed.netloc:
+        return None
+    path = posixpath.normpath(urllib.parse.unquote(parsed.path)).lstrip("/")
+    return None if path in {"", "."} or path.startswith("..") else path
+
+
+class HashedBundle(NamedTuple):
+    """The bytes of a version at one moment."""
+
+    digest: str
+    """``sha256:…``; empty if the folder holds no bundle to serve."""
+    damage: str = ""
+    """Why it holds none, such as a file that no adapter has; empty if it does."""
+
+
+def hash_bundle(location: str) -> HashedBundle:
+    """Hash the bundle in a logged model's folder as its bytes are now."""
+    path = served_path(location)
+    if path is None:
+        return HashedBundle("", f"it is stored at {location or 'no place'}, outside the artifact store of this server")
+    try:
+        if (local := served_artifacts().get_local_path(path)) is not None and os.path.isdir(local):
+            return _hash(Path(local))
+        with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
+            return _hash(Path(served_artifacts().download_artifacts(path, scratch)))
+    except Exception as error:
+        # object stores raise their own errors, and bytes that cannot be read cannot serve
+        return HashedBundle("", f"it cannot be read: {error}")
+
+
+def _hash(model: Path) -> HashedBundle:
+    try:
+        digest = bundle_digest(model / BUNDLE)
+    except BundleError as error:
+        return HashedBundle("", str(error))
+    fault = fault_of(model)
+    return HashedBundle("", fault) if fault else HashedBundle(digest)
+
+
+def hash_file(location: str) -> str:
+    """Return the SHA-256 (hex) of a file in the served artifact store, or an empty text if it is not there."""
+    path = served_path(location)
+    if path is None:
+        return ""
+    with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:
+        try:
+            return sha256(Path(served_artifacts().download_artifacts(path, scratch)).read_bytes())
+        except Exception:
+            # object stores raise their own errors for a missing file
+            return ""

@@ -1,0 +1,60 @@
+"""The registry's rows about versions: the row itself, tags, aliases, and the statements recorded on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pipelines.registry.statements import ChampionRef
+from pipelines.registry.tags import CHAMPION, Tags
+from pipelines.server.ledger.ledger_tables import STATEMENTS
+
+
+def version_row(session: Session, model: str, version: int) -> Any | None:
+    """Return the row of a version, or None if it does not exist or was deleted."""
+    return session.scalars(
+        select(SqlModelVersion).where(
+            SqlModelVersion.name == model,
+            SqlModelVersion.version == version,
+            SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
+        )
+    ).one_or_none()
+
+
+def version_tags(session: Session, model: str, version: int) -> dict[str, str]:
+    """Return the tags of a version."""
+    table = SqlModelVersionTag
+    found = select(table.key, table.value).where(table.name == model, table.version == version)
+    return {str(key): str(value or "") for key, value in session.execute(found)}
+
+
+def alias_version(session: Session, model: str, alias: str) -> int | None:
+    """Return the version that an alias points to, or None."""
+    table = SqlRegisteredModelAlias
+    found = session.scalar(select(table.version).where(table.name == model, table.alias == alias))
+    return None if found is None else int(found)
+
+
+def present_champion(session: Session, model: str) -> ChampionRef | None:
+    """Return the champion of this moment and its bundle, or None."""
+    version = alias_version(session, model, CHAMPION)
+    return None if version is None else ChampionRef(version, bundle_of(session, model, version))
+
+
+def bundle_of(session: Session, model: str, version: int) -> str:
+    """Return the bundle in a version's lineage statement; a version without one has a tag, or nothing."""
+    signed = session.scalar(
+        newest_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
+    )
+    return str(signed or version_tags(session, model, version).get(Tags.BUNDLE, ""))
+
+
+def newest_statements(kind: str, model: str, version: int) -> Any:
+    """Return the query for the recorded statements of a kind about a version, the newest first."""
+    table = STATEMENTS.c
+    about = (table.model == model, table.version == version, table.kind == kind)
+    return select(STATEMENTS).where(*about).order_by(table.seq.desc())

@@ -1,0 +1,147 @@
+"""What the flows do, in which order, with the steps replaced: the steps have tests of their own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import DataRefused
+from pipelines.gating.gate import GateOutcome
+from pipelines.local.settings import Settings
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import flows
+from pipelines.orchestration.run_outcome import REFUSED, RunOutcome, SlotRun
+from pipelines.registry.slot import Slot
+from pipelines.training.register import Registered
+from tests.support.outcomes import DATASET, JUDGED, REGISTERED
+
+
+class Steps:
+    """Stands for the tasks: notes what was called, and returns the records that a test sets."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.verdict = "passed"
+        self.waiting: list[Path] = []
+        self.settings: list[Settings] = []
+        self.after_training: Callable[[], object] = lambda: None
+        self.published = RunOutcome()
+
+    def ingest_delivery(self, workspace: Workspace, slot: Slot, source: str, options: Any = None) -> None:
+        self.called.append(f"ingest {source}")
+        if "bad" in source:
+            raise DataRefused(str(slot), ["half of it is noise"])
+
+    def latest_dataset(self, workspace: Workspace, slot: Slot, version: str = "latest") -> DatasetVersion:
+        self.called.append(f"dataset {version}")
+        return DATASET
+
+    def train_slot(self, workspace: Workspace, slot: Slot, tag: str) -> Registered:
+        self.called.append(f"train {tag}")
+        self.settings.append(workspace.settings)
+        self.after_training()
+        return REGISTERED
+
+    def train_slots(self, workspace: Workspace, tags: dict[Slot, str]) -> dict[Slot, Registered]:
+        self.called.append(f"train {', '.join(f'{slot}: {tag}' for slot, tag in tags.items())}")
+        return dict.fromkeys(tags, REGISTERED)
+
+    def gate_slot(self, workspace: Workspace, slot: Slot, version: int | None) -> GateOutcome:
+        self.called.append(f"gate {version}")
+        self.settings.append(workspace.settings)
+        return dataclasses.replace(JUDGED, verdict=dataclasses.replace(JUDGED.verdict, outcome=self.verdict))
+
+    def promote_slot(self, workspace: Workspace, slot: Slot, version: int) -> None:
+        self.called.append(f"promote {version}")
+
+    def inbox(self, *_: Any) -> list[Path]:
+        return self.waiting
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    steps = Steps()
+    monkeypatch.setattr(flows, "tasks", steps)
+    monkeypatch.setattr(flows, "publish_outcome", lambda flow, slot, done, title: setattr(steps, "published", done))
+    return steps
+
+
+def test_retrain_is_ingest_train_gate(workspace: Workspace, steps: Steps) -> None:
+    state = flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/monday")
+    assert steps.called == ["ingest /in/monday", "dataset latest", "train data/plant-a/asr/v2", "gate 5"]
+    assert state.name == "Completed"
+    assert steps.published == RunOutcome(DATASET, REGISTERED, JUDGED)
+
+
+def test_settings_that_are_edited_in_the_middle_of_a_run_are_not_used_by_it(workspace: Workspace, steps: Steps) -> None:
+    def edit() -> None:
+        (workspace.root / "elp.yaml").write_text(
+            "auto_promote: true\nslots: {plant-a/asr: {train: {epochs: 99}, gate: {limit: 0.01}}}\n"
+        )
+
+    steps.after_training = edit
+    flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/monday")
+    trained, judged = steps.settings
+    assert judged is trained
+    assert judged == workspace.settings
+    assert "promote 5" not in steps.called
+    flows.gate.fn(str(workspace.root), "plant-a/asr")
+    assert steps.settings[-1].for_slot(Slot("plant-a", "asr")).gate.limit == 0.01
+    assert steps.called[-1] == "promote 5"
+
+
+def test_without_a_source_the_inbox_is_taken_in(workspace: Workspace, steps: Steps) -> None:
+    steps.waiting = [Path("/inbox/1"), Path("/inbox/2")]
+    flows.retrain.fn(str(workspace.root), "plant-a/asr")
+    assert steps.called[:3] == ["ingest /inbox/1", "ingest /inbox/2", "dataset latest"]
+
+
+def test_refused_data_stops_before_training(workspace: Workspace, steps: Steps) -> None:
+    with pytest.raises(DataRefused, match="half of it is noise"):
+        flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/bad")
+    assert steps.called == ["ingest /in/bad"]
+
+
+@pytest.mark.parametrize(("outcome", "promoted"), [("passed", True), ("failed", False), ("undecided", False)])
+def test_only_a_pass_is_promoted_where_the_workspace_says_so(
+    workspace: Workspace, steps: Steps, monkeypatch: pytest.MonkeyPatch, outcome: str, promoted: bool
+) -> None:
+    settings = dataclasses.replace(workspace.settings, auto_promote=True)
+    monkeypatch.setattr(flows, "open_workspace", lambda _: Workspace(workspace.root, settings))
+    steps.verdict = outcome
+    state = flows.retrain.fn(str(workspace.root), "plant-a/asr")
+    assert ("promote 5" in steps.called) is promoted
+    assert state.name == ("Completed" if promoted else REFUSED)
+    assert steps.published.promoted is promoted
+
+
+def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> None:
+    flows.gate.fn(str(workspace.root), "plant-a/asr")
+    assert steps.called == ["gate None"]
+
+
+def test_train_takes_the_version_it_is_told(workspace: Workspace, steps: Steps) -> None:
+    flows.train.fn(str(workspace.root), "plant-a/asr", "v2")
+    assert steps.called == ["dataset v2", "train data/plant-a/asr/v2"]
+
+
+def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Steps) -> None:
+    flows.train.fn(str(workspace.root), "plant-a/asr", also=["plant-a/asv", "plant-a/asr"])
+    tag = "data/plant-a/asr/v2"
+    assert steps.called == ["dataset latest", "dataset latest", f"train plant-a/asv: {tag}, plant-a/asr: {tag}"]
+    text = f"elp.plant-a.asr v5 on {tag}"
+    assert steps.published.slots == (SlotRun("plant-a/asv", text), SlotRun("plant-a/asr", text))
+
+
+@pytest.mark.parametrize(
+    ("also", "name"), [(None, "train plant-a/asr"), (["plant-a/asv", "plant-b/asr"], "train plant-a/asr + 2 more")]
+)
+def test_a_run_is_named_for_all_its_slots(monkeypatch: pytest.MonkeyPatch, also: list[str] | None, name: str) -> None:
+    monkeypatch.setattr(flows, "flow_run", SimpleNamespace(parameters={"slot": "plant-a/asr", "also": also}))
+    assert flows.train.flow_run_name() == name
