@@ -1,4 +1,4 @@
-"""One training for a process of several: `torchrun --nproc_per_node 2 -m tests.support.parallel_run RESULT CHECKPOINT`."""
+"""One of several processes of a training: `torchrun --nproc_per_node 2 -m tests.support.parallel_run FOLDER CHECKPOINT`."""
 
 from __future__ import annotations
 
