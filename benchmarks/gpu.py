@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import json
 import multiprocessing
@@ -128,8 +127,10 @@ def main() -> int:
         return 1
     if options.toy:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        from elp_core.private_names import import_after_torchaudio
+
         for module in PRELOADED:
-            importlib.import_module(module)
+            import_after_torchaudio(module)
     import torch
 
     if not options.toy and not torch.cuda.is_available():

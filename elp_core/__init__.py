@@ -17,6 +17,7 @@ In the order that data meets them:
   model or of many adapters on one backbone (`AdapterHost`).
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
   tree of errors, files written whole.
+- `elp_core.private_names`: the private names of torch and other packages that all of this uses.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. `docs/reference/adapters.md` has a runnable example.
