@@ -16,7 +16,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.serving.predict import Answer
+    from pipelines.serving.predict_files import Answer
 
 
 @click.command()
@@ -49,13 +49,13 @@ def predict(
     elp predict plant-a/asv enrolled.wav caller.wav
     """
     from pipelines.registry.adapter_version import CHAMPION
-    from pipelines.serving.predict import run
+    from pipelines.serving.predict_files import predict_files
 
     given = {"beam": beam, "lm": None if lm is None else str(lm), "lm_weight": lm_weight, "word_bonus": word_bonus}
     options = {name: value for name, value in given.items() if value is not None}
     if options and not beam:
         raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
-    answer = run(
+    answer = predict_files(
         slot,
         workspace.settings,
         files,
