@@ -40,6 +40,7 @@ def remove_alias(session: Session, model: str, name: str) -> None:
 def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version."""
     workspace, table = _workspace(session, model, version), SqlModelVersionTag
+    # two statements for all tags, on every database; an upsert is spelled differently on each
     session.execute(delete(table).where(table.name == model, table.version == version, table.key.in_(tags)))
     rows = [{"name": model, "version": version, "key": key, "value": value} for key, value in tags.items()]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
@@ -59,6 +60,7 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
         remove_alias(session, model, CHAMPION)
         return
     set_alias(session, model, CHAMPION, entry.after)
+    # a champion is no challenger any more
     if alias_version(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
     before = predecessor(session, entry.slot, entry.after)

@@ -64,6 +64,7 @@ def record_statement(store: LockedStore, model: str, version: int, text: str, pr
             )
         if isinstance(statement, VerdictStatement):
             _check_evidence(statement, row.run_id, attempt)
+        # everything that takes time is done before the lock
         with store.locked() as transaction:
             if not _is_recorded(transaction, signed.digest, model, version):
                 _record(transaction, slot, signed, statement, principal, row, attempt)
