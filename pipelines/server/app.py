@@ -13,7 +13,7 @@ from mlflow.server import app as mlflow_app
 
 from pipelines.server import pages, routes
 from pipelines.server.auth.middleware import AuthMiddleware
-from pipelines.server.auth.mlflow_login import add_login, log_in
+from pipelines.server.auth.mlflow_login import add_login, authenticate
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides.expiry import start_expiry_thread
 from pipelines.server.storage.artifact_bytes import served_artifacts
@@ -55,7 +55,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         asgi_app = create_fastapi_app(app)
-    return AuthMiddleware(asgi_app, log_in if login_on() else None, current.registry().record_refusal)
+    return AuthMiddleware(asgi_app, authenticate if login_on() else None, current.registry().record_refusal)
 
 
 def _refuse_unguarded_stores() -> None:

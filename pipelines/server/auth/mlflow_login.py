@@ -39,7 +39,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
         record: Records a change of users or roles.
 
     Returns:
-        MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, log_in)`.
+        MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, authenticate)`.
 
     Raises:
         ServiceError: Another server than uvicorn would bypass `AuthMiddleware`, or the settings are missing.
@@ -74,7 +74,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
     return fastapi_app
 
 
-def log_in(username: str, password: str) -> Caller | None:
+def authenticate(username: str, password: str) -> Caller | None:
     """Return the caller with this name and password, or None if they are wrong."""
     from mlflow.server import auth
 

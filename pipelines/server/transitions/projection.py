@@ -15,7 +15,7 @@ from pipelines.registry.description import describe_version, flagged, verdict_he
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.server.storage.version_rows import alias_version, present_champion, version_row, version_tags
+from pipelines.server.storage.version_rows import alias_version, present_champion, tags_of_version, version_row
 from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
@@ -115,7 +115,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     set_tags(session, model, version, tags)
     row = version_row(session, model, version)
     assert row is not None
-    shown = version_tags(session, model, version)
+    shown = tags_of_version(session, model, version)
     text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
     row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()

@@ -8,11 +8,11 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.local import accounts
 from pipelines.registry.client import users
 from pipelines.registry.client.account import Account
-from tests.support.accounts import PASSWORD, ROLES, LoginServer
 from tests.support.guarded_server import guarded_environment
+from tests.support.login_server import PASSWORD, ROLES, LoginServer
 from tests.support.movers import server_variables
 from tests.support.rest import Rest
-from tests.support.routes import routes_of
+from tests.support.server_routes import routes_of
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP
 
 pytestmark = pytest.mark.integration
