@@ -7,7 +7,7 @@ from pathlib import Path
 
 from elp_core.metrics.scores import title
 from pipelines.comparison.result import HEADERS, Comparison, curve_rows, notes, rows
-from pipelines.html_report import figure, page, png
+from pipelines.html_report import figure, png, render_page
 
 INK, CURVE, FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
 _TEMPLATE = Path(__file__).with_name("comparison_page.html")
@@ -16,7 +16,7 @@ _TEMPLATE = Path(__file__).with_name("comparison_page.html")
 def render(found: Comparison) -> str:
     """The page; it loads nothing from anywhere."""
     pictures = [(name, base64.b64encode(png).decode("ascii")) for name, png in draw(found).items()]
-    return page(
+    return render_page(
         _TEMPLATE,
         found=found,
         head=HEADERS,

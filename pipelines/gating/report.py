@@ -15,7 +15,7 @@ from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
 from pipelines.gating.evidence import Evidence
 from pipelines.gating.plots import Plot
-from pipelines.html_report import page
+from pipelines.html_report import render_page
 from pipelines.number_text import percent, points
 from pipelines.registry.verdict import Verdict
 
@@ -33,7 +33,7 @@ def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
     """The page: verdict and numbers first, then why, pictures, conditions, worst cases, and where it came from."""
     verdict = evidence.verdict
     pictures = [(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots]
-    return page(
+    return render_page(
         _TEMPLATE,
         {"percent": _percent, "span": _span},
         verdict=verdict,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, update
 
-from pipelines.audit.checks.ledger_checks import check_champion, read_ledger
+from pipelines.audit.checks.ledger_checks import check_champion, check_ledger
 from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.keys import KeyRing
@@ -170,7 +170,7 @@ def test_the_alias_row_edited(contest: Contest) -> None:
     where = {"where": "name = :name and alias = 'champion'", "name": contest.model}
     with _edited(contest.server, "registered_model_aliases", "version", FAILED, **where):
         books = read_books(contest.server)
-        witness = read_ledger(books.rows, contest.keys, None)
+        witness = check_ledger(books.rows, contest.keys, None)
         fact = check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
         assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
         # nor does the guard take the edited row for granted: what was gated against the true champion does not count
