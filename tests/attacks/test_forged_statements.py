@@ -230,7 +230,7 @@ def test_an_old_pass_posted_again_after_a_failure(own_contest: Contest) -> None:
 def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path) -> None:
     contest = own_contest
     for number, (end, words) in enumerate(
-        ((key_folder.retire, "was retired at"), (key_folder.revoke, "was revoked at"))
+        ((key_folder.retire_key, "was retired at"), (key_folder.revoke_key, "was revoked at"))
     ):
         thief = key_folder.new_key(tmp_path / f"keys-{number}", f"gate-{contest.mark}-{number}", ("verdict",))
         stolen = load_ring(tmp_path / f"keys-{number}")
@@ -246,7 +246,7 @@ def test_a_verdict_recorded_before_its_key_was_revoked(own_contest: Contest, tmp
     stolen = load_ring(tmp_path / "keys")
     _trust(contest, stolen)
     gate(contest.rest, contest.made[UNGATED], "passed", contest.made[CHAMPION], stolen)
-    key_folder.revoke(contest.server.keys, thief.keyid)
+    key_folder.revoke_key(contest.server.keys, thief.keyid)
     contest.refused(contest.alias(UNGATED), "the verdict on", "does not count", "was revoked at")
     assert contest.champion() == CHAMPION
 
