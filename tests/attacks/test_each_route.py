@@ -14,6 +14,7 @@ pytestmark = pytest.mark.both_databases
 VERSION, MODEL, ALIAS = f"{API}/model-versions", f"{API}/registered-models", f"{API}/registered-models/alias"
 TAG = {"key": "elp.verdict", "value": "passed"}
 PRODUCTION = {"version": str(FAILED), "stage": "Production"}
+COPY = {"source": "models:/MODEL/2"}
 REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "set an alias": ("POST", ALIAS, {"alias": "champion", "version": str(UNGATED)}, "was never gated; gate it"),
     "delete an alias": (
