@@ -80,12 +80,12 @@ def test_an_entry_edited(contest: Contest) -> None:
         assert "edited" in _trouble(contest.server, found)[row.seq]
 
 
-@pytest.mark.parametrize("role", ["nobody", "verdict"])
+@pytest.mark.parametrize("role", ["untrusted", "verdict"])
 def test_an_entry_edited_and_signed_with_another_key(contest: Contest, tmp_path: Path, role: str) -> None:
     books = read_books(contest.server)
     place = _promotion(contest, books)
     entry = read_entry(_other_reason(books.rows[place]))
-    if role == "nobody":
+    if role == "untrusted":
         ring = key_folder.ensure_keys(tmp_path)
     else:
         # the attacker may gate: the key is trusted, but not for the ledger

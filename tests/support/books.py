@@ -39,7 +39,7 @@ class Books:
 
 @contextlib.contextmanager
 def database(server: GuardedServer) -> Iterator[sqlalchemy.Connection]:
-    """A connection of one's own; what is written counts at the end of the block."""
+    """Connect to the database; what is written is committed at the end of the block."""
     engine = sqlalchemy.create_engine(server.database, poolclass=sqlalchemy.pool.NullPool)
     try:
         with engine.begin() as connection:
@@ -49,7 +49,7 @@ def database(server: GuardedServer) -> Iterator[sqlalchemy.Connection]:
 
 
 def run(server: GuardedServer, statement: str, **values: Any) -> list[Any]:
-    """Run one SQL statement behind the server's back; its rows, where it gives any."""
+    """Run one SQL statement past the server; return its rows, if it has any."""
     with database(server) as connection:
         result = connection.execute(sqlalchemy.text(statement), values)
         return list(result) if result.returns_rows else []
@@ -71,23 +71,25 @@ def check_books(server: GuardedServer, books: Books) -> Chain:
 
 
 def agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:
-    """Check that chain, alias and what callers were told fit together.
+    """Check that the chain, the alias and the answers to the callers agree.
 
     Args:
         contest: The slot.
-        said: What the movers were told.
-        all_told: Whether every change must have been told to somebody: nobody was killed.
+        said: The answers to the movers.
+        all_told: Whether every change must have been answered: no process was killed.
     """
     books = read_books(contest.server)
     chain = check_books(contest.server, books)
     assert chain.whole, [str(fault) for fault in chain.faults]
     moves = books.moves(contest.slot)
     assert books.aliases.get((contest.model, "champion")) == moves[-1].after
-    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a move from nowhere"
+    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], (
+        "a change is missing"
+    )
     told = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
     written = {move.seq: (move.event, move.before, move.after) for move in moves if move.seq > contest.mark}
     assert {seq: written.get(seq) for seq in told} == told, "acknowledged and lost"
     if all_told:
-        assert written == told, "written and told to nobody"
+        assert written == told, "written without an answer"
         refused = [e for e in books.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")]
         assert sorted(e.reason for e in refused) == sorted(e["refused"] for e in said if "refused" in e)

@@ -13,7 +13,7 @@ from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
 
 FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED = 1, 2, 3, 4, 5, 6
-"""Was champion; is champion; may become it; was refused by the gate; was never gated; passed against the former."""
+"""Was champion; is champion; may become champion; failed the gate; was never gated; passed against the former."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Contest:
         return found
 
     def refused(self, answer: Answer, *words: str, recorded: bool = True) -> str:
-        """Check that the guard said no in a sentence with these words, and wrote that down; the sentence."""
+        """Check that the guard refused in a sentence with these words and recorded it; return the sentence."""
         assert answer.status == 403, f"{answer.status} {answer.text[:500]}"
         assert answer.json.get("error_code") == "PERMISSION_DENIED"
         missing = [word for word in words if word not in answer.message]
@@ -106,12 +106,12 @@ class Contest:
 
 
 def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
-    """A slot with a champion, its predecessor, and a version of every other standing.
+    """Make a slot with a champion, its predecessor, and a version in every other state.
 
     Args:
         server: The server.
         site: Of the slot; its task is asr.
-        rest: Who prepares it, where the server asks for a login.
+        rest: The user who prepares it, if the server requires a login.
     """
     rest, keys = rest or Rest(server.uri), load_ring(server.keys)
     contest = Contest(server, rest, keys, f"elp.{site}.asr")

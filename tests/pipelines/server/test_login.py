@@ -1,4 +1,4 @@
-"""Nobody unknown gets an answer, each role reaches what is its own, and the ledger names who it was."""
+"""Every route requires a login, each role reaches its own routes, and the ledger names the user."""
 
 from __future__ import annotations
 
