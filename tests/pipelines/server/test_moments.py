@@ -52,9 +52,7 @@ def _stored(store: GuardedStore, recorded: bool) -> facts.CheckedStatement:
 
 
 @pytest.mark.parametrize(("recorded", "fault"), [(True, "was retired at"), (False, "does not record it")])
-def test_a_backdated_row_does_not_revive_a_retired_key(
-    store: GuardedStore, recorded: bool, fault: str
-) -> None:
+def test_a_backdated_row_does_not_revive_a_retired_key(store: GuardedStore, recorded: bool, fault: str) -> None:
     assert fault in _stored(store, recorded).fault
 
 

@@ -20,7 +20,7 @@ MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
 
 
 @dataclass(frozen=True)
-class Books:
+class DatabaseSnapshot:
     """The ledger and the aliases of one moment."""
 
     rows: tuple[LedgerRow, ...]
@@ -55,41 +55,41 @@ def run(server: GuardedServer, statement: str, **values: Any) -> list[Any]:
         return list(result) if result.returns_rows else []
 
 
-def read_books(server: GuardedServer) -> Books:
+def read_snapshot(server: GuardedServer) -> DatabaseSnapshot:
     """Read ledger and aliases in one transaction."""
     with database(server) as connection:
         rows = connection.execute(sqlalchemy.text("select seq, entry, hash, envelope from elp_ledger order by seq"))
         ledger = tuple(LedgerRow(int(seq), str(entry), str(digest), str(text)) for seq, entry, digest, text in rows)
         found = connection.execute(sqlalchemy.text("select name, alias, version from registered_model_aliases"))
         aliases = {(str(name), str(alias)): int(version) for name, alias, version in found}
-    return Books(ledger, aliases)
+    return DatabaseSnapshot(ledger, aliases)
 
 
-def check_books(server: GuardedServer, books: Books) -> Chain:
+def check_snapshot(server: GuardedServer, snapshot: DatabaseSnapshot) -> Chain:
     """Verify the chain with the server's keys and anchor."""
-    return verify_chain(books.rows, load_ring(server.keys), read_checkpoint(server.anchor))
+    return verify_chain(snapshot.rows, load_ring(server.keys), read_checkpoint(server.anchor))
 
 
-def agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:
+def agree(contest: Contest, said: list[dict[str, Any]], *, all_answered: bool) -> None:
     """Check that the chain, the alias and the answers to the callers agree.
 
     Args:
         contest: The slot.
         said: The answers to the movers.
-        all_told: Whether every change must have been answered: no process was killed.
+        all_answered: Whether every change must have been answered: no process was killed.
     """
-    books = read_books(contest.server)
-    chain = check_books(contest.server, books)
+    snapshot = read_snapshot(contest.server)
+    chain = check_snapshot(contest.server, snapshot)
     assert chain.whole, [str(fault) for fault in chain.faults]
-    moves = books.moves(contest.slot)
-    assert books.aliases.get((contest.model, "champion")) == moves[-1].after
-    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], (
-        "a change is missing"
-    )
-    told = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
+    moves = snapshot.moves(contest.slot)
+    assert snapshot.aliases.get((contest.model, "champion")) == moves[-1].after
+    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a change is missing"
+    answered = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
     written = {move.seq: (move.event, move.before, move.after) for move in moves if move.seq > contest.mark}
-    assert {seq: written.get(seq) for seq in told} == told, "acknowledged and lost"
-    if all_told:
-        assert written == told, "written without an answer"
-        refused = [e for e in books.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")]
+    assert {seq: written.get(seq) for seq in answered} == answered, "acknowledged and lost"
+    if all_answered:
+        assert written == answered, "written without an answer"
+        refused = [
+            e for e in snapshot.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")
+        ]
         assert sorted(e.reason for e in refused) == sorted(e["refused"] for e in said if "refused" in e)
