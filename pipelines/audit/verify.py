@@ -26,8 +26,8 @@ from pipelines.audit.server_index import Records
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_checkpoint
-from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
+from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
 
@@ -64,7 +64,15 @@ def bench(workspace: Workspace, records: Records, log: Log) -> Bench:
     """
     place = checkpoint_file(workspace.state)
     client = registry.connect(records.uri)
-    return Bench(workspace, records, client, load_ring(key_folder(workspace.state)), read_checkpoint(place), place, log)
+    return Bench(
+        workspace,
+        records,
+        client,
+        load_trusted_keys(key_folder(workspace.state)),
+        read_ledger_checkpoint(place),
+        place,
+        log,
+    )
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Bench, subject: Dossier) -> Fact:

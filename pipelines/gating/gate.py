@@ -19,7 +19,7 @@ from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, policy_digest
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.signing.keys import key_folder, signing_ring
+from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import Check, Measured, Verdict
 
@@ -122,7 +122,7 @@ def gate(
 
     client = registry.connect(mlflow_uri)
     if not dry_run:
-        signing_ring(keys or key_folder(), "verdict")
+        load_signing_keys(keys or key_folder(), "verdict")
     challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")

@@ -18,7 +18,7 @@ from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.statements import (
     Against,
     EvidenceFile,
@@ -89,7 +89,7 @@ def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: G
     if not _uploaded(client, version, record):
         tracking.log_folder(client, version.run_id, folder, record.evidence)
     tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
-    envelope = sign(verdict_statement(version, record, folder).payload, load_ring(keys), "verdict")
+    envelope = sign(verdict_statement(version, record, folder).payload, load_trusted_keys(keys), "verdict")
     guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 

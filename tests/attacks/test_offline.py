@@ -111,7 +111,7 @@ def test_the_tail_cut(contest: Contest) -> None:
 
 
 def test_the_tail_cut_and_the_work_gone_on_with(own_contest: Contest) -> None:
-    """The server writes new entries with the numbers of the lost ones: the anchor knows another hash there."""
+    """The server writes new entries with the numbers of the lost ones: the checkpoint has another hash there."""
     contest = own_contest
     books = read_books(contest.server)
     with _rewritten(contest.server, books.rows[:-3]):

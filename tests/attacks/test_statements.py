@@ -14,7 +14,7 @@ import pytest
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
-from pipelines.registry.signing.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import ELP, gate, lineage_of, posted, verdict_on
@@ -178,7 +178,7 @@ def test_an_old_pass_posted_again_after_a_failure(own_contest: Contest) -> None:
 def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path, end: Callable[[Path, str], Any]) -> None:
     contest = own_contest
     thief = key_folder.new_key(tmp_path / "keys", f"gate-{contest.mark}", ("verdict",))
-    stolen = load_ring(tmp_path / "keys")
+    stolen = load_trusted_keys(tmp_path / "keys")
     _trust(contest, stolen)
     end(contest.server.keys, thief.keyid)
     answer = _post(contest, sign(_passed(contest), stolen, "verdict").text)
@@ -189,7 +189,7 @@ def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path, en
 def test_a_verdict_recorded_before_its_key_was_revoked(own_contest: Contest, tmp_path: Path) -> None:
     contest = own_contest
     thief = key_folder.new_key(tmp_path / "keys", f"gate-{contest.mark}", ("verdict",))
-    stolen = load_ring(tmp_path / "keys")
+    stolen = load_trusted_keys(tmp_path / "keys")
     _trust(contest, stolen)
     gate(contest.rest, contest.made[UNGATED], "passed", contest.made[CHAMPION], stolen)
     key_folder.revoke_key(contest.server.keys, thief.keyid)

@@ -18,7 +18,7 @@ from pipelines.gating.plots import FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json as parse_json
 from pipelines.registry.signing.envelope import verify
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.auth import principal as who
 from pipelines.server.overrides import override as overrides
@@ -150,7 +150,7 @@ def statement_page(digest: str) -> Response:
         row = records.statement(registry, digest) or abort(404)
     fault = ""
     try:
-        verify(row.envelope, load_ring(key_folder()), row.kind, recorded_at=row.at)
+        verify(row.envelope, load_trusted_keys(key_folder()), row.kind, recorded_at=row.at)
     except AttestationError as error:
         fault = str(error)
     text = json.dumps(parse_json(row.envelope.payload, "statement"), indent=2, ensure_ascii=False)

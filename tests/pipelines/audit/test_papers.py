@@ -142,4 +142,4 @@ def test_the_same_bundle_has_the_same_serial_number(subject: Dossier) -> None:
 def test_the_template_is_packaged(tmp_path: Path) -> None:
     from importlib.resources import files
 
-    assert files("pipelines.audit").joinpath("page.html").is_file()
+    assert files("pipelines.audit").joinpath("html_page.html").is_file()

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.integration
         ("UPDATE elp_ledger SET entry = '{' WHERE seq = 4", "entry 4 edited"),
         ("UPDATE elp_ledger SET envelope = replace(envelope, 'sig', 'gis') WHERE seq = 4", "entry 4 bad signature"),
         ("DELETE FROM elp_ledger WHERE seq = 3", "entry 3 cut: missing: 3"),
-        ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the anchor knows of 7"),
+        ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the checkpoint says 7 entries"),
         ("UPDATE elp_ledger SET seq = -seq WHERE seq IN (3)", "entry"),
         ("DELETE FROM elp_statements WHERE kind = 'verdict' AND version = 2", "the server has it no more"),
         ("DELETE FROM elp_statements WHERE kind = 'lineage' AND version = 1", "the server has it no more"),
