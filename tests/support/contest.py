@@ -1,4 +1,4 @@
-"""A slot under attack: six versions of every standing, and the proof afterwards that nothing of it moved."""
+"""A slot under attack: six versions in every state, and the check afterwards that nothing of it changed."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ class Contest:
         return answer.message
 
     def begin(self) -> None:
-        """Remember how things stand."""
+        """Remember the state before the attack."""
         self.before = self.before or self.state()
         entries = self.ledger(self.mark)
         self.mark = int(entries[-1]["seq"]) if entries else self.mark
 
-    def moved(self) -> dict[str, Any]:
-        """What is not as it was at the beginning: empty where the attack did no harm."""
+    def changed(self) -> dict[str, Any]:
+        """Return what is not as it was at the beginning; empty if the attack did no harm."""
         now = self.state()
         return {
             name: (self.before.get(name), now.get(name))

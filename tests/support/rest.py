@@ -33,6 +33,12 @@ class Answer:
         """The sentence of a refusal."""
         return str(self.json.get("message", self.text))
 
+    def must_be(self, status: int, *words: str) -> None:
+        """Check the exact status, and that the message has each of these words."""
+        assert self.status == status, f"{self.status} {self.text[:500]}"
+        missing = [word for word in words if word not in self.message]
+        assert not missing, f"the message lacks {missing}: {self.message[:500]}"
+
 
 @dataclass(frozen=True)
 class Rest:

@@ -15,7 +15,7 @@ from pipelines.registry.pyfunc import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
@@ -179,7 +179,7 @@ def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: s
         version=made.version,
         outcome=outcome,
         backbone=BackboneName("tiny", made.fingerprint),
-        against=Against(against.version, against.bundle) if against else None,
+        against=ChampionRef(against.version, against.bundle) if against else None,
         first_version=against is None,
         golden=Golden(f"golden/{made.slot}/v1", "sha256:" + "e" * 64),
         policy="sha256:" + "9" * 64,

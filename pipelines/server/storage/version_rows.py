@@ -9,7 +9,7 @@ from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlMode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipelines.registry.statements import Against
+from pipelines.registry.statements import ChampionRef
 from pipelines.registry.tags import CHAMPION, Tags
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 
@@ -39,10 +39,10 @@ def alias_version(session: Session, model: str, alias: str) -> int | None:
     return None if found is None else int(found)
 
 
-def present_champion(session: Session, model: str) -> Against | None:
+def present_champion(session: Session, model: str) -> ChampionRef | None:
     """Return the champion of this moment and its bundle, or None."""
     version = alias_version(session, model, CHAMPION)
-    return None if version is None else Against(version, bundle_of(session, model, version))
+    return None if version is None else ChampionRef(version, bundle_of(session, model, version))
 
 
 def bundle_of(session: Session, model: str, version: int) -> str:

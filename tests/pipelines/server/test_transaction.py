@@ -12,7 +12,7 @@ from sqlalchemy import text
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
-from pipelines.registry.statements import Against
+from pipelines.registry.statements import ChampionRef
 from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection
@@ -39,7 +39,9 @@ def test_an_alias_and_its_entry_count_together_or_not_at_all(
         apply_change(transaction, SLOT, "promoted", None, 1, ANN, reason="it passed", bundle="sha256:b")
     assert (len(_rows(store)), store.get_registered_model(SLOT.model_name).aliases) == (before + 1, {"champion": 1})
     with store.locked() as transaction:
-        apply_change(transaction, SLOT, "retired", Against(1, "sha256:b"), None, ANN, reason="done", bundle="sha256:b")
+        apply_change(
+            transaction, SLOT, "retired", ChampionRef(1, "sha256:b"), None, ANN, reason="done", bundle="sha256:b"
+        )
     assert store.get_registered_model(SLOT.model_name).aliases == {}
 
 

@@ -1,4 +1,8 @@
-"""Scores as compact JSON: text columns as lists, numbers as zlib-compressed little-endian bytes in base64."""
+"""The stable parts of a verdict's evidence: packed scores, and the names of the plots.
+
+The gate writes them and the server shows them. In packed scores, text columns are lists and numbers are zlib-compressed
+little-endian bytes in base64.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,19 @@ import numpy.typing as npt
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gating.compare import Scores
+
+Scores = ClipScores | TrialScores
+"""What a system scored on the golden set, clip by clip or trial by trial."""
+PLOT_FILES: dict[str, tuple[tuple[str, str], ...]] = {
+    "wer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "WER by recording condition")),
+    "eer": (("bootstrap.png", "How sure is this?"), ("det.png", "Detection error trade-off")),
+    "error_rate": (
+        ("bootstrap.png", "How sure is this?"),
+        ("by-condition.png", "Error rate by recording condition"),
+        ("confusion.png", "Which classes are confused"),
+    ),
+}
+"""File and title of each plot next to the evidence, by metric."""
 
 _TEXTS: dict[type, tuple[str, ...]] = {
     ClipScores: ("ids", "speakers", "conditions", "hypotheses", "references"),
@@ -26,8 +42,8 @@ _NUMBERS: dict[type, dict[str, tuple[str, str]]] = {
 _KINDS: dict[str, Any] = {"clips": ClipScores, "trials": TrialScores}
 
 
-def pack(scores: Scores) -> dict[str, Any]:
-    """JSON values of `scores`; `unpack` gives back equal scores, bit for bit."""
+def pack_scores(scores: Scores) -> dict[str, Any]:
+    """Return the JSON values of `scores`; `unpack_scores` returns equal scores, bit for bit."""
     kind = type(scores)
     packed: dict[str, Any] = {"kind": "clips" if kind is ClipScores else "trials"}
     packed |= {name: list(getattr(scores, name)) for name in _TEXTS[kind]}
@@ -36,11 +52,11 @@ def pack(scores: Scores) -> dict[str, Any]:
     return packed | {key: _encode(getattr(scores, name), dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
 
 
-def unpack(values: Mapping[str, Any]) -> Scores:
-    """The inverse of `pack`.
+def unpack_scores(values: Mapping[str, Any]) -> Scores:
+    """Return the scores that `pack_scores` packed.
 
     Raises:
-        CorpusError: where the values are no packed scores.
+        CorpusError: The values are not packed scores.
     """
     try:
         kind = _KINDS[values["kind"]]
@@ -49,7 +65,7 @@ def unpack(values: Mapping[str, Any]) -> Scores:
         if kind is ClipScores:
             columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release is of words
     except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raise CorpusError(f"these are no packed scores: {error!r}; fetch the evidence again") from error
+        raise CorpusError(f"these are not packed scores: {error!r}; fetch the evidence again") from error
     made: Scores = kind(**columns)
     return made
 

@@ -1,4 +1,4 @@
-"""What an erasure takes: who holds a person's recordings, who learned from them, who serves, what to do in order."""
+"""The erasure plan: what holds a person's recordings, which adapters were trained on them, and what to do in order."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.audit.learned import Held, Learned, Learner, learned, rows_of
+from pipelines.audit.server_records import Records
+from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn, find_trained_on, rows_of
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.registry.slot import Slot
 
 _CACHES = "files sets features trials verdicts audit.db audit.db-wal audit.db-shm"
-"""Of ``.elp/cache``: what may hold sound, words or names."""
+"""Entries of ``.elp/cache`` that may hold sound, words or names."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Step:
 
     what: str
     commands: tuple[str, ...] = ()
-    """As they are typed; one after the other."""
+    """To be typed one after the other."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class StoredFile:
     """Path or address in the remote."""
     clips: int
     versions: tuple[str, ...]
-    """Which versions hold it, such as ``data/plant-a/asr/v1 … v4``."""
+    """The versions that hold it, such as ``data/plant-a/asr/v1 … v4``."""
     current: bool
     """Whether a newest version, or a golden set in force, holds it."""
 
@@ -44,95 +45,97 @@ class SlotPlan:
     """What to do for one slot."""
 
     slot: str
-    holds: tuple[Held, ...]
-    """Its newest dataset version, its newest golden set and its quarantine, where they hold the subject."""
-    champion: Learner | None
-    """The champion of now, where it learned from the subject."""
-    learners: tuple[Learner, ...]
+    holds: tuple[Holding, ...]
+    """Those of its newest dataset version, newest golden set and quarantine that hold the subject."""
+    champion: TrainedAdapter | None
+    """The present champion, if it was trained on the subject."""
+    trained: tuple[TrainedAdapter, ...]
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ErasurePlan:
     """The whole plan. Nothing has been done."""
 
-    found: Learned
+    found: TrainedOn
     slots: tuple[SlotPlan, ...]
     files: tuple[StoredFile, ...]
     after: tuple[Step, ...]
-    """When every slot is done."""
+    """What to do when every slot is done."""
     stays: tuple[str, ...]
     """What no command here removes, and where it is."""
 
 
-def plan(
-    db: sqlite3.Connection, subject: Subject, slot: Slot | None = None, place: Callable[[str], str] = lambda md5: md5
-) -> Plan:
+def plan_erasure(
+    db: sqlite3.Connection,
+    records: Records,
+    subject: Subject,
+    slot: Slot | None = None,
+    place: Callable[[str], str] = lambda md5: md5,
+) -> ErasurePlan:
     """Plan the erasure of a person or a recording.
 
     Args:
         db: The index, up to date.
-        subject: Whom.
-        slot: In one slot; None plans for all.
-        place: Where the remote keeps a file of this MD5.
+        records: The server's.
+        subject: The person or the recording.
+        slot: One slot; None plans for all slots.
+        place: Returns where the remote keeps the file of an MD5.
 
     Raises:
-        VersioningError: where nothing holds the subject and nothing is left unknown.
+        VersioningError: Nothing holds the subject, and the training data of every adapter is known.
     """
-    found = learned(db, subject, slot)
-    if not found.held and not found.unknown:
+    found = find_trained_on(db, records, subject, slot)
+    if not found.holdings and not found.unknown:
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them"
         )
-    names = sorted({one.slot for one in found.held} | {one.slot for one in found.adapters})
-    slots = tuple(_slot_plan(db, found, name) for name in names)
+    names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
+    slots = tuple(_slot_plan(db, records, found, name) for name in names)
     files = _files(db, subject, slot, place)
-    return Plan(found, slots, files, _after(files), _stays(found))
+    return ErasurePlan(found, slots, files, _after(files), _stays(found))
 
 
-def _slot_plan(db: sqlite3.Connection, found: Learned, slot: str) -> SlotPlan:
-    holds = tuple(one for one in found.held if one.slot == slot and one.version == _newest(db, one))
-    learners = tuple(one for one in found.adapters if one.slot == slot)
-    champion = next((one for one in learners if one.serves), None)
+def _slot_plan(db: sqlite3.Connection, records: Records, found: TrainedOn, slot: str) -> SlotPlan:
+    holds = tuple(one for one in found.holdings if one.slot == slot and one.version == _newest(db, one))
+    trained = tuple(one for one in found.adapters if one.slot == slot)
+    champion = next((one for one in trained if one.is_champion), None)
     steps = []
     if holds:
         steps.append(
             Step(
-                "make a dataset version (and golden set) without them; intake keeps them out from then on",
+                "make a dataset version (and golden set) without them; later deliveries cannot bring them back",
                 (f"elp data drop {slot} {found.subject.option}",),
             )
         )
     if champion is not None:
-        steps += _replace(db, champion, {one.version for one in learners})
-    elif learners:
-        kept = ", ".join(f"v{one.version}" for one in learners)
-        what = f"the champion did not learn from them: nothing to retrain; do not promote or roll back to {kept}"
+        steps += _replace_champion(records, champion, {one.version for one in trained})
+    elif trained:
+        kept = ", ".join(f"v{one.version}" for one in trained)
+        what = f"the champion was not trained on them: nothing to retrain; do not promote or roll back to {kept}"
         steps.append(Step(what))
-    return SlotPlan(slot, holds, champion, learners, tuple(steps))
+    return SlotPlan(slot, holds, champion, trained, tuple(steps))
 
 
-def _replace(db: sqlite3.Connection, champion: Learner, learners: set[int]) -> list[Step]:
-    """How a champion that learned from them stops to serve."""
+def _replace_champion(records: Records, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
+    """Return how a champion that was trained on them is stopped and replaced."""
     slot = champion.slot
-    before = db.execute(
-        """SELECT r.version FROM reign r JOIN adapter a USING (slot, version, bundle)
-        WHERE slot = ? AND until IS NOT NULL AND a.deleted IS NULL ORDER BY seq DESC LIMIT 1""",
-        (slot,),
-    ).fetchone()
-    if before and before[0] not in learners:
+    exists = [adapter for adapter in records.adapters(slot) if not adapter.deleted]
+    ended = [period for period in records.champion_periods(slot) if period.until and any(map(period.of, exists))]
+    before = ended[-1].version if ended else None
+    if before is not None and before not in trained:
         stop = Step(
-            f"where v{champion.version} must stop to serve at once: v{before[0]}, champion before it, did not learn "
-            "from them",
+            f"if v{champion.version} must stop at once: v{before}, the champion before it, was not trained on them",
             (f"elp rollback {slot} --reason erasure",),
         )
     else:
-        what = f"where v{champion.version} must stop to serve at once: leave the slot without a champion"
+        what = f"if v{champion.version} must stop at once: leave the slot without a champion"
         stop = Step(what, (f"elp retire {slot} --reason erasure",))
-    learned = f"v{champion.version} learned from {champion.clips} of the clips: train its successor on what is left"
-    return [stop, Step(learned, (f"elp retrain {slot}", f"elp promote {slot}"))]
+    again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
+    return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
 
 
-def _newest(db: sqlite3.Connection, one: Held) -> int:
+def _newest(db: sqlite3.Connection, one: Holding) -> int:
     kind = "golden" if one.kind == "golden" else "data"
     found = db.execute("SELECT MAX(version) FROM release WHERE slot = ? AND kind = ?", (one.slot, kind)).fetchone()
     return int(found[0])
@@ -172,37 +175,37 @@ def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
     warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
     return (
         Step(
-            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; no "
-            f"older dataset version can be fetched or verified after it{warn}. Where several repositories share the "
+            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; "
+            f"after that, no older dataset version can be fetched or verified{warn}. If several repositories share the "
             "remote, name the others with --projects",
             ("dvc gc --workspace --cloud --force",),
         ),
         Step(
-            "empty the caches of this machine and of every worker (a training that could not be registered yet stays)",
+            "empty the caches of this machine and of every worker (a training that is not registered yet is kept)",
             (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs"),
         ),
     )
 
 
-def _stays(found: Learned) -> tuple[str, ...]:
-    told = [
+def _stays(found: TrainedOn) -> tuple[str, ...]:
+    stays = [
         "Git: the records of all versions, with counts, names of deliveries and the ids of dropped clips, no sound and "
         "no speaker. A delivery that was named after the person keeps that name.",
         "The ledger and the statements: digests of data and bundles, no sound, no speaker. They cannot be rewritten.",
     ]
-    golden = [one.tag for one in found.held if one.kind == "golden"]
+    golden = [one.tag for one in found.holdings if one.kind == "golden"]
     if golden:
-        told.append(
-            f"MLflow: the evidence of every verdict given on {', '.join(golden)} holds ids, speakers, transcripts and "
+        stays.append(
+            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, transcripts and "
             "answers of its clips (gate/ among the artifacts of the runs)."
         )
     if found.adapters:
         names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
-        told.append(
-            f"MLflow: the adapters that learned from them ({names}) keep what they learned. The guard deletes no bytes "
-            "behind a version: whoever runs the server removes the version and then its folder in the artifact store."
+        stays.append(
+            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The server deletes no bytes of "
+            "a version: its operator removes the version and then the version's folder in the artifact store."
         )
     if found.unknown:
-        told.append("Adapters of which it cannot be told are listed with the reason: look into each by hand.")
-    told.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
-    return tuple(told)
+        stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")
+    stays.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
+    return tuple(stays)
