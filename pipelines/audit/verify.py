@@ -66,21 +66,8 @@ def start_verification(workspace: Workspace, records: Records, log: Log) -> Veri
         AttestationError: The trusted keys or the checkpoint cannot be read.
     """
     place = checkpoint_file(workspace.state)
-<<<<<<< HEAD
-    client = registry.connect(records.uri)
-    return Bench(
-        workspace,
-        records,
-        client,
-        load_trusted_keys(key_folder(workspace.state)),
-        read_ledger_checkpoint(place),
-        place,
-        log,
-    )
-=======
     client, ring = model_registry.connect(records.uri), load_trusted_keys(key_folder(workspace.state))
-    return Verification(workspace, records, client, ring, read_checkpoint(place), place, log)
->>>>>>> integration
+    return Verification(workspace, records, client, ring, read_ledger_checkpoint(place), place, log)
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: AdapterRecords) -> Fact:

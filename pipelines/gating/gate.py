@@ -17,16 +17,10 @@ from pipelines.gating.report import write_evidence_folder
 from pipelines.gating.verdict_record import find_recorded, publish_verdict
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, policy_digest
-<<<<<<< HEAD
-from pipelines.registry.client import bundle_models as models
-from pipelines.registry.client import model_registry as registry
-from pipelines.registry.signing.keys import key_folder, load_signing_keys
-=======
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
->>>>>>> integration
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import GateCheck, Measured, Verdict
 
@@ -132,16 +126,11 @@ def gate_version(
 
     client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
     if not dry_run:
-<<<<<<< HEAD
-        load_signing_keys(keys or key_folder(), "verdict")
-    challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
-=======
         load_signing_keys(keys, "verdict")
     if version is None:
         challenger = model_registry.candidate(client, slot)
     else:
         challenger = model_registry.get(client, slot, version)
->>>>>>> integration
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
     champion = model_registry.find_champion(client, slot)

@@ -96,17 +96,10 @@ def publish_verdict(
         ServiceError: No ELP server answers.
     """
     if not _uploaded(client, version, record):
-<<<<<<< HEAD
-        tracking.log_folder(client, version.run_id, folder, record.evidence)
-    tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
-    envelope = sign(verdict_statement(version, record, folder).payload, load_trusted_keys(keys), "verdict")
-    guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
-=======
         runs.log_folder(client, version.run_id, folder, record.evidence)
     runs.log_metrics(client, version.run_id, _metrics(evidence.verdict))
     envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_trusted_keys(keys), "verdict")
     server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
->>>>>>> integration
 
 
 def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord) -> bool:

@@ -104,12 +104,8 @@ def test_the_tail_cut(contest: Contest) -> None:
         assert _trouble(contest.server, found) == {books.rows[-3].seq: {"cut"}}
 
 
-<<<<<<< HEAD
-def test_the_tail_cut_and_the_work_gone_on_with(own_contest: Contest) -> None:
-=======
 @pytest.mark.both_databases
 def test_the_tail_cut_and_new_entries_appended(own_contest: Contest) -> None:
->>>>>>> integration
     """The server writes new entries with the numbers of the lost ones: the checkpoint has another hash there."""
     contest = own_contest
     books = read_books(contest.server)
