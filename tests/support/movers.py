@@ -79,7 +79,7 @@ class Movers:
 
 @contextlib.contextmanager
 def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
-    """Movers beside a running server, which write their logs into `folder`."""
+    """Run movers on the database of a running server; they write their logs into `folder`."""
     environment = {**guarded_environment(server.folder), **server_variables(server)}
     with (folder / "movers.log").open("w") as log:
         process = subprocess.Popen(

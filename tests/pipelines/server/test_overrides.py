@@ -16,7 +16,7 @@ from pipelines.registry.client import users
 from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from pipelines.server.overrides.expiry import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
-from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
 

@@ -19,7 +19,7 @@ from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UN
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import ELP, evidence, gate, lineage_of, posted, upload, verdict_on
 
-ALTERED = "does not fit: it was altered"
+ALTERED = "is invalid: the payload or the signature was altered"
 FIELDS = "the envelope must have exactly the fields payload, payloadType, signatures"
 NOT_CANONICAL = "statement is not canonical JSON"
 NOT_OURS = "not an in-toto Statement v1 of a lineage or a verdict"
