@@ -53,11 +53,12 @@ def promote(
         _request_override(slot, version, reason, 7.0 if days is None else days, as_json, workspace)
         return
     from pipelines.registry.client import champion
+    from pipelines.registry.tags import policy_digest
 
-    done = champion.promote(
+    done = champion.promote_version(
         slot,
-        workspace.settings,
         version,
+        policy=policy_digest(workspace.settings.for_slot(slot).gate),
         mlflow_uri=mlflow_uri(workspace),
         by=by,
         why=reason,
@@ -123,7 +124,7 @@ def rollback(slot: Slot, version: int | None, by: str, reason: str, as_json: boo
     from pipelines.registry.client import champion
 
     uri = mlflow_uri(workspace)
-    emit(champion.rollback(slot, mlflow_uri=uri, version=version, by=by, why=reason, log=progress), as_json, _changed)
+    emit(champion.roll_back(slot, mlflow_uri=uri, version=version, by=by, why=reason, log=progress), as_json, _changed)
 
 
 @click.command()
@@ -136,7 +137,8 @@ def retire(slot: Slot, by: str, reason: str, as_json: bool, workspace: Workspace
     """Leave a slot without champion: no version serves it until another one is promoted."""
     from pipelines.registry.client import champion
 
-    emit(champion.retire(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress), as_json, _changed)
+    done = champion.retire_champion(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
+    emit(done, as_json, _changed)
 
 
 @click.command()

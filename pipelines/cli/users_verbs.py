@@ -98,7 +98,7 @@ def _server(workspace: Workspace) -> Server:
     from pipelines.errors import UsageError
     from pipelines.local import accounts
     from pipelines.local.addresses import mlflow_uri
-    from pipelines.registry.client.account import PASSWORD, USERNAME, Account
+    from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
     from pipelines.registry.client.users import Server
 
     given, own = os.environ.get(USERNAME), not workspace.settings.servers.mlflow_uri

@@ -199,10 +199,12 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.registry.client.champion import promote
+    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.tags import policy_digest
 
     why = "the demo promotes what passed"
-    promote(slot, workspace.settings, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
+    policy = policy_digest(workspace.settings.for_slot(slot).gate)
+    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.account import USERNAME, Account
+from pipelines.registry.client.connection import USERNAME, Account
 
 ADMIN = "admin"
 SERVICE = "elp-service"

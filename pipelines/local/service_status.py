@@ -15,7 +15,7 @@ from pipelines.local.addresses import MLFLOW, PREFECT, Record, read_record
 from pipelines.local.processes import alive, uptime
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.account import PASSWORD, USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 
 
 @dataclass(frozen=True)

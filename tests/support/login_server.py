@@ -11,7 +11,7 @@ from pipelines.local import accounts
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users
-from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import Account
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Rest
 
