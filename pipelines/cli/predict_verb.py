@@ -16,7 +16,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.serving.predict import Answer
+    from pipelines.serving.predict_files import Answer
 
 
 def _answer(answer: Answer) -> str:
@@ -51,12 +51,12 @@ def predict_verb(
     elp predict plant-a/asv enrolled.wav caller.wav
     """
     from pipelines.registry.adapter_version import CHAMPION
-    from pipelines.serving.predict import run
+    from pipelines.serving.predict_files import predict_files
 
     options = {name: value for name, value in decoding.items() if value is not None}
     if options and "beam" not in options:
         raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
-    return run(
+    return predict_files(
         slot,
         workspace.settings,
         files,

@@ -86,38 +86,37 @@ def latest_dataset(workspace: Workspace, slot: Slot, version: str = "latest") ->
 @task(name="train and register", task_run_name="train {slot} on {tag}", **RETRY)
 def train_slot(workspace: Workspace, slot: Slot, tag: str) -> Registered:
     """Train on a dataset version and register the adapter; the same inputs are not trained twice."""
-    from pipelines.training.train import train_adapter
-
-    run_id = str(flow_run.get_id() or "")
-    return train_adapter(str(workspace.root), slot, tag, workspace.settings, flow_run_id=run_id, **_services(workspace))
+    return _train(workspace, {slot: tag})[slot]
 
 
 @task(name="train several and register", **RETRY)
 def train_slots(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registered]:
     """Train several slots, each on its dataset version, in one pass; what is trained already is left out of it."""
-    from pipelines.training.train_several import train_adapters
+    return _train(workspace, tags)
+
+
+def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registered]:
+    from pipelines.training.train import train_adapters
 
     run_id = str(flow_run.get_id() or "")
-    return train_adapters(
-        str(workspace.root), dict(tags), workspace.settings, flow_run_id=run_id, **_services(workspace)
-    )
+    return train_adapters(str(workspace.root), tags, workspace.settings, flow_run_id=run_id, **_services(workspace))
 
 
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
 def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
     """Judge a version against the champion on the golden set, and record the verdict."""
-    from pipelines.gating.gate import gate
+    from pipelines.gating.gate import gate_version
 
-    return gate(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
+    return gate_version(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import list_slots
+    from pipelines.datasets.versions import dataset_slots
 
     waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in list_slots(str(workspace.root))} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

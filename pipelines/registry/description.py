@@ -1,10 +1,15 @@
-"""A version in words: its tags, and the description that people read in the MLflow UI."""
+"""The texts of a version in the MLflow UI: its tags and its description, written from its lineage and its verdict."""
 
 from __future__ import annotations
 
+import math
+import posixpath
 from collections.abc import Mapping, Sequence
 
+from elp_core.metrics.scores import title
+from pipelines.number_text import percent, points
 from pipelines.registry.lineage import Lineage
+from pipelines.registry.statements import Span, VerdictStatement
 from pipelines.registry.tags import Tags
 
 _FLAG = "🔴 **Override, no verdict that counts:**"
@@ -23,10 +28,14 @@ _LINEAGE = (
 )
 
 
-def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float) -> dict[str, str]:
-    """The tags of a freshly registered version, from its lineage and its validation metric.
+_HEADLINES = {"passed": "Passed the gate", "failed": "Refused by the gate", "undecided": "Undecided at the gate"}
 
-    What claims a decision (verdict, status, golden set) is not among them: the server writes it from signed statements.
+
+def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float) -> dict[str, str]:
+    """Return the tags of a version at its registration, from its lineage and its validation metric.
+
+    Tags that claim a decision (verdict, status, golden set) are not among them: the server writes those from signed
+    statements.
     """
     return {
         Tags.METRIC: metric,
@@ -45,16 +54,52 @@ def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float
     }
 
 
+def verdict_headline(verdict: VerdictStatement) -> str:
+    """Return one sentence: ``Passed the gate: WER 8.00 % on the golden set (first version)``, for example."""
+    if verdict.page:
+        return verdict.page.headline
+    metric, against = title(verdict.metric), verdict.against
+    compared = f"champion v{against.version} {_share(verdict.champion)}" if against else "first version"
+    return f"{_HEADLINES[verdict.outcome]}: {metric} {_share(verdict.challenger)} on the golden set ({compared})."
+
+
+def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
+    """Return the rows of a verdict's table: name and value, the outcome first."""
+    if verdict.page:
+        return list(verdict.page.rows)
+    details, metric, against = verdict.details, title(verdict.metric), verdict.against
+    assert details is not None
+    rows = [
+        ("verdict", f"**{verdict.outcome}**"),
+        (metric, _measured(verdict.challenger, verdict.challenger_interval)),
+    ]
+    if against and details.champion_interval:
+        rows.append(
+            (f"{metric} of champion v{against.version}", _measured(verdict.champion, details.champion_interval))
+        )
+    if against and verdict.interval:
+        low, high = (points(math.inf if bound is None else bound) for bound in verdict.interval)
+        rows.append(("difference", f"{points(_number(verdict.delta))} ({low} … {high})"))
+        rows.append(("allowed difference", points(details.margin)))
+    rows += [("absolute limit", percent(details.limit)), ("golden clips", str(details.clips))]
+    if details.closed_set:
+        rows.append(("closed set", "speakers of the golden set were in the training data"))
+    rows += [(f"condition {found.name}", found.outcome) for found in details.slices]
+    rows += [("why", reason) for reason in details.reasons]
+    report = posixpath.join(posixpath.dirname(verdict.evidence.path), "report.html")
+    return [*rows, ("evidence", f"`{report}` in the run's artifacts")]
+
+
 def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
-    """Markdown for the UI: a plain sentence, the verdict and the metrics as a table, the lineage below.
+    """Return Markdown for the MLflow UI: a sentence, a table of the verdict and the metrics, and the lineage below.
 
     Args:
-        headline: One plain sentence; the list of versions shows it raw.
+        headline: One plain sentence; the list of versions shows its characters as they are.
         rows: Name and value, verdict first.
         tags: The version's tags; the lineage is taken from them.
 
     Raises:
-        ValueError: where the headline would show as markup.
+        ValueError: The headline begins with a character of Markdown.
     """
     if headline.startswith(("#", "|", "-", "*")):
         raise ValueError(f"the description would begin with markup: {headline[:40]!r}")
@@ -65,11 +110,11 @@ def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mappi
 
 
 def flagged(description: str, override: str) -> str:
-    """The description with a red line before it that tells of an override, or without one where that is over.
+    """Return the description with a red first line about an override, or without that line when the override ended.
 
     Args:
-        description: As it was, with or without such a line.
-        override: What is to be told, in one line; empty for nothing.
+        description: The description so far, with or without such a line.
+        override: The text of the line; empty for none.
     """
     if description.startswith(_FLAG):
         description = description.partition("\n\n")[2]
@@ -81,3 +126,17 @@ def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
     lines = [f"| {head} | |", "|---|---|"]
     lines += [f"| {name} | {value.replace('|', '/')} |" for name, value in rows]
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _share(value: float | None) -> str:
+    return percent(_number(value))
+
+
+def _measured(value: float | None, interval: Span | None) -> str:
+    low, high = interval or (None, None)
+    low = 0.0 if low is None else max(0.0, low)
+    return f"{_share(value)} ({percent(low)} … {_share(high)})"

@@ -79,6 +79,8 @@ class TrainerCode:
     """Git commit; empty outside a checkout."""
     dirty: bool | None = None
     """Whether files differed from that commit; None outside a checkout."""
+    recipe: int = 0
+    """Recipe version, which is part of the training key; 0 in lineages of release 0.1.0, which had none."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ class Lineage:
         if not self.training.beside:
             # a training of one slot never had this key, and bundles are named by the digest of their files
             del values["training"]["beside"]
+        if not self.code.recipe:
+            del values["code"]["recipe"]
         return values
 
 

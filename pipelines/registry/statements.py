@@ -1,32 +1,39 @@
-"""What is signed: in-toto Statements v1 on an adapter bundle, its lineage (SLSA provenance v1) and a gate's verdict.
+"""Signed statements about an adapter bundle: its lineage (SLSA provenance v1) and a gate's verdict (in-toto v1).
 
-A statement is frozen, and its payload is the one canonical JSON of it: equal statements have equal digests, and `parse`
-gives back exactly what was rendered or refuses. Format: docs/formats/statements.md.
+A statement is frozen, and its payload is canonical JSON: equal statements have equal digests, and `parse_statement`
+returns exactly what was rendered or refuses it. Format: docs/formats/statements.md.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
+from pipelines.registry.lineage import BackboneName, TrainedClips, TrainerHardware, read_known
 from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_canonical_json, sha256
+from pipelines.registry.verdict import Outcome
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 LINEAGE = "https://slsa.dev/provenance/v1"
-VERDICT = "https://elp-foundry.dev/attestation/verdict/v1"
+VERDICT = "https://elp-foundry.dev/attestation/verdict/v2"
+VERDICT_WITH_PAGE = "https://elp-foundry.dev/attestation/verdict/v1"
+"""The form of release 0.1.0, which contained the texts of the page. It is read for ever and not written any more."""
 TRAINING = "https://elp-foundry.dev/attestation/training/v1"
 BUILDER = "https://elp-foundry.dev/attestation/trainer/v1"
-"""Names, as in-toto wants URIs for names; no page need be there."""
+"""in-toto uses URIs as names. No page has to exist at these addresses."""
 
 BUNDLE_DIGEST = "elpBundle"
 """Name of the digest algorithm of a bundle: SHA-256 of its manifest."""
 
-Outcome = Literal["passed", "failed", "undecided"]
+Span = tuple[float | None, float | None]
+"""An interval; None in place of an infinite bound."""
 
 _PREFIXED = re.compile(r"sha256:[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]+")
@@ -34,7 +41,7 @@ _HEX = re.compile(r"[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Material:
-    """Something a bundle was made from, named by digest (an in-toto ResourceDescriptor)."""
+    """An input of a training, named by digest (an in-toto ResourceDescriptor)."""
 
     name: str
     """dataset, golden, backbone, code, packages or clips."""
@@ -46,7 +53,7 @@ class Material:
 
 @dataclass(frozen=True)
 class LineageStatement:
-    """What a bundle was made from, by whom it was trained."""
+    """The signed form of a lineage: what a bundle was made from, and by which trainer."""
 
     model: str
     """Registered model: ``elp.<site>.<task>``."""
@@ -55,7 +62,7 @@ class LineageStatement:
     files: Mapping[str, str]
     """SHA-256 (hex) by file name."""
     asked: Mapping[str, Any]
-    """What was asked for: slot, dataset, golden set, config, seed (SLSA's external parameters)."""
+    """The request: slot, dataset, golden set, config, seed (SLSA's external parameters)."""
     given: Mapping[str, Any]
     """What the trainer added: training key, counts of clips, hardware (SLSA's internal parameters)."""
     materials: tuple[Material, ...]
@@ -78,11 +85,46 @@ class LineageStatement:
         """Tag of the dataset version."""
         return str(self.asked["dataset"])
 
+    @property
+    def golden(self) -> str:
+        """Tag of the golden set that was kept out of training; empty if the slot had none."""
+        return str(self.asked.get("golden", ""))
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Configuration of adapter, training and task."""
+        return dict(self.asked.get("config", {}))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.asked.get("seed", 0))
+
+    @property
+    def key(self) -> str:
+        """Training key."""
+        return str(self.given.get("key", ""))
+
+    @property
+    def flow_run(self) -> str:
+        """Prefect flow run; empty outside a flow."""
+        return str(self.given.get("flow_run", ""))
+
+    @cached_property
+    def training(self) -> TrainedClips:
+        """The clips that the training used."""
+        return read_known(TrainedClips, self.given.get("training", {}), "training")
+
+    @cached_property
+    def hardware(self) -> TrainerHardware:
+        """The machine that trained."""
+        return read_known(TrainerHardware, self.given.get("hardware", {}), "hardware")
+
     def material(self, name: str) -> Material:
-        """The material of this name.
+        """Return the material of this name.
 
         Raises:
-            AttestationError: where the statement names none.
+            AttestationError: The statement has no such material.
         """
         found = next((material for material in self.materials if material.name == name), None)
         if found is None:
@@ -109,15 +151,7 @@ class LineageStatement:
 
 
 @dataclass(frozen=True)
-class Named:
-    """A backbone by id and fingerprint (``sha256:…``)."""
-
-    id: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Against:
+class ChampionRef:
     """The champion that a version was compared with."""
 
     version: int
@@ -134,15 +168,52 @@ class Golden:
 
 @dataclass(frozen=True)
 class EvidenceFile:
-    """Where the numbers lie: path among the artifacts of the version's run, and SHA-256 (hex) of that file."""
+    """The file with the numbers: its path among the artifacts of the version's run, and its SHA-256 (hex)."""
 
     path: str
     sha256: str
 
 
 @dataclass(frozen=True)
+class NamedOutcome:
+    """The outcome of one check, or on one recording condition."""
+
+    name: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class VerdictDetails:
+    """What a verdict rests on in addition to the numbers that decided: the server writes its pages from it."""
+
+    champion_interval: Span | None
+    margin: float
+    """Allowed difference to the champion, as a share."""
+    limit: float
+    """Absolute limit on the metric, as a share."""
+    clips: int
+    """Clips of the golden set."""
+    closed_set: bool
+    """Whether speakers of the golden set were in the training data, by declaration."""
+    slices: tuple[NamedOutcome, ...]
+    """Recording conditions."""
+    checks: tuple[NamedOutcome, ...]
+    reasons: tuple[str, ...]
+    """Sentences, the deciding one first."""
+
+
+@dataclass(frozen=True)
+class SignedPage:
+    """The texts that a verdict of release 0.1.0 contained for the version's page."""
+
+    headline: str
+    rows: tuple[tuple[str, str], ...]
+    """Name and value, the verdict first."""
+
+
+@dataclass(frozen=True)
 class VerdictStatement:
-    """What the gate decided on one version. The fields, less `bundle`, are the predicate."""
+    """The signed form of a verdict: what the gate decided on one version."""
 
     bundle: str
     """``sha256:…`` of the bundle that was judged."""
@@ -150,29 +221,29 @@ class VerdictStatement:
     model: str
     version: int
     outcome: Outcome
-    backbone: Named
-    against: Against | None
-    """The champion it was compared with; None where the slot had none."""
+    backbone: BackboneName
+    against: ChampionRef | None
+    """The champion it was compared with; None if the slot had none."""
     first_version: bool
     golden: Golden
     policy: str
     """``sha256:…`` of the limits."""
     metric: str
     challenger: float | None
-    """Shares: 0.08 is 8 %. None where the number is not finite."""
+    """Shares: 0.08 is 8 %. None if the number is not finite."""
     champion: float | None
     delta: float | None
-    interval: tuple[float | None, float | None] | None
+    interval: Span | None
     """Of `delta`."""
     evidence: EvidenceFile
-    headline: str
-    """One sentence for people."""
-    rows: tuple[tuple[str, str], ...]
-    """Name and value for people, the verdict first."""
     decided_at: str
     """UTC, ISO 8601."""
-    challenger_interval: tuple[float | None, float | None] | None = None
+    challenger_interval: Span | None = None
     """Of `challenger`."""
+    details: VerdictDetails | None = None
+    """None in statements of release 0.1.0 only."""
+    page: SignedPage | None = None
+    """None but in statements of release 0.1.0."""
 
     kind = "verdict"
 
@@ -185,26 +256,30 @@ class VerdictStatement:
     def payload(self) -> bytes:
         """Canonical JSON: what is signed."""
         predicate = to_dict(self)
-        return _statement(self.model, predicate.pop("bundle"), [], VERDICT, predicate)
+        bundle, page = predicate.pop("bundle"), predicate.pop("page")
+        if page is None:
+            return _statement(self.model, bundle, [], VERDICT, predicate)
+        del predicate["details"]
+        return _statement(self.model, bundle, [], VERDICT_WITH_PAGE, {**predicate, **page})
 
 
 Statement = LineageStatement | VerdictStatement
 
 
 def statement_digest(statement: Statement) -> str:
-    """SHA-256 (hex) of the payload: the name of the statement everywhere."""
+    """Return the SHA-256 (hex) of the payload, by which the ledger and the server name the statement."""
     return sha256(statement.payload)
 
 
 def parse_statement(payload: bytes) -> Statement:
-    """Read a statement of either kind; the law: ``parse(s.payload) == s``, and nothing else is read.
+    """Read a statement of either kind; the law: ``parse_statement(s.payload) == s``, and nothing else is read.
 
     Raises:
-        AttestationError: with reason ``malformed``, naming what is wrong.
+        AttestationError: The payload is not such a statement; the reason is ``malformed``.
     """
     values = parse_canonical_json(payload, "statement")
     kind = values.get("predicateType")
-    if values.get("_type") != STATEMENT or kind not in (LINEAGE, VERDICT):
+    if values.get("_type") != STATEMENT or kind not in (LINEAGE, VERDICT, VERDICT_WITH_PAGE):
         raise AttestationError(
             "malformed", f"not an in-toto Statement v1 of a lineage or a verdict: {str(kind)[:80]!r}"
         )
@@ -220,6 +295,30 @@ def parse_statement(payload: bytes) -> Statement:
     if not same:
         raise AttestationError("malformed", "the statement has fields or spellings that this format does not have")
     return found
+
+
+def stored_verdict(payload: bytes) -> VerdictStatement:
+    """Build a verdict from a payload that was verified before it was stored; five times as quick as `parse_statement`.
+
+    Raises:
+        KeyError, TypeError, ValueError: The payload is not a verdict.
+    """
+    values = json.loads(payload)
+    predicate = dict(values["predicate"])
+    if values["predicateType"] == VERDICT_WITH_PAGE:
+        predicate["page"] = SignedPage(predicate.pop("headline"), predicate.pop("rows"))
+    else:
+        details = dict(predicate["details"])
+        details |= {name: tuple(NamedOutcome(**one) for one in details[name]) for name in ("slices", "checks")}
+        predicate["details"] = VerdictDetails(**details)
+    predicate |= {
+        "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
+        "backbone": BackboneName(**predicate["backbone"]),
+        "against": ChampionRef(**predicate["against"]) if predicate["against"] else None,
+        "golden": Golden(**predicate["golden"]),
+        "evidence": EvidenceFile(**predicate["evidence"]),
+    }
+    return VerdictStatement(**predicate)
 
 
 def _statement(model: str, bundle: str, files: list[dict[str, Any]], kind: str, predicate: Mapping[str, Any]) -> bytes:
@@ -267,7 +366,12 @@ def _lineage(values: Mapping[str, Any]) -> LineageStatement:
 
 def _verdict(values: Mapping[str, Any]) -> VerdictStatement:
     model, bundle = _subject(values)
-    found = from_dict(VerdictStatement, {**values["predicate"], "bundle": bundle}, "verdict")
+    predicate = dict(values["predicate"])
+    if values["predicateType"] == VERDICT_WITH_PAGE:
+        predicate["page"] = {name: predicate.pop(name) for name in ("headline", "rows")}
+    elif not predicate["details"]:
+        raise AttestationError("malformed", "the verdict has no details")
+    found = from_dict(VerdictStatement, {**predicate, "bundle": bundle}, "verdict")
     if found.model != model:
         raise AttestationError("malformed", f"the subject is {model[:80]}, the predicate is about {found.model[:80]}")
     against = (found.against.bundle,) if found.against else ()

@@ -1,28 +1,37 @@
-"""What one training left on this machine, kept until (and after) the registry has it, so that no result is lost.
+"""Finished trainings on this machine, kept until (and after) the registry has them, so that no result is lost.
 
 <cache>/bundles/<training key>/
 ├── bundle/          the adapter bundle
-├── checkpoint/      while training goes on; an interrupted one goes on from here
-├── report/          what goes to the MLflow run beside it: curves.png, lineage.json, packages.txt
-└── training.json    metrics and history; written last, so where it is the rest is whole
+├── checkpoint/      during the training; an interrupted training continues from it
+├── report/          further artifacts of the MLflow run: curves.png, lineage.json, packages.txt
+└── training.json    metrics and history; written last, so its presence means that all else is complete
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from elp_core.config import to_dict
+from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
-from pipelines.registry.lineage import Lineage
+from pipelines.locks import file_lock
+from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, read_known
+from pipelines.training.curves import draw_curves
+from pipelines.training.inputs import TrainingInputs
+from pipelines.training.provenance import code_version, hardware, installed_packages, package_versions
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+    from elp_core.training import EpochRecord, TrainResult
 
 _DONE = "training.json"
 
@@ -37,8 +46,8 @@ class Trained:
     value: float
     """Of the metric on the validation split."""
     metrics: Mapping[str, float]
-    history: Sequence[Mapping[str, Any]] = ()
-    """One entry an epoch, as the training loop tells it."""
+    history: tuple[EpochRecord, ...]
+    lineage: Lineage
 
     @property
     def bundle(self) -> Path:
@@ -50,75 +59,146 @@ class Trained:
         """Files for people: curves, lineage, packages."""
         return self.folder / "report"
 
-    @cached_property
-    def lineage(self) -> Lineage:
-        """The lineage inside the bundle."""
-        return Lineage.from_json(json.loads((self.bundle / "lineage.json").read_text(encoding="utf-8")))
-
 
 def training_folder(cache: Path, key: str) -> Path:
-    """Where the training with this key lies on this machine."""
+    """Return the folder of the training with this key."""
     return cache / "bundles" / key
 
 
 def find_trained(cache: Path, key: str) -> Trained | None:
-    """The finished training with this key, or None; one whose bundle was altered since counts as none."""
-    from elp_core.bundle import bundle_digest, verify_bundle
+    """Return the finished training with this key; None if there is none, or if its bundle was altered since."""
+    from elp_core.bundle import verify_bundle
     from elp_core.errors import BundleError
+    from elp_core.training import EpochRecord
 
     folder = training_folder(cache, key)
     try:
         values = json.loads((folder / _DONE).read_text(encoding="utf-8"))
-        verify_bundle(folder / "bundle")
+        bundle = verify_bundle(folder / "bundle")
     except (OSError, ValueError, BundleError):
         return None
-    if bundle_digest(folder / "bundle") != values["bundle_digest"]:
+    if bundle.digest != values["bundle_digest"]:
         return None
-    return Trained(folder=folder, **values)
+    history = tuple(EpochRecord(**entry) for entry in values.pop("history"))
+    return Trained(folder, **values, history=history, lineage=Lineage.from_json(bundle.lineage))
 
 
-def write_trained(trained: Trained) -> None:
-    """Write the marker that makes a training count as finished."""
+def finish_training(
+    inputs: TrainingInputs,
+    model: ElpModel,
+    result: TrainResult,
+    folder: Path,
+    run_id: str,
+    flow_run_id: str,
+    seconds: float,
+    beside: tuple[str, ...],
+) -> Trained:
+    """Score the trained model, and write the bundle, the report and, last, the file that marks it as finished.
+
+    Args:
+        inputs: What was trained.
+        model: With the best epoch's state.
+        result: Of the training loop.
+        folder: See `training_folder`.
+        run_id: MLflow run.
+        flow_run_id: Prefect flow run, empty outside a flow.
+        seconds: Duration of the training.
+        beside: Other slots that were trained in the same pass; they change the result by rounding only.
+
+    Raises:
+        WorkspaceError: The disk is full or cannot be written to.
+    """
+    from elp_core.assemble import evaluate, settle
+    from elp_core.bundle import write_bundle
+
+    config, packages = inputs.settings.train, installed_packages()
+    with disk_errors(folder):
+        value = evaluate(model, inputs.data.validation, config.batch_seconds, config.device)
+        settle(model, value)
+        measured = {value.metric: value.value, **{f"{value.metric}.{name}": x for name, x in value.extra.items()}}
+        metrics = {
+            **measured,
+            "train_seconds": seconds,
+            "train_steps": float(result.steps),
+            "train_epochs": float(result.epochs),
+            "best_epoch": float(result.best_epoch),
+            "clips_too_short": float(len(result.excluded)),
+            "trainable_parameters": float(model.parameter_count()),
+        }
+        validation = {"metric": value.metric, **measured}
+        lineage = _lineage(inputs, packages, beside, run_id, flow_run_id, validation)
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+        digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
+        metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
+        trained = Trained(folder, digest, value.metric, value.value, metrics, result.history, lineage)
+        write_whole(trained.report / "lineage.json", (trained.bundle / "lineage.json").read_bytes())
+        write_whole(trained.report / "packages.txt", "\n".join(packages) + "\n")
+        draw_curves(trained.history, value.metric, trained.report / "curves.png")
+        _mark_finished(trained)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    return trained
+
+
+def _lineage(
+    inputs: TrainingInputs,
+    packages: list[str],
+    beside: tuple[str, ...],
+    run_id: str,
+    flow_run_id: str,
+    validation: Mapping[str, Any],
+) -> Lineage:
+    """Return the lineage of a training: its inputs, and the code, the packages and the machine of this moment."""
+    data = inputs.data
+    used = {"train": len(data.train), "validation": len(data.validation)}
+    return Lineage(
+        slot=str(inputs.slot),
+        key=inputs.key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        dataset=read_known(TrainingDataset, {**to_dict(data.dataset), "repository": inputs.repository}, "dataset"),
+        golden=PinnedGolden(data.golden.tag, data.golden.digest, data.golden.clips) if data.golden else PinnedGolden(),
+        training=TrainedClips(
+            clips=len(data.train),
+            seconds=round(sum(clip.duration for clip in data.train), 3),
+            ids=inputs.ids,
+            excluded=sum(data.dataset.splits.get(split, 0) - clips for split, clips in used.items()),
+            beside=beside,
+        ),
+        backbone=BackboneName(inputs.backbone.id, inputs.backbone.fingerprint),
+        config=inputs.config,
+        seed=inputs.settings.train.seed,
+        code=code_version(),
+        packages=package_versions(packages),
+        hardware=hardware(),
+        flow_run=flow_run_id,
+        mlflow_run=run_id,
+        validation=validation,
+    )
+
+
+def _mark_finished(trained: Trained) -> None:
     values = {
         "bundle_digest": trained.bundle_digest,
         "metric": trained.metric,
         "value": trained.value,
         "metrics": dict(trained.metrics),
-        "history": [dict(entry) for entry in trained.history],
+        "history": [asdict(entry) for entry in trained.history],
     }
-    write_text(trained.folder / _DONE, json.dumps(values, indent=1, sort_keys=True))
+    write_whole(trained.folder / _DONE, json.dumps(values, indent=1, sort_keys=True))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def one_at_a_time(cache: Path, key: str, log: Callable[[str], None]) -> Iterator[None]:
+def one_at_a_time(cache: Path, key: str, log: Callable[[str], None]) -> AbstractContextManager[None]:
     """Hold the training's lock: of two processes on one machine the second waits, and finds the work done."""
-    folder = training_folder(cache, key)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("another process trains exactly this; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = training_folder(cache, key).with_suffix(".lock")
+    return file_lock(path, when_taken=lambda: log("another process trains exactly this; waiting for it"))
 
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """A full or read-only disk becomes an error that says so."""
+    """Turn the error of a full or read-only disk into one that says what to do.
+
+    Raises:
+        WorkspaceError: The disk is full or cannot be written to.
+    """
     try:
         yield
     except OSError as error:

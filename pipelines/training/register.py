@@ -1,4 +1,4 @@
-"""A finished training becomes a registered version with a signed lineage. Every part can be done again."""
+"""Register a finished training as a version with a signed lineage. Every part can be repeated after an interruption."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.metrics.scores import title
-from pipelines.registry.adapter_version import AdapterVersion, Tags
-from pipelines.registry.client import bundle_models as models
-from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client import runs as tracking
-from pipelines.registry.client import server_api as guard
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.description import describe_version, version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
+from pipelines.registry.tags import Tags
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained, find_trained
 from pipelines.training.lineage_statement import lineage_statement
@@ -37,11 +35,17 @@ class Registered:
     run_id: str
     bundle_digest: str
     reused: bool
-    """True where nothing had to be trained: the registry or this machine had it already."""
+    """True if nothing had to be trained: the registry or this machine had it already."""
     metrics: Mapping[str, float]
 
+    @classmethod
+    def of(cls, version: AdapterVersion, metrics: Mapping[str, float], *, reused: bool) -> Registered:
+        """Return the record of a version with the metrics of its training."""
+        name, number = version.slot.model_name, version.version
+        return cls(name, number, version.key, version.run_id, version.bundle_digest, reused, dict(metrics))
 
-def register(
+
+def register_trained(
     client: MlflowClient,
     slot: Slot,
     run_id: str,
@@ -51,66 +55,64 @@ def register(
     reused: bool,
     log: Callable[[str], None],
 ) -> Registered:
-    """Log the run, the bundle as its model, the model as the slot's next version, its signed lineage, in this order.
+    """Log the run, the bundle as its model, the slot's next version, and its signed lineage, in this order.
 
-    Killed anywhere, it goes on where it stopped when called again: a version exists only when all it points to does,
-    and `reuse` signs for one that was left without.
+    After an interruption the next call continues: a version exists only when everything it refers to does, and
+    `reuse_version` signs for one without a signed lineage.
 
     Raises:
-        ServiceError: where the server is gone; the training stays on this machine.
-        AttestationError: where this machine may not sign a lineage.
-        GateRefused: where the server does not trust the key.
+        ServiceError: The server is gone; the training stays on this machine.
+        AttestationError: This machine may not sign a lineage.
+        GateRefused: The server does not trust the key.
     """
     lineage = trained.lineage
-    tracking.log_params(client, run_id, _params(lineage))
-    tracking.log_metrics(client, run_id, trained.metrics)
+    runs.log_params(client, run_id, _params(lineage))
+    runs.log_metrics(client, run_id, trained.metrics)
     log_history(client, run_id, trained.history)
-    tracking.log_datasets(client, run_id, _datasets(slot, lineage))
-    tracking.log_folder(client, run_id, trained.report, "report")
-    model_id = models.log_bundle(client, run_id, trained.bundle, lineage.key)
-    version = registry.find_by_key(client, slot, lineage.key)
+    runs.log_datasets(client, run_id, _datasets(slot, lineage))
+    runs.log_folder(client, run_id, trained.report, "report")
+    model_id = bundle_models.log_bundle(client, run_id, trained.bundle, lineage.key)
+    version = model_registry.find_by_key(client, slot, lineage.key)
     if version is None:
         version = _create(client, slot, run_id, model_id, trained)
         log(f"registered {version.name}")
-    if not _attested(client, version):
-        _attest(client, version, trained, keys, log)
-    tracking.close_run(client, run_id)
-    return registered(version, trained.metrics, reused=reused)
+    if not _is_signed(client, version):
+        _sign(client, version, trained, keys, log)
+    runs.close_run(client, run_id)
+    return Registered.of(version, trained.metrics, reused=reused)
 
 
-def reuse(
+def reuse_version(
     client: MlflowClient, version: AdapterVersion, cache: Path, keys: Path, log: Callable[[str], None]
 ) -> Registered:
-    """The outcome for a version that was trained from the same inputs before; what was cut off then is completed.
+    """Return a version that was trained from the same inputs before, and complete it if that was interrupted.
 
     Raises:
-        ServiceError: where no guarded server answers.
-        AttestationError: where this machine may not sign a lineage.
-        GateRefused: where the server does not trust the key.
+        ServiceError: No ELP server answers.
+        AttestationError: This machine may not sign a lineage.
+        GateRefused: The server does not trust the key.
     """
     log(f"{version.name} was trained from exactly this already; nothing to do")
-    if not _attested(client, version):
-        mine = find_trained(cache, version.key)
-        if mine is None:
+    if not _is_signed(client, version):
+        trained = find_trained(cache, version.key)
+        if trained is None:
             log(f"the lineage of {version.name} is not signed yet: train it again on the machine that trained it")
         else:
-            _attest(client, version, mine, keys, log)
-    tracking.close_run(client, version.run_id)
-    return registered(version, tracking.run_metrics(client, version.run_id), reused=True)
+            _sign(client, version, trained, keys, log)
+    runs.close_run(client, version.run_id)
+    return Registered.of(version, runs.run_metrics(client, version.run_id), reused=True)
 
 
-def _attested(client: MlflowClient, version: AdapterVersion) -> bool:
-    """Whether the server has a signed lineage of the version."""
-    found = guard.list_statements(
-        client.tracking_uri, model=version.slot.model_name, version=version.version, kind="lineage"
-    )
-    return bool(found)
+def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
+    """Return whether the server has a signed lineage of the version."""
+    model = version.slot.model_name
+    return bool(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
 
 
-def _attest(
+def _sign(
     client: MlflowClient, version: AdapterVersion, trained: Trained, keys: Path, log: Callable[[str], None]
 ) -> None:
-    """Sign the lineage of a version that was trained here and hand it to the server."""
+    """Sign the lineage of a version that was trained here, and send it to the server."""
     from elp_core.bundle import verify_bundle
 
     if version.bundle_digest != trained.bundle_digest:
@@ -118,43 +120,30 @@ def _attest(
         log(f"{version.name} holds the bundle of another machine, which signs for it")
         return
     statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
-    # read now: the key may have been replaced while the training went on
-    envelope = sign(statement.payload, load_ring(keys), "lineage")
-    guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+    # read now: the key may have been replaced during the training
+    envelope = sign(statement.payload, load_trusted_keys(keys), "lineage")
+    server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
     log(f"signed the lineage of {version.name}")
 
 
 def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, trained: Trained) -> AdapterVersion:
     lineage = trained.lineage
     tags = version_tags(lineage, trained.bundle_digest, trained.metric, trained.value)
-    made = registry.create_version(
+    made = model_registry.create_version(
         client,
         slot,
         source=f"models:/{model_id}",
         run_id=run_id,
         model_id=model_id,
         tags=tags,
-        description=_description(slot, trained, lineage, tags),
+        description=_description(slot, trained, tags),
     )
-    first = registry.find_by_key(client, slot, lineage.key)
+    first = model_registry.find_by_key(client, slot, lineage.key)
     if first is None or first.version == made.version:
         return made
-    # a worker on another machine trained the same and was a moment earlier
-    registry.delete_version(client, made)
+    # a worker on another machine trained the same and registered a moment earlier
+    model_registry.delete_version(client, made)
     return first
-
-
-def registered(version: AdapterVersion, metrics: Mapping[str, float], *, reused: bool) -> Registered:
-    """The outcome for a version that is in the registry."""
-    return Registered(
-        name=version.slot.model_name,
-        version=version.version,
-        key=version.key,
-        run_id=version.run_id,
-        bundle_digest=version.bundle_digest,
-        reused=reused,
-        metrics=dict(metrics),
-    )
 
 
 def _params(lineage: Lineage) -> dict[str, Any]:
@@ -166,33 +155,21 @@ def _params(lineage: Lineage) -> dict[str, Any]:
     }
 
 
-def _datasets(slot: Slot, lineage: Lineage) -> list[tracking.DatasetInput]:
+def _datasets(slot: Slot, lineage: Lineage) -> list[runs.DatasetInput]:
     data, golden = lineage.dataset, lineage.golden
     source = {"repository": data.repository, "path": slot.folder.as_posix()}
-    inputs = [
-        tracking.DatasetInput(
-            name=data.tag,
-            digest=data.dvc_hash,
-            source={**source, "revision": data.revision, "tag": data.tag},
-            context="training",
-            profile={"clips": data.clips, "minutes": round(data.seconds / 60, 2), "speakers": data.speakers},
-        )
-    ]
+    profile = {"clips": data.clips, "minutes": round(data.seconds / 60, 2), "speakers": data.speakers}
+    revision = {**source, "revision": data.revision, "tag": data.tag}
+    inputs = [runs.DatasetInput(data.tag, data.dvc_hash, revision, "training", profile)]
     if golden.tag:
-        inputs.append(
-            tracking.DatasetInput(
-                name=golden.tag,
-                digest=golden.digest,
-                source={**source, "tag": golden.tag, "digest": golden.digest},
-                context="golden",
-                profile={"clips": golden.clips},
-            )
-        )
+        pinned = {**source, "tag": golden.tag, "digest": golden.digest}
+        inputs.append(runs.DatasetInput(golden.tag, golden.digest, pinned, "golden", {"clips": golden.clips}))
     return inputs
 
 
-def _description(slot: Slot, trained: Trained, lineage: Lineage, tags: Mapping[str, str]) -> str:
-    metric, minutes = title(trained.metric), lineage.training.seconds / 60
+def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
+    lineage, metric = trained.lineage, title(trained.metric)
+    minutes = lineage.training.seconds / 60
     headline = (
         f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "
         f"trained on {minutes:.1f} minutes of {lineage.dataset.tag}."

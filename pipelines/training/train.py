@@ -1,74 +1,65 @@
-"""Train a slot's adapter on one dataset version and register it; the same inputs are never trained twice."""
+"""Train the adapters of one slot or several and register them; the same inputs are never trained twice."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os.path
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from elp_core.config import to_dict
-from elp_core.errors import OpsError
-from elp_core.types import Clip
-from pipelines.errors import DataRefused
-from pipelines.local.settings import Settings, SlotSettings
-from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client import runs as tracking
-from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, ids_digest
-from pipelines.registry.signing.keys import key_folder, signing_ring
+from elp_core.errors import ElpError, OpsError, TrainingError
+from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.client import model_registry, runs
+from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
-from pipelines.training.curve_plot import draw_curves
 from pipelines.training.curves import Curves
 from pipelines.training.finished import (
     Trained,
     disk_errors,
     find_trained,
+    finish_training,
     one_at_a_time,
     training_folder,
-    write_text,
-    write_trained,
 )
-from pipelines.training.provenance import code_digest, collect, installed_packages, task_digest, training_key
-from pipelines.training.register import Registered, register, reuse
+from pipelines.training.inputs import TrainingInputs, gather_inputs
+from pipelines.training.register import Registered, register_trained, reuse_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from elp_core.backbones import Backbone
-    from elp_core.model import ElpModel
-    from elp_core.training import TrainResult
-    from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
+    from elp_core.training import Job
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Material:
-    """What one training is made of."""
+class _SlotTraining:
+    """One slot's training under way, with its MLflow run and its folder."""
 
-    slot: Slot
-    settings: SlotSettings
-    backbone: Backbone
-    dataset: DatasetVersion
-    golden: GoldenRef | None
-    """The golden set in force: its clips are in no other split."""
-    repository: str
-    train: list[Clip]
-    validation: list[Clip]
-    ids: str
-    """Digest of the ids of both."""
-    key: str
-    beside: tuple[str, ...] = ()
-    """Other slots that were trained in the same pass; they change the result by no more than rounding."""
+    inputs: TrainingInputs
+    client: MlflowClient
+    run_id: str
+    folder: Path
+    log: Log
+
+    @property
+    def slot(self) -> Slot:
+        return self.inputs.slot
+
+    def note_failure(self, error: BaseException) -> None:
+        """End the MLflow run as failed with the reason; if MLflow is gone too, `error` is the one to report."""
+        with contextlib.suppress(OpsError):
+            runs.set_run_tags(self.client, self.run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
+            runs.close_run(self.client, self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
 
-def train_adapter(
+def train_adapters(
     repository: str,
-    slot: Slot,
-    tag: str,
+    tags: Mapping[Slot, str],
     settings: Settings,
     *,
     mlflow_uri: str,
@@ -76,210 +67,150 @@ def train_adapter(
     keys: Path | None = None,
     flow_run_id: str = "",
     log: Log = print,
-) -> Registered:
-    """Train the adapter of `slot` on the dataset version `tag`, and register it as a candidate.
+) -> dict[Slot, Registered]:
+    """Train an adapter for each slot on its dataset version, and register it as a candidate.
 
-    What the registry has already is returned; what this machine trained but could not register is registered; an
-    interrupted training goes on from its checkpoint.
+    A version that the registry has already is returned; a training that this machine finished but could not register is
+    registered; an interrupted training continues from its checkpoint. The slots that are left are trained in one pass
+    over the backbone. Slots whose settings name another device or precision have a separate pass.
 
     Args:
         repository: Path or URL of the workspace's Git repository.
-        slot: The slot.
-        tag: Dataset version, such as ``data/plant-a/asr/v3``.
+        tags: Dataset version by slot, such as ``data/plant-a/asr/v3``.
         settings: Of the workspace.
         mlflow_uri: Address of the MLflow server.
         cache: Folder for fetched data, trainings and bundles.
-        keys: Folder of the key that signs the lineage; None takes ELP_KEYS, else that of the workspace worked in.
+        keys: Folder of the key that signs the lineages; None takes ELP_KEYS, else that of the present workspace.
         flow_run_id: Prefect flow run this belongs to, for the lineage.
-        log: Takes one line of progress at a time.
+        log: Called with one line of progress at a time.
 
     Raises:
-        AttestationError: at once, where this machine has no key to sign a lineage with.
-        ServiceError: where MLflow is gone: at once before training; after it the result is kept for the next call.
-        VersioningError: where the dataset version cannot be fetched.
-        DataRefused: where nothing is left to train on.
-        TrainingError: where training fails; the run in MLflow says so too.
+        AttestationError: This machine has no key to sign a lineage with; nothing was trained.
+        ServiceError: MLflow is gone: before training, or after it, and then the result is kept for the next call.
+        VersioningError: A dataset version does not exist or cannot be fetched.
+        DataRefused: A version has no clips to train on or to validate with.
+        TrainingError: Training failed, and the MLflow run says why. With one slot the error is that of its training;
+            with several it names the slots that failed, and all others are registered.
     """
-    client, keys = registry.connect(mlflow_uri), keys or key_folder()
-    signing_ring(keys, "lineage")
-    material = gather(repository, slot, tag, settings, cache)
-    known = registry.find_by_key(client, slot, material.key)
-    if known is not None:
-        return reuse(client, known, cache, keys, log)
-    with one_at_a_time(cache, material.key, log):
-        run_id = open_run(client, material)
-        trained = find_trained(cache, material.key)
-        reused = trained is not None
-        if trained is None:
-            trained = train_noting_failure(client, run_id, material, cache, flow_run_id, log)
+    client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
+    load_signing_keys(keys, "lineage")
+    done: dict[Slot, Registered] = {}
+    wanted: list[TrainingInputs] = []
+    for inputs in gather_inputs(repository, tags, settings, cache):
+        if known := _find_version(client, inputs):
+            done[inputs.slot] = reuse_version(client, known, cache, keys, log)
         else:
-            log("this machine has the finished training already; registering it")
-        return register(client, slot, run_id, trained, keys, reused=reused, log=log)
+            wanted.append(inputs)
+    with contextlib.ExitStack() as locks:
+        # always in one order: two processes with common slots must not wait for each other
+        for inputs in sorted(wanted, key=lambda inputs: inputs.key):
+            locks.enter_context(one_at_a_time(cache, inputs.key, log))
+        trainings = [_open(client, inputs, cache, _naming(inputs.slot, log, len(tags))) for inputs in wanted]
+        found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
+        ends: dict[Slot, Trained | ElpError] = {slot: trained for slot, trained in found.items() if trained}
+        for group in _passes([training for training in trainings if training.slot not in ends]):
+            ends |= _train_pass(group, cache / "features", flow_run_id)
+        for training in trainings:
+            slot, end, reused = training.slot, ends[training.slot], found[training.slot] is not None
+            if reused:
+                training.log("this machine has the finished training already; registering it")
+            if isinstance(end, Trained):
+                done[slot] = register_trained(client, slot, training.run_id, end, keys, reused=reused, log=log)
+    _raise_failures(len(tags), {slot: end for slot, end in ends.items() if isinstance(end, ElpError)})
+    return {slot: done[slot] for slot in tags}
 
 
-def gather(
-    repository: str, slot: Slot, tag: str, settings: Settings, cache: Path, backbone: Backbone | None = None
-) -> Material:
-    """What training `slot` on `tag` is made of; `backbone` is the settings' own where it is loaded already."""
-    from elp_core.backbones import Backbone
-    from pipelines.datasets.versions import golden_ref, load_split, version_at
-
-    dataset = version_at(repository, tag, slot)
-    golden = golden_ref(repository, dataset.golden, slot) if dataset.golden else None
-    # clips of the golden set are left out of these
-    train, validation = (load_split(repository, tag, slot, (split,), cache) for split in ("train", "validation"))
-    if not train or not validation:
-        empty = "training" if not train else "validation"
-        raise DataRefused(str(slot), [f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"])
-    mine = settings.for_slot(slot)
-    backbone = backbone or Backbone.from_pretrained(settings.backbone)
-    config = {"slot": str(slot), **_config(mine), "task_code": task_digest(slot.task_spec)}
-    ids = ids_digest([clip.id for clip in (*train, *validation)])
-    key = training_key(dataset.dvc_hash, config, backbone.fingerprint, code_digest(), mine.train.seed, ids)
-    return Material(slot, mine, backbone, dataset, golden, repository, train, validation, ids, key)
+def _find_version(client: MlflowClient, inputs: TrainingInputs) -> AdapterVersion | None:
+    found = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
+    return next(filter(None, found), None)
 
 
-def _config(settings: SlotSettings) -> dict[str, Any]:
-    """What of a slot's settings shapes its adapter."""
-    return {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+def _open(client: MlflowClient, inputs: TrainingInputs, cache: Path, log: Log) -> _SlotTraining:
+    """Open the MLflow run of a training: a new one, or the one that an earlier call left open."""
+    slot, dataset = inputs.slot, inputs.data.dataset
+    tags = {"elp.slot": str(slot), "elp.dataset": dataset.tag, "elp.backbone": inputs.backbone.id}
+    run_id = runs.open_run(client, slot, inputs.key, f"{slot} on {dataset.tag.rsplit('/', 1)[-1]}", tags)
+    return _SlotTraining(inputs, client, run_id, training_folder(cache, inputs.key), log)
 
 
-def open_run(client: MlflowClient, material: Material) -> str:
-    """The MLflow run of this training, a new one or the one that was left open."""
-    slot, version = material.slot, material.dataset.tag.rsplit("/", 1)[-1]
-    tags = {"elp.slot": str(slot), "elp.dataset": material.dataset.tag, "elp.backbone": material.backbone.id}
-    return tracking.open_run(client, slot, material.key, f"{slot} on {version}", tags)
+def _passes(trainings: Sequence[_SlotTraining]) -> list[list[_SlotTraining]]:
+    """Group trainings by what one pass must have in common."""
+    groups: dict[tuple[str, str], list[_SlotTraining]] = {}
+    for training in trainings:
+        config = training.inputs.settings.train
+        groups.setdefault((config.device, config.precision), []).append(training)
+    return list(groups.values())
 
 
-def train_noting_failure(
-    client: MlflowClient, run_id: str, material: Material, cache: Path, flow_run_id: str, log: Log
-) -> Trained:
-    """Train; where that fails, the run in MLflow ends as failed and says why."""
-    from elp_core.training import train
+def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str) -> dict[Slot, Trained | ElpError]:
+    """Train a group in one pass; return for each slot its finished training, or why it failed."""
+    from elp_core.training import train_together
 
-    curves = Curves(client, run_id, log)
+    ends: dict[Slot, Trained | ElpError] = {}
+    curves = {training.slot: Curves(training.client, training.run_id, training.log) for training in group}
+
+    @contextlib.contextmanager
+    def noting_failure(training: _SlotTraining) -> Iterator[None]:
+        try:
+            yield
+        except ElpError as error:
+            training.note_failure(error)
+            ends[training.slot] = error
+
     try:
-        model, folder, started = fresh_model(material), training_folder(cache, material.key), time.monotonic()
-        log(opening(material))
-        config = material.settings.train
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            kept, features = folder / "checkpoint", cache / "features"
-            result = train(model, material.train, material.validation, config, curves, kept, features)
-        seconds = time.monotonic() - started
-        trained = conclude(material, model, result, seconds, folder, run_id, flow_run_id, log)
+        jobs: dict[Slot, Job] = {}
+        for training in group:
+            with noting_failure(training):
+                jobs[training.slot] = _job(training, curves[training.slot], features)
+        began = time.monotonic()
+        with disk_errors(Path(os.path.commonpath([training.folder for training in group]))):
+            results = dict(zip(jobs, train_together(list(jobs.values())), strict=True))
+        seconds = time.monotonic() - began
+        for training in group:
+            slot, result = training.slot, results.get(training.slot)
+            if result is None:
+                continue
+            with noting_failure(training):
+                if isinstance(result, ElpError):
+                    raise result
+                model, beside = jobs[slot].model, tuple(str(other) for other in jobs if other != slot)
+                trained = finish_training(
+                    training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, beside
+                )
+                told = f"{trained.metric} {trained.value:.2%} on the validation split"
+                training.log(f"trained in {seconds:.0f} s: {told}")
+                ends[slot] = trained
     except BaseException as error:
-        note_failure(client, run_id, error)
+        for training in group:
+            if training.slot not in ends:
+                training.note_failure(error)
         raise
-    curves.finish()
-    return trained
+    for slot, end in ends.items():
+        if isinstance(end, Trained):
+            curves[slot].finish()
+    return ends
 
 
-def note_failure(client: MlflowClient, run_id: str, error: BaseException) -> None:
-    """End the run in MLflow as failed, and say why there; where MLflow is gone too, `error` is the one to tell."""
-    with contextlib.suppress(OpsError):
-        tracking.set_run_tags(client, run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
-        tracking.close_run(client, run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+def _job(training: _SlotTraining, observer: Curves, features: Path) -> Job:
+    from elp_core.training import Job
 
-
-def fresh_model(material: Material) -> ElpModel:
-    """The model as training begins with it."""
-    from elp_core.assemble import build
-    from elp_core.tasks import make_task
-
-    task = make_task(material.slot.task, material.train, material.settings.task)
-    return build(material.backbone, material.settings.adapter, task, material.settings.train.seed)
-
-
-def conclude(
-    material: Material,
-    model: ElpModel,
-    result: TrainResult,
-    seconds: float,
-    folder: Path,
-    run_id: str,
-    flow_run_id: str,
-    log: Log,
-) -> Trained:
-    """Score the trained model and write the bundle, the report and, last, the marker that it is whole."""
-    from elp_core.assemble import evaluate, settle
-    from elp_core.bundle import write_bundle
-
-    config = material.settings.train
+    inputs, folder = training.inputs, training.folder
+    model = inputs.new_model()
+    training.log(f"training {inputs}")
     with disk_errors(folder):
-        value = evaluate(model, material.validation, config.batch_seconds, config.device)
-        settle(model, value)
-        metrics = {
-            value.metric: value.value,
-            **{f"{value.metric}.{name}": number for name, number in value.extra.items()},
-            "train_seconds": seconds,
-            "train_steps": float(result.steps),
-            "train_epochs": float(result.epochs),
-            "best_epoch": float(result.best_epoch),
-            "clips_too_short": float(len(result.excluded)),
-            "trainable_parameters": float(sum(p.numel() for p in model.trainable().values())),
-        }
-        lineage = _lineage(material, metrics, value.metric, run_id, flow_run_id)
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
-        metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
-        history = [asdict(entry) for entry in result.history]
-        _write_report(folder / "report", folder / "bundle", history, value.metric)
-        trained = Trained(folder, digest, value.metric, value.value, metrics, history)
-        write_trained(trained)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
-    log(f"trained in {seconds:.0f} s: {value.metric} {value.value:.2%} on the validation split")
-    return trained
+        folder.mkdir(parents=True, exist_ok=True)
+    data, config = inputs.data, inputs.settings.train
+    return Job(model, data.train, data.validation, config, observer, folder / "checkpoint", features)
 
 
-def _lineage(material: Material, metrics: Mapping[str, float], metric: str, run_id: str, flow_run_id: str) -> Lineage:
-    dataset, mine = material.dataset, material.settings
-    golden, used = material.golden, {"train": len(material.train), "validation": len(material.validation)}
-    return collect(
-        slot=str(material.slot),
-        key=material.key,
-        dataset=TrainingDataset(
-            repository=material.repository,
-            tag=dataset.tag,
-            version=dataset.version,
-            revision=dataset.revision,
-            dvc_hash=dataset.dvc_hash,
-            clips=dataset.clips,
-            seconds=dataset.seconds,
-            speakers=dataset.speakers,
-            splits=dict(dataset.splits),
-            quarantined=dataset.quarantined,
-            validation=to_dict(dataset.validation),
-            closed_set=dataset.closed_set,
-        ),
-        golden=PinnedGolden(golden.tag, golden.digest, golden.clips) if golden else PinnedGolden(),
-        training=TrainedClips(
-            clips=len(material.train),
-            seconds=round(sum(clip.duration for clip in material.train), 3),
-            ids=material.ids,
-            excluded=sum(dataset.splits.get(split, 0) - clips for split, clips in used.items()),
-            beside=material.beside,
-        ),
-        backbone=BackboneName(material.backbone.id, material.backbone.fingerprint),
-        config=_config(mine),
-        seed=mine.train.seed,
-        flow_run=flow_run_id,
-        mlflow_run=run_id,
-        validation={
-            "metric": metric,
-            **{name: number for name, number in metrics.items() if name.partition(".")[0] == metric},
-        },
-    )
+def _naming(slot: Slot, log: Log, slots: int) -> Log:
+    """Return `log`; of several slots it puts the name before each line that lacks it."""
+    return log if slots == 1 else lambda line: log(line if str(slot) in line else f"{slot}: {line}")
 
 
-def _write_report(report: Path, bundle: Path, history: list[dict[str, Any]], metric: str) -> None:
-    write_text(report / "lineage.json", (bundle / "lineage.json").read_text(encoding="utf-8"))
-    write_text(report / "packages.txt", "\n".join(installed_packages()) + "\n")
-    draw_curves(history, metric, report / "curves.png")
-
-
-def opening(material: Material) -> str:
-    """The line that tells of a training's beginning."""
-    minutes = sum(clip.duration for clip in material.train) / 60
-    clips = f"{len(material.train)} clips ({minutes:.1f} minutes)"
-    return f"training {material.slot} on {clips} of {material.dataset.tag}"
+def _raise_failures(slots: int, failed: Mapping[Slot, ElpError]) -> None:
+    if failed and slots == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        reasons = "\n".join(f"{slot}: {error}" for slot, error in failed.items())
+        raise TrainingError(f"{len(failed)} slot(s) could not be trained, the others are registered\n{reasons}")

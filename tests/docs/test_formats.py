@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import KeyRing, load_ring, write_keys
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys, write_keys
 from tests.docs.pages import fences
 from tests.support import proof
 
@@ -61,8 +61,8 @@ def test_the_shown_script_refuses_an_altered_envelope_and_a_revoked_key(tmp_path
     values["payload"] = base64.b64encode(base64.b64decode(values["payload"]).replace(b"passed", b"failed")).decode()
     (tmp_path / "altered.json").write_text(json.dumps(values))
     assert "InvalidSignature" in _run(tmp_path, "check_envelope.py", "altered.json", "trusted.json", "verdict").stderr
-    key_folder.revoke(ring.folder, "verdict")
-    (tmp_path / "trusted.json").write_text(write_keys(load_ring(ring.folder).keys))
+    key_folder.revoke_key(ring.folder, "verdict")
+    (tmp_path / "trusted.json").write_text(write_keys(load_trusted_keys(ring.folder).keys))
     done = _run(tmp_path, "check_envelope.py", "envelope.json", "trusted.json", "verdict")
     assert "does not count" in done.stderr
 

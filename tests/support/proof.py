@@ -8,17 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.registry.ledger.entry import Head, LedgerEntry, LedgerRow, Principal, sign_entry
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
     Material,
-    Named,
+    NamedOutcome,
+    VerdictDetails,
     VerdictStatement,
 )
+
+DETAILS = VerdictDetails(
+    champion_interval=(0.07, 0.11),
+    margin=0.02,
+    limit=0.5,
+    clips=200,
+    closed_set=False,
+    slices=(NamedOutcome("quiet", "passed"),),
+    checks=(NamedOutcome("no clip in training", "passed"),),
+    reasons=("WER changed by no more than is allowed",),
+)
+"""What a verdict statement holds in addition to the numbers that decided."""
 
 BUNDLE, FINGERPRINT = "sha256:" + "b" * 64, "sha256:" + "f" * 64
 
@@ -36,8 +50,8 @@ def verdict(**over: Any) -> VerdictStatement:
         model="elp.plant-a.asr",
         version=3,
         outcome="passed",
-        backbone=Named("elp:tiny", FINGERPRINT),
-        against=Against(2, "sha256:" + "a" * 64),
+        backbone=BackboneName("elp:tiny", FINGERPRINT),
+        against=ChampionRef(2, "sha256:" + "a" * 64),
         first_version=False,
         golden=Golden("golden/plant-a/asr/v1", "sha256:" + "e" * 64),
         policy="sha256:" + "c" * 64,
@@ -47,9 +61,8 @@ def verdict(**over: Any) -> VerdictStatement:
         delta=-0.01,
         interval=(-0.02, 0.005),
         evidence=EvidenceFile("gate/v3-abc/evidence.json", "0" * 64),
-        headline="Passed the gate: WER 8.0 % on the golden set (champion v2 9.0 %).",
-        rows=(("verdict", "**passed**"), ("WER", "8.0 %")),
         decided_at="2026-01-02T00:00:00.000000+00:00",
+        details=DETAILS,
     )
     return replace(base, **over)
 

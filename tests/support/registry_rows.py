@@ -23,20 +23,20 @@ from mlflow.store.model_registry.dbmodels.models import (
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 
 from pipelines.registry.ledger.entry import Head, LedgerEntry, Principal
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
     Material,
-    Named,
     VerdictStatement,
 )
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
-from tests.support.proof import FINGERPRINT
+from tests.support.proof import DETAILS, FINGERPRINT
 
 WHO = Principal("ann", False, "127.0.0.1")
 _HOUR = timedelta(hours=1)
@@ -189,8 +189,8 @@ def verdict(
         model=slot.model_name,
         version=version,
         outcome=outcome,
-        backbone=Named("elp:tiny", FINGERPRINT),
-        against=Against(*champion) if champion else None,
+        backbone=BackboneName("elp:tiny", FINGERPRINT),
+        against=ChampionRef(*champion) if champion else None,
         first_version=champion is None,
         golden=Golden(slot.tag(1, "golden"), "sha256:" + "e" * 64),
         policy="sha256:" + "c" * 64,
@@ -200,10 +200,9 @@ def verdict(
         delta=None if before is None else round(value - before, 6),
         interval=None if before is None else (round(value - before - 0.01, 6), round(value - before + 0.01, 6)),
         evidence=EvidenceFile(f"gate/v{version}-abc/evidence.json", "0" * 64),
-        headline=f"{outcome} at the gate.",
-        rows=(("verdict", f"**{outcome}**"),),
         decided_at=at.isoformat(timespec="microseconds"),
         challenger_interval=(round(value - 0.01, 6), round(value + 0.01, 6)),
+        details=DETAILS,
     )
 
 

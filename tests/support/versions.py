@@ -13,11 +13,14 @@ from pipelines.registry.adapter_version import AdapterVersion, Tags, policy_dige
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against, EvidenceFile, Golden, Named, Outcome, VerdictStatement
+from pipelines.registry.statements import ChampionRef, EvidenceFile, Golden, VerdictStatement
+from pipelines.registry.verdict import Outcome
+from tests.support.proof import DETAILS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,8 +61,8 @@ def record_verdict(
         model=slot.model_name,
         version=version.version,
         outcome=verdict,
-        backbone=Named("tiny", version.tags[Tags.FINGERPRINT]),
-        against=Against(against.version, against.bundle_digest) if against else None,
+        backbone=BackboneName("tiny", version.tags[Tags.FINGERPRINT]),
+        against=ChampionRef(against.version, against.bundle_digest) if against else None,
         first_version=against is None,
         golden=Golden(GOLDEN, "sha256:" + "e" * 64),
         policy=policy_digest(Settings().for_slot(slot).gate),
@@ -69,11 +72,10 @@ def record_verdict(
         delta=-0.01 if against else None,
         interval=(-0.02, 0.0) if against else None,
         evidence=EvidenceFile(f"{place}/evidence.json", sha256(evidence.encode())),
-        headline=f"{verdict} at the gate: WER 8.0 % on the golden set.",
-        rows=(("verdict", verdict), ("WER", "8.0 %")),
         decided_at=utc_now(),
+        details=DETAILS,
     )
-    envelope = sign(statement.payload, load_ring(key_folder()), "verdict")
+    envelope = sign(statement.payload, load_trusted_keys(key_folder()), "verdict")
     guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)
     return registry.get(client, slot, version.version)
 

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.bundle.format import CARD, FILES, MANIFEST, digest_of, render_manifest
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.pyfunc import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
     Material,
-    Named,
-    Outcome,
     VerdictStatement,
 )
+from pipelines.registry.verdict import Outcome
+from tests.support.proof import DETAILS
 from tests.support.rest import Rest
 
 GOLDEN_BUNDLE = Path(__file__).resolve().parents[1] / "goldens" / "bundles" / "0.1.0-asr"
@@ -41,7 +42,7 @@ NOON = "2026-01-01T12:00:00.000000+00:00"
 
 @dataclass(frozen=True)
 class Made:
-    """A registered version and what stands behind it."""
+    """A registered version and what it consists of."""
 
     model: str
     version: int
@@ -61,12 +62,12 @@ class Made:
 
     @property
     def tensors(self) -> str:
-        """Where the adapter's weights lie among the artifacts."""
+        """Return the path of the adapter's weights among the artifacts."""
         return f"{self.folder}/artifacts/bundle/adapter_model.safetensors"
 
     @property
     def evidence(self) -> str:
-        """Where the gate's evidence lies among the artifacts."""
+        """Return the path of the gate's evidence among the artifacts."""
         return f"{self.folder.split('/')[0]}/{self.run_id}/artifacts/gate/v{self.version}/evidence.json"
 
 
@@ -169,7 +170,7 @@ def lineage_of(made: Made) -> LineageStatement:
 
 
 def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: str = NOON) -> VerdictStatement:
-    """What the gate says of a version: better than `against` by two points where it passed."""
+    """What the gate says of a version: better than `against` by two points if it passed."""
     error = 0.08 if outcome == "passed" else 0.3
     return VerdictStatement(
         bundle=made.bundle,
@@ -177,8 +178,8 @@ def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: s
         model=made.model,
         version=made.version,
         outcome=outcome,
-        backbone=Named("tiny", made.fingerprint),
-        against=Against(against.version, against.bundle) if against else None,
+        backbone=BackboneName("tiny", made.fingerprint),
+        against=ChampionRef(against.version, against.bundle) if against else None,
         first_version=against is None,
         golden=Golden(f"golden/{made.slot}/v1", "sha256:" + "e" * 64),
         policy="sha256:" + "9" * 64,
@@ -188,9 +189,8 @@ def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: s
         delta=error - 0.1 if against else None,
         interval=(error - 0.13, error - 0.09) if against else None,
         evidence=EvidenceFile(f"gate/v{made.version}/evidence.json", hashlib.sha256(evidence(made)).hexdigest()),
-        headline=f"{outcome} at the gate: word error rate {error:.1%} on the golden set.",
-        rows=(("verdict", outcome), ("word error rate", f"{error:.1%}")),
         decided_at=decided_at,
+        details=DETAILS,
     )
 
 

@@ -13,7 +13,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.champion import promote, retire, rollback
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Outcome
+from pipelines.registry.verdict import Outcome
 from tests.support.bundles import add_bundle
 from tests.support.versions import make_champion, record_verdict
 

@@ -71,6 +71,6 @@ def test_training_goes_on_without_the_server_and_keeps_its_points(
     observer = curves.Curves(dead_client, "run", told.append)
     observer.on_step(1, 2, 0.5, {})
     observer.on_step(2, 2, 0.4, {})
-    assert [line.partition(":")[0] for line in told] == ["training goes on without its curves for now"]
+    assert [line.partition(":")[0] for line in told] == ["training continues without its curves for now"]
     with pytest.raises(ServiceError, match="elp up"):
         observer.finish()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pipelines.registry.statements import (
     LINEAGE,
     STATEMENT,
     VERDICT,
+    VERDICT_WITH_PAGE,
     EvidenceFile,
     LineageStatement,
     Material,
@@ -25,6 +27,7 @@ from pipelines.registry.statements import (
 from tests.support import proof
 
 BOTH = [proof.lineage(), proof.verdict()]
+PAGE: dict[str, Any] = {"headline": "Passed", "rows": []}
 FIRST = {"against": None, "first_version": True, "champion": None, "delta": None, "interval": None}
 
 
@@ -65,7 +68,7 @@ def test_every_field_of_a_verdict_is_in_its_digest() -> None:
         "against": None,
         "challenger": 0.081,
         "evidence": EvidenceFile("gate/v3-abc/evidence.json", "1" * 64),
-        "headline": "Passed",
+        "details": replace(proof.DETAILS, reasons=("worse",)),
     }
     digests = {statement_digest(proof.verdict(**{name: value})) for name, value in changes.items()}
     assert len(digests | {statement_digest(proof.verdict())}) == len(changes) + 1
@@ -98,12 +101,19 @@ WRONG_VERDICTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda v: _predicate(v).update(outcome="Passed"), "outcome is 'Passed'"),
     (lambda v: _predicate(v).update(version="3"), "version"),
     (lambda v: _predicate(v).update(version=True), "version"),
+    (lambda v: _predicate(v).update(details=None), "the verdict has no details"),
+    (lambda v: _predicate(v).pop("details"), "lacks something"),
+    (lambda v: _predicate(v)["details"].update(comment="x"), "unknown key details.comment"),
+    (lambda v: _predicate(v).update(page=None), "does not have"),
+    (lambda v: _predicate(v).update(page=PAGE), "does not have"),
+    (lambda v: v.update(predicateType=VERDICT_WITH_PAGE), "lacks something"),
+    (lambda v: v.update(predicateType=VERDICT_WITH_PAGE, predicate={**v["predicate"], **PAGE}), "does not have"),
     (lambda v: _predicate(v).update(challenger="0.08"), "does not have"),
     (lambda v: _predicate(v).update(challenger=1), "does not have"),
     (lambda v: _predicate(v)["against"].update(bundle=""), "is no sha256:<64"),
     (lambda v: _predicate(v)["backbone"].update(fingerprint="f" * 64), "is no sha256:<64"),
     (lambda v: _predicate(v).update(decided_at="yesterday"), "is no ISO 8601 moment"),
-    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "does not say its offset"),
+    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "has no offset from UTC"),
 ]
 
 
@@ -155,7 +165,7 @@ def test_another_spelling_of_the_same_statement_is_refused(statement: Statement)
     spaced = json.dumps(values, sort_keys=True).encode()
     unsorted = json.dumps(dict(reversed(values.items())), separators=(",", ":")).encode()
     twice = statement.payload.replace(b'{"_type":', b'{"_type":"x","_type":', 1)
-    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "stands twice")):
+    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "occurs twice")):
         with pytest.raises(AttestationError, match=told):
             parse_statement(payload)
 

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.registry.client import bundle_models as models
-from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client import runs as tracking
-from pipelines.registry.client import server_api as guard
+from elp_core.bundle import verify_bundle
+from elp_core.files import write_whole
+from elp_core.training import EpochRecord
+from pipelines.registry.client import bundle_models, model_registry, runs, server_api
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
 from pipelines.training.curves import log_history
-from pipelines.training.finished import Trained, write_text
-from pipelines.training.register import register
+from pipelines.training.finished import Trained
+from pipelines.training.register import register_trained
 from tests.support.bundles import make_bundle
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ METRICS = {"wer": 0.5, "trainable_parameters": 100.0, "bundle_bytes": 1e6, "trai
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return model_registry.connect(mlflow_uri)
 
 
 @pytest.fixture
@@ -36,8 +37,9 @@ def keys(mlflow_uri: str) -> Path:
 
 def _trained(folder: Path, slot: Slot) -> Trained:
     digest = make_bundle(folder / "bundle", slot, "k1")
-    write_text(folder / "report" / "note.txt", "x")
-    return Trained(folder, digest, "wer", 0.5, METRICS)
+    write_whole(folder / "report" / "note.txt", "x")
+    lineage = Lineage.from_json(verify_bundle(folder / "bundle").lineage)
+    return Trained(folder, digest, "wer", 0.5, METRICS, (), lineage)
 
 
 class Killed(BaseException):
@@ -47,13 +49,13 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (tracking, "log_params"),
-        (tracking, "log_folder"),
-        (models, "log_bundle"),
-        (models, "_pack"),
-        (registry, "create_version"),
-        (guard, "submit_statement"),
-        (tracking, "close_run"),
+        (runs, "log_params"),
+        (runs, "log_folder"),
+        (bundle_models, "log_bundle"),
+        (bundle_models, "_pack"),
+        (model_registry, "create_version"),
+        (server_api, "submit_statement"),
+        (runs, "close_run"),
     ],
 )
 def test_killed_anywhere_the_next_call_completes_it(
@@ -61,17 +63,19 @@ def test_killed_anywhere_the_next_call_completes_it(
 ) -> None:
     slot = Slot(f"killed-{name.strip('_').replace('_', '-')}", "asr")
     trained = _trained(tmp_path, slot)
-    run_id = tracking.open_run(client, slot, "k1", "run", {})
+    run_id = runs.open_run(client, slot, "k1", "run", {})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, _kill(name))
         with pytest.raises(Killed, match=name):
-            register(client, slot, run_id, trained, keys, reused=False, log=print)
+            register_trained(client, slot, run_id, trained, keys, reused=False, log=print)
     for _ in range(2):
-        register(client, slot, tracking.open_run(client, slot, "k1", "run", {}), trained, keys, reused=True, log=print)
-    assert [v.version for v in registry.list_versions(client, slot)] == [1]
+        register_trained(
+            client, slot, runs.open_run(client, slot, "k1", "run", {}), trained, keys, reused=True, log=print
+        )
+    assert [v.version for v in model_registry.list_versions(client, slot)] == [1]
     assert client.get_run(run_id).info.status == "FINISHED"
-    assert len(guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
-    assert models.download_bundle(client, registry.get(client, slot, 1), tmp_path / "cache").is_dir()
+    assert len(server_api.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="lineage")) == 1
+    assert bundle_models.download_bundle(client, model_registry.get(client, slot, 1), tmp_path / "cache").is_dir()
 
 
 def _kill(name: str) -> object:
@@ -86,17 +90,17 @@ def test_of_two_workers_with_one_key_the_first_counts(
 ) -> None:
     slot = Slot("two-workers", "asr")
     trained = _trained(tmp_path, slot)
-    run_id = tracking.open_run(client, slot, "k1", "run", {})
-    first = register(client, slot, run_id, trained, keys, reused=False, log=print)
-    found = iter([None, registry.get(client, slot, first.version)])
-    monkeypatch.setattr(registry, "find_by_key", lambda *_: next(found))
-    assert register(client, slot, run_id, trained, keys, reused=False, log=print) == first
-    assert [v.version for v in registry.list_versions(client, slot)] == [first.version]
+    run_id = runs.open_run(client, slot, "k1", "run", {})
+    first = register_trained(client, slot, run_id, trained, keys, reused=False, log=print)
+    found = iter([None, model_registry.get(client, slot, first.version)])
+    monkeypatch.setattr(model_registry, "find_by_key", lambda *_: next(found))
+    assert register_trained(client, slot, run_id, trained, keys, reused=False, log=print) == first
+    assert [v.version for v in model_registry.list_versions(client, slot)] == [first.version]
 
 
 def test_epochs_that_could_not_be_sent_are_logged_at_the_end(client: MlflowClient) -> None:
-    run_id = tracking.open_run(client, Slot("late", "asr"), "k1", "run", {})
-    history = [{"epoch": 1, "loss": 2.0, "value": 0.9}, {"epoch": 2, "loss": 1.0, "value": 0.8}]
+    run_id = runs.open_run(client, Slot("late", "asr"), "k1", "run", {})
+    history = [EpochRecord(1, 2.0, 0.9, 1.0), EpochRecord(2, 1.0, 0.8, 2.0)]
     log_history(client, run_id, history[:1])
     log_history(client, run_id, history)
     points = client.get_metric_history(run_id, "epoch.validation")

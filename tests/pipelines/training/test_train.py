@@ -11,16 +11,16 @@ import pytest
 from elp_core.errors import NonFiniteLoss
 from pipelines.datasets.versions import version_at
 from pipelines.errors import AttestationError, ServiceError, VersioningError
-from pipelines.registry.adapter_version import Tags
+from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.signing.envelope import read_envelope, verify
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.statements import LineageStatement, parse_statement
-from pipelines.training import train as step
 from pipelines.training.curves import Curves
 from pipelines.training.register import Registered
+from pipelines.training.train import train_adapters
 from tests.support.mlflow_server import free_port
 from tests.support.workspaces import Site
 
@@ -44,7 +44,7 @@ class Trainer:
     def __call__(self, slot: Slot, tag: str = "", **over: Any) -> Registered:
         settings = over.pop("settings", self.site.settings)
         options = {"mlflow_uri": self.mlflow_uri, "cache": self.cache, "flow_run_id": "flow-1", "log": self.told.append}
-        return step.train_adapter(self.site.repository, slot, tag or slot.tag(1), settings, **{**options, **over})
+        return train_adapters(self.site.repository, {slot: tag or slot.tag(1)}, settings, **{**options, **over})[slot]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("it was trained again")
 
-    monkeypatch.setattr("elp_core.training.train", refuse)
+    monkeypatch.setattr("elp_core.training.train_together", refuse)
 
 
 def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Registered, site: Site) -> None:
@@ -82,7 +82,7 @@ def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Regist
 
 def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Registered, site: Site) -> None:
     (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
-    envelope, ring = read_envelope(row["envelope"]), load_ring(key_folder())
+    envelope, ring = read_envelope(row["envelope"]), load_trusted_keys(key_folder())
     statement = parse_statement(envelope.payload)
     assert verify(envelope, ring, "lineage").name == "lineage"
     assert isinstance(statement, LineageStatement)
@@ -166,10 +166,27 @@ def test_a_version_that_someone_deleted_is_registered_from_this_machine(
 def train_once(train: Trainer, slot: Slot) -> Registered:
     """Train for real, whatever the test forbids from then on."""
     with pytest.MonkeyPatch.context() as patch:
-        from elp_core.training.loop import train as real
+        from elp_core.training.loop import train_together as real
 
-        patch.setattr("elp_core.training.train", real)
+        patch.setattr("elp_core.training.train_together", real)
         return train(slot)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_an_adapter_that_release_0_1_0_registered_is_not_trained_again(
+    client: MlflowClient, train: Trainer, done: Registered, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    version = registry.get(client, site.asr, done.version)
+
+    def only_by_the_former_key(_: MlflowClient, slot: Slot, key: str) -> AdapterVersion | None:
+        asked.append(key)
+        return version if len(asked) == 2 else None
+
+    monkeypatch.setattr(registry, "find_by_key", only_by_the_former_key)
+    assert train(site.asr).version == done.version
+    assert asked[0] == done.key
+    assert asked[1] not in ("", done.key)
 
 
 def test_without_a_server_training_does_not_start(train: Trainer, site: Site) -> None:
@@ -186,7 +203,7 @@ def test_a_server_lost_at_the_end_costs_no_training(
         patch.setattr(models, "log_bundle", _gone)
         with pytest.raises(ServiceError, match="gone"):
             train(site.asr, settings=other, cache=cache)
-    monkeypatch.setattr("elp_core.training.train", lambda *_, **__: pytest.fail("it was trained again"))
+    monkeypatch.setattr("elp_core.training.train_together", lambda *_, **__: pytest.fail("it was trained again"))
     assert train(site.asr, settings=other, cache=cache).reused
 
 

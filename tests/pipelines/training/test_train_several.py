@@ -11,8 +11,7 @@ import elp_core.training
 from elp_core.errors import TrainingError
 from pipelines.registry.client import model_registry as registry
 from pipelines.training.register import Registered
-from pipelines.training.train import train_adapter
-from pipelines.training.train_several import train_adapters
+from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -30,16 +29,15 @@ class Trainer:
         self.options: dict[str, Any] = {"mlflow_uri": mlflow_uri, "cache": cache}
         self.passes: list[int] = []
         self.told: list[str] = []
-        together, alone = elp_core.training.train_together, elp_core.training.train
+        together = elp_core.training.train_together
         patch.setattr(elp_core.training, "train_together", lambda jobs: self.passes.append(len(jobs)) or together(jobs))
-        patch.setattr(elp_core.training, "train", lambda *given: self.passes.append(1) or alone(*given))
 
     def __call__(self, settings: Settings) -> dict[Slot, Registered]:
         tags = {slot: slot.tag(1) for slot in (self.site.asr, self.site.asv)}
         return train_adapters(self.site.repository, tags, settings, log=self.told.append, **self.options)
 
     def one(self, slot: Slot, settings: Settings) -> Registered:
-        return train_adapter(self.site.repository, slot, slot.tag(1), settings, **self.options)
+        return train_adapters(self.site.repository, {slot: slot.tag(1)}, settings, **self.options)[slot]
 
 
 @pytest.fixture
