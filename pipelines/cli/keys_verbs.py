@@ -84,11 +84,11 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
     _report(folder, [key for pair in pairs for key in pair], as_json)
 
 
-@keys.command()
+@keys.command(name="retire")
 @click.argument("key", metavar="KEY")
 @json_option
 @folder_option
-def retire(folder: Path, key: str, as_json: bool) -> None:
+def retire_verb(folder: Path, key: str, as_json: bool) -> None:
     """Stop signing with KEY, and delete its private half here. What the ledger recorded before remains valid."""
     from pipelines.registry.signing.key_folder import retire_key
 

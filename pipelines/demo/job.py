@@ -155,9 +155,9 @@ def identity(root: Path) -> None:
 
 def _start_servers(workspace: Workspace, log: Log) -> None:
     from pipelines.local.lifecycle import up
-    from pipelines.orchestration.deployments import register
+    from pipelines.orchestration.deployments import register_deployments
 
-    up(workspace, register, free_ports=True, log=log)
+    up(workspace, register_deployments, free_ports=True, log=log)
 
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:

@@ -53,7 +53,7 @@ def create(workspace: Workspace) -> Account | None:
     return admin if _write_once(folder / "server.ini", _text(settings)) else None
 
 
-def server_environment(workspace: Workspace) -> dict[str, str]:
+def login_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment in which the guarded MLflow server asks for a login."""
     folder = _folder(workspace)
     return {

@@ -147,7 +147,7 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 
 
 def _login_environment(workspace: Workspace, record: Record) -> dict[str, str]:
-    return accounts.server_environment(workspace) if record.auth else {}
+    return accounts.login_environment(workspace) if record.auth else {}
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:

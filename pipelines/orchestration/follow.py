@@ -9,7 +9,7 @@ from uuid import UUID
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
-from pipelines.orchestration.prefect_api import FollowedRun, answers, read_run
+from pipelines.orchestration.prefect_api import FollowedRun, prefect_errors, read_run
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -50,7 +50,7 @@ def follow(
     answered = started
     while True:
         try:
-            with answers(str(client.api_url)):
+            with prefect_errors(str(client.api_url)):
                 run = read_run(client, run.id)
                 if run.ended:
                     # the run sends its lines every 0.3 s (PREFECT_LOGGING_TO_API_BATCH_INTERVAL), and at its end
