@@ -15,7 +15,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.index_file import open_index
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.verify import Verification, start_verification, verify_adapter, verify_registry
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import server_api as guard
@@ -83,7 +83,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
             done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
             version = done[SLOT].version
-            assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
+            assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
             guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
