@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from elp_core.errors import OpsError
-from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_rows
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title
 from pipelines.registry.slot import Slot
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
@@ -70,7 +70,7 @@ def _render(compared: Compared) -> str:
     found = compared.comparison
     heads = (
         "method",
-        title(found.metric),
+        metric_title(found.metric),
         "interval",
         "against the best",
         "trainable",

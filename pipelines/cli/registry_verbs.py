@@ -160,7 +160,7 @@ def versions(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
-    from elp_core.metrics.scores import title
+    from pipelines.number_text import metric_title
     from pipelines.registry.adapter_version import Tags
 
     rows = [
@@ -169,7 +169,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             v.version,
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
-            f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
+            f"{metric_title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]
