@@ -139,6 +139,7 @@ def get_adapters() -> Response:
 def post_promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
     body = read_body(("slot", "version"), ("reason", "by", "again"))
+    # only JSON's true: the text "false" is truthy
     slot, version, again = slot_of(body), parse_number(body["version"]), body.get("again") is True
     change = move_champion(registry(), slot, version, caller_of(body), reason_of(body), "promote", again=again)
     return jsonify(asdict(change))

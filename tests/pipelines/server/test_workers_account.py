@@ -15,7 +15,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.account import Account
 from pipelines.registry.client.champion import promote
 from pipelines.training.train import train_adapters
-from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.workspaces import Site
 
 pytestmark = pytest.mark.integration
