@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from elp_core.errors import OpsError
-from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_rows
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title
 from pipelines.registry.slot import Slot
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
@@ -69,7 +69,7 @@ def _share(word: str) -> float:
 def _render(compared: Compared) -> str:
     found = compared.comparison
     costs = "trainable", "training", "memory", "100 slots"
-    heads = ("method", title(found.metric), "interval", "against the best", *costs)
+    heads = ("method", metric_title(found.metric), "interval", "against the best", *costs)
     chosen = [[row[place] for place in _COLUMNS] for row in method_rows(found)]
     findings = "\n".join(f"- {sentence}" for sentence in found.findings)
     return f"{table(heads, chosen)}\n\n{findings}\n\nreport: {Path(compared.report)}"

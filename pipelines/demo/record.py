@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elp_core.files import write_whole
-from elp_core.metrics.scores import title
 from elp_core.types import Seconds
+from pipelines.number_text import metric_title
 
 HEADERS = (
     "slot", "delivery", "metric", "before", "candidate", "champion", "verdict", "audio min", "trainable", "bundle",
@@ -44,7 +44,7 @@ class Row:
         return [
             self.slot,
             self.delivery,
-            title(self.metric),
+            metric_title(self.metric),
             f"{self.before:.1%}",
             f"{self.candidate:.1%}",
             "none yet" if self.champion is None else f"{self.champion:.1%}",
