@@ -105,9 +105,9 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
 def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
     """Judge a version against the champion on the golden set, and record the verdict."""
-    from pipelines.gating.gate import gate
+    from pipelines.gating.gate import gate_version
 
-    return gate(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
+    return gate_version(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)

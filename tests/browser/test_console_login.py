@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.browser import Visit, browser
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.shop import Shop, open_shop
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.index_file import open_index
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.verify import Verification, start_verification, verify_adapter, verify_registry
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import server_api as guard
@@ -74,7 +74,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
     with pytest.MonkeyPatch.context() as patch, guarded_server(folder / "server") as server:
         isolate(folder / "home", patch)
         patch.setenv("ELP_KEYS", str(server.keys))
-        patch.setenv("ELP_LEDGER_HEAD", str(server.anchor))
+        patch.setenv("ELP_LEDGER_CHECKPOINT", str(server.anchor))
         backbone = folder / "backbone"
         tiny_model("hubert").save_pretrained(backbone)
         workspace = workspace_with_data(folder / "site", (SLOT,), SETTINGS.format(backbone=backbone, seed=0))
@@ -83,7 +83,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
             done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
             version = done[SLOT].version
-            assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
+            assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
             guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 

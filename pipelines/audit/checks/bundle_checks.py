@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from elp_core.errors import BundleError, ElpError, OpsError
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of, named
-from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, recompute
+from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decision
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
@@ -63,12 +63,13 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
         if sha != signed.evidence.sha256:
             return Fact("evidence", name, "failed", f"its SHA-256 is {sha}, the signed one is {signed.evidence.sha256}")
         try:
-            evidence, again = read_evidence(file.with_name(EVIDENCE_FILE)), recompute(file)
+            evidence = read_evidence(file.with_name(EVIDENCE_FILE))
+            again = evidence.recompute()
         except ElpError as error:
             return Fact("evidence", name, "failed", str(error))
-    if again != evidence.verdict or again.outcome != signed.outcome:
+    if not same_decision(again, evidence.verdict) or again.outcome != signed.outcome:
         return Fact("evidence", name, "failed", f"decided again from its scores: {again.outcome}")
-    about = str(evidence.context.get("challenger_bundle", ""))
+    about = evidence.context.challenger_bundle
     children = (compared("about the bundle", signed.bundle, about, "the evidence"),)
     return Fact("evidence", f"sha256:{sha}", "verified", "decided again from its scores: the same", children)
 

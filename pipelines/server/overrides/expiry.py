@@ -140,6 +140,7 @@ def _end(
     with store.locked() as transaction:
         session = transaction.session
         present = request_by_id(session, request.id)
+        # another process ended it, or a second person approved it, since it was read
         if present is None or present.ended or present.in_force != request.in_force:
             return False
         if how == "withdrawn":

@@ -78,6 +78,7 @@ def request_by_id(session: Session, number: int) -> OverrideRequest | None:
 
 def add_request(session: Session, **values: object) -> OverrideRequest:
     """Insert a request from those of its fields that are known when it is made."""
+    # the columns are NOT NULL: what has not happened is an empty text
     empty = {field.name: "" for field in fields(OverrideRequest) if field.type == "str"}
     row = insert(OVERRIDES).values({**empty, **values}).returning(*OVERRIDES.c)
     return OverrideRequest(**session.execute(row).mappings().one())

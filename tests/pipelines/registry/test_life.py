@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote
-from pipelines.serving.predict import run
+from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
@@ -34,7 +34,7 @@ def settings(site: Site) -> Settings:
 def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registered:
     """An adapter that went the whole way."""
     made = train_adapters(site.repository, {site.asv: site.asv.tag(1)}, settings, **options)[site.asv]
-    verdict = gate(site.repository, site.asv, settings, made.version, **options).verdict
+    verdict = gate_version(site.repository, site.asv, settings, made.version, **options).verdict
     assert verdict.passed, verdict.reasons
     promote(
         site.asv, settings, made.version, mlflow_uri=options["mlflow_uri"], golden="golden/plant-a/asv/v1", by="ann"
@@ -44,7 +44,7 @@ def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registe
 
 def test_the_champion_answers(site: Site, settings: Settings, options: dict[str, Any], champion: Registered) -> None:
     files = sorted((site.workspace.root.parent / "delivery" / "test").glob("*.wav"))[:2]
-    answer = run(site.asv, settings, files, **options)
+    answer = predict_files(site.asv, settings, files, **options)
     assert answer.version == champion.version
     assert answer.score is not None
     assert answer.threshold is not None

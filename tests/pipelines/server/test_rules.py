@@ -36,11 +36,11 @@ def _former(**over: Any) -> VersionFacts:
     return replace(FORMER, former=replace(FormerPromotion(BUNDLE, VERDICT), **over))
 
 
-def test_what_passed_against_the_champion_of_now_is_promoted() -> None:
+def test_a_version_that_passed_against_the_present_champion_is_promoted() -> None:
     assert decide_transition(GOOD, "promote") == decide_transition(GOOD, "any") == Allowed("promoted", ("v", "l"))
 
 
-def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
+def test_a_first_version_is_promoted_if_there_never_was_a_champion() -> None:
     first = replace(_verdict(against=None), champion=None, since=0)
     assert decide_transition(first, "promote") == Allowed("promoted", ("v", "l"))
 
