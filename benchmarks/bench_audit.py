@@ -190,7 +190,7 @@ def main() -> None:
         os.environ.update({f"GIT_{name}_NAME": "bench", f"GIT_{name}_EMAIL": "bench@example.org"})
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "server"
-        os.environ.update(ELP_KEYS=str(folder / "keys"), ELP_LEDGER_HEAD=str(folder / "ledger-head.json"))
+        os.environ.update(ELP_KEYS=str(folder / "keys"), ELP_LEDGER_CHECKPOINT=str(folder / "ledger-head.json"))
         root = init_workspace(Path(parent) / "site").root
         started = time.perf_counter()
         versions = make_data(root, each)

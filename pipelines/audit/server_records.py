@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pipelines.errors import AttestationError
 from pipelines.registry.client import recorded_statements as server
-from pipelines.registry.client.server_api import ask, ledger_rows
+from pipelines.registry.client.server_api import call_server, ledger_rows
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope
@@ -72,7 +72,7 @@ class ServerRecords:
         Raises:
             ServiceError: It does not, and the next command.
         """
-        ask(self.uri, "GET", "/status")
+        call_server(self.uri, "GET", "/status")
 
     def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
         """Return what `Records.adapters` describes."""
@@ -80,7 +80,7 @@ class ServerRecords:
         after = 0
         while True:
             wanted = {"slot": slot or None, "fingerprint": fingerprint or None, "after": after}
-            page = ask(self.uri, "GET", "/adapters", params=wanted)
+            page = call_server(self.uri, "GET", "/adapters", params=wanted)
             found += [RegisteredAdapter(**one) for one in page["adapters"]]
             if not page["adapters"]:
                 return found
@@ -88,12 +88,12 @@ class ServerRecords:
 
     def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
         """Return what `Records.champion_periods` describes."""
-        answer = ask(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
+        answer = call_server(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champion_periods"]]
 
     def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
         """Return what `Records.champions_at` describes."""
-        answer = ask(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
+        answer = call_server(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champions"]], list(answer["without"])
 
     def ledger(self, slot: str = "") -> Iterator[LedgerRow]:

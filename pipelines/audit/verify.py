@@ -29,8 +29,8 @@ from pipelines.audit.server_records import Records
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_checkpoint
-from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
+from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
 
@@ -66,8 +66,8 @@ def start_verification(workspace: Workspace, records: Records, log: Log) -> Veri
         AttestationError: The trusted keys or the checkpoint cannot be read.
     """
     place = checkpoint_file(workspace.state)
-    client, ring = model_registry.connect(records.uri), load_ring(key_folder(workspace.state))
-    return Verification(workspace, records, client, ring, read_checkpoint(place), place, log)
+    client, ring = model_registry.connect(records.uri), load_trusted_keys(key_folder(workspace.state))
+    return Verification(workspace, records, client, ring, read_ledger_checkpoint(place), place, log)
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: AdapterRecords) -> Fact:

@@ -47,9 +47,9 @@ def keys() -> None:
 @folder_option
 def list_keys(folder: Path, as_json: bool) -> None:
     """List the keys that are trusted here, and which of them can sign here."""
-    from pipelines.registry.signing.keys import load_ring
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     emit(_listed(ring, ring.keys), as_json, lambda rows: _table(rows, folder))
 
 
@@ -76,9 +76,9 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
     Without KEY: every active key whose private half is here. What the ledger recorded stays verifiable.
     """
     from pipelines.registry.signing.key_folder import rotate_key as replace_key
-    from pipelines.registry.signing.keys import load_ring
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     wanted = chosen or [key.keyid for key in ring.keys if key.active and ring.signs(key)]
     pairs = [replace_key(folder, key) for key in wanted]
     _report(folder, [key for pair in pairs for key in pair], as_json)
@@ -130,18 +130,18 @@ def add(folder: Path, file: str, as_json: bool) -> None:
 def export(folder: Path, chosen: tuple[str, ...], _: bool) -> None:
     """Print public keys as JSON, for `elp keys add` on another machine or for an auditor [default: all]."""
     from pipelines.registry.signing.key_folder import choose_key
-    from pipelines.registry.signing.keys import load_ring, write_keys
+    from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     found = tuple(choose_key(ring, key) for key in chosen) if chosen else ring.keys
     click.echo(write_keys(found), nl=False)
 
 
 def _report(folder: Path, changed: Sequence[TrustedKey], as_json: bool) -> None:
     """The keys that a verb changed; and, on stderr, roles that nobody can sign for any more."""
-    from pipelines.registry.signing.keys import load_ring
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     emit(_listed(ring, changed), as_json, lambda rows: _table(rows, folder) if rows else "these were known already")
     for role in ROLES:
         if not ring.active(role):

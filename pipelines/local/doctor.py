@@ -20,7 +20,7 @@ from pipelines.local.lifecycle import roles_here
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.workspace import Workspace
-from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_ring
+from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
 
 PACKAGE = "elp-foundry"
 LOCK = Path(__file__).resolve().parents[2] / "constraints.txt"
@@ -144,7 +144,7 @@ def _remote(workspace: Workspace) -> Finding:
 
 
 def _keys(workspace: Workspace) -> Finding:
-    ring = load_ring(key_folder(workspace.state))
+    ring = load_trusted_keys(key_folder(workspace.state))
     for role in roles_here(workspace):
         ring.signer(role)
     loose = [path.name for path in ring.orphans()]

@@ -10,8 +10,7 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
-from pipelines.registry.ledger.ledger_checkpoint import VARIABLE as ANCHOR_VARIABLE
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file
+from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
 POOLS = {
@@ -58,7 +57,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "MLFLOW_BACKEND_STORE_URI": database,
             "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
-            ANCHOR_VARIABLE: str(checkpoint_file(workspace.state)),
+            CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
             # the address in the ledger is the one that connected, whatever a header says
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here

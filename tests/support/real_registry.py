@@ -74,7 +74,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
     with pytest.MonkeyPatch.context() as patch, guarded_server(folder / "server") as server:
         isolate(folder / "home", patch)
         patch.setenv("ELP_KEYS", str(server.keys))
-        patch.setenv("ELP_LEDGER_HEAD", str(server.anchor))
+        patch.setenv("ELP_LEDGER_CHECKPOINT", str(server.anchor))
         backbone = folder / "backbone"
         tiny_model("hubert").save_pretrained(backbone)
         workspace = workspace_with_data(folder / "site", (SLOT,), SETTINGS.format(backbone=backbone, seed=0))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipelines.errors import RegistryError
-from pipelines.registry.client.server_api import PAGE, ask, list_statements
+from pipelines.registry.client.server_api import PAGE, call_server, list_statements
 
 
 def every_statement(uri: str, **wanted: str | int) -> Iterator[dict[str, Any]]:
@@ -28,6 +28,6 @@ def find_statement(uri: str, digest: str) -> dict[str, Any] | None:
         ServiceError: where no guarded server answers.
     """
     try:
-        return dict(ask(uri, "GET", f"/statements/{digest}"))
+        return dict(call_server(uri, "GET", f"/statements/{digest}"))
     except RegistryError:
         return None

@@ -35,7 +35,7 @@ def submit_statement(uri: str, model: str, version: int, envelope: str) -> str:
         ServiceError: where no guarded server answers.
         RegistryError: where the server has no such version.
     """
-    answer = ask(uri, "POST", "/statements", json={"model": model, "version": version, "envelope": envelope})
+    answer = call_server(uri, "POST", "/statements", json={"model": model, "version": version, "envelope": envelope})
     return str(answer["digest"])
 
 
@@ -49,7 +49,7 @@ def list_statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
     Raises:
         ServiceError: where no guarded server answers.
     """
-    return [dict(found) for found in ask(uri, "GET", "/statements", params=wanted)["statements"]]
+    return [dict(found) for found in call_server(uri, "GET", "/statements", params=wanted)["statements"]]
 
 
 def promote(uri: str, slot: Slot, version: int, *, by: str, reason: str, again: bool = False) -> ChampionChange:
@@ -103,7 +103,7 @@ def request_override(uri: str, slot: Slot, version: int, reason: str, days: floa
         RegistryError: where there is no such version.
     """
     wish = {"slot": str(slot), "version": version, "reason": reason, "days": days}
-    return dict(ask(uri, "POST", "/override", json=wish))
+    return dict(call_server(uri, "POST", "/override", json=wish))
 
 
 def approve_override_request(uri: str, slot: Slot) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def approve_override_request(uri: str, slot: Slot) -> dict[str, Any]:
         GateRefused: with the server's sentence.
         ServiceError: where no guarded server answers.
     """
-    return dict(ask(uri, "POST", "/approve", json={"slot": str(slot)}))
+    return dict(call_server(uri, "POST", "/approve", json={"slot": str(slot)}))
 
 
 def withdraw_override_request(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
@@ -123,7 +123,7 @@ def withdraw_override_request(uri: str, slot: Slot, reason: str = "") -> dict[st
         GateRefused: with the server's sentence.
         ServiceError: where no guarded server answers.
     """
-    return dict(ask(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
+    return dict(call_server(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
 
 
 def ledger_entries(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> It
     """
     wanted = {"slot": slot or None, "event": event or None, "limit": PAGE}
     while True:
-        page = ask(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
+        page = call_server(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
         yield from page
         if len(page) < PAGE:
             return
@@ -164,10 +164,10 @@ def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> It
 
 
 def _moved(uri: str, verb: str, body: Mapping[str, Any]) -> ChampionChange:
-    return ChampionChange(**ask(uri, "POST", f"/{verb}", json=dict(body)))
+    return ChampionChange(**call_server(uri, "POST", f"/{verb}", json=dict(body)))
 
 
-def ask(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
+def call_server(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
     """What the guard answers at a route; `content` as `requests.request` takes it.
 
     Raises:

@@ -28,7 +28,7 @@ from pipelines.registry.lineage import ids_digest
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.key_folder import rotate_key
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import VerdictStatement, parse_statement
 from tests.support import bundles, proof
@@ -145,7 +145,7 @@ def test_what_was_decided_is_signed(
     (row,) = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
     envelope = read_envelope(row["envelope"])
     statement = parse_statement(envelope.payload)
-    assert verify(envelope, load_ring(key_folder()), "verdict").name == "verdict"
+    assert verify(envelope, load_trusted_keys(key_folder()), "verdict").name == "verdict"
     assert isinstance(statement, VerdictStatement)
     assert (statement.outcome, statement.bundle, statement.against) == ("passed", version.bundle_digest, None)
     assert statement.fingerprint == Backbone.from_pretrained(site.settings.backbone).fingerprint

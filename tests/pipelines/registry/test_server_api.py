@@ -77,7 +77,7 @@ def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPa
     def ask(uri: str, method: str, route: str, params: dict[str, Any]) -> dict[str, Any]:
         return {"entries": [row for row in stored if row["seq"] > params["after"]][: params["limit"]]}
 
-    monkeypatch.setattr(guard, "ask", ask)
+    monkeypatch.setattr(guard, "call_server", ask)
     monkeypatch.setattr(guard, "PAGE", 2)
     assert [row["seq"] for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
     assert [entry["seq"] for entry in guard.ledger_entries("http://host")] == [1, 2, 3, 5]

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, insert
 
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
@@ -109,7 +109,7 @@ def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: Flask
 @pytest.fixture
 def _measured_again(client: FlaskClient) -> Iterator[None]:
     """The champion of plant-a/asr on another golden set, by a verdict on a version that was deleted since."""
-    slot, ring = Slot("plant-a", "asr"), load_ring(key_folder())
+    slot, ring = Slot("plant-a", "asr"), load_trusted_keys(key_folder())
     with server.registry().engine.begin() as connection:
         [serving] = verdicts(connection, [(slot.model_name, 4)])[slot.model_name, 4]
         at, champion = datetime.now(UTC) - timedelta(minutes=150), (4, serving.statement.bundle)
