@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: enough to compute its metric again, whole or resampled. N items, C clips."""
+"""The scores of an evaluation, from which its metric is computed again, whole or resampled. N items, C clips."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
-    """Error counts by clip. The rate is errors.sum() / tokens.sum().
+    """Error counts by clip; the rate is errors.sum() / tokens.sum().
 
     Raises:
-        CorpusError: where the columns differ in length or a count is negative.
+        CorpusError: The columns differ in length, or a count is negative.
     """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
-    """Speaker of each clip; empty where unknown."""
+    """Speaker of each clip; empty if unknown."""
     conditions: tuple[str, ...]
     errors: IntArray
     """int64 [N]: substitutions + deletions + insertions (WER), or 1 for a wrong class."""
     tokens: IntArray
-    """int64 [N], what could be wrong: words of the reference (WER), or the 1 class of a clip."""
+    """int64 [N], number of possible errors: words of the reference (WER), or the 1 class of a clip."""
     hypotheses: tuple[str, ...]
     references: tuple[str, ...]
     metric: str = "wer"
-    """What the rate is called."""
+    """Name of the rate."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
@@ -49,7 +49,7 @@ class ClipScores:
         return len(self.ids)
 
     def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
-        """The clips at the positions `keep`, int64 [K]."""
+        """Return the clips at the positions `keep`, int64 [K]."""
         at = np.asarray(keep, np.int64)
 
         def take(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,21 +68,21 @@ class ClipScores:
 
     @property
     def size(self) -> int:
-        """How large a set this is, in `unit`s."""
+        """Return the size of the set, counted in `unit`."""
         return len(self)
 
     @property
     def unit(self) -> str:
-        """What `size` counts."""
+        """Return what `size` counts."""
         return "clips"
 
 
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`.
+    """Verification trials over C clips; a trial compares clips `a` and `b`, which are positions in `ids`.
 
     Raises:
-        CorpusError: where columns differ in length, a trial names no clip, or a score is not finite.
+        CorpusError: Columns differ in length, a trial names no clip, or a score is not finite.
     """
 
     ids: tuple[str, ...]
@@ -96,9 +96,9 @@ class TrialScores:
     b: IntArray
     """int64 [N]."""
     scores: FloatArray
-    """float64 [N], higher means more alike."""
+    """float64 [N], higher means more similar."""
     targets: BoolArray
-    """bool [N], True where both clips are of one speaker."""
+    """bool [N], True if both clips are of one speaker."""
     metric: ClassVar[str] = "eer"
 
     def __post_init__(self) -> None:
@@ -118,16 +118,16 @@ class TrialScores:
 
     @property
     def size(self) -> int:
-        """How large a set this is, in `unit`s: impostor trials are plenty, target trials are what is scarce."""
+        """Return the size of the set, counted in `unit`: target trials, because they are fewer than impostor trials."""
         return int(self.targets.sum())
 
     @property
     def unit(self) -> str:
-        """What `size` counts."""
+        """Return what `size` counts."""
         return "target trials"
 
     def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
-        """The trials at the positions `keep`, int64 [K], with the clips that they use."""
+        """Return the trials at the positions `keep`, int64 [K], with the clips that they use."""
         at = np.asarray(keep, np.int64)
         used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
         return TrialScores(
@@ -143,7 +143,7 @@ class TrialScores:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """One model on one set of clips."""
+    """The metric of one model on one set of clips."""
 
     metric: str
     """``wer``, ``eer``, ``error_rate``: lower is better."""
@@ -154,7 +154,7 @@ class Evaluation:
 
 
 def title(metric: str) -> str:
-    """A metric's name for people.
+    """Return a metric's name for people.
 
     >>> title("wer"), title("error_rate")
     ('WER', 'error rate')

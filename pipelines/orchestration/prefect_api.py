@@ -162,7 +162,7 @@ def read_outcome(client: SyncPrefectClient, run_id: str) -> RunOutcome:
         flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=[MACHINE])
     )
     found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-    return RunOutcome.from_json(str(found[0].data)) if found else RunOutcome()
+    return RunOutcome.from_json(json.loads(str(found[0].data))) if found else RunOutcome()
 
 
 def _followed(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:

@@ -136,7 +136,7 @@ def test_a_prefect_that_is_gone_names_the_address_and_the_next_step_at_once(work
 
 def test_the_outcome_is_the_record_that_the_run_published() -> None:
     outcome = RunOutcome(gate=JUDGED)
-    client = Client([], artifacts=[SimpleNamespace(data=outcome.to_json())])
+    client = Client([], artifacts=[SimpleNamespace(data=json.dumps(outcome.to_json()))])
     assert prefect_api.read_outcome(client, str(RUN_ID)) == outcome
     assert prefect_api.read_outcome(Client([]), str(RUN_ID)) == RunOutcome()
 

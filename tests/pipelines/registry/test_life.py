@@ -9,7 +9,7 @@ from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote
-from pipelines.serving.predict import run
+from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
@@ -44,7 +44,7 @@ def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registe
 
 def test_the_champion_answers(site: Site, settings: Settings, options: dict[str, Any], champion: Registered) -> None:
     files = sorted((site.workspace.root.parent / "delivery" / "test").glob("*.wav"))[:2]
-    answer = run(site.asv, settings, files, **options)
+    answer = predict_files(site.asv, settings, files, **options)
     assert answer.version == champion.version
     assert answer.score is not None
     assert answer.threshold is not None
