@@ -153,7 +153,7 @@ def versions_verb(workspace: Workspace, slot: Slot | None, as_json: bool) -> Non
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
-    from elp_core.metrics.scores import title
+    from pipelines.number_text import metric_title
     from pipelines.registry.adapter_version import Tags
 
     rows = [
@@ -162,7 +162,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             v.version,
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
-            f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
+            f"{metric_title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
             v.tags.get(Tags.DATASET, ""),
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]

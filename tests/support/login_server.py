@@ -56,7 +56,7 @@ def login_server(folder: Path, database: str | None = None) -> Iterator[LoginSer
     workspace = Workspace(folder, Settings())
     admin = accounts.create(workspace)
     assert admin is not None
-    with guarded_server(folder / "server", database, accounts.server_environment(workspace)) as running:
+    with guarded_server(folder / "server", database, accounts.login_environment(workspace)) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
             users.add_user(server.users(), name, PASSWORD, roles)
