@@ -1,4 +1,4 @@
-"""Words that the synthetic voices speak: digits, commands, and material for pseudo-random sentences (`spoken_words.txt`)."""
+"""The words of the synthetic voices (`spoken_words.txt`): digits, commands, and words for pseudo-random sentences."""
 
 from __future__ import annotations
 
