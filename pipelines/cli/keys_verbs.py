@@ -27,6 +27,7 @@ def folder_option(function: Callable[..., T]) -> Callable[..., T]:
     @click.pass_context
     @functools.wraps(function)
     def wrapped(ctx: click.Context, /, *args: Any, place: Path | None, **kwargs: Any) -> T:
+        # with ELP_KEYS the workspace is not even looked for
         state = None if os.environ.get(FOLDER_VARIABLE) else find_workspace(ctx, place).state
         return ctx.invoke(function, *args, folder=key_folder(state), **kwargs)
 

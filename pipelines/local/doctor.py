@@ -191,11 +191,11 @@ def _backbone(workspace: Workspace) -> Finding:
 
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Finding:
-    where = f" at {found.address}" if found.address else ""
+    place = f" at {found.address}" if found.address else ""
     if found.state == "up":
-        return Finding(found.name, "ok", f"up{where}{f' ({found.detail})' if found.detail else ''}")
+        return Finding(found.name, "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}")
     if found.state == "silent":
-        return Finding(found.name, "fail", f"no answer{where}; {found.detail}", "restart: elp down, then elp up")
+        return Finding(found.name, "fail", f"no answer{place}; {found.detail}", "restart: elp down, then elp up")
     servers = workspace.settings.servers
     port = {MLFLOW: servers.mlflow_port, PREFECT: servers.prefect_port}.get(found.name, 0)
     if port and not web.port_is_free(servers.host, port):

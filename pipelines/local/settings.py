@@ -63,7 +63,7 @@ class Settings:
         Raises:
             ConfigError: There are faults; the message has all of them.
         """
-        spec, where = slot.task_spec, f"settings of {slot}"
+        spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options()))
         for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
@@ -71,19 +71,19 @@ class Settings:
         options, settings = merged.pop("task"), SlotSettings()
         faults: list[str] = []
         try:
-            settings = from_dict(SlotSettings, merged, where)
+            settings = from_dict(SlotSettings, merged, source)
         except ConfigError as error:
             faults += error.faults
         try:
-            settings = replace(settings, task=from_dict(spec.options, options, where))
+            settings = replace(settings, task=from_dict(spec.options, options, source))
         except ConfigError as error:
             faults += [f"task.{fault}" for fault in error.faults]
         if faults:
-            raise ConfigError(where, faults)
+            raise ConfigError(source, faults)
         return settings
 
 
-def read_settings(text: str, where: str = "elp.yaml") -> Settings:
+def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     """Parse `elp.yaml` and check every slot's settings in it.
 
     Raises:
@@ -95,8 +95,8 @@ def read_settings(text: str, where: str = "elp.yaml") -> Settings:
     try:
         raw = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise WorkspaceError(f"{where} is not valid YAML: {error}") from error
-    settings = from_dict(Settings, raw, where)
+        raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
+    settings = from_dict(Settings, raw, source)
     faults = []
     for name in settings.slots:
         try:
@@ -109,7 +109,7 @@ def read_settings(text: str, where: str = "elp.yaml") -> Settings:
         except ConfigError as error:
             faults.append(f"defaults.{task}: {error}")
     if faults:
-        raise ConfigError(where, faults)
+        raise ConfigError(source, faults)
     return settings
 
 
