@@ -204,11 +204,12 @@ def main() -> None:
 
 def report(root: Path, slot: str) -> None:
     """Build the index, then ask every question."""
-    clock, processor = next(timed(root, "audit", slot))
-    print("| command | median s | max s | processor s |\n|---|---|---|---|")
-    print(f"| the index, made anew | {clock:.1f} | | {processor:.1f} |")
     clip = hashlib.sha256(f"{slot} 1 0 train".encode()).hexdigest()
     speaker = f"{slot[:8]}-worker-7"
+    # the question that needs all of the index, the digests of the clips used included
+    clock, processor = next(timed(root, "audit", "--speaker", speaker))
+    print("| command | median s | max s | processor s |\n|---|---|---|---|")
+    print(f"| the index, built at once | {clock:.1f} | | {processor:.1f} |")
     questions = [
         ("--help",),
         ("audit", slot),

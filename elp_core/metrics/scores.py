@@ -1,4 +1,4 @@
-"""The scores of an evaluation, from which its metric is computed again, whole or resampled. N items, C clips."""
+"""What an evaluation leaves behind: enough to compute its metric again, whole or resampled. N items, C clips."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
-    """Error counts by clip; the rate is errors.sum() / tokens.sum().
+    """Error counts by clip. The rate is errors.sum() / tokens.sum().
 
     Raises:
-        CorpusError: The columns differ in length, or a count is negative.
+        CorpusError: where the columns differ in length or a count is negative.
     """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
-    """Speaker of each clip; empty if unknown."""
+    """Speaker of each clip; empty where unknown."""
     conditions: tuple[str, ...]
     errors: IntArray
     """int64 [N]: substitutions + deletions + insertions (WER), or 1 for a wrong class."""
     tokens: IntArray
-    """int64 [N], number of possible errors: words of the reference (WER), or the 1 class of a clip."""
+    """int64 [N], what could be wrong: words of the reference (WER), or the 1 class of a clip."""
     hypotheses: tuple[str, ...]
     references: tuple[str, ...]
     metric: str = "wer"
-    """Name of the rate."""
+    """What the rate is called."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
@@ -49,7 +49,7 @@ class ClipScores:
         return len(self.ids)
 
     def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
-        """Return the clips at the positions `keep`, int64 [K]."""
+        """The clips at the positions `keep`, int64 [K]."""
         at = np.asarray(keep, np.int64)
 
         def take(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,21 +68,21 @@ class ClipScores:
 
     @property
     def size(self) -> int:
-        """Return the size of the set, counted in `unit`."""
+        """How large a set this is, in `unit`s."""
         return len(self)
 
     @property
     def unit(self) -> str:
-        """Return what `size` counts."""
+        """What `size` counts."""
         return "clips"
 
 
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """Verification trials over C clips; a trial compares clips `a` and `b`, which are positions in `ids`.
+    """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`.
 
     Raises:
-        CorpusError: Columns differ in length, a trial names no clip, or a score is not finite.
+        CorpusError: where columns differ in length, a trial names no clip, or a score is not finite.
     """
 
     ids: tuple[str, ...]
@@ -96,9 +96,9 @@ class TrialScores:
     b: IntArray
     """int64 [N]."""
     scores: FloatArray
-    """float64 [N], higher means more similar."""
+    """float64 [N], higher means more alike."""
     targets: BoolArray
-    """bool [N], True if both clips are of one speaker."""
+    """bool [N], True where both clips are of one speaker."""
     metric: ClassVar[str] = "eer"
 
     def __post_init__(self) -> None:
@@ -118,16 +118,16 @@ class TrialScores:
 
     @property
     def size(self) -> int:
-        """Return the size of the set, counted in `unit`: target trials, because they are fewer than impostor trials."""
+        """How large a set this is, in `unit`s: impostor trials are plenty, target trials are what is scarce."""
         return int(self.targets.sum())
 
     @property
     def unit(self) -> str:
-        """Return what `size` counts."""
+        """What `size` counts."""
         return "target trials"
 
     def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
-        """Return the trials at the positions `keep`, int64 [K], with the clips that they use."""
+        """The trials at the positions `keep`, int64 [K], with the clips that they use."""
         at = np.asarray(keep, np.int64)
         used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
         return TrialScores(
@@ -143,7 +143,7 @@ class TrialScores:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The metric of one model on one set of clips."""
+    """One model on one set of clips."""
 
     metric: str
     """``wer``, ``eer``, ``error_rate``: lower is better."""
@@ -151,15 +151,6 @@ class Evaluation:
     scores: ClipScores | TrialScores
     extra: Mapping[str, float] = field(default_factory=dict)
     """Further numbers: cer, min_dcf, threshold, accuracy, trials …"""
-
-
-def title(metric: str) -> str:
-    """Return a metric's name for people.
-
-    >>> title("wer"), title("error_rate")
-    ('WER', 'error rate')
-    """
-    return metric.replace("_", " ") if "_" in metric else metric.upper()
 
 
 def _same_length(

@@ -25,7 +25,7 @@ from pipelines.audit.checks.ledger_checks import (
 )
 from pipelines.audit.checks.statement_checks import check_lost, check_reason, check_statement, check_tags
 from pipelines.audit.facts import Fact, State
-from pipelines.audit.server_records import Records
+from pipelines.audit.server_records import ServerRecords
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry
 from pipelines.registry.ledger.entry import Head
@@ -45,7 +45,7 @@ class Verification:
     """What a verification works with: the records to check, and what it trusts."""
 
     workspace: Workspace
-    records: Records
+    records: ServerRecords
     client: MlflowClient
     ring: KeyRing
     checkpoint: Head | None
@@ -58,7 +58,7 @@ class Verification:
         return check_ledger(self.records.ledger(), self.ring, self.checkpoint)
 
 
-def start_verification(workspace: Workspace, records: Records, log: Log) -> Verification:
+def start_verification(workspace: Workspace, records: ServerRecords, log: Log) -> Verification:
     """Connect to the server, and read this workspace's trusted keys and checkpoint, which the database cannot forge.
 
     Raises:

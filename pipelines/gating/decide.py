@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from elp_core.metrics.scores import title
-from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
 from pipelines.gating.safety import JudgedPair, safety_checks
 from pipelines.gating.slices import judge_slices
-from pipelines.number_text import count, percent, points
+from pipelines.number_text import count, metric_title, percent, points
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import GateCheck, Measured, Outcome, SliceResult, Verdict
 
@@ -114,7 +114,7 @@ def _reasons(
         for c in checks
         if not c.passed
     ]
-    metric = title(found.metric)
+    metric = metric_title(found.metric)
     if margin is None:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elp_core.metrics.scores import title
+from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.description import describe_version, version_tags
@@ -168,7 +168,7 @@ def _datasets(slot: Slot, lineage: Lineage) -> list[runs.DatasetInput]:
 
 
 def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
-    lineage, metric = trained.lineage, title(trained.metric)
+    lineage, metric = trained.lineage, metric_title(trained.metric)
     minutes = lineage.training.seconds / 60
     headline = (
         f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from elp_core.metrics.scores import title
-from pipelines.number_text import percent, points
+from pipelines.number_text import metric_title, percent, points
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -64,7 +63,7 @@ def _brief(value: Any) -> str:
 FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "details": details,
-    "metric": title,
+    "metric": metric_title,
     "percent": share,
     "points": points,
     "short": short_digest,

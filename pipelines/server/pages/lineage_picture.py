@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from flask import url_for
 
-from elp_core.metrics.scores import title
-from pipelines.number_text import percent
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.statements import Material
 from pipelines.registry.tags import CHAMPION, Tags
@@ -103,7 +102,7 @@ def draw_lineage(page: SlotPage, row: VersionRow, origin: RecordedLineage | None
     nodes = [*_data_nodes(version, named, judged), *_run_nodes(version, links)]
     if judged:
         verdict = judged.statement
-        value = "" if verdict.challenger is None else f"{title(verdict.metric)} {percent(verdict.challenger)}"
+        value = "" if verdict.challenger is None else f"{metric_title(verdict.metric)} {percent(verdict.challenger)}"
         href = url_for(".statement_page", digest=judged.digest)
         nodes.append(Node("verdict", "verdict", verdict.outcome, value, href, 4, 0, verdict.outcome))
     if CHAMPION in version.aliases:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.gating.compare import Scores, compare_scores
+from pipelines.gating.compare import compare_scores
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.slices import UNNAMED, conditions, holm, judge_slices
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import SliceResult
 from tests.support.scores import clips, trials

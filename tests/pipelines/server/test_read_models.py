@@ -127,7 +127,7 @@ def test_the_audit_gets_every_adapter_and_every_champion_period(engine: sa.Engin
     assert (len(first), len(rest), other) == (4, 11, [])
     assert [adapter.version for adapter in mine] == [1, 2, 3, 4, 5]
     assert (mine[3].dataset, mine[3].revision, mine[3].backbone) == (HERE.tag(2), "a" * 40, "elp:tiny")
-    assert (mine[3].clips, mine[3].fingerprint, mine[3].deleted) == ("sha256:" + "c" * 64, FINGERPRINT, "")
+    assert (mine[3].clips_digest, mine[3].fingerprint, mine[3].deleted) == ("sha256:" + "c" * 64, FINGERPRINT, "")
     assert [(period.version, period.by) for period in periods] == [(1, "ann"), (2, "ann"), (4, "ann")]
     assert [period.until for period in periods] == [periods[1].since, periods[2].since, None]
     assert [(period.slot, period.version) for period in now] == [(str(slot), 4) for slot in SLOTS]
