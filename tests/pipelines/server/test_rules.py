@@ -67,7 +67,7 @@ def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
         (replace(GOOD, lineage=replace(LINEAGE, model="elp.b.asr")), "was signed for elp.b.asr"),
         (replace(GOOD, bundle=OTHER), "the bytes of plant-a/asr v3 were changed: they hash to sha256:cccccccccccc…"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("kind", ["promote", "rollback", "any"])
 def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: str, kind: TransitionKind) -> None:
@@ -100,7 +100,7 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: st
             "was judged as a first version, but plant-a/asr had a champion since; gate it again",
         ),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "promote", sentence)
@@ -121,7 +121,7 @@ def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, se
         (_former(verdict=replace(VERDICT, version=2)), "no longer holds: it is not about this version"),
         (_former(verdict=replace(VERDICT, outcome="failed")), "no longer holds"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 def test_what_the_proof_of_then_does_not_carry_is_not_rolled_back_to(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "rollback", sentence)
