@@ -97,3 +97,12 @@ def test_a_detail_nested_beyond_reason_is_refused_without_a_crash() -> None:
     nested = '{"a":' * 490 + "1" + "}" * 490
     with pytest.raises(AttestationError, match="recursion"):
         read_entry(proof.entry(Head()).text.replace('"detail":{}', f'"detail":{nested}'))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "ledger entry is no JSON"), ("{}", "ledger entry"), ("[]", "ledger entry holds a list, expected an object")],
+)
+def test_a_refusal_names_the_ledger_entry(text: str, sentence: str) -> None:
+    with pytest.raises(AttestationError, match=sentence):
+        read_entry(text)

@@ -14,6 +14,7 @@ from pipelines.server.transitions.rules import (
     TransitionKind,
     VersionFacts,
     decide_transition,
+    short_digest,
 )
 
 BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "f" * 64
@@ -131,3 +132,14 @@ def _refused(facts: VersionFacts, kind: TransitionKind, sentence: str) -> None:
     found = decide_transition(facts, kind)
     assert isinstance(found, Denied)
     assert sentence in found.sentence
+
+
+def test_an_override_needs_intact_signed_bytes_only() -> None:
+    assert decide_transition(replace(GOOD, verdict=None), "override") == Allowed("overridden", ("l",))
+    _refused(replace(GOOD, verdict=None, lineage=None), "override", "has no signed lineage")
+
+
+def test_a_digest_is_shortened_only_if_it_is_long() -> None:
+    assert short_digest("") == "nothing"
+    assert short_digest("x" * 20) == "x" * 20
+    assert short_digest("x" * 21) == "x" * 19 + "…"
