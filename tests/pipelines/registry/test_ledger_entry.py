@@ -106,3 +106,18 @@ def test_a_detail_nested_beyond_reason_is_refused_without_a_crash() -> None:
 def test_a_refusal_names_the_ledger_entry(text: str, sentence: str) -> None:
     with pytest.raises(AttestationError, match=sentence):
         read_entry(text)
+
+
+def test_a_refusal_names_the_field_and_the_record() -> None:
+    values = json.loads(proof.entry(Head()).text)
+    with pytest.raises(AttestationError, match="at: 'noon' is no ISO 8601 moment"):
+        read_entry(canonical_json({**values, "at": "noon"}).decode())
+    with pytest.raises(AttestationError, match="unknown one: ledger entry: "):
+        read_entry(canonical_json({**values, "note": 1}).decode())
+    with pytest.raises(AttestationError, match="at: 'noon' is no ISO 8601 moment"):
+        next_entry(Head(), "noon")
+
+
+def test_an_entry_of_exactly_the_largest_size_is_signed(ring: KeyRing) -> None:
+    room = MAX_ENTRY - len(proof.entry(Head()).text.encode())
+    assert len(sign_entry(proof.entry(Head(), reason="x" * room), ring).entry.encode()) == MAX_ENTRY
