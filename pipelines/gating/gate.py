@@ -166,7 +166,7 @@ class _Scored:
     @property
     def threshold(self) -> float | None:
         """At which it decides once it serves."""
-        from elp_core.bundle.threshold import deployed_threshold
+        from elp_core.bundle import deployed_threshold
 
         return deployed_threshold(self.model.task, self.bundle)
 

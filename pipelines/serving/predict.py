@@ -90,8 +90,7 @@ def _compares(slot: Slot) -> bool:
 def _answer(told: Answer, bundle: Path, backbone: str, files: Sequence[Path], decode: DecodeConfig | None) -> Answer:
     from elp_core import audio
     from elp_core.backbones import Backbone
-    from elp_core.bundle import load_bundle
-    from elp_core.bundle.threshold import deployed_threshold
+    from elp_core.bundle import deployed_threshold, load_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing
 
