@@ -79,7 +79,9 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
             ),
             "guarded store, champion moved": _alternating(
                 lambda: champion_transition.roll_back(guarded, slot, FORMER, SERVER, "back"),
-                lambda: champion_transition.promote_version(guarded, slot, CHAMPION, SERVER, "forth", again=True),
+                lambda: champion_transition.move_champion(
+                    guarded, slot, CHAMPION, SERVER, "forth", "promote", again=True
+                ),
             ),
             "of it, the bundle hashed": lambda: hash_bundle(place),
         }

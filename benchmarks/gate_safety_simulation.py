@@ -14,10 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gating.compare import compare
-from pipelines.gating.leakage_alarm import plausible_improvement
+from pipelines.gating.compare import compare_scores
 from pipelines.gating.operating_point import measure_rates
-from pipelines.gating.outcome import judge
+from pipelines.gating.safety import plausible_improvement
 from pipelines.registry.policies import GatePolicy, SafetyPolicy
 
 LIMIT, DIMENSIONS = 0.05, 16
@@ -55,7 +54,7 @@ def operating_point(speakers: int, each: int, noise: float, sets: int) -> dict[s
         drawn = trials(speakers, each, noise, seed)
         for place, (name, threshold) in enumerate(at.items()):
             rate = measure_rates(drawn, threshold, None, None, policy, False)[place]
-            counts[f"{name} {judge(rate.challenger, LIMIT)}"] += 1
+            counts[f"{name} {rate.challenger.judge(LIMIT)}"] += 1
     return {name: count / sets for name, count in counts.items()}
 
 
@@ -69,7 +68,7 @@ def alarm(speakers: int, each: int, words: int, rate: float, gone: float, pairs:
         before = generator.binomial(words, hard)
         after = generator.binomial(before, 1.0 - gone)
         systems = [ClipScores(blank, labels, blank, e, np.full(count, words), blank, blank) for e in (after, before)]
-        found = compare(systems[0], systems[1], policy, False)
+        found = compare_scores(systems[0], systems[1], policy, False)
         rings += not plausible_improvement(found, policy, "").passed
     return rings / pairs
 

@@ -19,8 +19,7 @@ import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gating.compare import compare
-from pipelines.gating.outcome import judge
+from pipelines.gating.compare import compare_scores
 from pipelines.registry.policies import GatePolicy
 
 _CASTS = 4
@@ -170,9 +169,10 @@ def outcomes(
     generator = np.random.default_rng(seed)
     counts = {"passed": 0, "failed": 0, "undecided": 0}
     for _ in range(pairs):
-        found = compare(*world.draw(step * world.margin, generator), policy, world.closed_set)
+        found = compare_scores(*world.draw(step * world.margin, generator), policy, world.closed_set)
         assert found.delta is not None
-        counts[judge(found.delta, policy.margin)] += 1
+        assert found.delta is not None
+        counts[found.delta.judge(policy.margin)] += 1
     return {name: count / pairs for name, count in counts.items()}
 
 

@@ -1,4 +1,4 @@
-"""What every report is made with: a bare figure, its PNG bytes, the pages' stylesheet, a page from its template."""
+"""What every report is made with: an empty figure, its PNG bytes, the stylesheet, and a page from its template."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def figure(width: float = 7.0, height: float = 2.9, columns: int = 1) -> tuple[Figure, Any]:
-    """An empty figure (inches) and its axes, in one row of `columns`."""
+    """Return an empty figure (inches) and its axes, in one row of `columns`."""
     # the object interface: it needs no display and leaves pyplot's global state alone
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -26,25 +26,20 @@ def figure(width: float = 7.0, height: float = 2.9, columns: int = 1) -> tuple[F
 
 
 def png(drawn: Figure) -> bytes:
-    """PNG bytes of a figure."""
+    """Return the PNG bytes of a figure."""
     target = io.BytesIO()
     # without the library's version in the file, the same numbers give the same bytes
     drawn.savefig(target, format="png", dpi=130, metadata={"Software": None})
     return target.getvalue()
 
 
-def stylesheet() -> str:
-    """The CSS of every HTML report."""
-    return Path(__file__).with_name("html_report.css").read_text(encoding="utf-8")
-
-
-def page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
-    """A report's HTML from its Jinja template, which gets the stylesheet beside its values.
+def render_page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
+    """Return a report's HTML from its Jinja template, which also gets the `stylesheet` of all reports.
 
     Args:
-        template: the file.
-        filters: of the template's own, by name.
-        values: by the names that the template uses; one that is missing is an error.
+        template: The file.
+        filters: The template's own filters, by name.
+        values: By the names that the template uses; a missing one is an error.
     """
     import jinja2
 
@@ -52,4 +47,5 @@ def page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= filters or {}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(stylesheet=stylesheet(), **values)
+    stylesheet = Path(__file__).with_name("html_report.css").read_text(encoding="utf-8")
+    return environment.from_string(template.read_text(encoding="utf-8")).render(stylesheet=stylesheet, **values)

@@ -6,15 +6,15 @@ import math
 
 
 def percent(share: float) -> str:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:.2f} %"
 
 
 def points(share: float) -> str:
-    """A difference of shares in percentage points, signed."""
+    """Return a difference of shares in percentage points, signed."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
 
 
 def count(number: int, noun: str) -> str:
-    """``1 clip``, ``2 clips``."""
+    """Return ``1 clip``, ``2 clips``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,12 +1,11 @@
-"""Answers about adapters, from the records and from the bytes: where from, who learned from whom, what to forget.
+"""Answers about adapters from the server's records and from the bytes, and their verification.
 
-`index`      the SQLite file in the workspace's cache that makes the answers quick; thrown away, it is built again
-`data`       brings the index up to date with Git and the DVC remote: versions, shards, clips, speakers
-`registry`   brings it up to date with the server: the ledger and the lineage statements
-`learned`    every dataset version, adapter and champion that learned from a person or a recording
-`reigns`     what was champion when, and every adapter on a backbone
-`records`    the tree of one adapter, from its statements and the ledger
-`verify`     the same tree with everything computed again from the bytes (`checks`: branch by branch)
-`forget`     what an erasure takes, in order
-`sheet`      an answer as headed tables; `page` makes HTML of it, `bom` a CycloneDX bill of materials
+`server_records`     adapters, champion periods, ledger entries and statements, asked of the server
+`index_file`, `data_index`   the SQLite index of the workspace's clips and speakers; deleted, it is built again
+`trained_on`         every dataset version, adapter and champion trained on a person or a recording
+`champion_periods`   the champions at a moment, and every adapter on a backbone
+`erasure_plan`       what an erasure needs, in order
+`adapter_records`    the tree of one adapter, from its statements and the ledger
+`verify`, `checks`   the same tree, computed again from the bytes branch by branch
+`facts`, `tables`, `html_page`, `bill_of_materials`   the answers as tree, text, HTML and CycloneDX
 """

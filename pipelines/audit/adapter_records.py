@@ -1,4 +1,4 @@
-"""The tree of one adapter, from its signed statements, the ledger and the index: quick, and nothing verified."""
+"""The records of one adapter and their tree: its signed statements, the ledger, and its data from the index."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.learned import ChampionPeriod, reigns_of
-from pipelines.audit.server_index import Records, Stored, backbone_of, named, statement_of
+from pipelines.audit.server_records import Records, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, VerdictStatement
 
 SHOWN = 3
 """Clips that the tree shows of each shard."""
 Branches = Mapping[str, tuple[Fact, ...]]
-"""What a verification found, by the name of the branch that it hangs on."""
+"""The results of a verification, by the name of the branch that they belong to."""
 
 
 @dataclass(frozen=True)
-class Dossier:
+class AdapterRecords:
     """All that the server records of one version."""
 
     slot: Slot
-    version: int
-    bundle: str
-    registered: str
-    deleted: str
+    adapter: RegisteredAdapter
     lineage: LineageStatement | None
     verdict: VerdictStatement | None
     """The newest."""
     stored: tuple[Stored, ...]
-    """Every statement on it, the newest first."""
+    """Every statement about it, newest first."""
     entries: tuple[LedgerEntry, ...]
-    """Every entry of the ledger about it."""
-    reigns: tuple[ChampionPeriod, ...]
+    """Every ledger entry about it."""
+    champion_periods: tuple[ChampionPeriod, ...]
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self.adapter.version
 
     @property
     def name(self) -> str:
@@ -49,15 +51,17 @@ class Dossier:
     @property
     def status(self) -> str:
         """What it is now, by the ledger."""
-        if any(reign.until is None for reign in self.reigns):
+        if any(period.until is None for period in self.champion_periods):
             return "champion"
-        if self.deleted:
+        if self.adapter.deleted:
             return "deleted"
-        return "retired" if self.reigns else f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        if self.champion_periods:
+            return "retired"
+        return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
 
     @property
     def override(self) -> str:
-        """Who let it serve without a verdict that counts, and why, where it serves so now; else empty."""
+        """Who requested and approved the override by which it is champion, and the reason; empty without one."""
         if self.status != "champion":
             return ""
         made = (entry for entry in reversed(self.entries) if entry.after == self.version and entry.event in MOVES)
@@ -65,77 +69,71 @@ class Dossier:
         if last is None or last.event != "overridden":
             return ""
         asked = last.detail.get("asked by", "unknown")
-        return f"since {short(last.at)}, asked by {asked}, approved by {last.principal.name}: {last.reason}"
+        return f"since {short(last.at)}, requested by {asked}, approved by {last.principal.name}: {last.reason}"
 
 
-def dossier(db: sqlite3.Connection, records: Records, slot: Slot, version: int | None) -> Dossier:
-    """What the server records of a version; without a number, of the champion, or else of the newest version.
+def find_records(records: Records, slot: Slot, version: int | None) -> AdapterRecords:
+    """Collect what the server records of a version; without a number, of the champion or else of the newest version.
 
     Raises:
-        RegistryError: where the ledger knows no such version.
+        RegistryError: The ledger has no such version.
     """
-    number = version if version is not None else _newest(db, slot)
-    row = db.execute(
-        "SELECT bundle, registered, deleted FROM adapter WHERE slot = ? AND version = ? ORDER BY registered DESC",
-        (str(slot), number),
-    ).fetchone()
-    if row is None or number is None:
+    adapters, periods = records.adapters(str(slot)), records.champion_periods(str(slot))
+    number = version if version is not None else _newest(adapters, periods)
+    # a model that was deleted and made again has two adapters of one number: the later one is meant
+    adapter = next((one for one in reversed(adapters) if one.version == number), None)
+    if adapter is None:
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
-        raise RegistryError(f"{slot} {what}; what there is: elp versions {slot}")
-    stored = tuple(records.statements(model=slot.model_name, version=number))
-    told = [statement_of(one) for one in stored]
-    entries = tuple(entry for entry in _entries(records, slot) if number in (entry.before, entry.after))
-    return Dossier(
+        raise RegistryError(f"{slot} {what}; list its versions with: elp versions {slot}")
+    stored = tuple(records.statements(slot.model_name, adapter.version))
+    statements = [statement_of(one) for one in stored]
+    return AdapterRecords(
         slot,
-        number,
-        bundle=row[0],
-        registered=row[1],
-        deleted=row[2] or "",
-        lineage=next((one for one in told if isinstance(one, LineageStatement)), None),
-        verdict=next((one for one in told if isinstance(one, VerdictStatement)), None),
+        adapter,
+        lineage=next((one for one in statements if isinstance(one, LineageStatement)), None),
+        verdict=next((one for one in statements if isinstance(one, VerdictStatement)), None),
         stored=stored,
-        entries=entries,
-        reigns=reigns_of(db, str(slot), number, row[0]),
+        entries=tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after)),
+        champion_periods=tuple(period for period in periods if period.of(adapter)),
     )
 
 
-def tree(db: sqlite3.Connection, subject: Dossier, found: Branches | None = None) -> Fact:
-    """The adapter from the top down to its clips and its backbone.
+def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branches | None = None) -> Fact:
+    """Return the tree of an adapter, down to its clips and its backbone.
 
     Args:
         db: The index, for shards and clips.
         subject: The version.
-        found: What a verification found, to hang below the branches.
+        checked: The results of a verification, to add below the branches.
     """
-    found = found or {}
+    checked = checked or {}
     lineage = subject.lineage
-    branches = [Fact("status", subject.status), _bundle(subject, found)]
+    branches = [Fact("status", subject.status), _bundle(subject, checked)]
     if subject.override:
-        branches.insert(1, Fact("OVERRIDE, no verdict that counts", subject.override))
+        branches.insert(1, Fact("OVERRIDE, without a valid verdict", subject.override))
     if lineage is None:
-        branches.append(Fact("lineage", "no statement", "", "the server holds none for this version"))
+        branches.append(Fact("lineage", "no statement", "", "the server has none for this version"))
     else:
         branches += [
-            _dataset(db, lineage, found),
-            _golden(lineage, found),
-            _backbone(lineage, found),
-            _making(lineage, found),
+            _dataset(db, lineage, checked),
+            _golden(lineage, checked),
+            _backbone(lineage, checked),
+            _training(lineage, checked),
         ]
-    branches += [_verdict(subject, found), _statements(subject, found), _ledger(subject, found)]
-    return Fact("adapter", subject.name, note=f"registered {short(subject.registered)}", children=tuple(branches))
+    branches += [_verdict(subject, checked), _statements(subject, checked), _ledger(subject, checked)]
+    note = f"registered {short(subject.adapter.registered)}"
+    return Fact("adapter", subject.name, note=note, children=tuple(branches))
 
 
-def _newest(db: sqlite3.Connection, slot: Slot) -> int | None:
-    """The champion, or else the newest version that was not deleted."""
-    row = db.execute("SELECT version FROM reign WHERE slot = ? AND until IS NULL", (str(slot),)).fetchone()
-    if row is None:
-        query = "SELECT version FROM adapter WHERE slot = ? ORDER BY deleted IS NOT NULL, version DESC LIMIT 1"
-        row = db.execute(query, (str(slot),)).fetchone()
-    return row[0] if row else None
+def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) -> int | None:
+    """Return the champion, or else the newest version that was not deleted, or else the newest version."""
+    champion = next((period.version for period in periods if period.until is None), None)
+    order = sorted((not one.deleted, one.version) for one in adapters)
+    return champion if champion is not None or not order else order[-1][1]
 
 
 def _entries(records: Records, slot: Slot) -> Iterator[LedgerEntry]:
-    for row in records.ledger(slot=str(slot)):
+    for row in records.ledger(str(slot)):
         try:
             yield read_entry(row.entry)
         except AttestationError:
@@ -143,32 +141,29 @@ def _entries(records: Records, slot: Slot) -> Iterator[LedgerEntry]:
             continue
 
 
-def _bundle(subject: Dossier, found: Branches) -> Fact:
-    files = tuple(Fact(name, f"sha256:{digest}") for name, digest in sorted(_files(subject).items()))
-    return Fact("bundle", subject.bundle, children=(*files, *found.get("bundle", ())))
+def _bundle(subject: AdapterRecords, checked: Branches) -> Fact:
+    files = sorted(subject.lineage.files.items()) if subject.lineage else ()
+    children = tuple(Fact(name, f"sha256:{digest}") for name, digest in files)
+    return Fact("bundle", subject.adapter.bundle, children=(*children, *checked.get("bundle", ())))
 
 
-def _files(subject: Dossier) -> Mapping[str, str]:
-    return subject.lineage.files if subject.lineage else {}
-
-
-def _dataset(db: sqlite3.Connection, lineage: LineageStatement, found: Branches) -> Fact:
+def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branches) -> Fact:
     training: Mapping[str, Any] = lineage.given.get("training", {})
-    told = lineage.material("dataset").annotations
+    counts = lineage.material("dataset").annotations
     used = f"{training.get('clips', '?')} clips trained on, {training.get('seconds', 0) / 60:.1f} minutes"
     children = (
         Fact("Git commit", named(lineage, "dataset", "gitCommit")),
         Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
-        Fact("amount", f"{told.get('clips', '?')} clips of {told.get('speakers', '?')} speakers"),
+        Fact("amount", f"{counts.get('clips', '?')} clips of {counts.get('speakers', '?')} speakers"),
         Fact("clips used", f"sha256:{named(lineage, 'clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
-        *found.get("dataset", ()),
+        *checked.get("dataset", ()),
     )
     return Fact("dataset", lineage.dataset, note=lineage.material("dataset").uri, children=children)
 
 
 def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
-    """The shards of a dataset version, each with its first clips."""
+    """Yield the shards of a dataset version, each with its first clips."""
     shards = db.execute(
         """SELECT f.id, f.name, f.md5, COUNT(*), COUNT(DISTINCT c.speaker) FROM release r
         JOIN span s ON s.slot = r.slot AND s.folder = 'shards' AND r.version BETWEEN s.first AND s.last
@@ -186,30 +181,30 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
         yield Fact("shard", name, note=f"md5:{md5}, {count} clips, {speakers} speakers", children=(*clips, *more))
 
 
-def _golden(lineage: LineageStatement, found: Branches) -> Fact:
+def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
     tag = str(lineage.asked.get("golden", ""))
     if not tag:
-        return Fact("golden set", "none", note="none was pinned at training", children=found.get("golden set", ()))
+        return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
     left_out = lineage.given.get("training", {}).get("excluded", "?")
     children = (
         Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
-        Fact("clips of training left out for it", str(left_out)),
+        Fact("training clips left out for it", str(left_out)),
     )
-    return Fact("golden set", tag, note="in force at training", children=(*children, *found.get("golden set", ())))
+    return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))
 
 
-def _backbone(lineage: LineageStatement, found: Branches) -> Fact:
+def _backbone(lineage: LineageStatement, checked: Branches) -> Fact:
     fingerprint = Fact("fingerprint", lineage.fingerprint)
-    return Fact("backbone", backbone_of(lineage), children=(fingerprint, *found.get("backbone", ())))
+    return Fact("backbone", backbone_of(lineage), children=(fingerprint, *checked.get("backbone", ())))
 
 
-def _making(lineage: LineageStatement, found: Branches) -> Fact:
+def _training(lineage: LineageStatement, checked: Branches) -> Fact:
     code, packages = lineage.material("code"), lineage.material("packages")
     machine: Mapping[str, Any] = lineage.given.get("hardware", {})
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit = code.digest.get("gitCommit", "")
     return Fact(
-        "made by",
+        "training",
         short(lineage.finished),
         children=(
             Fact("code", f"{code.annotations.get('version', '')} {commit}".strip(), note=dirty),
@@ -220,7 +215,7 @@ def _making(lineage: LineageStatement, found: Branches) -> Fact:
             Fact("training key", str(lineage.given.get("key", ""))),
             Fact("Prefect flow run", str(lineage.given.get("flow_run") or "none: trained outside a flow")),
             Fact("MLflow run", lineage.run),
-            *found.get("made by", ()),
+            *checked.get("training", ()),
         ),
     )
 
@@ -233,31 +228,31 @@ def _gpu(machine: Mapping[str, Any]) -> str:
     return str(machine.get("gpu") or "no GPU")
 
 
-def _verdict(subject: Dossier, found: Branches) -> Fact:
-    told = subject.verdict
-    if told is None:
-        return Fact("verdict", "not gated", children=found.get("verdict", ()))
-    against = f"v{told.against.version}" if told.against else "no champion: first version"
+def _verdict(subject: AdapterRecords, checked: Branches) -> Fact:
+    verdict = subject.verdict
+    if verdict is None:
+        return Fact("verdict", "not gated", children=checked.get("verdict", ()))
+    against = f"v{verdict.against.version}" if verdict.against else "no champion: first version"
     return Fact(
         "verdict",
-        told.outcome,
-        note=f"{short(told.decided_at)}: {verdict_headline(told)}",
+        verdict.outcome,
+        note=f"{short(verdict.decided_at)}: {verdict_headline(verdict)}",
         children=(
-            Fact("against", against, note=told.against.bundle if told.against else ""),
-            Fact("on", told.golden.tag, note=told.golden.digest),
-            Fact("policy", told.policy),
-            Fact("evidence", told.evidence.path, note=f"sha256:{told.evidence.sha256}"),
-            *found.get("verdict", ()),
+            Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
+            Fact("on", verdict.golden.tag, note=verdict.golden.digest),
+            Fact("policy", verdict.policy),
+            Fact("evidence", verdict.evidence.path, note=f"sha256:{verdict.evidence.sha256}"),
+            *checked.get("verdict", ()),
         ),
     )
 
 
-def _statements(subject: Dossier, found: Branches) -> Fact:
-    told = tuple(Fact(one.kind, one.digest, note=f"recorded {short(one.at)}") for one in subject.stored)
-    return Fact("statements", str(len(told)), children=(*told, *found.get("statements", ())))
+def _statements(subject: AdapterRecords, checked: Branches) -> Fact:
+    stored = tuple(Fact(one.kind, one.digest, note=f"recorded {short(one.at)}") for one in subject.stored)
+    return Fact("statements", str(len(stored)), children=(*stored, *checked.get("statements", ())))
 
 
-def _ledger(subject: Dossier, found: Branches) -> Fact:
+def _ledger(subject: AdapterRecords, checked: Branches) -> Fact:
     lines = tuple(
         Fact(
             f"{entry.seq} {entry.event}",
@@ -266,4 +261,4 @@ def _ledger(subject: Dossier, found: Branches) -> Fact:
         )
         for entry in subject.entries
     )
-    return Fact("ledger", f"{len(lines)} entries", children=(*lines, *found.get("ledger", ())))
+    return Fact("ledger", f"{len(lines)} entries", children=(*lines, *checked.get("ledger", ())))

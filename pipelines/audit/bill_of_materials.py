@@ -1,6 +1,6 @@
 """An adapter as a CycloneDX 1.6 bill of materials: model card, backbone, data, statements, packages.
 
-Written as plain JSON: the CycloneDX library knows no model card yet. It validates the outcome before it is given away.
+Written as plain JSON because the CycloneDX library has no model card yet; the library validates the result.
 Specification: https://cyclonedx.org/docs/1.6/json/
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from pipelines.audit.adapter_records import Dossier
-from pipelines.audit.server_index import backbone_of, named
+from pipelines.audit.adapter_records import AdapterRecords
+from pipelines.audit.server_records import backbone_of, named
 from pipelines.errors import RegistryError
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement, VerdictStatement
 
 SPECIFICATION = "1.6"
 _NAMESPACE = uuid.UUID("6f0c8f0e-2f64-5f7e-9a43-0d1b8f6f4f10")
-"""Of serial numbers: the same bundle has the same one."""
+"""Namespace of serial numbers: equal bundles have equal ones."""
 _TASKS = {
     "asr": ("automatic speech recognition", "text"),
     "asv": ("speaker verification", "embedding"),
@@ -30,15 +30,15 @@ _TASKS = {
 Json = dict[str, Any]
 
 
-def bill(subject: Dossier, packages: Sequence[str] = ()) -> str:
-    """The bill of an adapter, as JSON text that the strict validator accepts.
+def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> str:
+    """Return the bill of materials of an adapter, as JSON text that the strict validator accepts.
 
     Args:
         subject: The version, with its lineage statement.
-        packages: ``name==version`` of what was installed at training; empty where it is not known.
+        packages: ``name==version`` of what was installed at training; empty if it is unknown.
 
     Raises:
-        RegistryError: where the version has no lineage statement, or the bill would not be valid.
+        RegistryError: The version has no lineage statement, or the bill is not valid.
     """
     lineage = subject.lineage
     if lineage is None:
@@ -78,8 +78,8 @@ def _validate(text: str) -> None:
         raise RegistryError(f"the bill of materials is not valid CycloneDX {SPECIFICATION}: {str(fault)[:300]}")
 
 
-def _model(subject: Dossier, lineage: LineageStatement) -> Json:
-    """The adapter: its files as parts, its card, and the statements about it."""
+def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
+    """Return the adapter: its files as parts, its model card, and the statements about it."""
     made = lineage.material("code").annotations.get("version", "")
     return {
         "type": "machine-learning-model",
@@ -119,7 +119,7 @@ def _model(subject: Dossier, lineage: LineageStatement) -> Json:
     }
 
 
-def _card(subject: Dossier, lineage: LineageStatement) -> Json:
+def _card(subject: AdapterRecords, lineage: LineageStatement) -> Json:
     task, answer = _TASKS.get(subject.slot.task, (subject.slot.task, "answer"))
     card: Json = {
         "modelParameters": {
@@ -141,7 +141,7 @@ def _card(subject: Dossier, lineage: LineageStatement) -> Json:
 
 
 def _metrics(verdict: VerdictStatement) -> list[Json]:
-    """What the gate measured on the golden set."""
+    """Return what the gate measured on the golden set."""
     found: list[Json] = []
     if verdict.challenger is not None:
         found.append({"type": verdict.metric, "value": f"{verdict.challenger:.6f}", "slice": verdict.golden.tag})
@@ -208,7 +208,7 @@ def _golden(lineage: LineageStatement) -> list[Json]:
             "type": "data",
             "bom-ref": f"data:{tag}",
             "name": tag,
-            "description": "Golden set in force at training: its clips were kept out, and adapters are judged on it.",
+            "description": "Golden set in force at training: excluded from training, used to judge adapters.",
             "hashes": [_sha256(named(lineage, "golden", "elpIds"))],
             "data": [{"type": "dataset", "name": tag, "sensitiveData": ["recorded speech of people"]}],
         }

@@ -1,27 +1,27 @@
-"""Who served when, and who stands on a backbone."""
+"""Which version was champion at a moment, and which adapters use a backbone."""
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
-from pipelines.audit.learned import ChampionPeriod, reigns_of, status_of
+from pipelines.audit.server_records import Records, status_of
 from pipelines.errors import RegistryError, UsageError
+from pipelines.registry.registered_adapter import ChampionPeriod
 from pipelines.registry.slot import Slot
 
 _MIN_DIGITS = 8
 
 
 @dataclass(frozen=True)
-class Champion:
-    """What served in a slot at a moment."""
+class PastChampion:
+    """The champion of a slot at a moment."""
 
     slot: str
     version: int | None
-    """None where the slot had no champion then."""
+    """None if the slot had no champion then."""
     bundle: str
-    reign: ChampionPeriod | None
+    champion_period: ChampionPeriod | None
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class ChampionsAt:
     """The answer to ``--at``."""
 
     at: str
-    """UTC, ISO 8601: a date alone means its last moment."""
-    champions: tuple[Champion, ...]
+    """UTC, ISO 8601; the end of the day if a date was given."""
+    champions: tuple[PastChampion, ...]
 
 
 @dataclass(frozen=True)
-class Standing:
+class BackboneAdapter:
     """An adapter on the backbone."""
 
     slot: str
@@ -43,12 +43,9 @@ class Standing:
     bundle: str
     registered: str
     deleted: str
-    reigns: tuple[ChampionPeriod, ...]
-
-    @property
-    def status(self) -> str:
-        """As `status_of` tells it."""
-        return status_of(self.reigns, self.deleted)
+    champion_periods: tuple[ChampionPeriod, ...]
+    status: str
+    """As `status_of` returns it."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,14 @@ class OnBackbone:
     fingerprint: str
     names: tuple[str, ...]
     """What the trainings called it."""
-    adapters: tuple[Standing, ...]
+    adapters: tuple[BackboneAdapter, ...]
 
 
 def read_moment(text: str) -> str:
-    """A date or moment as people write it, as UTC; without an offset it is meant as UTC.
+    """Read a date or moment and return it in UTC; a moment without an offset is read as UTC.
 
     Raises:
-        UsageError: where it is none.
+        UsageError: The text is neither.
     """
     try:
         found = datetime.fromisoformat(text)
@@ -78,55 +75,52 @@ def read_moment(text: str) -> str:
     return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def champions_at(db: sqlite3.Connection, at: str, slot: Slot | None = None) -> ChampionsAt:
-    """What was champion at a moment (as `read_moment` gives it), of one slot or of every slot that ever had one."""
-    slots = [str(slot)] if slot else [row[0] for row in db.execute("SELECT DISTINCT slot FROM reign ORDER BY slot")]
-    found = {
-        row[0]: Champion(row[0], row[1], row[2], ChampionPeriod(*row[3:]))
-        for row in db.execute(
-            """SELECT slot, version, bundle, since, until, event, who, reason FROM reign
-            WHERE since <= :at AND (until IS NULL OR until > :at) AND :slot IN ('', slot)""",
-            {"at": at, "slot": str(slot) if slot else ""},
-        )
-    }
-    return ChampionsAt(at, tuple(found.get(name, Champion(name, None, "", None)) for name in slots))
+def find_champions(records: Records, at: str, slot: Slot | None = None) -> ChampionsAt:
+    """Find the champions at a moment (as `read_moment` returns it), of one slot or of every slot that ever had one."""
+    periods, without = records.champions_at(at, str(slot or ""))
+    found = [PastChampion(period.slot, period.version, period.bundle, period) for period in periods]
+    missing = {*without, *([str(slot)] if slot else [])} - {period.slot for period in periods}
+    found += [PastChampion(name, None, "", None) for name in missing]
+    return ChampionsAt(at, tuple(sorted(found, key=lambda one: one.slot)))
 
 
-def on_backbone(db: sqlite3.Connection, fingerprint: str, slot: Slot | None = None) -> OnBackbone:
-    """Every adapter on a backbone.
+def find_on_backbone(records: Records, fingerprint: str, slot: Slot | None = None) -> OnBackbone:
+    """Find every adapter on a backbone.
 
     Args:
-        db: The index, up to date.
+        records: The server's.
         fingerprint: ``sha256:…``, or its first 8 digits or more.
-        slot: Of one slot; None looks at all.
+        slot: One slot; None means all slots.
 
     Raises:
-        UsageError: where the digits are too few, no digits, or fit several backbones.
-        RegistryError: where no adapter stands on it.
+        UsageError: The text has too few digits or other characters, or it fits several backbones.
+        RegistryError: No adapter uses the backbone.
     """
     digits = fingerprint.removeprefix("sha256:").lower()
     if len(digits) < _MIN_DIGITS or not set(digits) <= set("0123456789abcdef"):
         raise UsageError(f"--backbone takes {_MIN_DIGITS} or more digits of a fingerprint, got {fingerprint!r}")
-    rows = db.execute(
-        """SELECT fingerprint, backbone, slot, version, dataset, bundle, registered, deleted FROM adapter
-        WHERE fingerprint BETWEEN ? AND ? AND ? IN ('', slot) ORDER BY slot, version""",
-        (f"sha256:{digits}", f"sha256:{digits}g", str(slot) if slot else ""),
-    ).fetchall()
-    whole = sorted({row[0] for row in rows})
+    adapters = records.adapters(str(slot or ""), f"sha256:{digits}")
+    whole = sorted({adapter.fingerprint for adapter in adapters})
     if not whole:
-        raise RegistryError(f"no adapter stands on a backbone {fingerprint}; see one with: elp audit SITE/TASK")
+        raise RegistryError(
+            f"no adapter uses a backbone {fingerprint}; elp audit SITE/TASK shows an adapter's backbone"
+        )
     if len(whole) > 1:
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
-    adapters = tuple(
-        Standing(
-            row[2],
-            row[3],
-            row[4] or "",
-            row[5],
-            row[6],
-            deleted=row[7] or "",
-            reigns=reigns_of(db, row[2], row[3], row[5]),
+    periods: dict[tuple[str, int, str], list[ChampionPeriod]] = {}
+    for period in records.champion_periods(str(slot or "")):
+        periods.setdefault((period.slot, period.version, period.bundle), []).append(period)
+    found = [
+        BackboneAdapter(
+            adapter.slot,
+            adapter.version,
+            adapter.dataset,
+            adapter.bundle,
+            adapter.registered,
+            adapter.deleted,
+            champion_periods=(mine := tuple(periods.get((adapter.slot, adapter.version, adapter.bundle), ()))),
+            status=status_of(adapter, mine),
         )
-        for row in rows
-    )
-    return OnBackbone(whole[0], tuple(sorted({row[1] for row in rows})), adapters)
+        for adapter in sorted(adapters, key=lambda one: (one.slot, one.version))
+    ]
+    return OnBackbone(whole[0], tuple(sorted({adapter.backbone for adapter in adapters})), tuple(found))

@@ -1,7 +1,7 @@
-"""The index of a workspace's data: which version holds which files, and which clips and speakers are in a file.
+"""Update the index of a workspace's data: the files of each version, and the clips and speakers of each file.
 
-Files of DVC never change, so each is read once, and of a shard only the columns without audio. What the tags of Git
-say decides; an index brought up to date step by step equals one made anew.
+Files of DVC never change, so each is read once, and of a shard only the columns without audio. Git's tags decide what
+the versions are; an index that is updated step by step equals one that is built at once.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from pipelines.registry.slot import Slot
 
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
-"""Splits that shape an adapter: weights are fitted on the first; the second chooses the epoch and the threshold."""
+"""Splits that an adapter is trained on: the first fits the weights, the second selects the epoch and the threshold."""
 _FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
 _RECORDS = {"data": DATASET_FILE, "golden": GOLDEN_FILE}
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """A version by its tag ``<kind>/<site>/<task>/v<number>``."""
+class TaggedVersion:
+    """A dataset version or golden set by its tag ``<kind>/<site>/<task>/v<number>``."""
 
     slot: Slot
     kind: str
@@ -40,14 +40,14 @@ class Tagged:
     revision: str
 
 
-def sync(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
-    """Bring the index up to date with the workspace's tags. A version whose files are gone is noted as a gap."""
-    there = _tags(workspace.root)
+def update_index(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
+    """Update the index from the workspace's tags. A version whose files are gone is recorded as a gap."""
+    tags = _tags(workspace.root)
     known = {row[0]: row[1] for row in db.execute("SELECT tag, revision FROM release")}
-    if {one.tag: one.revision for one in there} == known:
+    if {one.tag: one.revision for one in tags} == known:
         return
-    by_slot: dict[tuple[Slot, str], list[Tagged]] = {}
-    for one in there:
+    by_slot: dict[tuple[Slot, str], list[TaggedVersion]] = {}
+    for one in tags:
         by_slot.setdefault((one.slot, one.kind), []).append(one)
     for slot, kind in {(Slot(*s.split("/")), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
         by_slot.setdefault((slot, kind), [])
@@ -56,44 +56,53 @@ def sync(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
 
 
-def note_used(db: sqlite3.Connection) -> None:
-    """Work out, once for each dataset version that an adapter names, the digest of the clips that training on it uses.
+def used_digests(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, str]:
+    """Return, by tag of a dataset version, the digest of the clips that training on it uses.
 
-    Training takes both learning splits less the golden set in force, as `pipelines.datasets.versions.load_split` reads
-    them. A version with a gap has no digest.
+    Training uses both learning splits without the golden set in force, as `pipelines.datasets.versions.load_split`
+    reads them. A version that is not in the index, or has a gap, has no digest. Each digest is computed once and kept.
     """
-    wanted = db.execute(
-        """SELECT DISTINCT r.slot, r.version, r.golden FROM adapter a JOIN release r ON r.tag = a.dataset
-        LEFT JOIN used u ON u.slot = r.slot AND u.version = r.version
-        WHERE u.digest IS NULL AND r.tag NOT IN (SELECT tag FROM gap)"""
+    found = dict(db.execute("SELECT tag, digest FROM used"))
+    unknown = dict(
+        db.execute("SELECT tag, golden FROM release WHERE kind = 'data' AND tag NOT IN (SELECT tag FROM gap)")
     )
-    for slot, version, golden in wanted.fetchall():
-        rows = db.execute(
-            f"""SELECT c.id FROM span s JOIN clip c ON c.file = s.file
-            WHERE s.slot = :slot AND s.folder = 'shards' AND :version BETWEEN s.first AND s.last
-                AND c.split IN {LEARNING}
-            EXCEPT
-            SELECT c.id FROM release g JOIN span s ON s.slot = g.slot AND s.folder = 'golden'
-                AND g.version BETWEEN s.first AND s.last
-            JOIN clip c ON c.file = s.file WHERE g.tag = :golden""",
-            {"slot": slot, "version": version, "golden": golden},
-        )
-        digest = ids_digest(row[0].hex() for row in rows)
-        db.execute("INSERT INTO used VALUES (?, ?, ?)", (slot, version, digest))
+    fresh = [(tag, _used_digest(db, tag, unknown[tag])) for tag in tags if tag in unknown and tag not in found]
+    db.executemany("INSERT OR REPLACE INTO used VALUES (?, ?)", fresh)
+    return found | dict(fresh)
 
 
-def _tags(root: Path) -> list[Tagged]:
+def _used_digest(db: sqlite3.Connection, tag: str, golden: str) -> str:
+    rows = db.execute(
+        f"""SELECT c.id FROM release r JOIN span s ON s.slot = r.slot AND s.folder = 'shards'
+            AND r.version BETWEEN s.first AND s.last
+        JOIN clip c ON c.file = s.file WHERE r.tag = ? AND c.split IN {LEARNING}
+        EXCEPT
+        SELECT c.id FROM release g JOIN span s ON s.slot = g.slot AND s.folder = 'golden'
+            AND g.version BETWEEN s.first AND s.last
+        JOIN clip c ON c.file = s.file WHERE g.tag = ?""",
+        (tag, golden),
+    )
+    return ids_digest(row[0].hex() for row in rows)
+
+
+def _tags(root: Path) -> list[TaggedVersion]:
     found = []
     for kind in _FOLDERS:
         for tag, revision in git.tags(root, kind).items():
             parts = tag.split("/")
             if len(parts) == 4 and parts[3][:1] == "v" and parts[3][1:].isdigit():
-                found.append(Tagged(Slot(*parts[1:3]), kind, int(parts[3][1:]), tag, revision))
+                found.append(TaggedVersion(Slot(*parts[1:3]), kind, int(parts[3][1:]), tag, revision))
     return found
 
 
 def _sync_slot(
-    db: sqlite3.Connection, root: Path, stored: DvcRemote, slot: Slot, kind: str, tagged: Sequence[Tagged], log: Log
+    db: sqlite3.Connection,
+    root: Path,
+    stored: DvcRemote,
+    slot: Slot,
+    kind: str,
+    tagged: Sequence[TaggedVersion],
+    log: Log,
 ) -> None:
     where = (str(slot), kind)
     known = dict(db.execute("SELECT tag, revision FROM release WHERE slot = ? AND kind = ?", where))
@@ -101,11 +110,11 @@ def _sync_slot(
     fresh = [one for one in tagged if one.tag not in known]
     newest = max((one.version for one in tagged if one.tag in known), default=0)
     if any(here.get(tag) != revision for tag, revision in known.items()) or any(v.version < newest for v in fresh):
-        # a tag was moved, taken away or set between two others: the spans of this slot are counted again
+        # a tag was moved, deleted or set between two others: the spans of this slot are built again
         db.execute("DELETE FROM release WHERE slot = ? AND kind = ?", where)
         for folder in _FOLDERS[kind]:
             db.execute("DELETE FROM span WHERE slot = ? AND folder = ?", (str(slot), folder))
-        db.execute("DELETE FROM used WHERE slot = ?", (str(slot),))
+        db.execute("DELETE FROM used WHERE tag LIKE ?", (f"data/{slot}/v%",))
         db.execute("DELETE FROM gap WHERE tag LIKE ?", (f"{kind}/{slot}/v%",))
         fresh, newest = list(tagged), 0
     if not fresh:
@@ -124,30 +133,32 @@ def _sync_slot(
     log(f"indexed {fresh[0].tag}" + (f" to {fresh[-1].tag.rsplit('/', 1)[1]}" if len(fresh) > 1 else ""))
 
 
-def _add_release(db: sqlite3.Connection, one: Tagged, text: str | None, folder: str) -> None:
+def _add_release(db: sqlite3.Connection, one: TaggedVersion, text: str | None, folder: str) -> None:
     record: dict[str, Any] = json.loads(text) if text else {}
     values = (one.tag, one.revision, str(record.get("golden", "")), folder, str(record.get("created", "")))
     db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (str(one.slot), one.kind, one.version, *values))
 
 
-def _extend(db: sqlite3.Connection, stored: DvcRemote, one: Tagged, folder: str, tracked: str, before: int) -> None:
-    """Make the files of a folder at a version part of the spans; `before` is the version that came before it."""
+def _extend(
+    db: sqlite3.Connection, stored: DvcRemote, one: TaggedVersion, folder: str, tracked: str, before: int
+) -> None:
+    """Add the files of a folder at a version to the spans; `before` is the version before it."""
     where = (str(one.slot), folder, before)
     present = dict(db.execute("SELECT file, rowid FROM span WHERE slot = ? AND folder = ? AND last = ?", where))
     try:
         files = _files(db, stored, tracked)
     except VersioningError as error:
-        # an erasure removes files of old versions for good; what they held can then not be told
+        # an erasure removes files of old versions for good: their content is then unknown
         db.execute("INSERT OR REPLACE INTO gap VALUES (?, ?, ?)", (one.tag, folder, str(error)))
         return
-    going_on = [(one.version, present[file]) for file in files if before and file in present]
-    db.executemany("UPDATE span SET last = ? WHERE rowid = ?", going_on)
+    continued = [(one.version, present[file]) for file in files if before and file in present]
+    db.executemany("UPDATE span SET last = ? WHERE rowid = ?", continued)
     added = [(str(one.slot), folder, file, one.version, one.version) for file in files if file not in present]
     db.executemany("INSERT INTO span VALUES (?, ?, ?, ?, ?)", added)
 
 
 def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]:
-    """Numbers of a folder's files; those that are new are read."""
+    """Return the numbers of a folder's files; read those that are new."""
     if not tracked:
         return []
     listing = stored.listing(tracked)

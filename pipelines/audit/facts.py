@@ -1,4 +1,4 @@
-"""The audit's answer as a tree of facts, each with what came of checking it."""
+"""The answer of an audit as a tree of facts, each with the result of its verification."""
 
 from __future__ import annotations
 
@@ -6,61 +6,56 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-State = Literal["ok", "mismatch", "unchecked", ""]
-"""Recomputed and equal; recomputed and different; could not be recomputed; only a record."""
+State = Literal["verified", "failed", "not verified", ""]
+"""Computed again and equal; computed again and different; cannot be computed; only a record."""
 
-_SIGNS = {"ok": "✓", "mismatch": "✗", "unchecked": "?", "": " "}
+_SIGNS = {"verified": "✓", "failed": "✗", "not verified": "?", "": " "}
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One line of the audit: a name, what the records say, and whether it was found so."""
+    """One line of the audit: a name, what the records say, and whether that was verified."""
 
     name: str
     value: str
     state: State = ""
     note: str = ""
-    """Why it does not match, or could not be checked."""
+    """Why the verification failed, or was not possible."""
     children: tuple[Fact, ...] = ()
 
     def walk(self) -> Iterator[Fact]:
-        """This fact and all below it, top down."""
+        """Yield this fact and all below it, top down."""
         yield self
         for child in self.children:
             yield from child.walk()
 
     @property
-    def mismatches(self) -> tuple[Fact, ...]:
-        """Every fact of the tree that was found to be otherwise than recorded; of nested ones the innermost."""
-        found = [fact for fact in self.walk() if fact.state == "mismatch"]
-        return tuple(fact for fact in found if not any(child.state == "mismatch" for child in fact.children))
+    def failed(self) -> tuple[Fact, ...]:
+        """Every fact of the tree whose verification failed; of nested ones, the innermost."""
+        found = [fact for fact in self.walk() if fact.state == "failed"]
+        return tuple(fact for fact in found if not any(child.state == "failed" for child in fact.children))
 
     @property
-    def unchecked(self) -> tuple[Fact, ...]:
-        """Every fact of the tree that could not be checked."""
-        return tuple(fact for fact in self.walk() if fact.state == "unchecked")
+    def not_verified(self) -> tuple[Fact, ...]:
+        """Every fact of the tree that could not be verified."""
+        return tuple(fact for fact in self.walk() if fact.state == "not verified")
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, with empty ones left out."""
-        values: dict[str, Any] = {"name": self.name, "value": self.value}
-        if self.state:
-            values["state"] = self.state
-        if self.note:
-            values["note"] = self.note
-        if self.children:
-            values["children"] = [child.to_json() for child in self.children]
-        return values
+        """Return plain values, without empty ones."""
+        values = {"name": self.name, "value": self.value, "state": self.state, "note": self.note}
+        values = {name: value for name, value in values.items() if value or name in ("name", "value")}
+        return {**values, "children": [child.to_json() for child in self.children]} if self.children else values
 
 
 def compared(name: str, recorded: str, found: str, source: str, children: tuple[Fact, ...] = ()) -> Fact:
-    """A fact that was recomputed: equal, or a mismatch that names both values and where the second came from."""
+    """Return a fact that was computed again: verified, or failed with a note that names `source` and its value."""
     if recorded == found:
-        return Fact(name, recorded, "ok", children=children)
-    return Fact(name, recorded or "not recorded", "mismatch", f"{source} has {found or 'nothing'}", children)
+        return Fact(name, recorded, "verified", children=children)
+    return Fact(name, recorded or "not recorded", "failed", f"{source} has {found or 'nothing'}", children)
 
 
-def render(fact: Fact) -> str:
-    """The tree as text, one fact a line."""
+def tree_text(fact: Fact) -> str:
+    """Return the tree as text, one fact a line."""
     return "\n".join(_lines(fact, "", ""))
 
 

@@ -1,4 +1,4 @@
-"""An answer as one self-contained HTML page, to hand to an auditor: no script, no request, printable."""
+"""An answer as one self-contained HTML page for an auditor: no script, no request, printable."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from pipelines.audit.tables import Sheet
-from pipelines.html_report import page
-
-_TEMPLATE = Path(__file__).with_name("html_page.html")
-_WORDS = {"ok": "as recorded", "mismatch": "mismatch", "unchecked": "not verified"}
+from pipelines.audit.tables import Answer
+from pipelines.html_report import render_page
 
 
-def render(sheet: Sheet, source: str) -> str:
-    """The page.
+def answer_page(answer: Answer, source: str) -> str:
+    """Return the page's HTML.
 
     Args:
-        sheet: The answer.
+        answer: What it shows.
         source: Where the records came from: the server's address.
     """
-    return page(
-        _TEMPLATE,
-        sheet=sheet,
-        wrong=sheet.tree.mismatches if sheet.tree else (),
-        words=_WORDS,
+    return render_page(
+        Path(__file__).with_name("html_page.html"),
+        answer=answer,
+        failed=answer.tree.failed if answer.tree else (),
         made=datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
         program=f"elp-foundry {metadata.version('elp-foundry')}",
         source=source,

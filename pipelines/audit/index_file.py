@@ -1,14 +1,17 @@
-"""The audit's index: one SQLite file in the workspace's cache. It is never trusted by a verification."""
+"""The audit's index of the workspace's data: one SQLite file in the cache. No verification trusts it."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-FORMAT = 1
-"""Of the tables below; a file of another format is made anew."""
+from pipelines.audit.data_index import update_index
+from pipelines.local.workspace import Workspace
+
+FORMAT = 2
+"""Format of the tables below. Format 1 held the server's records, too. A file of another format is built again."""
 FILE = Path("cache") / "audit.db"
 """Below the workspace's state folder."""
 _WAIT_SECONDS = 60.0
@@ -31,23 +34,26 @@ CREATE INDEX clip_speaker ON clip (speaker);
 CREATE INDEX clip_file ON clip (file);
 CREATE TABLE gap (tag TEXT, folder TEXT, reason TEXT, PRIMARY KEY (tag, folder)) WITHOUT ROWID;
 CREATE TABLE used (              -- digest of the clips that training on a dataset version uses
-    slot TEXT, version INTEGER, digest TEXT, PRIMARY KEY (slot, version)) WITHOUT ROWID;
-CREATE TABLE adapter (
-    slot TEXT, version INTEGER, bundle TEXT, registered TEXT, statement TEXT, deleted TEXT,
-    backbone TEXT, fingerprint TEXT, dataset TEXT, revision TEXT, golden TEXT, clips TEXT, run TEXT,
-    -- a model that was deleted and made again counts its versions from 1
-    PRIMARY KEY (slot, version, bundle)) WITHOUT ROWID;
-CREATE INDEX adapter_dataset ON adapter (dataset);
-CREATE INDEX adapter_fingerprint ON adapter (fingerprint);
-CREATE TABLE reign (slot TEXT, seq INTEGER, version INTEGER, bundle TEXT, since TEXT, until TEXT, event TEXT, who TEXT,
-    reason TEXT, PRIMARY KEY (slot, seq)) WITHOUT ROWID;
-CREATE TABLE head (seq INTEGER, hash TEXT, server TEXT);
+    tag TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
 """
 
 
 @contextlib.contextmanager
+def open_index(workspace: Workspace, log: Callable[[str], None]) -> Iterator[sqlite3.Connection]:
+    """Open the workspace's index, up to date with Git and the DVC remote.
+
+    Raises:
+        VersioningError: The workspace is not a Git and DVC repository.
+    """
+    with opened(workspace.state) as db:
+        with transaction(db):
+            update_index(db, workspace, log)
+        yield db
+
+
+@contextlib.contextmanager
 def opened(state: Path) -> Iterator[sqlite3.Connection]:
-    """The index below a workspace's state folder; made where it is missing or of another format."""
+    """Open the index below a workspace's state folder; create it if it is missing or of another format."""
     path = state / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
@@ -56,7 +62,7 @@ def opened(state: Path) -> Iterator[sqlite3.Connection]:
         db.execute("PRAGMA synchronous = NORMAL")
         with transaction(db):
             if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-                _make(db)
+                _create(db)
         yield db
     finally:
         db.close()
@@ -64,7 +70,7 @@ def opened(state: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All that the block writes, or nothing; one writer at a time."""
+    """Commit all that the block writes, or nothing; one writer at a time."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -74,7 +80,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
-def _make(db: sqlite3.Connection) -> None:
+def _create(db: sqlite3.Connection) -> None:
     for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
         db.execute(f"DROP TABLE {name}")
     for statement in _TABLES.split(";\n"):

@@ -2,158 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.champion_periods import ChampionsAt, OnBackbone
-from pipelines.audit.erasure import Plan
+from pipelines.audit.erasure_plan import ErasurePlan, Step
 from pipelines.audit.facts import Fact
-from pipelines.audit.learned import ChampionPeriod, Held, Learned, Learner
+from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn
 from pipelines.number_text import count
+
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Section:
-    """A table under a heading, or a list of sentences where it has no head."""
+class Table:
+    """A table under a heading, or a list of sentences if it has no head."""
 
     title: str
     head: tuple[str, ...] = ()
     rows: tuple[tuple[Any, ...], ...] = ()
     empty: str = "none"
-    """What is said where there are no rows."""
+    """The text if there are no rows."""
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """An answer for people: a title, what it comes to, and the tables behind it."""
+class Answer:
+    """An answer for people: a title, a summary, and the tables or the tree behind it."""
 
     title: str
     lead: tuple[str, ...]
-    sections: tuple[Section, ...] = ()
+    tables: tuple[Table, ...] = ()
     tree: Fact | None = None
 
 
-def of_champions(found: ChampionsAt) -> Sheet:
-    """``--at``."""
-    rows = tuple((one.slot, _name(one.version), *_reign(one.reign), one.bundle) for one in found.champions)
+def champions_answer(found: ChampionsAt) -> Answer:
+    """Return the answer to ``--at``."""
+    rows = []
+    for one in found.champions:
+        period = one.champion_period
+        told = (
+            (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ("",) * 5
+        )
+        rows.append((one.slot, _version(one.version), *told, one.bundle))
     serving = sum(one.version is not None for one in found.champions)
-    lead = f"{count(serving, 'slot')} of {len(found.champions)} had a champion at {short(found.at)}, by the ledger."
-    head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "why", "bundle")
-    return Sheet(f"Champions at {short(found.at)}", (lead,), (Section("Champions", head, rows),))
+    lead = f"{count(serving, 'slot')} of {len(rows)} had a champion at {short(found.at)}, by the ledger."
+    head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "reason", "bundle")
+    return Answer(f"Champions at {short(found.at)}", (lead,), (Table("Champions", head, tuple(rows)),))
 
 
-def of_backbone(found: OnBackbone) -> Sheet:
-    """``--backbone``."""
+def backbone_answer(found: OnBackbone) -> Answer:
+    """Return the answer to ``--backbone``."""
     rows = tuple(
-        (one.slot, _name(one.version), one.status, one.dataset, short(one.registered), one.bundle)
+        (one.slot, _version(one.version), one.status, one.dataset, short(one.registered), one.bundle)
         for one in found.adapters
     )
-    serving = sum(one.status == "champion" for one in found.adapters)
+    champions = sum(one.status == "champion" for one in found.adapters)
     slots = len({one.slot for one in found.adapters})
     lead = (
-        f"{count(len(rows), 'adapter')} of {count(slots, 'slot')} on {' or '.join(found.names)}; {serving} serve now."
+        f"{count(len(rows), 'adapter')} of {count(slots, 'slot')} on {' or '.join(found.names)}; champions among them: "
+        f"{champions}."
     )
     head = ("slot", "version", "status", "dataset", "registered (UTC)", "bundle")
-    return Sheet(f"Adapters on the backbone {found.fingerprint}", (lead,), (Section("Adapters", head, rows),))
+    return Answer(f"Adapters on the backbone {found.fingerprint}", (lead,), (Table("Adapters", head, rows),))
 
 
-def of_learned(found: Learned) -> Sheet:
-    """``--speaker`` and ``--clip``."""
-    where = str(found.slot) if found.slot else "all slots"
-    counts = {kind: [one for one in found.held if one.kind == kind] for kind in ("data", "golden", "quarantine")}
+def trained_on_answer(found: TrainedOn) -> Answer:
+    """Return the answer to ``--speaker`` and ``--clip``."""
+    data, golden, quarantine = (
+        [one for one in found.holdings if one.kind == kind] for kind in ("data", "golden", "quarantine")
+    )
     lead = [
-        f"{count(found.clips, 'recording')} in {where}: {count(len(counts['data']), 'dataset version')} and "
-        f"{count(len(counts['golden']), 'golden set')} hold them; {count(len(found.adapters), 'adapter')} learned "
-        f"from them, {len(found.champions)} of which serve now."
+        f"{count(found.clips, 'recording')} in {found.slot or 'all slots'}, held by "
+        f"{count(len(data), 'dataset version')} and {count(len(golden), 'golden set')}. "
+        f"{count(len(found.adapters), 'adapter')} trained on them; champions among them: {len(found.champions)}."
     ]
     if found.subject.clip and found.speakers:
         lead.append(f"Speaker: {', '.join(found.speakers)}.")
-    if found.subject.speaker and not found.slot and len({one.slot for one in found.held}) > 1:
-        lead.append("Other slots may mean another person by the same name: ask with SITE/TASK to see one slot alone.")
+    if found.subject.speaker and not found.slot and len({one.slot for one in found.holdings}) > 1:
+        lead.append("Other slots may use the same name for another person: add SITE/TASK to see one slot alone.")
     if found.unknown:
-        lead.append(f"Of {count(len(found.unknown), 'adapter')} it cannot be told; they are listed with the reason.")
-    sections = [
-        Section("Adapters that learned from them", _LEARNER, tuple(map(learner_row, found.adapters))),
-        Section(
-            "Dataset versions", ("version", "clips", "train", "validation", "test", "training uses"), _data(counts)
-        ),
-        Section("Golden sets (judged on, not learned from)", ("version", "clips"), _plain(counts["golden"])),
-    ]
-    if counts["quarantine"]:
-        sections.append(
-            Section("In quarantine (never learned from)", ("dataset version", "files"), _plain(counts["quarantine"]))
-        )
-    if found.unknown:
-        rows = tuple((one.slot, _name(one.version), one.status, one.note) for one in found.unknown)
-        sections.append(Section("Adapters of which it cannot be told", ("slot", "version", "status", "why"), rows))
-    return Sheet(f"Who learned from {found.subject}", tuple(lead), tuple(sections))
-
-
-def learner_row(one: Learner) -> tuple[Any, ...]:
-    """A row for an adapter that learned."""
-    serving = "; ".join(
-        f"{short(reign.since)} … {short(reign.until) if reign.until else 'now'}" for reign in one.reigns
+        lead.append(f"The training data of {count(len(found.unknown), 'adapter')} is unknown; the reasons are listed.")
+    head = ("slot", "version", "status", "clips", "dataset", "champion (UTC)", "exact")
+    versions = tuple(
+        (one.tag, one.clips, *(one.splits.get(split, 0) for split in _SPLITS), one.learnable) for one in data
     )
-    exact = "yes" if one.certain else one.note
-    return one.slot, _name(one.version), one.status, one.clips, one.dataset, serving, exact
+    tables = [
+        Table("Adapters trained on them", head, tuple(map(_trained_row, found.adapters))),
+        Table("Dataset versions", ("version", "clips", *_SPLITS, "used in training"), versions),
+        Table("Golden sets (used to judge, not to train)", ("version", "clips"), _holding_rows(golden)),
+    ]
+    if quarantine:
+        title = "In quarantine (never used in training)"
+        tables.append(Table(title, ("dataset version", "files"), _holding_rows(quarantine)))
+    if found.unknown:
+        rows = tuple((one.slot, _version(one.version), one.status, one.note) for one in found.unknown)
+        tables.append(Table("Adapters with unknown training data", ("slot", "version", "status", "reason"), rows))
+    return Answer(f"Trained on {found.subject}", tuple(lead), tuple(tables))
+
+
+def erasure_answer(plan: ErasurePlan) -> Answer:
+    """Return the answer of ``elp erasure plan``."""
+    trained = trained_on_answer(plan.found)
+    tables = [_steps(f"{slot.slot}, in this order", slot.steps) for slot in plan.slots]
+    tables.append(_steps("When every slot is done", plan.after))
+    files = tuple((one.place, one.clips, ", ".join(one.versions), "yes" if one.current else "no") for one in plan.files)
+    tables.append(Table("Files of the DVC remote that hold them", ("file", "clips", "versions", "in use"), files))
+    tables.append(Table("What stays, and where", (), tuple((sentence,) for sentence in plan.stays)))
+    lead = ("Nothing has been done yet.", *trained.lead)
+    return Answer(f"Erasure plan for {plan.found.subject}", lead, (*tables, *trained.tables))
+
+
+def tree_answer(tree: Fact, verified: bool) -> Answer:
+    """Return the answer about one adapter, or about the registry."""
+    failed, open_ones = len(tree.failed), len(tree.not_verified)
+    if not verified:
+        lead = "From the records; nothing was verified (that is --verify)."
+    elif failed:
+        lead = f"{count(failed, 'fact')} failed verification; {open_ones} could not be verified."
+    else:
+        lead = f"Everything that could be computed again is as recorded; {open_ones} could not be verified."
+    return Answer(f"Audit of {tree.value}", (lead,), tree=tree)
 
 
 def short(moment: str) -> str:
-    """A UTC moment to the second, without its offset."""
+    """Return a UTC moment to the second, without its offset."""
     return moment.replace("T", " ").split("+")[0].split(".")[0]
 
 
-_LEARNER = ("slot", "version", "status", "clips", "dataset", "champion (UTC)", "exact")
+def _trained_row(one: TrainedAdapter) -> tuple[Any, ...]:
+    periods = "; ".join(f"{short(period.since)} … {_until(period.until)}" for period in one.champion_periods)
+    exact = "yes" if one.certain else one.note
+    return one.slot, _version(one.version), one.status, one.clips, one.dataset, periods, exact
 
 
-def _data(counts: dict[str, list[Held]]) -> tuple[tuple[Any, ...], ...]:
-    splits = ("train", "validation", "test")
-    return tuple(
-        (one.tag, one.clips, *(one.splits.get(split, 0) for split in splits), one.learnable) for one in counts["data"]
-    )
+def _holding_rows(holdings: Sequence[Holding]) -> tuple[tuple[Any, ...], ...]:
+    return tuple((one.tag, one.clips) for one in holdings)
 
 
-def _plain(held: Sequence[Held]) -> tuple[tuple[Any, ...], ...]:
-    return tuple((one.tag, one.clips) for one in held)
+def _steps(title: str, steps: Iterable[Step]) -> Table:
+    rows = tuple((step.what, "\n".join(step.commands)) for step in steps)
+    return Table(title, ("what", "commands"), rows, "nothing to do")
 
 
-def _reign(reign: ChampionPeriod | None) -> tuple[str, str, str, str, str]:
-    if reign is None:
-        return "", "", "", "", ""
-    until = short(reign.until) if reign.until else "now"
-    return short(reign.since), until, reign.event, reign.who, reign.reason
+def _until(moment: str | None) -> str:
+    return short(moment) if moment else "now"
 
 
-def _name(version: int | None) -> str:
+def _version(version: int | None) -> str:
     return f"v{version}" if version is not None else "none"
-
-
-def of_plan(found: Plan) -> Sheet:
-    """``elp erasure plan``."""
-    learned = of_learned(found.found)
-    sections = []
-    for slot in found.slots:
-        rows = tuple((step.what, "\n".join(step.commands)) for step in slot.steps)
-        sections.append(Section(f"{slot.slot}, in this order", ("what", "commands"), rows, "nothing to do"))
-    rows = tuple((step.what, "\n".join(step.commands)) for step in found.after)
-    sections.append(Section("When every slot is done", ("what", "commands"), rows, "nothing to do"))
-    files = tuple(
-        (one.place, one.clips, ", ".join(one.versions), "yes" if one.current else "no") for one in found.files
-    )
-    sections.append(Section("Files of the DVC remote that hold them", ("file", "clips", "versions", "in use"), files))
-    sections.append(Section("What stays, and where", (), tuple((sentence,) for sentence in found.stays)))
-    lead = ("Nothing has been done yet.", *learned.lead)
-    return Sheet(f"To forget {found.found.subject}", lead, (*sections, *learned.sections))
-
-
-def of_tree(tree: Fact, verified: bool) -> Sheet:
-    """One adapter, or the registry."""
-    wrong, open_ones = len(tree.mismatches), len(tree.unchecked)
-    if not verified:
-        lead = "From the records; nothing was computed again (that is --verify)."
-    elif wrong:
-        lead = f"{count(wrong, 'thing')} found otherwise than recorded; {open_ones} could not be verified."
-    else:
-        lead = f"Everything that could be computed again is as recorded; {open_ones} could not be verified."
-    return Sheet(f"Audit of {tree.value}", (lead,), tree=tree)

@@ -18,9 +18,8 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.audit.adapter_records import Dossier
-    from pipelines.audit.facts import Fact
-    from pipelines.audit.tables import Section, Sheet
+    from pipelines.audit.server_records import ServerRecords
+    from pipelines.audit.tables import Answer, Table
 
 FORMATS = ("text", "json", "html", "cyclonedx")
 _slot = click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
@@ -59,7 +58,7 @@ def audit(
     """Show where an adapter came from: the champion of SITE/TASK, or VERSION of it.
 
     With --at, --backbone, --speaker or --clip another question, for one slot or for all; with --verify and without a
-    slot, the whole ledger against the registry. Exit code 1 where something is otherwise than recorded.
+    slot, the whole ledger against the registry. The exit code is 1 if a verification failed.
     """
     asked = {"--at": at, "--backbone": backbone, "--speaker": speaker, "--clip": clip}
     questions = [name for name, value in asked.items() if value]
@@ -92,103 +91,104 @@ def plan(
     Shows what holds the recordings, which adapters were trained on them, which of those serve, what to do in which
     order, and what stays.
     """
-    from pipelines.audit import erasure as planning
-    from pipelines.audit.tables import of_plan
+    from pipelines.audit.erasure_plan import plan_erasure
+    from pipelines.audit.tables import erasure_answer
     from pipelines.datasets.dvc_remote import dvc_remote
     from pipelines.datasets.subject import Subject
 
     subject = Subject(speaker, clip)
-    with _index(workspace) as (db, uri), dvc_remote(workspace.root) as stored:
-        planned = planning.plan(db, subject, slot, stored.place)
-    _put(planned, of_plan(planned), uri, "json" if as_json else form, output)
+    with _index(workspace) as (db, records), dvc_remote(workspace.root) as stored:
+        planned = plan_erasure(db, records, subject, slot, stored.place)
+    _put(planned, erasure_answer(planned), records.uri, "json" if as_json else form, output)
 
 
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
-    """One of the questions over slots."""
-    from pipelines.audit import champion_periods as reigns
-    from pipelines.audit import learned
-    from pipelines.audit import tables as sheet
+    """Answer one of the questions over slots."""
+    from pipelines.audit import champion_periods, tables
+    from pipelines.audit.trained_on import find_trained_on
     from pipelines.datasets.subject import Subject
 
-    with _index(workspace) as (db, uri):
-        if question == "--at":
-            at = reigns.champions_at(db, reigns.read_moment(value), slot)
-            _put(at, sheet.of_champions(at), uri, form, output)
-        elif question == "--backbone":
-            standing = reigns.on_backbone(db, value, slot)
-            _put(standing, sheet.of_backbone(standing), uri, form, output)
-        else:
-            subject = Subject(**{question.removeprefix("--"): value})
-            found = learned.learned(db, subject, slot)
-            _put(found, sheet.of_learned(found), uri, form, output)
+    found: Any
+    records = _records(workspace)
+    if question == "--at":
+        found = champion_periods.find_champions(records, champion_periods.read_moment(value), slot)
+        answer = tables.champions_answer(found)
+    elif question == "--backbone":
+        found = champion_periods.find_on_backbone(records, value, slot)
+        answer = tables.backbone_answer(found)
+    else:
+        subject = Subject(**{question.removeprefix("--"): value})
+        with _index(workspace) as (db, _):
+            found = find_trained_on(db, records, subject, slot)
+        answer = tables.trained_on_answer(found)
+    _put(found, answer, records.uri, form, output)
     return 0
 
 
 def _tree(
     workspace: Workspace, slot: Slot | None, version: int | None, verify: bool, form: str, output: Path | None
 ) -> int:
-    """One adapter, or the whole registry."""
-    from pipelines.audit.adapter_records import dossier, tree
-    from pipelines.audit.bill_of_materials import bill
-    from pipelines.audit.server_index import ServerRecords
-    from pipelines.audit.tables import of_tree
-
-    with _index(workspace) as (db, uri):
-        records = ServerRecords(uri)
-        if slot is None:
-            found = _verified(workspace, records, db, None)
-        else:
-            subject = dossier(db, records, slot, version)
-            if form == "cyclonedx":
-                _write(bill(subject, _packages(uri, subject)), output)
-                return 0
-            found = _verified(workspace, records, db, subject) if verify else tree(db, subject)
-            warn_of_override(subject.name, subject.override)
-    _put(found, of_tree(found, verify), uri, form, output)
-    for fact in found.mismatches:
-        progress(f"mismatch: {fact.name} {fact.value}: {fact.note}")
-    return 1 if found.mismatches else 0
-
-
-def _verified(workspace: Workspace, records: Any, db: sqlite3.Connection, subject: Dossier | None) -> Fact:
-    from pipelines.audit.verify import bench, verify_adapter, verify_registry
-
-    tools = bench(workspace, records, progress)
-    return verify_registry(tools) if subject is None else verify_adapter(db, tools, subject)
-
-
-def _packages(uri: str, subject: Dossier) -> list[str]:
-    """What was installed when the adapter was trained, where its run says so."""
+    """Show or verify one adapter, or verify the whole registry."""
+    from pipelines.audit.adapter_records import adapter_tree, find_records
+    from pipelines.audit.bill_of_materials import bill_of_materials
     from pipelines.audit.checks.bundle_checks import packages_of
-    from pipelines.registry.client import model_registry as registry
+    from pipelines.audit.index_file import open_index
+    from pipelines.audit.tables import tree_answer
+    from pipelines.audit.verify import start_verification, verify_adapter, verify_registry
+    from pipelines.registry.client.model_registry import connect
 
-    return packages_of(registry.connect(uri), subject.lineage) if subject.lineage else []
+    records = _records(workspace)
+    if slot is None:
+        found = verify_registry(start_verification(workspace, records, progress))
+    else:
+        subject = find_records(records, slot, version)
+        if form == "cyclonedx":
+            packages = packages_of(connect(records.uri), subject.lineage) if subject.lineage else []
+            _write(bill_of_materials(subject, packages), output)
+            return 0
+        with open_index(workspace, progress) as db:
+            if verify:
+                found = verify_adapter(db, start_verification(workspace, records, progress), subject)
+            else:
+                found = adapter_tree(db, subject)
+        warn_of_override(subject.name, subject.override)
+    _put(found, tree_answer(found, verify), records.uri, form, output)
+    for fact in found.failed:
+        progress(f"failed: {fact.name} {fact.value}: {fact.note}")
+    return 1 if found.failed else 0
+
+
+def _records(workspace: Workspace) -> ServerRecords:
+    from pipelines.audit.server_records import ServerRecords
+    from pipelines.local.addresses import mlflow_uri
+
+    return ServerRecords(mlflow_uri(workspace))
 
 
 @contextlib.contextmanager
-def _index(workspace: Workspace) -> Iterator[tuple[sqlite3.Connection, str]]:
-    """The index, up to date, and the address of the server."""
-    from pipelines.audit.open_index import index_of
-    from pipelines.audit.server_index import ServerRecords
-    from pipelines.local.addresses import mlflow_uri
+def _index(workspace: Workspace) -> Iterator[tuple[sqlite3.Connection, ServerRecords]]:
+    """Open the index, up to date, and the records of the server."""
+    from pipelines.audit.index_file import open_index
 
-    uri = mlflow_uri(workspace)
-    with index_of(workspace, ServerRecords(uri), progress) as db:
-        yield db, uri
+    records = _records(workspace)
+    # a server that does not answer is reported before thousands of files are read
+    records.check_server()
+    with open_index(workspace, progress) as db:
+        yield db, records
 
 
-def _put(value: Any, sheet: Sheet, source: str, form: str, output: Path | None) -> None:
-    """Print an answer, or write it to a file, in the form asked for."""
-    from pipelines.audit.html_page import render
+def _put(value: Any, answer: Answer, source: str, form: str, output: Path | None) -> None:
+    """Print an answer, or write it to a file, in this form."""
+    from pipelines.audit.html_page import answer_page
     from pipelines.registry.plain_json import plain
 
     if form == "json":
-        values = value.to_json() if sheet.tree else plain(value)
+        values = value.to_json() if answer.tree else plain(value)
         _write(json.dumps(values, indent=2, ensure_ascii=False) + "\n", output)
     elif form == "html":
-        _write(render(sheet, source), output)
+        _write(answer_page(answer, source), output)
     else:
-        _write(_text(sheet) + "\n", output)
+        _write(_text(answer) + "\n", output)
 
 
 def _write(text: str, output: Path | None) -> None:
@@ -199,24 +199,24 @@ def _write(text: str, output: Path | None) -> None:
     progress(f"written to {output}")
 
 
-def _text(sheet: Sheet) -> str:
-    from pipelines.audit.facts import render
+def _text(answer: Answer) -> str:
+    from pipelines.audit.facts import tree_text
 
-    if sheet.tree:
-        return "\n".join([render(sheet.tree), "", *sheet.lead])
-    return "\n".join([click.style(sheet.title, bold=True), *sheet.lead, *map(_section, sheet.sections)])
+    if answer.tree:
+        return "\n".join([tree_text(answer.tree), "", *answer.lead])
+    return "\n".join([click.style(answer.title, bold=True), *answer.lead, *map(_table, answer.tables)])
 
 
-def _section(section: Section) -> str:
-    if not section.rows:
-        return f"\n{click.style(section.title, bold=True)}: {section.empty}"
-    if not section.head:
-        lines = [f"- {row[0]}" for row in section.rows]
-    elif section.head[-1] == "commands":
-        lines = [line for number, row in enumerate(section.rows, 1) for line in _step(number, *row)]
+def _table(one: Table) -> str:
+    if not one.rows:
+        return f"\n{click.style(one.title, bold=True)}: {one.empty}"
+    if not one.head:
+        lines = [f"- {row[0]}" for row in one.rows]
+    elif one.head[-1] == "commands":
+        lines = [line for number, row in enumerate(one.rows, 1) for line in _step(number, *row)]
     else:
-        lines = [table(section.head, section.rows)]
-    return "\n".join(["", click.style(section.title, bold=True), *lines])
+        lines = [table(one.head, one.rows)]
+    return "\n".join(["", click.style(one.title, bold=True), *lines])
 
 
 def _step(number: int, what: str, commands: str) -> list[str]:

@@ -11,7 +11,7 @@ from elp_core.errors import OpsError
 from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
-from pipelines.comparison.result import Comparison, rows
+from pipelines.comparison.comparison_report import MethodComparison, method_rows
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
@@ -24,7 +24,7 @@ _COLUMNS = (0, 2, 3, 4, 5, 6, 7, 10)
 class Compared:
     """What the verb prints."""
 
-    comparison: Comparison
+    comparison: MethodComparison
     report: str
 
 
@@ -44,11 +44,11 @@ def compare(
     Every training runs in a process of its own on this machine, one after another. Methods: those of the library, and
     "slot" for the slot's own configuration. The report is HTML, Markdown and JSON, and a run in MLflow.
     """
-    from pipelines.comparison.compare_methods import Question, compare_methods
+    from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
     from pipelines.local.addresses import mlflow_uri
 
-    asked = Question(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
-    found, folder = compare_methods(workspace, slot, version, asked, mlflow_uri=mlflow_uri(workspace), log=progress)
+    request = ComparisonRequest(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
+    found, folder = compare_methods(workspace, slot, version, request, mlflow_uri=mlflow_uri(workspace), log=progress)
     emit(Compared(found, str(folder / "compare.html")), as_json, _render)
     if found.failed:
         raise OpsError(f"{len(found.failed)} trial(s) failed: {', '.join(one.method for one in found.failed)}")
@@ -78,6 +78,6 @@ def _render(compared: Compared) -> str:
         "memory",
         "100 slots",
     )
-    chosen = [[row[place] for place in _COLUMNS] for row in rows(found)]
+    chosen = [[row[place] for place in _COLUMNS] for row in method_rows(found)]
     said = "\n".join(f"- {sentence}" for sentence in found.findings)
     return f"{table(heads, chosen)}\n\n{said}\n\nreport: {Path(compared.report)}"

@@ -79,9 +79,9 @@ def add(
 @workspace_option
 def log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
-    from pipelines.datasets.versions import list_versions
+    from pipelines.datasets.versions import dataset_versions
 
-    emit(list_versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
+    emit(dataset_versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
 
 
 @data.command(short_help="Show splits, conditions, quarantine and checks of a version.")

@@ -67,9 +67,9 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
         return _run(workspace, "gate", slot, {} if version is None else {"version": version}, detach, as_json)
     if detach:
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
-    from pipelines.gating.gate import gate as judge
+    from pipelines.gating.gate import gate_version
 
-    judged = judge(
+    judged = gate_version(
         str(workspace.root),
         slot,
         workspace.settings,

@@ -1,1 +1,1 @@
-"""`elp compare`: what each method gives and costs on one slot's data, and what more audio would give."""
+"""`elp compare`: the metric and the cost of each method on one slot's data, and the benefit of more audio."""

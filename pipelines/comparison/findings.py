@@ -1,105 +1,188 @@
-"""What a comparison's numbers say, in sentences: against each other, and against what the paper of ELP shows.
+"""What the numbers of a comparison show: methods against each other, and against the results of the ELP paper.
 
-The paper (arXiv 2407.21066) shows ELP at or near full fine-tuning at about a tenth of its parameters, E-adapters
-helping speech recognition, and L-adapters helping speaker verification and emotion recognition. What E and L bring is
-read off here against the frozen backbone with a weighted sum of its layers, which has neither. Two methods are told
-apart where zero lies outside the interval of their difference.
+Methods are compared on one golden set and resampled together, as the gate resamples challenger and champion: a clip
+that is hard for one method is hard for the other, so the difference of two methods is known better than either value.
+Two methods differ if zero is outside the interval of their difference.
+
+The paper (arXiv 2407.21066) shows ELP at or near full fine-tuning with about a tenth of its parameters, E-adapters
+that help speech recognition, and L-adapters that help speaker verification and emotion recognition. The effect of E
+and L is measured here against the frozen backbone with a weighted sum of its layers, which has neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from elp_core.metrics.scores import title
-from pipelines.comparison.difference import FROZEN, Difference, Told, best_of
-from pipelines.comparison.trial import Trial
-from pipelines.comparison.trials import Failure
-from pipelines.comparison.wording import change, millions, percent, span
+from pipelines.comparison.method_trial import MethodTrial
+from pipelines.comparison.trial_runner import FailedTrial
+from pipelines.gating.compare import Scores, compare_scores
+from pipelines.number_text import percent
+from pipelines.registry.policies import GatePolicy
 
+FROZEN = "weighted-sum"
+"""The frozen backbone without an adapter."""
 HELPS = {"e": ("asr",), "l": ("asv", "ser")}
-"""Tasks that the paper shows a part of ELP to help, by the method that has this part alone."""
+"""Tasks that a part of ELP helps in the paper, by the method that has this part alone."""
 PARTS = {"e": "E-adapters", "l": "L-adapters"}
 TENTH = 0.2
 """Up to this share of full fine-tuning's parameters counts as about a tenth."""
+Relation = Literal["lower", "higher", "alike", "unknown"]
+_UNKNOWN = "one speaker is not enough to distinguish them"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The metric of `method` minus that of `other`, with its paired interval."""
+
+    method: str
+    other: str
+    value: float
+    lower: float | None
+    upper: float | None
+    """Both bounds are None if one speaker gives no interval."""
+
+    @property
+    def relation(self) -> Relation:
+        """Return how `method` compares with `other`: alike if zero is inside the interval."""
+        if self.lower is None or self.upper is None:
+            return "unknown"
+        return "lower" if self.upper < 0 else "higher" if self.lower > 0 else "alike"
+
+    @property
+    def text(self) -> str:
+        """Return the difference and its interval in points."""
+        if self.lower is None or self.upper is None:
+            return f"{100 * self.value:+.1f} points (interval unknown)"
+        return f"{100 * self.value:+.1f} points ({100 * self.lower:+.1f} … {100 * self.upper:+.1f})"
+
+
+def best_of(methods: Sequence[MethodTrial]) -> MethodTrial:
+    """Return the method with the lowest metric, and of equal ones the smaller; `methods` are one or more."""
+    return min(methods, key=lambda trial: (trial.value, trial.parameters))
+
+
+def pairs_of(methods: Sequence[MethodTrial]) -> list[tuple[str, str]]:
+    """Return the pairs to compare: each method with the best one, and the pairs of the ELP paper."""
+    named, best = {trial.method for trial in methods}, best_of(methods).method
+    elp = "elp" if "elp" in named else "slot"
+    paper = [(elp, "full"), ("e", FROZEN), ("l", FROZEN)]
+    pairs = [*((trial.method, best) for trial in methods), *(pair for pair in paper if named.issuperset(pair))]
+    return [(one, other) for one, other in dict.fromkeys(pairs) if one != other]
+
+
+def differences(
+    scores: Mapping[str, Scores], pairs: Iterable[tuple[str, str]], policy: GatePolicy, closed_set: bool
+) -> tuple[Difference, ...]:
+    """Return each pair's difference.
+
+    Args:
+        scores: Scores of each method, on one golden set.
+        pairs: Names of methods.
+        policy: Resamples, seed and confidence.
+        closed_set: Resample clips instead of speakers.
+
+    Raises:
+        CorpusError: Two methods were not scored on the same clips.
+    """
+    found = []
+    for one, other in pairs:
+        delta = compare_scores(scores[one], scores[other], policy, closed_set).delta
+        assert delta is not None
+        known = math.isfinite(delta.lower) and math.isfinite(delta.upper)
+        bounds = (delta.lower, delta.upper) if known else (None, None)
+        found.append(Difference(one, other, delta.value, *bounds))
+    return tuple(found)
 
 
 def findings(
     task: str,
-    methods: Sequence[Trial],
+    methods: Sequence[MethodTrial],
     differences: Sequence[Difference],
-    curve_advice: str,
-    failed: Sequence[Failure] = (),
+    advice: str,
+    failed: Sequence[FailedTrial] = (),
 ) -> tuple[str, ...]:
-    """What a reader should take away; said only where the intervals allow it.
+    """Return the conclusions as sentences, only those that the intervals support.
 
     Args:
-        task: of the slot.
-        methods: one or more.
-        differences: of the pairs that `pairs_of` names.
-        curve_advice: a sentence on more data; may be empty.
-        failed: trials that are missing.
+        task: Task of the slot.
+        methods: One or more.
+        differences: Differences of the pairs that `pairs_of` names.
+        advice: A sentence on more data; may be empty.
+        failed: Trials that are missing.
     """
     named = {trial.method: trial for trial in methods}
-    paper = [said for one in differences if (said := _of_the_paper(task, one, named))]
+    paper = [text for one in differences if (text := _against_paper(task, one, named))]
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*_best(methods, differences), *paper, *([curve_advice] if curve_advice else ()), *lost)
+    return (*_best(methods, differences), *paper, *([advice] if advice else ()), *lost)
 
 
-def _best(methods: Sequence[Trial], differences: Sequence[Difference]) -> list[str]:
-    """The method with the lowest metric, and the smallest that cannot be told from it."""
+def interval_text(trial: MethodTrial) -> str:
+    """Return the interval of a trial's metric in per cent."""
+    return "unknown" if trial.upper is None else bounds_text(trial.lower, trial.upper)
+
+
+def bounds_text(lower: float, upper: float) -> str:
+    """Return two shares as the bounds of an interval in per cent."""
+    return f"{100 * lower:.1f} … {100 * upper:.1f} %"
+
+
+def millions(number: int) -> str:
+    """Return a number of parameters in millions."""
+    return f"{number / 1e6:.2f} M"
+
+
+def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference]) -> list[str]:
+    """Return a sentence on the method with the lowest metric, and one on the smallest that is not shown to be worse."""
     best = best_of(methods)
-    said = [f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({span(best)})."]
-    worse = {one.method for one in differences if one.other == best.method and one.told == "higher"}
+    sentences = [f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
+    worse = {one.method for one in differences if one.other == best.method and one.relation == "higher"}
     small = min((trial for trial in methods if trial.method not in worse), key=lambda trial: trial.parameters)
     if small is not best:
-        share = small.parameters / best.parameters
-        said.append(
-            f"The smallest method that this set does not tell from the best one: {small.method}, "
+        sentences.append(
+            f"The smallest method that is not shown to be worse than the best one on this set: {small.method}, "
             f"{percent(small.value)} with {millions(small.parameters)} trainable parameters, "
-            f"{100 * share:.0f} % of {best.method}'s."
+            f"{100 * small.parameters / best.parameters:.0f} % of {best.method}'s."
         )
-    return said
+    return sentences
 
 
-def _of_the_paper(task: str, one: Difference, named: dict[str, Trial]) -> str:
+def _against_paper(task: str, one: Difference, named: Mapping[str, MethodTrial]) -> str:
+    """Return the sentence on a pair that the paper compares, or an empty text."""
     if one.other == "full" and one.method in ("elp", "slot"):
-        return _against_full(one, named[one.method].parameters / named["full"].parameters)
+        share = named[one.method].parameters / named["full"].parameters
+        meaning: dict[Relation, str] = {
+            "lower": "better than full fine-tuning; the paper has it at or near full fine-tuning",
+            "alike": "at or near full fine-tuning, as in the paper, as far as this set can show",
+            "higher": "worse than full fine-tuning; the paper's result (at or near) is not confirmed here",
+            "unknown": _UNKNOWN,
+        }
+        size = "; the paper's about a tenth of the parameters is not confirmed for this backbone and head"
+        return (
+            f"{one.method} against full fine-tuning: {one.text} at {100 * share:.0f} % of its trainable parameters: "
+            f"{meaning[one.relation]}{size if share > TENTH else ''}."
+        )
     if one.other == FROZEN and one.method in PARTS:
-        helps = f"{PARTS[one.method]} help {task.upper()}"
-        meaning = _as_shown(helps) if task in HELPS[one.method] else _not_shown(PARTS[one.method])
-        return f"{one.method} against the frozen backbone's weighted sum of layers: {change(one)}: {meaning[one.told]}."
+        part = PARTS[one.method]
+        helps = f"{part} help {task.upper()}"
+        if task in HELPS[one.method]:
+            meaning = {
+                "lower": f"{helps}, as in the paper",
+                "alike": f"this set does not show that {helps}, which the paper shows",
+                "higher": f"the paper's result that {helps} is not confirmed here",
+                "unknown": _UNKNOWN,
+            }
+        else:  # the paper makes no claim about this part and this task
+            meaning = {
+                "lower": f"{part} help here",
+                "alike": "this set does not distinguish them",
+                "higher": f"{part} alone do worse here",
+                "unknown": _UNKNOWN,
+            }
+        return (
+            f"{one.method} against the frozen backbone's weighted sum of layers: {one.text}: {meaning[one.relation]}."
+        )
     return ""
-
-
-def _against_full(one: Difference, share: float) -> str:
-    meaning: dict[Told, str] = {
-        "lower": "better than full fine-tuning, where the paper has it at or near",
-        "alike": "at or near full fine-tuning, as in the paper, as far as this set can tell",
-        "higher": "at or near full fine-tuning, as the paper has it, does not hold here",
-        "unknown": "one speaker does not tell the two apart",
-    }
-    far = "; the paper's about a tenth of the parameters does not hold for this backbone and head"
-    return (
-        f"{one.method} against full fine-tuning: {change(one)} at {100 * share:.0f} % of its trainable parameters: "
-        f"{meaning[one.told]}{far if share > TENTH else ''}."
-    )
-
-
-def _as_shown(helps: str) -> dict[Told, str]:
-    """Meanings, where the paper shows that this part helps this task."""
-    return {
-        "lower": f"{helps}, as in the paper",
-        "alike": f"this set does not show that {helps}, as the paper does",
-        "higher": f"that {helps}, as the paper has it, does not hold here",
-        "unknown": "one speaker does not tell the two apart",
-    }
-
-
-def _not_shown(part: str) -> dict[Told, str]:
-    """Meanings, where the paper says nothing of this part and this task."""
-    return {
-        "lower": f"{part} help here",
-        "alike": "this set does not tell them apart",
-        "higher": f"{part} by themselves do worse here",
-        "unknown": "one speaker does not tell the two apart",
-    }

@@ -48,6 +48,7 @@ def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, deliver
     broken = validate_rows(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
     faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
+    # the order of the rules decides which fault of a clip is reported
     for rule, ids in zip(rules, broken, strict=True):
         for clip_id in ids:
             if clip_id not in faults:

@@ -154,6 +154,7 @@ class GoldenSet:
 
 def record_text(record: DatasetVersion | GoldenRef) -> str:
     """Return the JSON text of a record, without its revision."""
+    # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

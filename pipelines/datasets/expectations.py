@@ -82,6 +82,7 @@ def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:
 def _expectation(rule: Rule, number: int) -> Any:
     import great_expectations.expectations as gxe
 
+    # two rules can have the same expectation on the same column: the number distinguishes their results
     common = {"column": rule.column, "meta": {"rule": number, "reason": rule.reason}}
     match rule.kind:
         case "between":

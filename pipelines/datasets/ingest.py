@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, delivery_options, read_delivery
-from pipelines.datasets.importers.formats import choose_importer
+from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
@@ -71,8 +71,10 @@ def add_delivery(
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(chosen.read(source), checked, policy, stage / "members")
+        # not an error: a flow that runs again passes the same source
         if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
+        # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.size)
         restore_shards(workspace, slot, current)
         intake = _Intake(workspace, slot, source.resolve().name, chosen.name, checked, content, current)

@@ -75,6 +75,7 @@ def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipF
         rate = probe(clip.audio).rate
         samples = _mixed(_cut(load(clip.audio), clip), settings.options)
     except AudioError as error:
+        # the quarantine record names the clip, and no path of this machine
         called = f"audio of {len(clip.audio)} bytes" if isinstance(clip.audio, bytes) else str(clip.audio)
         return ClipFault(error.reason, _OBJECT.sub("it", str(error)).replace(called, clip.path))
     policy = settings.policy

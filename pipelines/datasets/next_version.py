@@ -99,5 +99,6 @@ def next_golden_ref(
 
 def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     """Return the tag of the golden set in force in the workspace, or an empty text."""
+    # not from the newest dataset version: a golden set can be pinned after it
     path = workspace.root / slot.folder / GOLDEN_FILE
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""

@@ -102,6 +102,7 @@ def count_reasons(faults: Iterable[ClipFault | QuarantinedClip]) -> dict[str, in
 
 
 def _write(records: list[dict[str, Any]], folder: Path) -> Path:
+    # named by content, as shards are: a run that is repeated writes the same file
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), sink, compression="zstd")
     content = sink.getvalue().to_pybytes()

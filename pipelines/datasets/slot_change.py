@@ -75,6 +75,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             raise WorkspaceError(
                 f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
             ) from error
+        # before the checks: the files of a run that was killed would count as uncommitted changes
         recover(workspace, slot)
         git.require_identity(root)
         git.require_clean(root, slot.folder)
@@ -115,6 +116,7 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
         The change with the records as they were stored, with their DVC hashes and their revision.
     """
     slot, root, paths = change.slot, workspace.root, metafiles(change.slot)
+    # another program may commit at the same time: the token identifies the commit of this change
     token = uuid.uuid4().hex
     aside = _staging(workspace, slot) / "aside"
     arriving = {staged: slot.folder / name / staged.name for name, files in change.arriving.items() for staged in files}
@@ -134,10 +136,12 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
             (root / path).replace(_aside(aside, path))
         for staged, target in arriving.items():
             (root / target).parent.mkdir(parents=True, exist_ok=True)
+            # a shard is named by its content: a file of this name is the same shard
             if not (root / target).exists():
                 staged.replace(root / target)
         folders = sorted({target.parent for target in (*arriving.values(), *leaving)})
         hashes = dvc.track(root, folders)
+        # before the commit: a version must never name files that the remote lacks
         dvc.push(root, folders)
         dataset, golden = change.dataset, change.golden
         if dataset:

@@ -63,6 +63,7 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
         QUARANTINE: current.quarantined and not slot_shards(workspace, slot, QUARANTINE),
         GOLDEN: golden and (root / slot.folder / GOLDEN_FILE).is_file() and not slot_shards(workspace, slot, GOLDEN),
     }
+    # one pull each, and only if it is needed: opening DVC takes longer than looking
     for name in missing:
         if missing[name]:
             dvc.pull(root, slot.folder / name)

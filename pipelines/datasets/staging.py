@@ -114,6 +114,7 @@ def stage_clips(
 def _is_new(index: int, row: ShardRow, known: dict[str, KnownClip], staged: StagedClips) -> bool:
     """Whether the sound was never delivered before; a repeat is noted."""
     mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
+    # adding it makes a repeat inside the same delivery known as well
     before = known.setdefault(row.id, mine)
     if before is mine:
         return True

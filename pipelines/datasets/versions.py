@@ -44,7 +44,7 @@ class TrainingData:
     """Clips of the validation split, sorted by id, without the clips of the golden set."""
 
 
-def list_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
+def dataset_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
     """Return all versions of a slot, oldest first."""
     folder = _git_folder(repository)
     tags = git.tags(folder, f"data/{slot}/v*")
@@ -94,7 +94,7 @@ def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
     return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
-def list_slots(repository: Repository) -> list[Slot]:
+def dataset_slots(repository: Repository) -> list[Slot]:
     """Return the slots that have a dataset version, by name."""
     found = set()
     for tag in git.tags(_git_folder(repository), "data"):
@@ -163,6 +163,7 @@ def _clips(
     clips = read_clips(dvc.fetch_folder(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
     if not dataset.golden:
         return clips
+    # by id, because the golden set outlives the splits of the version that it was made from
     pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, slot, cache, "meta")}
     return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
 

@@ -1,4 +1,5 @@
-"""The regression check: numbers in, verdict out.
+"""The gate: scores of challenger and champion on the golden set give a verdict.
 
-`decide` compares two sets of scores under a policy, `evidence` writes down what it saw so that anyone can decide again.
+`gate.gate_version` judges a registered version. `decide.decide_verdict` is the pure decision; `evidence` records
+everything it follows from, so that anyone can decide again.
 """

@@ -1,24 +1,24 @@
-"""Confidence intervals from bootstrap draws that stay honest with few blocks and with rare errors.
+"""Confidence intervals from bootstrap draws that keep their level with few blocks and with rare errors.
 
-The percentile interval alone is too narrow where blocks are few, where the harm sits with few of them, and where
-errors are rare: cases the gate meets every day. So four are formed and the widest counts
-(`docs/explanation/gate.md` has the reasons and the measured rates).
-With G blocks, t the quantile of Student's distribution with G − 1 degrees of freedom,
-and se the standard deviation of the draws times √(G/(G−1)), grown to what it would be at the declared limit (errors
-bring their own variance):
+The percentile interval alone is too narrow if there are few blocks, if most of the harm is in a few of them, or if
+errors are rare. The gate meets these cases every day. Therefore four intervals are formed and the widest is used
+(`docs/gate.md` has the reasons and the measured rates). Let G be the number of blocks, t the quantile of Student's
+distribution with G − 1 degrees of freedom, and se the standard deviation of the draws times √(G/(G−1)), increased to
+the value that it would have at the declared limit (more errors bring more variance):
 
-1. the percentile interval with expanded tails, Φ(−t·√(G/(G−1))) instead of α/2 (Hesterberg 2015, "What teachers should
+1. the percentile interval with expanded tails: Φ(−t·√(G/(G−1))) instead of α/2 (Hesterberg 2015, "What teachers should
    know about the bootstrap", The American Statistician 69);
 2. value ± t · se;
-3. the same moved by se · γ/6 · (1 + 2t²), γ the skewness of the draws (Johnson 1978, "Modified t tests and confidence
-   intervals for asymmetrical populations", JASA 73);
-4. value ± t' · floor: the standard error the metric would have at the declared limit, t' over clips. Errors are whole
-   numbers: where none was seen the draws do not vary, yet three clips do not show a small rate.
+3. interval 2 shifted by se · γ/6 · (1 + 2t²), with γ the skewness of the draws (Johnson 1978, "Modified t tests and
+   confidence intervals for asymmetrical populations", JASA 73);
+4. value ± t' · floor: the standard error of the metric at the declared limit, with t' over clips. Errors are whole
+   numbers: if no error was seen, the draws do not vary, but three clips do not prove a small rate.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -26,14 +26,17 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from elp_core.metrics.scores import FloatArray
+from pipelines.registry.verdict import Outcome
 
 MAX_FURTHER = 10_000_000
-"""More further blocks than this are reported as no number at all."""
+"""If more further blocks than this are needed, no number is reported."""
+LIMIT_WORDS = {"passed": "within", "failed": "above", "undecided": "not clearly within"}
+"""How a sentence describes a value and its limit, by outcome."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and its two-sided interval. Bounds are infinite where one block (or none) says nothing of the spread."""
+    """A value and its two-sided interval. The bounds are infinite if fewer than two blocks were seen."""
 
     value: float
     lower: float
@@ -44,11 +47,36 @@ class Interval:
     """Standard error at the declared limit (null model)."""
     blocks: int
     items: int
-    """Independent pieces behind the floor: clips."""
+    """Independent observations behind the floor: clips."""
     confidence: float
 
+    def judge(self, limit: float) -> Outcome:
+        """Return whether the true value is shown to be at most `limit` (passed), shown to be above it, or neither."""
+        if self.upper <= limit:
+            return "passed"
+        return "failed" if self.lower > limit else "undecided"
 
-def interval(
+    @property
+    def text(self) -> str:
+        """Describe the interval of a share in per cent."""
+        if not math.isfinite(self.upper):
+            return "the spread is unknown"
+        return f"between {100 * max(0.0, self.lower):.2f} and {100 * self.upper:.2f} %"
+
+    @property
+    def signed_text(self) -> str:
+        """Describe the interval of a difference of shares in percentage points."""
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+            return "the spread is unknown"
+        return f"between {100 * self.lower:+.2f} and {100 * self.upper:+.2f}".replace("-", "−")
+
+
+def combine(parts: Sequence[Outcome]) -> Outcome:
+    """Return failed if one part failed, passed if all parts passed, and undecided otherwise."""
+    return "failed" if "failed" in parts else "undecided" if "undecided" in parts else "passed"
+
+
+def confidence_interval(
     value: float,
     draws: FloatArray,
     blocks: int,
@@ -57,19 +85,20 @@ def interval(
     confidence: float = 0.95,
     growth: float = 1.0,
 ) -> Interval:
-    """The interval of `value` given its bootstrap draws [R]; draws that are NaN (an unusable resample) are left out.
+    """Return the interval of `value` from its bootstrap draws [R]. Draws that are NaN (unusable resamples) are ignored.
 
-    `growth` is how much larger the standard error would be, were the value at the declared limit.
+    `growth` is the factor by which the standard error would be larger if the value were at the declared limit.
     """
     usable = draws[np.isfinite(draws)]
     if blocks < 2 or len(usable) < 2 or not math.isfinite(floor):
         return Interval(value, -math.inf, math.inf, math.nan, floor, blocks, items, confidence)
     stretch = math.sqrt(blocks / (blocks - 1))
+    # rounding makes verdicts equal on processors whose sums differ in the last bits
     error = round(float(usable.std()) * stretch * growth, 12)
     t = student(0.5 + confidence / 2, blocks - 1)
     tail = NormalDist().cdf(-t * stretch)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
-    half = _half(error, blocks, floor, items, confidence)
+    half = _half_width(error, blocks, floor, items, confidence)
     shift = error * _skewness(usable, blocks) / 6.0 * (1.0 + 2.0 * t * t)
     lower = min(float(low), value - half, value + shift - t * error)
     upper = max(float(high), value + half, value + shift + t * error)
@@ -77,20 +106,23 @@ def interval(
 
 
 def student(probability: float, df: int) -> float:
-    """The value below which `probability` of Student's t distribution with `df` degrees of freedom lies."""
+    """Return the quantile of Student's t distribution with `df` degrees of freedom at `probability`."""
     return float(stdtrit(df, probability))
 
 
 def binomial_error(rate: float, tokens: float) -> float:
-    """Standard error of a share over `tokens` independent tokens whose true value is `rate` (at least one token)."""
+    """Return the standard error of a share over `tokens` independent tokens whose true value is `rate`.
+
+    The rate counts as at least one token, because an observed rate of zero does not prove a standard error of zero.
+    """
     if tokens <= 0:
         return math.inf
     bounded = min(max(rate, 1.0 / tokens), 1.0)
     return round(math.sqrt(bounded * (1.0 - bounded) / tokens), 12)
 
 
-def exceeds(found: Interval, target: float) -> float:
-    """One-sided p-value of "the true value is at most `target`": small where it is clearly above."""
+def p_value_above(found: Interval, target: float) -> float:
+    """Return the one-sided p-value of "the true value is at most `target`": small if the value is clearly above."""
     if found.blocks < 2 or not math.isfinite(found.error):
         return 1.0
     error = max(found.error, found.floor)
@@ -100,25 +132,25 @@ def exceeds(found: Interval, target: float) -> float:
 
 
 def further_blocks(found: Interval, target: float) -> int | None:
-    """How many more blocks like those seen would put `target` outside the interval, the value staying as observed.
+    """Return how many more such blocks would put `target` outside the interval if the observed value stayed the same.
 
-    None where the value lies on the target, or no reasonable number is enough.
+    Return None if the value is on the target, or if no reasonable number is enough.
     """
     gap = abs(target - found.value)
     if gap == 0.0 or not math.isfinite(found.floor) or found.blocks == 0:
         return None
-    # infinite bounds (one block) say nothing: the floor alone then gives the least number
+    # one block has infinite bounds and no usable error: the floor alone then gives the smallest possible number
     error = found.error if math.isfinite(found.error) else 0.0
-    half = _half(error, found.blocks, found.floor, found.items, found.confidence) if found.blocks > 1 else 0.0
+    half = _half_width(error, found.blocks, found.floor, found.items, found.confidence) if found.blocks > 1 else 0.0
     seen = found.upper - found.value if target > found.value else found.value - found.lower
     excess = seen / half if half > 0.0 and math.isfinite(seen) else 1.0
 
     def enough(blocks: int) -> bool:
         shrink = math.sqrt(found.blocks / blocks) * max(1.0, excess)
         items = max(blocks, round(found.items * blocks / found.blocks))
-        return _half(error * shrink, blocks, found.floor * shrink, items, found.confidence) < gap
+        return _half_width(error * shrink, blocks, found.floor * shrink, items, found.confidence) < gap
 
-    low, high = max(1, found.blocks), max(2, found.blocks + 1)
+    low, high = found.blocks, found.blocks + 1
     while not enough(high):
         low, high = high, high * 2
         if high > MAX_FURTHER:
@@ -130,13 +162,13 @@ def further_blocks(found: Interval, target: float) -> int | None:
 
 
 def _skewness(draws: FloatArray, blocks: int) -> float:
-    """Skewness of the draws, with the factor that makes up for a small sample of blocks (Joanes & Gill 1998, G1)."""
+    """Return the skewness of the draws, corrected for a small sample of blocks (Joanes & Gill 1998, G1)."""
     factor = math.sqrt(blocks * (blocks - 1)) / (blocks - 2) if blocks > 2 else 1.0
     centred = draws - draws.mean()
-    spread = float(np.mean(centred**2))
-    return factor * float(np.mean(centred**3)) / spread**1.5 if spread > 0.0 else 0.0
+    variance = float(np.mean(centred**2))
+    return factor * float(np.mean(centred**3)) / variance**1.5 if variance > 0.0 else 0.0
 
 
-def _half(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
+def _half_width(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
     level = 0.5 + confidence / 2
     return max(student(level, blocks - 1) * error, student(level, max(1, items - 1)) * floor)

@@ -1,8 +1,9 @@
-"""What the gate measures of a challenger beside its scores: size, speed, and that the backbone stays what it is."""
+"""What the gate measures of a challenger in addition to its scores: size, speed, backbone, and overlap of the data."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,20 +15,23 @@ from elp_core.backbones import Backbone, tensor_digests
 from elp_core.data.collate import collate
 from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Clip, Seconds
-from pipelines.registry.verdict import Speed
+from pipelines.datasets.versions import load_split
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.lineage import Lineage, ids_digest
+from pipelines.registry.verdict import GateCheck, Speed
 
 ROUNDS = 5
 MOST_AUDIO: Seconds = 16.0
-"""In a round; a longer clip alone is taken where there is no shorter one."""
+"""Audio in a round; if every clip is longer, the shortest clip is used alone."""
 
 
 def bundle_bytes(folder: Path) -> int:
-    """Bytes of a bundle's files."""
+    """Return the size of a bundle's files."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def memory_digest(backbone: Backbone) -> str:
-    """``sha256:…`` of the backbone's tensors as they are in memory now."""
+    """Return the ``sha256:…`` of the backbone's tensors as they are in memory."""
     digests = tensor_digests(backbone.state_dict())
     lines = "".join(f"{name} {line}\n" for name, line in digests.items())
     return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
@@ -35,48 +39,86 @@ def memory_digest(backbone: Backbone) -> str:
 
 @torch.inference_mode()
 def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) -> Speed:
-    """Time the adapter's answers and the backbone alone on the same clips, turn about, and keep the best of each.
+    """Time the adapter's answers and the backbone alone on the same clips, alternately, and keep the best of each.
 
-    What else runs on a machine only ever adds time, to both alike: the best of several rounds is the work itself, and
-    the two taken in turns meet the same machine. So a busy one fails no good adapter.
+    Other load on the machine only adds time, and adds it to both. The best of several rounds is therefore close to the
+    work itself, and a busy machine fails no good adapter.
 
     Args:
-        model: on the device that it was judged on, in eval mode.
-        clips: one or more, with their audio.
-        rounds: after one that is not counted.
+        model: Model in eval mode, on the device on which it was evaluated.
+        clips: One or more clips with their audio.
+        rounds: Number of rounds, after one that is not counted.
     """
     device = next(model.backbone.parameters()).device
-    waveforms = [load(clip.audio) for clip in _some(clips)]
+    waveforms = [load(clip.audio) for clip in _within_most_audio(clips)]
     padded, lengths = (part.to(device) for part in collate(waveforms))
 
-    def alone() -> None:
+    def backbone_alone() -> None:
         model.detach()
         try:
             model(padded, lengths)
         finally:
             model.attach()
 
-    def adapted() -> None:
+    def with_adapter() -> None:
         frames, counts = model(padded, lengths)
         model.task.predict(model.head, frames, counts)
 
-    times = [(_seconds(alone, device), _seconds(adapted, device)) for _ in range(rounds + 1)][1:]
+    times = [(_seconds(backbone_alone, device), _seconds(with_adapter, device)) for _ in range(rounds + 1)][1:]
     audio = sum(lengths.tolist()) / SAMPLE_RATE
-    return Speed(audio, min(one for one, _ in times), min(other for _, other in times), device.type)
+    return Speed(audio, min(alone for alone, _ in times), min(adapted for _, adapted in times), device.type)
+
+
+def overlap_checks(
+    repository: str, version: AdapterVersion, bundle: Path, golden: Sequence[Clip], closed_set: bool, cache: Path
+) -> tuple[GateCheck, GateCheck]:
+    """Return whether a clip, or in an open set a speaker, of the golden set is in the training data.
+
+    The training data is read again from the dataset version that the bundle's lineage names, and must have the digest
+    that the lineage states.
+
+    Args:
+        repository: The workspace's Git repository.
+        version: The version that was trained.
+        bundle: Folder of its bundle.
+        golden: Clips of the golden set.
+        closed_set: The data is declared to use the same speakers for training and golden set.
+        cache: Folder for downloaded data.
+    """
+    lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
+    tag = lineage.dataset.tag
+    trained = load_split(repository, tag, version.slot, ("train", "validation"), cache, "meta")
+    same = ids_digest(clip.id for clip in trained) == lineage.training.ids
+    shared = {clip.id for clip in trained} & {clip.id for clip in golden}
+    if not same:
+        detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"
+    else:
+        detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(trained)} training clips ({tag})"
+    speakers = {clip.speaker for clip in golden} - {""}
+    known = {clip.speaker for clip in trained} & speakers
+    overlap = f"{len(known)} of {len(speakers)} golden speakers are in the training data"
+    if closed_set:
+        overlap += "; the data is declared a closed set, so the error rates are valid for known speakers only"
+    return (
+        GateCheck("no clip in training", same and not shared, detail),
+        GateCheck("speakers", closed_set or not known, overlap),
+    )
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    def synchronize() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    synchronize()
     start = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    synchronize()
     return time.perf_counter() - start
 
 
-def _some(clips: Sequence[Clip]) -> list[Clip]:
-    """Clips in their order that together are no longer than `MOST_AUDIO`; the shortest where none is."""
+def _within_most_audio(clips: Sequence[Clip]) -> list[Clip]:
+    """Return clips in their order that are together no longer than `MOST_AUDIO`, or the shortest clip."""
     chosen, total = list[Clip](), 0.0
     for clip in clips:
         if total + clip.duration <= MOST_AUDIO:

@@ -1,7 +1,7 @@
-"""Verification at the thresholds that will decide: false accepts and false rejects of each system at its own.
+"""Verification at the deployed thresholds: false accepts and false rejects of each system at its own threshold.
 
-The EER moves the threshold to where the two rates meet; users meet the one that the bundle carries. Both rates of both
-systems are measured on the same resamples as the EER, so that their differences are paired.
+The EER uses the threshold at which the two rates are equal, but users get the threshold that the bundle carries. Both
+rates of both systems are measured on the same resamples as the EER, so that their differences are paired.
 """
 
 from __future__ import annotations
@@ -12,49 +12,73 @@ from elp_core.metrics.bootstrap import resample_false_rates
 from elp_core.metrics.eer import false_rates
 from elp_core.metrics.scores import FloatArray, TrialScores
 from pipelines.gating.compare import blocks_for
-from pipelines.gating.interval import Interval, binomial_error, further_blocks, interval
-from pipelines.gating.outcome import combine, judge
-from pipelines.gating.wording import LIMIT, signed_spread, spread
+from pipelines.gating.interval import (
+    LIMIT_WORDS,
+    Interval,
+    binomial_error,
+    combine,
+    confidence_interval,
+    further_blocks,
+)
 from pipelines.number_text import count, percent, points
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Check, Measured, Outcome
+from pipelines.registry.verdict import GateCheck, Measured, Outcome
 
-NAMES = ("false accepts", "false rejects")
+_NAMES = ("false accepts", "false rejects")
 
 
 @dataclass(frozen=True)
-class Rate:
-    """One of the two rates, at fixed thresholds. Resampled over the blocks that the EER is resampled over."""
+class FalseRate:
+    """One of the two rates at fixed thresholds, resampled over the same blocks as the EER."""
 
     challenger: Interval
     champion: float | None
     delta: Interval | None
-    """Challenger − champion; None without a champion that has a threshold."""
+    """Challenger − champion; None if there is no champion with a threshold."""
 
 
 def operating_point_checks(
     challenger: TrialScores, champion: TrialScores | None, policy: GatePolicy, closed_set: bool, measured: Measured
-) -> tuple[Check, Check]:
-    """One check for each of the two rates: its absolute limit, and its margin to the champion's.
+) -> tuple[GateCheck, ...]:
+    """Return one check for each of the two rates: its absolute limit, and its margin to the champion's rate.
 
     Raises:
-        CorpusError: where a kind of trial is missing.
+        CorpusError: There are no target trials or no impostor trials.
     """
-    limits = (policy.safety.max_false_accepts, policy.safety.max_false_rejects)
+    limits, margin = (policy.safety.max_false_accepts, policy.safety.max_false_rejects), policy.safety.operating_margin
     own, other = measured.challenger_threshold, measured.champion_threshold if champion else None
     if own is None:
-        told = "the bundle carries no threshold, so it can accept nobody; train it again with validation trials"
-        lost = other is not None and policy.safety.operating_margin is not None
-        wanted = [lost or limit is not None for limit in limits]
-        first, second = (Check(name, not asked, told, derived=True) for name, asked in zip(NAMES, wanted, strict=True))
-        return first, second
+        detail = "the bundle has no threshold, so it cannot accept any speaker; train it again with validation trials"
+        lost = other is not None and margin is not None
+        return tuple(
+            GateCheck(name, not lost and limit is None, detail, derived=True)
+            for name, limit in zip(_NAMES, limits, strict=True)
+        )
     rates = measure_rates(challenger, own, champion, other, policy, closed_set)
     unit = "clip" if closed_set else "speaker"
-    first, second = (
-        _check(name, rate, limit, policy.safety.operating_margin, measured, unit)
-        for name, rate, limit in zip(NAMES, rates, limits, strict=True)
-    )
-    return first, second
+    checks = []
+    for name, rate, limit in zip(_NAMES, rates, limits, strict=True):
+        details = [f"{percent(rate.challenger.value)} ({rate.challenger.text}) at the threshold {own:.3f}"]
+        parts: list[Outcome] = []
+        if limit is None:
+            details[0] += ", no limit is set"
+        else:
+            parts.append(rate.challenger.judge(limit))
+            details[0] += f", {LIMIT_WORDS[parts[0]]} the limit of {percent(limit)}"
+            details[0] += _further(rate.challenger, limit, parts[0], unit)
+        if rate.delta is not None and rate.champion is not None:
+            details.append(
+                f"the champion's rate is {percent(rate.champion)} at {other:.3f}: {points(rate.delta.value)} "
+                f"({rate.delta.signed_text})"
+            )
+            if margin is not None:
+                parts.append(rate.delta.judge(margin))
+                details.append(f"allowed {points(margin)}{_further(rate.delta, margin, parts[-1], unit)}")
+        elif margin is not None:
+            details.append("there is no champion with a threshold to compare with")
+        outcome = combine(parts)
+        checks.append(GateCheck(name, outcome == "passed", "; ".join(details), outcome == "undecided", derived=True))
+    return tuple(checks)
 
 
 def measure_rates(
@@ -64,14 +88,14 @@ def measure_rates(
     champion_threshold: float | None,
     policy: GatePolicy,
     closed_set: bool,
-) -> tuple[Rate, Rate]:
-    """False accepts and false rejects of both, with intervals.
+) -> tuple[FalseRate, FalseRate]:
+    """Return false accepts and false rejects of both systems, with intervals.
 
     The standard error that independent errors would have at the limit is that of as many trials as share no clip: half
     as many as there are clips, and no more than there are of the kind.
 
     Raises:
-        CorpusError: where a kind of trial is missing.
+        CorpusError: There are no target trials or no impostor trials.
     """
     systems, thresholds = [challenger], [threshold]
     if champion is not None and champion_threshold is not None:
@@ -81,61 +105,31 @@ def measure_rates(
     values = [false_rates(s.scores, s.targets, at) for s, at in zip(systems, thresholds, strict=True)]
     clips = len(challenger.ids)
     disjoint = max(1, clips // 2)
-    safety, margin = policy.safety, policy.safety.operating_margin
+    margin = policy.safety.operating_margin
 
     def bounds(value: float, drawn: FloatArray, target: float, trials: int) -> Interval:
-        floor = binomial_error(min(target, 1.0), min(trials, disjoint))
-        return interval(value, drawn, blocks.count, floor, clips, policy.confidence)
+        floor = binomial_error(target, min(trials, disjoint))
+        return confidence_interval(value, drawn, blocks.count, floor, clips, policy.confidence)
 
-    def rate(kind: int, limit: float | None, trials: int) -> Rate:
-        mine = values[0][kind]
-        own = bounds(mine, draws[0, kind], mine if limit is None else limit, trials)
+    def rate(kind: int, limit: float | None, trials: int) -> FalseRate:
+        value = values[0][kind]
+        own = bounds(value, draws[0, kind], value if limit is None else limit, trials)
         if len(systems) == 1:
-            return Rate(own, None, None)
-        theirs, drawn = values[1][kind], draws[0, kind] - draws[1, kind]
-        delta = bounds(round(mine - theirs, 12), drawn, mine if margin is None else margin, trials)
-        return Rate(own, theirs, delta)
+            return FalseRate(own, None, None)
+        before, drawn = values[1][kind], draws[0, kind] - draws[1, kind]
+        delta = bounds(round(value - before, 12), drawn, value if margin is None else margin, trials)
+        return FalseRate(own, before, delta)
 
     targets = int(challenger.targets.sum())
     return (
-        rate(0, safety.max_false_accepts, len(challenger) - targets),
-        rate(1, safety.max_false_rejects, targets),
+        rate(0, policy.safety.max_false_accepts, len(challenger) - targets),
+        rate(1, policy.safety.max_false_rejects, targets),
     )
 
 
-def _check(name: str, rate: Rate, limit: float | None, margin: float | None, measured: Measured, unit: str) -> Check:
-    parts: list[Outcome] = []
-    own = f"{percent(rate.challenger.value)} ({spread(rate.challenger)}) at the threshold {_at(measured)}"
-    told = [f"{own}, {_limit_words(rate.challenger, limit, parts, unit)}"]
-    if rate.delta is not None and rate.champion is not None:
-        before = f"the champion's are {percent(rate.champion)} at {measured.champion_threshold:.3f}"
-        told.append(f"{before}: {points(rate.delta.value)} ({signed_spread(rate.delta)})")
-        if margin is not None:
-            outcome = judge(rate.delta, margin)
-            parts.append(outcome)
-            told.append(f"allowed {points(margin)}{_more(rate.delta, margin, outcome, unit)}")
-    elif margin is not None:
-        told.append("there is no champion with a threshold to compare with")
-    outcome = combine(parts)
-    return Check(name, outcome == "passed", "; ".join(told), outcome == "undecided", derived=True)
-
-
-def _limit_words(found: Interval, limit: float | None, parts: list[Outcome], unit: str) -> str:
-    """How the rate lies to its limit; the answer joins `parts`."""
-    if limit is None:
-        return "no limit is set"
-    outcome = judge(found, limit)
-    parts.append(outcome)
-    return f"{LIMIT[outcome]} the limit of {percent(limit)}{_more(found, limit, outcome, unit)}"
-
-
-def _more(found: Interval, target: float, outcome: Outcome, unit: str) -> str:
-    """About how many more would decide, where it is undecided."""
+def _further(found: Interval, target: float, outcome: Outcome, unit: str) -> str:
+    """Return about how many more speakers or clips would decide, if the rate is undecided."""
     if outcome != "undecided":
         return ""
     blocks = further_blocks(found, target)
     return f" (about {count(blocks, f'more {unit}')} would decide)" if blocks else " (no larger set would decide)"
-
-
-def _at(measured: Measured) -> str:
-    return "" if measured.challenger_threshold is None else f"{measured.challenger_threshold:.3f}"

@@ -1,16 +1,17 @@
-"""The report's plots as PNG bytes."""
+"""The plots of the gate's report as PNG bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from elp_core.metrics.accuracy import confusion
 from elp_core.metrics.eer import detection_curve, false_rates
 from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
 from elp_core.metrics.wer import error_rate
-from pipelines.gating.compare import delta_draws
+from pipelines.gating.compare import Scores, delta_draws
 from pipelines.gating.evidence import Evidence
 from pipelines.gating.slices import UNNAMED, conditions
 from pipelines.html_report import figure, png
@@ -29,7 +30,7 @@ FILES: dict[str, tuple[tuple[str, str], ...]] = {
         ("confusion.png", "Which classes are confused"),
     ),
 }
-"""File and title of the plots of each metric, for those who have the evidence's folder only."""
+"""File and title of the plots of each metric, for readers that have the evidence folder only."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Plot:
     png: bytes
 
 
-def draw(evidence: Evidence) -> list[Plot]:
-    """The plots that this evidence allows, in the report's order."""
+def verdict_plots(evidence: Evidence) -> list[Plot]:
+    """Return the plots of this evidence, in the report's order."""
     plots = [_histogram(evidence)]
     if isinstance(evidence.challenger, ClipScores):
         plots.append(_by_condition(evidence, evidence.challenger))
@@ -55,7 +56,7 @@ def draw(evidence: Evidence) -> list[Plot]:
 
 
 def _histogram(evidence: Evidence) -> Plot:
-    """Bootstrap draws of the difference (or of the value, for a first version) with the limit."""
+    """Plot the bootstrap draws of the difference (of the value for a first version) with the limit."""
     verdict = evidence.verdict
     draws = 100 * delta_draws(evidence.challenger, evidence.champion, verdict.closed_set, _DRAWS, verdict.policy.seed)
     first = verdict.first_version
@@ -76,20 +77,16 @@ def _histogram(evidence: Evidence) -> Plot:
     axes.set_xlabel(f"{metric}, %" if first else f"{metric} challenger − champion, percentage points")
     axes.set_yticks([])
     axes.legend(frameon=False)
-    caption = (
-        f"Draws of the bootstrap over {verdict.blocks} {verdict.unit}; the shaded band is the interval that decides."
-    )
+    caption = f"Bootstrap draws over {verdict.blocks} {verdict.unit}. The shaded band is the interval that decides."
     return Plot("bootstrap.png", "How sure is this?", caption, png(drawn))
 
 
 def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
-    """Rate of errors of both systems on each condition."""
+    """Plot the error rate of both systems on each condition."""
     slices = conditions(challenger) or {UNNAMED: np.arange(len(challenger))}
     metric = title(challenger.metric)
     drawn, axes = figure(height=1.4 + 0.55 * len(slices))
-    systems = [("challenger", evidence.challenger, CHALLENGER)]
-    if evidence.champion:
-        systems.insert(0, ("champion", evidence.champion, CHAMPION))
+    systems = _systems(evidence)
     rows = np.arange(len(slices))
     thick = 0.8 / len(systems)
     for place, (name, scores, colour) in enumerate(systems):
@@ -102,14 +99,14 @@ def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_xlabel(f"{metric}, %")
-    # above the bars, which may reach anywhere
+    # outside the axes, because the bars can cover any place inside them
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     heading = f"{metric[0].upper()}{metric[1:]} by recording condition"
-    return Plot("by-condition.png", heading, "Clips of each condition in brackets.", png(drawn))
+    return Plot("by-condition.png", heading, "The number of clips of each condition is in brackets.", png(drawn))
 
 
 def _confusion(scores: ClipScores) -> Plot:
-    """What the challenger took each class for; of many classes those with the most errors."""
+    """Plot which class the challenger predicted for each label; of many classes, those with the most errors."""
     wrong: dict[str, int] = {}
     for label, answer in zip(scores.references, scores.hypotheses, strict=True):
         for name in (label, answer):
@@ -127,48 +124,43 @@ def _confusion(scores: ClipScores) -> Plot:
     axes.set_yticks(range(len(shown)), shown, fontsize=8)
     axes.set_xlabel("challenger")
     axes.set_ylabel("label")
-    left = f"The {len(shown)} of {len(names)} classes with the most errors. " if len(shown) < len(names) else ""
-    caption = f"{left}Clips of each label (row) that the challenger took for each class (column)."
+    part = f"The {len(shown)} of {len(names)} classes with the most errors. " if len(shown) < len(names) else ""
+    caption = f"{part}Number of clips by label (row) and predicted class (column)."
     return Plot("confusion.png", "Which classes are confused", caption, png(drawn))
 
 
 def _det(evidence: Evidence) -> Plot:
-    """Detection error trade-off on normal-deviate axes (Martin et al. 1997)."""
+    """Plot the detection error trade-off on normal-deviate axes (Martin et al. 1997)."""
     drawn, axes = figure(width=5.2, height=4.8)
-    systems = [("challenger", evidence.challenger, CHALLENGER)]
-    if evidence.champion:
-        systems.insert(0, ("champion", evidence.champion, CHAMPION))
     measured = evidence.verdict.measured
-    thresholds = (
-        {"challenger": measured.challenger_threshold, "champion": measured.champion_threshold} if measured else {}
-    )
     ticks = _deviate(np.array(_DET_TICKS))
-    for name, scores, colour in systems:
+    for name, scores, colour in _systems(evidence):
         assert isinstance(scores, TrialScores)
         miss, false_alarm, _ = detection_curve(scores.scores, scores.targets)
         axes.plot(_deviate(false_alarm), _deviate(miss), color=colour, lw=2, label=name)
-        threshold = thresholds.get(name)
+        threshold: float | None = getattr(measured, f"{name}_threshold", None)
         if threshold is not None:
             accepts, rejects = false_rates(scores.scores, scores.targets, threshold)
             axes.plot(*np.clip(_deviate(np.array([accepts, rejects])), ticks[0], ticks[-1]), "o", color=colour)
     labels = [f"{100 * tick:g}" for tick in _DET_TICKS]
     axes.plot(ticks[[0, -1]], ticks[[0, -1]], color=INK, lw=0.6, ls=":", label="equal error")
+    limits = (ticks[0], ticks[-1])
+    axes.set(xlim=limits, ylim=limits, xlabel="false alarms, %", ylabel="misses, %")
     axes.set_xticks(ticks, labels)
     axes.set_yticks(ticks, labels)
-    axes.set_xlim(ticks[0], ticks[-1])
-    axes.set_ylim(ticks[0], ticks[-1])
-    axes.set_xlabel("false alarms, %")
-    axes.set_ylabel("misses, %")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    caption = "Nearer to the lower left corner is better. Dots are the thresholds that the bundles carry."
+    caption = "Closer to the lower left corner is better. The dots are the thresholds stored in the bundles."
     return Plot("det.png", "Detection error trade-off", caption, png(drawn))
 
 
-def _deviate(shares: FloatArray) -> FloatArray:
-    """Normal quantiles of shares, kept off 0 and 1."""
-    from statistics import NormalDist
+def _systems(evidence: Evidence) -> list[tuple[str, Scores, str]]:
+    """Return name, scores and colour of each system, the champion first."""
+    champion = [("champion", evidence.champion, CHAMPION)] if evidence.champion else []
+    return [*champion, ("challenger", evidence.challenger, CHALLENGER)]
 
-    grid = np.linspace(-4.0, 4.0, 2_001)
-    levels = np.array([NormalDist().cdf(x) for x in grid])
-    return np.interp(np.clip(shares, levels[0], levels[-1]), levels, grid)
+
+def _deviate(shares: FloatArray) -> FloatArray:
+    """Return the normal quantiles of shares, limited to ±4."""
+    quantiles: FloatArray = np.clip(ndtri(shares), -4.0, 4.0)
+    return quantiles

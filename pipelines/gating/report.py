@@ -1,9 +1,19 @@
-"""The verdict as one self-contained HTML page."""
+"""The evidence folder of a verdict, with its report for people: one self-contained HTML page.
+
+<folder>/
+├── evidence.json      verdict with policy and measurements, scores of both systems by clip or trial, context
+├── report.html        the same for people, self-contained
+└── *.png              the report's plots
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,134 +23,138 @@ import numpy as np
 
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores, title
-from pipelines.gating.evidence import Evidence
-from pipelines.gating.plots import Plot
-from pipelines.html_report import page
+from pipelines.gating.compare import Scores
+from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
+from pipelines.gating.plots import Plot, verdict_plots
+from pipelines.html_report import render_page
 from pipelines.number_text import percent, points
 from pipelines.registry.verdict import Verdict
 
-WORST = 15
-"""Rows in the table of clips or trials that went worst."""
+REPORT_FILE = "report.html"
+MOST_ROWS = 15
+"""Rows in the table of the clips or trials with the largest errors."""
 _TEMPLATE = Path(__file__).with_name("report.html")
 _SENTENCES = {
     "passed": "This adapter may be promoted.",
     "failed": "This adapter must not be promoted.",
-    "undecided": "The golden set is too small to tell; the adapter is not promoted.",
+    "undecided": "The golden set is too small to decide; the adapter is not promoted.",
 }
 
 
-def render(evidence: Evidence, plots: Sequence[Plot]) -> str:
-    """The page: verdict and numbers first, then why, pictures, conditions, worst cases, and where it came from."""
+def write_evidence_folder(folder: Path, evidence: Evidence) -> str:
+    """Write the evidence folder whole or not at all; it replaces a folder of that name.
+
+    Returns:
+        SHA-256 (hex) of evidence.json.
+    """
+    plots, content = verdict_plots(evidence), evidence.to_bytes()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for plot in plots:
+            (scratch / plot.file).write_bytes(plot.png)
+        (scratch / REPORT_FILE).write_text(verdict_page(evidence, plots), encoding="utf-8")
+        (scratch / EVIDENCE_FILE).write_bytes(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return hashlib.sha256(content).hexdigest()
+
+
+def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
+    """Return the page: verdict and numbers first, then reasons, plots, conditions, largest errors, and origin."""
     verdict = evidence.verdict
-    pictures = [(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots]
-    return page(
+    limits = {name: value for name, value in asdict(verdict.policy.safety).items() if value is not None}
+    return render_page(
         _TEMPLATE,
-        {"percent": _percent, "span": _span},
+        {"percent": lambda share: "–" if share is None else percent(share), "span": _span},
         verdict=verdict,
         sentence=_sentence(verdict),
         numbers=_numbers(evidence),
-        pictures=pictures,
-        worst=_worst(evidence),
-        context=_flat(evidence.context),
+        pictures=[(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots],
+        worst=_largest_errors(evidence.challenger, evidence.champion),
+        context=_flat(asdict(evidence.context)),
         policy=verdict.policy,
-        limits=", ".join(
-            f"{name} {value}" for name, value in asdict(verdict.policy.safety).items() if value is not None
-        ),
-        neighbours=verdict.measured.neighbourhood.compared if verdict.measured else (),
-        title=str(evidence.context.get("slot", "gate")),
+        limits=", ".join(f"{name} {value}" for name, value in limits.items()),
+        compared=verdict.measured.interference.compared if verdict.measured else (),
+        title=evidence.context.slot or "gate",
     )
 
 
 def _sentence(verdict: Verdict) -> str:
     if verdict.outcome == "undecided" and any(check.undecided for check in verdict.checks):
-        return "A check holds it back; the adapter is not promoted."
+        return "A check is undecided; the adapter is not promoted."
     return _SENTENCES[verdict.outcome]
 
 
 def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
-    """Rows of name, value, interval."""
-    verdict, metric = evidence.verdict, title(evidence.verdict.metric)
-    names = evidence.context
-    rows = [
-        (
-            f"{metric} of the challenger {names.get('challenger', '')}".strip(),
-            percent(verdict.challenger),
-            _span(verdict.challenger_interval),
-        )
-    ]
+    """Return rows of name, value, interval."""
+    verdict, context = evidence.verdict, evidence.context
+    metric = title(verdict.metric)
+    challenger = f"{metric} of the challenger {context.challenger}".strip()
+    rows = [(challenger, percent(verdict.challenger), _span(verdict.challenger_interval))]
     if verdict.champion is not None and verdict.delta is not None and verdict.interval is not None:
-        champion = f"{metric} of the champion {names.get('champion', '')}".strip()
+        champion = f"{metric} of the champion {context.champion}".strip()
         rows.append((champion, percent(verdict.champion), _span(verdict.champion_interval)))
         rows.append(("difference", points(verdict.delta), _span(verdict.interval, signed=True)))
     return rows
 
 
-def _worst(evidence: Evidence) -> dict[str, Any] | None:
-    """Head and rows of the worst clips (most new errors first) or trials (farthest on the wrong side)."""
-    if isinstance(evidence.challenger, ClipScores):
-        return _worst_clips(evidence.challenger, evidence.champion)
-    return _worst_trials(evidence.challenger)
-
-
-def _worst_clips(scores: ClipScores, champion: Any) -> dict[str, Any] | None:
+def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] | None:
+    """Return head and rows of the worst clips (most new errors first) or trials (farthest on the wrong side)."""
+    if isinstance(scores, TrialScores):
+        return _worst_trials(scores)
     before = champion.errors if isinstance(champion, ClipScores) else np.zeros_like(scores.errors)
     order = np.lexsort((-scores.errors, before - scores.errors))
-    picked = [int(i) for i in order if scores.errors[i] > 0][:WORST]
+    picked = [int(i) for i in order if scores.errors[i] > 0][:MOST_ROWS]
     if not picked:
         return None
     head = ["clip", "speaker", "condition", "reference", "challenger", "errors"]
+    columns = (scores.speakers, scores.conditions, scores.references, scores.hypotheses)
     rows = [
-        [
-            scores.ids[i][:12],
-            scores.speakers[i],
-            scores.conditions[i],
-            scores.references[i],
-            scores.hypotheses[i],
-            f"{scores.errors[i]} of {scores.tokens[i]}",
-        ]
+        [scores.ids[i][:12], *(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}"]
         for i in picked
     ]
     if isinstance(champion, ClipScores):
         head += ["champion", "errors"]
         for row, i in zip(rows, picked, strict=True):
             row += [champion.hypotheses[i], str(champion.errors[i])]
-    return {"title": "Clips that went worst", "head": head, "rows": rows}
+    return {"title": "Clips with the most errors", "head": head, "rows": rows}
 
 
 def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
     threshold = eer(scores.scores, scores.targets).threshold
     wrong_by = np.where(scores.targets, threshold - scores.scores, scores.scores - threshold)
-    picked = [int(i) for i in np.argsort(-wrong_by, kind="stable")[:WORST] if wrong_by[i] > 0]
+    picked = [int(i) for i in np.argsort(-wrong_by, kind="stable")[:MOST_ROWS] if wrong_by[i] > 0]
     if not picked:
         return None
+
+    def clip(c: int) -> str:
+        return f"{scores.ids[c][:12]} · {scores.speakers[c]} · {scores.conditions[c]}"
+
     rows = [
         [
             "one speaker" if scores.targets[i] else "two speakers",
             f"{scores.scores[i]:.3f}",
-            *(
-                f"{scores.ids[c][:12]} · {scores.speakers[c]} · {scores.conditions[c]}"
-                for c in (scores.a[i], scores.b[i])
-            ),
+            clip(scores.a[i]),
+            clip(scores.b[i]),
         ]
         for i in picked
     ]
-    title = f"Trials that went worst (the two error rates meet at a score of {threshold:.3f})"
-    return {"title": title, "head": ["truth", "score", "first clip", "second clip"], "rows": rows}
+    heading = f"Trials with the largest errors (the two error rates are equal at a score of {threshold:.3f})"
+    return {"title": heading, "head": ["truth", "score", "first clip", "second clip"], "rows": rows}
 
 
 def _flat(context: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested values as rows of name and text, without the empty ones."""
     rows: list[tuple[str, str]] = []
     for key, value in context.items():
-        name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key} ")
         elif value not in ("", None):
-            rows.append((name, str(value)))
+            rows.append((f"{prefix}{key}".replace("_", " "), str(value)))
     return rows
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else percent(share)
 
 
 def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:

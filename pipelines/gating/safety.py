@@ -1,4 +1,4 @@
-"""Checks beside the metric: what was measured, and what the policy's safety limits make of it. Pure."""
+"""The safety checks: the policy's limits on everything except the metric itself. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,132 +6,157 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from elp_core.metrics.scores import TrialScores, title
-from pipelines.gating.compare import Comparison, Scores, compare
-from pipelines.gating.interval import exceeds
-from pipelines.gating.leakage_alarm import plausible_improvement
+from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from pipelines.gating.interval import LIMIT_WORDS, p_value_above
 from pipelines.gating.operating_point import operating_point_checks
-from pipelines.gating.outcome import judge
 from pipelines.gating.slices import conditions, holm
-from pipelines.gating.wording import LIMIT, spread
 from pipelines.number_text import count, percent
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Check, Measured, Neighbourhood, Outcome, SliceResult
+from pipelines.registry.verdict import GateCheck, Interference, Measured, Outcome, SliceResult
 
 SHOWN = 4
-"""Names listed in one sentence; the others are counted."""
+"""Number of names listed in one sentence; the others are counted."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class JudgedPair:
     """Two systems on one golden set, compared."""
 
     challenger: Scores
     champion: Scores | None
-    found: Comparison
+    found: PairedComparison
     slices: tuple[SliceResult, ...]
     closed_set: bool
 
 
-def safety_checks(pair: Pair, policy: GatePolicy, measured: Measured) -> tuple[Check, ...]:
-    """Every check of the safety policy that the task allows, with or without a limit.
+def safety_checks(pair: JudgedPair, policy: GatePolicy, measured: Measured) -> tuple[GateCheck, ...]:
+    """Return every check of the safety policy that applies to the task, with or without a limit.
 
     Raises:
-        CorpusError: where a metric cannot be computed on the scores.
+        CorpusError: A metric cannot be computed on the scores.
     """
-    operating: tuple[Check, ...] = ()
+    operating: tuple[GateCheck, ...] = ()
     if isinstance(pair.challenger, TrialScores):
         champion = pair.champion if isinstance(pair.champion, TrialScores) else None
         operating = operating_point_checks(pair.challenger, champion, policy, pair.closed_set, measured)
-    worst = (worst_condition(pair, policy),) if pair.slices else ()
     return (
         *operating,
         plausible_improvement(pair.found, policy, measured.subject),
-        *worst,
-        other_slots(measured.neighbourhood, policy),
-        backbone_unchanged(measured),
+        *((_worst_condition(pair, policy),) if pair.slices else ()),
+        _other_slots(measured.interference, policy),
+        _backbone_unchanged(measured),
         *_budgets(policy, measured),
     )
 
 
-def worst_condition(pair: Pair, policy: GatePolicy) -> Check:
-    """The absolute limit of the recording condition that fares worst.
+def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: str) -> GateCheck:
+    """Return the leakage alarm: undecided, not failed, if the challenger is better than the policy holds plausible.
 
-    All conditions must lie within it at the upper end, which needs no correction (Berger 1982, an intersection-union
-    test); it is broken where one lies above beyond chance over all of them (Holm). Those under `min_slice` do not
-    count.
+    Let r be the largest plausible share of the champion's errors that may disappear, and c and b the two systems'
+    values. The alarm is raised if c − (1 − r)·b is below 0 even at the upper end of its interval, from the same draws
+    as the comparison, or if c is below the least plausible value in the same way. A golden set that is too small shows
+    neither. Until a person has looked, the version is not promoted.
+    """
+    metric, own, details, alarm = title(found.metric), found.challenger, list[str](), False
+    most, least = policy.safety.max_improvement, policy.safety.least_metric
+    if found.champion is not None and most is not None:
+        before, kept = found.champion.value, 1.0 - most
+        draws = found.draws[0] - kept * found.draws[1]
+        rest = found.interval_of(own.value - kept * before, draws, kept * before, policy.confidence)
+        removed = max(0.0, 1.0 - own.value / before) if before > 0 else 0.0
+        details.append(
+            f"{percent(removed)} of the champion's {metric} of {percent(before)} is removed, "
+            f"at most {percent(most)} is plausible"
+        )
+        alarm |= rest.upper < 0.0
+    if least is not None:
+        value = found.interval_of(own.value, found.draws[0], least, policy.confidence)
+        details.append(f"{metric} {percent(own.value)} ({value.text}), {percent(least)} or more is plausible")
+        alarm |= value.upper < least
+    if not details:
+        details = [f"{metric} {percent(own.value)}, no limit applies"]
+    if alarm:
+        details.append(
+            "better than plausible, as if the golden set were in the training data: see what it was trained on with "
+            f"elp audit {subject}; if the result is genuine, change gate.safety.max_improvement or least_metric in "
+            "elp.yaml and gate it again"
+        )
+    return GateCheck("plausible improvement", not alarm, "; ".join(details), undecided=alarm, derived=True)
+
+
+def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
+    """Return the check of the absolute limit on the recording condition with the highest metric.
+
+    All conditions must be within it at the upper end, which needs no correction (Berger 1982, an intersection-union
+    test). It fails if one condition is above it beyond chance over all of them (Holm). Conditions smaller than
+    `min_slice` do not count.
     """
     name, limit = "worst condition", policy.safety.max_slice
-    values = {
-        found.name: found.challenger
-        for found in pair.slices
-        if found.size >= policy.min_slice and found.challenger is not None
-    }
+    values = {s.name: s.challenger for s in pair.slices if s.size >= policy.min_slice and s.challenger is not None}
     if not values:
-        told = f"no condition has {policy.min_slice} {pair.found.counted} or more"
-        return Check(name, limit is None, told, undecided=limit is not None, derived=True)
+        detail = f"no condition has {policy.min_slice} {pair.found.counted} or more"
+        return GateCheck(name, limit is None, detail, undecided=limit is not None, derived=True)
     worst = max(values, key=lambda condition: values[condition])
-    told = f"{worst} with {title(pair.found.metric)} {percent(values[worst])}"
+    detail = f"{worst} with {title(pair.found.metric)} {percent(values[worst])}"
     if limit is None:
-        return Check(name, True, f"{told}, no limit is set", derived=True)
-    at_limit = replace(policy, limit=limit)
-    places = conditions(pair.challenger)
+        return GateCheck(name, True, f"{detail}, no limit is set", derived=True)
+    at_limit, places = replace(policy, limit=limit), conditions(pair.challenger)
     intervals = {
-        condition: compare(pair.challenger.select(places[condition]), None, at_limit, pair.closed_set).challenger
+        condition: compare_scores(pair.challenger.select(places[condition]), None, at_limit, pair.closed_set).challenger
         for condition in values
     }
-    broken = holm({key: exceeds(found, limit) for key, found in intervals.items()}, (1.0 - policy.confidence) / 2)
-    unclear = sorted(broken or {key for key, found in intervals.items() if judge(found, limit) != "passed"})
+    broken = holm({key: p_value_above(found, limit) for key, found in intervals.items()}, (1.0 - policy.confidence) / 2)
+    unclear = sorted(broken or {key for key, found in intervals.items() if found.judge(limit) != "passed"})
     outcome: Outcome = "failed" if broken else "undecided" if unclear else "passed"
-    where = f" ({_some(unclear)})" if unclear else ""
-    bound = f"{LIMIT[outcome]} the limit of {percent(limit)} for every condition"
-    detail = f"{told} ({spread(intervals[worst])}), {bound}{where}"
-    return Check(name, outcome == "passed", detail, outcome == "undecided", derived=True)
+    bound = f"{LIMIT_WORDS[outcome]} the limit of {percent(limit)} for every condition"
+    detail = f"{detail} ({intervals[worst].text}), {bound}{f' ({_listed(unclear)})' if unclear else ''}"
+    return GateCheck(name, outcome == "passed", detail, outcome == "undecided", derived=True)
 
 
-def other_slots(found: Neighbourhood, policy: GatePolicy) -> Check:
-    """Whether the champions of other slots answer bit for bit alike, with the challenger in their batches and after."""
-    name = "other slots"
-    if policy.safety.neighbours == 0:
-        return Check(name, True, "switched off by the policy: gate.safety.neighbours is 0", derived=True)
-    changed = [f"{n.slot} v{n.version}" for n in found.compared if not n.unchanged]
-    told = f"{len(found.compared)} of {count(found.slots, 'other slot')} compared"
+def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
+    """Return the interference check: other slots' champions answer bit for bit the same with the challenger loaded."""
+    if policy.safety.interference_slots == 0:
+        return _slots_check("passed", "switched off by the policy: gate.safety.interference_slots is 0")
+    detail = f"{len(found.compared)} of {count(found.slots, 'other slot')} compared"
     if found.skipped:
-        told += f", not compared: {_some(found.skipped, '; ')}"
+        detail += f", not compared: {_listed(found.skipped, '; ')}"
     if not found.compared:
-        return Check(name, True, told, derived=True)
+        return _slots_check("passed", detail)
     if not found.repeatable:
-        told += "; this machine does not give the same bits twice even without the challenger: judge on another one"
-        return Check(name, False, told, undecided=True, derived=True)
-    if changed:
-        return Check(name, False, f"{told}; the challenger changes the answers of {_some(changed)}", derived=True)
-    names = _some([f"{n.slot} v{n.version}" for n in found.compared])
-    return Check(name, True, f"{told}, bit for bit the same beside the challenger: {names}", derived=True)
+        reason = "this machine gives different bits even without the challenger; gate the version on another machine"
+        return _slots_check("undecided", f"{detail}; {reason}")
+    names = {f"{n.slot} v{n.version}": n.unchanged for n in found.compared}
+    if changed := [name for name, unchanged in names.items() if not unchanged]:
+        return _slots_check("failed", f"{detail}; the challenger changes the answers of {_listed(changed)}")
+    return _slots_check("passed", f"{detail}, bit for bit the same with the challenger loaded: {_listed(list(names))}")
 
 
-def backbone_unchanged(measured: Measured) -> Check:
-    """Whether the shared backbone's tensors in memory are what they were before the challenger ran."""
-    same = measured.backbone_before == measured.backbone_after
-    told = (
-        f"tensors in memory {measured.backbone_before} before, {'the same' if same else measured.backbone_after} after"
-    )
-    return Check("backbone unchanged", same, told, derived=True)
+def _slots_check(outcome: Outcome, detail: str) -> GateCheck:
+    return GateCheck("interference", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
 
 
-def _budgets(policy: GatePolicy, measured: Measured) -> Iterator[Check]:
+def _backbone_unchanged(measured: Measured) -> GateCheck:
+    """Return whether the shared backbone's tensors in memory are the same as before the challenger ran."""
+    before, after = measured.backbone_before, measured.backbone_after
+    detail = f"tensors in memory {before} before, {'the same' if before == after else after} after"
+    return GateCheck("backbone unchanged", before == after, detail, derived=True)
+
+
+def _budgets(policy: GatePolicy, measured: Measured) -> Iterator[GateCheck]:
     safety, speed = policy.safety, measured.speed
-    on = f"on {speed.seconds:.1f} s of audio, {speed.device}"
+    timed = f" (on {speed.seconds:.1f} s of audio, {speed.device})"
     rows = (
         ("bundle size", measured.bundle_bytes / 1e6, safety.max_megabytes, "{:.2f} MB", ""),
         ("parameters", measured.parameters, safety.max_parameters, "{:,}", ""),
-        ("slowdown", speed.slowdown, safety.max_slowdown, "{:.2f} times the backbone alone", on),
-        ("real-time factor", speed.real_time_factor, safety.max_real_time_factor, "{:.4f}", on),
+        ("slowdown", speed.slowdown, safety.max_slowdown, "{:.2f} times the backbone alone", timed),
+        ("real-time factor", speed.real_time_factor, safety.max_real_time_factor, "{:.4f}", timed),
     )
-    for name, got, limit, form, where in rows:
-        told = f"{form.format(got)}{f' ({where})' if where else ''}, "
-        told += "no limit is set" if limit is None else f"at most {form.format(limit)}"
-        yield Check(name, limit is None or got <= limit, told, derived=True)
+    for name, value, limit, form, note in rows:
+        allowed = "no limit is set" if limit is None else f"at most {form.format(limit)}"
+        detail = f"{form.format(value)}{note}, {allowed}"
+        yield GateCheck(name, limit is None or value <= limit, detail, derived=True)
 
 
-def _some(names: Sequence[str], between: str = ", ") -> str:
+def _listed(names: Sequence[str], between: str = ", ") -> str:
     rest = len(names) - SHOWN
     return between.join(names[:SHOWN]) + (f"{between}{rest} more" if rest > 0 else "")

@@ -8,57 +8,68 @@ import numpy as np
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
-from pipelines.gating.compare import Comparison, Scores, compare
-from pipelines.gating.interval import exceeds
+from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from pipelines.gating.interval import p_value_above
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import Outcome, SliceResult
 
 UNNAMED = "(none)"
-"""Name of the slice of clips without a condition, where others have one."""
+"""Name of the slice of clips without a condition, if other clips have one."""
+_NOTES = {
+    "failed": "worse than allowed, beyond chance over all conditions",
+    "passed": "no worse than allowed",
+    "undecided": "the allowed difference is inside the interval",
+}
 
 
 def judge_slices(
-    challenger: Scores,
-    champion: Scores | None,
-    policy: GatePolicy,
-    closed_set: bool,
-    whole: Comparison | None = None,
+    challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool, whole: PairedComparison
 ) -> tuple[SliceResult, ...]:
-    """One result a condition, by name; none where no clip has a condition.
+    """Return one result for each condition, by name; an empty tuple if no clip has a condition.
 
-    A slice fails where it is worse than allowed at its Holm level, so that the chance of refusing an adapter that is no
-    worse on any slice stays at (1 − confidence) / 2 in all. A slice that is too small, or whose interval spans the
-    margin, is undecided: it is reported, and holds nothing up. `whole`, the comparison on all clips where it was made
-    before, is taken for a slice that holds them all.
+    A slice fails if it is worse than allowed at its Holm level. The chance of refusing an adapter that is no worse on
+    any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains
+    the margin, is undecided: it is reported and does not change the verdict. `whole`, the comparison on all clips, is
+    used for a slice that contains all of them.
     """
+    compared: dict[str, PairedComparison | str] = {}
+    sizes: dict[str, int] = {}
+    for name, at in conditions(challenger).items():
+        part = challenger.select(at)
+        sizes[name] = part.size
+        try:
+            compared[name] = (
+                whole
+                if len(at) == len(challenger)
+                else compare_scores(part, champion.select(at) if champion else None, policy, closed_set)
+            )
+        except CorpusError as error:
+            compared[name] = str(error)
     target = policy.limit if champion is None else policy.margin
-    slices = conditions(challenger)
-    compared = {
-        name: whole if whole and len(at) == len(challenger) else _compare(challenger, champion, at, policy, closed_set)
-        for name, at in slices.items()
-    }
-    sizes = {name: _size(challenger, at) for name, at in slices.items()}
-    tested = {
-        name: exceeds(found.delta or found.challenger, target)
+    p_values = {
+        name: p_value_above(found.delta or found.challenger, target)
         for name, found in compared.items()
-        if isinstance(found, Comparison) and sizes[name] >= policy.min_slice
+        if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice
     }
-    worse = holm(tested, (1.0 - policy.confidence) / 2)
-    return tuple(_result(name, compared[name], sizes[name], tested, name in worse, policy, target) for name in compared)
+    worse = holm(p_values, (1.0 - policy.confidence) / 2)
+    return tuple(
+        _result(name, found, sizes[name], p_values.get(name), name in worse, policy, target)
+        for name, found in compared.items()
+    )
 
 
 def holm(p_values: Mapping[str, float], level: float) -> set[str]:
-    """Names whose hypothesis is rejected with a family-wise error of at most `level`."""
+    """Return the names whose hypothesis is rejected with a family-wise error of at most `level`."""
     rejected: set[str] = set()
-    for place, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        if p > level / (len(p_values) - place):
+    for rank, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if p > level / (len(p_values) - rank):
             break
         rejected.add(name)
     return rejected
 
 
 def conditions(scores: Scores) -> dict[str, IntArray]:
-    """Positions of each condition's clips, or of the trials with both clips in it; sorted by name."""
+    """Return the positions of each condition's clips, or of the trials whose two clips are both in it, by name."""
     if not any(scores.conditions):
         return {}
     of_clip = np.array([name or UNNAMED for name in scores.conditions])
@@ -68,25 +79,11 @@ def conditions(scores: Scores) -> dict[str, IntArray]:
     return {str(name): np.flatnonzero((one == name) & (other == name)) for name in np.unique(of_clip)}
 
 
-def _compare(
-    challenger: Scores, champion: Scores | None, at: IntArray, policy: GatePolicy, closed_set: bool
-) -> Comparison | str:
-    """The slice's comparison, or why there is none."""
-    try:
-        return compare(challenger.select(at), champion.select(at) if champion else None, policy, closed_set)
-    except CorpusError as error:
-        return str(error)
-
-
-def _size(scores: Scores, at: IntArray) -> int:
-    return len(at) if isinstance(scores, ClipScores) else int(scores.targets[at].sum())
-
-
 def _result(
     name: str,
-    found: Comparison | str,
+    found: PairedComparison | str,
     size: int,
-    tested: Mapping[str, float],
+    p: float | None,
     worse: bool,
     policy: GatePolicy,
     target: float,
@@ -95,16 +92,10 @@ def _result(
         return SliceResult(name, "undecided", size, 0, None, None, None, None, found)
     judged = found.delta or found.challenger
     outcome: Outcome = "failed" if worse else "passed" if judged.upper <= target else "undecided"
-    note = {
-        "failed": "worse than allowed, beyond chance over all conditions",
-        "passed": "no worse than allowed",
-        "undecided": "the allowed difference lies within the interval",
-    }[outcome]
-    if name not in tested:
+    note = _NOTES[outcome]
+    if p is None:
         outcome = "undecided"
         note = f"{size} {found.counted}, at least {policy.min_slice} are needed"
     champion = found.champion.value if found.champion else None
     bounds = (judged.lower, judged.upper)
-    return SliceResult(
-        name, outcome, size, found.blocks, found.challenger.value, champion, bounds, tested.get(name), note
-    )
+    return SliceResult(name, outcome, size, found.blocks, found.challenger.value, champion, bounds, p, note)

@@ -1,4 +1,4 @@
-"""A verdict in the registry: found again, and signed for the server to write on its version."""
+"""The verdict in the registry: find a recorded one, or sign a new one for the server to write on the version."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence
+from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
-from pipelines.registry.client import runs as tracking
-from pipelines.registry.client import server_api as guard
+from pipelines.registry.client import runs, server_api
 from pipelines.registry.client.connection import answering
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.lineage import BackboneName
-from pipelines.registry.signing.canonical_json import sha256, utc_now
+from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_ring
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     NamedOutcome,
@@ -34,20 +33,20 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def recorded(
+def find_recorded(
     client: MlflowClient, version: AdapterVersion, wanted: GateRecord, folder: Path, keep: bool
 ) -> Path | None:
-    """The evidence folder of the verdict the version carries, if it is about what is `wanted`; None otherwise.
+    """Return the evidence folder of the verdict on the version if it is about what is `wanted`, and None otherwise.
 
     Args:
         client: Connection to the MLflow server.
         version: The version to judge.
-        wanted: What the verdict would be about; its verdict and time do not matter.
-        folder: Where the evidence lies, or is fetched to.
-        keep: Any passed verdict about this bundle counts: the version serves already.
+        wanted: What the verdict would be about; its verdict and time are not compared.
+        folder: The evidence folder on this machine; missing evidence is downloaded next to it.
+        keep: Accept any passed verdict about this bundle, because the version is the champion.
 
-    A verdict without a champion to compare with is signed anew where the slot has had one since: the server takes the
-    old one for what it is, from before.
+    A verdict without a champion to compare with is not reused if the slot has had a champion since: the server refuses
+    it as outdated.
     """
     record = version.gate_record
     if record is None or record.bundle != version.bundle_digest:
@@ -55,47 +54,57 @@ def recorded(
     same = dataclasses.replace(record, verdict="", decided_at="") == dataclasses.replace(wanted, verdict="")
     if not (same or (keep and record.verdict == "passed")):
         return None
-    if wanted.champion is None and not keep and _outlived(client, version):
+    if wanted.champion is None and not keep and _champion_changed_since(client, version):
         return None
     place = folder.parent / Path(record.evidence).name
-    return place if (place / EVIDENCE_FILE).is_file() else _fetch(client, version.run_id, record.evidence, place)
+    return place if (place / EVIDENCE_FILE).is_file() else _download(client, version.run_id, record.evidence, place)
 
 
-def _outlived(client: MlflowClient, version: AdapterVersion) -> bool:
-    """Whether the slot's champion changed after the server recorded the version's newest verdict."""
+def _champion_changed_since(client: MlflowClient, version: AdapterVersion) -> bool:
+    """Return whether the slot's champion changed after the server recorded the version's newest verdict."""
     uri = client.tracking_uri
-    known = guard.list_statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
+    known = server_api.list_statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
     after = int(known[0]["seq"]) if known else 0
-    return any(entry["event"] in MOVES for entry in guard.ledger_entries(uri, version.slot, after=after))
+    return any(entry["event"] in MOVES for entry in server_api.ledger_entries(uri, version.slot, after=after))
 
 
-def publish(client: MlflowClient, keys: Path, version: AdapterVersion, record: GateRecord, folder: Path) -> None:
-    """Put evidence and numbers in the version's run, then sign the verdict and hand it to the server.
+def publish_verdict(
+    client: MlflowClient,
+    keys: Path,
+    version: AdapterVersion,
+    record: GateRecord,
+    evidence: Evidence,
+    folder: Path,
+    digest: str,
+) -> None:
+    """Upload evidence and metrics to the version's run, then sign the verdict and submit it to the server.
 
-    The server writes tags, alias and description from the statement. Cut off anywhere and called again, it ends in the
-    same state: a verdict counts when the server has it.
+    The server writes tags, alias and description from the statement. If this is interrupted and called again, the
+    result is the same: a verdict counts when the server has it.
 
     Args:
         client: Connection to the MLflow server.
         keys: Folder with a private key of the role ``verdict``.
         version: The version that was judged.
         record: What the verdict is about.
-        folder: Of the evidence, on this machine.
+        evidence: The verdict and what it was decided from.
+        folder: Evidence folder on this machine.
+        digest: SHA-256 (hex) of evidence.json.
 
     Raises:
-        GateRefused: where the server does not take the statement.
-        ServiceError: where no guarded server answers.
+        GateRefused: The server does not accept the statement.
+        ServiceError: No ELP server answers.
     """
     if not _uploaded(client, version, record):
-        tracking.log_folder(client, version.run_id, folder, record.evidence)
-    tracking.log_metrics(client, version.run_id, _metrics(read_evidence(folder).verdict))
-    envelope = sign(verdict_statement(version, record, folder).payload, load_ring(keys), "verdict")
-    guard.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
+        runs.log_folder(client, version.run_id, folder, record.evidence)
+    runs.log_metrics(client, version.run_id, _metrics(evidence.verdict))
+    envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_ring(keys), "verdict")
+    server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 
 def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord) -> bool:
-    """Whether a signed verdict stands on this evidence already: the server then keeps it as it is."""
-    known = guard.list_statements(
+    """Return whether a signed verdict refers to this evidence already, so that the server refuses to overwrite it."""
+    known = server_api.list_statements(
         client.tracking_uri, model=version.slot.model_name, version=version.version, kind="verdict"
     )
     found = [parse_statement(read_envelope(row["envelope"]).payload) for row in known]
@@ -103,18 +112,17 @@ def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord)
     return any(isinstance(statement, VerdictStatement) and statement.evidence.path == place for statement in found)
 
 
-def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path) -> VerdictStatement:
-    """The statement on the verdict whose evidence lies in `folder`, dated now."""
-    evidence = read_evidence(folder)
+def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evidence, digest: str) -> VerdictStatement:
+    """Return the statement on a verdict whose evidence.json has this SHA-256 (hex), with the present time."""
     verdict, numbers = evidence.verdict, evidence.verdict.to_json()
-    against = Against(record.champion, record.champion_bundle) if record.champion is not None else None
+    against = ChampionRef(record.champion, record.champion_bundle) if record.champion is not None else None
     return VerdictStatement(
         bundle=record.bundle,
         slot=str(version.slot),
         model=version.slot.model_name,
         version=version.version,
         outcome=verdict.outcome,
-        backbone=BackboneName(**evidence.context["backbone"]),
+        backbone=BackboneName(**evidence.context.backbone),
         against=against,
         first_version=verdict.first_version,
         golden=Golden(record.golden, record.golden_digest),
@@ -124,7 +132,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
         champion=numbers["champion"],
         delta=numbers["delta"],
         interval=tuple(numbers["interval"]) if numbers["interval"] else None,
-        evidence=EvidenceFile(f"{record.evidence}/{EVIDENCE_FILE}", sha256((folder / EVIDENCE_FILE).read_bytes())),
+        evidence=EvidenceFile(f"{record.evidence}/{EVIDENCE_FILE}", digest),
         decided_at=utc_now(),
         challenger_interval=tuple(numbers["challenger_interval"]),
         details=VerdictDetails(
@@ -141,15 +149,15 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, folder: Path)
 
 
 @answering
-def _fetch(client: MlflowClient, run_id: str, artifact: str, place: Path) -> Path | None:
-    """The evidence among the run's artifacts as a local folder; None where it is gone from there."""
+def _download(client: MlflowClient, run_id: str, artifact: str, place: Path) -> Path | None:
+    """Return the evidence among the run's artifacts as a local folder, or None if it is no longer there."""
     if not client.list_artifacts(run_id, artifact):
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=place.parent) as scratch:
-        came = Path(client.download_artifacts(run_id, artifact, scratch))
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
+        downloaded = Path(client.download_artifacts(run_id, artifact, scratch))
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(came, place)
+        os.replace(downloaded, place)
     return place
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import UsageError, WorkspaceError
-from pipelines.registry.policies import DataPolicy, GatePolicy
+from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
 
 
@@ -67,7 +67,7 @@ class Settings:
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options()))
         for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
-            merged = _merge(merged, layer)
+            merged = _merge(merged, _with_current_names(layer))
         options, settings = merged.pop("task"), SlotSettings()
         faults: list[str] = []
         try:
@@ -111,6 +111,12 @@ def read_settings(text: str, where: str = "elp.yaml") -> Settings:
     if faults:
         raise ConfigError(where, faults)
     return settings
+
+
+def _with_current_names(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a slot's settings with the present names of gate limits that were renamed."""
+    gate = layer.get("gate")
+    return {**layer, "gate": current_gate_names(gate)} if isinstance(gate, Mapping) else dict(layer)
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,18 +105,18 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
 def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
     """Judge a version against the champion on the golden set, and record the verdict."""
-    from pipelines.gating.gate import gate
+    from pipelines.gating.gate import gate_version
 
-    return gate(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
+    return gate_version(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import list_slots
+    from pipelines.datasets.versions import dataset_slots
 
     waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in list_slots(str(workspace.root))} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

@@ -1,18 +1,24 @@
-"""The limits that a slot declares for its data and for its gate."""
+"""The limits that a slot declares for its data and for the gate."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from elp_core.errors import ConfigError
+
+RENAMED_LIMITS = {"neighbours": "interference_slots", "neighbour_clips": "interference_clips"}
+"""Present name of each safety limit by the name that it had in release 0.1. Files with the older names stay readable,
+and a policy's digest is still computed over them: otherwise every verdict of that release would be outdated."""
 
 
 @dataclass(frozen=True)
 class SafetyPolicy:
-    """Limits of the gate's safety checks. None sets no limit: what was measured is told, and holds nothing up.
+    """Limits of the gate's safety checks. With None there is no limit: the measurement is reported only.
 
     Raises:
-        ConfigError: with every limit that is out of its range.
+        ConfigError: Limits are out of their range; every one is named.
     """
 
     max_false_accepts: float | None = None
@@ -22,31 +28,38 @@ class SafetyPolicy:
     operating_margin: float | None = 0.1
     """Non-inferiority margin on either share, each system at its own threshold (ASV)."""
     max_improvement: float | None = 0.9
-    """Share of the champion's errors that an honest challenger may take away; more raises the alarm for leakage."""
+    """Share of the champion's errors that a genuine challenger may remove; more raises the leakage alarm."""
     least_metric: float | None = None
-    """Value of the metric under which no result is believed; less raises the same alarm."""
+    """Lowest plausible value of the metric; less raises the same alarm."""
     max_slice: float | None = None
     """Absolute limit on the metric of the worst recording condition."""
-    neighbours: int = 8
-    """Champions of other slots that must answer bit for bit alike beside the challenger; 0 compares none."""
-    neighbour_clips: int = 2
+    interference_slots: int = 8
+    """Champions of other slots that must answer bit for bit the same with the challenger loaded; 0 compares none."""
+    interference_clips: int = 2
     """Golden clips that each of them answers."""
     max_megabytes: float | None = 256.0
-    """Of the bundle's files, 1 MB being 1,000,000 bytes."""
+    """Size of the bundle's files; 1 MB is 1,000,000 bytes."""
     max_parameters: int | None = None
     """Learnable values of adapters and head."""
     max_slowdown: float | None = 5.0
-    """Time for the same clips over the time of the backbone alone, both in the gate's run."""
+    """Time for some clips divided by the time of the backbone alone, both measured in the gate's run."""
     max_real_time_factor: float | None = None
-    """Seconds of work for a second of audio on the machine that judges."""
+    """Seconds of computing for a second of audio on the machine that runs the gate."""
 
     def __post_init__(self) -> None:
         shares = ("max_false_accepts", "max_false_rejects", "operating_margin", "max_improvement", "least_metric")
         faults = [f"{name} is {getattr(self, name)}, expected a share from 0 to 1" for name in self._outside(shares, 1)]
-        amounts = ("max_slice", "max_megabytes", "max_parameters", "max_slowdown", "max_real_time_factor", "neighbours")
+        amounts = (
+            "max_slice",
+            "max_megabytes",
+            "max_parameters",
+            "max_slowdown",
+            "max_real_time_factor",
+            "interference_slots",
+        )
         faults += [f"{name} is {getattr(self, name)}, expected 0 or more" for name in self._outside(amounts)]
-        if self.neighbour_clips < 1:
-            faults.append(f"neighbour_clips is {self.neighbour_clips}, expected 1 or more")
+        if self.interference_clips < 1:
+            faults.append(f"interference_clips is {self.interference_clips}, expected 1 or more")
         if faults:
             raise ConfigError(type(self).__name__, faults)
 
@@ -57,7 +70,7 @@ class SafetyPolicy:
 
 @dataclass(frozen=True)
 class DataPolicy:
-    """What makes a clip bad (quarantine) and a delivery bad (refused)."""
+    """Limits beyond which a clip goes to quarantine and a delivery is refused."""
 
     min_seconds: float = 0.1
     max_seconds: float = 60.0
@@ -68,9 +81,9 @@ class DataPolicy:
     """Share of 20 ms frames that are silent."""
     min_speakers: int = 1
     max_quarantined: float = 0.2
-    """Share of a delivery that may go to quarantine before the whole delivery is refused."""
+    """Share of a delivery that may go to quarantine; with more, the whole delivery is refused."""
     closed_set: bool = False
-    """The source's own splits share speakers; every table made from them says so."""
+    """The source's own splits share speakers; every table made from them states this."""
     validation_share: float = 0.1
     test_share: float = 0.1
 
@@ -86,7 +99,19 @@ class GatePolicy:
     confidence: float = 0.95
     resamples: int = 10_000
     min_slice: int = 30
-    """Clips, or target trials (ASV), under which a condition slice is reported as undecided."""
+    """A condition with fewer clips (ASV: target trials) is reported as undecided."""
     seed: int = 0
     safety: SafetyPolicy = field(default_factory=SafetyPolicy)
-    """Limits beside the metric's."""
+    """Limits in addition to those on the metric."""
+
+
+def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a gate policy with the present names of its safety limits.
+
+    If a limit is given under both names, the older one is kept, so that the reader reports it as unknown.
+    """
+    safety = gate.get("safety")
+    if not isinstance(safety, Mapping):
+        return dict(gate)
+    names = {old: new for old, new in RENAMED_LIMITS.items() if new not in safety}
+    return {**gate, "safety": {names.get(key, key): value for key, value in safety.items()}}

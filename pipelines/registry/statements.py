@@ -151,7 +151,7 @@ class LineageStatement:
 
 
 @dataclass(frozen=True)
-class Against:
+class ChampionRef:
     """The champion that a version was compared with."""
 
     version: int
@@ -222,7 +222,7 @@ class VerdictStatement:
     version: int
     outcome: Outcome
     backbone: BackboneName
-    against: Against | None
+    against: ChampionRef | None
     """The champion it was compared with; None if the slot had none."""
     first_version: bool
     golden: Golden
@@ -314,7 +314,7 @@ def stored_verdict(payload: bytes) -> VerdictStatement:
     predicate |= {
         "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
         "backbone": BackboneName(**predicate["backbone"]),
-        "against": Against(**predicate["against"]) if predicate["against"] else None,
+        "against": ChampionRef(**predicate["against"]) if predicate["against"] else None,
         "golden": Golden(**predicate["golden"]),
         "evidence": EvidenceFile(**predicate["evidence"]),
     }

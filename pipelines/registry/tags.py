@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from elp_core.config import to_dict
 from pipelines.errors import RegistryError
-from pipelines.registry.policies import GatePolicy
+from pipelines.registry.policies import RENAMED_LIMITS, GatePolicy
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -86,6 +86,9 @@ class GateRecord:
 
 
 def policy_digest(policy: GatePolicy) -> str:
-    """``sha256:…`` of a gate policy: whether a verdict was made under the limits that hold now."""
-    canonical = json.dumps(to_dict(policy), sort_keys=True, separators=(",", ":"))
+    """Return the ``sha256:…`` of a gate policy, which shows whether a verdict was made under the present limits."""
+    values = to_dict(policy)
+    older = {new: old for old, new in RENAMED_LIMITS.items()}
+    values["safety"] = {older.get(key, key): value for key, value in values["safety"].items()}
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

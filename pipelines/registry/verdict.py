@@ -1,4 +1,4 @@
-"""What the gate says, as values that go to JSON and come back equal."""
+"""The verdict of the gate as frozen records, which are written as JSON and read back equal."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Check:
-    """A condition beside the statistics, such as an intact bundle or a limit of the safety policy."""
+class GateCheck:
+    """A condition in addition to the statistics, such as an intact bundle or a limit of the safety policy."""
 
     name: str
     passed: bool
-    """False fails the verdict, or holds it back where `undecided`."""
+    """False fails the verdict, or makes it undecided if `undecided` is set."""
     detail: str
     undecided: bool = False
-    """Not passed and not failed: more data is needed, or a person has to look."""
+    """Neither passed nor failed: more data is needed, or a person has to look."""
     derived: bool = False
-    """Follows from scores, measurements and policy: whoever decides again makes it anew."""
+    """It follows from scores, measurements and policy, so it is computed again if the verdict is decided again."""
 
     @property
     def outcome(self) -> Outcome:
-        """passed, failed or undecided."""
+        """Return passed, failed or undecided."""
         return "passed" if self.passed else "undecided" if self.undecided else "failed"
 
 
@@ -45,7 +45,7 @@ class SliceResult:
     """Clips, or target trials (EER)."""
     blocks: int
     challenger: float | None
-    """None where the metric cannot be computed on the slice."""
+    """None if the metric cannot be computed on the slice."""
     champion: float | None
     interval: Bounds | None
     """Of the difference to the champion; of the challenger's own value for a first version."""
@@ -56,32 +56,32 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class Speed:
-    """Best times of several rounds over the same clips, taken turn about in one process."""
+    """Best times of several rounds over the same clips, measured alternately in one process."""
 
     seconds: float
-    """Of audio in a round."""
+    """Audio in a round."""
     backbone: float
-    """Seconds of work of the backbone alone."""
+    """Computing time of the backbone alone, in seconds."""
     adapter: float
-    """Seconds of work with adapters, head and decoding."""
+    """Computing time with adapters, head and decoding, in seconds."""
     device: str
 
     @property
     def slowdown(self) -> float:
-        """How many times as long as the backbone alone."""
+        """Return how many times longer the adapter takes than the backbone alone."""
         return self.adapter / self.backbone
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of work for a second of audio."""
+        """Return the seconds of computing for a second of audio."""
         return self.adapter / self.seconds
 
 
 @dataclass(frozen=True)
-class Neighbour:
-    """One other slot's champion: digests (SHA-256) of its outputs on `clips` clips, before, beside and after.
+class SlotOutputs:
+    """One other slot's champion in the interference check: digests (SHA-256) of its outputs on `clips` clips.
 
-    An output is the answer and every frame that its head sees, bit for bit.
+    An output is the answer and every frame that its head processes, bit for bit.
     """
 
     slot: str
@@ -89,57 +89,57 @@ class Neighbour:
     bundle: str
     clips: int
     before: str
-    """In a batch of the neighbours alone, before the challenger came."""
+    """In a batch without the challenger, before it was loaded."""
     after: str
-    """The same batch, once the challenger had answered and gone."""
-    beside_stand_in: str
+    """In the same batch, after the challenger was removed."""
+    with_stand_in: str
     """In a batch with an untrained adapter of the challenger's shape: same sizes, same kernels, other weights."""
-    beside_challenger: str
-    """In that batch with the challenger in its place."""
+    with_challenger: str
+    """In the same batch with the challenger instead."""
 
     @property
     def unchanged(self) -> bool:
-        """Whether the challenger made no difference to any bit."""
-        return (self.before, self.beside_stand_in) == (self.after, self.beside_challenger)
+        """Return whether the challenger changed no bit."""
+        return (self.before, self.with_stand_in) == (self.after, self.with_challenger)
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
-    """The champions of other slots that shared a host with the challenger."""
+class Interference:
+    """The result of the interference check: champions of other slots on one host with the challenger."""
 
-    compared: tuple[Neighbour, ...]
+    compared: tuple[SlotOutputs, ...]
     slots: int
-    """Other slots in the registry."""
+    """Number of other slots in the registry."""
     skipped: tuple[str, ...]
-    """Slots that were to be compared and could not, each with the reason."""
+    """Slots that could not be compared, each with the reason."""
     repeatable: bool
-    """Whether this machine gives the same bits twice, without the challenger; elsewhere nothing can be compared."""
+    """Whether this machine gives the same bits twice without the challenger; otherwise nothing can be compared."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run's measurements of the challenger (and the champion's threshold)."""
+    """The measurements of the challenger (and the champion's threshold) from one run of the gate."""
 
     subject: str
-    """Slot and version as `elp audit` takes them."""
+    """Slot and version as arguments of `elp audit`."""
     bundle_bytes: int
-    """Of all files of the bundle."""
+    """Size of all files of the bundle."""
     parameters: int
     """Learnable values of adapters and head."""
     speed: Speed
     backbone_before: str
-    """SHA-256 of the backbone's tensors in memory, before anything ran on it."""
+    """SHA-256 of the backbone's tensors in memory before the evaluation."""
     backbone_after: str
-    """The same after all of it."""
-    neighbourhood: Neighbourhood
+    """The same after all measurements."""
+    interference: Interference
     challenger_threshold: float | None = None
-    """At which the bundle decides trials; None for tasks without one, or where none was chosen."""
+    """The threshold that decides trials; None for tasks without one, or if none was chosen."""
     champion_threshold: float | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision with every number it rests on. Rates are shares: 0.08 is 8 %."""
+    """The gate's decision with every number that it follows from. Rates are shares: 0.08 is 8 %."""
 
     outcome: Outcome
     first_version: bool
@@ -154,28 +154,28 @@ class Verdict:
     challenger_interval: Bounds
     champion_interval: Bounds | None
     blocks: int
-    """How many blocks the resampling drew from."""
+    """Number of blocks that were resampled."""
     unit: Unit
     """What a block is."""
     clips: int
     needed: int | None
-    """Further clips at which the metric's difference and value, as observed, would be decided; None where they are, or
-    where no number would do."""
+    """Further clips that would decide the difference and the value as observed; None if both are decided, or if no
+    number is enough."""
     needed_blocks: int | None
-    """The same in blocks (speakers, where they were resampled)."""
+    """The same in blocks (speakers, if speakers were resampled)."""
     closed_set: bool
-    """Speakers of the golden set were heard in training, by declaration."""
+    """The data is declared to use the same speakers for training and golden set."""
     slices: tuple[SliceResult, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     reasons: tuple[str, ...]
-    """In plain words, the deciding one first."""
+    """Sentences for people, the deciding one first."""
     policy: GatePolicy
     measured: Measured | None = None
-    """What the safety checks rest on; None where only the scores were judged."""
+    """What the safety checks follow from; None if only the scores were judged."""
 
     @property
     def passed(self) -> bool:
-        """Whether the outcome is ``passed``."""
+        """Return whether the outcome is ``passed``."""
         return self.outcome == "passed"
 
     def to_json(self) -> dict[str, Any]:

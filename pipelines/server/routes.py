@@ -18,16 +18,18 @@ from elp_core.errors import ElpError
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides.expiry import withdraw_override
 from pipelines.server.overrides.override import USUAL_DAYS, approve_override, ask_override
-from pipelines.server.read_models import api_lists
+from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
+from pipelines.server.read_models.ledger_records import ledger_head, ledger_rows_after
+from pipelines.server.read_models.statement_records import FILTERS, statement_rows
 from pipelines.server.request_body import bad_request, caller_of, days_of, plain_text, read_body, reason_of, slot_of
 from pipelines.server.storage.override_requests import open_requests
 from pipelines.server.stores.current import registry
 from pipelines.server.stores.write_checks import parse_number
-from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
+from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 from pipelines.server.transitions.record_statement import record_statement
 
 ROUTE = "/elp/api/v1"
-_PAGE, _PAGE_LIMIT = 100, 1000
+_PAGE, _PAGE_LIMIT, _ADAPTERS_LIMIT = 100, 1000, 10_000
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 
@@ -56,7 +58,7 @@ def get_status() -> Response:
     """Answer that the server is guarded, how far the ledger has come, and which keys it trusts."""
     store = registry()
     with store.ManagedSessionMaker() as session:
-        head = api_lists.head(session)
+        head = ledger_head(session)
     trusted = store.trusted_keys().keys
     keys = [{"keyid": key.keyid, "name": key.name, "roles": key.roles, "state": key.state} for key in trusted]
     return jsonify({"guarded": True, "login": login_on(), "ledger": asdict(head), "keys": keys})
@@ -75,24 +77,23 @@ def post_statement() -> Response:
 
 @blueprint.get("/statements")
 def get_statements() -> Response:
-    """List recorded statements, newest first, by any column in `api_lists.FILTERS`; `before` and `limit` page."""
-    filters = api_lists.FILTERS
-    wanted: dict[str, Any] = {name: request.args[name] for name in filters if name in request.args}
-    unknown = sorted(set(request.args) - {*filters, "before", "limit"})
+    """List recorded statements, newest first, by any column in `FILTERS`; `before` and `limit` page."""
+    wanted: dict[str, Any] = {name: request.args[name] for name in FILTERS if name in request.args}
+    unknown = sorted(set(request.args) - {*FILTERS, "before", "limit"})
     if unknown or not wanted:
-        raise bad_request(f"ask for statements by some of {', '.join(filters)}; got {', '.join(unknown) or 'none'}")
+        raise bad_request(f"ask for statements by some of {', '.join(FILTERS)}; got {', '.join(unknown) or 'none'}")
     if "version" in wanted:
         wanted["version"] = parse_number(wanted["version"])
     before, limit = (parse_number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": api_lists.statements(session, wanted, before, limit)})
+        return jsonify({"statements": statement_rows(session, wanted, before, limit)})
 
 
 @blueprint.get("/statements/<digest>")
 def get_statement(digest: str) -> Response:
     """Answer one statement by its digest."""
     with registry().ManagedSessionMaker() as session:
-        found = api_lists.statements(session, {"digest": digest})
+        found = statement_rows(session, {"digest": digest})
     if not found:
         raise MlflowException(f"no statement {digest[:64]} is recorded", error_code=RESOURCE_DOES_NOT_EXIST)
     return jsonify(found[0])
@@ -104,23 +105,44 @@ def get_ledger() -> Response:
     after, limit = (parse_number(request.args.get(*default)) for default in (("after", 0), ("limit", _PAGE)))
     slot, event = request.args.get("slot"), request.args.get("event")
     with registry().ManagedSessionMaker() as session:
-        entries = api_lists.ledger(session, slot, event, after, min(limit, _PAGE_LIMIT))
-        return jsonify({"entries": entries, "head": asdict(api_lists.head(session))})
+        entries = ledger_rows_after(session, slot, event, after, min(limit, _PAGE_LIMIT))
+        return jsonify({"entries": entries, "head": asdict(ledger_head(session))})
 
 
 @blueprint.get("/champions")
 def get_champions() -> Response:
-    """List the champions of now, or of ``?at=`` (ISO 8601 with its offset)."""
-    with registry().ManagedSessionMaker() as session:
-        return jsonify({"champions": api_lists.champions(session, request.args.get("at"))})
+    """List the champions of now, or of ``?at=`` (ISO 8601 with its offset), and the slots without one then."""
+    with registry().engine.connect() as connection:
+        found, without = champions_at(connection, request.args.get("at"), request.args.get("slot", ""))
+    return jsonify({"champions": [vars(period) for period in found], "without": without})
+
+
+@blueprint.get("/champion-periods")
+def get_champion_periods() -> Response:
+    """List every champion period, of one slot or of all."""
+    with registry().engine.connect() as connection:
+        found = champion_periods(connection, request.args.get("slot", ""))
+    return jsonify({"champion_periods": [vars(period) for period in found]})
+
+
+@blueprint.get("/adapters")
+def get_adapters() -> Response:
+    """List every adapter that was ever registered, by slot and fingerprint; `after` and `limit` page."""
+    after, limit = (parse_number(request.args.get(*given)) for given in (("after", 0), ("limit", _ADAPTERS_LIMIT)))
+    slot, fingerprint = request.args.get("slot", ""), request.args.get("fingerprint", "")
+    with registry().engine.connect() as connection:
+        found, last = registered_adapters(connection, slot, fingerprint, after, min(limit, _ADAPTERS_LIMIT))
+    return jsonify({"adapters": [vars(adapter) for adapter in found], "last": last})
 
 
 @blueprint.post("/promote")
 def post_promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
     body = read_body(("slot", "version"), ("reason", "by", "again"))
+    # only JSON's true: the text "false" is truthy
     slot, version, again = slot_of(body), parse_number(body["version"]), body.get("again") is True
-    return jsonify(asdict(promote_version(registry(), slot, version, caller_of(body), reason_of(body), again=again)))
+    change = move_champion(registry(), slot, version, caller_of(body), reason_of(body), "promote", again=again)
+    return jsonify(asdict(change))
 
 
 @blueprint.post("/rollback")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.browser import Visit, browser
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.shop import Shop, open_shop
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_an_override_takes_two_people_and_ends_by_either(shop: Shop) -> None:
     with browser(1280, 860, credentials=("anna", PASSWORD)) as visit:
         page = _open(visit, shop)
         page.get_by_role("region", name="Override").get_by_label("Version").select_option("4")
-        assert "override asked for v4" in _send(page, "Ask for an override", "the old one fails on the new line")
+        assert "override asked for v4" in _send(page, "Request an override", "the old one fails on the new line")
         assert page.get_by_role("button", name="Approve the override").count() == 0
         assert shop.champion() == 2
         assert visit.left_the_machine() == visit.errors == []
@@ -67,6 +67,6 @@ def test_an_auditor_is_told_that_the_role_is_missing(shop: Shop) -> None:
     with browser(1280, 860, credentials=("dora", PASSWORD)) as visit:
         page = _open(visit, shop)
         assert "signed in as dora" in page.get_by_role("banner").inner_text()
-        said = _send(page, "Ask for an override", "I would like to")
+        said = _send(page, "Request an override", "I would like to")
         assert "dora has the role auditor, and this needs promoter" in said
         assert shop.champion() == 2

@@ -17,7 +17,7 @@ from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.server.ledger.ledger_tables import LEDGER
 from pipelines.server.pages import blueprint
-from pipelines.server.read_models import ledger_records as records
+from pipelines.server.read_models.ledger_records import entry_at
 from pipelines.server.stores import current as server
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.html import read_html
@@ -53,6 +53,6 @@ def token(visitor: FlaskClient, page: str) -> str:
 def newest() -> LedgerEntry:
     """The ledger's last entry."""
     with server.registry().engine.connect() as connection:
-        entry = records.entry(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
+        entry = entry_at(connection, int(connection.scalar(select(func.max(LEDGER.c.seq))) or 0))
     assert entry
     return entry

@@ -1,4 +1,4 @@
-"""A slot under attack: six versions of every standing, and the proof afterwards that nothing of it moved."""
+"""A slot under attack: six versions in every state, and the check afterwards that nothing of it changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
 
 FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED = 1, 2, 3, 4, 5, 6
-"""Was champion; is champion; may become it; was refused by the gate; was never gated; passed against the former."""
+"""Was champion; is champion; may become champion; failed the gate; was never gated; passed against the former."""
 
 
 @dataclass
@@ -78,24 +78,25 @@ class Contest:
         return found
 
     def refused(self, answer: Answer, *words: str, recorded: bool = True) -> str:
-        """Check that the guard said no in a sentence with these words, and wrote that down; the sentence."""
+        """Check that the guard refused in a sentence with these words and recorded it; return the sentence."""
         assert answer.status == 403, f"{answer.status} {answer.text[:500]}"
         assert answer.json.get("error_code") == "PERMISSION_DENIED"
         missing = [word for word in words if word not in answer.message]
         assert not missing, f"the sentence lacks {missing}: {answer.message}"
         if recorded:
-            told = [entry["reason"] for entry in self.ledger(self.mark) if entry["event"] == "refused"]
-            assert answer.message in told, f"not recorded: {answer.message}\nrecorded: {told}"
+            # of all slots: an attack on an experiment concerns none
+            rows = self.rest.get(f"{ELP}/ledger?after={self.mark}&event=refused&limit=1000")["entries"]
+            reasons = [row["entry"]["reason"] for row in rows]
+            assert answer.message in reasons, f"not recorded: {answer.message}\nrecorded: {reasons}"
         return answer.message
 
     def begin(self) -> None:
-        """Remember how things stand."""
+        """Remember the state before the attack."""
         self.before = self.before or self.state()
-        entries = self.ledger(self.mark)
-        self.mark = int(entries[-1]["seq"]) if entries else self.mark
+        self.mark = int(self.rest.get(f"{ELP}/status")["ledger"]["seq"])
 
-    def moved(self) -> dict[str, Any]:
-        """What is not as it was at the beginning: empty where the attack did no harm."""
+    def changed(self) -> dict[str, Any]:
+        """Return what is not as it was at the beginning; empty if the attack did no harm."""
         now = self.state()
         return {
             name: (self.before.get(name), now.get(name))
@@ -105,12 +106,12 @@ class Contest:
 
 
 def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
-    """A slot with a champion, its predecessor, and a version of every other standing.
+    """Make a slot with a champion, its predecessor, and a version in every other state.
 
     Args:
         server: The server.
         site: Of the slot; its task is asr.
-        rest: Who prepares it, where the server asks for a login.
+        rest: The user who prepares it, if the server requires a login.
     """
     rest, keys = rest or Rest(server.uri), load_ring(server.keys)
     contest = Contest(server, rest, keys, f"elp.{site}.asr")

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.gating.decide import decide
-from pipelines.gating.evidence_folder import write_evidence
+from pipelines.gating.decide import decide_verdict
+from pipelines.gating.evidence import Evidence, EvidenceContext
+from pipelines.gating.report import write_evidence_folder
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.signing.canonical_json import sha256, utc_now
+from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import EvidenceFile, VerdictStatement
 from tests.support.rest import Rest
@@ -27,13 +28,13 @@ def judge(
     """Judge a version that made these errors, a clip of five words each, against one that made others."""
     scores = clips(errors, speakers=8, conditions=CONDITIONS)
     champion = clips(against[1], speakers=8, conditions=CONDITIONS) if against else None
-    verdict = decide(scores, champion, POLICY)
+    verdict = decide_verdict(scores, champion, POLICY)
     numbers, place = verdict.to_json(), made.evidence.rpartition("/")[0]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = write_evidence(Path(scratch) / "gate", verdict, scores, champion, {"slot": made.slot})
+        folder = Path(scratch) / "gate"
+        digest = write_evidence_folder(folder, Evidence(verdict, scores, champion, EvidenceContext(made.slot)))
         for file in folder.iterdir():
             upload(rest, f"{place}/{file.name}", file.read_bytes())
-        digest = sha256((folder / "evidence.json").read_bytes())
     statement = replace(
         verdict_on(made, verdict.outcome, against[0] if against else None, utc_now()),
         challenger=numbers["challenger"],

@@ -1,19 +1,19 @@
-"""Measurements for tests of the gate's safety checks: an adapter that nobody could object to."""
+"""Measurements for tests of the gate's safety checks: an adapter without any fault."""
 
 from __future__ import annotations
 
-from pipelines.registry.verdict import Measured, Neighbour, Neighbourhood, Speed
+from pipelines.registry.verdict import Interference, Measured, SlotOutputs, Speed
 
 
-def neighbour(slot: str = "plant-b/asr", **over: str) -> Neighbour:
-    """A champion whose answers do not change, but for what is given."""
-    digests = {"before": "a", "after": "a", "beside_stand_in": "b", "beside_challenger": "b", **over}
-    return Neighbour(slot, 3, "sha256:n", 2, **digests)
+def slot_outputs(slot: str = "plant-b/asr", **changed: str) -> SlotOutputs:
+    """Return a champion whose answers do not change, except for the given digests."""
+    digests = {"before": "a", "after": "a", "with_stand_in": "b", "with_challenger": "b", **changed}
+    return SlotOutputs(slot, 3, "sha256:n", 2, **digests)
 
 
-def neighbourhood(*compared: Neighbour, slots: int = 5, repeatable: bool = True) -> Neighbourhood:
-    """These neighbours of `slots` in all."""
-    return Neighbourhood(compared, slots, (), repeatable)
+def interference(*compared: SlotOutputs, slots: int = 5, repeatable: bool = True) -> Interference:
+    """Return the result of comparing these champions of `slots` other slots."""
+    return Interference(compared, slots, (), repeatable)
 
 
 MEASURED = Measured(
@@ -23,7 +23,7 @@ MEASURED = Measured(
     speed=Speed(10.0, 0.5, 0.75, "cpu"),
     backbone_before="sha256:b",
     backbone_after="sha256:b",
-    neighbourhood=neighbourhood(neighbour()),
+    interference=interference(slot_outputs()),
     challenger_threshold=0.4,
     champion_threshold=0.4,
 )

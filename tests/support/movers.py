@@ -1,4 +1,4 @@
-"""Processes that move a champion through the guard's own door, on the database of a running server, until they end.
+"""Processes that move a champion by the guard's own transitions, on the database of a running server, until they end.
 
 `Movers` is the test's side. The other side is this module run by itself: it imports MLflow once and forks a child for
 each mover, so that a hundred of them cost seconds.
@@ -79,7 +79,7 @@ class Movers:
 
 @contextlib.contextmanager
 def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
-    """Movers beside a running server, which write their logs into `folder`."""
+    """Run movers on the database of a running server; they write their logs into `folder`."""
     environment = {**guarded_environment(server.folder), **server_variables(server)}
     with (folder / "movers.log").open("w") as log:
         process = subprocess.Popen(
@@ -150,13 +150,13 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
     from pipelines.server.transitions import champion_transition
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
-    who = Principal(f"mover-{number}", False, "")
+    principal = Principal(f"mover-{number}", False, "")
     tries: list[Callable[[], ChampionChange]] = [
-        lambda: champion_transition.promote_version(store, slot, 2, who, "forth", again=True),
-        lambda: champion_transition.promote_version(store, slot, 3, who, "forth", again=True),
-        lambda: champion_transition.roll_back(store, slot, 1, who, "back"),
-        lambda: champion_transition.roll_back(store, slot, 2, who, "back"),
-        lambda: champion_transition.roll_back(store, slot, None, who, "back"),
+        lambda: champion_transition.move_champion(store, slot, 2, principal, "forth", "promote", again=True),
+        lambda: champion_transition.move_champion(store, slot, 3, principal, "forth", "promote", again=True),
+        lambda: champion_transition.roll_back(store, slot, 1, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, 2, principal, "back"),
+        lambda: champion_transition.roll_back(store, slot, None, principal, "back"),
     ]
     ends, moves = time.monotonic() + order["seconds"], 0
     while time.monotonic() < ends:

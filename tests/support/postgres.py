@@ -56,7 +56,7 @@ class Postgres:
 
 
 def postgres_binaries() -> Path:
-    """The folder of initdb and postgres; the test is skipped where there is none."""
+    """Return the folder of initdb and postgres; the test is skipped if there is none."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if asked := shutil.which("pg_config"):
         listed = subprocess.run([asked, "--bindir"], capture_output=True, text=True)
@@ -91,7 +91,7 @@ def _account() -> str | None:
     for name in ("postgres", "nobody"):
         if name in known:
             return name
-    pytest.skip("no PostgreSQL: it refuses to run as root, and there is neither a user postgres nor nobody")
+    pytest.skip("no PostgreSQL: it refuses to run as root, and the users postgres and nobody do not exist")
 
 
 def _initialise(binaries: Path, folder: Path, user: str | None) -> None:

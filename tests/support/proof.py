@@ -12,7 +12,7 @@ from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
@@ -51,7 +51,7 @@ def verdict(**over: Any) -> VerdictStatement:
         version=3,
         outcome="passed",
         backbone=BackboneName("elp:tiny", FINGERPRINT),
-        against=Against(2, "sha256:" + "a" * 64),
+        against=ChampionRef(2, "sha256:" + "a" * 64),
         first_version=False,
         golden=Golden("golden/plant-a/asr/v1", "sha256:" + "e" * 64),
         policy="sha256:" + "c" * 64,

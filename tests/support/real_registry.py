@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit.adapter_records import dossier
+from pipelines.audit.adapter_records import find_records
 from pipelines.audit.facts import Fact
-from pipelines.audit.open_index import index_of
-from pipelines.audit.server_index import ServerRecords
-from pipelines.audit.verify import Bench, bench, verify_adapter, verify_registry
-from pipelines.gating.gate import gate
+from pipelines.audit.index_file import open_index
+from pipelines.audit.server_records import ServerRecords
+from pipelines.audit.verify import Verification, start_verification, verify_adapter, verify_registry
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import server_api as guard
@@ -48,18 +48,18 @@ class Real:
         with closing(sqlite3.connect(self.server.folder / "mlflow.db")) as db, db:
             db.execute(statement)
 
-    def bench(self) -> Bench:
-        return bench(self.workspace, ServerRecords(self.server.uri), lambda line: None)
+    def verification(self) -> Verification:
+        return start_verification(self.workspace, ServerRecords(self.server.uri), lambda line: None)
 
     def registry(self) -> Fact:
         """`elp audit --verify`."""
-        return verify_registry(self.bench())
+        return verify_registry(self.verification())
 
-    def adapter(self, tools: Bench | None = None) -> Fact:
+    def adapter(self, tools: Verification | None = None) -> Fact:
         """`elp audit plant-a/asr --verify`."""
-        with index_of(self.workspace, ServerRecords(self.server.uri), lambda line: None) as db:
-            subject = dossier(db, ServerRecords(self.server.uri), SLOT, 2)
-            return verify_adapter(db, tools or self.bench(), subject)
+        subject = find_records(ServerRecords(self.server.uri), SLOT, 2)
+        with open_index(self.workspace, lambda line: None) as db:
+            return verify_adapter(db, tools or self.verification(), subject)
 
     def one(self, pattern: str, below: Path | None = None) -> Path:
         """The newest file of this pattern."""
@@ -83,7 +83,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             options = {"mlflow_uri": server.uri, "cache": folder / "cache"}
             done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
             version = done[SLOT].version
-            assert gate(str(workspace.root), SLOT, settings, version, **options).verdict.passed
+            assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
             guard.promote(server.uri, SLOT, version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
@@ -106,6 +106,6 @@ def put_right(made: Real) -> Iterator[Real]:
             path.write_bytes(content)
 
 
-def mismatches(tree: Fact) -> list[str]:
-    """Every mismatch of a verification, as a line."""
-    return [f"{fact.name} {fact.value}: {fact.note}" for fact in tree.mismatches]
+def failed_lines(tree: Fact) -> list[str]:
+    """Every failed fact of a verification, as a line."""
+    return [f"{fact.name} {fact.value}: {fact.note}" for fact in tree.failed]

@@ -1,4 +1,4 @@
-"""A server's records in memory: real entries and statements, signed by throw-away keys, as the guard writes them."""
+"""A server's records in memory: real entries and statements, signed by throw-away keys, in the server's own tables."""
 
 from __future__ import annotations
 
@@ -6,37 +6,76 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.audit.server_index import Stored
+import sqlalchemy as sa
+
+from pipelines.audit.server_records import Stored
+from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
-from pipelines.registry.signing.envelope import sign
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Material
+from pipelines.registry.statements import LineageStatement, Material, parse_statement
+from pipelines.server.ledger.ledger_tables import LEDGER, METADATA, STATEMENTS
+from pipelines.server.read_models import adapter_history
 from tests.support.proof import FINGERPRINT, entry, head_of, lineage
 
 
 @dataclass
 class Recorded:
-    """What `pipelines.audit.server_index.Records` asks for."""
+    """What `pipelines.audit.server_records.Records` describes, answered by the server's read models."""
 
     ring: KeyRing
     uri: str = "memory"
     rows: list[LedgerRow] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
 
-    def ledger(self, after: int = 0, slot: str = "") -> Iterator[LedgerRow]:
-        return (row for row in self.rows if row.seq > after and (not slot or read_entry(row.entry).slot == slot))
+    def check_server(self) -> None:
+        """It answers."""
 
-    def statements(self, kind: str = "", model: str = "", version: int | None = None) -> Iterator[Stored]:
-        wanted = (kind, model, version)
-        for one in reversed(self.stored):
-            if all(
-                want in ("", None, have) for want, have in zip(wanted, (one.kind, one.model, one.version), strict=True)
-            ):
-                yield one
+    def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
+        with self.connect() as connection:
+            return adapter_history.registered_adapters(connection, slot, fingerprint)[0]
+
+    def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
+        with self.connect() as connection:
+            return adapter_history.champion_periods(connection, slot)
+
+    def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
+        with self.connect() as connection:
+            return adapter_history.champions_at(connection, at, slot)
+
+    def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
+        return (row for row in self.rows if not slot or read_entry(row.entry).slot == slot)
+
+    def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
+        return (one for one in reversed(self.stored) if one.model == model and version in (None, one.version))
 
     def statement(self, digest: str) -> Stored | None:
         return next((one for one in self.stored if one.digest == digest), None)
+
+    def connect(self) -> sa.Connection:
+        """The records in the server's tables."""
+        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        METADATA.create_all(engine)
+        seqs: dict[str, int] = {}
+        with engine.begin() as connection:
+            for row in self.rows:
+                try:
+                    made = read_entry(row.entry)
+                except AttestationError:
+                    values = {"at": "", "slot": "a/asr", "event": "promoted"}
+                else:
+                    values = {"at": made.at, "slot": made.slot, "event": made.event}
+                    values |= {"before_version": made.before, "after_version": made.after}
+                    seqs |= dict.fromkeys(made.statements, made.seq)
+                connection.execute(sa.insert(LEDGER).values(**vars(row), **values))
+            for one in self.stored:
+                statement = parse_statement(read_envelope(one.envelope).payload)
+                values = {"seq": seqs[one.digest], "bundle": statement.bundle, "fingerprint": statement.fingerprint}
+                values |= {"dataset": getattr(statement, "dataset", ""), "outcome": "", "keyid": ""}
+                connection.execute(sa.insert(STATEMENTS).values(**vars(one), **values))
+        return engine.connect()
 
     def write(self, event: str, slot: Slot, after: int | None, at: str, **over: Any) -> None:
         """One more entry, at ``2026-01-<at>``."""
@@ -55,7 +94,7 @@ class Recorded:
         bundle: str = "",
         **over: Any,
     ) -> LineageStatement:
-        """A version with its lineage: dataset tag, commit, and the digest of the clips it learned from."""
+        """A version with its lineage: dataset tag, commit, and the digest of the clips that it was trained on."""
         statement = lineage(
             model=slot.model_name,
             bundle=bundle or bundle_of(version),

@@ -28,7 +28,7 @@ from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Enve
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import (
-    Against,
+    ChampionRef,
     EvidenceFile,
     Golden,
     LineageStatement,
@@ -190,7 +190,7 @@ def verdict(
         version=version,
         outcome=outcome,
         backbone=BackboneName("elp:tiny", FINGERPRINT),
-        against=Against(*champion) if champion else None,
+        against=ChampionRef(*champion) if champion else None,
         first_version=champion is None,
         golden=Golden(slot.tag(1, "golden"), "sha256:" + "e" * 64),
         policy="sha256:" + "c" * 64,

@@ -18,7 +18,7 @@ from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against, EvidenceFile, Golden, VerdictStatement
+from pipelines.registry.statements import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from pipelines.registry.verdict import Outcome
 from tests.support.proof import DETAILS
 
@@ -62,7 +62,7 @@ def record_verdict(
         version=version.version,
         outcome=verdict,
         backbone=BackboneName("tiny", version.tags[Tags.FINGERPRINT]),
-        against=Against(against.version, against.bundle_digest) if against else None,
+        against=ChampionRef(against.version, against.bundle_digest) if against else None,
         first_version=against is None,
         golden=Golden(GOLDEN, "sha256:" + "e" * 64),
         policy=policy_digest(Settings().for_slot(slot).gate),

@@ -1,1 +1,1 @@
-"""Verification, branch by branch: each function computes again from the bytes and returns facts."""
+"""The checks of a verification, by branch of the tree: each computes again from the bytes and returns facts."""

@@ -1,4 +1,4 @@
-"""The data: tags and commits of Git, listing and shards from the DVC remote, every clip's id from its sound."""
+"""Check the data: Git tags and commits, listing and shards from the DVC remote, every clip's id from its sound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elp_core.errors import AudioError
 from pipelines.audit.checks.statement_checks import plain_md5
 from pipelines.audit.data_index import LEARNING
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_index import named
+from pipelines.audit.server_records import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
 from pipelines.datasets.dvc import metafile, tracked_hash
 from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
@@ -27,37 +27,39 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The clips of a folder, as its files give them now."""
+class ReadFolder:
+    """The clips of a folder, read from the DVC remote."""
 
     facts: tuple[Fact, ...]
     """One for each file."""
     ids: dict[str, str]
-    """Split by clip id."""
+    """The split of each clip, by its id."""
 
     @property
     def whole(self) -> bool:
-        """Whether every file was read and is what it should be."""
-        return all(fact.state == "ok" for fact in self.facts)
+        """Whether every file was read and verified."""
+        return all(fact.state == "verified" for fact in self.facts)
 
 
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
-    """Facts for the branches ``dataset`` and ``golden set``."""
+    """Return facts for the branches ``dataset`` and ``golden set``."""
     tag, golden = signed.dataset, str(signed.asked.get("golden", ""))
     commit = named(signed, "dataset", "gitCommit")
-    there = git.resolve(root, f"refs/tags/{tag}")
-    if not there:
-        return {"dataset": (Fact("in Git", tag, "unchecked", f"{root} has no such tag; verify in its own workspace"),)}
-    tagged = compared("tag points to", commit, there, "Git")
+    tag_commit = git.resolve(root, f"refs/tags/{tag}")
+    if not tag_commit:
+        return {
+            "dataset": (Fact("in Git", tag, "not verified", f"{root} has no such tag; verify in its own workspace"),)
+        }
+    tagged = compared("tag points to", commit, tag_commit, "Git")
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
     hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
     try:
         with dvc_remote(root, remote_only=True) as remote:
-            shards = _listen(remote, tracked, f"{tag}: shard", log)
+            shards = _read_folder(remote, tracked, f"{tag}: shard", log)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
-            kept = _listen(remote, pinned, f"{golden}: file", log) if pinned else Heard((), {})
+            kept = _read_folder(remote, pinned, f"{golden}: file", log) if pinned else ReadFolder((), {})
     except VersioningError as error:
-        return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "unchecked", str(error)))}
+        return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "not verified", str(error)))}
     used = [clip for clip, split in shards.ids.items() if split in LEARNING and clip not in kept.ids]
     clips = _clips(signed, used, whole=shards.whole and kept.whole)
     return {
@@ -69,28 +71,28 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
 def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
     recorded = "sha256:" + named(signed, "clips", "elpIds")
     if not whole:
-        return Fact("clips used", recorded, "unchecked", "not every file of the data could be read")
+        return Fact("clips used", recorded, "not verified", "not every file of the data could be read")
     return compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
 
 
-def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: Heard) -> tuple[Fact, ...]:
+def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: ReadFolder) -> tuple[Fact, ...]:
     if not tag:
         return ()
     recorded = "sha256:" + named(signed, "golden", "elpIds")
     there = git.resolve(root, f"refs/tags/{tag}")
-    tagged = Fact("in Git", tag, "ok") if there else Fact("in Git", tag, "mismatch", "there is no such tag")
+    tagged = Fact("in Git", tag, "verified") if there else Fact("in Git", tag, "failed", "there is no such tag")
     if not kept.whole or not kept.facts:
         why = f"not every file of it could be read at {commit[:12]}"
-        return tagged, Fact("clips", recorded, "unchecked", why, kept.facts)
+        return tagged, Fact("clips", recorded, "not verified", why, kept.facts)
     return tagged, compared("clips", recorded, ids_digest(kept.ids), "the DVC remote", kept.facts)
 
 
-def _listen(remote: DvcRemote, tracked: str, what: str, log: Log) -> Heard:
+def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFolder:
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
     if wrong := _altered_listing(remote, tracked):
-        return Heard((wrong,), {})
+        return ReadFolder((wrong,), {})
     listing = remote.listing(tracked)
     facts: list[Fact] = []
     ids: dict[str, str] = {}
@@ -98,40 +100,40 @@ def _listen(remote: DvcRemote, tracked: str, what: str, log: Log) -> Heard:
         log(f"{what} {number} of {len(listing)}")
         with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
             facts.append(_file(remote, name, md5, Path(scratch) / name, ids))
-    return Heard(tuple(facts), ids)
+    return ReadFolder(tuple(facts), ids)
 
 
 def _altered_listing(remote: DvcRemote, tracked: str) -> Fact | None:
-    """The fact that a folder's listing is not what its hash says, or None."""
+    """Return a failed fact if a folder's listing does not have its hash, or None."""
     name = tracked.removeprefix("md5:")
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         found = remote.copy(name, Path(scratch) / "listing").md5
     if f"{found}.dir" == name:
         return None
-    return Fact("listing", name, "mismatch", f"the remote has the MD5 {found}: somebody changed it")
+    return Fact("listing", name, "failed", f"the remote has the MD5 {found}: it was changed")
 
 
 def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
     try:
         found = remote.copy(md5, place)
     except VersioningError as error:
-        return Fact("file", name, "unchecked", str(error))
+        return Fact("file", name, "not verified", str(error))
     if found.md5 != md5:
-        return Fact("file", name, "mismatch", f"the remote has the MD5 {found.md5}, tracked is {md5}")
+        return Fact("file", name, "failed", f"the remote has the MD5 {found.md5}, tracked is {md5}")
     if found.sha256[:16] != place.stem:
-        return Fact("file", name, "mismatch", f"it hashes to {found.sha256}, its name says {place.stem}")
+        return Fact("file", name, "failed", f"its SHA-256 is {found.sha256}, its name says {place.stem}")
     wrong = []
     for clip, sound, split in _rows(place):
         ids[clip] = split
         try:
-            heard = clip_id(load(sound))
+            sounds_like = clip_id(load(sound))
         except AudioError as error:
-            heard = str(error)
-        if heard != clip:
-            wrong.append(Fact("clip", clip, "mismatch", f"its sound has the id {heard}"))
+            sounds_like = str(error)
+        if sounds_like != clip:
+            wrong.append(Fact("clip", clip, "failed", f"its sound has the id {sounds_like}"))
     if wrong:
-        return Fact("file", name, "mismatch", f"{len(wrong)} clips sound otherwise", tuple(wrong[:_SHOWN]))
-    return Fact("file", name, "ok", f"md5:{md5}, every clip heard again")
+        return Fact("file", name, "failed", f"the sound of {len(wrong)} clips has another id", tuple(wrong[:_SHOWN]))
+    return Fact("file", name, "verified", f"md5:{md5}, the id of every clip computed again")
 
 
 def _rows(place: Path) -> Iterator[tuple[str, bytes, str]]:

@@ -1,4 +1,4 @@
-"""The whole ledger: its chain, signatures and anchor, and whether the registry stands where its last word says."""
+"""Check the whole ledger: its chain, signatures and checkpoint, and whether the registry agrees with it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipelines.registry.statements import LineageStatement, VerdictStatement
 
 
 @dataclass(frozen=True)
-class Witness:
-    """The ledger, once through the check."""
+class CheckedLedger:
+    """The ledger and the result of its check."""
 
     chain: Chain
     entries: tuple[LedgerEntry, ...]
-    """Those that can be read."""
+    """Entries that can be read."""
     recorded: Mapping[str, str]
-    """Digest of each statement that an entry names -> when it was named first."""
+    """When each statement was first named by an entry, by digest."""
 
     def champion(self, slot: str) -> LedgerEntry | None:
-        """The entry that has the last word on the slot's champion; None where no version ever was."""
+        """Return the newest entry that decides the slot's champion; None if it never had one."""
         last: LedgerEntry | None = None
         for entry in self.entries:
             if entry.slot != slot or entry.event not in MOVES:
@@ -35,8 +35,8 @@ class Witness:
         return last
 
 
-def read_ledger(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None) -> Witness:
-    """Check every entry of a ledger, from its first, and keep what can be read."""
+def check_ledger(rows: Iterable[LedgerRow], ring: KeyRing, checkpoint: Head | None) -> CheckedLedger:
+    """Check every entry of a ledger, from its first, and keep the entries that can be read."""
     entries: list[LedgerEntry] = []
     recorded: dict[str, str] = {}
 
@@ -46,83 +46,92 @@ def read_ledger(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None) -
             try:
                 entry = read_entry(row.entry)
             except AttestationError:
-                # the chain's own check names it
+                # the check of the chain names it
                 continue
             entries.append(entry)
             for digest in entry.statements:
                 recorded.setdefault(digest, entry.at)
 
-    chain = verify_chain(passing(), ring, anchor)
-    return Witness(chain, tuple(entries), recorded)
+    chain = verify_chain(passing(), ring, checkpoint)
+    return CheckedLedger(chain, tuple(entries), recorded)
 
 
-def check_chain(witness: Witness, anchor: Head | None, where: str) -> tuple[Fact, ...]:
-    """What came of the chain; `where` says where the anchor lies."""
-    chain = witness.chain
-    faults = tuple(Fact(f"entry {fault.seq}", fault.trouble, "mismatch", fault.detail) for fault in chain.faults)
-    whole: State = "ok" if chain.whole else "mismatch"
+def check_chain(ledger: CheckedLedger, checkpoint: Head | None, where: str) -> tuple[Fact, ...]:
+    """Return the result for the chain and the checkpoint, whose file is `where`."""
+    chain = ledger.chain
+    faults = tuple(Fact(f"entry {fault.seq}", fault.trouble, "failed", fault.detail) for fault in chain.faults)
+    whole: State = "verified" if chain.whole else "failed"
     note = "" if chain.whole else f"broken at entry {chain.faults[0].seq}"
     facts = [Fact("chain", f"{chain.entries} entries, the newest {chain.head.hash[:16]}", whole, note, faults)]
-    if anchor is None:
-        facts.append(Fact("anchor", "none", "unchecked", f"no file {where}: entries cut off at the end cannot be seen"))
+    if checkpoint is None:
+        facts.append(
+            Fact(
+                "checkpoint", "none", "not verified", f"no file {where}: entries cut off at the end cannot be detected"
+            )
+        )
     else:
-        # whether the ledger reaches it is among the chain's faults
-        facts.append(Fact("anchor", f"entry {anchor.seq}", "" if chain.faults else "ok", where))
+        # a ledger that does not reach it is a fault of the chain
+        facts.append(Fact("checkpoint", f"entry {checkpoint.seq}", "" if chain.faults else "verified", where))
     if chain.by_revoked_key:
         held = ", ".join(map(str, chain.by_revoked_key[:5]))
-        facts.append(Fact("revoked key", f"entries {held}", "", "signed by it, and held by good entries after them"))
+        facts.append(
+            Fact("revoked key", f"entries {held}", "", "signed by it, and confirmed by later entries of a valid key")
+        )
     return tuple(facts)
 
 
-def check_champion(witness: Witness, slot: str, alias: int | None) -> Fact:
-    """The alias of the registry against the ledger's last word."""
-    last = witness.champion(slot)
-    told = None if last is None or last.event == "retired" else last.after
+def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
+    """Compare the alias in the registry with the ledger."""
+    last = ledger.champion(slot)
+    recorded = None if last is None or last.event == "retired" else last.after
     by = f"entry {last.seq}, {last.event}" if last else "no entry"
-    if told == alias:
-        return Fact("alias champion", _name(told), "ok", f"ledger: {by}")
-    return Fact("alias champion", _name(alias), "mismatch", f"the ledger says {_name(told)} ({by})")
+    if recorded == alias:
+        return Fact("alias champion", _name(recorded), "verified", f"ledger: {by}")
+    return Fact("alias champion", _name(alias), "failed", f"the ledger says {_name(recorded)} ({by})")
 
 
 def check_challenger(version: int, champion: int | None, verdict: VerdictStatement | None) -> Fact:
-    """The alias of the registry against the newest signed verdict on the version that it points at.
+    """Compare the alias in the registry with the newest signed verdict on its version.
 
     Args:
-        version: Where the alias stands.
-        champion: Where the other one stands.
-        verdict: The newest on `version` whose signature holds; None where there is none.
+        version: The version with the alias.
+        champion: The version with the alias champion.
+        verdict: The newest verdict on `version` with a valid signature, or None.
     """
     name, where = "alias challenger", _name(version)
     if version == champion:
-        return Fact(name, where, "mismatch", "it is the champion")
+        return Fact(name, where, "failed", "it is the champion")
     if verdict is None:
-        return Fact(name, where, "mismatch", "no verdict whose signature holds is about it")
-    state: State = "ok" if verdict.outcome == "passed" else "mismatch"
+        return Fact(name, where, "failed", "no verdict with a valid signature is about it")
+    state: State = "verified" if verdict.outcome == "passed" else "failed"
     return Fact(name, where, state, f"its newest verdict: {verdict.outcome}")
 
 
-def check_registered(witness: Witness, slot: str, version: int, lineage: LineageStatement | None) -> Fact:
-    """The bundle that the ledger saw at registration, against the signed one."""
-    told = [e.bundle for e in witness.entries if (e.slot, e.event, e.after) == (slot, "registered", version)]
+def check_registered(ledger: CheckedLedger, slot: str, version: int, lineage: LineageStatement | None) -> Fact:
+    """Compare the bundle that the ledger recorded at registration with the signed one."""
+    recorded = [e.bundle for e in ledger.entries if (e.slot, e.event, e.after) == (slot, "registered", version)]
     signed = lineage.bundle if lineage else ""
-    return compared("registered in the ledger", told[-1] if told else "", signed, "the signed lineage")
+    return compared("registered in the ledger", recorded[-1] if recorded else "", signed, "the signed lineage")
 
 
-def check_versions(witness: Witness, slot: str, registry: Iterable[int]) -> tuple[Fact, ...]:
-    """Versions that only one of the two knows."""
-    told: set[int] = set()
-    for entry in witness.entries:
+def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) -> tuple[Fact, ...]:
+    """Report versions that only the ledger or only the registry has."""
+    recorded: set[int] = set()
+    for entry in ledger.entries:
         if entry.slot == slot and entry.event == "registered" and entry.after is not None:
-            told.add(entry.after)
+            recorded.add(entry.after)
         elif entry.slot == slot and entry.event == "deleted":
-            # without a version, the whole model was deleted
-            told = told - {entry.after} if entry.after is not None else set()
+            # an entry without a version says that the whole model was deleted
+            recorded = recorded - {entry.after} if entry.after is not None else set()
     here = set(registry)
-    lost = sorted(told - here)
-    strangers = sorted(here - told)
+    lost = sorted(recorded - here)
+    unrecorded = sorted(here - recorded)
     return (
-        *(Fact("version", f"v{n}", "mismatch", "the ledger has it, the registry has not") for n in lost),
-        *(Fact("version", f"v{n}", "unchecked", "the ledger does not know it: no signed lineage") for n in strangers),
+        *(Fact("version", f"v{n}", "failed", "the ledger has it, the registry does not") for n in lost),
+        *(
+            Fact("version", f"v{n}", "not verified", "the ledger does not have it: no signed lineage")
+            for n in unrecorded
+        ),
     )
 
 

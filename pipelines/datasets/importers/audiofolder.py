@@ -22,6 +22,7 @@ def audiofolder_clips(source: Path) -> Iterator[SourceClip]:
     splits = ((path, name if name.lower() in SPLIT_NAMES else "") for path, name in names)
     clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects)
     yield from clips
+    # listed clips have resolved paths: a link to a listed file is listed, too
     listed = {clip.audio for clip in clips}
     for path in sorted(source.rglob("*")):
         if path.suffix.lower() in _AUDIO_SUFFIXES and path.is_file() and path.resolve() not in listed:

@@ -65,6 +65,7 @@ def _folder(source: Path) -> Iterator[tuple[str, Path]]:
 
 def _archive(source: Path) -> Iterator[tuple[str, bytes]]:
     try:
+        # as a stream, because random access to a compressed archive decompresses it again and again
         with tarfile.open(source, "r|*") as archive:
             for member in archive:
                 opened = archive.extractfile(member) if member.isfile() and member.name.endswith(".wav") else None

@@ -30,6 +30,7 @@ class TrustedKeys:
             status = (self.folder / TRUSTED_FILE).stat()
         except OSError:
             return load_ring(self.folder)
+        # the inode too: a file that is replaced within the clock's resolution may have the same time and size
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if self._cached is None or self._cached[0] != stamp:
             self._cached = (stamp, load_ring(self.folder))

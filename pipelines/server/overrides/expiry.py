@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -34,25 +33,13 @@ from pipelines.server.storage.override_requests import (
 )
 from pipelines.server.storage.version_rows import present_champion, version_row
 from pipelines.server.transitions.champion_transition import apply_change
-from pipelines.server.transitions.rules import Denied, decide_transition
+from pipelines.server.transitions.rules import Allowed, Denied, decide_transition
 from pipelines.server.transitions.version_facts import gather_facts
 
 EVERY_SECONDS = 30.0
 """The longest wait of the thread. It waits less for an expiry that is nearer; other processes make overrides too."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReturningChampion:
-    """The champion after an override, and what it is based on."""
-
-    version: int | None
-    """None if there was no champion before, or it may not return."""
-    bundle: str = ""
-    statements: tuple[str, ...] = ()
-    fault: str = ""
-    """Why the champion before does not return."""
 
 
 def withdraw_override(store: LockedStore, slot: Slot, reason: str, *, seen: int | None = None) -> OverrideRequest:
@@ -153,6 +140,7 @@ def _end(
     with store.locked() as transaction:
         session = transaction.session
         present = request_by_id(session, request.id)
+        # another process ended it, or a second person approved it, since it was read
         if present is None or present.ended or present.in_force != request.in_force:
             return False
         if how == "withdrawn":
@@ -162,27 +150,28 @@ def _end(
         champion = present_champion(session, slot.model_name)
         # if the alias was moved in the database itself, it stays for the audit to find
         if request.in_force and champion is not None and champion.version == request.version:
-            back = _returning_champion(transaction, slot, request, hashed)
-            event: Any = "override expired" if how == "expired" else "rolled back" if back.version else "retired"
-            evidence: dict[str, Any] = {"bundle": back.bundle or request.bundle, "statements": back.statements}
-            evidence |= {"reason": reason, "detail": {"fault": back.fault} if back.fault else None}
-            apply_change(transaction, slot, event, champion, back.version, principal, **evidence)
+            back = _rollback_decision(transaction, slot, request, hashed)
+            after = request.before if isinstance(back, Allowed) else None
+            event: Any = "override expired" if how == "expired" else "rolled back" if after else "retired"
+            evidence: dict[str, Any] = {"bundle": hashed.digest if after else request.bundle, "reason": reason}
+            if isinstance(back, Allowed):
+                evidence["statements"] = back.statements
+            elif back is not None:
+                evidence["detail"] = {"fault": back.sentence}
+            apply_change(transaction, slot, event, champion, after, principal, **evidence)
         end_request(session, request, how, transaction.last_at)
     return True
 
 
-def _returning_champion(
+def _rollback_decision(
     transaction: LedgerTransaction, slot: Slot, request: OverrideRequest, hashed: HashedBundle
-) -> ReturningChampion:
-    """Return the champion before if the verdict that once promoted it still holds."""
+) -> Allowed | Denied | None:
+    """Decide whether the champion before returns by the verdict that once promoted it; None if there was none."""
     if request.before is None:
-        return ReturningChampion(None)
+        return None
     if version_row(transaction.session, slot.model_name, request.before) is None:
-        return ReturningChampion(None, fault=f"{slot} v{request.before} was deleted")
-    decision = decide_transition(gather_facts(transaction, slot, request.before, hashed), "rollback")
-    if isinstance(decision, Denied):
-        return ReturningChampion(None, fault=decision.sentence)
-    return ReturningChampion(request.before, hashed.digest, decision.statements)
+        return Denied(f"{slot} v{request.before} was deleted")
+    return decide_transition(gather_facts(transaction, slot, request.before, hashed), "rollback")
 
 
 def _hash_champion_before(store: LockedStore, slot: Slot, request: OverrideRequest) -> HashedBundle:

@@ -86,9 +86,15 @@ def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None)
     """
     caller = current_caller()
     with store.refusing(caller):
-        request = _waiting_request(store, slot)
+        with store.ManagedSessionMaker() as session:
+            request = open_request(session, str(slot))
+        # first, so that a caller without the right does not learn what is asked for
+        _check_person(slot, request.version if request else None, caller, "approve an override")
+        if request is None or request.in_force:
+            state = f"the override of {slot} is approved already" if request else f"{slot} has no override to approve"
+            ask = f"elp promote {slot} --version N --override --reason TEXT"
+            raise override_attempt(slot, None).refused(f"{state}; ask for one: {ask}")
         refuse_other_request(slot, request, seen)
-        _check_person(slot, request.version, caller, "approve an override")
         attempt = override_attempt(slot, request.version)
         if same_person(caller.name, request.asked_by):
             raise attempt.refused(
@@ -97,6 +103,7 @@ def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None)
             )
         hashed = hash_bundle(store.row(slot.model_name, request.version).storage_location or "")
         with store.locked() as transaction:
+            # compared whole: it may have been withdrawn, approved or replaced since
             if request_by_id(transaction.session, request.id) != request:
                 raise attempt.refused(f"the request for {slot} changed at this moment; look again")
             facts = gather_facts(transaction, slot, request.version, hashed)
@@ -149,7 +156,7 @@ def _begin(
     return approved
 
 
-def _check_person(slot: Slot, version: int, principal: Principal, what: str) -> None:
+def _check_person(slot: Slot, version: int | None, principal: Principal, what: str) -> None:
     """Refuse a caller whose name is not proven, or cannot be compared with another person's."""
     attempt = override_attempt(slot, version)
     if not login_on():
@@ -179,13 +186,3 @@ def _check_request(transaction: LedgerTransaction, slot: Slot, facts: VersionFac
     if isinstance(decide_transition(facts, "promote"), Allowed):
         promote = f"elp promote {slot} --version {facts.version}"
         raise attempt.refused(f"{facts.name} passed and needs no override; promote it: {promote}")
-
-
-def _waiting_request(store: LockedStore, slot: Slot) -> OverrideRequest:
-    with store.ManagedSessionMaker() as session:
-        request = open_request(session, str(slot))
-    if request is None or request.in_force:
-        state = f"the override of {slot} is approved already" if request else f"{slot} has no override to approve"
-        ask = f"elp promote {slot} --version N --override --reason TEXT"
-        raise override_attempt(slot, None).refused(f"{state}; ask for one: {ask}")
-    return request

@@ -1,17 +1,17 @@
 """The pages of the registry, in the MLflow server under ``/elp/``: HTML, one stylesheet, a little plain JavaScript.
 
-`pages`     the routes that show, and how a page is made
-`actions`   the routes that act, through the same door as the API
-`lineage`   the boxes of a version's lineage picture
-`clips`     what is known of a dataset version, and the clips of a golden set
-`picture`, `chart`   coordinates of the inline SVGs
-`filters`   how values read
-`forgery`   a form counts only where our own page sent it
-`headers`   what browsers are told to load and allow: nothing from elsewhere
+`views`     the routes of the pages, and how a page is made
+`actions`   the routes of the forms, which use the same champion transition as the API
+`lineage_picture`   the picture of a version's lineage
+`metric_chart`   the chart of a slot's champions
+`golden_clips`   the facts of a dataset version, and the clips of a golden set
+`filters`   how the templates format values
+`csrf`      refuses forms that another site sent
+`headers`   HTTP headers that let browsers load nothing from other hosts
 """
 
-from pipelines.server.pages import actions as actions  # its routes are put on the blueprint
+from pipelines.server.pages import actions as actions  # adds its routes to the blueprint
 from pipelines.server.pages.views import blueprint as blueprint
 
 ROUTE = "/elp"
-"""Where the pages are, below what `mlflow server --static-prefix` says."""
+"""Address of the pages, below `mlflow server --static-prefix`."""

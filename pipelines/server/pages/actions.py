@@ -1,4 +1,4 @@
-"""The routes that act, by the door that the API and MLflow's own pages use."""
+"""The routes of the forms. They use the same champion transition as the API and MLflow's own pages."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.overrides.expiry import withdraw_override
 from pipelines.server.overrides.override import approve_override, ask_override
-from pipelines.server.pages import csrf as forgery
-from pipelines.server.pages.views import WISHES, blueprint, show_slot
-from pipelines.server.read_models import ledger_records as records
+from pipelines.server.pages.csrf import csrf_fault
+from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
+from pipelines.server.read_models.ledger_records import slot_entries
 from pipelines.server.request_body import LONGEST_REASON, plain_text
 from pipelines.server.stores.current import registry
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.stores.write_checks import parse_number
-from pipelines.server.transitions.champion_transition import promote_version, retire_champion, roll_back
+from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
 _DIGITS = 5
-"""Of a number of days."""
+"""Digits of a number of days, at most."""
 
 
 @blueprint.post(f"/slots/<site>/<task>/<any({', '.join(KINDS)}):kind>")
 def act(site: str, task: str, kind: str) -> Response:
-    """Do what a form of the slot's page asks; a refusal shows the page again with the sentence."""
+    """Execute a form of the slot's page. After a refusal, the page is shown again with the sentence."""
     slot = Slot(site, task)
     form = {"kind": kind, **{name: request.form.get(name, "").strip() for name in _FIELDS}}
-    fault = forgery.fault(request)
+    fault = csrf_fault(request)
     if fault:
         return show_slot(slot, 403, fault, form)
-    fault = _lacks(form)
+    fault = _incomplete(form)
     if fault:
         return show_slot(slot, 400, fault, form)
     try:
         for name in ("reason", "by"):
             plain_text(name, form[name])
-        entry = _move(slot, form) if kind in ("promote", "rollback", "retire") else _wish(slot, form)
+        entry = (
+            _change_champion(slot, form) if kind in ("promote", "rollback", "retire") else _change_override(slot, form)
+        )
     except MlflowException as error:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
     if not entry:
@@ -50,10 +52,10 @@ def act(site: str, task: str, kind: str) -> Response:
     return make_response(redirect(url_for(".slot_page", site=site, task=task, done=entry), 303))
 
 
-def _lacks(form: Mapping[str, str]) -> str:
-    """What the form does not say, in a sentence; empty where it says all."""
+def _incomplete(form: Mapping[str, str]) -> str:
+    """Return what is missing in the form, in a sentence; empty if it is complete."""
     kind, reason = form["kind"], form["reason"]
-    # who approves stands by the reason that was given for the wish
+    # an approval repeats the reason of the request
     if kind != "approve" and not 0 < len(reason) <= LONGEST_REASON:
         return f"a reason of 1 to {LONGEST_REASON} characters is needed; write one"
     if kind in ("promote", "override") and not form["version"].isdecimal():
@@ -64,21 +66,21 @@ def _lacks(form: Mapping[str, str]) -> str:
     return ""
 
 
-def _move(slot: Slot, form: Mapping[str, str]) -> int:
-    """Move the champion; the number of the ledger's entry, 0 where nothing was changed."""
-    store, caller, reason = registry(), current_caller(form["by"]), form["reason"]
+def _change_champion(slot: Slot, form: Mapping[str, str]) -> int:
+    """Change the champion; return the number of the ledger entry, 0 if nothing was changed."""
+    store, principal, reason = registry(), current_caller(form["by"]), form["reason"]
     if form["kind"] == "promote":
         again = form["again"] == "yes"
-        return promote_version(store, slot, parse_number(form["version"]), caller, reason, again=again).seq
-    # the page may be old: what it offered to end is what ends, or nothing
+        return move_champion(store, slot, parse_number(form["version"]), principal, reason, "promote", again=again).seq
+    # the page may be old: only the champion that it showed is ended
     seen = parse_number(form["champion"])
     if form["kind"] == "rollback":
-        return roll_back(store, slot, None, caller, reason, seen=seen).seq
-    return retire_champion(store, slot, caller, reason, seen=seen).seq
+        return roll_back(store, slot, None, principal, reason, seen=seen).seq
+    return retire_champion(store, slot, principal, reason, seen=seen).seq
 
 
-def _wish(slot: Slot, form: Mapping[str, str]) -> int:
-    """Ask for an override, approve or end it; the number of the ledger's entry."""
+def _change_override(slot: Slot, form: Mapping[str, str]) -> int:
+    """Request an override, approve or end it; return the number of the ledger entry."""
     store, reason = registry(), form["reason"]
     if form["kind"] == "override":
         ask_override(store, slot, parse_number(form["version"]), reason, timedelta(days=int(form["days"])))
@@ -91,4 +93,4 @@ def _wish(slot: Slot, form: Mapping[str, str]) -> int:
 
 def _newest(store: GuardedStore, slot: Slot) -> int:
     with store.engine.connect() as connection:
-        return records.entries(connection, slot, (*MOVES, *WISHES), limit=1)[0].seq
+        return slot_entries(connection, slot, (*MOVES, *REQUESTS), limit=1)[0].seq

@@ -1,4 +1,4 @@
-"""What browsers are told about the pages: load and send nothing elsewhere, run no script but ours."""
+"""HTTP headers of the pages: browsers load and send nothing elsewhere, and run no other script."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ POLICY = "; ".join(
 )
 
 
-def guarded(response: Response) -> Response:
-    """The response with its headers; pages are never kept, the stylesheet and the script for an hour."""
+def add_headers(response: Response) -> Response:
+    """Add the headers to a response; browsers cache stylesheet and script for an hour, pages not at all."""
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"

@@ -1,1 +1,9 @@
-"""What the pages show, read in a fixed number of queries from the registry's and the tracking store's tables."""
+"""What pages and API show, read in a fixed number of queries from the tables of the registry and of the runs.
+
+`ledger_records`     entries of the ledger
+`statement_records`  signed verdicts and lineages
+`adapter_history`    every adapter ever registered and every champion period, for the audit
+`mlflow_tables`      versions with tags and aliases, and training runs
+`by_version`         rows on many versions in one query
+`grid`, `slot_page`, `dependents`, `drift`   what the pages are made of
+"""

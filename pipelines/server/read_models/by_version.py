@@ -1,4 +1,4 @@
-"""Rows that belong to some versions of some models, found by an index however many there are."""
+"""Rows of a table on some versions of some models, found by the table's index however many versions are wanted."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ Key = tuple[str, int]
 def rows_at(
     connection: sa.Connection, keys: Iterable[Key], name: Any, columns: Iterable[Any], *conditions: Any
 ) -> list[Any]:
-    """The rows of one table on these versions.
-
-    The versions go in as one JSON text, since SQLAlchemy takes a tenth of a second to compile a few hundred pairs of
-    values. They are joined from the left, so that SQLite goes from them to the table, and not through all of it.
+    """Return the rows of one table on these versions.
 
     Args:
         connection: To the registry's database.
         keys: The versions.
-        name: Column with the model's name; the table has a column `version`.
+        name: The column with the model's name, in a table that has a column `version`.
         columns: What to select, the version among it.
-        conditions: Further ones on the table.
+        conditions: More conditions on the table.
     """
     table, these = name.table, wanted(connection, keys)
     same = sa.and_(name == these.c.name, table.c.version == these.c.number, *conditions)
+    # an outer join keeps the wanted versions on the left: SQLite then looks each up instead of scanning the table
     found = connection.execute(sa.select(*columns).join_from(these, table, same, isouter=True))
-    # left out here and not by the query: SQLite would make a plain join of it, in the order that it likes
+    # the condition is applied here because SQLite would make an inner join of it, in an order of its choice
     return [row for row in found if row.version is not None]
 
 
 def wanted(connection: sa.Connection, pairs: Iterable[tuple[str, int]]) -> Any:
-    """Pairs as a table to join from, with the columns `name` and `number`."""
+    """Return pairs as a table expression with the columns `name` and `number`.
+
+    The pairs are passed as one JSON text: SQLAlchemy needs 0.1 s to compile a few hundred pairs of values.
+    """
     text = json.dumps(sorted(set(pairs)))
     if connection.dialect.name == "sqlite":
         each = sa.func.json_each(text).table_valued("value")

@@ -1,6 +1,6 @@
-"""How far champions have moved since they began to serve, from the verdicts that measured them again.
+"""How much a champion's metric has changed since its promotion, from later verdicts that measured it again.
 
-A challenger's gate measures the champion of that day beside it, on the golden set of that day, and signs both numbers.
+The gate of a challenger measures the champion of that day on the golden set of that day, and signs both numbers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import sqlalchemy as sa
 
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against, VerdictStatement
-from pipelines.server.read_models import ledger_records as records
+from pipelines.registry.statements import ChampionRef, VerdictStatement
 from pipelines.server.read_models.by_version import Key
-from pipelines.server.read_models.ledger_records import Judged
+from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts_after
 
 
 @dataclass(frozen=True)
@@ -23,59 +22,61 @@ class Drift:
     """A champion measured twice."""
 
     change: float
-    """Its metric in `now` less that in `then`, as shares."""
-    then: Judged
+    """The metric in `now` minus the metric in `then`, as shares."""
+    then: RecordedVerdict
     """The verdict under which it became champion."""
-    now: Judged
-    """The newest that measured it again: a later challenger's, or one on the champion itself."""
+    now: RecordedVerdict
+    """The newest verdict that measured it again: on a later challenger, or on the champion itself."""
 
     @property
     def other_golden(self) -> bool:
-        """Whether the golden set changed in between: what moved is then not the adapter alone, and may not be it."""
+        """Whether the golden set changed in between. The change is then not the adapter's alone."""
         return self.then.statement.golden != self.now.statement.golden
 
 
-def drifts(
-    registry: sa.Connection, changes: Iterable[LedgerEntry], verdicts: Mapping[Key, Sequence[Judged]]
+def find_drifts(
+    registry: sa.Connection, changes: Iterable[LedgerEntry], verdicts: Mapping[Key, Sequence[RecordedVerdict]]
 ) -> dict[str, Drift]:
-    """By slot, the drift of the champion that a change made; in one query, however many slots there are.
+    """Return, by slot, the drift of each champion, in one query for all slots.
 
     Args:
         registry: Connection to the registry's database.
         changes: The newest change of champion of each slot.
-        verdicts: On the champions, oldest first.
+        verdicts: The verdicts on the champions, oldest first.
     """
-    began: dict[str, Judged] = {}
+    began: dict[str, RecordedVerdict] = {}
     for change in changes:
         model = Slot.parse(change.slot).model_name
         own = verdicts.get((model, change.after), ()) if change.after else ()
         if then := verdict_of_change(change, own):
             began[model] = then
-    later = records.verdicts_after(registry, {model: then.seq for model, then in began.items()})
-    found = {then.statement.slot: drift(then, later.get(model, ())) for model, then in began.items()}
+    later = verdicts_after(registry, {model: then.seq for model, then in began.items()})
+    found = {then.statement.slot: drift_since(then, later.get(model, ())) for model, then in began.items()}
     return {slot: one for slot, one in found.items() if one}
 
 
-def verdict_of_change(change: LedgerEntry, own: Sequence[Judged]) -> Judged | None:
-    """The verdict under which a version became champion; for an override the newest of before; None without any.
+def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> RecordedVerdict | None:
+    """Return the verdict under which a version became champion, or None.
+
+    An override names no verdict: then it is the newest one that was known.
 
     Args:
-        change: After which it served.
-        own: The verdicts on it, oldest first.
+        change: The change of champion.
+        own: The verdicts on the version, oldest first.
     """
     named = [one for one in own if one.digest in change.statements]
     before = [one for one in own if one.seq < change.seq and one.statement.bundle == change.bundle]
     return next(reversed(named or before), None)
 
 
-def drift(then: Judged, later: Iterable[Judged]) -> Drift | None:
-    """The newest later measure against the first; None where nothing measured the champion again by the same metric.
+def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drift | None:
+    """Compare the newest later measurement with the first; None if no verdict measured the champion by the same metric.
 
     Args:
         then: The verdict under which it became champion.
-        later: The slot's verdicts after that one, newest first; read no further than to the first that measured it.
+        later: The slot's later verdicts, newest first; read up to the first that measured the champion.
     """
-    first, champion = then.statement, Against(then.statement.version, then.statement.bundle)
+    first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:
         value = _measured(now.statement, champion)
         if first.challenger is not None and value is not None and now.statement.metric == first.metric:
@@ -83,8 +84,8 @@ def drift(then: Judged, later: Iterable[Judged]) -> Drift | None:
     return None
 
 
-def _measured(told: VerdictStatement, champion: Against) -> float | None:
-    """What a verdict says of this champion; None where it is not about it, or the number was not finite."""
-    if Against(told.version, told.bundle) == champion:
-        return told.challenger
-    return told.champion if told.against == champion else None
+def _measured(verdict: VerdictStatement, champion: ChampionRef) -> float | None:
+    """Return the champion's metric in a verdict; None if the verdict is about others, or the number was not finite."""
+    if ChampionRef(verdict.version, verdict.bundle) == champion:
+        return verdict.challenger
+    return verdict.champion if verdict.against == champion else None

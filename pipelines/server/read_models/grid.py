@@ -1,4 +1,4 @@
-"""Sites × tasks: what serves where, how well, and what waits."""
+"""The table of all slots, by site and task: the champion, its metric, and what waits for a decision."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
-from pipelines.server.read_models import ledger_records as records
-from pipelines.server.read_models import mlflow_tables as models
+from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.by_version import Key
-from pipelines.server.read_models.drift import Drift, drifts
-from pipelines.server.read_models.latest_runs import Run, last_runs
-from pipelines.server.read_models.ledger_records import Judged
+from pipelines.server.read_models.drift import Drift, find_drifts
+from pipelines.server.read_models.ledger_records import last_changes
+from pipelines.server.read_models.mlflow_tables import TrainingRun
+from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
 from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 
@@ -27,26 +27,26 @@ class Cell:
 
     slot: Slot
     champion: AdapterVersion | None
-    judged: Judged | None
+    judged: RecordedVerdict | None
     """The newest verdict on the champion."""
     since: str
-    """When it began to serve; empty where the ledger does not say."""
+    """When it became champion; empty if the ledger has no entry about it."""
     contender: AdapterVersion | None
-    """The challenger; else the newest version after the champion, which is not retired."""
+    """The challenger, or else the newest version after the champion that is not retired."""
     verdict: str
-    """On the contender: passed, failed, undecided, not gated; empty without one."""
+    """On the contender: passed, failed, undecided or not gated; empty without a contender."""
     stale: bool
-    """That verdict is against a champion of before."""
+    """Whether that verdict compares with a former champion."""
     drift: Drift | None
-    """None where nothing measured the champion again since its promotion."""
+    """None if no verdict measured the champion again since its promotion."""
     override: OverrideRequest | None
-    """By which the champion serves, or one that waits for a second person."""
-    run: Run | None
+    """The override by which the champion serves, or one that waits for a second person."""
+    run: TrainingRun | None
 
 
 @dataclass(frozen=True)
 class Grid:
-    """All slots."""
+    """All slots of the registry."""
 
     cells: tuple[Cell, ...]
     backbones: tuple[tuple[str, str, int], ...]
@@ -54,55 +54,55 @@ class Grid:
 
     @property
     def tasks(self) -> list[str]:
-        """Columns."""
+        """Tasks that any slot has: the columns."""
         return sorted({cell.slot.task for cell in self.cells})
 
     @property
     def overrides(self) -> list[Cell]:
-        """Slots with an override, the next to end first."""
+        """Slots with an override, the one that ends next first."""
         held = [(cell.override.until, str(cell.slot), cell) for cell in self.cells if cell.override]
         return [cell for *_, cell in sorted(held, key=lambda row: row[:2])]
 
     @property
     def waiting(self) -> int:
-        """Slots whose challenger passed against the champion of now."""
+        """Number of slots whose challenger passed against the present champion."""
         return sum(cell.verdict == "passed" and not cell.stale for cell in self.cells)
 
 
-def grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
-    """Read the grid: a fixed number of queries, however many slots there are."""
-    slots, marked = models.slots(registry), models.marked(registry)
+def read_grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
+    """Read the grid in a fixed number of queries, however many slots there are."""
+    slots, current = mlflow_tables.registered_slots(registry), mlflow_tables.current_versions(registry)
     by_slot: dict[Slot, list[AdapterVersion]] = {}
-    for version in marked:
+    for version in current:
         by_slot.setdefault(version.slot, []).append(version)
-    verdicts = records.verdicts(registry, [(v.slot.model_name, v.version) for v in marked])
-    changes, runs = records.last_changes(registry), last_runs(tracking)
-    moved = drifts(registry, changes.values(), verdicts)
+    judged = verdicts(registry, [(v.slot.model_name, v.version) for v in current])
+    changes, runs = last_changes(registry), mlflow_tables.last_runs(tracking)
+    drifts = find_drifts(registry, changes.values(), judged)
     held = {request.slot: request for request in open_requests(registry)}
     cells = tuple(
         _cell(
             slot,
             by_slot.get(slot, ()),
-            verdicts,
+            judged,
             changes.get(str(slot)),
-            moved.get(str(slot)),
+            drifts.get(str(slot)),
             held.get(str(slot)),
             runs.get(slot),
         )
         for slot in slots
     )
-    return Grid(cells, _backbones(marked))
+    return Grid(cells, _backbones(current))
 
 
-def contender(versions: Sequence[AdapterVersion], champion: AdapterVersion | None) -> AdapterVersion | None:
-    """The challenger, or the newest version that came after the champion and was not retired."""
+def find_contender(versions: Sequence[AdapterVersion], champion: AdapterVersion | None) -> AdapterVersion | None:
+    """Return the challenger, or else the newest version after the champion that was not retired."""
     named = [v for v in versions if CHALLENGER in v.aliases]
     after = [v for v in versions if v.status != "retired" and (not champion or v.version > champion.version)]
     return next(iter(named or sorted(after, key=lambda v: -v.version)), None)
 
 
-def stale(judged: Judged, champion: AdapterVersion | None) -> bool:
-    """Whether a verdict is about another champion than serves now."""
+def is_stale(judged: RecordedVerdict, champion: AdapterVersion | None) -> bool:
+    """Return whether a verdict compares with another champion than the present one."""
     against = judged.statement.against
     return (against.version if against else None) != (champion.version if champion else None)
 
@@ -110,16 +110,16 @@ def stale(judged: Judged, champion: AdapterVersion | None) -> bool:
 def _cell(
     slot: Slot,
     versions: Sequence[AdapterVersion],
-    verdicts: Mapping[Key, Sequence[Judged]],
+    judged: Mapping[Key, Sequence[RecordedVerdict]],
     change: LedgerEntry | None,
-    moved: Drift | None,
+    drift: Drift | None,
     override: OverrideRequest | None,
-    run: Run | None,
+    run: TrainingRun | None,
 ) -> Cell:
     champion = next((v for v in versions if CHAMPION in v.aliases), None)
-    next_one = contender(versions, champion)
-    of_champion = verdicts.get((slot.model_name, champion.version), ()) if champion else ()
-    of_next = verdicts.get((slot.model_name, next_one.version), ()) if next_one else ()
+    next_one = find_contender(versions, champion)
+    of_champion = judged.get((slot.model_name, champion.version), ()) if champion else ()
+    of_next = judged.get((slot.model_name, next_one.version), ()) if next_one else ()
     since = change.at if change and champion and change.after == champion.version else ""
     return Cell(
         slot=slot,
@@ -128,14 +128,14 @@ def _cell(
         since=since,
         contender=next_one,
         verdict=of_next[-1].statement.outcome if of_next else ("not gated" if next_one else ""),
-        stale=bool(of_next) and stale(of_next[-1], champion),
-        drift=moved if since else None,
+        stale=bool(of_next) and is_stale(of_next[-1], champion),
+        drift=drift if since else None,
         override=override,
         run=run,
     )
 
 
-def _backbones(marked: Sequence[AdapterVersion]) -> tuple[tuple[str, str, int], ...]:
-    names = {v.tags.get(Tags.FINGERPRINT, ""): v.tags.get(Tags.BACKBONE, "") for v in marked}
-    serving = Counter(v.tags.get(Tags.FINGERPRINT, "") for v in marked if CHAMPION in v.aliases)
+def _backbones(current: Sequence[AdapterVersion]) -> tuple[tuple[str, str, int], ...]:
+    names = {v.tags.get(Tags.FINGERPRINT, ""): v.tags.get(Tags.BACKBONE, "") for v in current}
+    serving = Counter(v.tags.get(Tags.FINGERPRINT, "") for v in current if CHAMPION in v.aliases)
     return tuple(sorted((name, found, serving[found]) for found, name in names.items() if found))

@@ -1,11 +1,12 @@
-"""MLflow's registry tables, read in a few queries however many slots there are.
+"""MLflow's registry and tracking tables, in a few queries however many slots there are.
 
-Every query names its tags: their primary key is (workspace, key, name, version), so that each is a look-up.
+Each query selects tags by key: their primary key is (workspace, key, name, version), so that the index finds them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlflow.store.model_registry.dbmodels.models import (
     SqlRegisteredModel,
     SqlRegisteredModelAlias,
 )
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
 from pipelines.registry.adapter_version import AdapterVersion
@@ -23,85 +25,130 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
 from pipelines.server.read_models.by_version import Key, rows_at
 
-MODELS: Any = SqlRegisteredModel.__table__
-VERSIONS: Any = SqlModelVersion.__table__
-TAGS: Any = SqlModelVersionTag.__table__
-ALIASES: Any = SqlRegisteredModelAlias.__table__
+_MODELS: Any = SqlRegisteredModel.__table__
+_VERSIONS: Any = SqlModelVersion.__table__
+_TAGS: Any = SqlModelVersionTag.__table__
+_ALIASES: Any = SqlRegisteredModelAlias.__table__
+_RUNS: Any = SqlRun.__table__
+_EXPERIMENTS: Any = SqlExperiment.__table__
 
-SHOWN = (
+_SHOWN_TAGS = (
     *(Tags.VERDICT, Tags.STATUS, Tags.METRIC, Tags.VALUE, Tags.BUNDLE, Tags.BACKBONE, Tags.FINGERPRINT, Tags.DATASET),
     *(Tags.GOLDEN, Tags.REVISION, Tags.DVC_HASH, Tags.CODE, Tags.DIRTY, Tags.FLOW_RUN),
 )
-"""Tags that the pages show."""
-_MARKED = (Tags.STATUS, Tags.BACKBONE, Tags.FINGERPRINT)
+_GRID_TAGS = (Tags.STATUS, Tags.BACKBONE, Tags.FINGERPRINT)
 _DELETED = "Deleted_Internal"
 
 
-def slots(connection: sa.Connection) -> list[Slot]:
-    """Every slot that has a registered model, by site and task."""
+@dataclass(frozen=True)
+class TrainingRun:
+    """An MLflow run of a slot's experiment."""
+
+    id: str
+    experiment: str
+    status: str
+    """RUNNING, FINISHED, FAILED or KILLED."""
+    started: str
+    """UTC, ISO 8601; empty if the run has no start time."""
+
+
+def registered_slots(connection: sa.Connection) -> list[Slot]:
+    """Return every slot that has a registered model, by site and task."""
     names = connection.scalars(
-        sa.select(MODELS.c.name).where(MODELS.c.workspace == DEFAULT_WORKSPACE_NAME, MODELS.c.name.like("elp.%"))
+        sa.select(_MODELS.c.name).where(_MODELS.c.workspace == DEFAULT_WORKSPACE_NAME, _MODELS.c.name.like("elp.%"))
     )
     found = [slot for name in names if (slot := Slot.of_model(name)) is not None]
     return sorted(found, key=lambda slot: (slot.site, slot.task))
 
 
-def versions_of(connection: sa.Connection, slot: Slot) -> list[AdapterVersion]:
-    """All versions of a slot, newest first."""
-    numbers = connection.scalars(_rows(VERSIONS.c.version).where(VERSIONS.c.name == slot.model_name))
+def slot_versions(connection: sa.Connection, slot: Slot) -> list[AdapterVersion]:
+    """Return all versions of a slot, newest first."""
+    numbers = connection.scalars(_existing(_VERSIONS.c.version).where(_VERSIONS.c.name == slot.model_name))
     found = versions_at(connection, [(slot.model_name, number) for number in numbers])
     return sorted(found, key=lambda version: -version.version)
 
 
-def marked(connection: sa.Connection) -> list[AdapterVersion]:
-    """The versions behind an alias champion or challenger, and the newest of each slot."""
-    newest = _rows(VERSIONS.c.name, sa.func.max(VERSIONS.c.version)).group_by(VERSIONS.c.name)
-    keys = {(name, version) for name, version in connection.execute(newest.where(VERSIONS.c.name.like("elp.%")))}
-    return versions_at(connection, [*keys, *aliases(connection)], _MARKED)
+def current_versions(connection: sa.Connection) -> list[AdapterVersion]:
+    """Return all champions and challengers, and the newest version of each slot, with the tags of the grid."""
+    newest = _existing(_VERSIONS.c.name, sa.func.max(_VERSIONS.c.version)).group_by(_VERSIONS.c.name)
+    keys = {(name, version) for name, version in connection.execute(newest.where(_VERSIONS.c.name.like("elp.%")))}
+    return versions_at(connection, [*keys, *version_aliases(connection)], _GRID_TAGS)
 
 
-def tagged(connection: sa.Connection, key: str, value: str) -> list[Key]:
-    """The versions whose tag `key` is `value`, champions first, then by name and number."""
-    query = sa.select(TAGS.c.name, TAGS.c.version).where(
-        TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key == key, TAGS.c.value == value
+def versions_by_tag(connection: sa.Connection, key: str, value: str) -> list[Key]:
+    """Return the versions whose tag `key` is `value`, champions first, then by name and number."""
+    query = sa.select(_TAGS.c.name, _TAGS.c.version).where(
+        _TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, _TAGS.c.key == key, _TAGS.c.value == value
     )
-    named = aliases(connection)
+    aliases = version_aliases(connection)
     found = [(name, version) for name, version in connection.execute(query)]
-    return sorted(found, key=lambda one: (CHAMPION not in named.get(one, ()), *one))
+    return sorted(found, key=lambda one: (CHAMPION not in aliases.get(one, ()), *one))
 
 
-def versions_at(connection: sa.Connection, keys: Iterable[Key], names: Sequence[str] = SHOWN) -> list[AdapterVersion]:
-    """These versions with these of their tags, as far as they are slots' and still there."""
+def versions_at(
+    connection: sa.Connection, keys: Iterable[Key], names: Sequence[str] = _SHOWN_TAGS
+) -> list[AdapterVersion]:
+    """Return those of these versions that exist and belong to a slot, with the tags in `names`."""
     tags: dict[Key, dict[str, str]] = {}
-    there = VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.current_stage != _DELETED
-    named = TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, TAGS.c.key.in_(names)
-    pairs = TAGS.c.name, TAGS.c.version, TAGS.c.key, TAGS.c.value
-    for name, version, key, value in rows_at(connection, keys, TAGS.c.name, pairs, *named):
+    existing = _VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, _VERSIONS.c.current_stage != _DELETED
+    named = _TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, _TAGS.c.key.in_(names)
+    pairs = _TAGS.c.name, _TAGS.c.version, _TAGS.c.key, _TAGS.c.value
+    for name, version, key, value in rows_at(connection, keys, _TAGS.c.name, pairs, *named):
         tags.setdefault((name, version), {})[key] = value or ""
-    shown = VERSIONS.c.name, VERSIONS.c.version, VERSIONS.c.run_id, VERSIONS.c.source, VERSIONS.c.creation_time
-    return _build(rows_at(connection, keys, VERSIONS.c.name, shown, *there), tags, aliases(connection))
+    columns = _VERSIONS.c.name, _VERSIONS.c.version, _VERSIONS.c.run_id, _VERSIONS.c.source, _VERSIONS.c.creation_time
+    rows = rows_at(connection, keys, _VERSIONS.c.name, columns, *existing)
+    return _adapter_versions(rows, tags, version_aliases(connection))
 
 
-def _rows(*columns: Any) -> Any:
-    """A selection from the versions that were not deleted."""
-    return sa.select(*columns).where(
-        VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, VERSIONS.c.current_stage != _DELETED
-    )
-
-
-def aliases(connection: sa.Connection) -> dict[Key, list[str]]:
-    """Every version behind the alias champion or challenger."""
-    query = sa.select(ALIASES.c.name, ALIASES.c.version, ALIASES.c.alias).where(
-        ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME, ALIASES.c.alias.in_([CHAMPION, CHALLENGER])
+def version_aliases(connection: sa.Connection) -> dict[Key, list[str]]:
+    """Return all champions and challengers of slots, with their aliases."""
+    query = sa.select(_ALIASES.c.name, _ALIASES.c.version, _ALIASES.c.alias).where(
+        _ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME, _ALIASES.c.alias.in_([CHAMPION, CHALLENGER])
     )
     found: dict[Key, list[str]] = {}
-    for name, version, alias in connection.execute(query.where(ALIASES.c.name.like("elp.%"))):
+    for name, version, alias in connection.execute(query.where(_ALIASES.c.name.like("elp.%"))):
         found.setdefault((name, version), []).append(alias)
     return found
 
 
-def _build(
-    rows: Iterable[Any], tags: Mapping[Key, Mapping[str, str]], named: Mapping[Key, Sequence[str]]
+def last_runs(connection: sa.Connection) -> dict[Slot, TrainingRun]:
+    """Return, by slot, the run that started last in the slot's experiment."""
+    order = sa.func.row_number().over(partition_by=_RUNS.c.experiment_id, order_by=_RUNS.c.start_time.desc())
+    ranked = (
+        sa.select(_RUNS.c.run_uuid, _RUNS.c.experiment_id, _RUNS.c.status, _RUNS.c.start_time, order.label("place"))
+        .where(_RUNS.c.lifecycle_stage == "active")
+        .subquery()
+    )
+    query = (
+        sa.select(_EXPERIMENTS.c.name, ranked)
+        .join_from(ranked, _EXPERIMENTS, _EXPERIMENTS.c.experiment_id == ranked.c.experiment_id)
+        .where(ranked.c.place == 1, _EXPERIMENTS.c.name.like("elp.%"))
+    )
+    rows = [(Slot.of_model(row.name), row) for row in connection.execute(query)]
+    return {
+        slot: TrainingRun(
+            row.run_uuid, str(row.experiment_id), row.status, _utc(row.start_time) if row.start_time else ""
+        )
+        for slot, row in rows
+        if slot
+    }
+
+
+def experiment_ids(connection: sa.Connection, runs: Iterable[str]) -> dict[str, str]:
+    """Return the number of the experiment by run, for those of these runs that exist."""
+    query = sa.select(_RUNS.c.run_uuid, _RUNS.c.experiment_id).where(_RUNS.c.run_uuid.in_(sorted(set(runs))))
+    return {run: str(experiment) for run, experiment in connection.execute(query)}
+
+
+def _existing(*columns: Any) -> Any:
+    """Select from the versions that were not deleted."""
+    return sa.select(*columns).where(
+        _VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, _VERSIONS.c.current_stage != _DELETED
+    )
+
+
+def _adapter_versions(
+    rows: Iterable[Any], tags: Mapping[Key, Mapping[str, str]], aliases: Mapping[Key, Sequence[str]]
 ) -> list[AdapterVersion]:
     return [
         AdapterVersion(
@@ -109,10 +156,14 @@ def _build(
             version=row.version,
             run_id=row.run_id or "",
             source=row.source or "",
-            created=datetime.fromtimestamp((row.creation_time or 0) / 1000, UTC).isoformat(timespec="seconds"),
+            created=_utc(row.creation_time or 0),
             tags=tags.get((row.name, row.version), {}),
-            aliases=tuple(sorted(named.get((row.name, row.version), ()))),
+            aliases=tuple(sorted(aliases.get((row.name, row.version), ()))),
         )
         for row in rows
         if (slot := Slot.of_model(row.name)) is not None
     ]
+
+
+def _utc(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -91,6 +91,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
             return
         with self._mlflow_sessions(read_only=False) as session:
             transaction = lock_ledger(session, self.trusted_keys)
+            # a key that was added or revoked is recorded before the first entry that depends on it
             before, token = transaction.head, self._open.set(transaction)
             try:
                 record_keys(transaction)
@@ -176,6 +177,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
                 raise MlflowException(
                     f"Model Version (name={model}, version={version}) not found", error_code=RESOURCE_DOES_NOT_EXIST
                 )
+            # a row outlives its session only if it is detached; inside `locked` the session is still open
             if self._open.get() is None:
                 session.expunge(found)
             return found

@@ -1,7 +1,7 @@
 """The champion transition: the one operation that moves the alias champion, whatever route asks for it.
 
-People ask for `promote_version`, `roll_back` or `retire_champion`; MLflow's own alias route calls `move_champion`.
-Each reads the facts under the ledger lock (`version_facts`), asks the rules (`rules`), and calls `apply_change`, which
+`move_champion` promotes, for our routes and for MLflow's own; `roll_back` and `retire_champion` undo a promotion. Each
+reads the facts under the ledger lock (`version_facts`), asks the rules (`rules`), and calls `apply_change`, which
 appends the ledger entry and updates alias and tags (`projection`). Overrides end with `apply_change` too.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import Against
+from pipelines.registry.statements import ChampionRef
 from pipelines.server.auth.roles import PROMOTE, authorize
 from pipelines.server.ledger.transaction import LedgerTransaction
 from pipelines.server.refusal import Attempt
@@ -27,16 +27,44 @@ from pipelines.server.transitions.version_facts import gather_facts, predecessor
 _DEFAULT_REASONS = {"promoted": "its verdict passed", "rolled back": "rollback"}
 
 
-def promote_version(
-    store: LockedStore, slot: Slot, version: int, principal: Principal, reason: str, *, again: bool = False
+def move_champion(
+    store: LockedStore,
+    slot: Slot,
+    version: int,
+    principal: Principal,
+    reason: str,
+    kind: TransitionKind,
+    *,
+    again: bool = False,
+    seen: int | None = None,
 ) -> ChampionChange:
-    """Make a version champion that passed the gate against the champion of this moment.
+    """Move the alias champion to a version if the rules allow it; change nothing if it is the champion already.
 
     Raises:
         Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
         MlflowException: The version does not exist.
     """
-    return move_champion(store, slot, version, principal, reason, "promote", again=again)
+    attempt = Attempt("rollback" if kind == "rollback" else "promote", slot.model_name, version)
+    location = store.row(slot.model_name, version).storage_location
+    with store.refusing(principal):
+        authorize(PROMOTE, attempt)
+        # hashed before the lock: a few MB would keep every other writer waiting, and the folder is frozen anyway
+        hashed = hash_bundle(location or "")
+        with store.locked() as transaction:
+            # again, under the lock: it may have been deleted since
+            store.row(slot.model_name, version)
+            facts = gather_facts(transaction, slot, version, hashed)
+            present = facts.champion.version if facts.champion else None
+            _refuse_other_champion(Attempt("rollback", slot.model_name, present), slot, facts.champion, seen)
+            if present == version:
+                return ChampionChange(str(slot), version, version, False, "", 0, principal.name)
+            decision = decide_transition(facts, kind, again=again)
+            if isinstance(decision, Denied):
+                raise attempt.refused(decision.sentence)
+            evidence: dict[str, Any] = {"bundle": facts.bundle, "statements": decision.statements}
+            evidence["reason"] = reason.strip() or _DEFAULT_REASONS[decision.event]
+            entry = apply_change(transaction, slot, decision.event, facts.champion, version, principal, **evidence)
+            return _change(entry)
 
 
 def roll_back(
@@ -91,50 +119,11 @@ def retire_champion(
         return _change(apply_change(transaction, slot, "retired", champion, None, principal, **evidence))
 
 
-def move_champion(
-    store: LockedStore,
-    slot: Slot,
-    version: int,
-    principal: Principal,
-    reason: str,
-    kind: TransitionKind,
-    *,
-    again: bool = False,
-    seen: int | None = None,
-) -> ChampionChange:
-    """Move the alias champion to a version if the rules allow it; change nothing if it is the champion already.
-
-    Raises:
-        Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
-        MlflowException: The version does not exist.
-    """
-    attempt = Attempt("rollback" if kind == "rollback" else "promote", slot.model_name, version)
-    location = store.row(slot.model_name, version).storage_location
-    with store.refusing(principal):
-        authorize(PROMOTE, attempt)
-        # hashed before the lock: a few MB would keep every other writer waiting, and the folder is frozen anyway
-        hashed = hash_bundle(location or "")
-        with store.locked() as transaction:
-            store.row(slot.model_name, version)
-            facts = gather_facts(transaction, slot, version, hashed)
-            present = facts.champion.version if facts.champion else None
-            _refuse_other_champion(Attempt("rollback", slot.model_name, present), slot, facts.champion, seen)
-            if present == version:
-                return ChampionChange(str(slot), version, version, False, "", 0, principal.name)
-            decision = decide_transition(facts, kind, again=again)
-            if isinstance(decision, Denied):
-                raise attempt.refused(decision.sentence)
-            evidence: dict[str, Any] = {"bundle": facts.bundle, "statements": decision.statements}
-            evidence["reason"] = reason.strip() or _DEFAULT_REASONS[decision.event]
-            entry = apply_change(transaction, slot, decision.event, facts.champion, version, principal, **evidence)
-            return _change(entry)
-
-
 def apply_change(
     transaction: LedgerTransaction,
     slot: Slot,
     event: Event,
-    before: Against | None,
+    before: ChampionRef | None,
     after: int | None,
     principal: Principal,
     **evidence: Any,
@@ -168,7 +157,7 @@ def _change(entry: LedgerEntry) -> ChampionChange:
     return ChampionChange(entry.slot, entry.after, entry.before, True, entry.event, entry.seq, by)
 
 
-def _refuse_other_champion(attempt: Attempt, slot: Slot, present: Against | None, seen: int | None) -> None:
+def _refuse_other_champion(attempt: Attempt, slot: Slot, present: ChampionRef | None, seen: int | None) -> None:
     """Refuse to end another champion than the one that the caller saw."""
     if seen is None or (present is not None and present.version == seen):
         return

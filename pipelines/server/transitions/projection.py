@@ -1,4 +1,4 @@
-"""What people and MLflow's pages see, written from what was decided: aliases, tags, descriptions."""
+"""The projection: aliases, tags and descriptions that MLflow's pages show, written from what was decided."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.registry.description import describe_version, flagged, verdict_he
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.server.storage.version_rows import alias_version, present_champion, version_row, version_tags
+from pipelines.server.storage.version_rows import alias_version, present_champion, tags_of_version, version_row
 from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
@@ -26,13 +26,13 @@ _STATUS = {"passed": "candidate", "failed": "rejected", "undecided": "candidate"
 
 
 def set_alias(session: Session, model: str, name: str, version: int) -> None:
-    """Point an alias at a version."""
+    """Make an alias point to a version."""
     workspace = _workspace(session, model, version)
     session.merge(SqlRegisteredModelAlias(workspace=workspace, name=model, alias=name, version=version))
 
 
 def remove_alias(session: Session, model: str, name: str) -> None:
-    """Take an alias away; nothing happens where it is not set."""
+    """Remove an alias if it is set."""
     table = SqlRegisteredModelAlias
     session.execute(delete(table).where(table.name == model, table.alias == name))
 
@@ -40,18 +40,19 @@ def remove_alias(session: Session, model: str, name: str) -> None:
 def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version."""
     workspace, table = _workspace(session, model, version), SqlModelVersionTag
+    # two statements for all tags, on every database; an upsert is spelled differently on each
     session.execute(delete(table).where(table.name == model, table.version == version, table.key.in_(tags)))
     rows = [{"name": model, "version": version, "key": key, "value": value} for key, value in tags.items()]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
 
 
 def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
-    """Move the alias champion to where the newest entry of the ledger says, and write it on both versions.
+    """Move the alias champion as a ledger entry says, and write the tags of both versions.
 
     Args:
-        session: Of the locked transaction.
+        session: The session of the ledger transaction.
         model: Registered model.
-        entry: What happened: `before` leaves, `after` comes (or nobody does).
+        entry: The entry: the champion `before` is replaced by `after`, or by none.
     """
     if entry.before is not None and version_row(session, model, entry.before) is not None:
         set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
@@ -59,6 +60,7 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
         remove_alias(session, model, CHAMPION)
         return
     set_alias(session, model, CHAMPION, entry.after)
+    # a champion is no challenger any more
     if alias_version(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
     before = predecessor(session, entry.slot, entry.after)
@@ -72,28 +74,28 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
     set_tags(session, model, entry.after, tags)
 
 
-def show_override(session: Session, model: str, version: int, told: str) -> None:
-    """Write on a version that it serves without a verdict that counts: a tag, and the description's first line."""
-    set_tags(session, model, version, {Tags.OVERRIDE: told[:_TAG]})
-    _flag(session, model, version, told)
+def show_override(session: Session, model: str, version: int, summary: str) -> None:
+    """Write on a version that it serves by an override: a tag, and the first line of the description."""
+    set_tags(session, model, version, {Tags.OVERRIDE: summary[:_TAG]})
+    _flag(session, model, version, summary)
 
 
 def hide_override(session: Session, model: str, version: int) -> None:
-    """The override of a version is over."""
+    """Remove what `show_override` wrote."""
     table = SqlModelVersionTag
     session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
     _flag(session, model, version, "")
 
 
-def _flag(session: Session, model: str, version: int, told: str) -> None:
+def _flag(session: Session, model: str, version: int, summary: str) -> None:
     row = version_row(session, model, version)
     if row is not None:
-        row.description = flagged(row.description or "", told)[:_DESCRIPTION]
+        row.description = flagged(row.description or "", summary)[:_DESCRIPTION]
         row.last_updated_time = get_current_time_millis()
 
 
 def show_verdict(session: Session, verdict: VerdictStatement) -> None:
-    """Write a verdict on its version: tags, description, and the alias challenger for what may be promoted now."""
+    """Write a verdict on its version: tags, description, and the alias challenger if it may be promoted now."""
     model, version, present = verdict.model, verdict.version, present_champion(session, verdict.model)
     serving = present is not None and present.version == version
     ready = verdict.outcome == "passed" and not serving and verdict.against == present
@@ -113,9 +115,9 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     set_tags(session, model, version, tags)
     row = version_row(session, model, version)
     assert row is not None
-    shown = version_tags(session, model, version)
-    told = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
-    row.description = flagged(told, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
+    shown = tags_of_version(session, model, version)
+    text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
+    row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
 
 
@@ -135,5 +137,5 @@ def _record(verdict: VerdictStatement) -> GateRecord:
 
 def _workspace(session: Session, model: str, version: int) -> Any:
     row = version_row(session, model, version)
-    assert row is not None, f"{model} v{version} is not there"
+    assert row is not None, f"{model} v{version} does not exist"
     return row.workspace

@@ -22,7 +22,7 @@ from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import hash_bundle, hash_file, run_location, served_path
 from pipelines.server.storage.frozen_folders import FrozenFolder, freeze, plain_path
 from pipelines.server.storage.locked_store import LockedStore
-from pipelines.server.storage.version_rows import newest_statements, version_row, version_tags
+from pipelines.server.storage.version_rows import newest_statements, tags_of_version, version_row
 from pipelines.server.transitions.projection import show_verdict
 from pipelines.server.transitions.rules import short_digest
 from pipelines.server.transitions.version_facts import newest_statement
@@ -64,6 +64,7 @@ def record_statement(store: LockedStore, model: str, version: int, text: str, pr
             )
         if isinstance(statement, VerdictStatement):
             _check_evidence(statement, row.run_id, attempt)
+        # everything that takes time is done before the lock
         with store.locked() as transaction:
             if not _is_recorded(transaction, signed.digest, model, version):
                 _record(transaction, slot, signed, statement, principal, row, attempt)
@@ -155,7 +156,7 @@ def _record(
 
 def _check_lineage(transaction: LedgerTransaction, slot: Slot, lineage: LineageStatement, attempt: Attempt) -> None:
     """Check that the tags that people read say what was signed."""
-    tags = version_tags(transaction.session, slot.model_name, attempt.version or 0)
+    tags = tags_of_version(transaction.session, slot.model_name, attempt.version or 0)
     for key, signed in ((Tags.BUNDLE, lineage.bundle), (Tags.FINGERPRINT, lineage.fingerprint)):
         registered = tags.get(key, "")
         if registered != signed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.registry.statements import Against
+from pipelines.registry.statements import ChampionRef
 
 TransitionKind = Literal["promote", "rollback", "any", "override"]
 """What the caller asked for. MLflow's own alias route does not say, so it asks for ``any``. In an ``override`` the
@@ -24,7 +24,7 @@ class CheckedStatement:
     fingerprint: str
     outcome: str = ""
     """passed, failed or undecided; empty for a lineage."""
-    against: Against | None = None
+    against: ChampionRef | None = None
     """The champion that a verdict compared with; None if there was none."""
     fault: str = ""
     """Why its signature does not count; empty if it does."""
@@ -53,7 +53,7 @@ class VersionFacts:
     """Digest of the bytes in the artifact store, hashed just before; empty if they are no bundle."""
     damage: str = ""
     """What is wrong with the bytes if `bundle` is empty."""
-    champion: Against | None = None
+    champion: ChampionRef | None = None
     lineage: CheckedStatement | None = None
     verdict: CheckedStatement | None = None
     """The newest verdict on the version."""
@@ -214,7 +214,7 @@ def _other_subject(facts: VersionFacts, verdict: CheckedStatement) -> str:
     return ""
 
 
-def champion_text(champion: Against | None) -> str:
+def champion_text(champion: ChampionRef | None) -> str:
     """Return a champion for people: ``v3 (sha256:1a2b3c4d5e6f…)`` or ``no champion``."""
     return f"v{champion.version} ({short_digest(champion.bundle)})" if champion else "no champion"
 

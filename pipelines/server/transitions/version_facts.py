@@ -89,7 +89,7 @@ def _recorded_at(session: Session, row: RowMapping) -> str:
 
 
 def newest_change(session: Session | Connection, slot: str, *where: Any) -> LedgerEntry | None:
-    """Return the newest entry that changed a slot's champion, among those that match `where`, or None."""
+    """Return the newest entry that changed a slot's champion, among those that match the conditions, or None."""
     changes = select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES), *where)
     text = session.scalar(changes.order_by(LEDGER.c.seq.desc()).limit(1))
     return None if text is None else read_entry(text)
@@ -106,6 +106,7 @@ def predecessor(session: Session | Connection, slot: str, version: int, *where: 
         return None
     earlier = LEDGER.c.seq < promotion.seq
     last = newest_change(session, slot, LEDGER.c.after_version == promotion.before, earlier)
+    # the champion before may itself have served by an override
     if last is not None and last.event == "overridden":
         return predecessor(session, slot, promotion.before, earlier)
     return promotion.before

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from pipelines.audit.open_index import index_of
+from pipelines.audit.index_file import open_index
 from tests.support.audited import Ground
 from tests.support.environment import lasting
 from tests.support.real_registry import Real, put_right, real_registry
@@ -15,8 +15,8 @@ from tests.support.real_registry import Real, put_right, real_registry
 
 @pytest.fixture
 def index(ground: Ground) -> Iterator[Connection]:
-    """Up to date."""
-    with index_of(ground.workspace, ground.records, lambda line: None) as db:
+    """The index of the workspace, up to date."""
+    with open_index(ground.workspace, lambda line: None) as db:
         yield db
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit.server_index import ServerRecords
+from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.verify import verify_registry
 from pipelines.registry.ledger.entry import Head
 from pipelines.registry.signing.envelope import Envelope, read_envelope
-from tests.support.real_registry import SLOT, Real, mismatches
+from tests.support.real_registry import SLOT, Real, failed_lines
 
 pytestmark = pytest.mark.integration
 
@@ -40,8 +40,8 @@ pytestmark = pytest.mark.integration
         ("DELETE FROM elp_ledger WHERE seq = 3", "entry 3 cut: missing: 3"),
         ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the anchor knows of 7"),
         ("UPDATE elp_ledger SET seq = -seq WHERE seq IN (3)", "entry"),
-        ("DELETE FROM elp_statements WHERE kind = 'verdict' AND version = 2", "the server has it no more"),
-        ("DELETE FROM elp_statements WHERE kind = 'lineage' AND version = 1", "the server has it no more"),
+        ("DELETE FROM elp_statements WHERE kind = 'verdict' AND version = 2", "the server does not have it any more"),
+        ("DELETE FROM elp_statements WHERE kind = 'lineage' AND version = 1", "the server does not have it any more"),
         ("UPDATE elp_statements SET version = 1 WHERE kind = 'verdict' AND version = 2", "verdict statement"),
         (
             "UPDATE elp_statements SET envelope = (SELECT envelope FROM elp_statements WHERE kind = 'verdict' AND "
@@ -53,25 +53,25 @@ pytestmark = pytest.mark.integration
             "elp.dataset forged",
         ),
         ("UPDATE model_version_tags SET value = 'failed' WHERE key = 'elp.verdict'", "elp.verdict failed"),
-        ("DELETE FROM model_versions WHERE version = 1", "version v1: the ledger has it, the registry has not"),
+        ("DELETE FROM model_versions WHERE version = 1", "version v1: the ledger has it, the registry does not"),
     ],
 )
 def test_what_was_changed_in_the_database_is_found(real: Real, statement: str, told: str) -> None:
     real.sql(statement)
-    found = mismatches(real.registry())
+    found = failed_lines(real.registry())
     assert any(told in line for line in found), found
 
 
 def test_a_signed_verdict_with_another_outcome_in_it_is_found(real: Real) -> None:
     records = ServerRecords(real.server.uri)
-    stored = next(one for one in records.statements(model=SLOT.model_name, version=2) if one.kind == "verdict")
+    stored = next(one for one in records.statements(SLOT.model_name, 2) if one.kind == "verdict")
     signed = read_envelope(stored.envelope)
     payload = signed.payload.replace(b'"outcome":"passed"', b'"outcome":"failed"')
     forged = Envelope(payload, signed.payload_type, signed.keyid, signed.signature)
     assert payload != signed.payload
     change = f"envelope = '{forged.text}', digest = '{forged.digest}'"
     real.sql(f"UPDATE elp_statements SET {change} WHERE digest = '{stored.digest}'")
-    found = mismatches(real.adapter())
+    found = failed_lines(real.adapter())
     assert any("no entry of the ledger recorded it" in line for line in found), found
     assert any("rests on" in line for line in found), found
 
@@ -134,7 +134,7 @@ def _weights(real: Real) -> None:
 )
 def test_what_was_changed_in_the_bytes_is_found(real: Real, change: Callable[[Real], None], told: str) -> None:
     change(real)
-    found = mismatches(real.adapter())
+    found = failed_lines(real.adapter())
     assert any(told in line for line in found), found
 
 
@@ -144,22 +144,22 @@ def test_a_tag_of_git_that_was_moved_is_found(real: Real) -> None:
     was = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
     subprocess.run(["git", "-C", str(root), "tag", "--force", SLOT.tag(1), f"{was}~1"], check=True, capture_output=True)
     try:
-        found = mismatches(real.adapter())
+        found = failed_lines(real.adapter())
     finally:
         subprocess.run(["git", "-C", str(root), "tag", "--force", SLOT.tag(1), was], check=True, capture_output=True)
     assert any("tag points to" in line for line in found), found
 
 
 def test_statements_by_a_revoked_key_count_no_more(real: Real) -> None:
-    tools = real.bench()
+    tools = real.verification()
     keys = tuple(
         replace(k, revoked="2026-01-01T00:00:00+00:00") if "verdict" in k.roles else k for k in tools.ring.keys
     )
-    found = mismatches(real.adapter(replace(tools, ring=replace(tools.ring, keys=keys))))
+    found = failed_lines(real.adapter(replace(tools, ring=replace(tools.ring, keys=keys))))
     assert any("verdict statement" in line and "was revoked" in line for line in found), found
     assert any("rests on" in line for line in found), found
 
 
 def test_an_anchor_that_knows_another_entry_names_the_place(real: Real) -> None:
-    tools = replace(real.bench(), anchor=Head(3, "0" * 64))
-    assert any("entry 3 rewritten" in line for line in mismatches(verify_registry(tools)))
+    tools = replace(real.verification(), checkpoint=Head(3, "0" * 64))
+    assert any("entry 3 rewritten" in line for line in failed_lines(verify_registry(tools)))

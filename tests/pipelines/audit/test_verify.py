@@ -14,19 +14,19 @@ import pytest
 
 from pipelines.cli.main import run
 from tests.docs.pages import fences
-from tests.support.real_registry import Real, mismatches
+from tests.support.real_registry import Real, failed_lines
 
 pytestmark = pytest.mark.integration
 
 
 def test_what_nobody_changed_is_found_as_recorded(real: Real) -> None:
     tree = real.adapter()
-    assert (mismatches(tree), [fact.name for fact in tree.unchecked]) == ([], [])
-    checked = {fact.name for fact in tree.walk() if fact.state == "ok"}
+    assert (failed_lines(tree), [fact.name for fact in tree.not_verified]) == ([], [])
+    checked = {fact.name for fact in tree.walk() if fact.state == "verified"}
     assert checked >= {
         "in the artifact store",
         "adapter_model.safetensors",
-        "lineage.json, stated again",
+        "lineage.json",
         "tag points to",
         "file",
         "clips used",
@@ -35,13 +35,13 @@ def test_what_nobody_changed_is_found_as_recorded(real: Real) -> None:
         "lineage statement",
         "verdict statement",
         "chain",
-        "anchor",
+        "checkpoint",
         "alias champion",
         "rests on",
         "tags",
         "packages",
     }
-    assert mismatches(real.registry()) == []
+    assert failed_lines(real.registry()) == []
 
 
 @pytest.mark.parametrize(("tampered", "code"), [(False, 0), (True, 1)])
@@ -53,7 +53,7 @@ def test_the_command_ends_with_code_1_where_something_is_otherwise_and_names_it(
         real.sql("UPDATE registered_model_aliases SET version = 1 WHERE alias = 'champion'")
     assert run(["-w", str(real.workspace.root), "audit", "--verify"]) == code
     out, err = capsys.readouterr()
-    assert ("✗ alias champion: v1" in out, "mismatch: alias champion v1: the ledger says v2" in err) == (tampered,) * 2
+    assert ("✗ alias champion: v1" in out, "failed: alias champion v1: the ledger says v2" in err) == (tampered,) * 2
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_command_ends_with_code_1_where_something_is_otherwise_and_names_it(
     [
         (lambda real: shutil.rmtree(real.workspace.root / ".elp" / "remote"), "DVC remote", "holds no file"),
         (lambda real: shutil.rmtree(real.backbone), "weights", "cannot be loaded here"),
-        (lambda real: real.server.anchor.unlink(), "anchor", "entries cut off at the end cannot be seen"),
+        (lambda real: real.server.anchor.unlink(), "checkpoint", "entries cut off at the end cannot be detected"),
     ],
 )
 def test_what_cannot_be_verified_is_told_with_the_reason(
@@ -69,7 +69,7 @@ def test_what_cannot_be_verified_is_told_with_the_reason(
 ) -> None:
     change(real)
     tree = real.adapter()
-    assert any(fact.name == name and told in fact.note for fact in tree.unchecked), tree.unchecked
+    assert any(fact.name == name and told in fact.note for fact in tree.not_verified), tree.not_verified
 
 
 def test_every_command_of_the_page_runs(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit import server_index as registry
+from pipelines.audit import server_records
 from pipelines.cli.main import run
 from tests.support.audited import Ground
 
@@ -17,7 +17,7 @@ Elp = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Elp:
     """Run `elp` in the workspace, with its records in place of a server's; code, stdout and stderr."""
-    monkeypatch.setattr(registry, "ServerRecords", lambda uri: ground.records)
+    monkeypatch.setattr(server_records, "ServerRecords", lambda uri: ground.records)
     monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda workspace: "http://127.0.0.1:1")
 
     def call(*words: str) -> tuple[int, str, str]:
@@ -35,9 +35,9 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (("audit", "plant-a/asr", "--version", "3"), "adapter: plant-a/asr v3"),
         (("audit", "--at", "2026-01-04"), "plant-a/asr  v1        2026-01-03 12:00:00  2026-01-05 12:00:00  promoted"),
         (("audit", "plant-b/asv", "--at", "2026-01-04"), "0 slots of 1 had a champion at 2026-01-04 23:59:59"),
-        (("audit", "--backbone", "ffffffff"), "4 adapters of 2 slots on elp:tiny; 2 serve now."),
-        (("audit", "--speaker", "ann"), "4 adapters learned from them, 2 of which serve now."),
-        (("audit", "plant-b/asv", "--speaker", "ann"), "1 adapter learned from them, 1 of which serve now."),
+        (("audit", "--backbone", "ffffffff"), "4 adapters of 2 slots on elp:tiny; champions among them: 2."),
+        (("audit", "--speaker", "ann"), "4 adapters trained on them; champions among them: 2."),
+        (("audit", "plant-b/asv", "--speaker", "ann"), "1 adapter trained on them; champions among them: 1."),
         (("audit", "--speaker", "nobody"), "0 recordings in all slots"),
         (("erasure", "plan", "--speaker", "ann"), "elp data drop plant-a/asr --speaker ann"),
     ],
@@ -85,7 +85,7 @@ def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[s
     assert told in err
 
 
-def test_nothing_to_forget_ends_with_code_1(elp: Elp) -> None:
+def test_a_plan_for_an_unknown_speaker_ends_with_code_1(elp: Elp) -> None:
     code, _, err = elp("erasure", "plan", "--speaker", "nobody")
     assert code == 1
     assert "nothing in any slot holds speaker nobody" in err

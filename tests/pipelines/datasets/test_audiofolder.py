@@ -63,8 +63,10 @@ def test_every_fault_is_listed_with_its_line(tmp_path: Path) -> None:
 
 
 def test_broken_json_names_its_line(tmp_path: Path) -> None:
-    (tmp_path / "metadata.jsonl").write_text("{broken\n[1]\n")
-    with pytest.raises(IntakeError, match=r"line 1: not JSON[\s\S]*line 2: expected a JSON object"):
+    (tmp_path / "metadata.jsonl").write_text('{broken\n[1]\n"a text"\n')
+    with pytest.raises(
+        IntakeError, match=r"line 1: not JSON[\s\S]*line 2: expected a JSON object[\s\S]*line 3: expected a JSON object"
+    ):
         list(audiofolder_clips(tmp_path))
 
 

@@ -10,7 +10,7 @@ from elp_core.types import Clip
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
-from pipelines.datasets.versions import list_versions, load_golden, load_split, version_at
+from pipelines.datasets.versions import dataset_versions, load_golden, load_split, version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -120,7 +120,7 @@ def test_what_cannot_be_dropped_changes_nothing(
     with pytest.raises(error, match=told):
         drop_clips(workspace, SLOT, who)
     assert {path: path.stat().st_mtime_ns for path in workspace.root.rglob("data/**/*.json")} == before
-    assert len(list_versions(workspace, SLOT)) == 2
+    assert len(dataset_versions(workspace, SLOT)) == 2
 
 
 def test_what_is_left_must_pass_the_checks_of_any_delivery(workspace: Workspace) -> None:
@@ -144,4 +144,4 @@ def test_a_failed_drop_is_undone(workspace: Workspace, monkeypatch: pytest.Monke
     with pytest.raises(VersioningError, match="the remote is gone"):
         drop_clips(workspace, SLOT, Subject(speaker="anna"))
     assert sorted(path.name for path in workspace.root.rglob("*.parquet")) == names
-    assert len(list_versions(workspace, SLOT)) == 3
+    assert len(dataset_versions(workspace, SLOT)) == 3

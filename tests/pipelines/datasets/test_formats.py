@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.datasets.delivery import DeliveryOptions, delivery_options
-from pipelines.datasets.importers.formats import choose_importer
+from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import split_of
 from pipelines.errors import IntakeError, UsageError
 from tests.support.deliveries import write_delivery

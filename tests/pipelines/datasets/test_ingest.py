@@ -10,7 +10,7 @@ from elp_core.types import SAMPLE_RATE
 from pipelines.datasets.checks import docs_folder
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.slot_shards import count_shards
-from pipelines.datasets.versions import list_versions, load_golden, load_split
+from pipelines.datasets.versions import dataset_versions, load_golden, load_split
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace, open_workspace
@@ -39,10 +39,6 @@ def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> N
     assert git.git(workspace.root, "status", "--porcelain") == ""
     assert (docs_folder(workspace, ASR) / "index.html").is_file()
     assert not (workspace.state / "staging" / "plant-a.asr").exists()
-
-
-def test_what_went_in_comes_out(workspace: Workspace, tmp_path: Path) -> None:
-    made = add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
     train = load_split(str(workspace.root), made.tag, ASR, ("train",), tmp_path / "cache")
     golden = load_golden(str(workspace.root), made.tag, ASR, tmp_path / "cache")
     assert {clip.speaker for clip in train} == {"anna", "bert"}
@@ -77,7 +73,7 @@ def test_new_data_adds_a_shard_and_touches_nothing_else(workspace: Workspace, tm
     assert len(after) == 2
     assert all(after[name].st_mtime_ns == was.st_mtime_ns for name, was in before.items())
     assert second.golden == first.golden
-    assert [version.clips for version in list_versions(workspace, ASR)] == [12, 24]
+    assert [version.clips for version in dataset_versions(workspace, ASR)] == [12, 24]
     assert load_split(str(workspace.root), "v1", ASR, None, tmp_path / "cache", "meta") != []
 
 
@@ -111,10 +107,13 @@ def test_a_bad_clip_goes_to_quarantine_with_its_reason(workspace: Workspace, tmp
     assert (made.clips, made.quarantined) == (38, 10)
 
 
-def test_quarantine_is_versioned_and_keeps_the_bytes(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_delivery_is_read_once_and_quarantine_keeps_its_bytes(workspace: Workspace, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    made = add_delivery(workspace, ASR, write_delivery(tmp_path / "in", anna_0={"bytes": b"RIFF broken"}))
+    source = write_delivery(tmp_path / "in", anna_0={"bytes": b"RIFF broken"})
+    made = add_delivery(workspace, ASR, source, progress=lambda *_: shutil.rmtree(source.parent, ignore_errors=True))
+    assert not source.parent.exists()
+    assert (made.clips, made.quarantine) == (11, {"corrupt": 1})
     table = pq.read_table(workspace.slot_folder(ASR) / "quarantine")
     assert table.select(["path", "reason", "bytes"]).to_pylist() == [
         {"path": "audio/anna_0.wav", "reason": "corrupt", "bytes": b"RIFF broken"}

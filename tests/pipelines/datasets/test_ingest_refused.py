@@ -13,7 +13,7 @@ import pytest
 from pipelines.datasets import slot_change, staging
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.slot_change import slot_transaction
-from pipelines.datasets.versions import list_versions
+from pipelines.datasets.versions import dataset_versions
 from pipelines.errors import DataRefused, IntakeError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
@@ -63,11 +63,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_a_delivery_that_is_bad_as_a_whole_is_refused(workspace: Workspace, tmp_path: Path, kind: str) -> None:
-    changes, says = BAD[kind]
-    with unchanged(workspace), pytest.raises(DataRefused, match=says):
-        add_delivery(workspace, ASR, write_delivery(tmp_path / "bad", **changes))
+def test_a_delivery_that_is_bad_as_a_whole_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    for kind, (changes, says) in BAD.items():
+        with unchanged(workspace), pytest.raises(DataRefused, match=says):
+            add_delivery(workspace, ASR, write_delivery(tmp_path / kind, **changes))
     assert add_delivery(workspace, ASR, write_delivery(tmp_path / "good")).version == 1
 
 
@@ -103,36 +102,31 @@ def broken(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "fault", "error", "says"),
+    ("first", "step", "fault", "error", "says"),
     [
-        (
-            "pipelines.datasets.staging.write_shard",
-            full_disk,
-            WorkspaceError,
-            "disk of .* is full .*nothing was changed",
-        ),
-        ("pipelines.datasets.dvc.track", full_disk, WorkspaceError, "disk of .* is full"),
-        ("pipelines.datasets.dvc.push", full_disk, WorkspaceError, "disk of .* is full"),
-        ("pipelines.local.git.commit", broken, VersioningError, "git said no"),
+        (True, "pipelines.datasets.dvc.push", full_disk, WorkspaceError, "disk of .* is full"),
+        (True, "pipelines.local.git.commit", broken, VersioningError, "git said no"),
+        (False, "pipelines.datasets.staging.write_shard", full_disk, WorkspaceError, "is full .*nothing was changed"),
+        (False, "pipelines.datasets.dvc.track", full_disk, WorkspaceError, "disk of .* is full"),
+        (False, "pipelines.local.git.commit", broken, VersioningError, "git said no"),
     ],
-    ids=["staging", "dvc-add", "dvc-push", "commit"],
+    ids=["first-push", "first-commit", "second-staging", "second-track", "second-commit"],
 )
-@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
 def test_a_failure_leaves_everything_as_it_was(
     workspace: Workspace,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    where: str,
+    first: bool,
+    step: str,
     fault: Callable[..., None],
     error: type[Exception],
     says: str,
-    first: bool,
 ) -> None:
     if not first:
         add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
     source = write_delivery(tmp_path / "two", seed=1)
     with monkeypatch.context() as patch, unchanged(workspace):
-        patch.setattr(where, fault)
+        patch.setattr(step, fault)
         with pytest.raises(error, match=says):
             add_delivery(workspace, ASR, source)
     assert add_delivery(workspace, ASR, source).version == (1 if first else 2)
@@ -153,7 +147,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(
     assert (workspace.state / "journal" / "plant-a.asr.json").is_file()
     made = add_delivery(workspace, ASR, source)
     assert (made.version, made.clips) == (1, 12)
-    assert [version.revision for version in list_versions(workspace, ASR)] == [git.head(workspace.root)]
+    assert [version.revision for version in dataset_versions(workspace, ASR)] == [git.head(workspace.root)]
     assert git.git(workspace.root, "status", "--porcelain") == ""
 
 

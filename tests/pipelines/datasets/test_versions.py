@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,10 +13,10 @@ from pipelines.datasets.dataset_version import SHARDS, DatasetVersion, GoldenRef
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.versions import (
+    dataset_slots,
+    dataset_versions,
     golden_ref,
     latest_version,
-    list_slots,
-    list_versions,
     load_golden,
     load_split,
     load_training_data,
@@ -55,15 +56,15 @@ def workspace(filled: Workspace, tmp_path: Path) -> Workspace:
 
 
 def test_versions_are_listed_from_a_folder_or_a_workspace(filled: Workspace) -> None:
-    assert [version.clips for version in list_versions(filled, SLOT)] == [8, 16]
-    assert list_versions(str(filled.root), SLOT) == list_versions(filled, SLOT)
-    assert list_slots(filled) == [NO_TEST, SLOT]
-    assert list_versions(filled, Slot("nobody", "asr")) == []
+    assert [version.clips for version in dataset_versions(filled, SLOT)] == [8, 16]
+    assert dataset_versions(str(filled.root), SLOT) == dataset_versions(filled, SLOT)
+    assert dataset_slots(filled) == [NO_TEST, SLOT]
+    assert dataset_versions(filled, Slot("nobody", "asr")) == []
 
 
 @pytest.mark.parametrize("name", ["v1", "1", "data/plant-a/asr/v1"])
 def test_a_version_has_several_names(filled: Workspace, name: str) -> None:
-    assert version_at(filled, name, SLOT) == list_versions(filled, SLOT)[0]
+    assert version_at(filled, name, SLOT) == dataset_versions(filled, SLOT)[0]
 
 
 def test_a_revision_in_between_has_the_version_in_force(filled: Workspace) -> None:
@@ -91,6 +92,17 @@ def test_a_record_survives_its_file(filled: Workspace) -> None:
 def test_a_file_that_is_no_record_is_refused(text: str) -> None:
     with pytest.raises(VersioningError, match=r"dataset\.json"):
         parse_record(DatasetVersion, text)
+
+
+def test_a_record_of_the_first_release_is_read(filled: Workspace) -> None:
+    text = json.loads(record_text(latest_version(filled, SLOT)))
+    for entry in text["deliveries"]:
+        del entry["withdrawn"]
+    for later in ("withdrawn", "classes"):
+        del text[later]
+    read = parse_record(DatasetVersion, json.dumps(text))
+    assert [delivery.withdrawn for delivery in read.deliveries] == [0, 0]
+    assert (read.withdrawn, read.classes) == ((), {})
 
 
 def test_what_was_fetched_once_needs_no_remote(workspace: Workspace, tmp_path: Path) -> None:

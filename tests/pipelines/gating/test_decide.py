@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from elp_core.errors import ConfigError, CorpusError
-from pipelines.gating.decide import decide
+from pipelines.gating.decide import decide_verdict
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Check, Verdict
+from pipelines.registry.verdict import GateCheck, Verdict
 from tests.support.scores import clips, trials
 
 POLICY = GatePolicy(limit=0.5, margin=0.02, resamples=1_000)
@@ -18,47 +18,47 @@ HARM = np.random.default_rng(1).binomial(1, 0.4, 200)
 
 
 def test_an_equal_challenger_passes() -> None:
-    verdict = decide(clips(CHAMPION, 8), clips(CHAMPION, 8), POLICY)
+    verdict = decide_verdict(clips(CHAMPION, 8), clips(CHAMPION, 8), POLICY)
     assert (verdict.outcome, verdict.delta, verdict.blocks, verdict.unit) == ("passed", 0.0, 8, "speakers")
     assert verdict.reasons[0].startswith("WER changed by +0.00 points")
 
 
 def test_a_clearly_worse_challenger_fails() -> None:
-    verdict = decide(clips(CHAMPION + HARM, 8), clips(CHAMPION, 8), POLICY)
+    verdict = decide_verdict(clips(CHAMPION + HARM, 8), clips(CHAMPION, 8), POLICY)
     assert verdict.outcome == "failed"
     assert verdict.interval[0] > POLICY.margin
-    assert "worse than the allowed +2.00 points even at the better end" in verdict.reasons[0]
+    assert "worse than the allowed +2.00 points even at the lower end" in verdict.reasons[0]
 
 
 def test_a_clearly_better_challenger_passes() -> None:
-    assert decide(clips(CHAMPION, 8), clips(CHAMPION + HARM, 8), POLICY).passed
+    assert decide_verdict(clips(CHAMPION, 8), clips(CHAMPION + HARM, 8), POLICY).passed
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_golden_set_of_three_utterances_is_undecided_with_a_number(count: int) -> None:
     for champion in (None, clips([0] * count)):
-        verdict = decide(clips([0] * count), champion, POLICY)
+        verdict = decide_verdict(clips([0] * count), champion, POLICY)
         assert verdict.outcome == "undecided"
         assert verdict.needed >= 1
         assert any(f"too small: about {verdict.needed} more clip" in reason for reason in verdict.reasons)
 
 
 def test_the_number_it_asks_for_decides() -> None:
-    small = decide(clips([0] * 20), clips([0] * 20), POLICY)
+    small = decide_verdict(clips([0] * 20), clips([0] * 20), POLICY)
     assert small.outcome == "undecided"
     enough = 20 + small.needed
-    assert decide(clips([0] * enough), clips([0] * enough), POLICY).passed
+    assert decide_verdict(clips([0] * enough), clips([0] * enough), POLICY).passed
 
 
 def test_speakers_are_asked_for_where_speakers_were_drawn() -> None:
-    verdict = decide(clips([0, 1, 0, 2, 0, 1], 3), clips([0, 0, 1, 0, 0, 0], 3), POLICY)
+    verdict = decide_verdict(clips([0, 1, 0, 2, 0, 1], 3), clips([0, 0, 1, 0, 0, 0], 3), POLICY)
     assert (verdict.outcome, verdict.unit) == ("undecided", "speakers")
     assert verdict.needed == 2 * verdict.needed_blocks
     assert any("more speakers) would decide" in reason for reason in verdict.reasons)
 
 
 def test_a_first_version_is_decided_by_the_limit_alone() -> None:
-    good, bad = decide(clips(CHAMPION, 8), None, POLICY), decide(clips(CHAMPION + 3, 8), None, POLICY)
+    good, bad = decide_verdict(clips(CHAMPION, 8), None, POLICY), decide_verdict(clips(CHAMPION + 3, 8), None, POLICY)
     assert (good.outcome, good.first_version, good.delta, good.interval) == ("passed", True, None, None)
     assert bad.outcome == "failed"
     assert "first version" in good.reasons[0]
@@ -67,52 +67,52 @@ def test_a_first_version_is_decided_by_the_limit_alone() -> None:
 
 def test_a_limit_inside_the_interval_is_undecided() -> None:
     policy = replace(POLICY, limit=float(CHAMPION.mean() / 5) + 0.005)
-    verdict = decide(clips(CHAMPION, 8), clips(CHAMPION, 8), policy)
+    verdict = decide_verdict(clips(CHAMPION, 8), clips(CHAMPION, 8), policy)
     assert verdict.outcome == "undecided"
     assert verdict.needed is not None
 
 
 def test_a_failed_check_fails_whatever_the_numbers_say() -> None:
-    checks = (Check("bundle intact", True, "yes"), Check("no overlap", False, "3 golden clips were trained on"))
-    verdict = decide(clips(CHAMPION, 8), clips(CHAMPION, 8), POLICY, checks)
+    checks = (GateCheck("bundle intact", True, "yes"), GateCheck("no overlap", False, "3 golden clips were trained on"))
+    verdict = decide_verdict(clips(CHAMPION, 8), clips(CHAMPION, 8), POLICY, checks)
     assert verdict.outcome == "failed"
     assert verdict.reasons[0] == "check no overlap failed: 3 golden clips were trained on"
 
 
 def test_a_golden_set_without_words_is_undecided_without_a_number() -> None:
-    verdict = decide(clips([0, 0], words=0), clips([0, 0], words=0), POLICY)
+    verdict = decide_verdict(clips([0, 0], words=0), clips([0, 0], words=0), POLICY)
     assert (verdict.outcome, verdict.needed) == ("undecided", None)
     assert any("no larger one would" in reason for reason in verdict.reasons)
 
 
 def test_a_closed_set_is_resampled_by_clip() -> None:
-    verdict = decide(clips(CHAMPION, 4), clips(CHAMPION, 4), POLICY, closed_set=True)
+    verdict = decide_verdict(clips(CHAMPION, 4), clips(CHAMPION, 4), POLICY, closed_set=True)
     assert (verdict.unit, verdict.blocks, verdict.closed_set) == ("clips", 200, True)
 
 
 def test_trials_are_decided_by_equal_error_rate() -> None:
     good, bad = trials(24, 7, 0.6), trials(24, 7, 1.6)
     policy = GatePolicy(limit=0.4, margin=0.01, resamples=500)
-    assert decide(good, good, policy).outcome == "passed"
-    verdict = decide(bad, good, policy)
+    assert decide_verdict(good, good, policy).outcome == "passed"
+    verdict = decide_verdict(bad, good, policy)
     assert (verdict.outcome, verdict.metric, verdict.unit, verdict.blocks) == ("failed", "eer", "speakers", 24)
 
 
 def test_the_same_input_gives_the_same_verdict_and_the_seed_counts() -> None:
     pair = clips(CHAMPION + HARM, 8), clips(CHAMPION, 8)
-    assert decide(*pair, POLICY) == decide(*pair, POLICY)
-    assert decide(*pair, POLICY).interval != decide(*pair, replace(POLICY, seed=1)).interval
+    assert decide_verdict(*pair, POLICY) == decide_verdict(*pair, POLICY)
+    assert decide_verdict(*pair, POLICY).interval != decide_verdict(*pair, replace(POLICY, seed=1)).interval
 
 
 @pytest.mark.parametrize("champion", [None, clips(CHAMPION, 8), clips([0], 1)], ids=["first", "second", "unbounded"])
 def test_a_verdict_survives_json(champion: object) -> None:
     challenger = clips([0], 1) if champion is not None and len(champion) == 1 else clips(CHAMPION, 8)
-    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")])
+    verdict = decide_verdict(challenger, champion, POLICY, [GateCheck("intact", True, "yes")])
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False))) == verdict
 
 
 def test_a_damaged_verdict_is_refused_with_every_fault() -> None:
-    values = decide(clips(CHAMPION, 8), None, POLICY).to_json()
+    values = decide_verdict(clips(CHAMPION, 8), None, POLICY).to_json()
     with pytest.raises(ConfigError, match=r"(?s)2 fault.*unknown key extra.*outcome is 'fine'"):
         Verdict.from_json({**values, "extra": 1, "outcome": "fine"})
 
@@ -124,9 +124,9 @@ def test_a_damaged_verdict_is_refused_with_every_fault() -> None:
 )
 def test_scores_of_different_clips_are_refused(champion: object) -> None:
     with pytest.raises(CorpusError, match="not scored on the same clips"):
-        decide(clips(CHAMPION, 8), champion, POLICY)
+        decide_verdict(clips(CHAMPION, 8), champion, POLICY)
 
 
 def test_no_clips_are_refused() -> None:
     with pytest.raises(CorpusError, match=r"no clips were scored|no trials|needs both"):
-        decide(clips([]), None, POLICY)
+        decide_verdict(clips([]), None, POLICY)

@@ -1,27 +1,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from elp_core.errors import CorpusError, OpsError
-from pipelines.gating import evidence_folder as module
+from pipelines.gating import report
 from pipelines.gating.compare import Scores
-from pipelines.gating.decide import decide
-from pipelines.gating.evidence import read_evidence, recompute
-from pipelines.gating.evidence_folder import write_evidence
-from pipelines.gating.pack import pack, unpack
+from pipelines.gating.decide import decide_verdict
+from pipelines.gating.evidence import Evidence, EvidenceContext, pack, read_evidence, same_decision, unpack
+from pipelines.gating.report import write_evidence_folder
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Check, Verdict
+from pipelines.registry.signing.canonical_json import sha256
+from pipelines.registry.verdict import GateCheck, Verdict
 from tests.support.measured import MEASURED
 from tests.support.scores import classes, clips, trials
 
 POLICY = GatePolicy(resamples=300)
+GOLDENS = Path(__file__).resolve().parents[2] / "goldens" / "evidence"
 CLIPS = clips(np.random.default_rng(0).binomial(5, 0.2, 80), 8, conditions=("clean", "noisy"))
 TRIALS = trials(8, 4, 0.9)
-CONTEXT = {"slot": "plant-a/asr", "challenger": "v2", "golden": {"tag": "golden/plant-a/asr/v1", "clips": 80}}
+CONTEXT = EvidenceContext("plant-a/asr", "v2", golden={"tag": "golden/plant-a/asr/v1"})
 CLASSES = classes(120, 0.3, conditions=("clean", "noisy"))
 PAIRS = [
     (CLIPS, CLIPS),
@@ -37,24 +39,30 @@ PLOTS = {"wer": {"by-condition.png"}, "eer": {"det.png"}, "error_rate": {"by-con
 
 
 def write(folder: Path, challenger: Scores = CLIPS, champion: Scores | None = CLIPS) -> tuple[Path, Verdict]:
-    verdict = decide(challenger, champion, POLICY, [Check("intact", True, "yes")], closed_set=True)
-    return write_evidence(folder / "evidence", verdict, challenger, champion, CONTEXT), verdict
+    verdict = decide_verdict(challenger, champion, POLICY, [GateCheck("intact", True, "yes")], closed_set=True)
+    return write_folder(folder, Evidence(verdict, challenger, champion, CONTEXT)), verdict
+
+
+def write_folder(parent: Path, evidence: Evidence) -> Path:
+    folder = parent / "evidence"
+    assert write_evidence_folder(folder, evidence) == sha256((folder / "evidence.json").read_bytes())
+    return folder
 
 
 @pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
 def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
     folder, verdict = write(tmp_path, challenger, champion)
-    assert recompute(folder) == verdict == read_evidence(folder / "evidence.json").verdict
+    assert read_evidence(folder).recompute() == verdict == read_evidence(folder / "evidence.json").verdict
     plots = PLOTS[verdict.metric]
     assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", *plots}
 
 
 @pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
 def test_measurements_are_decided_on_again_too(tmp_path: Path, challenger: Scores, champion: Scores | None) -> None:
-    facts = [Check("intact", True, "yes")]
-    verdict = decide(challenger, champion, POLICY, facts, closed_set=True, measured=MEASURED)
-    folder = write_evidence(tmp_path / "evidence", verdict, challenger, champion, CONTEXT)
-    assert recompute(folder) == verdict == read_evidence(folder).verdict
+    facts = [GateCheck("intact", True, "yes")]
+    verdict = decide_verdict(challenger, champion, POLICY, facts, closed_set=True, measured=MEASURED)
+    folder = write_folder(tmp_path, Evidence(verdict, challenger, champion, CONTEXT))
+    assert read_evidence(folder).recompute() == verdict == read_evidence(folder).verdict
     page = (folder / "report.html").read_text()
     assert all(check.name in page for check in verdict.checks)
     assert "max_megabytes 256.0" in page
@@ -69,12 +77,12 @@ def test_measurements_are_decided_on_again_too(tmp_path: Path, challenger: Score
 def test_an_altered_measurement_or_limit_changes_what_is_decided(
     tmp_path: Path, part: str, key: str, value: object
 ) -> None:
-    verdict = decide(CLIPS, CLIPS, POLICY, measured=MEASURED)
-    folder = write_evidence(tmp_path / "evidence", verdict, CLIPS, CLIPS, CONTEXT)
+    verdict = decide_verdict(CLIPS, CLIPS, POLICY, measured=MEASURED)
+    folder = write_folder(tmp_path, Evidence(verdict, CLIPS, CLIPS, CONTEXT))
     values = json.loads((folder / "evidence.json").read_text())
     values["verdict"][part][key] = value
     (folder / "evidence.json").write_text(json.dumps(values))
-    assert recompute(folder).outcome == "failed" != verdict.outcome
+    assert read_evidence(folder).recompute().outcome == "failed" != verdict.outcome
 
 
 def test_evidence_of_the_first_format_is_decided_as_it_was(tmp_path: Path) -> None:
@@ -85,7 +93,32 @@ def test_evidence_of_the_first_format_is_decided_as_it_was(tmp_path: Path) -> No
     for check in values["verdict"]["checks"]:
         del check["undecided"], check["derived"]
     (folder / "evidence.json").write_text(json.dumps(values))
-    assert recompute(folder) == read_evidence(folder).verdict == verdict
+    assert read_evidence(folder).recompute() == read_evidence(folder).verdict == verdict
+
+
+@pytest.mark.parametrize("name", ["format-2-clips", "format-2-trials"])
+def test_evidence_of_release_0_1_is_decided_again_the_same(name: str) -> None:
+    evidence = read_evidence(GOLDENS / f"{name}.json")
+    again = evidence.recompute()
+    assert same_decision(again, evidence.verdict)
+    assert again.reasons != evidence.verdict.reasons, "the wording has changed since"
+    found = evidence.verdict.measured.interference.compared[0]
+    assert (found.with_stand_in, found.with_challenger) == ("b", "b")
+    assert (again.policy.safety.interference_slots, again.policy.safety.interference_clips) == (3, 1)
+    assert evidence.context.golden["tag"] == "golden/plant-a/asr/v1"
+
+
+def test_two_verdicts_with_another_number_are_not_the_same_decision() -> None:
+    verdict = decide_verdict(CLIPS, CLIPS, POLICY, [GateCheck("intact", True, "yes")], measured=MEASURED)
+    reworded = replace(verdict, reasons=(), checks=tuple(replace(check, detail="-") for check in verdict.checks))
+    assert same_decision(verdict, reworded)
+    for other in (
+        replace(verdict, delta=0.1),
+        replace(verdict, checks=verdict.checks[1:]),
+        replace(verdict, slices=tuple(replace(part, outcome="failed") for part in verdict.slices)),
+        replace(verdict, checks=(replace(verdict.checks[0], passed=False), *verdict.checks[1:])),
+    ):
+        assert not same_decision(verdict, other)
 
 
 def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
@@ -93,7 +126,7 @@ def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
     values = json.loads((folder / "evidence.json").read_text())
     values["challenger"] = pack(clips(CLIPS.errors + 1, 8, conditions=("clean", "noisy")))
     (folder / "evidence.json").write_text(json.dumps(values))
-    assert recompute(folder).outcome == "failed" != verdict.outcome
+    assert read_evidence(folder).recompute().outcome == "failed" != verdict.outcome
 
 
 @pytest.mark.parametrize("scores", [CLIPS, TRIALS, CLASSES], ids=["clips", "trials", "classes"])
@@ -120,19 +153,20 @@ def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> Non
     folder, verdict = write(tmp_path)
     page = (folder / "report.html").read_text()
     told = page[page.index("<body>") :]
-    assert told.index(verdict.outcome) < told.index("WER of the challenger v2") < told.index("Why")
+    assert told.index(verdict.outcome) < told.index("WER of the challenger v2") < told.index("Reasons")
     assert "said &lt;b&gt;" in page, "transcripts are text, not markup"
     assert "golden/plant-a/asr/v1" in page
     assert "Closed set" in page
     assert not [word for word in ("http://", "https://", "<script", "file:") if word in page]
 
 
-def test_the_page_says_that_a_check_holds_back(tmp_path: Path) -> None:
+def test_the_page_says_that_a_check_is_undecided(tmp_path: Path) -> None:
     silent = clips(np.zeros(400, int), 20)
-    verdict = decide(silent, clips(np.ones(400, int), 20), POLICY, measured=MEASURED)
-    folder = write_evidence(tmp_path / "evidence", verdict, silent, clips(np.ones(400, int), 20), CONTEXT)
+    champion = clips(np.ones(400, int), 20)
+    verdict = decide_verdict(silent, champion, POLICY, measured=MEASURED)
+    folder = write_folder(tmp_path, Evidence(verdict, silent, champion, CONTEXT))
     page = (folder / "report.html").read_text()
-    assert "A check holds it back" in page
+    assert "A check is undecided; the adapter is not promoted." in page
     assert "elp audit plant-a/asr 2" in page
 
 
@@ -140,7 +174,7 @@ def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "replace", full)
+    monkeypatch.setattr(report.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -148,17 +182,17 @@ def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no gate evidence"), ("[]", "is no gate evidence"), ('{"format": 99}', "has format 99, this program")],
+    [("{", "is not gate evidence"), ("[]", "is not gate evidence"), ('{"format": 99}', "has format 99, this program")],
 )
 def test_what_is_no_evidence_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "evidence.json").write_text(text)
     with pytest.raises(OpsError, match=message):
         read_evidence(tmp_path)
-    with pytest.raises(OpsError, match="is no gate evidence"):
+    with pytest.raises(OpsError, match="is not gate evidence"):
         read_evidence(tmp_path / "nothing.json")
 
 
 @pytest.mark.parametrize("change", [{"errors": "x"}, {"kind": "other"}, {"ids": None}])
 def test_damaged_scores_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(CorpusError, match="no packed scores"):
+    with pytest.raises(CorpusError, match="not packed scores"):
         unpack({**pack(CLIPS), **change})

@@ -17,8 +17,8 @@ from elp_core.testing.backbones import tiny_model
 from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
-from pipelines.gating.evidence import read_evidence, recompute
-from pipelines.gating.gate import GateOutcome, gate
+from pipelines.gating.evidence import read_evidence
+from pipelines.gating.gate import GateOutcome, gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
@@ -76,7 +76,7 @@ def own_slot(site: Site, own: Slot) -> Slot:
 def judge(site: Site, slot: Slot, mlflow_uri: str, cache: Path) -> Judge:
     def call(policy: dict[str, Any], version: int | None = None, **over: Any) -> GateOutcome:
         options = {"mlflow_uri": mlflow_uri, "cache": cache, "log": lambda line: None}
-        return gate(site.repository, slot, settings(site, slot, policy), version, **{**options, **over})
+        return gate_version(site.repository, slot, settings(site, slot, policy), version, **{**options, **over})
 
     return call
 
@@ -120,7 +120,7 @@ def test_a_first_version_that_passes_becomes_challenger(
     assert version.description.startswith("Passed the gate: WER ")
     shown = {Path(f.path).name for f in client.list_artifacts(version.run_id, version.gate_record.evidence)}
     assert shown == {"evidence.json", "report.html", "bootstrap.png", "by-condition.png"}
-    assert recompute(done.evidence) == done.verdict
+    assert read_evidence(done.evidence).recompute() == done.verdict
 
 
 def test_after_a_retirement_a_first_version_is_judged_to_count_again(
@@ -199,7 +199,7 @@ def test_what_was_judged_but_not_recorded_is_recorded(
 ) -> None:
     add("k1")
     with monkeypatch.context() as cut:
-        cut.setattr("pipelines.gating.gate.publish", _interrupt)
+        cut.setattr("pipelines.gating.gate.publish_verdict", _interrupt)
         with pytest.raises(KeyboardInterrupt, match="cut off"):
             judge(EASY)
     monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
@@ -242,7 +242,7 @@ def test_training_on_golden_clips_fails_the_gate(
     client: MlflowClient, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pipelines.gating.overlap.load_split",
+        "pipelines.gating.measure.load_split",
         lambda where, tag, slot, splits, cache, columns="all": load_split(where, tag, slot, None, cache, columns),
     )
     add("k1")
@@ -274,7 +274,7 @@ def test_a_bundle_of_another_backbone_is_refused(
     tiny_model("wavlm").save_pretrained(tmp_path / "other")
     other = replace(site.settings, backbone=str(tmp_path / "other"))
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
-        gate(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
+        gate_version(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)
 
 
 def test_the_champions_of_other_slots_answer_as_before(
@@ -283,13 +283,13 @@ def test_the_champions_of_other_slots_answer_as_before(
     other = own_slot(site, Slot(f"{slot.site[:30]}-next", "asv"))
     make_champion(client, bundles.add_bundle(client, other, "n1", tmp_path))
     add("k1")
-    done = judge({**EASY, "safety": {"neighbours": 1_000, "neighbour_clips": 3}})
-    found = done.verdict.measured.neighbourhood
-    mine = next(neighbour for neighbour in found.compared if neighbour.slot == str(other))
+    done = judge({**EASY, "safety": {"interference_slots": 1_000, "interference_clips": 3}})
+    found = done.verdict.measured.interference
+    mine = next(outputs for outputs in found.compared if outputs.slot == str(other))
     assert (mine.version, mine.clips, mine.unchanged, found.repeatable) == (1, 3, True, True)
-    assert next(check for check in done.verdict.checks if check.name == "other slots").passed
+    assert next(check for check in done.verdict.checks if check.name == "interference").passed
     assert str(other) in (done.evidence / "report.html").read_text()
-    assert recompute(done.evidence) == done.verdict
+    assert read_evidence(done.evidence).recompute() == done.verdict
 
 
 def test_a_bundle_over_its_budgets_is_rejected(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:

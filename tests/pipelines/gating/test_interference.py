@@ -14,8 +14,8 @@ from elp_core.inference import AdapterHost, Request
 from elp_core.methods import WeightedSumConfig
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
-from pipelines.gating import interference as neighbours
-from pipelines.gating.interference import Guest, compare_on_host
+from pipelines.gating import interference
+from pipelines.gating.interference import OtherChampion, check_interference, compare_on_host
 from pipelines.gating.measure import measure_speed, memory_digest
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.policies import SafetyPolicy
@@ -24,14 +24,15 @@ from tests.support.clips import two_speakers
 from tests.support.hosting import WAVEFORMS, make_model
 
 
-def guests(backbone: Backbone, count: int = 3) -> list[Guest]:
+def guests(backbone: Backbone, count: int = 3) -> list[OtherChampion]:
     """Champions of as many slots, of different tasks and shapes."""
     versions = [
         AdapterVersion(Slot(f"site-{number}", "asr"), 1, "", "", "", {Tags.BUNDLE: f"sha256:{number}"})
         for number in range(count)
     ]
     return [
-        Guest(version, make_model(backbone, number), tuple(WAVEFORMS[:2])) for number, version in enumerate(versions)
+        OtherChampion(version, make_model(backbone, number), tuple(WAVEFORMS[:2]))
+        for number, version in enumerate(versions)
     ]
 
 
@@ -51,7 +52,7 @@ def test_a_challenger_of_any_shape_leaves_the_others_answers_bit_identical(famil
 
 
 class Leaking(AdapterHost):
-    """A host that lets the last adapter added touch what the first one answers."""
+    """A host whose last adapter changes the first answer."""
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         answers = super().answer(requests)
@@ -60,7 +61,7 @@ class Leaking(AdapterHost):
         return answers
 
 
-def test_an_answer_that_the_challenger_touches_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_the_challenger_changes_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.gating.interference.AdapterHost", Leaking)
     backbone = tiny_backbone("hubert")
     compared, repeatable = compare_on_host(guests(backbone), make_model(backbone, 5), backbone)
@@ -69,7 +70,7 @@ def test_an_answer_that_the_challenger_touches_is_seen(monkeypatch: pytest.Monke
 
 
 class Tampering:
-    """A task that scratches the shared backbone whenever it answers."""
+    """A task that changes the shared backbone with each answer."""
 
     def __init__(self, task: Task, backbone: Backbone) -> None:
         self.task, self.backbone = task, backbone
@@ -82,7 +83,7 @@ class Tampering:
         return self.task.predict(*arguments)
 
 
-def test_an_adapter_that_alters_the_backbone_is_seen() -> None:
+def test_an_adapter_that_alters_the_backbone_is_detected() -> None:
     backbone = tiny_backbone("hubert")
     challenger, before = make_model(backbone, 5), memory_digest(backbone)
     challenger.task = Tampering(challenger.task, backbone)
@@ -91,7 +92,7 @@ def test_an_adapter_that_alters_the_backbone_is_seen() -> None:
     assert compared[0].before != compared[0].after
 
 
-def test_a_machine_that_does_not_repeat_itself_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_with_non_deterministic_kernels_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0)
     plain = AdapterHost.answer
     monkeypatch.setattr(AdapterHost, "answer", lambda host, asked: [a + noise.bytes(1) for a in plain(host, asked)])
@@ -99,7 +100,7 @@ def test_a_machine_that_does_not_repeat_itself_is_told_apart(monkeypatch: pytest
     assert not compare_on_host(guests(backbone, 1), make_model(backbone, 5), backbone)[1]
 
 
-def test_speed_is_told_against_the_backbone_alone() -> None:
+def test_speed_is_measured_against_the_backbone_alone() -> None:
     model = make_model(tiny_backbone("hubert"), 2)
     clips = two_speakers()
     speed = measure_speed(model, clips, rounds=2)
@@ -115,17 +116,19 @@ def test_a_long_golden_set_is_not_timed_whole() -> None:
     assert measure_speed(make_model(tiny_backbone("hubert"), 2), clips, 1).seconds == pytest.approx(own, abs=0.01)
 
 
-def test_a_challenger_of_another_method_shares_no_host_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_challenger_of_another_method_shares_no_host_and_every_slot_is_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backbone = tiny_backbone("hubert")
     other = build(backbone, WeightedSumConfig(), make_task("asv", two_speakers(2)), seed=0)
     (guest,) = guests(backbone, 1)
     serving = replace(guest.version, tags={Tags.FINGERPRINT: backbone.fingerprint})
     challenger = replace(guest.version, slot=Slot("site-9", "asv"))
-    monkeypatch.setattr(neighbours.registry, "list_slots", lambda _: [guest.version.slot, challenger.slot])
-    monkeypatch.setattr(neighbours.registry, "find_champion", lambda *_: serving)
-    monkeypatch.setattr(neighbours, "_invite", lambda *_: pytest.fail("data was fetched for nothing"))
-    monkeypatch.setattr(neighbours.models, "download", lambda *_: None)
-    monkeypatch.setattr(neighbours, "load_bundle", lambda *_: other)
-    found = neighbours.compare_neighbours(None, challenger, backbone, SafetyPolicy(), "", None, print)
+    monkeypatch.setattr(interference.model_registry, "list_slots", lambda _: [guest.version.slot, challenger.slot])
+    monkeypatch.setattr(interference.model_registry, "find_champion", lambda *_: serving)
+    monkeypatch.setattr(interference, "load_golden", lambda *_: pytest.fail("data was downloaded for nothing"))
+    monkeypatch.setattr(interference, "download_bundle", lambda *_: None)
+    monkeypatch.setattr(interference, "load_bundle", lambda *_: other)
+    found = check_interference(None, challenger, backbone, SafetyPolicy(), "", None, print)
     assert found.compared == ()
-    assert found.skipped == ("site-0/asr v1: a host takes ELP adapters, no WeightedSumConfig",)
+    assert found.skipped == ("site-0/asr v1: a host takes ELP adapters, not WeightedSumConfig",)

@@ -8,10 +8,10 @@ import pytest
 
 from elp_core.metrics.eer import eer, false_rates
 from elp_core.metrics.scores import TrialScores
-from pipelines.gating.decide import decide
+from pipelines.gating.decide import decide_verdict
 from pipelines.gating.operating_point import measure_rates
 from pipelines.registry.policies import GatePolicy, SafetyPolicy
-from pipelines.registry.verdict import Check, Verdict
+from pipelines.registry.verdict import GateCheck, Verdict
 from tests.support.measured import MEASURED
 from tests.support.scores import clips, trials
 
@@ -24,10 +24,10 @@ def judged(
     threshold: float | None = AT, champion: TrialScores | None = GOOD, at: float | None = AT, **safety: Any
 ) -> Verdict:
     measured = replace(MEASURED, challenger_threshold=threshold, champion_threshold=at)
-    return decide(GOOD, champion, replace(POLICY, safety=SafetyPolicy(**safety)), measured=measured)
+    return decide_verdict(GOOD, champion, replace(POLICY, safety=SafetyPolicy(**safety)), measured=measured)
 
 
-def rates(verdict: Verdict) -> tuple[Check, Check]:
+def rates(verdict: Verdict) -> tuple[GateCheck, GateCheck]:
     accepts, rejects = (c for c in verdict.checks if c.name.startswith("false"))
     return accepts, rejects
 
@@ -80,7 +80,7 @@ def test_a_bundle_without_a_threshold_fails_where_a_limit_asks_for_one() -> None
     assert judged(None, None, None).passed, "a first version, and nothing is asked"
     verdict = judged(None, None, None, max_false_rejects=0.5)
     assert [found.outcome for found in rates(verdict)] == ["passed", "failed"]
-    assert "carries no threshold" in verdict.reasons[0]
+    assert "the bundle has no threshold" in verdict.reasons[0]
 
 
 def test_a_threshold_that_the_champion_has_must_not_be_lost() -> None:
@@ -91,7 +91,7 @@ def test_a_threshold_that_the_champion_has_must_not_be_lost() -> None:
 def test_a_better_equal_error_rate_may_still_let_more_impostors_in() -> None:
     before = trials(24, 7, 0.9)
     measured = replace(MEASURED, challenger_threshold=AT - 0.4, champion_threshold=AT)
-    verdict = decide(GOOD, before, POLICY, measured=measured)
+    verdict = decide_verdict(GOOD, before, POLICY, measured=measured)
     assert verdict.delta < 0
     assert [found.outcome for found in rates(verdict)] == ["failed", "passed"]
 
@@ -106,7 +106,7 @@ def test_without_a_champions_threshold_the_margin_has_nothing_to_stand_on(
 
 
 def test_other_tasks_have_no_such_checks() -> None:
-    verdict = decide(clips([0] * 200, 8), None, POLICY, measured=MEASURED)
+    verdict = decide_verdict(clips([0] * 200, 8), None, POLICY, measured=MEASURED)
     assert not [found for found in verdict.checks if found.name.startswith("false")]
 
 

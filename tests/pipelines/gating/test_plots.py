@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from pipelines.gating.compare import Scores
-from pipelines.gating.decide import decide
-from pipelines.gating.evidence import Evidence
-from pipelines.gating.plots import FILES, draw
+from pipelines.gating.decide import decide_verdict
+from pipelines.gating.evidence import Evidence, EvidenceContext
+from pipelines.gating.plots import FILES, verdict_plots
 from pipelines.registry.policies import GatePolicy
 from tests.support.scores import classes, clips, trials
 
 
 @pytest.mark.parametrize("scores", [clips([0, 1] * 20, 4), classes(40, 0.2), trials(4, 5, 0.3)], ids=lambda s: s.metric)
 def test_the_files_of_each_metric_are_those_that_are_drawn(scores: Scores) -> None:
-    verdict = decide(scores, None, GatePolicy(resamples=100))
-    drawn = [(plot.file, plot.title) for plot in draw(Evidence(verdict, scores, None, {}))]
+    verdict = decide_verdict(scores, None, GatePolicy(resamples=100))
+    drawn = [(plot.file, plot.title) for plot in verdict_plots(Evidence(verdict, scores, None, EvidenceContext()))]
     assert drawn == list(FILES[scores.metric])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from elp_core.metrics.bootstrap import blocks_of, resample_errors
-from pipelines.gating.compare import compare
+from pipelines.gating.compare import compare_scores
 from pipelines.registry.policies import GatePolicy
 
 PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "gate_simulation.py"
@@ -51,7 +51,7 @@ def test_the_plain_percentile_interval_would_break_that_promise(simulation: Modu
         pair = world.draw(policy.margin, rng)
         draws = resample_errors(pair, blocks_of(pair[0].speakers, "clips"), 500, 0)
         plain += np.quantile(draws[0] - draws[1], 0.975) <= policy.margin
-        honest += compare(*pair, policy, True).delta.upper <= policy.margin
+        honest += compare_scores(*pair, policy, True).delta.upper <= policy.margin
     assert plain > 12
     assert honest <= 5
 

@@ -31,6 +31,17 @@ def test_the_gates_defaults_are_the_tasks(task: str, limit: float, margin: float
     assert (gate.limit, gate.margin) == (limit, margin)
 
 
+def test_limits_that_were_renamed_are_read_under_their_older_names() -> None:
+    older = read_settings(
+        "defaults: {asr: {gate: {safety: {neighbours: 3}}}}\n"
+        "slots: {plant-a/asr: {gate: {limit: 0.1, safety: {neighbour_clips: 4}}}}"
+    )
+    gate = older.for_slot(Slot("plant-a", "asr")).gate
+    assert (gate.limit, gate.safety.interference_slots, gate.safety.interference_clips) == (0.1, 3, 4)
+    with pytest.raises(ConfigError, match=r"unknown key gate\.safety\.neighbours"):
+        read_settings("slots: {plant-a/asr: {gate: {safety: {neighbours: 3, interference_slots: 2}}}}")
+
+
 @pytest.mark.parametrize(
     "fault",
     [

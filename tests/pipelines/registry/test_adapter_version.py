@@ -5,7 +5,7 @@ import pytest
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord, Tags, policy_digest
 from pipelines.registry.description import describe_version
-from pipelines.registry.policies import GatePolicy
+from pipelines.registry.policies import GatePolicy, SafetyPolicy, current_gate_names
 from pipelines.registry.slot import Slot
 
 
@@ -40,9 +40,21 @@ def test_aliases_have_the_last_word_on_the_status(aliases: tuple[str, ...], writ
     assert _version(aliases, **{Tags.STATUS: written}).status == expected
 
 
-def test_a_policy_has_its_own_digest() -> None:
-    assert policy_digest(GatePolicy()) == policy_digest(GatePolicy())
-    assert policy_digest(GatePolicy(margin=0.03)) != policy_digest(GatePolicy())
+def test_the_digest_of_a_policy_is_the_one_of_release_0_1() -> None:
+    # computed with release 0.1, which named the two limits of the interference check neighbours and neighbour_clips
+    assert policy_digest(GatePolicy()) == "sha256:497c13b1c299ff622183919d5acfa15444e50d315f05da415243c73cf6325a5a"
+    limits = SafetyPolicy(interference_slots=3, interference_clips=1, max_slice=0.3)
+    assert (
+        policy_digest(GatePolicy(0.2, 0.01, safety=limits))
+        == "sha256:81518df9c43c58daa8480370cdfc6ae9013abf1e1e1f6d0c709daa1a481c6f5d"
+    )
+
+
+def test_older_names_of_limits_are_read_unless_the_present_name_is_given_too() -> None:
+    renamed = current_gate_names({"limit": 0.1, "safety": {"neighbours": 3, "max_slice": 0.3}})
+    assert renamed == {"limit": 0.1, "safety": {"interference_slots": 3, "max_slice": 0.3}}
+    both = {"safety": {"neighbours": 3, "interference_slots": 4}}
+    assert current_gate_names(both) == both
 
 
 def test_a_description_begins_with_a_sentence_and_ends_with_the_lineage() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote
@@ -34,7 +34,7 @@ def settings(site: Site) -> Settings:
 def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registered:
     """An adapter that went the whole way."""
     made = train_adapters(site.repository, {site.asv: site.asv.tag(1)}, settings, **options)[site.asv]
-    verdict = gate(site.repository, site.asv, settings, made.version, **options).verdict
+    verdict = gate_version(site.repository, site.asv, settings, made.version, **options).verdict
     assert verdict.passed, verdict.reasons
     promote(
         site.asv, settings, made.version, mlflow_uri=options["mlflow_uri"], golden="golden/plant-a/asv/v1", by="ann"

@@ -10,8 +10,8 @@ import pytest
 
 from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.server.read_models.drift import drift, verdict_of_change
-from pipelines.server.read_models.ledger_records import Judged
+from pipelines.server.read_models.drift import drift_since, verdict_of_change
+from pipelines.server.read_models.statement_records import RecordedVerdict
 from tests.support.registry_rows import WHO, verdict
 
 HERE = Slot("plant-a", "asr")
@@ -19,18 +19,22 @@ BUNDLE, OTHER = "sha256:" + "b" * 64, "sha256:" + "a" * 64
 CHAMPION = (4, BUNDLE)
 
 
-def own(seq: int, value: float | None, golden: str = "g1", metric: str = "wer", bundle: str = BUNDLE) -> Judged:
+def own(
+    seq: int, value: float | None, golden: str = "g1", metric: str = "wer", bundle: str = BUNDLE
+) -> RecordedVerdict:
     """A verdict on the champion, v4."""
     told = verdict(HERE, 4, bundle, "passed", None, datetime(2026, 1, 1, tzinfo=UTC))
     told = replace(told, challenger=value, metric=metric, golden=replace(told.golden, tag=golden))
-    return Judged(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
 
 
-def later(seq: int, value: float | None, against: tuple[int, str] | None = CHAMPION, golden: str = "g1") -> Judged:
+def later(
+    seq: int, value: float | None, against: tuple[int, str] | None = CHAMPION, golden: str = "g1"
+) -> RecordedVerdict:
     """A verdict on v5, by whose gate the champion has this value."""
     told = verdict(HERE, 5, OTHER, "failed", against, datetime(2026, 1, 1, tzinfo=UTC))
     told = replace(told, champion=value, golden=replace(told.golden, tag=golden))
-    return Judged(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
 
 
 def change(event: Event, *proofs: str, seq: int = 5) -> LedgerEntry:
@@ -50,17 +54,17 @@ def change(event: Event, *proofs: str, seq: int = 5) -> LedgerEntry:
     ids=["challenger", "own", "own newest", "challenger newest", "other champions ignored", "nothing to compare"],
 )
 def test_drift_is_the_newest_measure_less_the_one_of_the_verdict_that_made_it_champion(
-    measures: Sequence[Judged], moved: float, measured_by: str
+    measures: Sequence[RecordedVerdict], moved: float, measured_by: str
 ) -> None:
-    found = drift(own(4, 0.08), measures)
+    found = drift_since(own(4, 0.08), measures)
     assert found
     assert (round(found.change, 6), found.now.digest, found.then.digest) == (moved, measured_by, "d4")
     assert not found.other_golden
 
 
 @pytest.mark.parametrize("measure", [later(7, 0.11, golden="g2"), own(7, 0.11, golden="g2")])
-def test_a_changed_golden_set_is_told(measure: Judged) -> None:
-    found = drift(own(4, 0.08), [measure])
+def test_a_changed_golden_set_is_told(measure: RecordedVerdict) -> None:
+    found = drift_since(own(4, 0.08), [measure])
     assert found
     assert found.other_golden
 
@@ -68,12 +72,12 @@ def test_a_changed_golden_set_is_told(measure: Judged) -> None:
 @pytest.mark.parametrize(
     "measures", [[], [later(7, 0.11, None)], [later(7, 0.11, (4, OTHER))], [own(7, 0.11, bundle=OTHER)]]
 )
-def test_where_nothing_measured_the_champion_again_there_is_no_drift(measures: list[Judged]) -> None:
-    assert drift(own(4, 0.08), measures) is None
+def test_where_nothing_measured_the_champion_again_there_is_no_drift(measures: list[RecordedVerdict]) -> None:
+    assert drift_since(own(4, 0.08), measures) is None
 
 
 def test_a_champion_whose_first_measure_is_no_number_has_no_drift() -> None:
-    assert drift(own(4, None), [later(7, 0.11)]) is None
+    assert drift_since(own(4, None), [later(7, 0.11)]) is None
 
 
 def test_a_champion_began_with_the_verdict_that_its_change_names() -> None:

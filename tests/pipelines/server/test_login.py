@@ -1,4 +1,4 @@
-"""Nobody unknown gets an answer, each role reaches what is its own, and the ledger names who it was."""
+"""Every route requires a login, each role reaches its own routes, and the ledger names the user."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.local import accounts
 from pipelines.registry.client import users
 from pipelines.registry.client.account import Account
-from tests.support.accounts import PASSWORD, ROLES, LoginServer
 from tests.support.guarded_server import guarded_environment
+from tests.support.login_server import PASSWORD, ROLES, LoginServer
 from tests.support.movers import server_variables
 from tests.support.rest import Rest
-from tests.support.routes import routes_of
+from tests.support.server_routes import routes_of
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP
 
 pytestmark = pytest.mark.integration

@@ -17,11 +17,12 @@ from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
-from pipelines.server.read_models import dependents as shared
-from pipelines.server.read_models import ledger_records as records
-from pipelines.server.read_models.grid import contender, grid, stale
-from pipelines.server.read_models.ledger_records import Judged
-from pipelines.server.read_models.slot_page import rolled_back, slot_page
+from pipelines.server.read_models import dependents
+from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
+from pipelines.server.read_models.grid import find_contender, is_stale, read_grid
+from pipelines.server.read_models.ledger_records import entry_at
+from pipelines.server.read_models.slot_page import read_slot_page, rolled_back
+from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.environment import environment_of, lasting
 from tests.support.postgres import postgres_server
@@ -57,7 +58,7 @@ def _filled(uri: str, folder: Path) -> sa.Engine:
 @pytest.mark.integration
 def test_the_grid_holds_every_slot_with_champion_challenger_and_run(engine: sa.Engine) -> None:
     with engine.connect() as connection:
-        found = grid(connection, connection)
+        found = read_grid(connection, connection)
     assert [cell.slot for cell in found.cells] == SLOTS
     cell = found.cells[0]
     assert cell.champion
@@ -76,7 +77,7 @@ def test_a_champion_that_no_later_verdict_measured_has_no_drift(engine: sa.Engin
     with engine.connect() as connection:
         last = (STATEMENTS.c.model == HERE.model_name, STATEMENTS.c.version == 5, STATEMENTS.c.kind == "verdict")
         connection.execute(sa.delete(STATEMENTS).where(*last))
-        found, page = grid(connection, connection), slot_page(connection, HERE)
+        found, page = read_grid(connection, connection), read_slot_page(connection, HERE)
         connection.rollback()
     assert page
     assert page.drift is None
@@ -86,9 +87,9 @@ def test_a_champion_that_no_later_verdict_measured_has_no_drift(engine: sa.Engin
 @pytest.mark.integration
 def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) -> None:
     with engine.connect() as connection:
-        page = slot_page(connection, HERE)
-        older = slot_page(connection, HERE, before=page.ledger[-1].seq if page else 0)
-        missing = slot_page(connection, Slot("plant-z", "asr"))
+        page = read_slot_page(connection, HERE)
+        older = read_slot_page(connection, HERE, before=page.ledger[-1].seq if page else 0)
+        missing = read_slot_page(connection, Slot("plant-z", "asr"))
     assert page
     assert older
     assert [entry.after for entry in page.changes] == [4, 2, 1]
@@ -107,10 +108,30 @@ def test_a_rollback_passes_over_what_served_by_an_override(engine: sa.Engine) ->
         text = connection.execute(sa.select(LEDGER.c.entry).where(*made)).scalar_one()
         told = text.replace('"event":"promoted"', '"event":"overridden"')
         connection.execute(sa.update(LEDGER).where(*made).values(event="overridden", entry=told))
-        page = slot_page(connection, HERE)
+        page = read_slot_page(connection, HERE)
         connection.rollback()
     assert page
     assert page.predecessor == 1
+
+
+@pytest.mark.integration
+def test_the_audit_gets_every_adapter_and_every_champion_period(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        first, last = registered_adapters(connection, limit=4)
+        rest, _ = registered_adapters(connection, after=last)
+        mine, _ = registered_adapters(connection, str(HERE), FINGERPRINT[:20])
+        other, _ = registered_adapters(connection, fingerprint="sha256:%")
+        periods = champion_periods(connection, str(HERE))
+        now, without = champions_at(connection)
+        before = champions_at(connection, "2000-01-01T00:00:00+00:00", str(HERE))
+    assert (len(first), len(rest), other) == (4, 11, [])
+    assert [adapter.version for adapter in mine] == [1, 2, 3, 4, 5]
+    assert (mine[3].dataset, mine[3].revision, mine[3].backbone) == (HERE.tag(2), "a" * 40, "elp:tiny")
+    assert (mine[3].clips, mine[3].fingerprint, mine[3].deleted) == ("sha256:" + "c" * 64, FINGERPRINT, "")
+    assert [(period.version, period.by) for period in periods] == [(1, "ann"), (2, "ann"), (4, "ann")]
+    assert [period.until for period in periods] == [periods[1].since, periods[2].since, None]
+    assert [(period.slot, period.version) for period in now] == [(str(slot), 4) for slot in SLOTS]
+    assert (without, before) == ([], ([], [str(HERE)]))
 
 
 def change(event: Event, before: int | None, after: int | None) -> LedgerEntry:
@@ -139,11 +160,11 @@ def test_what_was_rolled_back_is_known_until_it_is_promoted_again(since: list[Le
 
 @pytest.mark.integration
 def test_what_a_backbone_carries_is_listed_by_the_page(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "PAGE", 4)
+    monkeypatch.setattr(dependents, "PAGE", 4)
     with engine.connect() as connection:
-        first = shared.backbone(connection, FINGERPRINT)
-        last = shared.backbone(connection, FINGERPRINT, 12)
-        beyond = shared.backbone(connection, FINGERPRINT, 15)
+        first = dependents.backbone_dependents(connection, FINGERPRINT)
+        last = dependents.backbone_dependents(connection, FINGERPRINT, 12)
+        beyond = dependents.backbone_dependents(connection, FINGERPRINT, 15)
     assert first
     assert last
     assert (first.total, first.champions, first.further, last.further, beyond) == (15, 3, 4, None, None)
@@ -158,7 +179,7 @@ def test_a_damaged_statement_is_named_and_not_skipped(engine: sa.Engine, text: s
         kind = STATEMENTS.c.kind == "verdict"
         connection.execute(sa.update(STATEMENTS).where(kind, STATEMENTS.c.version == 5).values(envelope=text))
         with pytest.raises(AttestationError, match="a stored verdict is not one"):
-            records.verdicts(connection, [(HERE.model_name, 5)])
+            verdicts(connection, [(HERE.model_name, 5)])
         connection.rollback()
 
 
@@ -167,26 +188,26 @@ def test_a_damaged_entry_is_named_and_not_skipped(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         connection.execute(sa.update(LEDGER).where(LEDGER.c.seq == 1).values(entry='{"seq": 1}'))
         with pytest.raises(AttestationError, match="a stored ledger entry is not one"):
-            records.entry(connection, 1)
+            entry_at(connection, 1)
         connection.rollback()
 
 
-def judged(at: str, value: float, champion: tuple[int, str] | None = None) -> Judged:
+def judged(at: str, value: float, champion: tuple[int, str] | None = None) -> RecordedVerdict:
     told = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
-    return Judged("d", 1, "k", at, replace(told, challenger=value))
+    return RecordedVerdict("d", 1, "k", at, replace(told, challenger=value))
 
 
 def test_a_verdict_against_another_champion_is_stale() -> None:
     serving = AdapterVersion(HERE, 2, "", "", "", aliases=("champion",))
-    assert not stale(judged("", 0.1, (2, "sha256:" + "a" * 64)), serving)
-    assert stale(judged("", 0.1, (1, "sha256:" + "a" * 64)), serving)
-    assert stale(judged("", 0.1), serving)
-    assert not stale(judged("", 0.1), None)
+    assert not is_stale(judged("", 0.1, (2, "sha256:" + "a" * 64)), serving)
+    assert is_stale(judged("", 0.1, (1, "sha256:" + "a" * 64)), serving)
+    assert is_stale(judged("", 0.1), serving)
+    assert not is_stale(judged("", 0.1), None)
 
 
 def test_the_contender_is_the_challenger_else_the_newest_after_the_champion() -> None:
     versions = [AdapterVersion(HERE, n, "", "", "", tags={"elp.status": "candidate"}) for n in (1, 2, 3, 4)]
     champion, named = replace(versions[1], aliases=("champion",)), replace(versions[0], aliases=("challenger",))
-    assert contender([champion, *versions[2:]], champion) == versions[3]
-    assert contender([champion, named, *versions[2:]], champion) == named
-    assert contender([champion], champion) is None
+    assert find_contender([champion, *versions[2:]], champion) == versions[3]
+    assert find_contender([champion, named, *versions[2:]], champion) == named
+    assert find_contender([champion], champion) is None

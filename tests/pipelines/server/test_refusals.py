@@ -1,4 +1,4 @@
-"""What MLflow's own client is told when it tries what the guard does not allow, and what the ledger keeps of it."""
+"""The answers to MLflow's own client when the guard refuses, and the entries that the ledger gets."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_refusal_says_why_and_is_recorded(
 
 
 @pytest.mark.parametrize("version", [CHAMPION, CHALLENGER, FAILED, UNGATED])
-def test_what_a_version_stands_on_is_not_deleted(
+def test_what_a_version_is_based_on_is_not_deleted(
     client: MlflowClient, versions: dict[int, AdapterVersion], version: int
 ) -> None:
     from mlflow.exceptions import RestException

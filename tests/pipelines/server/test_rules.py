@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry.statements import Against
+from pipelines.registry.statements import ChampionRef
 from pipelines.server.transitions.rules import (
     Allowed,
     CheckedStatement,
@@ -17,13 +17,15 @@ from pipelines.server.transitions.rules import (
 )
 
 BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "f" * 64
-OLD = Against(2, "sha256:" + "a" * 64)
+OLD = ChampionRef(2, "sha256:" + "a" * 64)
 LINEAGE = CheckedStatement("l", "elp.plant-a.asr", 3, BUNDLE, PRINT, seq=4)
 VERDICT = CheckedStatement("v", "elp.plant-a.asr", 3, BUNDLE, PRINT, "passed", OLD, seq=5)
 GOOD = VersionFacts(
     "plant-a/asr", "elp.plant-a.asr", 3, BUNDLE, champion=OLD, lineage=LINEAGE, verdict=VERDICT, since=3
 )
-FORMER = replace(GOOD, former=FormerPromotion(BUNDLE, VERDICT), last="replaced", champion=Against(4, OTHER), since=9)
+FORMER = replace(
+    GOOD, former=FormerPromotion(BUNDLE, VERDICT), last="replaced", champion=ChampionRef(4, OTHER), since=9
+)
 
 
 def _verdict(**over: Any) -> VersionFacts:
@@ -34,11 +36,11 @@ def _former(**over: Any) -> VersionFacts:
     return replace(FORMER, former=replace(FormerPromotion(BUNDLE, VERDICT), **over))
 
 
-def test_what_passed_against_the_champion_of_now_is_promoted() -> None:
+def test_a_version_that_passed_against_the_present_champion_is_promoted() -> None:
     assert decide_transition(GOOD, "promote") == decide_transition(GOOD, "any") == Allowed("promoted", ("v", "l"))
 
 
-def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
+def test_a_first_version_is_promoted_if_there_never_was_a_champion() -> None:
     first = replace(_verdict(against=None), champion=None, since=0)
     assert decide_transition(first, "promote") == Allowed("promoted", ("v", "l"))
 
@@ -91,7 +93,7 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: st
             _verdict(against=None),
             "passed against no champion, but now there is v2 (sha256:aaaaaaaaaaaa…); gate it again",
         ),
-        (_verdict(against=Against(2, OTHER)), "passed against v2 (sha256:cccccccccccc…), but now there is v2"),
+        (_verdict(against=ChampionRef(2, OTHER)), "passed against v2 (sha256:cccccccccccc…), but now there is v2"),
         (replace(GOOD, champion=None), "passed against v2 (sha256:aaaaaaaaaaaa…), but now there is no champion"),
         (
             replace(_verdict(against=None), champion=None, since=9),

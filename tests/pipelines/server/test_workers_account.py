@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import GateRefused
-from pipelines.gating.gate import gate
+from pipelines.gating.gate import gate_version
 from pipelines.local import accounts
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.account import Account
 from pipelines.registry.client.champion import promote
 from pipelines.training.train import train_adapters
-from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.workspaces import Site
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ def test_retraining_goes_on_and_a_promoter_promotes(
     here = {"mlflow_uri": login.uri, "cache": tmp_path / "cache", "keys": login.guarded.keys}
     easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
     train_adapters(site.repository, {site.asr: "data/plant-a/asr/v1"}, easy, **here)
-    assert gate(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
+    assert gate_version(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
     with pytest.raises(
         GateRefused, match="elp-service has the role trainer, and this needs promoter; log in as a user"
     ):

@@ -26,7 +26,7 @@ ACTORS = {
     "Änna": Caller("Änna", True, "", roles=("promoter",)),
     "dora": Caller("dora", True, "", roles=("auditor",)),
 }
-ASK, APPROVE, WITHDRAW = "Ask for an override", "Approve the override", "Withdraw the override"
+ASK, APPROVE, WITHDRAW = "Request an override", "Approve the override", "Withdraw the override"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pipelines.registry.signing.keys import key_folder, load_ring
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
-from pipelines.server.read_models import ledger_records as records
+from pipelines.server.read_models.statement_records import verdicts
 from pipelines.server.storage import override_requests
 from pipelines.server.stores import current as server
 from tests.support.html import faults, read_html
@@ -93,7 +93,16 @@ def test_a_slot_without_versions_has_a_page(client: FlaskClient) -> None:
 
 def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: FlaskClient) -> None:
     row = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("tr")[0].text
-    for word in ("plant-a", "v4", "WER 7.50 %", "6.5 … 8.5 %", "v5", "passed", "+0.00 points at v5’s gate", "finished"):
+    for word in (
+        "plant-a",
+        "v4",
+        "WER 7.50 %",
+        "6.5 … 8.5 %",
+        "v5",
+        "passed",
+        "+0.00 points measured by the gate of v5",
+        "finished",
+    ):
         assert word in row
 
 
@@ -102,7 +111,7 @@ def _measured_again(client: FlaskClient) -> Iterator[None]:
     """The champion of plant-a/asr on another golden set, by a verdict on a version that was deleted since."""
     slot, ring = Slot("plant-a", "asr"), load_ring(key_folder())
     with server.registry().engine.begin() as connection:
-        [serving] = records.verdicts(connection, [(slot.model_name, 4)])[slot.model_name, 4]
+        [serving] = verdicts(connection, [(slot.model_name, 4)])[slot.model_name, 4]
         at, champion = datetime.now(UTC) - timedelta(minutes=150), (4, serving.statement.bundle)
         told = verdict(slot, 6, "sha256:" + "6" * 64, "failed", champion, at)
         told = replace(told, champion=0.105, golden=replace(told.golden, tag=slot.tag(2, "golden")))
@@ -120,7 +129,7 @@ def _measured_again(client: FlaskClient) -> Iterator[None]:
 @pytest.mark.usefixtures("_measured_again")
 def test_drift_on_another_golden_set_is_told_as_that(client: FlaskClient) -> None:
     cells = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("td")
-    assert "+3.00 points at v6’s gate, 2 h ago; the golden set changed" in cells[0].text
+    assert "+3.00 points measured by the gate of v6, 2 h ago; the golden set changed" in cells[0].text
     assert "golden set" not in cells[1].text
     page = read_html(client.get("/elp/slots/plant-a/asr").text)
     told = next(dd.text for dd in page.all("dd") if "points" in dd.text)
@@ -129,7 +138,7 @@ def test_drift_on_another_golden_set_is_told_as_that(client: FlaskClient) -> Non
         "golden/plant-a/asr/v2",
         "verdict on v6",
         "changed",
-        "(then",
+        "(it was",
         "golden/plant-a/asr/v1",
     ):
         assert part in told
@@ -156,7 +165,7 @@ def test_the_lineage_leads_to_data_backbone_run_version_and_verdict(client: Flas
 def test_a_statement_is_verified_while_it_is_shown(client: FlaskClient) -> None:
     link = re.search(r"/elp/statements/[0-9a-f]{64}", client.get("/elp/slots/plant-a/asr").text)
     assert link
-    assert "good, verified just now" in client.get(link[0]).text
+    assert "valid, verified just now" in client.get(link[0]).text
 
 
 def test_a_backbone_lists_champions_first(client: FlaskClient) -> None:

@@ -1,0 +1,211 @@
+"""The erasure plan: what holds a person's recordings, which adapters were trained on them, and what to do in order."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.audit.server_records import Records
+from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn, find_trained_on, rows_of
+from pipelines.datasets.subject import Subject
+from pipelines.errors import VersioningError
+from pipelines.registry.slot import Slot
+
+_CACHES = "files sets features trials verdicts audit.db audit.db-wal audit.db-shm"
+"""Entries of ``.elp/cache`` that may hold sound, words or names."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do."""
+
+    what: str
+    commands: tuple[str, ...] = ()
+    """To be typed one after the other."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of the DVC remote that holds clips of the subject."""
+
+    name: str
+    md5: str
+    place: str
+    """Path or address in the remote."""
+    clips: int
+    versions: tuple[str, ...]
+    """The versions that hold it, such as ``data/plant-a/asr/v1 … v4``."""
+    current: bool
+    """Whether a newest version, or a golden set in force, holds it."""
+
+
+@dataclass(frozen=True)
+class SlotPlan:
+    """What to do for one slot."""
+
+    slot: str
+    holds: tuple[Holding, ...]
+    """Those of its newest dataset version, newest golden set and quarantine that hold the subject."""
+    champion: TrainedAdapter | None
+    """The present champion, if it was trained on the subject."""
+    trained: tuple[TrainedAdapter, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class ErasurePlan:
+    """The whole plan. Nothing has been done."""
+
+    found: TrainedOn
+    slots: tuple[SlotPlan, ...]
+    files: tuple[StoredFile, ...]
+    after: tuple[Step, ...]
+    """What to do when every slot is done."""
+    stays: tuple[str, ...]
+    """What no command here removes, and where it is."""
+
+
+def plan_erasure(
+    db: sqlite3.Connection,
+    records: Records,
+    subject: Subject,
+    slot: Slot | None = None,
+    place: Callable[[str], str] = lambda md5: md5,
+) -> ErasurePlan:
+    """Plan the erasure of a person or a recording.
+
+    Args:
+        db: The index, up to date.
+        records: The server's.
+        subject: The person or the recording.
+        slot: One slot; None plans for all slots.
+        place: Returns where the remote keeps the file of an MD5.
+
+    Raises:
+        VersioningError: Nothing holds the subject, and the training data of every adapter is known.
+    """
+    found = find_trained_on(db, records, subject, slot)
+    if not found.holdings and not found.unknown:
+        raise VersioningError(
+            f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them"
+        )
+    names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
+    slots = tuple(_slot_plan(db, records, found, name) for name in names)
+    files = _files(db, subject, slot, place)
+    return ErasurePlan(found, slots, files, _after(files), _stays(found))
+
+
+def _slot_plan(db: sqlite3.Connection, records: Records, found: TrainedOn, slot: str) -> SlotPlan:
+    holds = tuple(one for one in found.holdings if one.slot == slot and one.version == _newest(db, one))
+    trained = tuple(one for one in found.adapters if one.slot == slot)
+    champion = next((one for one in trained if one.is_champion), None)
+    steps = []
+    if holds:
+        steps.append(
+            Step(
+                "make a dataset version (and golden set) without them; later deliveries cannot bring them back",
+                (f"elp data drop {slot} {found.subject.option}",),
+            )
+        )
+    if champion is not None:
+        steps += _replace_champion(records, champion, {one.version for one in trained})
+    elif trained:
+        kept = ", ".join(f"v{one.version}" for one in trained)
+        what = f"the champion was not trained on them: nothing to retrain; do not promote or roll back to {kept}"
+        steps.append(Step(what))
+    return SlotPlan(slot, holds, champion, trained, tuple(steps))
+
+
+def _replace_champion(records: Records, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
+    """Return how a champion that was trained on them is stopped and replaced."""
+    slot = champion.slot
+    exists = [adapter for adapter in records.adapters(slot) if not adapter.deleted]
+    ended = [period for period in records.champion_periods(slot) if period.until and any(map(period.of, exists))]
+    before = ended[-1].version if ended else None
+    if before is not None and before not in trained:
+        stop = Step(
+            f"if v{champion.version} must stop at once: v{before}, the champion before it, was not trained on them",
+            (f"elp rollback {slot} --reason erasure",),
+        )
+    else:
+        what = f"if v{champion.version} must stop at once: leave the slot without a champion"
+        stop = Step(what, (f"elp retire {slot} --reason erasure",))
+    again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
+    return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
+
+
+def _newest(db: sqlite3.Connection, one: Holding) -> int:
+    kind = "golden" if one.kind == "golden" else "data"
+    found = db.execute("SELECT MAX(version) FROM release WHERE slot = ? AND kind = ?", (one.slot, kind)).fetchone()
+    return int(found[0])
+
+
+def _files(
+    db: sqlite3.Connection, subject: Subject, slot: Slot | None, place: Callable[[str], str]
+) -> tuple[StoredFile, ...]:
+    where, values = rows_of(subject)
+    rows = db.execute(f"SELECT file, COUNT(*) FROM clip WHERE {where} GROUP BY file", values).fetchall()
+    made = []
+    for file, count in rows:
+        md5, name = db.execute("SELECT md5, name FROM file WHERE id = ?", (file,)).fetchone()
+        spans = db.execute(
+            """SELECT s.slot, s.folder, s.first, s.last, (SELECT MAX(version) FROM release r WHERE r.slot = s.slot
+                AND r.kind = CASE s.folder WHEN 'golden' THEN 'golden' ELSE 'data' END)
+            FROM span s WHERE s.file = ? AND ? IN ('', s.slot) ORDER BY 1, 2, 3""",
+            (file, str(slot) if slot else ""),
+        ).fetchall()
+        if spans:
+            versions = tuple(_versions(*span[:4]) for span in spans)
+            current = any(last == newest for *_, last, newest in spans)
+            made.append(StoredFile(name, md5, place(md5), count, versions, current))
+    return tuple(sorted(made, key=lambda one: one.name))
+
+
+def _versions(slot: str, folder: str, first: int, last: int) -> str:
+    kind = "golden" if folder == "golden" else "data"
+    span = f"v{first}" if first == last else f"v{first} … v{last}"
+    return f"{kind}/{slot}/{span}" + (" (quarantine)" if folder == "quarantine" else "")
+
+
+def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
+    if not files:
+        return ()
+    current = sum(one.current for one in files)
+    warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
+    return (
+        Step(
+            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; "
+            f"after that, no older dataset version can be fetched or verified{warn}. If several repositories share the "
+            "remote, name the others with --projects",
+            ("dvc gc --workspace --cloud --force",),
+        ),
+        Step(
+            "empty the caches of this machine and of every worker (a training that is not registered yet is kept)",
+            (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs"),
+        ),
+    )
+
+
+def _stays(found: TrainedOn) -> tuple[str, ...]:
+    stays = [
+        "Git: the records of all versions, with counts, names of deliveries and the ids of dropped clips, no sound and "
+        "no speaker. A delivery that was named after the person keeps that name.",
+        "The ledger and the statements: digests of data and bundles, no sound, no speaker. They cannot be rewritten.",
+    ]
+    golden = [one.tag for one in found.holdings if one.kind == "golden"]
+    if golden:
+        stays.append(
+            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, transcripts and "
+            "answers of its clips (gate/ among the artifacts of the runs)."
+        )
+    if found.adapters:
+        names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
+        stays.append(
+            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The server deletes no bytes of "
+            "a version: its operator removes the version and then the version's folder in the artifact store."
+        )
+    if found.unknown:
+        stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")
+    stays.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
+    return tuple(stays)

@@ -1,0 +1,228 @@
+"""What was trained on a person or a recording: dataset versions, adapters and champions, present and past.
+
+An adapter was trained on the clips of the training and validation splits of its dataset version, without those of the
+golden set in force: the first fit the weights, the second select the epoch and the threshold. Adapters are only judged
+on the clips of a golden set. Each training signs the digest of the clips that it used. If the index computes the same
+digest, the answer for this adapter is exact; if not, the adapter is reported with the reason.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pipelines.audit.data_index import LEARNING, used_digests
+from pipelines.audit.server_records import Records, status_of
+from pipelines.datasets.subject import Subject
+from pipelines.errors import UsageError
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.slot import Slot
+
+_FEW_SLOTS = 5
+"""Up to so many slots are asked for their champion periods one by one."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A version that holds clips of the subject."""
+
+    slot: str
+    kind: str
+    """``data``, ``golden`` or ``quarantine`` (named by the dataset version that holds it)."""
+    version: int
+    tag: str
+    clips: int
+    """Clips of the subject in it; in quarantine, files."""
+    learnable: int = 0
+    """For a dataset version: the clips that a training on it uses."""
+    splits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainedAdapter:
+    """An adapter that was trained on the subject, or may have been."""
+
+    slot: str
+    version: int
+    dataset: str
+    clips: int
+    """Clips of the subject that its training used."""
+    certain: bool
+    """Whether the clips of its dataset version are those that its lineage names."""
+    note: str
+    """Why it is not certain."""
+    registered: str
+    deleted: str
+    """When it was deleted from the registry; empty while it exists."""
+    champion_periods: tuple[ChampionPeriod, ...]
+    status: str
+    """As `status_of` returns it."""
+
+    @property
+    def is_champion(self) -> bool:
+        """Whether it is its slot's champion now."""
+        return self.status == "champion"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The answer for one subject."""
+
+    subject: Subject
+    slot: Slot | None
+    """None if the question was about all slots."""
+    clips: int
+    """Different recordings of the subject, in all versions."""
+    speakers: tuple[str, ...]
+    """Speakers of these recordings: more than the one in question if a recording was delivered under two names."""
+    holdings: tuple[Holding, ...]
+    adapters: tuple[TrainedAdapter, ...]
+    unknown: tuple[TrainedAdapter, ...]
+    """Adapters whose training data is unknown: the dataset version is not in this workspace, or its files are gone."""
+
+    @property
+    def champions(self) -> tuple[TrainedAdapter, ...]:
+        """Those that are champion now."""
+        return tuple(adapter for adapter in self.adapters if adapter.is_champion)
+
+
+def find_trained_on(db: sqlite3.Connection, records: Records, subject: Subject, slot: Slot | None = None) -> TrainedOn:
+    """Find everything that holds, or was trained on, a person or a recording.
+
+    Args:
+        db: The index, up to date.
+        records: The server's.
+        subject: The person or the recording.
+        slot: One slot; None means all slots.
+
+    Raises:
+        UsageError: The first digits of an id fit several clips.
+        ServiceError: The server does not answer.
+    """
+    only = str(slot) if slot else ""
+    clips = _clips(db, subject)
+    by_file: dict[int, Counter[str]] = {}
+    for file, _, _, split in clips:
+        by_file.setdefault(file, Counter())[split] += 1
+    holdings = _holdings(db, by_file, clips, only)
+    counts = {one.tag: one.learnable for one in holdings if one.kind == "data"}
+    trained = _trained(db, records, counts, only)
+    adapters, unknown = ([one for one in trained if bool(one.clips) is sure] for sure in (True, False))
+    ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
+    speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
+    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), tuple(adapters), tuple(unknown))
+
+
+def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
+    """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values."""
+    if subject.speaker:
+        return "speaker = ?", (subject.speaker,)
+    return "id BETWEEN ? AND ?", tuple(bytes.fromhex(subject.clip.ljust(64, digit)) for digit in "0f")
+
+
+def _clips(db: sqlite3.Connection, subject: Subject) -> list[tuple[int, bytes, str, str]]:
+    """Return rows of file, id, speaker, split."""
+    where, values = rows_of(subject)
+    found = db.execute(f"SELECT file, id, speaker, split FROM clip WHERE {where}", values).fetchall()
+    ids = sorted({clip.hex() for _, clip, _, _ in found})
+    if subject.clip and len(ids) > 1:
+        raise UsageError(f"{len(ids)} clips begin with {subject.clip} ({ids[0]}, {ids[1]} …); give more digits")
+    return found
+
+
+def _holdings(
+    db: sqlite3.Connection, by_file: dict[int, Counter[str]], clips: list[tuple[int, bytes, str, str]], slot: str
+) -> list[Holding]:
+    pinned = _pinned(db, clips)
+    found: dict[tuple[str, str, int, str, str], tuple[Counter[str], int]] = {}
+    for file, splits in by_file.items():
+        for place in _places(db, file, slot):
+            before, learnable = found.get(place, (Counter(), 0))
+            mine = 0
+            if place[1] == "data":
+                mine = sum(splits[split] for split in LEARNING) - pinned.get((file, place[4]), 0)
+            found[place] = before + splits, learnable + mine
+    return [
+        Holding(slot, kind, version, tag, splits.total(), learnable, dict(splits))
+        for (slot, kind, version, tag, _), (splits, learnable) in sorted(found.items())
+    ]
+
+
+def _places(db: sqlite3.Connection, file: int, slot: str) -> list[tuple[str, str, int, str, str]]:
+    """Return slot, kind, version, tag and golden set in force of each version that holds the file."""
+    return db.execute(
+        """SELECT r.slot, CASE s.folder WHEN 'quarantine' THEN 'quarantine' ELSE r.kind END, r.version, r.tag, r.golden
+        FROM span s JOIN release r ON r.slot = s.slot AND r.version BETWEEN s.first AND s.last
+            AND r.kind = CASE s.folder WHEN 'golden' THEN 'golden' ELSE 'data' END
+        WHERE s.file = ? AND ? IN ('', s.slot)""",
+        (file, slot),
+    ).fetchall()
+
+
+def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) -> dict[tuple[int, str], int]:
+    """Count, by file and golden set, the clips of a learning split that the golden set keeps out of training."""
+    counts: Counter[tuple[int, str]] = Counter()
+    for file, clip, _, split in clips:
+        if split in LEARNING:
+            tags = db.execute(
+                """SELECT DISTINCT g.tag FROM clip c JOIN span s ON s.file = c.file AND s.folder = 'golden'
+                JOIN release g ON g.slot = s.slot AND g.kind = 'golden' AND g.version BETWEEN s.first AND s.last
+                WHERE c.id = ?""",
+                (clip,),
+            )
+            counts.update((file, tag) for (tag,) in tags)
+    return dict(counts)
+
+
+def _trained(db: sqlite3.Connection, records: Records, counts: dict[str, int], slot: str) -> list[TrainedAdapter]:
+    """Return the adapters on a version that holds the subject, and those whose training data is unknown."""
+    adapters = records.adapters(slot)
+    revisions = dict(db.execute("SELECT tag, revision FROM release"))
+    gaps = dict(db.execute("SELECT tag, MIN(reason) FROM gap GROUP BY tag"))
+    used = used_digests(db, {adapter.dataset for adapter in adapters})
+    found = []
+    for adapter in adapters:
+        note = _why_unknown(adapter, revisions.get(adapter.dataset), gaps.get(adapter.dataset, ""))
+        if not note and used.get(adapter.dataset) != adapter.clips:
+            note = f"its lineage names other clips than {adapter.dataset} has"
+        if counts.get(adapter.dataset) or note:
+            found.append((adapter, note))
+    periods = _periods(records, sorted({adapter.slot for adapter, _ in found}))
+    return [
+        TrainedAdapter(
+            slot=adapter.slot,
+            version=adapter.version,
+            dataset=adapter.dataset,
+            clips=counts.get(adapter.dataset, 0),
+            certain=not note,
+            note=note,
+            registered=adapter.registered,
+            deleted=adapter.deleted,
+            champion_periods=(mine := tuple(period for period in periods.get(adapter.slot, ()) if period.of(adapter))),
+            status=status_of(adapter, mine),
+        )
+        for adapter, note in sorted(found, key=lambda one: (one[0].slot, one[0].version))
+    ]
+
+
+def _why_unknown(adapter: RegisteredAdapter, revision: str | None, gap: str) -> str:
+    """Return why it is unknown what a training used; empty if it is known."""
+    if not adapter.dataset:
+        return "its lineage statement is not on the server"
+    if revision is None:
+        return f"{adapter.dataset} is not in this workspace; ask in the workspace that it was trained from"
+    if revision != adapter.revision:
+        trained = adapter.revision[:12] or "nothing"
+        return f"{adapter.dataset} is at {revision[:12]} here, the adapter was trained from {trained}"
+    return gap
+
+
+def _periods(records: Records, slots: Sequence[str]) -> dict[str, list[ChampionPeriod]]:
+    asked = slots if len(slots) <= _FEW_SLOTS else [""]
+    found: dict[str, list[ChampionPeriod]] = {}
+    for slot in asked:
+        for period in records.champion_periods(slot):
+            found.setdefault(period.slot, []).append(period)
+    return found

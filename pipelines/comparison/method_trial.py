@@ -1,0 +1,183 @@
+"""One method trained and measured in its own process: ``python -m pipelines.comparison.method_trial SPEC RESULT``.
+
+A process for each trial measures its own peak memory, and no method benefits from another one's caches.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elp_core.errors import ElpError
+from elp_core.files import write_whole
+from elp_core.types import Clip
+from pipelines.local.settings import Settings
+from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+    from pipelines.gating.compare import Scores
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """The inputs of one trial."""
+
+    method: str
+    """Name in `elp_core.methods.METHODS`, or ``slot`` for the slot's own adapter configuration."""
+    share: float
+    """Share of the training clips that is used, more than 0 and up to 1."""
+    slot: str
+    repository: str
+    tag: str
+    """Dataset version; its golden set is used for evaluation."""
+    cache: str
+    backbone: str
+    closed_set: bool
+    settings: Mapping[str, Any]
+    """`SlotSettings` as plain values."""
+
+
+@dataclass(frozen=True)
+class MethodTrial:
+    """The result of one trial."""
+
+    method: str
+    share: float
+    metric: str
+    value: float
+    """Metric on the golden set."""
+    lower: float
+    upper: float | None
+    """The interval of `value`, at the confidence of the slot's gate; None if one speaker gives no interval."""
+    tokens: int
+    """Words, clips or target trials behind the metric."""
+    minutes: float
+    """Training audio."""
+    clips: int
+    parameters: int
+    """Trainable parameters, including the task's head."""
+    bundle_bytes: int
+    backbone_bytes: int
+    """The frozen backbone in float32, stored once for all adapters."""
+    train_seconds: float
+    steps: int
+    epochs: int
+    peak_bytes: int
+    """Highest memory of the whole process (on a GPU: of its tensors there)."""
+    real_time_factor: float
+    """Seconds of computing for a second of audio: decoding, backbone, adapter and answer, in batches."""
+    device: str
+    threads: int
+
+
+def select_share(clips: Sequence[Clip], share: float) -> list[Clip]:
+    """Return the first `share` of `clips` by id.
+
+    Ids are hashes, so this is a random choice, and a smaller share is a subset of a larger one.
+    """
+    ordered = sorted(clips, key=lambda clip: clip.id)
+    return ordered[: max(1, round(share * len(ordered)))]
+
+
+def scores_path(result: Path) -> Path:
+    """Return the file with the scores of the trial whose result is in the file `result`."""
+    return result.with_suffix(".scores.json")
+
+
+def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
+    """Train on the share of the training split and evaluate on the golden set."""
+    import torch
+
+    from elp_core.assemble import build, evaluate, pick_device
+    from elp_core.backbones import Backbone
+    from elp_core.methods import METHODS
+    from elp_core.tasks import make_task
+    from elp_core.training import train
+    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.gating.compare import compare_scores, token_count
+
+    slot, cache = Slot.parse(spec.slot), Path(spec.cache)
+    settings = Settings(slots={spec.slot: spec.settings}).for_slot(slot)
+    training, validation = (load_split(spec.repository, spec.tag, slot, (s,), cache) for s in ("train", "validation"))
+    golden = load_golden(spec.repository, spec.tag, slot, cache).clips
+    chosen = select_share(training, spec.share)
+    backbone, config = Backbone.from_pretrained(spec.backbone), settings.train
+    adapter: Any = settings.adapter
+    if spec.method != "slot":
+        adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
+    model = build(backbone, adapter, make_task(slot.task, chosen, settings.task), config.seed)
+    started = time.perf_counter()
+    trained = train(model, chosen, validation, config)
+    train_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    evaluation = evaluate(model, golden, config.batch_seconds, config.device)
+    evaluation_seconds = time.perf_counter() - started
+    interval = compare_scores(evaluation.scores, None, settings.gate, spec.closed_set).challenger
+    device = pick_device(config.device)
+    trial = MethodTrial(
+        method=spec.method,
+        share=spec.share,
+        metric=evaluation.metric,
+        value=evaluation.value,
+        lower=max(0.0, interval.lower),
+        upper=interval.upper if math.isfinite(interval.upper) else None,
+        tokens=round(token_count(evaluation.scores)),
+        minutes=sum(clip.duration for clip in chosen) / 60,
+        clips=len(chosen),
+        parameters=model.parameter_count(),
+        bundle_bytes=_bundle_bytes(model),
+        backbone_bytes=sum(4 * parameter.numel() for parameter in backbone.parameters()),
+        train_seconds=train_seconds,
+        steps=trained.steps,
+        epochs=trained.epochs,
+        peak_bytes=int(torch.cuda.max_memory_allocated()) if device.type == "cuda" else _peak_bytes(),
+        real_time_factor=evaluation_seconds / sum(clip.duration for clip in golden),
+        device=str(device),
+        threads=torch.get_num_threads(),
+    )
+    return trial, evaluation.scores
+
+
+def _bundle_bytes(model: ElpModel) -> int:
+    from elp_core.bundle import write_bundle
+
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "bundle"
+        write_bundle(folder, model, {}, {})
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _peak_bytes() -> int:
+    """Return the highest memory of this process."""
+    status = Path("/proc/self/status")
+    # ru_maxrss of a child process starts at its parent's value; the kernel's own high-water mark does not
+    mark = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8")) if status.is_file() else None
+    return 1024 * (int(mark[1]) if mark else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _main() -> None:
+    """Read the specification in the first argument; write the result to the second, and the scores next to it."""
+    from pipelines.gating.evidence import pack
+
+    spec, result = (Path(argument) for argument in sys.argv[1:3])
+    try:
+        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
+    except ElpError as error:
+        sys.exit(str(error))
+    # the result is written last, so that its presence shows that both files are complete
+    write_whole(scores_path(result), json.dumps(pack(scores), indent=1))
+    write_whole(result, json.dumps(asdict(trial), indent=1))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,101 @@
+"""Trials run one after another, each in its own process, and kept so that none is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elp_core.config import to_dict
+from pipelines.comparison import method_trial
+from pipelines.comparison.method_trial import MethodTrial, TrialSpec, scores_path
+from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
+from pipelines.gating.compare import Scores
+from pipelines.gating.evidence import unpack
+from pipelines.local.environment import child_environment
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+from pipelines.training.provenance import code_digest, task_digest
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FailedTrial:
+    """A trial that failed, with the reason."""
+
+    method: str
+    share: float
+    reason: str
+
+
+class TrialRunner:
+    """The trials of one comparison: each result is kept in a file named by the digest of its inputs."""
+
+    def __init__(
+        self, workspace: Workspace, slot: Slot, version: DatasetVersion, golden: GoldenRef, fingerprint: str, log: Log
+    ) -> None:
+        chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
+        settings, self.policy = to_dict(chosen), chosen.gate
+        self._spec = TrialSpec(
+            "", 1.0, str(slot), str(workspace.root), version.tag, str(cache), workspace.settings.backbone,
+            version.closed_set, settings,
+        )  # fmt: skip
+        # everything that determines a trial's numbers; the folder of the workspace does not
+        self._inputs = {
+            "slot": str(slot),
+            "data": version.dvc_hash,
+            "golden": golden.digest,
+            "backbone": fingerprint,
+            "settings": settings,
+            "code": code_digest(),
+            "task": task_digest(slot.task_spec),
+            "trial": hashlib.sha256(Path(method_trial.__file__).read_bytes()).hexdigest(),
+        }
+        self._folder, self._log = cache / "trials", log
+
+    def run(self, method: str, share: float = 1.0) -> MethodTrial | FailedTrial:
+        """Return the result of one trial, from an earlier run if there is one."""
+        path = self._path(method, share)
+        name = f"{method} on {100 * share:g} % of the training audio"
+        if path.is_file() and scores_path(path).is_file():
+            self._log(f"{name}: already done")
+        else:
+            self._log(f"{name}: training")
+            reason = self._train(replace(self._spec, method=method, share=share), path)
+            if reason:
+                self._log(f"{name}: failed: {reason}")
+                return FailedTrial(method, share, reason)
+        trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
+        self._log(f"{name}: {trial.metric} {100 * trial.value:.2f} % in {trial.train_seconds:.0f} s")
+        return trial
+
+    def scores(self, method: str) -> Scores:
+        """Return the scores on the golden set's clips of a trial that ran on all of the audio."""
+        return unpack(json.loads(scores_path(self._path(method, 1.0)).read_text(encoding="utf-8")))
+
+    def _path(self, method: str, share: float) -> Path:
+        return self._folder / f"{json_digest({**self._inputs, 'method': method, 'share': share})}.json"
+
+    def _train(self, spec: TrialSpec, path: Path) -> str:
+        """Run the trial in its own process; return why it failed, or an empty text."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "spec.json"
+            file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
+            command = [sys.executable, "-m", method_trial.__name__, str(file), str(path)]
+            done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return ""
+        return "\n".join(done.stderr.strip().splitlines()[-4:]) or f"its process ended with {done.returncode}"
+
+
+def json_digest(values: Any) -> str:
+    """Return the SHA-256 of JSON values, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,141 @@
+"""Every adapter that was ever registered, and every period of a champion: what the audit asks the server for.
+
+Nothing is verified here. An entry or a statement that cannot be read is left out; `elp audit --verify` names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipelines.errors import AttestationError
+from pipelines.registry.ledger.entry import MOVES
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.signing.canonical_json import moment
+from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
+from pipelines.server.read_models.by_version import rows_at
+from pipelines.server.read_models.ledger_records import read_stored_entry
+from pipelines.server.read_models.statement_records import LineageFacts, lineage_facts
+
+_known: dict[str, LineageFacts] = {}
+"""Facts by digest of the lineage: reading 5,000 statements takes 0.2 s, and a statement never changes."""
+
+
+def registered_adapters(
+    connection: sa.Connection, slot: str = "", fingerprint: str = "", after: int = 0, limit: int = 1000
+) -> tuple[list[RegisteredAdapter], int]:
+    """Return adapters, deleted ones included, by date of registration, and the number of the last entry read.
+
+    A version that was registered again with the same bundle is reported with its first date and its newest statement.
+
+    Args:
+        connection: To the registry's database.
+        slot: One slot; empty means all slots.
+        fingerprint: The backbone's, or its beginning; empty means all backbones.
+        after: Only those registered by an entry with a higher number: where the page before ended.
+        limit: The most entries to read.
+    """
+    same = sa.and_(
+        STATEMENTS.c.model == sa.func.replace(sa.literal("elp.") + LEDGER.c.slot, "/", "."),
+        STATEMENTS.c.version == LEDGER.c.after_version,
+        STATEMENTS.c.kind == "lineage",
+        STATEMENTS.c.seq == LEDGER.c.seq,
+    )
+    columns = LEDGER.c.seq, LEDGER.c.slot, LEDGER.c.after_version, LEDGER.c.at
+    query = (
+        sa.select(*columns, STATEMENTS.c.digest, STATEMENTS.c.model)
+        .join_from(LEDGER, STATEMENTS, same, isouter=True)
+        .where(LEDGER.c.event == "registered", LEDGER.c.seq > after, *_of_slot(slot))
+    )
+    if fingerprint:
+        query = query.where(STATEMENTS.c.fingerprint.startswith(fingerprint, autoescape=True))
+    rows = connection.execute(query.order_by(LEDGER.c.seq).limit(limit)).all()
+    _learn(connection, rows)
+    gone = connection.execute(sa.select(*columns).where(LEDGER.c.event == "deleted", *_of_slot(slot))).all()
+    found: dict[tuple[str, int, str], RegisteredAdapter] = {}
+    for row in rows:
+        facts = _known.get(row.digest) or _without_lineage(connection, row.seq)
+        key = row.slot, row.after_version, facts.bundle
+        # an entry without a version says that the whole model was deleted
+        mine = (one for one in gone if one.slot == row.slot and one.after_version in (row.after_version, None))
+        found[key] = RegisteredAdapter(
+            slot=row.slot,
+            version=row.after_version,
+            registered=found[key].registered if key in found else row.at,
+            deleted=min((one.at for one in mine if one.seq > row.seq), default=""),
+            statement=row.digest or "",
+            **vars(facts),
+        )
+    return list(found.values()), rows[-1].seq if rows else after
+
+
+def champion_periods(connection: sa.Connection, slot: str = "") -> list[ChampionPeriod]:
+    """Return the periods of all champions of one slot or of all slots, in the order of the ledger."""
+    query = sa.select(LEDGER.c.entry).where(LEDGER.c.event.in_(MOVES), *_of_slot(slot)).order_by(LEDGER.c.seq)
+    begun: list[dict[str, Any]] = []
+    present: dict[str, dict[str, Any]] = {}
+    for text in connection.scalars(query):
+        try:
+            entry = read_stored_entry(text)
+        except AttestationError:
+            continue
+        last = present.get(entry.slot)
+        # a version that is not the champion can be retired, too: the champion stays
+        if entry.event == "retired" and (last is None or last["version"] not in (entry.before, entry.after)):
+            continue
+        if last is not None:
+            present.pop(entry.slot)["until"] = entry.at
+        if entry.after is not None and entry.event != "retired":
+            period = {"seq": entry.seq, "slot": entry.slot, "version": entry.after, "bundle": entry.bundle}
+            period |= {"since": entry.at, "until": None, "event": entry.event, "by": entry.principal.name}
+            present[entry.slot] = period | {"reason": entry.reason}
+            begun.append(present[entry.slot])
+    return [ChampionPeriod(**period) for period in begun]
+
+
+def champions_at(
+    connection: sa.Connection, at: str | None = None, slot: str = ""
+) -> tuple[list[ChampionPeriod], list[str]]:
+    """Return the champions at a moment by slot, and the slots that had none then but had one at another time.
+
+    Args:
+        connection: To the registry's database.
+        at: ISO 8601 with an offset; None means now.
+        slot: One slot; empty means all slots.
+
+    Raises:
+        AttestationError: `at` is not such a moment.
+    """
+    periods = champion_periods(connection, slot)
+    found = [period for period in periods if period.until is None]
+    if at is not None:
+        when = moment(at, "at")
+        begun = [period for period in periods if moment(period.since, "since") <= when]
+        found = [period for period in begun if period.until is None or moment(period.until, "until") > when]
+    without = {period.slot for period in periods} - {period.slot for period in found}
+    return sorted(found, key=lambda period: period.slot), sorted(without)
+
+
+def _of_slot(slot: str) -> list[Any]:
+    return [LEDGER.c.slot == slot] if slot else []
+
+
+def _learn(connection: sa.Connection, rows: Iterable[Any]) -> None:
+    """Read the lineages of these rows that this process has not read before."""
+    unread = {(row.model, row.after_version) for row in rows if row.digest and row.digest not in _known}
+    columns = STATEMENTS.c.version, STATEMENTS.c.digest, STATEMENTS.c.envelope
+    for row in rows_at(connection, unread, STATEMENTS.c.model, columns, STATEMENTS.c.kind == "lineage"):
+        with contextlib.suppress(AttestationError):
+            _known[row.digest] = lineage_facts(row.envelope)
+
+
+def _without_lineage(connection: sa.Connection, seq: int) -> LineageFacts:
+    """Return the bundle alone, from the ledger entry: the server has no lineage that can be read."""
+    text = connection.scalar(sa.select(LEDGER.c.entry).where(LEDGER.c.seq == seq))
+    try:
+        return LineageFacts(read_stored_entry(text or "").bundle)
+    except AttestationError:
+        return LineageFacts("")

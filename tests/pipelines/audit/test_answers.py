@@ -1,0 +1,137 @@
+"""The answers as HTML page and as bill of materials."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from sqlite3 import Connection
+from typing import Any
+
+import pytest
+
+from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
+from pipelines.audit.bill_of_materials import bill_of_materials
+from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.erasure_plan import plan_erasure
+from pipelines.audit.facts import Fact
+from pipelines.audit.html_page import answer_page
+from pipelines.audit.tables import (
+    Answer,
+    backbone_answer,
+    champions_answer,
+    erasure_answer,
+    trained_on_answer,
+    tree_answer,
+)
+from pipelines.audit.trained_on import find_trained_on
+from pipelines.datasets.subject import Subject
+from pipelines.errors import RegistryError
+from tests.support.audited import ASR, Ground
+from tests.support.proof import FINGERPRINT, verdict
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def subject(ground: Ground) -> AdapterRecords:
+    return find_records(ground.records, ASR, 2)
+
+
+def _answers(index: Connection, ground: Ground) -> list[Answer]:
+    records, ann = ground.records, Subject(speaker="ann")
+    return [
+        champions_answer(find_champions(records, read_moment("2026-01-04"))),
+        backbone_answer(find_on_backbone(records, FINGERPRINT)),
+        trained_on_answer(find_trained_on(index, records, ann)),
+        erasure_answer(plan_erasure(index, records, ann)),
+        tree_answer(adapter_tree(index, find_records(records, ASR, None)), verified=False),
+    ]
+
+
+class _Page(HTMLParser):
+    """Counts what a page opens and closes, and keeps the addresses it names."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "action")]
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_every_answer_is_a_page_that_requests_nothing(index: Connection, ground: Ground) -> None:
+    for answer in _answers(index, ground):
+        text = answer_page(answer, "http://127.0.0.1:5000")
+        page = _Page(text)
+        assert (page.open, page.addresses) == ([], []), answer.title
+        assert "<script" not in text
+        assert not re.search(r"url\(|@import", text)
+        assert "default-src 'none'" in text
+        assert "prefers-color-scheme: dark" in text
+
+
+def test_what_a_delivery_wrote_cannot_become_markup() -> None:
+    answer = Answer("<b>x</b>", ("<script>alert(1)</script>",), tree=Fact("<i>", "<u>", "failed", "<s>"))
+    text = answer_page(answer, "<server>")
+    assert not re.search(r"<(b|i|u|s|script|server)>", text)
+    assert text.count("&lt;script&gt;") == 1
+
+
+def test_the_strict_validator_of_cyclonedx_takes_the_bill(subject: AdapterRecords) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = bill_of_materials(subject, ["torch==2.13.0+cpu", "numpy==2.4.6"])
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def test_the_bill_names_the_model_its_backbone_its_data_and_its_statements(subject: AdapterRecords) -> None:
+    found = json.loads(bill_of_materials(subject, ["torch==2.13.0+cpu"]))
+    model = found["metadata"]["component"]
+    assert (model["type"], model["name"], model["version"]) == ("machine-learning-model", "elp.plant-a.asr", "2")
+    assert model["hashes"][0]["content"] == subject.adapter.bundle.removeprefix("sha256:")
+    assert {one["name"] for one in model["components"]} == {"adapter_model.safetensors", "lineage.json"}
+    assert model["externalReferences"][0]["hashes"][0]["content"] == subject.stored[0].digest
+    by_type = {one["type"]: one for one in found["components"]}
+    assert by_type["machine-learning-model"]["hashes"][0]["content"] == FINGERPRINT.removeprefix("sha256:")
+    assert by_type["data"]["hashes"][0] == {"alg": "MD5", "content": "d" * 32}
+    assert by_type["library"]["purl"] == "pkg:pypi/torch@2.13.0%2Bcpu"
+    references = {one["bom-ref"] for one in found["components"]}
+    assert {one["ref"] for one in model["modelCard"]["modelParameters"]["datasets"]} <= references
+    assert set(found["dependencies"][0]["dependsOn"]) == references
+
+
+def test_the_bill_carries_what_the_gate_measured(subject: AdapterRecords) -> None:
+    from dataclasses import replace
+
+    found = json.loads(bill_of_materials(replace(subject, verdict=verdict())))
+    metrics = found["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert [metric["value"] for metric in metrics] == ["0.080000", "-0.010000", "passed"]
+    assert metrics[1]["confidenceInterval"] == {"lowerBound": "-0.020000", "upperBound": "+0.005000"}
+
+
+def test_without_a_lineage_there_is_no_bill(subject: AdapterRecords) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(RegistryError, match="has no lineage statement to make a bill of materials from"):
+        bill_of_materials(replace(subject, lineage=None))
+
+
+def test_the_same_bundle_has_the_same_serial_number(subject: AdapterRecords) -> None:
+    assert (
+        json.loads(bill_of_materials(subject))["serialNumber"] == json.loads(bill_of_materials(subject))["serialNumber"]
+    )
+
+
+def test_the_template_is_packaged() -> None:
+    from importlib.resources import files
+
+    assert files("pipelines.audit").joinpath("html_page.html").is_file()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
+from pipelines.comparison.trial_runner import TrialRunner
+from pipelines.errors import ServiceError, UsageError
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.client import model_registry as registry
+from tests.support.mlflow_server import free_port
+from tests.support.workspaces import Site
+
+pytestmark = pytest.mark.integration
+
+REQUEST = ComparisonRequest(("l", "weighted-sum", "slot"), (0.25, 0.5, 1.0), "l")
+
+
+@pytest.fixture(scope="module")
+def copy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace that may be written into."""
+    root = tmp_path_factory.mktemp("compare") / "workspace"
+    shutil.copytree(site.workspace.root, root)
+    return open_workspace(root)
+
+
+def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace, site: Site, mlflow_uri: str) -> None:
+    told: list[str] = []
+    found, folder = compare_methods(copy, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=told.append)
+    assert [trial.method for trial in found.methods] == ["l", "weighted-sum", "slot"]
+    for trial in (*found.methods, *found.curve):
+        assert trial.lower <= trial.value <= trial.upper
+        assert min(trial.parameters, trial.bundle_bytes, trial.peak_bytes, trial.real_time_factor, trial.steps) > 0
+    assert [trial.clips for trial in found.curve] == [4, 8, 16]
+    assert json.loads((folder / "compare.json").read_text())["slot"] == "plant-a/asr"
+    told.clear()
+    again, same = compare_methods(copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=told.append)
+    assert (again, same) == (found, folder)
+    assert sum(line.endswith("already done") for line in told) == 5
+    client = registry.connect(mlflow_uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
+    assert len(runs) == 1
+    about = ("wer", "lower", "upper", "parameters", "train_seconds", "peak_bytes", "bundle_bytes", "real_time_factor")
+    logged = runs[0].data.metrics
+    assert {f"{name}.{what}" for name in ("l", "weighted-sum", "slot") for what in about} == logged.keys()
+    assert any("l against the frozen backbone's weighted sum" in sentence for sentence in found.findings)
+    files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
+    assert {"compare.html", "compare.md", "compare.json"} <= files
+
+
+def test_a_trial_that_fails_is_named_and_costs_no_other(copy: Workspace, site: Site, mlflow_uri: str) -> None:
+    request = ComparisonRequest(("top-2", "weighted-sum"), (0.01, 1.0), "weighted-sum")
+    found, _ = compare_methods(copy, site.asv, "latest", request, mlflow_uri=mlflow_uri, log=lambda _: None)
+    assert [trial.method for trial in found.methods] == ["top-2", "weighted-sum"]
+    assert [(one.method, one.share) for one in found.failed] == [("weighted-sum", 0.01)]
+    assert "1 speaker(s), expected 2 or more" in found.findings[-1]
+    assert "Traceback" not in found.findings[-1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (ComparisonRequest(("elp", "magic"), ()), "unknown method magic"),
+        (ComparisonRequest((), ()), "expected some of full"),
+        (ComparisonRequest(("elp",), (1.5,)), "1.5 is not a share"),
+    ],
+)
+def test_an_invalid_requestis_refused(copy: Workspace, site: Site, asked: ComparisonRequest, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        compare_methods(copy, site.asr, "latest", asked, mlflow_uri="http://127.0.0.1:1")
+
+
+def test_without_mlflow_nothing_is_trained(copy: Workspace, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrialRunner, "run", lambda *_: pytest.fail("it trained"))
+    with pytest.raises(ServiceError, match="elp up"):
+        compare_methods(copy, site.asr, "latest", REQUEST, mlflow_uri=f"http://127.0.0.1:{free_port()}")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from pipelines.comparison.compare_methods import predict_curve
+from pipelines.comparison.comparison_report import MethodComparison, comparison_html, comparison_markdown
+from pipelines.comparison.findings import Difference, findings
+from pipelines.comparison.trial_runner import FailedTrial
+from pipelines.registry.plain_json import plain
+from tests.support.compared import ELP, FULL, WEAK, differences_of
+
+CURVE = tuple(
+    replace(ELP, share=share, minutes=16 * share, value=value)
+    for share, value in ((0.125, 0.31), (0.25, 0.22), (0.5, 0.16), (1.0, 0.11))
+)
+
+
+LOST = FailedTrial("lora-ffn", 1.0, "LoRA needs peft")
+
+
+def comparison() -> MethodComparison:
+    ahead, words = predict_curve(CURVE)
+    methods = (FULL, ELP, WEAK)
+    told = differences_of(3.0, methods)
+    return MethodComparison(
+        "plant-a/asr", "data/plant-a/asr/v1", "golden/plant-a/asr/v1", "elp:tiny", "sha256:" + "0" * 64, "wer", 0.95,
+        False, "cpu, 2 threads", methods, tuple(told), {t.method: f"about {t.method}" for t in methods}, "elp",
+        CURVE, ahead, (LOST,), findings("asr", methods, told, words, (LOST,)),
+    )  # fmt: skip
+
+
+def test_storage_counts_the_backbone_once_for_all_slots() -> None:
+    row = next(line for line in comparison_markdown(comparison()).splitlines() if line.startswith("| elp |"))
+    assert "| 24.0 MB | 42.0 MB | 222.0 MB |" in row
+
+
+def test_the_curve_looks_ahead_to_twice_and_four_times_the_audio() -> None:
+    found = comparison()
+    assert [p.minutes for p in found.ahead] == [32.0, 64.0]
+    assert "predicted" in comparison_markdown(found)
+    assert "With 32 minutes instead of 16" in found.findings[-2]
+    assert found.findings[-1] == "lora-ffn on 100 % of the audio failed: LoRA needs peft"
+
+
+def test_the_page_is_one_file_that_loads_nothing() -> None:
+    page = comparison_html(comparison())
+    assert page.count('src="data:image/png;base64,') == 2
+    assert "http" not in page.replace("http-equiv", "")
+    assert "plant-a/asr" in page
+
+
+def test_the_table_holds_each_method_against_the_best() -> None:
+    rows = [
+        line
+        for line in comparison_markdown(comparison()).splitlines()
+        if line.startswith(("| full", "| elp", "| weighted"))
+    ]
+    assert [row.split(" | ")[4] for row in rows] == [
+        "the best",
+        "+1.0 points (-2.0 … +4.0)",
+        "+30.0 points (+27.0 … +33.0)",
+    ]
+
+
+def test_an_interval_that_one_speaker_cannot_give_is_unknown_and_plain_json() -> None:
+    alone, told = replace(FULL, upper=None), (Difference("elp", "full", 0.01, None, None),)
+    said = findings("asr", (alone, ELP), told, "")
+    assert "(unknown)" in said[0]
+    assert "+1.0 points (interval unknown) at 10 %" in said[-1]
+    assert "one speaker is not enough to distinguish them" in said[-1]
+    found = replace(comparison(), methods=(alone, ELP), differences=told)
+    assert "Infinity" not in json.dumps(plain(found))
+    assert "unknown" in comparison_html(found)
