@@ -87,7 +87,7 @@ def test_a_passed_version_is_promoted(server: GuardedServer, page: Page) -> None
     assert shop.champion() == 3
 
 
-def test_a_failed_version_is_refused_with_the_doors_sentence(server: GuardedServer, page: Page, visit: Visit) -> None:
+def test_a_failed_version_is_refused_with_the_servers_sentence(server: GuardedServer, page: Page, visit: Visit) -> None:
     shop = open_shop(server, "refuse")
     page.goto(shop.page)
     page.get_by_label("Version", exact=True).select_option("4")
@@ -108,7 +108,7 @@ def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:
     assert shop.champion() is None
 
 
-def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -> None:
+def test_links_lead_from_the_lineage_to_a_clip(seen: Shop, page: Page, visit: Visit) -> None:
     page.goto(seen.page)
     visit.screenshot("console-slot")
     lineage = page.get_by_role("region", name="Where v2 comes from").first
@@ -122,7 +122,7 @@ def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -
     visit.screenshot("console-clips")
 
 
-def test_the_evidence_is_there_to_see(seen: Shop, page: Page) -> None:
+def test_the_evidence_is_shown(seen: Shop, page: Page) -> None:
     page.goto(seen.page)
     for image in page.locator("figure img").all():
         image.scroll_into_view_if_needed()

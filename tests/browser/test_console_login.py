@@ -63,7 +63,7 @@ def test_an_override_takes_two_people_and_ends_by_either(shop: Shop) -> None:
         assert shop.champion() == 2
 
 
-def test_an_auditor_is_told_that_the_role_is_missing(shop: Shop) -> None:
+def test_an_auditor_sees_that_the_role_is_missing(shop: Shop) -> None:
     with browser(1280, 860, credentials=("dora", PASSWORD)) as visit:
         page = _open(visit, shop)
         assert "signed in as dora" in page.get_by_role("banner").inner_text()
