@@ -73,9 +73,9 @@ def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, pag
     act(page, "Promote", "line 3 was the microphone")
     assert "v2 was rolled back" in result(page)
     assert promote.get_by_text("by ann (not signed in): it drops the last word on line 3").is_visible()
-    promote.get_by_label("Promote it again, though it was rolled back").check()
+    promote.get_by_label("Promote it again although it was rolled back").check()
     act(page, "Promote", "line 3 was the microphone")
-    assert "promoted, v2 is the champion now; before it was v1" in result(page)
+    assert "promoted, v2 is the champion now; the champion before it was v1" in result(page)
     assert shop.champion() == 2
 
 
@@ -83,7 +83,7 @@ def test_a_passed_version_is_promoted(server: GuardedServer, page: Page) -> None
     shop = open_shop(server, "promote")
     page.goto(shop.page)
     act(page, "Promote", "better on every line")
-    assert "promoted, v3 is the champion now; before it was v2" in result(page)
+    assert "promoted, v3 is the champion now; the champion before it was v2" in result(page)
     assert shop.champion() == 3
 
 
