@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import AttestationError
-from pipelines.registry.client import recorded_statements as server
-from pipelines.registry.client.server_api import call_server, ledger_rows
+from pipelines.registry.client.server_api import call_server, every_statement, find_statement, ledger_rows
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope
@@ -79,11 +78,11 @@ class ServerRecords:
     def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
         """Return the statements about a model or one of its versions, newest first."""
         wanted: dict[str, str | int] = {"model": model} if version is None else {"model": model, "version": version}
-        return map(_stored, server.every_statement(self.uri, **wanted))
+        return map(_stored, every_statement(self.uri, **wanted))
 
     def statement(self, digest: str) -> Stored | None:
         """Return the statement of this digest, or None."""
-        found = server.find_statement(self.uri, digest)
+        found = find_statement(self.uri, digest)
         return None if found is None else _stored(found)
 
 

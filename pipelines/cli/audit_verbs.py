@@ -33,9 +33,9 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 @click.command()
 @_slot
 @click.argument("version", required=False, metavar="[VERSION]")
-@click.option("--version", "option", metavar="N", help="The same as VERSION, as other verbs take it.")
+@click.option("--version", "option", metavar="N", help="The same as VERSION.")
 @click.option("--verify", is_flag=True, help="Compute every digest and signature again.")
-@click.option("--at", metavar="DATE", help="What was champion then.")
+@click.option("--at", metavar="DATE", help="The champions at that moment.")
 @click.option("--backbone", metavar="FINGERPRINT", help="Every adapter on it (8 digits will do).")
 @_speaker
 @_clip

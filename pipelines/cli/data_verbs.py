@@ -221,7 +221,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
 
 
 def _classes(version: DatasetVersion) -> list[str]:
-    """Clips of each class in each split, where the task has classes."""
+    """Return the clips of each class in each split; nothing if the task has no classes."""
     if not version.classes:
         return []
     splits = [split for split in version.splits if split in version.classes]

@@ -73,6 +73,7 @@ def reports(render: Callable[[Any], str]) -> Callable[[Callable[..., T]], Callab
     """Add ``--workspace`` and ``--json``, and print what the function returns: as JSON, or as `render` has it."""
 
     def decorate(function: Callable[..., T]) -> Callable[..., None]:
+        # `wraps` copies click's list of the options that are declared below this decorator
         @json_option
         @workspace_option
         @functools.wraps(function)

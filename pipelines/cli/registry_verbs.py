@@ -56,15 +56,16 @@ def promote_verb(
         return
     from pipelines.datasets.versions import golden_ref
     from pipelines.errors import VersioningError
-    from pipelines.registry.client.champion import promote
+    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.tags import policy_digest
 
     try:
         golden = golden_ref(workspace, "latest", slot).tag
     except VersioningError:
         golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
     how["why"] = how.pop("reason")
-    uri = mlflow_uri(workspace)
-    emit(promote(slot, workspace.settings, mlflow_uri=uri, golden=golden, log=progress, **how), as_json, _changed)
+    uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
+    emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), as_json, _changed)
 
 
 def _request_override(
@@ -115,9 +116,9 @@ def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str,
 @reports(_changed)
 def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> Promotion:
     """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client.champion import rollback
+    from pipelines.registry.client.champion import roll_back
 
-    return rollback(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
+    return roll_back(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
 
 
 @click.command(name="retire")
@@ -127,9 +128,9 @@ def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str
 @reports(_changed)
 def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> Promotion:
     """Leave a slot without champion: no version serves it until another one is promoted."""
-    from pipelines.registry.client.champion import retire
+    from pipelines.registry.client.champion import retire_champion
 
-    return retire(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
+    return retire_champion(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
 
 
 @click.command(name="versions")

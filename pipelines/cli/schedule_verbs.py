@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +12,9 @@ from pipelines.cli.output import mark, table
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import schedules
 from pipelines.orchestration.prefect_api import connect_prefect
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 
 class _ScheduleName(click.ParamType[str]):
@@ -44,8 +48,7 @@ def schedule() -> None:
 @reports(_table)
 def list_schedules(workspace: Workspace) -> list[schedules.Schedule]:
     """List the schedules and their next runs."""
-    with connect_prefect(workspace) as client:
-        return schedules.read_schedules(client, workspace)
+    return _after(workspace, lambda client: None)
 
 
 @schedule.command(name="add", short_help="Make a schedule, or change the present one.")
@@ -59,9 +62,7 @@ def add_schedule(workspace: Workspace, name: str, cron: str, timezone: str) -> l
     \b
     elp schedule add plant-a/asr --cron "0 3 * * *" --timezone Europe/Berlin
     """
-    with connect_prefect(workspace) as client:
-        schedules.set_schedule(client, workspace, name, timezone, cron)
-        return schedules.read_schedules(client, workspace)
+    return _after(workspace, lambda client: schedules.set_schedule(client, workspace, name, timezone, cron))
 
 
 @schedule.command(name="pause")
@@ -69,9 +70,7 @@ def add_schedule(workspace: Workspace, name: str, cron: str, timezone: str) -> l
 @reports(_table)
 def pause_schedule(workspace: Workspace, name: str) -> list[schedules.Schedule]:
     """Start no more runs until the schedule is resumed."""
-    with connect_prefect(workspace) as client:
-        schedules.set_active(client, workspace, name, active=False)
-        return schedules.read_schedules(client, workspace)
+    return _after(workspace, lambda client: schedules.set_active(client, workspace, name, active=False))
 
 
 @schedule.command(name="resume")
@@ -79,9 +78,7 @@ def pause_schedule(workspace: Workspace, name: str) -> list[schedules.Schedule]:
 @reports(_table)
 def resume_schedule(workspace: Workspace, name: str) -> list[schedules.Schedule]:
     """Start runs again."""
-    with connect_prefect(workspace) as client:
-        schedules.set_active(client, workspace, name, active=True)
-        return schedules.read_schedules(client, workspace)
+    return _after(workspace, lambda client: schedules.set_active(client, workspace, name, active=True))
 
 
 @schedule.command(name="remove")
@@ -89,6 +86,11 @@ def resume_schedule(workspace: Workspace, name: str) -> list[schedules.Schedule]
 @reports(_table)
 def delete_schedule(workspace: Workspace, name: str) -> list[schedules.Schedule]:
     """Delete the schedule."""
+    return _after(workspace, lambda client: schedules.remove_schedule(client, workspace, name))
+
+
+def _after(workspace: Workspace, change: Callable[[SyncPrefectClient], None]) -> list[schedules.Schedule]:
+    """Make a change, and return the schedules as they are after it."""
     with connect_prefect(workspace) as client:
-        schedules.remove_schedule(client, workspace, name)
+        change(client)
         return schedules.read_schedules(client, workspace)

@@ -14,7 +14,7 @@ from pipelines.local import accounts
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users as client
-from pipelines.registry.client.account import PASSWORD, USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.client.users import ROLE_NAMES, User
 
 _role = click.Choice(ROLE_NAMES)

@@ -65,12 +65,16 @@ def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefect
 
     # a proxy meant for the outside world must not be asked for this machine's own servers
     options = {"trust_env": False} if urlsplit(api).hostname in LOCAL else {}
-    with temporary_settings({PREFECT_API_URL: api}), get_client(options, sync_client=True) as client, answers(api):
+    with (
+        temporary_settings({PREFECT_API_URL: api}),
+        get_client(options, sync_client=True) as client,
+        prefect_errors(api),
+    ):
         yield client
 
 
 @contextlib.contextmanager
-def answers(api: str) -> Iterator[None]:
+def prefect_errors(api: str) -> Iterator[None]:
     """Translate the errors of Prefect's client.
 
     Raises:

@@ -94,7 +94,7 @@ CHANGES: dict[str, tuple[Callable[[Envelope, Contest], str | dict[str, Any]], st
     "an added field": (lambda e, c: {**json.loads(e.text), "outcome": "passed"}, FIELDS),
     "base64 with a line end": (
         lambda e, c: {**json.loads(e.text), "payload": json.loads(e.text)["payload"] + "\n"},
-        "payload is not base64 in its standard spelling",
+        "the envelope's payload is not standard base64",
     ),
     "no payload": (lambda e, c: {k: v for k, v in json.loads(e.text).items() if k != "payload"}, FIELDS),
 }

@@ -12,7 +12,7 @@ import pytest
 from pipelines.local import accounts
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import Account
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from tests.docs.pages import fences
 from tests.support.rest import Rest

@@ -84,7 +84,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
             version = done[SLOT].version
             assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
-            guard.promote(server.uri, SLOT, version, by="ann", reason="better")
+            guard.change_champion(server.uri, "promote", SLOT, version=version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
 

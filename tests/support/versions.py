@@ -83,5 +83,5 @@ def record_verdict(
 def make_champion(client: MlflowClient, version: AdapterVersion, by: str = "ann", why: str = "best") -> AdapterVersion:
     """Pass a version that `add_bundle` made against the present champion, and promote it."""
     record_verdict(client, version, against=registry.find_champion(client, version.slot))
-    guard.promote(client.tracking_uri, version.slot, version.version, by=by, reason=why)
+    guard.change_champion(client.tracking_uri, "promote", version.slot, version=version.version, by=by, reason=why)
     return registry.get(client, version.slot, version.version)

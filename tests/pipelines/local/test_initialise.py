@@ -62,7 +62,7 @@ def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("outer/inner/deep", "lies in the workspace .*outer, .*give a folder outside"),
+        ("outer/inner/deep", "is inside the workspace .*outer, .*give a folder outside"),
         ("file/below", "cannot be made .*that you may write to"),
         ("/", "root of the file system"),
     ],

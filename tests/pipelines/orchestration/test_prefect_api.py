@@ -121,7 +121,7 @@ def test_a_run_that_no_worker_takes_says_why_once(monkeypatch, workers: list[Any
     ],
 )
 def test_an_error_of_prefect_is_one_sentence(error: Exception, kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind, match=message), prefect_api.answers("http://p/api"):
+    with pytest.raises(kind, match=message), prefect_api.prefect_errors("http://p/api"):
         raise error
 
 
