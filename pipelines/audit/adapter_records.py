@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import Records, Stored, backbone_of, named, statement_of
+from pipelines.audit.server_records import ServerRecords, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.description import verdict_headline
@@ -36,7 +36,6 @@ class AdapterRecords:
     """Every statement about it, newest first."""
     entries: tuple[LedgerEntry, ...]
     """Every ledger entry about it."""
-    champion_periods: tuple[ChampionPeriod, ...]
 
     @property
     def version(self) -> int:
@@ -51,18 +50,15 @@ class AdapterRecords:
     @property
     def status(self) -> str:
         """What it is now, by the ledger."""
-        if any(period.until is None for period in self.champion_periods):
-            return "champion"
-        if self.adapter.deleted:
-            return "deleted"
-        if self.champion_periods:
-            return "retired"
-        return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        status = self.adapter.status
+        if status == "never champion":
+            return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        return "retired" if status == "was champion" else status
 
     @property
     def override(self) -> str:
         """Who requested and approved the override by which it is champion, and the reason; empty without one."""
-        if self.status != "champion":
+        if not self.adapter.is_champion:
             return ""
         made = (entry for entry in reversed(self.entries) if entry.after == self.version and entry.event in MOVES)
         last = next(made, None)
@@ -72,7 +68,7 @@ class AdapterRecords:
         return f"since {short(last.at)}, requested by {asked}, approved by {last.principal.name}: {last.reason}"
 
 
-def find_records(records: Records, slot: Slot, version: int | None) -> AdapterRecords:
+def find_records(records: ServerRecords, slot: Slot, version: int | None) -> AdapterRecords:
     """Collect what the server records of a version; without a number, of the champion or else of the newest version.
 
     Raises:
@@ -89,12 +85,11 @@ def find_records(records: Records, slot: Slot, version: int | None) -> AdapterRe
     statements = [statement_of(one) for one in stored]
     return AdapterRecords(
         slot,
-        adapter,
+        adapter.with_periods(periods),
         lineage=next((one for one in statements if isinstance(one, LineageStatement)), None),
         verdict=next((one for one in statements if isinstance(one, VerdictStatement)), None),
         stored=stored,
         entries=tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after)),
-        champion_periods=tuple(period for period in periods if period.of(adapter)),
     )
 
 
@@ -132,7 +127,7 @@ def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) ->
     return champion if champion is not None or not order else order[-1][1]
 
 
-def _entries(records: Records, slot: Slot) -> Iterator[LedgerEntry]:
+def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(str(slot)):
         try:
             yield read_entry(row.entry)

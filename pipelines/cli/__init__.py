@@ -1,1 +1,1 @@
-"""The command line: parsing, printing and exit codes only; every verb calls one step or one flow."""
+"""The command line: parsing, printing and exit codes. Every verb calls one function of another room."""

@@ -20,7 +20,7 @@ from pipelines.registry.adapter_version import AdapterVersion, GateRecord, polic
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.signing.canonical_json import sha256
-from pipelines.registry.signing.keys import key_folder, signing_ring
+from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import GateCheck, Measured, Verdict
 
@@ -126,7 +126,7 @@ def gate_version(
 
     client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
     if not dry_run:
-        signing_ring(keys, "verdict")
+        load_signing_keys(keys, "verdict")
     if version is None:
         challenger = model_registry.candidate(client, slot)
     else:

@@ -1,1 +1,1 @@
-"""The local servers and workers: their processes, addresses and environment."""
+"""The workspace and its settings, Git, and the servers and workers on this machine."""

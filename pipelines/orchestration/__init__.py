@@ -1,1 +1,1 @@
-"""Prefect flows: order, retries and artifacts around the plain steps."""
+"""Prefect flows and tasks, deployments, schedules, and what a run reports. No arithmetic."""

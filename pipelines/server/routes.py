@@ -132,7 +132,7 @@ def get_adapters() -> Response:
     slot, fingerprint = request.args.get("slot", ""), request.args.get("fingerprint", "")
     with registry().engine.connect() as connection:
         found, last = registered_adapters(connection, slot, fingerprint, after, min(limit, _ADAPTERS_LIMIT))
-    return jsonify({"adapters": [vars(adapter) for adapter in found], "last": last})
+    return jsonify({"adapters": [adapter.to_json() for adapter in found], "last": last})
 
 
 @blueprint.post("/promote")

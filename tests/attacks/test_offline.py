@@ -172,7 +172,7 @@ def test_the_alias_row_edited(contest: Contest) -> None:
         snapshot = read_snapshot(contest.server)
         witness = check_ledger(snapshot.rows, contest.keys, None)
         fact = check_champion(witness, contest.slot, snapshot.aliases[(contest.model, "champion")])
-        assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
+        assert (fact.state, fact.value) == ("failed", f"v{FAILED}")
         # nor does the guard take the edited row for granted: what was gated against the true champion does not count
         contest.refused(contest.alias(PASSED), "passed against v2", "but now there is v4")
 

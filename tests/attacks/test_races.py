@@ -29,7 +29,7 @@ def crowd(server: GuardedServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("seconds", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.slow)])
 def test_ten_processes_on_one_slot(own_contest: Contest, crowd: Movers, seconds: int) -> None:
     crowd.start(own_contest.slot, seconds, count=10)
     # the server answers requests at the same time
@@ -63,7 +63,7 @@ def test_killed_at_each_step_of_a_promotion(own_contest: Contest, crowd: Movers)
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("times", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(own_contest: Contest, crowd: Movers, times: int) -> None:
     choose, answered = random.Random(times), []
     for number in range(times):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipelines.registry.signing.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from tests.support.guarded_server import GuardedServer
 from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
@@ -113,7 +113,7 @@ def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Conte
         site: Of the slot; its task is asr.
         rest: The user who prepares it, if the server requires a login.
     """
-    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
+    rest, keys = rest or Rest(server.uri), load_trusted_keys(server.keys)
     contest = Contest(server, rest, keys, f"elp.{site}.asr")
     for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
         contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)

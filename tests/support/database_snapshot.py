@@ -11,8 +11,8 @@ import sqlalchemy
 
 from pipelines.registry.ledger.chain import Chain, verify_chain
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
-from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
+from pipelines.registry.signing.keys import load_trusted_keys
 from tests.support.contest import Contest
 from tests.support.guarded_server import GuardedServer
 
@@ -67,7 +67,7 @@ def read_snapshot(server: GuardedServer) -> DatabaseSnapshot:
 
 def check_snapshot(server: GuardedServer, snapshot: DatabaseSnapshot) -> Chain:
     """Verify the chain with the server's keys and anchor."""
-    return verify_chain(snapshot.rows, load_ring(server.keys), read_checkpoint(server.anchor))
+    return verify_chain(snapshot.rows, load_trusted_keys(server.keys), read_ledger_checkpoint(server.anchor))
 
 
 def agree(contest: Contest, said: list[dict[str, Any]], *, all_answered: bool) -> None:

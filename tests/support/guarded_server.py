@@ -81,6 +81,6 @@ def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> 
         "ELP_KEYS": str(folder / "keys"),
         # the address in the ledger is the one that connected, whatever a header says
         "FORWARDED_ALLOW_IPS": "",
-        "ELP_LEDGER_HEAD": str(folder / "ledger-head.json"),
+        "ELP_LEDGER_CHECKPOINT": str(folder / "ledger-head.json"),
         **(more or {}),
     }

@@ -11,7 +11,7 @@ from pipelines.local import accounts
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users
-from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import Account
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Rest
 
@@ -56,7 +56,7 @@ def login_server(folder: Path, database: str | None = None) -> Iterator[LoginSer
     workspace = Workspace(folder, Settings())
     admin = accounts.create(workspace)
     assert admin is not None
-    with guarded_server(folder / "server", database, accounts.server_environment(workspace)) as running:
+    with guarded_server(folder / "server", database, accounts.login_environment(workspace)) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
             users.add_user(server.users(), name, PASSWORD, roles)

@@ -109,7 +109,7 @@ def server_variables(server: GuardedServer) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "ELP_KEYS": str(server.keys),
-        "ELP_LEDGER_HEAD": str(server.anchor),
+        "ELP_LEDGER_CHECKPOINT": str(server.anchor),
     }
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import RegistryError, UsageError
-from pipelines.registry.client.account import Account
-from pipelines.registry.client.connection import unreachable
+from pipelines.registry.client.connection import Account, unreachable
 
 ADMIN_ROLE = "admin"
 """Not one of MLflow's roles: its administrators may do everything."""

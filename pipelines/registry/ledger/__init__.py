@@ -1,1 +1,1 @@
-"""Ledger entries: their form, their chain and the checkpoint file."""
+"""The ledger: its entries, the check of its chain, and the checkpoint file outside the database."""

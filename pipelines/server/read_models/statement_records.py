@@ -78,7 +78,7 @@ class LineageFacts:
     fingerprint: str = ""
     dataset: str = ""
     revision: str = ""
-    clips: str = ""
+    clips_digest: str = ""
 
 
 def verdicts(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, list[RecordedVerdict]]:
@@ -140,7 +140,7 @@ def lineage_facts(text: str) -> LineageFacts:
             fingerprint="sha256:" + digits("backbone", "elpFingerprint"),
             dataset=str(build["externalParameters"]["dataset"]),
             revision=digits("dataset", "gitCommit"),
-            clips="sha256:" + digits("clips", "elpIds"),
+            clips_digest="sha256:" + digits("clips", "elpIds"),
         )
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import Principal
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_checkpoint
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import LEDGER, create_tables
@@ -144,7 +144,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _write_checkpoint(self, transaction: LedgerTransaction) -> None:
         try:
-            write_checkpoint(self._checkpoint, transaction.head, self._hash_of)
+            write_ledger_checkpoint(self._checkpoint, transaction.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is committed; `elp audit --verify` reports a checkpoint that is behind
             _log.exception("the ledger checkpoint %s could not be written", self._checkpoint)

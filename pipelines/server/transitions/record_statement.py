@@ -129,22 +129,10 @@ def _record(
     evidence: dict[str, Any] = {"bundle": statement.bundle, "statements": (signed.digest,)}
     evidence["detail"] = {**detail, "key": signed.keyid}
     entry = transaction.append(event, str(slot), principal, after=version, **evidence)
-    session.execute(
-        insert(STATEMENTS).values(
-            digest=signed.digest,
-            model=model,
-            version=version,
-            seq=entry.seq,
-            kind=statement.kind,
-            bundle=statement.bundle,
-            fingerprint=statement.fingerprint,
-            dataset=dataset,
-            outcome=outcome,
-            keyid=signed.keyid,
-            envelope=signed.text,
-            at=entry.at,
-        )
-    )
+    subject = {"model": model, "version": version, "bundle": statement.bundle, "fingerprint": statement.fingerprint}
+    content = {"kind": statement.kind, "dataset": dataset, "outcome": outcome, "seq": entry.seq, "at": entry.at}
+    signature = {"digest": signed.digest, "keyid": signed.keyid, "envelope": signed.text}
+    session.execute(insert(STATEMENTS).values(**subject, **content, **signature))
     if isinstance(statement, VerdictStatement):
         show_verdict(session, statement)
         folder = served_path(posixpath.join(run_location(row.run_id), statement.evidence.path))

@@ -113,7 +113,7 @@ WRONG_VERDICTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda v: _predicate(v)["against"].update(bundle=""), "is no sha256:<64"),
     (lambda v: _predicate(v)["backbone"].update(fingerprint="f" * 64), "is no sha256:<64"),
     (lambda v: _predicate(v).update(decided_at="yesterday"), "is no ISO 8601 moment"),
-    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "does not say its offset"),
+    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "has no offset from UTC"),
 ]
 
 
@@ -165,7 +165,7 @@ def test_another_spelling_of_the_same_statement_is_refused(statement: Statement)
     spaced = json.dumps(values, sort_keys=True).encode()
     unsorted = json.dumps(dict(reversed(values.items())), separators=(",", ":")).encode()
     twice = statement.payload.replace(b'{"_type":', b'{"_type":"x","_type":', 1)
-    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "stands twice")):
+    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "occurs twice")):
         with pytest.raises(AttestationError, match=told):
             parse_statement(payload)
 

@@ -7,7 +7,7 @@ import pytest
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local import accounts
 from pipelines.registry.client import users
-from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import Account
 from tests.support.guarded_server import guarded_environment
 from tests.support.login_server import PASSWORD, ROLES, LoginServer
 from tests.support.movers import server_variables
