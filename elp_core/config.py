@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
-from elp_core._ranges import dropout_faults, outside, positive, refuse
+from elp_core._ranges import below_one, outside, positive, refuse
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -90,7 +90,7 @@ class ElpConfig:
     """Dropout inside the E- and L-adapters while training."""
 
     def __post_init__(self) -> None:
-        refuse(self, dropout_faults(self.dropout))
+        refuse(self, below_one(self, "dropout"))
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,7 @@ class TrainConfig:
             self, "epochs", "batch_seconds", "min_steps", "clip_norm", "lr_head", "lr_layer", "lr_encoder"
         )
         faults += outside(self, 0, math.inf, "weight_decay", "patience", "seed", "checkpoint_minutes")
-        if not 0.0 <= self.warmup < 1.0:
-            faults.append(f"warmup is {self.warmup}, expected a share of the steps: 0 <= warmup < 1")
+        faults += below_one(self, "warmup")
         if self.precision not in get_args(Precision):
             faults.append(f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}")
         if self.device not in {"auto", "cpu", "cuda"}:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from elp_core._ranges import dropout_faults
+from elp_core._ranges import below_one, outside, positive, refuse
 from elp_core.config import ElpConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
 
@@ -32,8 +33,7 @@ class TopLayersConfig:
     count: int = 2
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ConfigError("TopLayersConfig", [f"count is {self.count}, expected 1 or more"])
+        refuse(self, outside(self, 1, math.inf, "count"))
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,11 @@ class LoraConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        faults = [f"{name} is {getattr(self, name)}, expected 1 or more" for name in ("rank", "alpha")]
-        faults = [fault for fault, value in zip(faults, (self.rank, self.alpha), strict=True) if value < 1]
-        faults += dropout_faults(self.dropout)
+        faults = outside(self, 1, math.inf, "rank", "alpha") + below_one(self, "dropout")
         strange = [name for name in self.targets if name not in LORA_TARGETS]
         if strange or not self.targets:
             faults.append(f"targets is {list(self.targets)}, expected some of {', '.join(LORA_TARGETS)}")
-        if faults:
-            raise ConfigError("LoraConfig", faults)
+        refuse(self, faults)
 
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
@@ -79,10 +76,7 @@ class BottleneckConfig:
     """Inside the bottlenecks while training."""
 
     def __post_init__(self) -> None:
-        faults = [] if self.bottleneck > 0 else [f"bottleneck is {self.bottleneck}, expected more than 0"]
-        faults += dropout_faults(self.dropout)
-        if faults:
-            raise ConfigError("BottleneckConfig", faults)
+        refuse(self, positive(self, "bottleneck") + below_one(self, "dropout"))
 
 
 MethodConfig = ElpConfig | FullConfig | WeightedSumConfig | TopLayersConfig | LoraConfig | BottleneckConfig

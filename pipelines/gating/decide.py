@@ -82,7 +82,7 @@ def decide_verdict(
         closed_set=closed_set,
         slices=slices,
         checks=tuple(checks),
-        reasons=_reasons(found, policy, limit, margin, checks, slices, needed, blocks),
+        reasons=_reasons(found, policy, outcome, limit, margin, checks, slices, needed, blocks),
         policy=policy,
         measured=measured,
     )
@@ -100,6 +100,7 @@ def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, 
 def _reasons(
     found: PairedComparison,
     policy: GatePolicy,
+    outcome: Outcome,
     limit: Outcome,
     margin: Outcome | None,
     checks: Sequence[GateCheck],
@@ -121,7 +122,7 @@ def _reasons(
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
-    if "undecided" in (limit, margin):
+    if outcome == "undecided" and "undecided" in (limit, margin):
         ranked.append((1, _size_reason(found, needed, blocks)))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))

@@ -178,7 +178,7 @@ class _Scored:
     @property
     def threshold(self) -> float | None:
         """Return the threshold at which it decides when it serves."""
-        from elp_core.bundle.threshold import deployed_threshold
+        from elp_core.bundle import deployed_threshold
 
         return deployed_threshold(self.model.task, self.bundle)
 

@@ -79,3 +79,10 @@ def test_a_slice_of_all_clips_is_the_whole() -> None:
     verdict = decide_verdict(scores, scores, POLICY)
     assert verdict.slices == slices_of(scores, scores)
     assert verdict.slices[0].interval == verdict.interval
+
+
+def test_a_p_value_on_its_level_is_rejected_and_the_next_level_is_larger() -> None:
+    assert holm({"a": 0.025, "b": 0.04}, 0.05) == {"a", "b"}
+    assert holm({"a": 0.026, "b": 0.001}, 0.05) == {"a", "b"}
+    assert holm({"a": 0.026, "b": 0.03}, 0.05) == set()
+    assert holm({}, 0.05) == set()
