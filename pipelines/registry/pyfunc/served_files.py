@@ -14,7 +14,12 @@ from typing import Any
 
 from pipelines.registry.pyfunc import CODE, PACKAGES
 
-KNOWN_CODES = frozenset({"8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38"})
+KNOWN_CODES = frozenset(
+    {
+        "8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38",
+        "6536d1758010c06132895b7e67413f722b560258a04bd07b6414eddd8353e664",
+    }
+)
 """SHA-256 (hex) of `adapter.py` in each release, with the present one."""
 
 BUNDLE = "artifacts/bundle"

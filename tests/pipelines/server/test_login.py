@@ -23,7 +23,7 @@ PLACES = {"auditor": "dora", "trainer": "carl", "promoter": "anna", "admin": "ad
 
 def test_every_route_refuses_the_unknown(login: LoginServer) -> None:
     server = login.guarded
-    environment = guarded_environment(server.folder, accounts.server_environment(login.workspace))
+    environment = guarded_environment(server.folder, accounts.login_environment(login.workspace))
     routes, native = routes_of({**environment, **server_variables(server)})
     assert len(routes) > 300
     assert native > 30
