@@ -45,7 +45,7 @@ MODULES = {
     "peft": "peft",
 }
 """Modules that the parts import, and the packages that bring them."""
-PRELOADED = ("elp_core._torchaudio", "transformers.models.wavlm.modeling_wavlm", "peft", "accelerate", "gpu_parts")
+PRELOADED = ("gpu_parts", "transformers.models.wavlm.modeling_wavlm", "peft", "accelerate")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from elp_core.adapters.state import load_state, parameters, state
 from elp_core.backbones import CNN, Backbone, Prefix, layer_outputs, longest_prefix, resume
 from elp_core.backbones.frames import blank, real_frames
 from elp_core.methods import MethodConfig
-from elp_core.methods.make import make_adapters
+from elp_core.methods.networks import make_adapters
 from elp_core.tasks.base import Task
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from elp_core._ranges import below_one, outside, positive, refuse
+from elp_core._ranges import Checked, below, positive, within
 from elp_core.errors import ConfigError
 
 Column = Literal["text", "speaker", "label"]
@@ -23,75 +22,47 @@ GROUP = "elp.tasks"
 
 
 @dataclass(frozen=True)
-class RecognitionOptions:
-    """The options of speech recognition.
+class RecognitionOptions(Checked):
+    """Options of speech recognition."""
 
-    Raises:
-        ConfigError: With every value that is out of its range.
-    """
-
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the head, while training."""
-    width: int = 256
+    width: int = within(256, 1)
     """Dimensions inside the head."""
-    dilations: tuple[int, ...] = (1, 2, 4)
+    dilations: tuple[int, ...] = within((1, 2, 4), 1)
     """Of the head's convolutions, each over 5 frames; without any, each frame is classified alone."""
-
-    def __post_init__(self) -> None:
-        faults = below_one(self, "dropout") + outside(self, 1, math.inf, "width")
-        if any(dilation < 1 for dilation in self.dilations):
-            faults.append(f"dilations is {list(self.dilations)}, expected numbers of 1 or more")
-        refuse(self, faults)
 
 
 @dataclass(frozen=True)
-class VerificationOptions:
-    """The options of speaker verification.
-
-    Raises:
-        ConfigError: With every value that is out of its range.
-    """
+class VerificationOptions(Checked):
+    """Options of speaker verification."""
 
     head: Literal["attentive", "linear", "xvector"] = "attentive"
     """Attentive statistics pooling; the mean over time and one linear layer; or TDNN layers and statistics pooling."""
-    embedding: int = 192
+    embedding: int = within(192, 1)
     """Dimensions of an embedding."""
-    channels: int = 512
+    channels: int = within(512, 1)
     """Of the TDNN layers (head ``xvector``)."""
-    margin: float = 0.2
+    margin: float = below(0.2, 1.5)
     """Additive angular margin of the loss, in radians."""
-    scale: float = 30.0
+    scale: float = positive(30.0)
     """Scale of the loss's cosines."""
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the embedding, while training."""
     score_norm: Literal["none", "adaptive"] = "none"
     """``adaptive``: scores by adaptive S-norm, the training speakers as cohort."""
-    cohort: int = 200
+    cohort: int = within(200, 2)
     """Number of most similar speakers that the adaptive S-norm takes from the cohort."""
     operating_point: Literal["eer", "min_dcf"] = "eer"
     """Which threshold of the validation trials decides later; `min_dcf` accepts few impostors."""
 
-    def __post_init__(self) -> None:
-        faults = below_one(self, "dropout") + positive(self, "scale")
-        faults += outside(self, 1, math.inf, "embedding", "channels") + outside(self, 2, math.inf, "cohort")
-        if not 0.0 <= self.margin < 1.5:
-            faults.append(f"margin is {self.margin}, expected an angle of 0 to 1.5 radians")
-        refuse(self, faults)
-
 
 @dataclass(frozen=True)
-class ClassificationOptions:
-    """The options of the classification of whole clips (emotion, intent).
+class ClassificationOptions(Checked):
+    """Options of the classification of whole clips (emotion, intent)."""
 
-    Raises:
-        ConfigError: The dropout is out of its range.
-    """
-
-    dropout: float = 0.1
+    dropout: float = below(0.1)
     """Before the head, while training."""
-
-    def __post_init__(self) -> None:
-        refuse(self, below_one(self, "dropout"))
 
 
 @dataclass(frozen=True)
