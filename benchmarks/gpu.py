@@ -128,8 +128,10 @@ def main() -> int:
         return 1
     if options.toy:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        from elp_core.private_names import import_after_torchaudio
+
         for module in PRELOADED:
-            importlib.import_module(module)
+            import_after_torchaudio(module)
     import torch
 
     if not options.toy and not torch.cuda.is_available():
