@@ -47,7 +47,7 @@ def change_count(tensor: torch.Tensor) -> int:
 def cpu_flash_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return attention [B, H, F, D] under an additive mask [B, H, F, F], and the log of each row's normaliser [B, H, F].
+    """Return attention [B, H, F, D] under an additive mask [B, H, F, F], and each row's log normaliser [B, H, F].
 
     torch: ``aten._scaled_dot_product_flash_attention_for_cpu``; the public function does not return the normaliser.
     """
@@ -56,7 +56,7 @@ def cpu_flash_attention(
 
 
 def gelu_gradient_(gradient: torch.Tensor, inputs: torch.Tensor) -> None:
-    """Multiply `gradient` [any shape] in place by the derivative of GELU at `inputs` [the same shape]. torch: ``aten.gelu_backward``."""
+    """Multiply `gradient` [any shape] in place by GELU's derivative at `inputs` [the same]. torch: ``gelu_backward``."""
     torch.ops.aten.gelu_backward.grad_input(gradient, inputs, grad_input=gradient)
 
 
