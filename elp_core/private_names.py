@@ -56,7 +56,7 @@ def cpu_flash_attention(
 
 
 def gelu_gradient_(gradient: torch.Tensor, inputs: torch.Tensor) -> None:
-    """Multiply `gradient` [any shape] in place by GELU's derivative at `inputs` [the same]. torch: ``gelu_backward``."""
+    """Multiply `gradient` [any shape] in place by GELU's derivative at `inputs`. torch: ``aten.gelu_backward``."""
     torch.ops.aten.gelu_backward.grad_input(gradient, inputs, grad_input=gradient)
 
 
