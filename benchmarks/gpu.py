@@ -45,7 +45,7 @@ MODULES = {
     "peft": "peft",
 }
 """Modules that the parts import, and the packages that bring them."""
-PRELOADED = ("elp_core._torchaudio", "transformers.models.wavlm.modeling_wavlm", "peft", "accelerate", "gpu_parts")
+PRELOADED = ("gpu_parts", "transformers.models.wavlm.modeling_wavlm", "peft", "accelerate")
 
 
 @dataclass
@@ -128,8 +128,10 @@ def main() -> int:
         return 1
     if options.toy:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        from elp_core.private_names import import_after_torchaudio
+
         for module in PRELOADED:
-            importlib.import_module(module)
+            import_after_torchaudio(module)
     import torch
 
     if not options.toy and not torch.cuda.is_available():

@@ -118,9 +118,9 @@ def resample(samples: Waveform, rate: Hertz, to: Hertz = SAMPLE_RATE) -> Wavefor
 
 @functools.lru_cache(maxsize=32)
 def _resampler(rate: Hertz, to: Hertz) -> Any:
-    from elp_core._torchaudio import transforms
+    from elp_core.private_names import torchaudio
 
-    return transforms.Resample(rate, to)
+    return torchaudio().transforms.Resample(rate, to)
 
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:

@@ -9,174 +9,120 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import dropout_faults, outside, positive, refuse
+from elp_core._ranges import Checked, below, choices, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
 PromptPlace = Literal["prefix", "suffix"]
 Precision = Literal["no", "bf16", "fp16"]
+Device = Literal["auto", "cpu", "cuda"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class EncoderAdapterConfig:
-    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III).
+class EncoderAdapterConfig(Checked):
+    """E-adapter: a bottleneck after the feed-forward block (arXiv 2407.21066, section III)."""
 
-    Raises:
-        ConfigError: for a value out of its range.
-    """
-
-    bottleneck: int = 256
+    bottleneck: int = positive(256)
     """Width of the bottleneck."""
     layers: tuple[int, ...] | None = None
     """Encoder layers (from 0) that get one; None means every layer but the last."""
     activation: Activation = "gelu"
 
-    def __post_init__(self) -> None:
-        refuse(self, positive(self, "bottleneck"))
-
 
 @dataclass(frozen=True)
-class LayerAdapterConfig:
-    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III).
+class LayerAdapterConfig(Checked):
+    """L-adapter: a projection of each layer's output, summed with learned weights (arXiv 2407.21066, section III)."""
 
-    Raises:
-        ConfigError: for a value out of its range.
-    """
-
-    width: int = 512
-    """Dimension of the projected frames that the head sees."""
+    width: int = positive(512)
+    """Dimension of the projected frames, which the head processes."""
     layers: tuple[int, ...] | None = None
     """Encoder layers (from 0) that take part; None means all."""
     activation: Activation = "gelu"
 
-    def __post_init__(self) -> None:
-        refuse(self, positive(self, "width"))
-
 
 @dataclass(frozen=True)
-class PromptConfig:
-    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III).
+class PromptConfig(Checked):
+    """P-adapter: learnable pseudo features joined to the CNN features along time (arXiv 2407.21066, section III)."""
 
-    Raises:
-        ConfigError: for a value out of its range.
-    """
-
-    count: int = 5
+    count: int = positive(5)
     """Number of pseudo features."""
     place: PromptPlace = "prefix"
 
-    def __post_init__(self) -> None:
-        refuse(self, positive(self, "count"))
-
 
 @dataclass(frozen=True)
-class ElpConfig:
-    """Which adapter parts there are and how large; None switches a part off.
-
-    Raises:
-        ConfigError: for a value out of its range.
-    """
+class ElpConfig(Checked):
+    """Which adapter parts there are, and their sizes; None switches a part off."""
 
     encoder: EncoderAdapterConfig | None = field(default_factory=EncoderAdapterConfig)
     layer: LayerAdapterConfig | None = field(default_factory=LayerAdapterConfig)
     prompt: PromptConfig | None = field(default_factory=PromptConfig)
     tune_norms: bool = True
-    """Train copies of the encoder layers' own layer norms; the backbone's stay as they are."""
-    dropout: float = 0.1
+    """Train copies of the encoder layers' own layer norms; the backbone's norms do not change."""
+    dropout: float = below(0.1)
     """Dropout inside the E- and L-adapters while training."""
-
-    def __post_init__(self) -> None:
-        refuse(self, dropout_faults(self.dropout))
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """Augmentation of training clips only. Zero switches a part off.
+class AugmentConfig(Checked):
+    """Augmentation of training clips only. Zero switches a part off."""
 
-    Raises:
-        ConfigError: with every value out of its range.
-    """
-
-    speed: float = 0.1
-    """Speed is drawn from 1 - speed … 1 + speed (resampling: pitch moves too)."""
-    noise_probability: float = 0.3
+    speed: float = within(0.1, 0.0, 0.9)
+    """Speed is drawn from 1 - speed … 1 + speed (by resampling, so pitch changes too)."""
+    noise_probability: float = within(0.3, 0.0, 1.0)
     """Share of clips that get coloured noise."""
     noise_snr: tuple[float, float] = (5.0, 25.0)
     """Range of the noise's SNR in dB."""
-    time_mask: float = 0.1
+    time_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of each clip's frames hidden in spans (features set to zero)."""
-    time_span: int = 4
+    time_span: int = within(4, 1)
     """Longest span of hidden frames; a frame is 20 ms."""
-    feature_mask: float = 0.1
+    feature_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of feature channels hidden in spans."""
-    gain_db: float = 6.0
+    gain_db: float = within(6.0, 0)
     """Gain is drawn from -gain_db … +gain_db."""
-    variants: int = 4
-    """Copies of each clip with speed, noise and gain drawn apart; epochs take turns. 0 draws anew each epoch."""
-    join: float = 0.3
-    """Share of clips that are joined to others to make longer utterances, where the task allows it (ASR)."""
-    join_clips: int = 3
+    variants: int = within(4, 0)
+    """Copies of each clip, each with its own speed, noise and gain; epochs alternate. 0 draws new ones each epoch."""
+    join: float = within(0.3, 0.0, 1.0)
+    """Share of clips that are joined to others to make longer utterances, if the task allows it (ASR)."""
+    join_clips: int = within(3, 1)
     """Most clips in one joined utterance."""
 
-    def __post_init__(self) -> None:
-        faults = outside(self, 0.0, 0.9, "speed")
-        faults += outside(self, 0.0, 1.0, "noise_probability", "time_mask", "feature_mask", "join")
-        faults += outside(self, 0, math.inf, "gain_db", "variants") + outside(
-            self, 1, math.inf, "time_span", "join_clips"
-        )
+    def other_faults(self) -> list[str]:
+        """Return the fault of an SNR range without a lower and an upper end."""
         low, high = self.noise_snr
-        if not -math.inf < low <= high < math.inf:
-            faults.append(f"noise_snr is {list(self.noise_snr)}, expected two levels in dB, the lower one first")
-        refuse(self, faults)
+        fine = -math.inf < low <= high < math.inf
+        return [] if fine else [f"noise_snr is {[low, high]}, expected two levels in dB, the lower one first"]
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training run. Learning rates go by parameter group, as the authors do it (arXiv 2407.21066, section IV).
+class TrainConfig(Checked):
+    """One training run. Parameter groups have their own learning rates, as in arXiv 2407.21066, section IV."""
 
-    Raises:
-        ConfigError: for a value out of its range.
-    """
-
-    epochs: int = 20
-    batch_seconds: float = 16.0
+    epochs: int = positive(20)
+    batch_seconds: float = positive(16.0)
     """Most audio in a batch, padding counted, in seconds."""
-    min_steps: int = 24
-    """Steps that an epoch has at least: a small training set gets smaller batches."""
-    lr_head: float = 2e-3
-    lr_layer: float = 1e-3
-    lr_encoder: float = 1e-3
+    min_steps: int = positive(24)
+    """Fewest steps of an epoch: a small training set gets smaller batches."""
+    lr_head: float = positive(2e-3)
+    lr_layer: float = positive(1e-3)
+    lr_encoder: float = positive(1e-3)
     """E-adapters, prompts and tuned norms; of other methods all but the head and a weighted sum."""
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    """Share of all steps with a rising learning rate; it then decays linearly to zero."""
-    clip_norm: float = 1.0
-    patience: int = 8
+    weight_decay: float = within(1e-2, 0)
+    warmup: float = below(0.1)
+    """Share of all steps with a rising learning rate; after them it decays linearly to zero."""
+    clip_norm: float = positive(1.0)
+    patience: int = within(8, 0)
     """Validations without improvement before training stops; 0 never stops early."""
-    seed: int = 0
-    precision: Precision = "no"
+    seed: int = within(0, 0)
+    precision: Precision = field(default="no", metadata=choices(Precision))
     """Mixed precision, on a GPU only."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    checkpoint_minutes: float = 5.0
+    device: str = field(default="auto", metadata=choices(Device))
+    checkpoint_minutes: float = within(5.0, 0)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-    def __post_init__(self) -> None:
-        faults = positive(
-            self, "epochs", "batch_seconds", "min_steps", "clip_norm", "lr_head", "lr_layer", "lr_encoder"
-        )
-        faults += outside(self, 0, math.inf, "weight_decay", "patience", "seed", "checkpoint_minutes")
-        if not 0.0 <= self.warmup < 1.0:
-            faults.append(f"warmup is {self.warmup}, expected a share of the steps: 0 <= warmup < 1")
-        if self.precision not in get_args(Precision):
-            faults.append(f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}")
-        if self.device not in {"auto", "cpu", "cuda"}:
-            faults.append(f"device is {self.device!r}, expected auto, cpu or cuda")
-        refuse(self, faults)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

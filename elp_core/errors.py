@@ -7,14 +7,14 @@
     ├── BackboneError               a checkpoint cannot be loaded or is of no supported family
     │   └── FingerprintMismatch     a bundle belongs to another backbone
     ├── BundleError                 a bundle is incomplete, altered or malformed
-    ├── HostError                   a host serves no adapter of this name, or one already
-    ├── TrainingError               training cannot start or go on
+    ├── HostError                   a host has no adapter of this name, or has one already
+    ├── TrainingError               training cannot start or continue
     │   ├── NonFiniteLoss           the loss became NaN or infinite
     │   └── NoGradient              a trainable tensor got no gradient in the first step
     ├── CheckpointError             a training checkpoint cannot be written or resumed
     └── OpsError                    everything operational: see `pipelines.errors`
 
-A message says what happened, what was got, what was expected, and what to do next.
+A message says what failed, the value, what is allowed, and the next step.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from collections.abc import Sequence
 
 
 class ElpError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """Root of the tree; the command line ends with `exit_code`."""
 
     exit_code = 1
+
+
+def first_faults(faults: Sequence[str], shown: int = 4) -> str:
+    """Return the first faults and the number of the others, as one line of a message."""
+    return "; ".join(faults[:shown]) + (f"; and {len(faults) - shown} more" if len(faults) > shown else "")
 
 
 class ConfigError(ElpError):
@@ -57,7 +62,7 @@ class BackboneError(ElpError):
 
 
 class FingerprintMismatch(BackboneError):
-    """An adapter was made on another backbone than the one it is used on."""
+    """An adapter was made for another backbone than the one that it is used with."""
 
     def __init__(self, expected: str, got: str) -> None:
         self.expected = expected
@@ -73,11 +78,11 @@ class BundleError(ElpError):
 
 
 class HostError(ElpError):
-    """An adapter host serves no adapter of a name, serves one already, or was given what is no ELP adapter."""
+    """A host has no adapter of this name, has one already, or was given an adapter of another method than ELP."""
 
 
 class TrainingError(ElpError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or cannot continue."""
 
 
 class NonFiniteLoss(TrainingError):
@@ -95,7 +100,7 @@ class NonFiniteLoss(TrainingError):
 
 
 class NoGradient(TrainingError):
-    """Trainable tensors took no part in the first step; `names` are theirs."""
+    """Trainable tensors took no part in the first step; `names` are their names."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)

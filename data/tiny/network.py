@@ -6,13 +6,13 @@ needs no copies (3.6 times as fast on a CPU; `tests/data/tiny/test_network.py` h
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from elp_core.backbones.convolve import convolve
+from elp_core.private_names import import_after_torchaudio
 from tiny.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ class MaskedPredictor(nn.Module):
     """
 
     def __init__(self, config: HubertConfig, classes: int) -> None:
-        importlib.import_module("elp_core._torchaudio")  # before transformers imports torchaudio itself
-        from transformers import HubertModel
-
         super().__init__()
-        self.backbone: HubertModel = HubertModel(config)
+        self.backbone: HubertModel = import_after_torchaudio("transformers").HubertModel(config)
         self.head = nn.Linear(config.hidden_size, classes)
 
     def project(self, waves: Tensor) -> Tensor:

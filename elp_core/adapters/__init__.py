@@ -1,7 +1,7 @@
-"""ELP adapters: what is learned, beside a backbone that stays as it is."""
+"""ELP adapters: what learns, next to a backbone that does not change."""
 
-from elp_core.adapters.attach import ElpAdapters
-from elp_core.adapters.encoder import INITIAL_GAIN
+from elp_core.adapters.elp_adapters import ElpAdapters
 from elp_core.adapters.mixed import Part, mixed_frames
+from elp_core.adapters.parts import INITIAL_GAIN
 
 __all__ = ["INITIAL_GAIN", "ElpAdapters", "Part", "mixed_frames"]

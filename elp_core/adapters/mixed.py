@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from elp_core.adapters.attach import ElpAdapters
-from elp_core.adapters.layer import LayerMix
+from elp_core.adapters.elp_adapters import ElpAdapters
+from elp_core.adapters.parts import LayerMix
 from elp_core.backbones import Backbone
 from elp_core.backbones.attention import Block
 from elp_core.backbones.forward import LayerInserts, Transform, block_of, run_layer
@@ -26,7 +26,7 @@ from elp_core.backbones.frames import blank, real_frames
 
 @dataclass(frozen=True)
 class Part:
-    """The clips of one adapter set in a mixed batch. B clips, F frames, C feature channels."""
+    """The clips of one set of adapters in a mixed batch. B clips, F frames, C feature channels."""
 
     adapters: ElpAdapters
     features: torch.Tensor
@@ -34,22 +34,22 @@ class Part:
     counts: torch.Tensor
     """int64 [B], real frames."""
     drawing: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
-    """Entered around the adapters, which draw their dropout there."""
+    """A context around the adapters, in which they draw their dropout."""
 
 
 def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None = None) -> list[torch.Tensor]:
-    """Frames for each part's head, [B, F, dim] and zero beyond each clip's own: what its adapters alone would give.
+    """Return frames for each part's head, [B, F, dim] and zero after each clip's own, as its adapters alone give them.
 
-    Neighbouring parts that are equally long, pseudo features counted, share one block of attention: on a GPU pad parts
-    to one length and sort them by their number of pseudo features.
+    Adjacent parts of equal length, pseudo features counted, share one block of attention: on a GPU pad parts to one
+    length and sort them by their number of pseudo features.
 
     Args:
-        backbone: whose features they are.
-        parts: in any order; of any adapters made for this backbone.
-        stack: run neighbouring parts of one configuration and one number of frames through stacked weights, a batched
-            product for each layer, rather than one after the other. Their dropout is then drawn together. None does so
-            on a GPU outside of training: it saves kernel launches at the price of copying the weights once, and a CPU
-            has no launches to save (`benchmarks/bench_host.py` measures both).
+        backbone: The one that made the features.
+        parts: In any order; of any adapters made for this backbone.
+        stack: Run adjacent parts of one configuration and one number of frames through stacked weights, a batched
+            product for each layer, instead of one after the other. Their dropout is then drawn together. None does so
+            on a GPU outside of training: it saves kernel launches and copies the weights once, and a CPU has no
+            launches to save (`benchmarks/bench_host.py` measures both).
     """
     grouped = _groups(parts, stack)
     entered = [_enter(backbone, list(block)) for _, block in itertools.groupby(grouped, key=lambda group: group.width)]
@@ -60,12 +60,12 @@ def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None =
     for number in range(depth + 1):
         hidden = run_layer(backbone, number, hidden, blocks, _inserts(backbone, grouped, sizes, number))
         for group, frames in zip(grouped, torch.split(hidden, sizes), strict=True):
-            group.hear(number, frames)
+            group.collect(number, frames)
     return [frames for group in grouped for frames in group.finish(backbone)]
 
 
 class _Group:
-    """Neighbouring parts that pass their adapters together: one, or several of one configuration with weights stacked.
+    """Adjacent parts that pass their adapters together: one, or several of one configuration with stacked weights.
 
     G parts of B clips each, W frames with the pseudo features'.
     """
@@ -84,22 +84,22 @@ class _Group:
         self.shares = {} if self.mix is None else self._shares(self.mix.layers)
 
     def last(self, layers: int) -> int:
-        """The deepest layer that these parts need, of `layers`."""
+        """Return the deepest layer that these parts need, of `layers`."""
         return layers - 1 if self.mix is None else self.mix.last
 
     def inserts(self, layer: int) -> tuple[LayerInserts, ...]:
-        """What each part puts into a layer."""
+        """Return what each part puts into a layer."""
         return tuple(part.adapters.inserts(layer) for part in self.parts)
 
     def pass_through(self, modules: Sequence[nn.Module], frames: torch.Tensor) -> torch.Tensor:
-        """Each part's frames through its own module; [G * B * W, D] or [G * B, F, D]."""
+        """Pass each part's frames through its own module; [G * B * W, D] or [G * B, F, D]."""
         if len(modules) == 1:
             result: torch.Tensor = modules[0](frames)
             return result
         return _stacked(modules, frames.reshape(len(modules), -1, *frames.shape[1:])).flatten(0, 1)
 
-    def hear(self, layer: int, frames: torch.Tensor) -> None:
-        """Take in a layer's output [G * B * W, D]."""
+    def collect(self, layer: int, frames: torch.Tensor) -> None:
+        """Add a layer's output [G * B * W, D] to what the head will process."""
         hidden = frames.view(-1, self.width, frames.shape[1])
         if self.mix is None:
             self.total = hidden
@@ -111,7 +111,7 @@ class _Group:
             self.total = term if self.total is None else self.total.add_(term)
 
     def finish(self, backbone: Backbone) -> Iterator[torch.Tensor]:
-        """Frames of each part."""
+        """Yield the frames of each part."""
         assert self.total is not None
         total = self.first.drop(self.total)
         total = backbone.finish(total) if self.mix is None else total
@@ -119,7 +119,7 @@ class _Group:
             yield blank(frames, real_frames(part.counts, frames.shape[1]))
 
     def _shares(self, layers: Sequence[int]) -> dict[int, torch.Tensor]:
-        """By layer, the weight of each clip's own mix: [] or [G * B, 1, 1]."""
+        """Return, by layer, the weight of each clip's own mix: [] or [G * B, 1, 1]."""
         weights = torch.stack([_mix_of(part).weights.softmax(0) for part in self.parts], dim=1)
         if len(self.parts) > 1:
             clips = len(self.features) // len(self.parts)
@@ -145,7 +145,7 @@ def _enter(backbone: Backbone, groups: Sequence[_Group]) -> tuple[torch.Tensor, 
 
 
 def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], layer: int) -> LayerInserts:
-    """What goes into a layer for all groups' frames [N, D] as one; None where no group has anything."""
+    """Return what goes into a layer for the frames [N, D] of all groups; None for what no group has."""
     inserts = [group.inserts(layer) for group in groups]
 
     def each(name: str, instead: nn.Module | None, drawn: bool = False) -> Transform | None:
@@ -169,7 +169,7 @@ def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], lay
 
 
 def _stacked(modules: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor:
-    """Modules of one shape on inputs [G, ...], each on its own, with their weights side by side."""
+    """Run modules of one shape on inputs [G, ...], each on its own, with their weights stacked."""
     states = [dict(module.named_parameters()) for module in modules]
     weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
 

@@ -1,7 +1,7 @@
-"""Tensors in and out of adapters and head by the bundle's names, strictly.
+"""Read and write the tensors of adapters and head by the bundle's names, strictly.
 
 Names: ``e.<layer>.down|up|norm.weight|bias``, ``l.<layer>.down|norm.weight|bias``, ``l.weights``, ``p.features``,
-``norm.<layer>.attention|final.weight|bias`` and ``head.*``; other methods' are those of their modules.
+``norm.<layer>.attention|final.weight|bias`` and ``head.*``; other methods use the names of their modules.
 """
 
 from __future__ import annotations
@@ -11,33 +11,31 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from elp_core.errors import BundleError
+from elp_core.errors import BundleError, first_faults
 
 
 def parameters(adapters: nn.Module, head: nn.Module) -> dict[str, nn.Parameter]:
-    """Everything trainable by its name."""
+    """Return everything trainable by its name."""
     found = {name: parameter for name, parameter in adapters.named_parameters() if parameter.requires_grad}
-    found.update((f"head.{name}", parameter) for name, parameter in head.named_parameters())
-    return found
+    return found | {f"head.{name}": parameter for name, parameter in head.named_parameters()}
 
 
 def state(adapters: nn.Module, head: nn.Module) -> dict[str, torch.Tensor]:
-    """Everything that a bundle keeps by its name, detached but not copied."""
+    """Return everything that a bundle keeps by its name, detached but not copied."""
     frozen = {name for name, parameter in adapters.named_parameters() if not parameter.requires_grad}
     found = {name: tensor for name, tensor in adapters.state_dict().items() if name not in frozen}
-    found.update((f"head.{name}", tensor) for name, tensor in head.state_dict().items())
-    return found
+    return found | {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
 
 
 def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
-    """Copy `tensors` in, all or none; with `assign` they take the place of the modules' own.
+    """Copy `tensors` in, all or none; with `assign` they replace the modules' own.
 
     Raises:
-        BundleError: naming what is missing, of no place, of another shape or dtype, or not finite.
+        BundleError: Tensors are missing, unknown, of another shape or dtype, or not finite.
     """
     own = state(adapters, head)
-    faults = [f"{name} is missing" for name in own if name not in tensors]
-    faults += [f"{name} has no place in this adapter" for name in tensors if name not in own]
+    faults = [f"{name} is missing" for name in own.keys() - tensors.keys()]
+    faults += [f"{name} has no place in this adapter" for name in tensors.keys() - own.keys()]
     for name in own.keys() & tensors.keys():
         got, expected = tensors[name], own[name]
         if got.shape != expected.shape or got.dtype != expected.dtype:
@@ -45,12 +43,10 @@ def load_state(adapters: nn.Module, head: nn.Module, tensors: Mapping[str, torch
         elif got.is_floating_point() and not bool(got.isfinite().all()):
             faults.append(f"{name} has values that are NaN or infinite")
     if faults:
-        faults.sort()
-        shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
-        raise BundleError(f"the tensors do not fit the adapter's configuration: {shown}")
+        raise BundleError(f"the tensors do not fit the adapter's configuration: {first_faults(sorted(faults))}")
     of_head = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
     head.load_state_dict(of_head, assign=assign)
-    # not strict: what a method shares with the backbone is in no bundle
+    # not strict: no bundle contains what a method shares with the backbone
     rest = {name: value for name, value in tensors.items() if not name.startswith("head.")}
     adapters.load_state_dict(rest, strict=False, assign=assign)
 

@@ -3,8 +3,8 @@
 from elp_core.backbones.fingerprint import fingerprint, tensor_digests
 from elp_core.backbones.forward import encode, layer_outputs
 from elp_core.backbones.load import TINY, Backbone
+from elp_core.backbones.network_copies import private_network
 from elp_core.backbones.prefix import CNN, Prefix, longest_prefix, prefix_values, resume
-from elp_core.backbones.private import private_network
 
 __all__ = [
     "CNN",

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from elp_core.backbones import frozen
-from elp_core.backbones.gated import GatedAttention
+from elp_core.backbones import cpu_kernels
+from elp_core.backbones.cpu_kernels import GatedAttention
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.
         As `hidden`.
     """
     frames = hidden.reshape(-1, hidden.shape[-1])
-    inputs = (frames, *frozen.project(frames, (module.q_proj, module.k_proj, module.v_proj)))
+    inputs = (frames, *cpu_kernels.project(frames, (module.q_proj, module.k_proj, module.v_proj)))
     if len(blocks) == 1:
         mixed = _within(module, blocks[0], *inputs)
     else:
         sizes = [block.clips * block.frames for block in blocks]
         parts = zip(blocks, *(torch.split(rows, sizes) for rows in inputs), strict=True)
         mixed = torch.cat([_within(module, *part) for part in parts])
-    (result,) = frozen.project(mixed, (module.out_proj,))
+    (result,) = cpu_kernels.project(mixed, (module.out_proj,))
     return result.view(hidden.shape)
 
 

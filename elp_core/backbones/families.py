@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from elp_core.errors import BackboneError
+from elp_core.private_names import import_after_torchaudio
 
 PARTS = ("feature_extractor", "feature_projection", "encoder")
 """Submodules that make up a backbone; heads, quantisers and the mask embedding are no part of it."""
@@ -82,7 +83,7 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
             "choose a checkpoint of one of these families"
         )
     family = FAMILIES[kind]
-    module = _import(f"transformers.models.{family.module}.configuration_{family.suffix}")
+    module = import_after_torchaudio(f"transformers.models.{family.module}.configuration_{family.suffix}")
     try:
         return getattr(module, f"{family.stem}Config").from_dict(dict(values))
     except Exception as error:  # transformers raise many kinds here; each means the same to the caller
@@ -96,7 +97,7 @@ def make_model(config: Any, device: str) -> nn.Module:
         BackboneError: where transformers cannot make one of these sizes or activations.
     """
     family = FAMILIES[config.model_type]
-    module = _import(f"transformers.models.{family.module}.modeling_{family.suffix}")
+    module = import_after_torchaudio(f"transformers.models.{family.module}.modeling_{family.suffix}")
     try:
         with torch.device(device):
             model: nn.Module = getattr(module, f"{family.stem}Model")(config)
@@ -118,12 +119,6 @@ def architecture(config: Any, normalize: bool) -> dict[str, Any]:
     found = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
     return {**plain, "normalize": normalize}
-
-
-def _import(name: str) -> Any:
-    # first: transformers import torchaudio, whose extension does not load beside every build of torch
-    importlib.import_module("elp_core._torchaudio")
-    return importlib.import_module(name)
 
 
 def _version() -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from elp_core.backbones import frozen
+from elp_core.backbones import cpu_kernels
 from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.backbones.frames import real_frames
 from elp_core.types import Hidden
@@ -119,7 +119,7 @@ def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts:
     """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
     outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
     attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
-    outcome = _apply(parts.after_ffn, frozen.feed_forward(layer.feed_forward, attended))
+    outcome = _apply(parts.after_ffn, cpu_kernels.feed_forward(layer.feed_forward, attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
@@ -127,7 +127,7 @@ def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: 
     """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
     outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     hidden = hidden + _apply(parts.after_attention, outcome)
-    outcome = frozen.feed_forward(layer.feed_forward, _norm(parts.final_norm, layer.final_layer_norm)(hidden))
+    outcome = cpu_kernels.feed_forward(layer.feed_forward, _norm(parts.final_norm, layer.final_layer_norm)(hidden))
     hidden = hidden + _apply(parts.after_ffn, outcome)
     own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
     return hidden if own is None else hidden + own(hidden)

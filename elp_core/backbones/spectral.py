@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from elp_core.backbones.frozen import hooked, in_float32
+from elp_core.backbones.cpu_kernels import in_float32
+from elp_core.private_names import change_count, has_hooks
 
 SHORTEST = 64
 """Kernels from this length on pay for the transforms."""
@@ -27,7 +28,7 @@ def suits(conv: nn.Conv1d, hidden: torch.Tensor) -> bool:
     """Whether `convolve_frames` convolves `hidden` [B, F, D]: a long frozen kernel, in float32 on the CPU."""
     return (
         in_float32(hidden)
-        and not hooked(conv)
+        and not has_hooks(conv)
         and conv.kernel_size[0] >= SHORTEST
         and conv.stride == conv.dilation == (1,)
         and conv.padding == (conv.kernel_size[0] // 2,)
@@ -46,7 +47,7 @@ def spectrum(conv: nn.Conv1d) -> torch.Tensor:
 
     It is kept for as long as `conv` lives and is not changed. For WavLM base it takes 36 MiB, the kernel itself 18.
     """
-    stamp = tuple((parameter.data_ptr(), parameter._version) for parameter in conv.parameters())
+    stamp = tuple((parameter.data_ptr(), change_count(parameter)) for parameter in conv.parameters())
     known = _spectra.get(conv)
     if known is not None and known[0] == stamp:
         return known[1]

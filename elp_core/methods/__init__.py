@@ -1,20 +1,21 @@
-"""What else one may train on a backbone, to compare ELP with it: configurations here, one module a method beside them.
+"""ELP and the methods that it is compared with: their configurations here, their networks in `methods.networks`.
 
-`METHODS` names them all; `elp_core.assemble.build` makes a model from any of their configurations. Importing this needs
-no torch.
+`METHODS` names them all; `elp_core.assemble.build` makes a model from any of their configurations. Importing this
+package does not load torch.
 """
 
 from elp_core.methods.config import (
+    METHODS,
     BottleneckConfig,
     FullConfig,
     LoraConfig,
+    Method,
     MethodConfig,
     TopLayersConfig,
     WeightedSumConfig,
     method_from_dict,
     method_to_dict,
 )
-from elp_core.methods.registry import METHODS, Method
 
 __all__ = [
     "METHODS",

@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import answers, evaluate
+from elp_core.assemble import answer_clips, evaluate
 from elp_core.config import TrainConfig
 from elp_core.data.features import FeatureCache
 from elp_core.model import ElpModel
+from elp_core.private_names import forget_precision
 from elp_core.types import Clip
 
 
 def make_accelerator(device: torch.device, config: TrainConfig) -> Any:
     """Return Accelerate's view of this process; its `device` is the one that the process trains on."""
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
 
     # accelerate applies the precision of a process's first run to all later runs
-    AcceleratorState._reset_state(reset_partial_state=True)
+    forget_precision()
     on_gpu = device.type == "cuda"
     return Accelerator(cpu=not on_gpu, mixed_precision=config.precision if on_gpu else "no")
 
@@ -57,6 +57,6 @@ def validate(
         return evaluate(model, clips, seconds, device, cache).value
     from accelerate.utils import gather_object
 
-    mine = answers(model, clips[accelerator.process_index :: count], seconds, device, cache)
+    mine = answer_clips(model, clips[accelerator.process_index :: count], seconds, device, cache)
     found = dict(gather_object(list(mine.items())))
     return model.task.evaluate(found, clips, model.head).value

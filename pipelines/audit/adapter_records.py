@@ -15,7 +15,8 @@ from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, VerdictStatement
+from pipelines.registry.statements import LineageStatement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 SHOWN = 3
 """Clips that the tree shows of each shard."""
@@ -143,9 +144,8 @@ def _bundle(subject: AdapterRecords, checked: Branches) -> Fact:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branches) -> Fact:
-    training: Mapping[str, Any] = lineage.given.get("training", {})
-    counts = lineage.material("dataset").annotations
-    used = f"{training.get('clips', '?')} clips trained on, {training.get('seconds', 0) / 60:.1f} minutes"
+    training, counts = lineage.training, lineage.material("dataset").annotations
+    used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
         Fact("Git commit", named(lineage, "dataset", "gitCommit")),
         Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
@@ -177,13 +177,12 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
 
 
 def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
-    tag = str(lineage.asked.get("golden", ""))
+    tag = lineage.golden
     if not tag:
         return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
-    left_out = lineage.given.get("training", {}).get("excluded", "?")
     children = (
         Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
-        Fact("training clips left out for it", str(left_out)),
+        Fact("training clips left out for it", str(lineage.training.excluded)),
     )
     return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))
 
@@ -195,7 +194,7 @@ def _backbone(lineage: LineageStatement, checked: Branches) -> Fact:
 
 def _training(lineage: LineageStatement, checked: Branches) -> Fact:
     code, packages = lineage.material("code"), lineage.material("packages")
-    machine: Mapping[str, Any] = lineage.given.get("hardware", {})
+    machine = lineage.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit = code.digest.get("gitCommit", "")
     return Fact(
@@ -205,10 +204,10 @@ def _training(lineage: LineageStatement, checked: Branches) -> Fact:
             Fact("code", f"{code.annotations.get('version', '')} {commit}".strip(), note=dirty),
             Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
             Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=_torch(packages.annotations)),
-            Fact("hardware", f"{machine.get('system', '')}, {machine.get('cores', '?')} cores, {_gpu(machine)}"),
-            Fact("seed", str(lineage.asked.get("seed", ""))),
-            Fact("training key", str(lineage.given.get("key", ""))),
-            Fact("Prefect flow run", str(lineage.given.get("flow_run") or "none: trained outside a flow")),
+            Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
+            Fact("seed", str(lineage.seed)),
+            Fact("training key", lineage.key),
+            Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
             Fact("MLflow run", lineage.run),
             *checked.get("training", ()),
         ),
@@ -217,10 +216,6 @@ def _training(lineage: LineageStatement, checked: Branches) -> Fact:
 
 def _torch(packages: Mapping[str, Any]) -> str:
     return f"torch {packages.get('torch', '?')}"
-
-
-def _gpu(machine: Mapping[str, Any]) -> str:
-    return str(machine.get("gpu") or "no GPU")
 
 
 def _verdict(subject: AdapterRecords, checked: Branches) -> Fact:

@@ -32,7 +32,8 @@ from pipelines.registry.ledger.entry import Head
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
+from pipelines.registry.statements import LineageStatement, Statement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipelines.audit.adapter_records import AdapterRecords
     from pipelines.audit.facts import Fact
     from pipelines.audit.server_records import ServerRecords
-    from pipelines.audit.tables import Answer, Table
+    from pipelines.audit.tables import AuditAnswer, Table
 
 FORMATS = ("text", "json", "html", "cyclonedx")
 _slot = click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
@@ -194,7 +194,7 @@ def _index(workspace: Workspace) -> Iterator[tuple[sqlite3.Connection, ServerRec
         yield db, records
 
 
-def _put(value: Any, answer: Answer, source: str, form: str, output: Path | None) -> None:
+def _put(value: Any, answer: AuditAnswer, source: str, form: str, output: Path | None) -> None:
     """Print an answer, or write it to a file, in this form."""
     from pipelines.audit.html_page import answer_page
     from pipelines.registry.plain_json import plain
@@ -216,7 +216,7 @@ def _write(text: str, output: Path | None) -> None:
     progress(f"written to {output}")
 
 
-def _text(answer: Answer) -> str:
+def _text(answer: AuditAnswer) -> str:
     from pipelines.audit.facts import tree_text
 
     if answer.tree:

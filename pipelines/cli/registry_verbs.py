@@ -116,9 +116,9 @@ def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str,
 @reports(_changed)
 def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> Promotion:
     """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client.champion import roll_back
+    from pipelines.registry.client.champion import restore_version
 
-    return roll_back(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
+    return restore_version(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
 
 
 @click.command(name="retire")
@@ -128,9 +128,9 @@ def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str
 @reports(_changed)
 def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> Promotion:
     """Leave a slot without champion: no version serves it until another one is promoted."""
-    from pipelines.registry.client.champion import retire_champion
+    from pipelines.registry.client.champion import retire_slot
 
-    return retire_champion(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
+    return retire_slot(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
 
 
 @click.command(name="versions")

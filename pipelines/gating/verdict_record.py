@@ -18,16 +18,16 @@ from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_trusted_keys
-from pipelines.registry.statements import (
+from pipelines.registry.statements import parse_statement
+from pipelines.registry.verdict import Verdict
+from pipelines.registry.verdict_statement import (
     ChampionRef,
     EvidenceFile,
     Golden,
     NamedOutcome,
     VerdictDetails,
     VerdictStatement,
-    parse_statement,
 )
-from pipelines.registry.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

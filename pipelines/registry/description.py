@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.lineage import Lineage
-from pipelines.registry.statements import Span, VerdictStatement
 from pipelines.registry.tags import Tags
+from pipelines.registry.verdict_statement import Span, VerdictStatement
 
 _FLAG = "🔴 **Override, no verdict that counts:**"
 _LINEAGE = (

@@ -63,8 +63,7 @@ def predict_files(
     """
     from elp_core import audio
     from elp_core.backbones import Backbone
-    from elp_core.bundle import load_bundle
-    from elp_core.bundle.threshold import deployed_threshold
+    from elp_core.bundle import deployed_threshold, load_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing, compares
 

@@ -53,6 +53,6 @@ def test_all_faults_are_told_at_once_by_their_paths() -> None:
     assert [fault.split(" ", 2)[:2] for fault in caught.value.faults] == [
         ["unknown", "key"],
         ["seed", "is"],
-        ["augment.join", "is"],
         ["augment.time_span", "is"],
+        ["augment.join", "is"],
     ]

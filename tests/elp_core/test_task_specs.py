@@ -41,9 +41,9 @@ def test_a_name_that_no_slot_could_have_is_refused(name: str) -> None:
         register(TaskSpec(name, "somewhere:Task", (), ClassificationOptions))
 
 
-def test_the_same_kind_again_is_no_fault_and_another_of_its_name_is() -> None:
+def test_the_same_task_can_be_registered_again_but_no_other_of_its_name() -> None:
     assert register(task_spec("ser")) is task_spec("ser")
-    with pytest.raises(ConfigError, match=r"ser is elp_core\.tasks\.ser:EmotionRecognition already"):
+    with pytest.raises(ConfigError, match=r"ser is elp_core\.tasks\.classification:EmotionRecognition already"):
         register(TaskSpec("ser", "somewhere:Task", ("label",), ClassificationOptions))
 
 
@@ -65,7 +65,7 @@ def test_an_entry_point_joins_without_an_import(tmp_path: Path) -> None:
     [
         (RecognitionOptions, {"dilations": (0, 1)}, "dilations is .*expected numbers of 1 or more"),
         (RecognitionOptions, {"dropout": 1.0}, "dropout is 1.0"),
-        (VerificationOptions, {"margin": 2.0}, "margin is 2.0, expected an angle"),
+        (VerificationOptions, {"margin": 2.0}, "margin is 2.0, expected 0 or more and less than 1.5"),
         (VerificationOptions, {"scale": 0.0}, "scale is 0.0, expected more than 0"),
         (VerificationOptions, {"cohort": 1}, "cohort is 1, expected 2 or more"),
         (VerificationOptions, {"embedding": 0, "channels": 0}, r"2 fault\(s\)"),

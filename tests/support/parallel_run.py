@@ -1,4 +1,4 @@
-"""One training for a process of several: `torchrun --nproc_per_node 2 parallel_run.py RESULT CHECKPOINT`."""
+"""Run one of several processes of a training: `torchrun --nproc_per_node 2 -m tests.support.parallel_run ARGUMENTS`."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.support.missing import skip_without
 from tests.support.mlflow_server import free_port
 
 START_SECONDS = 60.0
@@ -64,7 +63,7 @@ def postgres_binaries() -> Path:
     for place in places:
         if (place / "initdb").is_file() and (place / "postgres").is_file():
             return place
-    pytest.skip("no PostgreSQL: initdb and postgres are in no folder that pg_config or /usr/lib/postgresql names")
+    skip_without("no PostgreSQL: initdb and postgres are in no folder that pg_config or /usr/lib/postgresql names")
 
 
 @contextlib.contextmanager
@@ -91,7 +90,7 @@ def _account() -> str | None:
     for name in ("postgres", "nobody"):
         if name in known:
             return name
-    pytest.skip("no PostgreSQL: it refuses to run as root, and the users postgres and nobody do not exist")
+    skip_without("no PostgreSQL: it refuses to run as root, and the users postgres and nobody do not exist")
 
 
 def _initialise(binaries: Path, folder: Path, user: str | None) -> None:

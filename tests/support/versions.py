@@ -18,8 +18,8 @@ from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from pipelines.registry.verdict import Outcome
+from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from tests.support.proof import DETAILS
 
 if TYPE_CHECKING:

@@ -14,15 +14,9 @@ from pipelines.registry.lineage import BackboneName
 from pipelines.registry.pyfunc import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.statements import (
-    ChampionRef,
-    EvidenceFile,
-    Golden,
-    LineageStatement,
-    Material,
-    VerdictStatement,
-)
+from pipelines.registry.statements import LineageStatement, Material
 from pipelines.registry.verdict import Outcome
+from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from tests.support.proof import DETAILS
 from tests.support.rest import Rest
 

@@ -84,7 +84,7 @@ def promote_version(
     return done
 
 
-def roll_back(
+def restore_version(
     slot: Slot, *, mlflow_uri: str, version: int | None = None, by: str = "", why: str = "", log: Log = print
 ) -> Promotion:
     """Bring back a former champion.
@@ -109,7 +109,7 @@ def roll_back(
     return done
 
 
-def retire_champion(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
+def retire_slot(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
     """Leave a slot without champion.
 
     Args:

@@ -15,14 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
+from pipelines.registry.in_toto import BUNDLE_DIGEST
 from pipelines.registry.signing.envelope import Envelope, read_envelope
-from pipelines.registry.statements import (
-    BUNDLE_DIGEST,
-    LineageStatement,
-    VerdictStatement,
-    parse_statement,
-    stored_verdict,
-)
+from pipelines.registry.statements import LineageStatement, parse_statement
+from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
 from pipelines.server.read_models.ledger_records import readable

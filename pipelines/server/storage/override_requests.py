@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.registry.signing.canonical_json import moment
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.ledger.ledger_tables import OVERRIDES
 
 

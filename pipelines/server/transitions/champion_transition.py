@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.auth.roles import PROMOTE, authorize
 from pipelines.server.ledger.transaction import LedgerTransaction
 from pipelines.server.refusal import Attempt

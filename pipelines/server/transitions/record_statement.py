@@ -13,8 +13,9 @@ from pipelines.registry.ledger.entry import Event, Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse_statement
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.tags import Tags
+from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.auth.roles import TRAIN, authorize
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.ledger.transaction import LedgerTransaction

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from elp_core.adapters import INITIAL_GAIN, ElpAdapters
-from elp_core.adapters.encoder import EncoderAdapter
+from elp_core.adapters.parts import EncoderAdapter
 from elp_core.backbones import Backbone
 from elp_core.backbones.families import make_config, make_model
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig

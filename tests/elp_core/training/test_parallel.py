@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [parallel_run.__file__, str(tmp_path), str(tmp_path / "checkpoint")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    command += [parallel_run.__name__, str(tmp_path), str(tmp_path / "checkpoint")]
     where = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=where, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

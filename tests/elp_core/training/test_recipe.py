@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from elp_core.assemble import build
+from elp_core.backbones import Backbone
 from elp_core.config import (
     AugmentConfig,
     ElpConfig,
@@ -20,7 +21,7 @@ from elp_core.config import (
 )
 from elp_core.task_specs import task_spec
 from elp_core.tasks import make_task
-from elp_core.testing import random_clips, tiny_backbone
+from elp_core.testing import random_clips
 from elp_core.training import train
 from elp_core.training.recipe import RECIPE_VERSION
 
@@ -36,7 +37,12 @@ twice the weight decay by 0.002, a dropout of 0.11 instead of 0.1 by 0.03, anoth
 @pytest.mark.parametrize("task", OPTIONS)
 def test_a_short_training_gives_the_tensors_of_the_recipe_version(task: str) -> None:
     clips, options = random_clips(8), from_dict(task_spec(task).options, OPTIONS[task])
-    model = build(tiny_backbone("wavlm"), ADAPTER, make_task(task, clips, options), seed=0)
+    model = build(
+        Backbone.from_pretrained(GOLDENS.parent / "backbones" / "wavlm"),
+        ADAPTER,
+        make_task(task, clips, options),
+        seed=0,
+    )
     before = {name: value.detach().clone() for name, value in model.state().items()}
     train(model, clips, random_clips(4, seed=1), CONFIG)
     trained, golden = model.state(), GOLDENS / f"{task}.safetensors"

@@ -30,8 +30,9 @@ from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.key_folder import rotate_key
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import VerdictStatement, parse_statement
+from pipelines.registry.statements import parse_statement
 from pipelines.registry.tags import policy_digest
+from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
 from tests.support.workspaces import Site

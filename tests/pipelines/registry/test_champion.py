@@ -10,7 +10,7 @@ from pipelines.errors import GateRefused, RegistryError
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.client.champion import promote_version, retire_champion, roll_back
+from pipelines.registry.client.champion import promote_version, restore_version, retire_slot
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import policy_digest
@@ -54,14 +54,14 @@ def test_champions_follow_each_other_and_come_back(client: MlflowClient, add: Ad
     assert promote_version(slot, **options).previous is None
     record_verdict(client, add(slot, "k2"), against=first)
     assert (promote_version(slot, 2, **options).previous, promote_version(slot, 2, **options).changed) == (1, False)
-    assert roll_back(slot, why="noise", **_of(options)).version == 1
+    assert restore_version(slot, why="noise", **_of(options)).version == 1
     assert [v.status for v in registry.list_versions(client, slot)] == ["retired", "champion"]
     with pytest.raises(GateRefused, match=r"life/asr v2 was rolled back at .* by ann \(noise\).*--again"):
         promote_version(slot, 2, **options)
     assert promote_version(slot, 2, again=True, **options).changed
-    assert roll_back(slot, **_of(options)).version == 1
+    assert restore_version(slot, **_of(options)).version == 1
     with pytest.raises(GateRefused, match=r"life/asr v1 is the slot's first champion"):
-        roll_back(slot, **_of(options))
+        restore_version(slot, **_of(options))
 
 
 def test_a_slot_is_retired_and_a_former_champion_comes_back(
@@ -69,13 +69,13 @@ def test_a_slot_is_retired_and_a_former_champion_comes_back(
 ) -> None:
     slot = Slot("retired", "asr")
     make_champion(client, add(slot, "k1"))
-    done = retire_champion(slot, why="the line was closed", **_of(options))
+    done = retire_slot(slot, why="the line was closed", **_of(options))
     assert (done.version, done.previous, registry.find_champion(client, slot)) == (None, 1, None)
     with pytest.raises(GateRefused, match="retired/asr has no champion to retire"):
-        retire_champion(slot, why="again", **_of(options))
+        retire_slot(slot, why="again", **_of(options))
     with pytest.raises(GateRefused, match="judged as a first version, but retired/asr had a champion since"):
         promote_version(slot, 1, **options)
-    assert roll_back(slot, version=1, **_of(options)).version == 1
+    assert restore_version(slot, version=1, **_of(options)).version == 1
     events = [entry["event"] for entry in guard.ledger_entries(options["mlflow_uri"], slot)]
     assert events == ["registered", "gated", "promoted", "retired", "refused", "refused", "rolled back"]
 
@@ -132,4 +132,4 @@ def test_without_a_challenger_the_next_step_is_told(client: MlflowClient, add: A
     ):
         promote_version(slot, **options)
     with pytest.raises(GateRefused, match="has no champion to roll back from"):
-        roll_back(slot, **_of(options))
+        restore_version(slot, **_of(options))

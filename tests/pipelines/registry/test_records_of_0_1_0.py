@@ -17,14 +17,8 @@ from pipelines.registry.ledger.entry import LedgerRow, read_entry
 from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.keys import KeyRing, read_keys
-from pipelines.registry.statements import (
-    LineageStatement,
-    NamedOutcome,
-    VerdictDetails,
-    VerdictStatement,
-    parse_statement,
-    stored_verdict,
-)
+from pipelines.registry.statements import LineageStatement, parse_statement
+from pipelines.registry.verdict_statement import NamedOutcome, VerdictDetails, VerdictStatement, stored_verdict
 from pipelines.training.lineage_statement import lineage_statement
 
 GOLDENS = Path("tests/goldens")

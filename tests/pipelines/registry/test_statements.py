@@ -10,20 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import AttestationError
+from pipelines.registry.in_toto import STATEMENT
 from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.statements import (
     LINEAGE,
-    STATEMENT,
-    VERDICT,
-    VERDICT_WITH_PAGE,
-    EvidenceFile,
     LineageStatement,
     Material,
     Statement,
-    VerdictStatement,
     parse_statement,
     statement_digest,
 )
+from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, EvidenceFile, VerdictStatement
 from tests.support import proof
 
 BOTH = [proof.lineage(), proof.verdict()]

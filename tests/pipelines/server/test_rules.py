@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.transitions.rules import (
     Allowed,
     CheckedStatement,

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection

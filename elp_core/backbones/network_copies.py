@@ -1,4 +1,4 @@
-"""A network of one's own beside the shared backbone: some modules are copies, the others are the backbone's."""
+"""Networks that share some modules with the backbone and have copies of the others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
+
+from elp_core.private_names import shallow_copy
 
 if TYPE_CHECKING:
     from elp_core.backbones.load import Backbone
@@ -20,15 +22,15 @@ def private_network(
     encoder: Mapping[str, nn.Module] | None = None,
     projection: nn.Module | None = None,
 ) -> Backbone:
-    """A backbone with modules in place of its own; everything else is shared, and the shared one stays as it is.
+    """Return a backbone with other modules in place of some of its own; the shared backbone does not change.
 
     Args:
-        backbone: the shared one.
-        layers: encoder layers by number, from 0.
-        encoder: other modules of the encoder by name, such as ``layer_norm``.
-        projection: in place of the feature projection.
+        backbone: The shared one.
+        layers: Encoder layers by number, from 0.
+        encoder: Other modules of the encoder by name, such as ``layer_norm``.
+        projection: In place of the feature projection.
     """
-    network, own = _shell(backbone), _shell(backbone.encoder)
+    network, own = shallow_copy(backbone), shallow_copy(backbone.encoder)
     own.layers = nn.ModuleList(layers.get(number, layer) for number, layer in enumerate(backbone.layers))
     for name, module in (encoder or {}).items():
         setattr(own, name, module)
@@ -39,20 +41,13 @@ def private_network(
 
 
 def learning_copy(module: M) -> M:
-    """A copy whose every parameter learns, without dropout (the shared backbone has none either)."""
+    """Return a copy whose parameters all learn, without dropout (the shared backbone has none either)."""
     return _without_dropout(copy.deepcopy(module)).requires_grad_(True)
 
 
 def sharing_copy(module: M) -> M:
-    """Copies of the modules over the very same parameters: what is put in beside them costs no second weights."""
+    """Return copies of the modules with the same parameters, so that additions to them need no second weights."""
     return _without_dropout(copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()}))
-
-
-def _shell(module: M) -> M:
-    """The same submodules in a container of its own."""
-    shell = copy.copy(module)
-    shell._modules = dict(module._modules)
-    return shell
 
 
 def _without_dropout(module: M) -> M:

@@ -1,16 +1,14 @@
-"""All adapters of one bundle, made to fit one backbone, and where each goes in its forward pass."""
+"""All adapters of one bundle, made to fit one backbone, and the place of each in its forward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from elp_core.adapters.encoder import EncoderAdapter
-from elp_core.adapters.layer import LayerMix
-from elp_core.adapters.prompt import Prompt
+from elp_core.adapters.parts import EncoderAdapter, LayerMix, Prompt
 from elp_core.backbones import Backbone
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
@@ -18,7 +16,7 @@ from elp_core.errors import ConfigError
 
 
 class TunedNorms(nn.Module):
-    """Copies of one encoder layer's own layer norms, to be trained in their place."""
+    """Copies of one encoder layer's own layer norms, trained in their place."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -29,11 +27,11 @@ class TunedNorms(nn.Module):
 class ElpAdapters(nn.Module):
     """E-, L- and P-adapters and tuned norms. Child names are the bundle's tensor names: e, l, p, norm.
 
-    Made from `ElpConfig`; the backbone is read, never changed. Parts that no output would depend on (beyond the last
+    Made from `ElpConfig`; the backbone is read, never changed. Parts that no output would depend on (after the last
     layer that the L-adapter sums) are not made.
 
     Raises:
-        ConfigError: where a layer is named that the backbone does not have, or that nothing depends on.
+        ConfigError: The configuration names a layer that the backbone does not have, or that no output depends on.
     """
 
     def __init__(self, backbone: Backbone, config: ElpConfig) -> None:
@@ -54,7 +52,7 @@ class ElpAdapters(nn.Module):
             self.p = Prompt(config.prompt.count, backbone.feature_size, config.prompt.place)
         self.norm = nn.ModuleDict({str(layer): TunedNorms(backbone.layers[layer]) for layer in plan.norms})
         self.dim: int = width if config.layer is None else config.layer.width
-        """Dimensions of a frame that the head sees."""
+        """Dimensions of a frame that the head processes."""
         self.touched: tuple[int, ...] = tuple(sorted({*plan.encoder, *plan.norms}))
         """Layers that compute something else than the backbone's."""
         self.read = tuple(layer + 1 for layer in plan.mixed) or (backbone.layer_count,)
@@ -62,7 +60,7 @@ class ElpAdapters(nn.Module):
 
     @property
     def learns_input(self) -> bool:
-        """Whether gradients must reach the features."""
+        """Return whether gradients must reach the features."""
         return self.p is not None
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,11 +72,11 @@ class ElpAdapters(nn.Module):
         return frames if self.p is None else self.p.drop(frames)
 
     def network(self, backbone: Backbone) -> Backbone:
-        """What runs in place of `backbone`: itself."""
+        """Return the network that runs in place of `backbone`: itself."""
         return backbone
 
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
-        """Frames for the head [B, F, dim] from the network's states [B, F + n, D], the encoder's input first."""
+        """Return frames for the head [B, F, dim] from the states [B, F + n, D], the encoder's input first."""
         if self.l is None:
             *_, last = states
             return network.finish(self.drop(last))
@@ -86,7 +84,7 @@ class ElpAdapters(nn.Module):
         return self.drop(self.l(states))
 
     def inserts(self, layer: int) -> LayerInserts:
-        """What goes into encoder layer `layer`, from 0."""
+        """Return what goes into encoder layer `layer`, from 0."""
         name = str(layer)
         after = self.e[name] if name in self.e else None  # noqa: SIM401 (a ModuleDict has no get)
         if name not in self.norm:
@@ -95,11 +93,12 @@ class ElpAdapters(nn.Module):
         return LayerInserts(norms.get_submodule("attention"), norms.get_submodule("final"), after)
 
 
-class _Plan:
-    """Which layers get what."""
+class _Plan(NamedTuple):
+    """The layers of each part."""
 
-    def __init__(self, encoder: tuple[int, ...], mixed: tuple[int, ...], norms: tuple[int, ...]) -> None:
-        self.encoder, self.mixed, self.norms = encoder, mixed, norms
+    encoder: tuple[int, ...]
+    mixed: tuple[int, ...]
+    norms: tuple[int, ...]
 
 
 def _plan(count: int, config: ElpConfig) -> _Plan:
@@ -109,8 +108,7 @@ def _plan(count: int, config: ElpConfig) -> _Plan:
     def chosen(name: str, layers: tuple[int, ...] | None, default: tuple[int, ...]) -> tuple[int, ...]:
         if layers is None:
             return default
-        strange = sorted({layer for layer in layers if layer not in everything})
-        if strange or not layers or len(set(layers)) != len(layers):
+        if not layers or not set(layers) <= set(everything) or len(set(layers)) != len(layers):
             faults.append(f"{name}.layers is {list(layers)}, expected different layers of 0 to {count - 1}")
         return tuple(sorted(layers))
 
@@ -119,9 +117,9 @@ def _plan(count: int, config: ElpConfig) -> _Plan:
     encoder: tuple[int, ...] = ()
     if config.encoder is not None:
         encoder = chosen("encoder", config.encoder.layers, tuple(layer for layer in used if layer < count - 1))
-        beyond = [layer for layer in encoder if layer in everything and layer not in used]
-        if beyond:
-            faults.append(f"encoder.layers names {beyond}, but the L-adapter sums no layer from there on")
+        after = [layer for layer in encoder if layer in everything and layer not in used]
+        if after:
+            faults.append(f"encoder.layers names {after}, but the L-adapter sums no layer from there on")
     if faults:
         raise ConfigError("adapter", faults)
     return _Plan(encoder, mixed, used if config.tune_norms else ())
