@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "mutation.md"
 SURVIVED, UNCOVERED = 0, (5, 33)
 """Exit codes of pytest and mutmut: all tests passed; no test covers the function."""
+PARTS = {"pipelines/training/provenance.py": "x_training_key", "pipelines/datasets/measuring.py": "x_split_of"}
+"""Function to mutate in modules whose other functions are not pure."""
 HEAD = """# Mutation score
 
 `make mutants` changes the core functions one expression at a time (mutmut) and runs their unit tests. A mutant is
@@ -39,6 +42,7 @@ memory.
 def main(names: list[str]) -> None:
     """Run mutmut on the mutants whose names match (all of them without names), then write the page."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    names = names or patterns()
     jobs = str(len(os.sched_getaffinity(0)))
     subprocess.run(
         [sys.executable, "-m", "mutmut", "run", "--max-children", jobs, *names], cwd=ROOT, env=environment, check=True
@@ -46,17 +50,26 @@ def main(names: list[str]) -> None:
     PAGE.write_text(HEAD + "".join(rows()) + NOTE, encoding="utf-8")
 
 
+def patterns() -> list[str]:
+    """Return the names of the mutants of all modules, with one function of those in `PARTS`."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    modules = {path: path.removesuffix(".py").replace("/", ".") for path in config["only_mutate"]}
+    return [f"{module}.{PARTS.get(path, '')}*" for path, module in modules.items()]
+
+
 def rows() -> list[str]:
     """Return one row for each module that was tested completely, and the total."""
     total: Counter[str] = Counter()
     lines = []
     for path in sorted((ROOT / "mutants").rglob("*.meta")):
-        codes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-        known = [code for code in codes.values() if code is not None]
+        name = path.relative_to(ROOT / "mutants").as_posix().removesuffix(".meta")
+        part = PARTS.get(name, "")
+        results = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
+        codes = [code for key, code in results.items() if f".{part}" in key]
+        known = [code for code in codes if code is not None]
         if known and len(known) == len(codes):
             survived = sum(code == SURVIVED or code in UNCOVERED for code in known)
             total += Counter(mutants=len(known), survived=survived)
-            name = path.relative_to(ROOT / "mutants").as_posix().removesuffix(".meta")
             lines.append(row(f"`{name}`", len(known), survived))
     return [*lines, row("total", total["mutants"], total["survived"])]
 

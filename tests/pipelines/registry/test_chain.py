@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,52 @@ def test_a_fault_says_where_and_what(rows: list[LedgerRow], ring: KeyRing, check
     faults = verify_chain(rows[:2] + rows[5:6], ring, checkpoint).faults
     assert str(faults[0]) == "entry 3: cut: missing: 3 to 5"
     assert str(faults[1]) == f"entry 7: cut: the ledger ends here, the checkpoint says {LENGTH} entries"
+
+
+def test_each_fault_has_its_sentence(rows: list[LedgerRow], ring: KeyRing, checkpoint: Head) -> None:
+    def details(found: list[LedgerRow], known: Head | None = None) -> list[str]:
+        return [str(fault) for fault in verify_chain(found, ring, known).faults]
+
+    first, second, third = rows[:3]
+    other = _resigned(second, ring, after=9)
+    assert details([first, third]) == ["entry 2: cut: missing: 2"]
+    assert details([first, rows[3]]) == ["entry 2: cut: missing: 2 to 3"]
+    assert details([first, first]) == ["entry 1: forked: two entries have this number"]
+    assert details([first, second, first]) == ["entry 1: reordered: it comes after entry 2"]
+    assert details([replace(first, hash="0" * 64)]) == [
+        f"entry 1: edited: the hash of its text is {first.hash[:16]}, the stored hash is {'0' * 16}"
+    ]
+    (unreadable,) = details([replace(first, entry="{}")])
+    assert re.match(r"entry 1: edited: .*(missing key|lacks a field)", unreadable, re.DOTALL), unreadable
+    assert details([replace(first, seq=2)])[:2] == [
+        "entry 1: cut: missing: 1",
+        "entry 2: reordered: its text says that it is entry 1",
+    ]
+    early = _resigned(second, ring, at="2020-01-01T00:00:00+00:00")
+    assert details([first, early]) == [
+        "entry 2: reordered: it is dated 2020-01-01T00:00:00+00:00, before the entry before it"
+    ]
+    same_moment = _resigned(second, ring, at=read_entry(first.entry).at)
+    assert details([first, same_moment]) == []
+    assert details([first, second, _resigned(third, ring, prev=NOTHING)]) == [
+        "entry 3: forked: it continues entry 0, not entry 2"
+    ]
+    assert details([first, other, third]) == [
+        "entry 3: rewritten: it was written after another entry 2 than this ledger has"
+    ]
+    assert details([first, other], Head(2, second.hash)) == [
+        f"entry 2: rewritten: its hash in the checkpoint is {second.hash[:16]}, here it is {other.hash[:16]}"
+    ]
+    assert details([first], Head(2, second.hash)) == [
+        "entry 2: cut: the ledger ends here, the checkpoint says 2 entries"
+    ]
+    (unsigned,) = details([replace(first, envelope="")])
+    assert unsigned.startswith("entry 1: bad signature: ")
+    assert len(unsigned) > len("entry 1: bad signature: None")
+    revoked = KeyRing(tuple(replace(key, revoked="2025-01-01T00:00:00+00:00") for key in ring.keys), ring.folder)
+    assert [str(fault) for fault in verify_chain([first], revoked).faults] == [
+        "entry 1: untrusted key: it is signed by a revoked key, and no later entry by a valid key follows it"
+    ]
 
 
 @settings(max_examples=200)

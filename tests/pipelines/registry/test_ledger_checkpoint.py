@@ -14,6 +14,9 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_ledger_checkpoint(tmp_path / "head.json") is None
     write_ledger_checkpoint(tmp_path / "new" / "head.json", Head(3, "a" * 64))
     assert read_ledger_checkpoint(tmp_path / "new" / "head.json") == Head(3, "a" * 64)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["head.json", "head.json.lock"]
+    write_ledger_checkpoint(tmp_path / "new" / "head.json", Head(3, "b" * 64))
+    assert read_ledger_checkpoint(tmp_path / "new" / "head.json") == Head(3, "a" * 64), "the same number is no progress"
 
 
 def test_a_checkpoint_never_moves_back(tmp_path: Path) -> None:
@@ -36,7 +39,9 @@ def test_a_checkpoint_does_not_follow_a_ledger_that_was_cut_and_continued(tmp_pa
 @pytest.mark.parametrize("text", ["", "[]", '{"seq":1}', '{"seq":"1","hash":""}', '{"seq":true,"hash":""}'])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "head.json").write_text(text)
-    with pytest.raises(AttestationError, match=r"no JSON|an object|is not a checkpoint"):
+    with pytest.raises(
+        AttestationError, match=r"head\.json (is no JSON|holds a list, expected an object|is not a checkpoint)"
+    ):
         read_ledger_checkpoint(tmp_path / "head.json")
 
 
