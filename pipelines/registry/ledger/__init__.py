@@ -1,1 +1,6 @@
-"""The ledger: its entries, the check of its chain, and the checkpoint file outside the database."""
+"""The ledger without a database: `entry` (one event), `chain` (check a whole ledger), `ledger_checkpoint` (the file).
+
+>>> from pipelines.registry.ledger.entry import Head
+>>> Head().seq
+0
+"""
