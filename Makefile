@@ -12,7 +12,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test test-all walk demo demo-down bench docs lock format clean
+.PHONY: help setup check test test-all walk demo demo-down bench mutants docs lock format clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -52,6 +52,9 @@ demo-down: $(STAMP)  ## end the demo's servers
 
 bench: $(STAMP)  ## the measurements behind docs/reference/benchmarks.md
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(VENV)/bin/python $$file || exit 1; done
+
+mutants: $(STAMP)  ## the mutation score of the core functions (about an hour), into docs/reference/mutation.md
+	@$(VENV)/bin/python benchmarks/mutation_score.py
 
 format: $(STAMP)  ## write the format
 	$(VENV)/bin/ruff format .

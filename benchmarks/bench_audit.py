@@ -190,7 +190,7 @@ def main() -> None:
         os.environ.update({f"GIT_{name}_NAME": "bench", f"GIT_{name}_EMAIL": "bench@example.org"})
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "server"
-        os.environ.update(ELP_KEYS=str(folder / "keys"), ELP_LEDGER_HEAD=str(folder / "ledger-head.json"))
+        os.environ.update(ELP_KEYS=str(folder / "keys"), ELP_LEDGER_CHECKPOINT=str(folder / "ledger-head.json"))
         root = init_workspace(Path(parent) / "site").root
         started = time.perf_counter()
         versions = make_data(root, each)
@@ -204,11 +204,12 @@ def main() -> None:
 
 def report(root: Path, slot: str) -> None:
     """Build the index, then ask every question."""
-    clock, processor = next(timed(root, "audit", slot))
-    print("| command | median s | max s | processor s |\n|---|---|---|---|")
-    print(f"| the index, made anew | {clock:.1f} | | {processor:.1f} |")
     clip = hashlib.sha256(f"{slot} 1 0 train".encode()).hexdigest()
     speaker = f"{slot[:8]}-worker-7"
+    # the question that needs all of the index, the digests of the clips used included
+    clock, processor = next(timed(root, "audit", "--speaker", speaker))
+    print("| command | median s | max s | processor s |\n|---|---|---|---|")
+    print(f"| the index, built at once | {clock:.1f} | | {processor:.1f} |")
     questions = [
         ("--help",),
         ("audit", slot),

@@ -64,14 +64,14 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     from pipelines.registry.slot import Slot
-    from pipelines.server.auth.principal import SERVER, as_server
+    from pipelines.server.auth.principal import SERVER, acting_as
     from pipelines.server.storage.artifact_bytes import hash_bundle
     from pipelines.server.stores.current import registry
     from pipelines.server.transitions import champion_transition
 
     guarded, plain, slot = registry(), SqlAlchemyStore(server.database), Slot.parse(contest.slot)
     place = f"mlflow-artifacts:/{contest.made[CHAMPION].folder}"
-    with as_server():
+    with acting_as(SERVER):
         ways = {
             "plain store, alias set": _alternating(
                 lambda: plain.set_registered_model_alias("somebody", "champion", 1),

@@ -40,12 +40,12 @@ class Row:
     seconds: float
 
     def cells(self) -> list[str]:
-        from elp_core.metrics.scores import title
+        from pipelines.number_text import metric_title
 
         extra = ", ".join(f"{k} {v:.3g}" for k, v in self.extra.items())
         times = f"{self.seconds:.0f} s, {self.epochs} epochs"
         return [
-            self.slot, title(self.metric), f"{self.before:.1%}", f"{self.value:.2%}", extra,
+            self.slot, metric_title(self.metric), f"{self.before:.1%}", f"{self.value:.2%}", extra,
             f"{self.minutes:.1f}", f"{self.parameters / 1e6:.2f} M", times,
         ]  # fmt: skip
 

@@ -20,7 +20,7 @@ from elp_core.tasks import SpeechRecognition
 from elp_core.training import Job
 from elp_core.training.loop import optimizer_map, step_together
 from elp_core.training.parallel import make_accelerator
-from elp_core.training.run import Run
+from elp_core.training.run import TrainingRun
 from elp_core.types import Clip
 
 PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
@@ -50,7 +50,7 @@ def compare(
     for slot in range(slots):
         model = build(backbone, ElpConfig(dropout=dropout), task, slot).to(device)
         given = noise(clips, seconds, slot)
-        run = Run(Job(model, given, given[:1], config), make_accelerator(device, config))
+        run = TrainingRun(Job(model, given, given[:1], config), make_accelerator(device, config))
         drawn.append((run, next(run.batches)))
 
     def apart() -> None:

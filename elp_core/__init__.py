@@ -16,9 +16,19 @@ In the order that data meets them:
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
   model or of many adapters on one backbone (`AdapterHost`).
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
-  tree of errors, files written whole.
-- `elp_core.private_names`: the private names of torch and other packages that all of this uses.
+  tree of errors, files written whole; `elp_core.private_names`: the private names of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
-Importing this package loads none of them. `docs/reference/adapters.md` has a runnable example.
+Importing this package loads none of them. An adapter for the embedded backbone, not yet trained:
+
+>>> from elp_core.assemble import build
+>>> from elp_core.backbones import Backbone
+>>> from elp_core.config import ElpConfig
+>>> from elp_core.tasks import make_task
+>>> from elp_core.testing import random_clips
+>>> model = build(Backbone.from_pretrained("elp:tiny"), ElpConfig(), make_task("asr", random_clips(4)), seed=0)
+>>> model.task.name
+'asr'
+
+`docs/reference/adapters.md` continues with training, bundles and answers.
 """

@@ -104,7 +104,7 @@ def evaluate(
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
     task = model.task if decode is None else decode_with(model.task, decode)
-    return task.evaluate(answers(model, clips, batch_seconds, device, cache, task), clips, model.head)
+    return task.evaluate(answer_clips(model, clips, batch_seconds, device, cache, task), clips, model.head)
 
 
 def settle(model: ElpModel, evaluation: Evaluation) -> None:
@@ -113,7 +113,7 @@ def settle(model: ElpModel, evaluation: Evaluation) -> None:
         model.task = model.task.decide_at(evaluation)
 
 
-def answers(
+def answer_clips(
     model: ElpModel,
     clips: Sequence[Clip],
     batch_seconds: Seconds,

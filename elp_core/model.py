@@ -18,7 +18,7 @@ from elp_core.tasks.base import Task
 class ElpModel(nn.Module):
     """Frames for a task's head. B clips, T samples, F frames; padding never changes a result.
 
-    A clip alone and in a batch agree to 1e-5. The backbone is shared and stays as it is, in memory too, whatever the
+    A clip alone and in a batch agree to 1e-5. The backbone is shared and never changed, in memory neither, by any
     method: `detach` is a switch, and one backbone may serve many models.
     """
 
@@ -35,7 +35,7 @@ class ElpModel(nn.Module):
 
     @property
     def prefix(self) -> Prefix:
-        """The longest prefix of the network that no adapter touches."""
+        """The longest prefix of the network that no adapter changes."""
         if not self.attached:
             return Prefix((self.backbone.layer_count,))
         if self.adapters.learns_input:
@@ -43,33 +43,33 @@ class ElpModel(nn.Module):
         return longest_prefix(self.adapters.touched, self.adapters.read)
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames of waveforms.
+        """Return the frames of waveforms.
 
         Args:
-            waveforms: float32 [B, T], mono 16 kHz.
-            lengths: int64 [B], samples.
+            waveforms: Float32 [B, T], mono 16 kHz.
+            lengths: Int64 [B], samples.
 
         Returns:
             Frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
 
         Raises:
-            AudioError: ``shape`` where the two do not fit each other, ``too_short`` where a clip gives no frame.
+            AudioError: ``shape`` if the two do not fit each other, ``too_short`` if a clip gives no frame.
         """
         return self.from_features(*self.backbone.features(waveforms, lengths))
 
     def from_features(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames and counts as in `forward`, from the backbone's CNN features [B, F, C] and their counts [B]."""
+        """Return frames and counts as `forward`, from the backbone's CNN features [B, F, C] and their counts [B]."""
         return self.from_prefix(CNN, features, counts)
 
     def from_prefix(
         self, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames and counts as in `forward`, from what `prefix_values` gives for a prefix no longer than `self.prefix`.
+        """Return frames and counts as `forward`, from the values of a prefix no longer than `self.prefix`.
 
         Args:
-            prefix: where to go on.
+            prefix: The part of the network that is computed already.
             values: CNN features [B, F, C], or the prefix's n states [n, B, F, D].
-            counts: int64 [B], real frames.
+            counts: Int64 [B], real frames.
         """
         adapters = self.adapters if self.attached else None
         network = self.adapters.network(self.backbone) if self.attached else self.backbone
@@ -94,21 +94,21 @@ class ElpModel(nn.Module):
         self.attached = True
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Every parameter that learns, by the bundle's tensor names; the backbone has none."""
+        """Return every trainable parameter by its tensor name in bundles; the backbone has none."""
         return parameters(self.adapters, self.head)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Every tensor that a bundle keeps, by name; these are the model's own, not copies."""
+        """Return every tensor of a bundle by name; these are the model's own, not copies."""
         return state(self.adapters, self.head)
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
-        """Copy in what `state` gave; with `assign` the tensors themselves become the model's.
+        """Copy the tensors of `state` into the model; with `assign` the tensors themselves become the model's.
 
         Raises:
-            BundleError: where a tensor is missing, unknown, of another shape or dtype, or not finite; nothing changed.
+            BundleError: A tensor is missing, unknown, of another shape or dtype, or not finite; nothing changed.
         """
         load_state(self.adapters, self.head, tensors, assign)
 
     def parameter_count(self) -> int:
-        """Number of trainable values, head included."""
+        """Return the number of trainable values, head included."""
         return sum(parameter.numel() for parameter in self.trainable().values())

@@ -40,14 +40,14 @@ def shallow_copy(module: M) -> M:
 
 
 def change_count(tensor: torch.Tensor) -> int:
-    """Return how many in-place changes a tensor [...] has seen. torch: ``Tensor._version``."""
+    """Return the number of in-place changes of a tensor [any shape]. torch: ``Tensor._version``."""
     return tensor._version
 
 
 def cpu_flash_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return attention [B, H, F, d] under an additive mask, and the logarithm of each row's normaliser [B, H, F].
+    """Return attention [B, H, F, D] under an additive mask [B, H, F, F], and each row's log normaliser [B, H, F].
 
     torch: ``aten._scaled_dot_product_flash_attention_for_cpu``; the public function does not return the normaliser.
     """
@@ -56,7 +56,7 @@ def cpu_flash_attention(
 
 
 def gelu_gradient_(gradient: torch.Tensor, inputs: torch.Tensor) -> None:
-    """Multiply `gradient` [...] in place by the derivative of GELU at `inputs`. torch: ``aten.gelu_backward``."""
+    """Multiply `gradient` [any shape] in place by GELU's derivative at `inputs`. torch: ``aten.gelu_backward``."""
     torch.ops.aten.gelu_backward.grad_input(gradient, inputs, grad_input=gradient)
 
 

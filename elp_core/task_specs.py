@@ -1,7 +1,7 @@
-"""The kinds of task there are, and what is known of each before torch is loaded.
+"""The tasks and their specifications, readable without torch.
 
-Four come with the package. Another joins by `register`: in a program, by importing the module that calls it; for the
-command line and its workers, by naming that module under the entry-point group `GROUP` of an installed distribution.
+Four tasks are part of the package. `register` adds another: in a program, by importing the module that calls it; for
+the command line and its workers, by naming that module in the entry-point group `GROUP` of an installed distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RecognitionOptions(Checked):
     width: int = within(256, 1)
     """Dimensions inside the head."""
     dilations: tuple[int, ...] = within((1, 2, 4), 1)
-    """Of the head's convolutions, each over 5 frames; none judges each frame by itself."""
+    """Of the head's convolutions, each over 5 frames; without any, each frame is classified alone."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class VerificationOptions(Checked):
     score_norm: Literal["none", "adaptive"] = "none"
     """``adaptive``: scores by adaptive S-norm, the training speakers as cohort."""
     cohort: int = within(200, 2)
-    """Most similar speakers of the cohort that the adaptive S-norm takes."""
+    """Number of most similar speakers that the adaptive S-norm takes from the cohort."""
     operating_point: Literal["eer", "min_dcf"] = "eer"
-    """Which threshold of the validation trials decides afterwards; `min_dcf` lets few impostors in."""
+    """Which threshold of the validation trials decides later; `min_dcf` accepts few impostors."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +67,25 @@ class ClassificationOptions(Checked):
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One kind of task. Everything outside the task's own module goes by this."""
+    """The specification of one task, for all code outside the task's own module."""
 
     name: str
     """As in a slot: lower-case letters and digits."""
     task: str | type[Any]
-    """The class, or where it is (``module:Class``): the module is loaded when the task is first used."""
+    """The class, or its address (``module:Class``): the module is loaded when the task is first used."""
     needs: tuple[Column, ...]
-    """What a clip has to have: a transcript, a speaker, a label."""
+    """What a clip must have: a transcript, a speaker, a label."""
     options: type[Any]
-    """Frozen dataclass of what the task can be told, all of it with defaults."""
+    """Frozen dataclass of the task's options, all of them with defaults."""
     limit: float = 0.5
-    """Absolute limit of its metric in the gate, where a slot sets none."""
+    """Absolute limit of its metric in the gate, if a slot sets none."""
     margin: float = 0.02
-    """Non-inferiority margin of its metric in the gate, where a slot sets none."""
+    """Non-inferiority margin of its metric in the gate, if a slot sets none."""
     train: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the training that fit it better than `TrainConfig`'s own defaults."""
+    """Settings of the training that suit it better than the defaults of `TrainConfig`."""
 
     def load(self) -> type[Any]:
-        """The task's class."""
+        """Return the task's class."""
         if not isinstance(self.task, str):
             return self.task
         module, _, name = self.task.partition(":")
@@ -93,46 +93,47 @@ class TaskSpec:
         return found
 
 
-_KINDS: dict[str, TaskSpec] = {}
-TASKS: Mapping[str, TaskSpec] = MappingProxyType(_KINDS)
-"""Kinds that are registered in this process, by name."""
+_SPECS: dict[str, TaskSpec] = {}
+TASKS: Mapping[str, TaskSpec] = MappingProxyType(_SPECS)
+"""The specifications that are registered in this process, by name."""
 
 
-def register(kind: TaskSpec) -> TaskSpec:
-    """Make a kind of task known in this process; the same one again is no fault.
+def register(spec: TaskSpec) -> TaskSpec:
+    """Register a task in this process; registering an equal specification again changes nothing.
 
     Raises:
-        ConfigError: where the name is no name, or another kind has it.
+        ConfigError: The name is not lower-case letters and digits, or another task has it.
     """
-    if not (kind.name.isascii() and kind.name.isalnum() and kind.name == kind.name.lower()):
-        raise ConfigError("task", [f"{kind.name!r} is no name of a task, expected lower-case letters and digits"])
-    known = _KINDS.setdefault(kind.name, kind)
-    if known != kind:
-        raise ConfigError("task", [f"{kind.name} is {known.task} already; give the new task another name"])
+    if not (spec.name.isascii() and spec.name.isalnum() and spec.name == spec.name.lower()):
+        raise ConfigError("task", [f"{spec.name!r} is no name of a task, expected lower-case letters and digits"])
+    known = _SPECS.setdefault(spec.name, spec)
+    if known != spec:
+        raise ConfigError("task", [f"{spec.name} is {known.task} already; give the new task another name"])
     return known
 
 
 def task_spec(name: str) -> TaskSpec:
-    """The kind of task with this name; an entry point of this name is loaded.
+    """Return the specification of a task; an entry point of this name is loaded.
 
     Raises:
-        ConfigError: naming the kinds there are.
+        ConfigError: No task has this name; the message lists the names.
     """
-    if name not in _KINDS:
+    if name not in _SPECS:
         for entry in importlib.metadata.entry_points(group=GROUP, name=name):
             entry.load()
-    if name not in _KINDS:
+    if name not in _SPECS:
         raise ConfigError("task", [f"{name!r} is no task, expected one of {', '.join(names())}"])
-    return _KINDS[name]
+    return _SPECS[name]
 
 
 def names() -> list[str]:
-    """Names of the kinds that are registered or have an entry point, sorted."""
-    return sorted(_KINDS.keys() | importlib.metadata.entry_points(group=GROUP).names)
+    """Return the names of the tasks that are registered or have an entry point, sorted."""
+    return sorted(_SPECS.keys() | importlib.metadata.entry_points(group=GROUP).names)
 
 
-for _kind in (
-    # letters keep getting better when verification has long learned its speakers, and small batches reach further
+_CLASSES = "elp_core.tasks.classification"
+for _spec in (
+    # ASR improves for more epochs than verification needs, and small batches help it
     TaskSpec(
         "asr",
         "elp_core.tasks.asr:SpeechRecognition",
@@ -141,7 +142,7 @@ for _kind in (
         train={"epochs": 24, "min_steps": 120},
     ),
     TaskSpec("asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01),
-    TaskSpec("ser", "elp_core.tasks.ser:EmotionRecognition", ("label",), ClassificationOptions, 0.5, 0.02),
-    TaskSpec("sic", "elp_core.tasks.sic:IntentClassification", ("label",), ClassificationOptions, 0.25, 0.01),
+    TaskSpec("ser", f"{_CLASSES}:EmotionRecognition", ("label",), ClassificationOptions, 0.5, 0.02),
+    TaskSpec("sic", f"{_CLASSES}:IntentClassification", ("label",), ClassificationOptions, 0.25, 0.01),
 ):
-    register(_kind)
+    register(_spec)

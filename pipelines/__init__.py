@@ -1,1 +1,15 @@
-"""The life cycle of ELP adapters: intake, validation, versions, training, registry, gate, promotion, audit."""
+"""The life cycle of ELP adapters.
+
+The rooms, in the order in which data meets them:
+
+1. `datasets`: takes deliveries of audio in, checks them, and makes dataset versions and golden sets.
+2. `training`: trains the adapters of one or many slots and registers them, each with a signed lineage.
+3. `gating`: compares a candidate with the champion on the golden set, and returns a verdict with its evidence.
+4. `registry`: the records that all rooms share (slots, versions, lineages, verdicts, keys), and the server's client.
+5. `server`: runs inside MLflow: who may do what, champion transitions, overrides, the ledger, the console's pages.
+6. `serving`: answers audio files with a version's adapter.
+7. `comparison` and `audit`: methods side by side on one slot's data; the origin of an adapter, and erasure.
+
+Around them: `orchestration` (the Prefect flows that run 1 to 3 on workers), `local` (the workspace, its settings and
+the processes of `elp up`), `cli` (the command `elp`) and `demo` (the main job on an embedded corpus).
+"""

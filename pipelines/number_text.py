@@ -1,4 +1,4 @@
-"""Numbers as people read them in sentences."""
+"""Numbers and names of metrics as people read them in sentences."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ def points(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``1 clip``, ``2 clips``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name for people.
+
+    >>> metric_title("wer"), metric_title("error_rate")
+    ('WER', 'error rate')
+    """
+    return metric.replace("_", " ") if "_" in metric else metric.upper()

@@ -13,7 +13,7 @@ import pytest
 from tests.support import environment
 
 if TYPE_CHECKING:
-    from tests.support.accounts import LoginServer
+    from tests.support.login_server import LoginServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,7 +82,7 @@ def fsdd() -> Path:
 @pytest.fixture(scope="session")
 def login(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginServer]:
     """A guarded server with a login and a user of every role; each test keeps to slots and users of its own."""
-    from tests.support.accounts import login_server
+    from tests.support.login_server import login_server
 
     with login_server(tmp_path_factory.mktemp("login")) as running:
         yield running

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
+from pipelines.demo.espeak import Wave, resample_by
 from tiny.settings import HOP, SAMPLE_RATE
-
-Wave = NDArray[np.float32]
 
 _PEAK = 0.9
 _SILENCE_DB = -42.0
@@ -32,19 +30,12 @@ def read_clip(path: Path) -> Wave:
         )
     else:
         data, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return resample(data.mean(axis=1), Fraction(SAMPLE_RATE, int(rate)))
-
-
-def resample(wave: Wave, factor: Fraction) -> Wave:
-    """Resample `[samples]` to `factor` times as many samples (polyphase filter)."""
-    if factor == 1 or not wave.size:
-        return wave
-    return np.asarray(resample_poly(wave, factor.numerator, factor.denominator), dtype=np.float32)
+    return resample_by(data.mean(axis=1), Fraction(SAMPLE_RATE, int(rate)))
 
 
 def change_speed(wave: Wave, speed: float) -> Wave:
     """Play `[samples]` `speed` times as fast; the pitch changes with it (Ko et al. 2015)."""
-    return resample(wave, 1 / Fraction(speed).limit_denominator(100))
+    return resample_by(wave, 1 / Fraction(speed).limit_denominator(100))
 
 
 def tidy(wave: Wave) -> Wave:

@@ -1,4 +1,4 @@
-"""README.md of a bundle: what a person wants to know before using it."""
+"""The model card: README.md of a bundle."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned
 
 
 def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float], size: int) -> str:
-    """The model card as Markdown, less what the lineage does not say. `size` is of the tensors' file, in bytes."""
+    """Return the card as Markdown, without facts that the lineage lacks; `size` is the bytes of the tensors' file."""
     slot = str(lineage.get("slot", ""))
     return _TEMPLATE.format(
         slot=f" `{_cell(slot)}`" if slot else "",

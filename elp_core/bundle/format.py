@@ -1,7 +1,7 @@
 """The bundle format, without torch: file names, the manifest, and reading JSON strictly.
 
 A bundle is a folder of exactly these files. The manifest lists size and SHA-256 of all others in one canonical
-spelling, so the files determine it byte for byte; the bundle's digest is the SHA-256 of that spelling.
+spelling, so the files determine it byte for byte; the bundle's digest is the SHA-256 of that manifest.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ FILES = (CARD, CONFIG, TENSORS, LINEAGE)
 MAX_JSON_BYTES = 64 * 2**20
 MAX_TENSOR_BYTES = 2 * 2**30
 MAX_HEADER_BYTES = 2**20
-"""Of the safetensors header: names and shapes of some hundred tensors take a tenth of it."""
+"""Of the safetensors header: names and shapes of some hundred tensors need a tenth of it."""
 
 
 @dataclass(frozen=True)
 class BundleManifest:
-    """What a verified bundle says of itself."""
+    """The contents of a verified bundle, without its tensors."""
 
     digest: str
     """``sha256:<hex>`` over all files."""
     files: Mapping[str, str]
     """SHA-256 (hex) by file name."""
     backbone_id: str
-    """What the backbone was loaded by when the adapter was trained."""
+    """Id or path that the backbone was loaded by when the adapter was trained."""
     fingerprint: str
     """Of the backbone that the adapter belongs to."""
     adapter: MethodConfig
@@ -53,25 +53,25 @@ class BundleManifest:
 
 
 def render_json(value: Any) -> bytes:
-    """JSON for people and hashes alike: sorted keys, two spaces, UTF-8, a final newline, no NaN."""
+    """Return canonical JSON: sorted keys, two spaces, UTF-8, a final newline, no NaN."""
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def render_manifest(contents: Mapping[str, bytes]) -> bytes:
-    """The manifest of files given by their contents."""
+    """Return the manifest of files given by their contents."""
     return _manifest({name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in contents.items()})
 
 
 def digest_of(manifest: bytes) -> str:
-    """The bundle's digest from its manifest."""
+    """Return the bundle's digest from its manifest."""
     return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 
 def hash_files(folder: Path) -> tuple[bytes, dict[str, str]]:
-    """The manifest that the files in `folder` call for, and their hashes, from their contents as they are now.
+    """Return the manifest that the files in `folder` determine, and their hashes, from their present contents.
 
     Raises:
-        BundleError: where a file is missing, in excess, no plain file or too large.
+        BundleError: A file is missing, in excess, no plain file or too large.
     """
     found: dict[str, tuple[int, str]] = {}
     for name in check_names(folder):
@@ -81,10 +81,10 @@ def hash_files(folder: Path) -> tuple[bytes, dict[str, str]]:
 
 
 def check_names(folder: Path) -> tuple[str, ...]:
-    """The names of a bundle's files beside the manifest.
+    """Return the names of a bundle's files, without the manifest.
 
     Raises:
-        BundleError: where the folder is missing, or lacks a file, or has another.
+        BundleError: The folder or a file is missing, or the folder has another file.
     """
     try:
         names = set(os.listdir(folder))
@@ -101,10 +101,10 @@ def check_names(folder: Path) -> tuple[str, ...]:
 
 
 def open_plain(folder: Path, name: str) -> Any:
-    """A bundle's file opened for reading; links, pipes and what is over the size limits are refused unread.
+    """Open a bundle's file for reading; links, pipes and files over the size limits are refused unread.
 
     Raises:
-        BundleError: as said.
+        BundleError: The file is refused or cannot be opened.
     """
     try:
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -119,17 +119,17 @@ def open_plain(folder: Path, name: str) -> Any:
 
 
 def parse_object(raw: bytes, where: str) -> dict[str, Any]:
-    """A JSON object, strictly: UTF-8, no key twice, no NaN or infinity.
+    """Parse a JSON object strictly: UTF-8, no key twice, no NaN or infinity.
 
     Raises:
-        BundleError: naming what is wrong.
+        BundleError: The text is no such object.
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(items)
         if len(seen) != len(items):
             twice = sorted({key for key, _ in items if sum(key == other for other, _ in items) > 1})
-            raise BundleError(f"{where}: key {twice[0]!r} stands twice in one object")
+            raise BundleError(f"{where}: key {twice[0]!r} occurs twice in one object")
         return seen
 
     def constant(name: str) -> NoReturn:
@@ -148,7 +148,7 @@ def check_header(raw: bytes, where: str) -> None:
     """Refuse a safetensors file whose header is too long, cut off or ambiguous, before anything is allocated for it.
 
     Raises:
-        BundleError: as said.
+        BundleError: The header is one of these.
     """
     length = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or length > min(MAX_HEADER_BYTES, len(raw) - 8):

@@ -1,4 +1,4 @@
-"""Reading bundles: every byte verified before a tensor is opened."""
+"""Read bundles: every byte is verified before a tensor is opened."""
 
 from __future__ import annotations
 
@@ -26,45 +26,45 @@ from elp_core.methods.config import method_from_dict
 if TYPE_CHECKING:
     from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
+    from elp_core.tasks import Task
 
 
 def bundle_digest(folder: Path) -> str:
-    """``sha256:<hex>`` of the files as they are now, whatever the manifest says. Needs no torch.
+    """Return ``sha256:<hex>`` of the files as they are now; the manifest is ignored. Needs no torch.
 
     Raises:
-        BundleError: where a file is missing, in excess, or no plain file.
+        BundleError: A file is missing, in excess, or no plain file.
     """
     manifest, _ = hash_files(folder)
     return digest_of(manifest)
 
 
 def verify_bundle(folder: Path) -> BundleManifest:
-    """Check every file against the manifest, and what they say for sense. Needs no torch.
+    """Check every file against the manifest, and check what the files contain. Needs no torch.
 
     Raises:
-        BundleError: where a file is missing, in excess, altered, no plain file, malformed, or of a later format.
+        BundleError: A file is missing, in excess, altered, no plain file, malformed, or of a later format.
     """
     return _read(folder)[0]
 
 
 def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
-    """The bundle's model on `backbone`, verified, in eval mode on the backbone's device.
+    """Return the bundle's model on `backbone`, verified, in eval mode on the backbone's device.
 
-    The tensors are made from the very bytes that were verified.
+    The tensors are made from the same bytes that were verified.
 
     Raises:
-        BundleError: as `verify_bundle`, or where tensors are missing, unknown, of another shape, or not finite.
-        FingerprintMismatch: where it belongs to another backbone.
+        BundleError: As `verify_bundle`, or tensors are missing, unknown, of another shape, or not finite.
+        FingerprintMismatch: The bundle belongs to another backbone.
     """
     return open_bundle(folder, backbone)[1]
 
 
 def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpModel]:
-    """What `verify_bundle` and `load_bundle` give, of the same bytes.
+    """Return what `verify_bundle` and `load_bundle` return, from the same bytes.
 
     Raises:
-        BundleError: as `load_bundle` does.
-        FingerprintMismatch: where the bundle belongs to another backbone.
+        BundleError, FingerprintMismatch: As `load_bundle`.
     """
     import torch
     from safetensors import SafetensorError
@@ -77,7 +77,7 @@ def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpMo
     if manifest.fingerprint != backbone.fingerprint:
         raise FingerprintMismatch(manifest.fingerprint, backbone.fingerprint)
     try:
-        # without memory or random numbers of its own: a configuration of absurd sizes costs nothing
+        # the meta device allocates nothing and draws no random numbers: a configuration of absurd sizes costs nothing
         with torch.device("meta"):
             model = ElpModel(backbone, manifest.adapter, task_from_json(manifest.task))
         model.load_state(load(contents[TENSORS]), assign=True)
@@ -86,6 +86,28 @@ def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpMo
     except SafetensorError as error:
         raise BundleError(f"{folder / TENSORS} is malformed: {error}; fetch the bundle again") from error
     return manifest, model.to(next(backbone.parameters()).device).eval()
+
+
+def deployed_threshold(task: Task, folder: Path) -> float | None:
+    """Return the task's decision threshold; bundles of 0.1.0 have it in their lineage, with the validation metrics.
+
+    Args:
+        task: Of the bundle.
+        folder: Of the bundle.
+
+    Returns:
+        None if none was chosen, or if the task compares nothing.
+    """
+    from elp_core.tasks import Comparing
+
+    if not isinstance(task, Comparing):
+        return None
+    if task.threshold is not None:
+        return task.threshold
+    with open_plain(folder, LINEAGE) as handle:
+        lineage = parse_object(handle.read(), str(folder / LINEAGE))
+    threshold = lineage.get("validation", {}).get("eer.threshold")
+    return None if threshold is None else float(threshold)
 
 
 def _read(folder: Path) -> tuple[BundleManifest, dict[str, bytes]]:
@@ -102,11 +124,12 @@ def _read(folder: Path) -> tuple[BundleManifest, dict[str, bytes]]:
 
 
 def _check_manifest(folder: Path, written: bytes, contents: dict[str, bytes]) -> dict[str, str]:
-    """Hashes by file name, where the manifest is the one that the files call for."""
+    """Return the hashes by file name, if the manifest is the one that the files determine."""
     where = folder / MANIFEST
-    told, expected = parse_object(written, str(where)), parse_object(render_manifest(contents), str(where))
-    _check_format(where, told)
-    listed = told.get("files")
+    rendered = render_manifest(contents)
+    found, expected = parse_object(written, str(where)), parse_object(rendered, str(where))
+    _check_format(where, found)
+    listed = found.get("files")
     if not isinstance(listed, dict) or set(listed) != set(contents):
         names = ", ".join(repr(name) for name in listed) if isinstance(listed, dict) else repr(listed)
         raise BundleError(f"{where} lists {names}, expected {', '.join(sorted(contents))}; fetch the bundle again")
@@ -115,7 +138,7 @@ def _check_manifest(folder: Path, written: bytes, contents: dict[str, bytes]) ->
         raise BundleError(
             f"{folder} was altered: {', '.join(altered)} is not what {MANIFEST} says; fetch the bundle again"
         )
-    if written != render_manifest(contents):
+    if written != rendered:
         raise BundleError(f"{where} is not in its canonical form; fetch the bundle again")
     return {name: str(entry["sha256"]) for name, entry in listed.items()}
 

@@ -1,4 +1,4 @@
-"""Writing bundles: whole or not at all."""
+"""Write bundles: whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 
 
 def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
-    """Write the model's adapters, head and what is known of them into a new folder; the backbone stays outside.
+    """Write the model's adapters and head, configuration, lineage and card into a new folder, without the backbone.
 
     The same model, lineage and metrics give the same bytes.
 
     Args:
-        folder: must not exist; it appears with everything in it, or not at all.
-        model: on any device.
-        lineage: plain JSON values; kept whole in lineage.json.
-        metrics: for the model card.
+        folder: Must not exist; it appears with all files in it, or not at all.
+        model: On any device.
+        lineage: Plain JSON values, written to lineage.json.
+        metrics: For the model card.
 
     Returns:
         The bundle's digest, ``sha256:<hex>``.
 
     Raises:
-        BundleError: where the folder exists, a value is not finite, or the lineage is no JSON.
-        OSError: where the disk refuses; nothing is left behind.
+        BundleError: The folder exists, a value is not finite, or the lineage is no JSON.
+        OSError: The disk cannot be written to; no part of the bundle is left.
     """
     if folder.exists() or folder.is_symlink():
         raise BundleError(f"{folder} exists already; a bundle is never written over: choose another folder")
@@ -64,7 +64,7 @@ def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metr
 
 
 def describe(model: ElpModel) -> dict[str, Any]:
-    """adapter_config.json: everything that is needed to make the model again on its backbone."""
+    """Return the values of adapter_config.json: everything that makes the model again on its backbone."""
     backbone = model.backbone
     return {
         "format": FORMAT,

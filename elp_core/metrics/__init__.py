@@ -1,1 +1,1 @@
-"""Word errors, equal error rates, accuracies, speaker scores and their resampling; numpy only."""
+"""Word errors, equal error rates, accuracies, speaker scores, and their bootstrap resampling."""

@@ -11,17 +11,17 @@ from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray
 
 
 def confusion(answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...], IntArray]:
-    """How often each label was answered with each class.
+    """Count how often each label was answered with each class.
 
     Returns:
-        The classes of answers and labels together, sorted, K of them, and counts int64 [K, K]: rows are labels,
-        columns are answers.
+        The K classes of answers and labels together, sorted, and counts int64 [K, K]: rows are labels, columns are
+        answers.
 
     Raises:
-        CorpusError: where the two lists differ in length.
+        CorpusError: The two lists differ in length.
     """
     if len(answers) != len(labels):
-        raise CorpusError(f"{len(answers)} answers for {len(labels)} labels; expected one each")
+        raise CorpusError(f"{len(answers)} answers for {len(labels)} labels; expected one answer for each label")
     names = tuple(sorted({*answers, *labels}))
     place = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), np.int64)
@@ -30,14 +30,14 @@ def confusion(answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str,
 
 
 def unweighted_accuracy(counts: IntArray) -> float:
-    """Mean of the recalls of the classes that occur as labels (UA), from `confusion` counts [K, K]; NaN for none."""
-    there = counts.sum(1) > 0
-    recalls = counts.diagonal()[there] / counts.sum(1)[there]
+    """Return the mean recall of the classes that occur as labels (UA), from `confusion` counts [K, K]; NaN for none."""
+    labels = counts.sum(1)
+    recalls = counts.diagonal()[labels > 0] / labels[labels > 0]
     return float(recalls.mean()) if len(recalls) else float("nan")
 
 
 def macro_f1(counts: IntArray) -> float:
-    """Mean of the F1 of all K classes, from `confusion` counts [K, K]; a class that was only answered has 0."""
+    """Return the mean F1 of all K classes, from `confusion` counts [K, K]; a class that only occurs as answer has 0."""
     # 2 TP / (labels + answers) is the harmonic mean of precision and recall; one of the two sums is above 0
     scores: FloatArray = 2 * counts.diagonal() / np.maximum(counts.sum(0) + counts.sum(1), 1)
     return float(scores.mean()) if len(scores) else float("nan")
@@ -50,15 +50,15 @@ def evaluate_classes(
     answers: Sequence[str],
     labels: Sequence[str],
 ) -> Evaluation:
-    """Score one answer a clip: an error counts 1 of 1.
+    """Score one answer for each clip: a wrong answer is one error of one.
 
-    `extra` has ``accuracy``, ``unweighted_accuracy``, ``macro_f1``, ``clips`` and ``classes`` (those among the labels).
+    `extra` has ``accuracy``, ``unweighted_accuracy``, ``macro_f1``, ``clips`` and ``classes`` (number of labels).
 
     Raises:
-        CorpusError: for no clips, or columns of different lengths.
+        CorpusError: There are no clips, or columns differ in length.
     """
     if not labels:
-        raise CorpusError("no clips to classify; an error rate needs one or more")
+        raise CorpusError("there are no clips to classify; an error rate needs one or more")
     _, counts = confusion(answers, labels)
     wrong = np.array([answer != label for answer, label in zip(answers, labels, strict=True)], np.int64)
     scores = ClipScores(

@@ -1,7 +1,7 @@
 """Paired bootstrap of error rates (WER, classes) and EER over blocks (speakers or clips).
 
-R resamples of G blocks. A resample draws G blocks with replacement; how often a block was drawn is its multiplicity.
-All systems are measured on the same resamples, so differences between them are paired (Efron & Tibshirani 1993,
+There are R resamples of G blocks. A resample draws G blocks with replacement; the multiplicity of a block is how often
+it was drawn. All systems are measured on the same resamples, so their differences are paired (Efron & Tibshirani 1993,
 chapter 8; Bisani & Ney 2004 for WER).
 """
 
@@ -17,13 +17,13 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.scores import BoolArray, ClipScores, FloatArray, IntArray, TrialScores
 
 Unit = Literal["clips", "speakers"]
-_CHUNK = 2_000_000  # numbers held at once: 16 MB
-_NEAR = 50_000  # draws at once that stay in a core's own cache: counting them takes half the time
+_CHUNK = 2_000_000  # numbers in memory at once: 16 MB
+_NEAR = 50_000  # draws at once: they fit into a core's own cache, which halves the time of counting
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Which block each clip belongs to."""
+    """The block of each clip."""
 
     index: IntArray
     """int64 [C], from 0 to count - 1."""
@@ -32,7 +32,7 @@ class Blocks:
 
 
 def blocks_of(speakers: Sequence[str], by: Unit) -> Blocks:
-    """One block a speaker, or one a clip. A clip of unknown speaker (empty name) is a block of its own."""
+    """Return one block for each speaker, or for each clip. A clip of unknown speaker (empty name) is its own block."""
     if by == "clips" or not any(speakers):
         return Blocks(np.arange(len(speakers), dtype=np.int64), len(speakers), "clips")
     names = [speaker or f"\0{place}" for place, speaker in enumerate(speakers)]
@@ -41,7 +41,7 @@ def blocks_of(speakers: Sequence[str], by: Unit) -> Blocks:
 
 
 def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterator[FloatArray]:
-    """Multiplicities of `count` blocks, float64 [r, count] with r <= `chunk`, `resamples` rows in all.
+    """Yield multiplicities of `count` blocks, float64 [r, count] with r <= `chunk`, `resamples` rows in total.
 
     The rows depend on `seed` alone, not on `chunk`.
     """
@@ -58,10 +58,10 @@ def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterato
 
 
 def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """Rate of errors (WER, error rate of a classification) of each system on the same resamples.
+    """Return the error rate (WER, or of a classification) of each system on the same resamples.
 
     Returns:
-        float64 [systems, R]; NaN where a resample holds no token.
+        float64 [systems, R]; NaN for a resample without any token.
     """
     columns = [column for s in systems for column in (s.errors, s.tokens)]
     tables = np.stack([np.bincount(blocks.index, column, minlength=blocks.count) for column in columns], axis=1)
@@ -72,16 +72,16 @@ def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: in
 
 
 def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """EER of each system on the same resamples of blocks.
+    """Return the EER of each system on the same resamples of blocks.
 
-    A trial between two blocks weighs the product of their multiplicities. A trial inside one block (a speaker's own
-    target trials) weighs its multiplicity: two copies of one speaker make neither an impostor nor a target trial.
+    The weight of a trial between two blocks is the product of their multiplicities. The weight of a trial inside one
+    block (a speaker's own target trials) is its multiplicity: two copies of one speaker form no trial.
 
     Returns:
-        float64 [systems, R]; NaN where a resample holds no target or no impostor trial.
+        float64 [systems, R]; NaN for a resample without target trials or without impostor trials.
 
     Raises:
-        CorpusError: where a system has no trials.
+        CorpusError: A system has no trials.
     """
     ranked = [_rank(system, blocks) for system in systems]
     widest = max(max(len(r.first), int(np.diff(r.bins).max()), blocks.count) for r in ranked)
@@ -94,20 +94,20 @@ def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int,
 def resample_false_rates(
     systems: Sequence[TrialScores], thresholds: Sequence[float], blocks: Blocks, resamples: int, seed: int
 ) -> FloatArray:
-    """False accepts and false rejects of each system at its own fixed threshold, on the same resamples of blocks.
+    """Return false accepts and rejects of each system at its own fixed threshold, on the same resamples of blocks.
 
-    Trials weigh as in `resample_eer`.
+    Trials have the weights of `resample_eer`.
 
     Args:
-        systems: on the same trials.
-        thresholds: one a system; scores from there on are accepted.
-        blocks: of the clips.
-        resamples: R.
-        seed: of the draws.
+        systems: Systems on the same trials.
+        thresholds: One for each system; this score and higher ones are accepted.
+        blocks: Blocks of the clips.
+        resamples: Number of resamples R.
+        seed: Seed of the draws.
 
     Returns:
-        float64 [systems, 2, R]: shares of impostor trials accepted and of target trials refused; NaN where a resample
-        holds no trial of the kind.
+        float64 [systems, 2, R]: shares of accepted impostor trials and of rejected target trials; NaN for a resample
+        without trials of the kind.
     """
     first, second, pair = _pairs(systems[0], blocks)
     columns = [~systems[0].targets, systems[0].targets]
@@ -126,7 +126,7 @@ def resample_false_rates(
 
 
 def _pairs(trials: TrialScores, blocks: Blocks) -> tuple[IntArray, IntArray, IntArray]:
-    """The distinct pairs of blocks that trials compare, int64 [P] and [P], and the pair of each trial, int64 [N]."""
+    """Return the distinct pairs of blocks of the trials, int64 [P] and [P], and the pair of each trial, int64 [N]."""
     one, other = blocks.index[trials.a], blocks.index[trials.b]
     keys = np.minimum(one, other) * blocks.count + np.maximum(one, other)
     pairs, pair = np.unique(keys, return_inverse=True)
@@ -134,18 +134,18 @@ def _pairs(trials: TrialScores, blocks: Blocks) -> tuple[IntArray, IntArray, Int
 
 
 def _pair_weights(weights: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
-    """Weights [r, P] of trials between blocks of multiplicities [r, G]; inside one block a trial weighs it once."""
+    """Return weights [r, P] of trials between blocks of multiplicities [r, G]; inside one block, its multiplicity."""
     return weights[:, first] * np.where(first == second, 1.0, weights[:, second])
 
 
 @dataclass(frozen=True, eq=False)
 class _Ranked:
-    """Trials in rising order of score, binned. N trials, P distinct block pairs, M bins of whole tie groups."""
+    """Trials in ascending order of score, in bins: N trials, P distinct block pairs, M bins of whole tie groups."""
 
     first: IntArray
-    """int64 [P], the pair's one block."""
+    """int64 [P], the pair's first block."""
     second: IntArray
-    """int64 [P], the other, or the same."""
+    """int64 [P], its second block, or the first one again."""
     pair: IntArray
     """int64 [N], the pair of each ranked trial."""
     hit: BoolArray
@@ -153,7 +153,7 @@ class _Ranked:
     start: IntArray
     """int64 [N], rank at which the trial's tie group starts."""
     last: BoolArray
-    """bool [N], the trial closes its tie group."""
+    """bool [N], the trial is the last of its tie group."""
     bins: IntArray
     """int64 [M + 1], ranks where bins start; the last is N."""
     below_hits: FloatArray
@@ -172,7 +172,7 @@ def _rank(trials: TrialScores, blocks: Blocks) -> _Ranked:
     opens = np.concatenate([[True], scores[1:] != scores[:-1]])
     starts = np.flatnonzero(opens)
     group = np.cumsum(opens) - 1
-    # a finer grid makes the products larger and the search inside a bin shorter; 50 balances the two as measured
+    # more bins make the matrix products larger and the search inside a bin shorter; 50 was measured as the optimum
     wanted = int(np.clip(np.sqrt(50 * len(scores) / len(first)), 1, min(1024, max(1, 8_000_000 // len(first)))))
     chosen = np.unique(np.linspace(0, len(starts), min(wanted, len(starts)) + 1).astype(np.int64))
     bins = np.append(starts, len(scores))[chosen]
@@ -188,15 +188,14 @@ def _rank(trials: TrialScores, blocks: Blocks) -> _Ranked:
 
 
 def _weighted_eer(trials: _Ranked, weights: FloatArray) -> FloatArray:
-    """EER [r] of trials weighted by multiplicities [r, G]: find the bin where the rates cross, then the tie group."""
+    """Return the EER [r] for multiplicities [r, G]: find the bin in which the rates cross, then the tie group."""
     pair_weights = _pair_weights(weights, trials.first, trials.second)  # [r, P]
     hits, rest = pair_weights @ trials.below_hits.T, pair_weights @ trials.below_rest.T  # [r, M + 1]
     usable = (hits[:, -1] > 0) & (rest[:, -1] > 0)
     total_hits, total_rest = np.where(usable, hits[:, -1], 1.0), np.where(usable, rest[:, -1], 1.0)
     gap = hits / total_hits[:, None] - 1.0 + rest / total_rest[:, None]  # miss − false alarm
-    gap[:, -1] = 1.0  # every threshold passed: miss 1, false alarm 0, whatever rounding says
-    bin_at = np.argmax(gap >= 0.0, axis=1) - 1
-    bin_at = np.maximum(bin_at, 0)
+    gap[:, -1] = 1.0  # above every score: miss 1 and false alarm 0, without rounding errors
+    bin_at = np.maximum(np.argmax(gap >= 0.0, axis=1) - 1, 0)
     rows = np.arange(len(weights))
     width = int(np.diff(trials.bins)[bin_at].max())
     begin = trials.bins[bin_at]
@@ -219,5 +218,5 @@ def _weighted_eer(trials: _Ranked, weights: FloatArray) -> FloatArray:
 
 
 def _running(steps: FloatArray, begin: FloatArray) -> FloatArray:
-    """Running sums [r, width + 1] of steps [r, width] from `begin` [r]."""
+    """Return running sums [r, width + 1] of steps [r, width] from `begin` [r]."""
     return np.cumsum(np.concatenate([begin[:, None], steps], axis=1), axis=1)

@@ -153,15 +153,6 @@ class Evaluation:
     """Further numbers: cer, min_dcf, threshold, accuracy, trials …"""
 
 
-def title(metric: str) -> str:
-    """A metric's name for people.
-
-    >>> title("wer"), title("error_rate")
-    ('WER', 'error rate')
-    """
-    return metric.replace("_", " ") if "_" in metric else metric.upper()
-
-
 def _same_length(
     expected: int, columns: Sequence[Sequence[object] | IntArray | FloatArray | BoolArray], what: str
 ) -> None:

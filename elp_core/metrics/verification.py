@@ -1,4 +1,4 @@
-"""Scores of speaker verification from unit embeddings: enrolment, cosine, adaptive S-norm. Numpy only.
+"""Scores of speaker verification from unit embeddings: enrolment, cosine, adaptive S-norm.
 
 N embeddings, E dimensions, C speakers of a cohort.
 """
@@ -20,22 +20,22 @@ _LEAST_DEVIATION = 1e-6
 
 @dataclass(frozen=True)
 class Match:
-    """Whether a recording is of the speaker who was enrolled."""
+    """The comparison of a recording with an enrolled speaker."""
 
     score: float
-    """Cosine, or normalised by the cohort: higher means more alike."""
+    """Cosine, or normalised by the cohort: higher means more similar."""
     threshold: float | None
-    """Scores from here on are accepted; None where none was chosen yet."""
+    """This score and higher ones are accepted; None if no threshold was chosen yet."""
 
     @property
     def accepted(self) -> bool | None:
-        """None without a threshold."""
+        """Return whether the speaker is accepted; None without a threshold."""
         return None if self.threshold is None else self.score >= self.threshold
 
 
 @dataclass(frozen=True, eq=False)
 class CohortStatistics:
-    """How alike embeddings are to the speakers of a cohort that they are most alike to."""
+    """Similarity of embeddings to the nearest speakers of a cohort."""
 
     mean: FloatArray
     """float64 [N]."""
@@ -43,25 +43,25 @@ class CohortStatistics:
     """float64 [N], above 0."""
 
     def at(self, places: IntArray) -> CohortStatistics:
-        """Of the embeddings at `places`, int64 [T], one a trial."""
+        """Return the statistics of the embeddings at `places`, int64 [T], one for each trial."""
         return CohortStatistics(self.mean[places], self.deviation[places])
 
 
 def enrol(recordings: Sequence[Vector]) -> FloatArray:
-    """A speaker's embedding from several recordings: the mean of their unit embeddings [E], brought to unit length.
+    """Return a speaker's embedding: the mean of the recordings' unit embeddings [E], scaled to unit length.
 
     Raises:
-        CorpusError: for no recording, recordings whose embeddings cancel each other, or vectors that are no embeddings
-            of one width: of another length, with values that are not finite, or all zero.
+        CorpusError: There is no recording, the embeddings cancel each other, or a vector is not an embedding of the
+            same width: it has another length, values that are not finite, or only zeros.
     """
     if not len(recordings):
-        raise CorpusError("no recording to enrol a speaker from; expected one or more")
+        raise CorpusError("there is no recording to enrol a speaker from; expected one or more")
     vectors = [np.asarray(vector, np.float64) for vector in recordings]
     shapes = {vector.shape for vector in vectors}
     if len(shapes) > 1 or vectors[0].ndim != 1 or not all(0 < np.linalg.norm(v) < np.inf for v in vectors):
         raise CorpusError(
             f"{len(vectors)} embedding(s) of shape {', '.join(map(str, sorted(shapes)))}; expected vectors [E] of one "
-            "width, finite and not zero, as `predict` gives them"
+            "width, finite and not zero, as `predict` returns them"
         )
     units = np.stack(vectors)
     mean = (units / np.linalg.norm(units, axis=1, keepdims=True)).mean(0)
@@ -73,7 +73,7 @@ def enrol(recordings: Sequence[Vector]) -> FloatArray:
 
 
 def cosines(first: Vector, a: IntArray, second: Vector, b: IntArray, block: int = 100_000) -> FloatArray:
-    """Cosine of each trial, float64 [trials]: unit embeddings `first[a]` and `second[b]`, `block` at a time."""
+    """Return the cosine of each trial, float64 [trials]: unit embeddings `first[a]` and `second[b]`, in blocks."""
     scores = np.empty(len(a))
     for start in range(0, len(a), block):
         part = slice(start, start + block)
@@ -82,15 +82,15 @@ def cosines(first: Vector, a: IntArray, second: Vector, b: IntArray, block: int 
 
 
 def cohort_statistics(embeddings: Vector, cohort: Vector, top: int) -> CohortStatistics:
-    """Mean and deviation of each embedding's cosines [N, C] with the `top` cohort speakers nearest to it.
+    """Return mean and deviation of each embedding's cosines [N, C] with its `top` nearest cohort speakers.
 
     Args:
         embeddings: [N, E], unit length.
         cohort: [C, E], unit length.
-        top: how many of the cohort, at most.
+        top: Maximum number of cohort speakers.
 
     Raises:
-        CorpusError: for a cohort of fewer than two: nothing deviates.
+        CorpusError: The cohort has fewer than two speakers, so there is no deviation.
     """
     if len(cohort) < 2:
         raise CorpusError(f"a cohort of {len(cohort)} speaker(s) has no deviation; expected 2 or more")
@@ -100,15 +100,15 @@ def cohort_statistics(embeddings: Vector, cohort: Vector, top: int) -> CohortSta
 
 
 def adaptive_snorm(scores: FloatArray, enrolled: CohortStatistics, tested: CohortStatistics) -> FloatArray:
-    """Adaptive symmetric normalisation (Matejka et al. 2017, "Analysis of score normalization in multilingual ...").
+    """Normalise scores symmetrically (Matejka et al. 2017, "Analysis of score normalization in multilingual ...").
 
-    ``½ · ((s − μ_e) / σ_e + (s − μ_t) / σ_t)``, the statistics of either side over its own nearest cohort (their
-    S-norm1). Symmetric in the two sides.
+    ``½ · ((s − μ_e) / σ_e + (s − μ_t) / σ_t)``, with the statistics of each side over its own nearest cohort (their
+    S-norm1).
 
     Args:
-        scores: float64 [N], one a trial.
-        enrolled: of the enrolment side, [N].
-        tested: of the test side, [N].
+        scores: float64 [N], one for each trial.
+        enrolled: Statistics of the enrolment side, [N].
+        tested: Statistics of the test side, [N].
     """
     normalised: FloatArray = 0.5 * (
         (scores - enrolled.mean) / enrolled.deviation + (scores - tested.mean) / tested.deviation

@@ -12,13 +12,13 @@ from elp_core.metrics.scores import ClipScores, Evaluation, IntArray
 
 
 def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Edits and reference words of each pair; words are what white space parts.
+    """Count edits and reference words of each pair; words are separated by white space.
 
     Returns:
         errors int64 [N], words int64 [N].
 
     Raises:
-        CorpusError: where the two lists differ in length.
+        CorpusError: The two lists differ in length.
     """
     _check_pairs(hypotheses, references)
     split = [
@@ -29,10 +29,10 @@ def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[I
 
 
 def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Edits and reference characters of each pair, spaces counted: int64 [N] each.
+    """Count edits and reference characters of each pair, spaces included: int64 [N] each.
 
     Raises:
-        CorpusError: where the two lists differ in length.
+        CorpusError: The two lists differ in length.
     """
     _check_pairs(hypotheses, references)
     errors = [Levenshtein.distance(h, r) for h, r in zip(hypotheses, references, strict=True)]
@@ -40,28 +40,28 @@ def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tu
 
 
 def error_rate(errors: IntArray, words: IntArray) -> float:
-    """Edits over reference tokens of the whole set, of N counts each, int64 [N].
+    """Return edits divided by reference tokens of the whole set, from N counts each, int64 [N].
 
-    A set without a single reference token has rate 0 where nothing was said and 1 where something was.
+    A set without any reference token has rate 0 if every hypothesis is empty, and 1 otherwise.
     """
     edits, tokens = int(errors.sum()), int(words.sum())
     return edits / tokens if tokens else float(edits > 0)
 
 
 def wer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Word error rate of the whole set, as a share (0.08 is 8 %).
+    """Return the word error rate of the whole set, as a share (0.08 is 8 %).
 
     Raises:
-        CorpusError: where the two lists differ in length.
+        CorpusError: The two lists differ in length.
     """
     return error_rate(*word_errors(hypotheses, references))
 
 
 def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Character error rate of the whole set, as a share.
+    """Return the character error rate of the whole set, as a share.
 
     Raises:
-        CorpusError: where the two lists differ in length.
+        CorpusError: The two lists differ in length.
     """
     return error_rate(*character_errors(hypotheses, references))
 
@@ -73,10 +73,10 @@ def evaluate_transcripts(
     hypotheses: Sequence[str],
     references: Sequence[str],
 ) -> Evaluation:
-    """Score one hypothesis a clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (clips with no answer).
+    """Score one hypothesis for each clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (empty hypotheses).
 
     Raises:
-        CorpusError: where the lists differ in length.
+        CorpusError: The lists differ in length.
     """
     errors, words = word_errors(hypotheses, references)
     scores = ClipScores(
@@ -93,4 +93,6 @@ def evaluate_transcripts(
 
 def _check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
     if len(hypotheses) != len(references):
-        raise CorpusError(f"{len(hypotheses)} hypotheses for {len(references)} references; expected one each")
+        raise CorpusError(
+            f"{len(hypotheses)} hypotheses for {len(references)} references; expected one hypothesis for each reference"
+        )

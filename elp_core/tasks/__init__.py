@@ -1,6 +1,6 @@
-"""Tasks: what an adapter is for. One module a task says its head, loss, answers and metric; a new task is a new file.
+"""Tasks: what an adapter is for. A task's module defines head, loss, answers and metric; a new task is a new file.
 
-`elp_core.task_specs` is the table of them; `elp_core.task_specs.register` adds a task (docs/reference/tasks.md).
+`elp_core.task_specs` is the table of tasks; `elp_core.task_specs.register` adds a task (docs/reference/tasks.md).
 """
 
 from __future__ import annotations
@@ -15,50 +15,49 @@ from elp_core.task_specs import task_spec
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
 from elp_core.tasks.base import Comparing, Task, compares
-from elp_core.tasks.ser import EmotionRecognition
-from elp_core.tasks.sic import IntentClassification
+from elp_core.tasks.classification import EmotionRecognition, IntentClassification
 from elp_core.types import Clip
 
 
 def make_task(name: str, clips: Sequence[Clip], options: Any = None) -> Task:
-    """A task fit for training `clips` (ASV takes its speakers from them, SER and SIC their classes).
+    """Return a task to train on `clips` (ASV takes its speakers from them, SER and SIC their classes).
 
     Args:
-        name: of the kind of task.
-        clips: to train on.
-        options: of the kind's own class (`TaskSpec.options`); None takes the defaults.
+        name: Of the task, such as ``asr``.
+        clips: To train on.
+        options: Of the task's own class (`TaskSpec.options`); None takes the defaults.
 
     Raises:
-        ConfigError: where no task has this name, or the options are another task's.
-        CorpusError: where the clips lack what the task needs: transcripts inside the alphabet, speakers, labels.
+        ConfigError: No task has this name, or the options are another task's.
+        CorpusError: The clips lack what the task needs: transcripts inside the alphabet, speakers, labels.
     """
-    kind = task_spec(name)
-    chosen = kind.options() if options is None else options
-    if not isinstance(chosen, kind.options):
-        raise ConfigError("task", [f"{name} takes {kind.options.__name__}, got {type(chosen).__name__}"])
-    made: Task = kind.load().from_clips(clips, chosen)
+    spec = task_spec(name)
+    chosen = spec.options() if options is None else options
+    if not isinstance(chosen, spec.options):
+        raise ConfigError("task", [f"{name} takes {spec.options.__name__}, got {type(chosen).__name__}"])
+    made: Task = spec.load().from_clips(clips, chosen)
     return made
 
 
 def task_from_json(values: Mapping[str, Any]) -> Task:
-    """The inverse of `Task.to_json`.
+    """Return the task that `Task.to_json` described.
 
     Raises:
-        ConfigError: where the task or one of its values is missing or unknown.
+        ConfigError: The task or one of its values is missing or unknown.
     """
-    kind = task_spec(str(values.get("name")))
+    spec = task_spec(str(values.get("name")))
     try:
-        made: Task = kind.load().from_json(values)
+        made: Task = spec.load().from_json(values)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("task", [f"{values.get('name')}: {type(error).__name__} {error}"]) from error
     return made
 
 
 def decode_with(task: Task, decode: DecodeConfig) -> Task:
-    """The same task with another way from letters to transcripts.
+    """Return the same task with another way from letters to transcripts.
 
     Raises:
-        ConfigError: where the task writes no transcripts.
+        ConfigError: The task writes no transcripts.
     """
     if not isinstance(task, SpeechRecognition):
         raise ConfigError("decode", [f"the task {task.name} writes no transcripts, only asr is decoded"])

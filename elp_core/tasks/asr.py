@@ -10,20 +10,51 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.backbones.frames import blank, real_frames
 from elp_core.config import from_dict
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
+from elp_core.dropout import Dropout
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
 from elp_core.task_specs import RecognitionOptions
-from elp_core.tasks.letters import LetterHead
+from elp_core.tasks.base import clip_columns, require_column
 from elp_core.types import Clip
+
+KERNEL = 5
+"""Frames that one convolution of the head reads, spread by its dilation."""
+
+
+class LetterHead(nn.Module):
+    """A time-delay network (Waibel et al. 1989; dilated as in Peddinti et al. 2015) over narrowed frames.
+
+    ``h ← h + gelu(conv_d(LN(h)))`` for each dilation d, then a linear layer. With dilations 1, 2, 4 a frame sees 29
+    frames, 0.6 s: a word's length, so that letters follow each other as they do in words.
+    """
+
+    def __init__(self, dim: int, outputs: int, width: int, dilations: Sequence[int], dropout: float) -> None:
+        super().__init__()
+        self.dropout = Dropout(dropout)
+        self.down = nn.Linear(dim, width)
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in dilations])
+        self.convs = nn.ModuleList([nn.Conv1d(width, width, KERNEL, padding="same", dilation=d) for d in dilations])
+        self.letters = nn.Linear(width, outputs)
+
+    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, F, N] of frames [B, F, D] with `counts` [B] real frames; convolutions read only these."""
+        real = real_frames(counts, frames.shape[1])
+        hidden = self.down(self.dropout(frames))
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            near = conv(blank(norm(hidden), real).transpose(1, 2)).transpose(1, 2)
+            hidden = hidden + self.dropout(F.gelu(near))
+        logits: torch.Tensor = self.letters(hidden)
+        return logits
 
 
 @dataclass(frozen=True)
 class SpeechRecognition:
-    """CTC over letters (Graves et al. 2006). WER decides; CER stands beside it."""
+    """CTC over letters (Graves et al. 2006). WER decides; CER is reported too."""
 
     name: ClassVar[str] = "asr"
     metric: ClassVar[str] = "wer"
@@ -34,21 +65,19 @@ class SpeechRecognition:
     width: int = 256
     """Dimensions inside the head."""
     dilations: tuple[int, ...] = (1, 2, 4)
-    """One convolution each; none judges each frame by itself."""
+    """One convolution each; without any, each frame is classified alone."""
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     """How answers are found; not part of `to_json`, and so of no bundle."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: RecognitionOptions) -> SpeechRecognition:
-        """The default alphabet, after a look at the transcripts.
+        """Return the task with the default alphabet, after a check of the transcripts.
 
         Raises:
-            CorpusError: where a transcript is empty or leaves the alphabet.
+            CorpusError: A transcript is empty or has a character outside the alphabet.
         """
         task = cls(dropout=options.dropout, width=options.width, dilations=options.dilations)
-        empty = [clip.id for clip in clips if not clip.text]
-        if empty:
-            raise CorpusError(f"{len(empty)} training clip(s) have no transcript, the first is {empty[0]}")
+        require_column(clips, "text", "transcript")
         unknown = task.alphabet.unknown(clip.text for clip in clips)
         if unknown:
             raise CorpusError(
@@ -59,17 +88,17 @@ class SpeechRecognition:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
-        """The inverse of `to_json`.
+        """Return the task that `to_json` described.
 
         Raises:
-            ConfigError: where a value is out of its range.
+            ConfigError: A value is out of its range.
         """
-        told = {name: values[name] for name in ("dropout", "width", "dilations")}
-        options = from_dict(RecognitionOptions, told, "task")
+        known = {name: values[name] for name in ("dropout", "width", "dilations")}
+        options = from_dict(RecognitionOptions, known, "task")
         return cls(Alphabet(str(values["alphabet"])), options.dropout, options.width, options.dilations)
 
     def to_json(self) -> dict[str, Any]:
-        """The alphabet in the order of the head's outputs."""
+        """Return the alphabet in the order of the head's outputs, and the head's sizes."""
         return {
             "name": self.name,
             "alphabet": self.alphabet.letters,
@@ -79,21 +108,21 @@ class SpeechRecognition:
         }
 
     def build_head(self, dim: int) -> nn.Module:
-        """Dilated convolutions and a linear layer."""
+        """Return dilated convolutions and a linear layer."""
         return LetterHead(dim, len(self.alphabet), self.width, self.dilations, self.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
-        """Its letters, and a blank between equal neighbours."""
+        """Return the number of its letters and of the blanks between equal neighbours."""
         return self.alphabet.frames_needed(clip.text)
 
     def targets(self, clips: Sequence[Clip]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Classes of all letters in one row, int64 [letters], and letters of each clip, int64 [B]."""
+        """Return the classes of all letters in one row, int64 [letters], and the letters of each clip, int64 [B]."""
         encoded = [self.alphabet.encode(clip.text) for clip in clips]
         flat = torch.tensor([index for classes in encoded for index in classes], dtype=torch.int64)
         return flat, torch.tensor([len(classes) for classes in encoded], dtype=torch.int64)
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
-        """Mean over clips of the negative log-likelihood by letter; float32 whatever the precision around it."""
+        """Return the mean over clips of the negative log-likelihood by letter; float32 in any precision around it."""
         letters, lengths = (target.cpu() for target in targets)
         # on the CPU wherever the network is: the gradient of CTC on CUDA is not the same from run to run
         log_probabilities = F.log_softmax(head(frames, counts).float().cpu(), dim=-1).transpose(0, 1)
@@ -103,10 +132,10 @@ class SpeechRecognition:
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
-        """Transcripts by `decode`; greedily: the best class of each frame, repeats merged, blanks dropped.
+        """Return transcripts by `decode`; greedily: the best class of each frame, repeats merged, blanks dropped.
 
         Raises:
-            ConfigError: where beam search is asked for and its package is missing or the language model is unfit.
+            ConfigError: Beam search is asked for, and its package is missing or the language model is unfit.
         """
         logits = head(frames, counts)
         if self.decode.beam:
@@ -117,11 +146,7 @@ class SpeechRecognition:
         return [self.alphabet.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
-        """WER over all words, with edit counts by clip."""
+        """Return the WER over all words, with edit counts by clip."""
         return evaluate_transcripts(
-            [clip.id for clip in clips],
-            [clip.speaker for clip in clips],
-            [clip.condition for clip in clips],
-            [outputs[clip.id] for clip in clips],
-            [clip.text for clip in clips],
+            *clip_columns(clips), [outputs[clip.id] for clip in clips], [clip.text for clip in clips]
         )

@@ -19,6 +19,7 @@ from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
 from elp_core.metrics.verification import Match, adaptive_snorm, cohort_statistics, cosines, enrol
 from elp_core.task_specs import VerificationOptions
+from elp_core.tasks.base import class_indices, clip_columns, distinct
 from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
 
@@ -27,10 +28,10 @@ Embedding = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SpeakerVerification:
-    """Embeddings with AAM-softmax in training, cosine scores in trials. EER decides; minDCF stands beside it.
+    """Embeddings with AAM-softmax in training, cosine scores in trials. EER decides; minDCF is reported too.
 
-    Scores may be normalised by adaptive S-norm. The cohort are then the directions that the loss has drawn the
-    training speakers' embeddings to: they are in the head anyway, so a bundle needs no recordings of a cohort.
+    Scores may be normalised by adaptive S-norm. The cohort is then the training speakers' directions, which the loss
+    has learned: they are in the head anyway, so a bundle needs no recordings of a cohort.
     """
 
     name: ClassVar[str] = "asv"
@@ -45,22 +46,16 @@ class SpeakerVerification:
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: VerificationOptions) -> SpeakerVerification:
-        """Takes the speakers of the training clips.
+        """Return the task for the speakers of the training clips.
 
         Raises:
-            CorpusError: where a clip has no speaker, or all have the same.
+            CorpusError: A clip has no speaker, or all have the same.
         """
-        nameless = [clip.id for clip in clips if not clip.speaker]
-        if nameless:
-            raise CorpusError(f"{len(nameless)} training clip(s) have no speaker, the first is {nameless[0]}")
-        speakers = tuple(sorted({clip.speaker for clip in clips}))
-        if len(speakers) < 2:
-            raise CorpusError(f"the training clips have {len(speakers)} speaker(s), expected 2 or more")
-        return cls(speakers, options)
+        return cls(distinct(clips, "speaker", "speaker", "speaker(s)"), options)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeakerVerification:
-        """The inverse of `to_json`; options that a bundle does not know yet have their defaults."""
+        """Return the task that `to_json` described; options that an older bundle lacks have their defaults."""
         options = {key: value for key, value in values.items() if key not in ("name", "speakers", "threshold")}
         threshold = values.get("threshold")
         return cls(
@@ -70,47 +65,43 @@ class SpeakerVerification:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The speakers in the order of the head's directions, the options, and the threshold where there is one."""
+        """Return the speakers in the order of the head's directions, the options, and the threshold if there is one."""
         values = {"name": self.name, "speakers": list(self.speakers), **to_dict(self.options)}
         return values if self.threshold is None else {**values, "threshold": self.threshold}
 
     def build_head(self, dim: int) -> nn.Module:
-        """The head that the options name, with one direction for each training speaker."""
+        """Return the head that the options name, with one direction for each training speaker."""
         return make_head(self.options, dim, len(self.speakers))
 
     def frames_needed(self, clip: Clip) -> int:
-        """Any clip will do."""
+        """Return 1: any clip will do."""
         return 1
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
-        """Position of each clip's speaker, int64 [B].
+        """Return the position of each clip's speaker, int64 [B].
 
         Raises:
-            CorpusError: for a speaker that the task was not made with.
+            CorpusError: A speaker is none of the task's.
         """
-        places = {speaker: place for place, speaker in enumerate(self.speakers)}
-        strange = sorted({clip.speaker for clip in clips} - places.keys())
-        if strange:
-            raise CorpusError(f"speaker(s) {', '.join(strange)} are not among the {len(places)} of this task")
-        return torch.tensor([places[clip.speaker] for clip in clips], dtype=torch.int64)
+        return class_indices([clip.speaker for clip in clips], self.speakers, "speaker(s)")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
-        """AAM-softmax over the training speakers."""
+        """Return the AAM-softmax over the training speakers."""
         cosines = F.linear(head(frames, counts).float(), F.normalize(head.get_parameter("speakers").float(), dim=1))
         return aam_softmax(cosines, targets, self.options.margin, self.options.scale)
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Embedding]:
-        """Unit embeddings, float32 [E] each."""
+        """Return unit embeddings, float32 [E] each."""
         return list(head(frames, counts).float().cpu().numpy())
 
     def evaluate(
         self, outputs: Mapping[str, Embedding], clips: Sequence[Clip], head: nn.Module | None = None
     ) -> Evaluation:
-        """EER over all pairs of the clips; `head` is needed where the scores are normalised.
+        """Return the EER over all pairs of the clips; normalised scores need the `head`.
 
         Raises:
-            CorpusError: where a clip has no speaker, or the trials are of one kind alone.
+            CorpusError: A clip has no speaker, or all trials are of one kind.
         """
         nameless = [clip.id for clip in clips if not clip.speaker]
         if nameless or not clips:
@@ -119,9 +110,7 @@ class SpeakerVerification:
         a, b = pair_positions(len(clips))
         speakers = np.unique([clip.speaker for clip in clips], return_inverse=True)[1]
         return evaluate_trials(
-            [clip.id for clip in clips],
-            [clip.speaker for clip in clips],
-            [clip.condition for clip in clips],
+            *clip_columns(clips),
             a,
             b,
             self._score(embeddings, a, embeddings, b, head),
@@ -129,10 +118,10 @@ class SpeakerVerification:
         )
 
     def compare(self, head: nn.Module, enrolment: Sequence[Embedding], test: Embedding) -> Match:
-        """Whether the embedding `test` is of the speaker whose recordings' embeddings are `enrolment`.
+        """Compare the embedding `test` with the embeddings `enrolment` of a speaker's recordings.
 
         Raises:
-            CorpusError: for no recording to enrol from, or vectors that are no embeddings of one width.
+            CorpusError: There is no recording to enrol from, or the vectors are no embeddings of one width.
         """
         speaker, tested = enrol(enrolment)[None], enrol([test])[None]
         if speaker.shape != tested.shape:
@@ -145,14 +134,14 @@ class SpeakerVerification:
         return Match(float(score[0]), self.threshold)
 
     def decide_at(self, evaluation: Evaluation) -> SpeakerVerification:
-        """The threshold of the operating point that the options name, on the trials of `evaluation`."""
+        """Return the task with the threshold of its operating point on the trials of `evaluation`."""
         name = "threshold" if self.options.operating_point == "eer" else "min_dcf_threshold"
         return replace(self, threshold=evaluation.extra[name])
 
     def _score(
         self, first: FloatArray, a: IntArray, second: FloatArray, b: IntArray, head: nn.Module | None
     ) -> FloatArray:
-        """Scores of trials between the embeddings `first[a]` and `second[b]`."""
+        """Return the scores of trials between the embeddings `first[a]` and `second[b]`."""
         scores = cosines(first, a, second, b)
         if self.options.score_norm == "none":
             return scores
@@ -161,6 +150,6 @@ class SpeakerVerification:
         directions = F.normalize(head.get_parameter("speakers").detach().float(), dim=1).cpu().numpy()
 
         enrolled = cohort_statistics(first, directions, self.options.cohort)
-        # an evaluation tries every clip against every other: both sides are the same embeddings
+        # in an evaluation both sides are the same embeddings
         tested = enrolled if second is first else cohort_statistics(second, directions, self.options.cohort)
         return adaptive_snorm(scores, enrolled.at(a), tested.at(b))

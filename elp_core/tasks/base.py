@@ -1,4 +1,4 @@
-"""What training, evaluation and bundles ask of a task."""
+"""What training, evaluation and bundles ask of a task, and what the tasks share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.verification import Match
+from elp_core.task_specs import Column
 from elp_core.types import Clip
 
 
 class Task(Protocol):
-    """One task. B clips, F frames, D dimensions. Tasks hold no tensors; these live in the head.
+    """One task. B clips, F frames, D dimensions. Tasks hold no tensors; these are in the head.
 
     Its class also has ``from_clips(clips, options)`` and ``from_json(values)``, which `elp_core.tasks` calls.
     """
@@ -27,46 +29,88 @@ class Task(Protocol):
     """Whether clips joined end to end, with their texts joined, are good training examples."""
 
     def build_head(self, dim: int) -> nn.Module:
-        """The trainable end of the network, for frames of `dim` dimensions; initialised from torch's global seed."""
+        """Return the trainable end of the network for frames of `dim` dimensions, initialised from torch's seed."""
 
     def frames_needed(self, clip: Clip) -> int:
-        """Fewest frames that the clip's target can be learned from (1 where any will do)."""
+        """Return the fewest frames that the clip's target can be learned from (1 if any number will do)."""
 
     def targets(self, clips: Sequence[Clip]) -> Any:
-        """What the loss needs of B training clips: CPU tensors in tuples, moved to the device by the caller."""
+        """Return what the loss needs of B training clips: CPU tensors in tuples, moved to the device by the caller."""
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
-        """Scalar loss of frames [B, F, D] with `counts` [B] real frames."""
+        """Return the scalar loss of frames [B, F, D] with `counts` [B] real frames."""
 
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
-        """One answer for each of B clips, of frames [B, F, D]: plain values or numpy arrays."""
+        """Return one answer for each of B clips, of frames [B, F, D]: plain values or numpy arrays."""
 
     def evaluate(self, outputs: Mapping[str, Any], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
-        """Score the answers (by clip id) against what the clips say; `head` gave them, for scores that lean on it.
+        """Score the answers (by clip id) against the clips; `head`, which gave them, is for scores that depend on it.
 
         Raises:
-            CorpusError: where the clips cannot be scored, such as one speaker alone for verification.
+            CorpusError: The clips cannot be scored, such as one speaker alone for verification.
         """
 
     def to_json(self) -> dict[str, Any]:
-        """Everything needed to make the task again; has ``name``."""
+        """Return everything needed to make the task again; has ``name``."""
 
 
 @runtime_checkable
 class Comparing(Protocol):
-    """A task that compares recordings: its scores may lean on its head, and a threshold decides them."""
+    """A task that compares recordings: its scores may depend on its head, and a threshold decides."""
 
     @property
     def threshold(self) -> float | None:
         """Scores from here on are accepted; None until `decide_at` has chosen."""
 
     def compare(self, head: nn.Module, enrolment: Sequence[Any], test: Any) -> Match:
-        """Whether the answer `test` is of whom the answers `enrolment` (one or more) are of."""
+        """Return whether the answer `test` is of the same speaker as the answers `enrolment` (one or more)."""
 
     def decide_at(self, evaluation: Evaluation) -> Task:
-        """The same task with the threshold that its trials on the validation clips ask for."""
+        """Return the same task with the threshold that its trials on the validation clips ask for."""
 
 
 def compares(task: type[Any]) -> bool:
-    """Whether tasks of this class are `Comparing`, for who has none of them yet."""
+    """Return whether tasks of this class are `Comparing`; for callers that have the class only."""
     return all(callable(getattr(task, name, None)) for name in ("compare", "decide_at"))
+
+
+def require_column(clips: Sequence[Clip], column: Column, noun: str, whose: str = "training clip(s)") -> None:
+    """Refuse clips that lack a value.
+
+    Raises:
+        CorpusError: A clip has an empty `column`; the message calls it `noun`.
+    """
+    empty = [clip.id for clip in clips if not getattr(clip, column)]
+    if empty:
+        raise CorpusError(f"{len(empty)} {whose} have no {noun}, the first is {empty[0]}")
+
+
+def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> tuple[str, ...]:
+    """Return the different values of a column of training clips, sorted.
+
+    Raises:
+        CorpusError: A clip has none, or all have the same.
+    """
+    require_column(clips, column, noun)
+    values = tuple(sorted({getattr(clip, column) for clip in clips}))
+    if len(values) < 2:
+        raise CorpusError(f"the training clips have {len(values)} {counted}, expected 2 or more")
+    return values
+
+
+def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> torch.Tensor:
+    """Return the position of each value in `known`, int64 [B].
+
+    Raises:
+        CorpusError: A value is not among them.
+    """
+    places = {value: place for place, value in enumerate(known)}
+    strange = sorted(set(values) - places.keys())
+    if strange:
+        raise CorpusError(f"{counted} {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
+    return torch.tensor([places[value] for value in values], dtype=torch.int64)
+
+
+def clip_columns(clips: Sequence[Clip]) -> tuple[list[str], list[str], list[str]]:
+    """Return ids, speakers and conditions, as the metrics take them."""
+    return [clip.id for clip in clips], [clip.speaker for clip in clips], [clip.condition for clip in clips]

@@ -1,4 +1,4 @@
-"""One class for a whole clip: what emotion and intent share. The mean over time, a linear layer, cross-entropy."""
+"""One class for a whole clip: emotion and intent. The mean over time, a linear layer, cross-entropy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import nn
 
 from elp_core.config import from_dict, to_dict
 from elp_core.dropout import Dropout
-from elp_core.errors import CorpusError
 from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import Evaluation
 from elp_core.task_specs import ClassificationOptions
+from elp_core.tasks.base import class_indices, clip_columns, distinct, require_column
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 
@@ -29,14 +29,14 @@ class ClassHead(nn.Module):
         self.classes = nn.Linear(dim, classes)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Logits of the mean frame."""
+        """Return the logits of the mean frame."""
         logits: torch.Tensor = self.classes(self.dropout(masked_mean(frames, counts)))
         return logits
 
 
 @dataclass(frozen=True)
 class ClipClassification:
-    """Classes from the clips' labels. The error rate (1 - accuracy) decides; accuracies and F1 stand beside it."""
+    """Classes from the clips' labels. The error rate (1 - accuracy) decides; accuracies and F1 are reported too."""
 
     name: ClassVar[str]
     metric: ClassVar[str] = "error_rate"
@@ -48,71 +48,69 @@ class ClipClassification:
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: ClassificationOptions) -> Self:
-        """Takes the classes of the training clips.
+        """Return the task for the classes of the training clips.
 
         Raises:
-            CorpusError: where a clip has no label, or all have the same.
+            CorpusError: A clip has no label, or all have the same.
         """
-        nameless = [clip.id for clip in clips if not clip.label]
-        if nameless:
-            raise CorpusError(f"{len(nameless)} training clip(s) have no label, the first is {nameless[0]}")
-        classes = tuple(sorted({clip.label for clip in clips}))
-        if len(classes) < 2:
-            raise CorpusError(f"the training clips have {len(classes)} class(es), expected 2 or more")
-        return cls(classes, options)
+        return cls(distinct(clips, "label", "label", "class(es)"), options)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """Return the task that `to_json` described."""
         options = {key: value for key, value in values.items() if key not in ("name", "classes")}
         return cls(tuple(map(str, values["classes"])), from_dict(ClassificationOptions, options, "task"))
 
     def to_json(self) -> dict[str, Any]:
-        """The classes in the order of the head's outputs, and the options."""
+        """Return the classes in the order of the head's outputs, and the options."""
         return {"name": self.name, "classes": list(self.classes), **to_dict(self.options)}
 
     def build_head(self, dim: int) -> nn.Module:
-        """The mean over time and a linear layer."""
+        """Return the mean over time and a linear layer."""
         return ClassHead(dim, len(self.classes), self.options.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
-        """Any clip will do."""
+        """Return 1: any clip will do."""
         return 1
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
-        """Position of each clip's class, int64 [B].
+        """Return the position of each clip's class, int64 [B].
 
         Raises:
-            CorpusError: for a class that the task was not made with.
+            CorpusError: A class is none of the task's.
         """
-        places = {name: place for place, name in enumerate(self.classes)}
-        strange = sorted({clip.label for clip in clips} - places.keys())
-        if strange:
-            raise CorpusError(f"class(es) {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
-        return torch.tensor([places[clip.label] for clip in clips], dtype=torch.int64)
+        return class_indices([clip.label for clip in clips], self.classes, "class(es)")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
-        """Mean cross-entropy of the clips, in float32."""
+        """Return the mean cross-entropy of the clips, in float32."""
         return F.cross_entropy(head(frames, counts).float(), targets)
 
     @torch.no_grad()
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
-        """The likeliest class of each clip."""
+        """Return the likeliest class of each clip."""
         return [self.classes[place] for place in head(frames, counts).argmax(dim=1).tolist()]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
-        """Error rate over all clips. A label that the task does not know counts as an error, as it will in use.
+        """Return the error rate over all clips. A label that the task does not know counts as an error, as in use.
 
         Raises:
-            CorpusError: where a clip has no label.
+            CorpusError: A clip has no label.
         """
-        nameless = [clip.id for clip in clips if not clip.label]
-        if nameless:
-            raise CorpusError(f"{len(nameless)} of {len(clips)} clips have no label, the first is {nameless[0]}")
+        require_column(clips, "label", "label", f"of {len(clips)} clips")
         return evaluate_classes(
-            [clip.id for clip in clips],
-            [clip.speaker for clip in clips],
-            [clip.condition for clip in clips],
-            [outputs[clip.id] for clip in clips],
-            [clip.label for clip in clips],
+            *clip_columns(clips), [outputs[clip.id] for clip in clips], [clip.label for clip in clips]
         )
+
+
+@dataclass(frozen=True)
+class EmotionRecognition(ClipClassification):
+    """One emotion a clip. Emotions are rarely balanced: read the unweighted accuracy next to the error rate."""
+
+    name: ClassVar[str] = "ser"
+
+
+@dataclass(frozen=True)
+class IntentClassification(ClipClassification):
+    """One intent a clip, as one label (such as ``open valve``, or action, object and place in one)."""
+
+    name: ClassVar[str] = "sic"

@@ -1,6 +1,6 @@
-"""Frames to one vector a clip. Frames beyond a clip's own count have no part in it.
+"""Frames to one vector a clip. Frames beyond a clip's own count are ignored.
 
-B clips, F frames, D dimensions; `counts` int64 [B] are the real frames. Sums are in float32 whatever comes in.
+B clips, F frames, D dimensions; `counts` int64 [B] are the real frames. Sums are in float32 for any input type.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _LEAST_VARIANCE = 1e-6
 
 
 def masked_mean(frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Mean over time: [B, F, D] to float32 [B, D]."""
+    """Return the mean over time: [B, F, D] to float32 [B, D]."""
     kept = blank(frames.float(), real_frames(counts, frames.shape[1]))
     return kept.sum(1) / counts.to(frames.device).clamp(min=1).unsqueeze(1)
 
 
 def masked_statistics(frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Mean and standard deviation over time (statistics pooling, Snyder et al. 2018): [B, F, D] to float32 [B, 2 D]."""
+    """Return mean and deviation over time (statistics pooling, Snyder et al. 2018): [B, F, D] to float32 [B, 2 D]."""
     mean = masked_mean(frames, counts)
     variance = masked_mean((frames.float() - mean.unsqueeze(1)).square(), counts)
     return torch.cat([mean, variance.clamp(min=_LEAST_VARIANCE).sqrt()], dim=1)
@@ -35,7 +35,7 @@ class AttentivePooling(nn.Module):
         self.score = nn.Sequential(nn.Linear(dim, hidden), nn.Tanh(), nn.Linear(hidden, dim, bias=False))
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """[B, F, D] to [B, 2 D]."""
+        """Return [B, 2 D] of [B, F, D]."""
         real = torch.arange(frames.shape[1], device=frames.device) < counts.to(frames.device).unsqueeze(1)
         scores = self.score(frames).masked_fill(~real.unsqueeze(2), float("-inf"))
         weights = scores.softmax(dim=1)

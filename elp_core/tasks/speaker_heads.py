@@ -30,7 +30,7 @@ class SpeakerHead(nn.Module):
         self.speakers = _directions(speakers, embedding)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings [B, E] of frames [B, F, D]."""
+        """Return unit embeddings [B, E] of frames [B, F, D]."""
         pooled = self.dropout(self.norm(self.pooling(frames.float(), counts)))
         return F.normalize(self.embedding(pooled), dim=1)
 
@@ -45,7 +45,7 @@ class LinearSpeakerHead(nn.Module):
         self.speakers = _directions(speakers, embedding)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings [B, E] of frames [B, F, D]."""
+        """Return unit embeddings [B, E] of frames [B, F, D]."""
         return F.normalize(self.embedding(self.dropout(masked_mean(frames, counts))), dim=1)
 
 
@@ -58,9 +58,9 @@ class Tdnn(nn.Module):
         self.norm = nn.LayerNorm(outputs)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """[B, F, D] to [B, F, outputs]."""
-        heard: torch.Tensor = self.norm(F.relu(self.conv(frames.transpose(1, 2)).transpose(1, 2)))
-        return heard
+        """Return [B, F, outputs] of [B, F, D]."""
+        result: torch.Tensor = self.norm(F.relu(self.conv(frames.transpose(1, 2)).transpose(1, 2)))
+        return result
 
 
 class XVectorHead(nn.Module):
@@ -68,9 +68,9 @@ class XVectorHead(nn.Module):
 
     Five time-delay layers over 5, 3, 3, 1 and 1 frames with dilations 1, 2, 3, 1, 1, statistics pooling, and a linear
     layer (their segment6), whose output is the embedding. Ours differs in three things: the convolutions see zeros
-    beyond a clip's ends, so that a clip of one frame has an embedding too; each frame is normalised by itself, where
-    they normalise over the batch, so that padding and neighbours have no part in it; and the last layer has three
-    times the channels (they: 1,500 after 512).
+    beyond a clip's ends, so that a clip of one frame has an embedding too; each frame is normalised alone, not over the
+    batch, so that padding and other clips have no effect on it; and the last layer has three times the channels (the
+    paper: 1,500 after 512).
     """
 
     def __init__(self, dim: int, embedding: int, speakers: int, dropout: float, channels: int) -> None:
@@ -89,7 +89,7 @@ class XVectorHead(nn.Module):
         self.speakers = _directions(speakers, embedding)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings [B, E] of frames [B, F, D]."""
+        """Return unit embeddings [B, E] of frames [B, F, D]."""
         real = real_frames(counts, frames.shape[1])
         frames = frames.float()
         for layer in self.layers:
@@ -98,7 +98,7 @@ class XVectorHead(nn.Module):
 
 
 def make_head(options: VerificationOptions, dim: int, speakers: int) -> nn.Module:
-    """The head that the options name, for frames of `dim` dimensions."""
+    """Return the head that the options name, for frames of `dim` dimensions."""
     sizes = (dim, options.embedding, speakers, options.dropout)
     if options.head == "xvector":
         return XVectorHead(*sizes, options.channels)
@@ -108,8 +108,8 @@ def make_head(options: VerificationOptions, dim: int, speakers: int) -> nn.Modul
 def aam_softmax(cosines: torch.Tensor, labels: torch.Tensor, margin: float = 0.2, scale: float = 30.0) -> torch.Tensor:
     """Additive angular margin loss (ArcFace, Deng et al. 2019, arXiv 1801.07698, eq. 3).
 
-    ``-log softmax(s · cos(θ_y + m), s · cos(θ_other))``. Where θ_y + m passes π the cosine would rise again; there
-    ``cos θ_y - m sin m`` takes its place, as in the authors' code, so that the loss stays monotonic.
+    ``-log softmax(s · cos(θ_y + m), s · cos(θ_other))``. If θ_y + m is over π, the cosine would rise again; then
+    ``cos θ_y - m sin m`` replaces it, as in the authors' code, so that the loss stays monotonic.
 
     Args:
         cosines: [B, N] between embeddings and the speakers' directions.

@@ -62,7 +62,7 @@ def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def write_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
     """Write `checkpoint` into `folder` in place of the previous one.
 
     Args:
@@ -91,7 +91,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
     return folder / FILE
 
 
-def read_checkpoint(folder: Path, run: str) -> Checkpoint | None:
+def load_checkpoint(folder: Path, run: str) -> Checkpoint | None:
     """Return the checkpoint in `folder`, or None if there is none.
 
     Raises:

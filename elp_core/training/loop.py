@@ -19,13 +19,13 @@ from elp_core.model import ElpModel
 from elp_core.training.batches import Batch
 from elp_core.training.events import Observer, TrainResult
 from elp_core.training.parallel import make_accelerator
-from elp_core.training.run import Job, Run
+from elp_core.training.run import Job, TrainingRun
 from elp_core.training.seed import Stream, repeatable
 from elp_core.types import Clip
 
-Drawn = Sequence[tuple[Run, Batch]]
+Drawn = Sequence[tuple[TrainingRun, Batch]]
 """Runs, each with its next batch."""
-Map = Callable[[Callable[[tuple[Run, Batch]], ElpError | None], Drawn], Iterable[ElpError | None]]
+Map = Callable[[Callable[[tuple[TrainingRun, Batch]], ElpError | None], Drawn], Iterable[ElpError | None]]
 """As `map`: calls a function for each, results in order."""
 
 
@@ -100,7 +100,7 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     device = pick_device(jobs[0].config.device)
     step = step_together if len(jobs) > 1 else _step_alone
     ends: dict[int, TrainResult | ElpError] = {}
-    running: dict[int, Run] = {}
+    running: dict[int, TrainingRun] = {}
     # one store for each folder, so that each keeps within its limit
     limits = {job.cache: job.cache_bytes for job in jobs if job.cache}
     stores = {folder: TensorStore(folder, limit) for folder, limit in limits.items()}
@@ -111,7 +111,7 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
             except ElpError as error:
                 ends[place] = error
         while running:
-            drawn: dict[int, tuple[Run, Batch]] = {}
+            drawn: dict[int, tuple[TrainingRun, Batch]] = {}
             for place, run in running.items():
                 try:
                     if batch := next(run.batches, None):
@@ -127,12 +127,12 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     return [ends[place] for place in range(len(jobs))]
 
 
-def _start(job: Job, device: torch.device, stores: dict[Path, TensorStore], joint: bool) -> Run:
+def _start(job: Job, device: torch.device, stores: dict[Path, TensorStore], joint: bool) -> TrainingRun:
     accelerator = make_accelerator(device, job.config)
     if joint and accelerator.num_processes > 1:
         raise TrainingError("several adapters are trained in one process; train them apart to use more processes")
     # the joint pass begins at the CNN's values, which all jobs have
-    return Run(job, accelerator, stores[job.cache] if job.cache else None, CNN if joint else None)
+    return TrainingRun(job, accelerator, stores[job.cache] if job.cache else None, CNN if joint else None)
 
 
 def _step_alone(drawn: Drawn, each: Map) -> list[ElpError | None]:
@@ -193,7 +193,7 @@ def optimizer_map(count: int, device: torch.device) -> Iterator[Map]:
         yield pool.map
 
 
-def _update(one: tuple[Run, Batch]) -> ElpError | None:
+def _update(one: tuple[TrainingRun, Batch]) -> ElpError | None:
     run, batch = one
     try:
         run.update(batch)
@@ -202,7 +202,7 @@ def _update(one: tuple[Run, Batch]) -> ElpError | None:
     return None
 
 
-def _scaled(run: Run, loss: torch.Tensor) -> torch.Tensor:
+def _scaled(run: TrainingRun, loss: torch.Tensor) -> torch.Tensor:
     scaler = run.accelerator.scaler
     result: torch.Tensor = loss if scaler is None else scaler.scale(loss)
     return result

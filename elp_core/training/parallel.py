@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from elp_core.assemble import answers, evaluate
+from elp_core.assemble import answer_clips, evaluate
 from elp_core.config import TrainConfig
 from elp_core.data.features import FeatureCache
 from elp_core.model import ElpModel
@@ -57,6 +57,6 @@ def validate(
         return evaluate(model, clips, seconds, device, cache).value
     from accelerate.utils import gather_object
 
-    mine = answers(model, clips[accelerator.process_index :: count], seconds, device, cache)
+    mine = answer_clips(model, clips[accelerator.process_index :: count], seconds, device, cache)
     found = dict(gather_object(list(mine.items())))
     return model.task.evaluate(found, clips, model.head).value

@@ -20,11 +20,11 @@ from elp_core.model import ElpModel
 from elp_core.training.batches import Batch, TrainingBatches, trainable_clips
 from elp_core.training.checkpoint import (
     Checkpoint,
+    load_checkpoint,
     moments,
-    read_checkpoint,
     restore_moments,
     run_digest,
-    write_checkpoint,
+    save_checkpoint,
 )
 from elp_core.training.events import EpochRecord, Observer, Silent, TrainResult
 from elp_core.training.optim import make_optimizer, set_rates
@@ -65,7 +65,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Run:
+class TrainingRun:
     """One job under way: take a batch from `batches`, learn from it, take the next.
 
     Args:
@@ -97,7 +97,7 @@ class Run:
         self._steps_per_epoch, self._rates = 0, dict[str, float]()
         self._digest = run_digest(model, clips, job.validation_clips, self.config)
         self._began = self._saved = time.monotonic()
-        found = read_checkpoint(job.checkpoint, self._digest) if job.checkpoint else None
+        found = load_checkpoint(job.checkpoint, self._digest) if job.checkpoint else None
         if found is not None:
             self._restore(found)
         self.batches = self._batches()
@@ -215,7 +215,7 @@ class Run:
         state["scaler"] = dict(scaler.state_dict()) if scaler is not None else {}
         state["best_value"] = None if math.isinf(self._progress.best_value) else self._progress.best_value
         kept = Checkpoint(self.model.state(), self._best, moments(self._optimizer, self._names), state)
-        write_checkpoint(self._folder, kept, self._digest)
+        save_checkpoint(self._folder, kept, self._digest)
         self._saved = time.monotonic()
 
     def _restore(self, found: Checkpoint) -> None:

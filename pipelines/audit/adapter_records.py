@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import Records, Stored, backbone_of, named, statement_of
+from pipelines.audit.server_records import ServerRecords, Stored, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, VerdictStatement
+from pipelines.registry.statements import LineageStatement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 SHOWN = 3
 """Clips that the tree shows of each shard."""
@@ -36,7 +37,6 @@ class AdapterRecords:
     """Every statement about it, newest first."""
     entries: tuple[LedgerEntry, ...]
     """Every ledger entry about it."""
-    champion_periods: tuple[ChampionPeriod, ...]
 
     @property
     def version(self) -> int:
@@ -51,18 +51,15 @@ class AdapterRecords:
     @property
     def status(self) -> str:
         """What it is now, by the ledger."""
-        if any(period.until is None for period in self.champion_periods):
-            return "champion"
-        if self.adapter.deleted:
-            return "deleted"
-        if self.champion_periods:
-            return "retired"
-        return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        status = self.adapter.status
+        if status == "never champion":
+            return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        return "retired" if status == "was champion" else status
 
     @property
     def override(self) -> str:
         """Who requested and approved the override by which it is champion, and the reason; empty without one."""
-        if self.status != "champion":
+        if not self.adapter.is_champion:
             return ""
         made = (entry for entry in reversed(self.entries) if entry.after == self.version and entry.event in MOVES)
         last = next(made, None)
@@ -72,7 +69,7 @@ class AdapterRecords:
         return f"since {short(last.at)}, requested by {asked}, approved by {last.principal.name}: {last.reason}"
 
 
-def find_records(records: Records, slot: Slot, version: int | None) -> AdapterRecords:
+def find_records(records: ServerRecords, slot: Slot, version: int | None) -> AdapterRecords:
     """Collect what the server records of a version; without a number, of the champion or else of the newest version.
 
     Raises:
@@ -89,12 +86,11 @@ def find_records(records: Records, slot: Slot, version: int | None) -> AdapterRe
     statements = [statement_of(one) for one in stored]
     return AdapterRecords(
         slot,
-        adapter,
+        adapter.with_periods(periods),
         lineage=next((one for one in statements if isinstance(one, LineageStatement)), None),
         verdict=next((one for one in statements if isinstance(one, VerdictStatement)), None),
         stored=stored,
         entries=tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after)),
-        champion_periods=tuple(period for period in periods if period.of(adapter)),
     )
 
 
@@ -132,7 +128,7 @@ def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) ->
     return champion if champion is not None or not order else order[-1][1]
 
 
-def _entries(records: Records, slot: Slot) -> Iterator[LedgerEntry]:
+def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(str(slot)):
         try:
             yield read_entry(row.entry)
@@ -148,9 +144,8 @@ def _bundle(subject: AdapterRecords, checked: Branches) -> Fact:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branches) -> Fact:
-    training: Mapping[str, Any] = lineage.given.get("training", {})
-    counts = lineage.material("dataset").annotations
-    used = f"{training.get('clips', '?')} clips trained on, {training.get('seconds', 0) / 60:.1f} minutes"
+    training, counts = lineage.training, lineage.material("dataset").annotations
+    used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
         Fact("Git commit", named(lineage, "dataset", "gitCommit")),
         Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
@@ -182,13 +177,12 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
 
 
 def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
-    tag = str(lineage.asked.get("golden", ""))
+    tag = lineage.golden
     if not tag:
         return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
-    left_out = lineage.given.get("training", {}).get("excluded", "?")
     children = (
         Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
-        Fact("training clips left out for it", str(left_out)),
+        Fact("training clips left out for it", str(lineage.training.excluded)),
     )
     return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))
 
@@ -200,7 +194,7 @@ def _backbone(lineage: LineageStatement, checked: Branches) -> Fact:
 
 def _training(lineage: LineageStatement, checked: Branches) -> Fact:
     code, packages = lineage.material("code"), lineage.material("packages")
-    machine: Mapping[str, Any] = lineage.given.get("hardware", {})
+    machine = lineage.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit = code.digest.get("gitCommit", "")
     return Fact(
@@ -210,10 +204,10 @@ def _training(lineage: LineageStatement, checked: Branches) -> Fact:
             Fact("code", f"{code.annotations.get('version', '')} {commit}".strip(), note=dirty),
             Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
             Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=_torch(packages.annotations)),
-            Fact("hardware", f"{machine.get('system', '')}, {machine.get('cores', '?')} cores, {_gpu(machine)}"),
-            Fact("seed", str(lineage.asked.get("seed", ""))),
-            Fact("training key", str(lineage.given.get("key", ""))),
-            Fact("Prefect flow run", str(lineage.given.get("flow_run") or "none: trained outside a flow")),
+            Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
+            Fact("seed", str(lineage.seed)),
+            Fact("training key", lineage.key),
+            Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
             Fact("MLflow run", lineage.run),
             *checked.get("training", ()),
         ),
@@ -222,10 +216,6 @@ def _training(lineage: LineageStatement, checked: Branches) -> Fact:
 
 def _torch(packages: Mapping[str, Any]) -> str:
     return f"torch {packages.get('torch', '?')}"
-
-
-def _gpu(machine: Mapping[str, Any]) -> str:
-    return str(machine.get("gpu") or "no GPU")
 
 
 def _verdict(subject: AdapterRecords, checked: Branches) -> Fact:

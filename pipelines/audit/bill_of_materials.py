@@ -16,7 +16,8 @@ from pipelines.audit.adapter_records import AdapterRecords
 from pipelines.audit.server_records import backbone_of, named
 from pipelines.errors import RegistryError
 from pipelines.registry.signing.canonical_json import utc_now
-from pipelines.registry.statements import LineageStatement, VerdictStatement
+from pipelines.registry.statements import LineageStatement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 SPECIFICATION = "1.6"
 _NAMESPACE = uuid.UUID("6f0c8f0e-2f64-5f7e-9a43-0d1b8f6f4f10")
@@ -108,8 +109,8 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
                 "elp:slot": str(subject.slot),
                 "elp:status": subject.status,
                 "elp:bundle": lineage.bundle,
-                "elp:training-key": lineage.given.get("key", ""),
-                "elp:seed": lineage.asked.get("seed", ""),
+                "elp:training-key": lineage.key,
+                "elp:seed": lineage.seed,
                 "elp:mlflow-run": lineage.run,
                 "elp:trained": lineage.finished,
                 "elp:code-digest": named(lineage, "code", "elpCode"),
@@ -131,9 +132,7 @@ def _card(subject: AdapterRecords, lineage: LineageStatement) -> Json:
             "inputs": [{"format": "waveform, mono, 16 kHz, float32"}],
             "outputs": [{"format": answer}],
         },
-        "properties": _properties(
-            {f"elp:config:{name}": value for name, value in _flat(lineage.asked.get("config", {}))}
-        ),
+        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.config)}),
     }
     if subject.verdict is not None:
         card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(subject.verdict)}
@@ -171,7 +170,7 @@ def _backbone(lineage: LineageStatement) -> Json:
 
 
 def _dataset(lineage: LineageStatement) -> Json:
-    data, training = lineage.material("dataset"), lineage.given.get("training", {})
+    data, training = lineage.material("dataset"), lineage.training
     return {
         "type": "data",
         "bom-ref": f"data:{lineage.dataset}",
@@ -182,7 +181,7 @@ def _dataset(lineage: LineageStatement) -> Json:
             {
                 "type": "dataset",
                 "name": lineage.dataset,
-                "description": f"{training.get('clips', '?')} clips trained on.",
+                "description": f"{training.clips} clips trained on.",
                 "sensitiveData": ["recorded speech of people"],
                 "contents": {
                     "properties": _properties(
@@ -200,7 +199,7 @@ def _dataset(lineage: LineageStatement) -> Json:
 
 
 def _golden(lineage: LineageStatement) -> list[Json]:
-    tag = str(lineage.asked.get("golden", ""))
+    tag = lineage.golden
     if not tag:
         return []
     return [

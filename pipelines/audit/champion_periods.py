@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
-from pipelines.audit.server_records import Records, status_of
+from pipelines.audit.server_records import ServerRecords
 from pipelines.errors import RegistryError, UsageError
-from pipelines.registry.registered_adapter import ChampionPeriod
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 
 _MIN_DIGITS = 8
@@ -34,28 +34,13 @@ class ChampionsAt:
 
 
 @dataclass(frozen=True)
-class BackboneAdapter:
-    """An adapter on the backbone."""
-
-    slot: str
-    version: int
-    dataset: str
-    bundle: str
-    registered: str
-    deleted: str
-    champion_periods: tuple[ChampionPeriod, ...]
-    status: str
-    """As `status_of` returns it."""
-
-
-@dataclass(frozen=True)
 class OnBackbone:
     """The answer to ``--backbone``."""
 
     fingerprint: str
     names: tuple[str, ...]
     """What the trainings called it."""
-    adapters: tuple[BackboneAdapter, ...]
+    adapters: tuple[RegisteredAdapter, ...]
 
 
 def read_moment(text: str) -> str:
@@ -75,7 +60,7 @@ def read_moment(text: str) -> str:
     return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def find_champions(records: Records, at: str, slot: Slot | None = None) -> ChampionsAt:
+def find_champions(records: ServerRecords, at: str, slot: Slot | None = None) -> ChampionsAt:
     """Find the champions at a moment (as `read_moment` returns it), of one slot or of every slot that ever had one."""
     periods, without = records.champions_at(at, str(slot or ""))
     found = [PastChampion(period.slot, period.version, period.bundle, period) for period in periods]
@@ -84,7 +69,7 @@ def find_champions(records: Records, at: str, slot: Slot | None = None) -> Champ
     return ChampionsAt(at, tuple(sorted(found, key=lambda one: one.slot)))
 
 
-def find_on_backbone(records: Records, fingerprint: str, slot: Slot | None = None) -> OnBackbone:
+def find_on_backbone(records: ServerRecords, fingerprint: str, slot: Slot | None = None) -> OnBackbone:
     """Find every adapter on a backbone.
 
     Args:
@@ -107,20 +92,9 @@ def find_on_backbone(records: Records, fingerprint: str, slot: Slot | None = Non
         )
     if len(whole) > 1:
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
-    periods: dict[tuple[str, int, str], list[ChampionPeriod]] = {}
+    periods: dict[str, list[ChampionPeriod]] = {}
     for period in records.champion_periods(str(slot or "")):
-        periods.setdefault((period.slot, period.version, period.bundle), []).append(period)
-    found = [
-        BackboneAdapter(
-            adapter.slot,
-            adapter.version,
-            adapter.dataset,
-            adapter.bundle,
-            adapter.registered,
-            adapter.deleted,
-            champion_periods=(mine := tuple(periods.get((adapter.slot, adapter.version, adapter.bundle), ()))),
-            status=status_of(adapter, mine),
-        )
-        for adapter in sorted(adapters, key=lambda one: (one.slot, one.version))
-    ]
-    return OnBackbone(whole[0], tuple(sorted({adapter.backbone for adapter in adapters})), tuple(found))
+        periods.setdefault(period.slot, []).append(period)
+    ordered = sorted(adapters, key=lambda one: (one.slot, one.version))
+    found = tuple(adapter.with_periods(periods.get(adapter.slot, ())) for adapter in ordered)
+    return OnBackbone(whole[0], tuple(sorted({adapter.backbone for adapter in adapters})), found)

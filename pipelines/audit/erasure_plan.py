@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.audit.server_records import Records
+from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn, find_trained_on, rows_of
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
@@ -68,7 +68,7 @@ class ErasurePlan:
 
 def plan_erasure(
     db: sqlite3.Connection,
-    records: Records,
+    records: ServerRecords,
     subject: Subject,
     slot: Slot | None = None,
     place: Callable[[str], str] = lambda md5: md5,
@@ -96,7 +96,7 @@ def plan_erasure(
     return ErasurePlan(found, slots, files, _after(files), _stays(found))
 
 
-def _slot_plan(db: sqlite3.Connection, records: Records, found: TrainedOn, slot: str) -> SlotPlan:
+def _slot_plan(db: sqlite3.Connection, records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
     holds = tuple(one for one in found.holdings if one.slot == slot and one.version == _newest(db, one))
     trained = tuple(one for one in found.adapters if one.slot == slot)
     champion = next((one for one in trained if one.is_champion), None)
@@ -117,12 +117,13 @@ def _slot_plan(db: sqlite3.Connection, records: Records, found: TrainedOn, slot:
     return SlotPlan(slot, holds, champion, trained, tuple(steps))
 
 
-def _replace_champion(records: Records, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
+def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
     """Return how a champion that was trained on them is stopped and replaced."""
     slot = champion.slot
-    exists = [adapter for adapter in records.adapters(slot) if not adapter.deleted]
-    ended = [period for period in records.champion_periods(slot) if period.until and any(map(period.of, exists))]
-    before = ended[-1].version if ended else None
+    all_periods = records.champion_periods(slot)
+    existing = [adapter.with_periods(all_periods) for adapter in records.adapters(slot) if not adapter.deleted]
+    ended = [period for adapter in existing for period in adapter.champion_periods if period.until]
+    before = max(ended, key=lambda period: period.seq).version if ended else None
     if before is not None and before not in trained:
         stop = Step(
             f"if v{champion.version} must stop at once: v{before}, the champion before it, was not trained on them",

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from pipelines.audit.tables import Answer
+from pipelines.audit.tables import AuditAnswer
 from pipelines.html_report import render_page
 
 
-def answer_page(answer: Answer, source: str) -> str:
+def answer_page(answer: AuditAnswer, source: str) -> str:
     """Return the page's HTML.
 
     Args:

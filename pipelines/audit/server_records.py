@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.errors import AttestationError
-from pipelines.registry.client import recorded_statements as server
-from pipelines.registry.client.server_api import ask, ledger_rows
+from pipelines.registry.client.server_api import call_server, every_statement, find_statement, ledger_rows
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope
@@ -34,37 +33,12 @@ class Stored:
     """DSSE envelope."""
 
 
-class Records(Protocol):
-    """The records of a server. An empty slot, model or fingerprint means all."""
-
-    @property
-    def uri(self) -> str:
-        """Address of the server."""
-
-    def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
-        """Return every adapter ever registered; `fingerprint` may be the beginning of the backbone's."""
-
-    def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
-        """Return every champion period, in the order of the ledger."""
-
-    def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
-        """Return the champions at a moment, and the slots that had none then but at another time."""
-
-    def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
-        """Return the entries of the ledger, oldest first."""
-
-    def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
-        """Return the statements about a model or one of its versions, newest first."""
-
-    def statement(self, digest: str) -> Stored | None:
-        """Return the statement of this digest, or None."""
-
-
-@dataclass(frozen=True)
+@dataclass
 class ServerRecords:
-    """The records of an MLflow server, through its API."""
+    """The records of an MLflow server, through its API. An empty slot, model or fingerprint means all."""
 
     uri: str
+    """Address of the server."""
 
     def check_server(self) -> None:
         """Check that the server answers.
@@ -72,56 +46,49 @@ class ServerRecords:
         Raises:
             ServiceError: It does not, and the next command.
         """
-        ask(self.uri, "GET", "/status")
+        call_server(self.uri, "GET", "/status")
 
     def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
-        """Return what `Records.adapters` describes."""
+        """Return every adapter ever registered; `fingerprint` may be the beginning of the backbone's."""
         found: list[RegisteredAdapter] = []
         after = 0
         while True:
             wanted = {"slot": slot or None, "fingerprint": fingerprint or None, "after": after}
-            page = ask(self.uri, "GET", "/adapters", params=wanted)
+            page = call_server(self.uri, "GET", "/adapters", params=wanted)
             found += [RegisteredAdapter(**one) for one in page["adapters"]]
             if not page["adapters"]:
                 return found
             after = int(page["last"])
 
     def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
-        """Return what `Records.champion_periods` describes."""
-        answer = ask(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
+        """Return every champion period, in the order of the ledger."""
+        answer = call_server(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champion_periods"]]
 
     def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
-        """Return what `Records.champions_at` describes."""
-        answer = ask(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
+        """Return the champions at a moment, and the slots that had none then but at another time."""
+        answer = call_server(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champions"]], list(answer["without"])
 
     def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
-        """Return what `Records.ledger` describes."""
+        """Return the entries of the ledger, oldest first."""
         for row in ledger_rows(self.uri, 0, slot):
             yield LedgerRow(int(row["seq"]), str(row["text"]), str(row["hash"]), str(row["envelope"]))
 
     def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
-        """Return what `Records.statements` describes."""
+        """Return the statements about a model or one of its versions, newest first."""
         wanted: dict[str, str | int] = {"model": model} if version is None else {"model": model, "version": version}
-        return map(_stored, server.every_statement(self.uri, **wanted))
+        return map(_stored, every_statement(self.uri, **wanted))
 
     def statement(self, digest: str) -> Stored | None:
-        """Return what `Records.statement` describes."""
-        found = server.find_statement(self.uri, digest)
+        """Return the statement of this digest, or None."""
+        found = find_statement(self.uri, digest)
         return None if found is None else _stored(found)
 
 
 def _stored(values: Mapping[str, Any]) -> Stored:
     texts = {name: str(values[name]) for name in ("digest", "kind", "model", "at", "envelope")}
     return Stored(version=int(values["version"]), **texts)
-
-
-def status_of(adapter: RegisteredAdapter, periods: tuple[ChampionPeriod, ...]) -> str:
-    """Return ``champion``, ``was champion``, ``deleted`` or ``never champion``, from the adapter's champion periods."""
-    if any(period.until is None for period in periods):
-        return "champion"
-    return "deleted" if adapter.deleted else "was champion" if periods else "never champion"
 
 
 def named(statement: LineageStatement, material: str, algorithm: str) -> str:

@@ -27,7 +27,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AuditAnswer:
     """An answer for people: a title, a summary, and the tables or the tree behind it."""
 
     title: str
@@ -36,22 +36,22 @@ class Answer:
     tree: Fact | None = None
 
 
-def champions_answer(found: ChampionsAt) -> Answer:
+def champions_answer(found: ChampionsAt) -> AuditAnswer:
     """Return the answer to ``--at``."""
     rows = []
     for one in found.champions:
         period = one.champion_period
-        told = (
+        period_cells = (
             (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ("",) * 5
         )
-        rows.append((one.slot, _version(one.version), *told, one.bundle))
+        rows.append((one.slot, _version(one.version), *period_cells, one.bundle))
     serving = sum(one.version is not None for one in found.champions)
     lead = f"{count(serving, 'slot')} of {len(rows)} had a champion at {short(found.at)}, by the ledger."
     head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "reason", "bundle")
-    return Answer(f"Champions at {short(found.at)}", (lead,), (Table("Champions", head, tuple(rows)),))
+    return AuditAnswer(f"Champions at {short(found.at)}", (lead,), (Table("Champions", head, tuple(rows)),))
 
 
-def backbone_answer(found: OnBackbone) -> Answer:
+def backbone_answer(found: OnBackbone) -> AuditAnswer:
     """Return the answer to ``--backbone``."""
     rows = tuple(
         (one.slot, _version(one.version), one.status, one.dataset, short(one.registered), one.bundle)
@@ -64,10 +64,10 @@ def backbone_answer(found: OnBackbone) -> Answer:
         f"{champions}."
     )
     head = ("slot", "version", "status", "dataset", "registered (UTC)", "bundle")
-    return Answer(f"Adapters on the backbone {found.fingerprint}", (lead,), (Table("Adapters", head, rows),))
+    return AuditAnswer(f"Adapters on the backbone {found.fingerprint}", (lead,), (Table("Adapters", head, rows),))
 
 
-def trained_on_answer(found: TrainedOn) -> Answer:
+def trained_on_answer(found: TrainedOn) -> AuditAnswer:
     """Return the answer to ``--speaker`` and ``--clip``."""
     data, golden, quarantine = (
         [one for one in found.holdings if one.kind == kind] for kind in ("data", "golden", "quarantine")
@@ -98,10 +98,10 @@ def trained_on_answer(found: TrainedOn) -> Answer:
     if found.unknown:
         rows = tuple((one.slot, _version(one.version), one.status, one.note) for one in found.unknown)
         tables.append(Table("Adapters with unknown training data", ("slot", "version", "status", "reason"), rows))
-    return Answer(f"Trained on {found.subject}", tuple(lead), tuple(tables))
+    return AuditAnswer(f"Trained on {found.subject}", tuple(lead), tuple(tables))
 
 
-def erasure_answer(plan: ErasurePlan) -> Answer:
+def erasure_answer(plan: ErasurePlan) -> AuditAnswer:
     """Return the answer of ``elp erasure plan``."""
     trained = trained_on_answer(plan.found)
     tables = [_steps(f"{slot.slot}, in this order", slot.steps) for slot in plan.slots]
@@ -110,10 +110,10 @@ def erasure_answer(plan: ErasurePlan) -> Answer:
     tables.append(Table("Files of the DVC remote that hold them", ("file", "clips", "versions", "in use"), files))
     tables.append(Table("What stays, and where", (), tuple((sentence,) for sentence in plan.stays)))
     lead = ("Nothing has been done yet.", *trained.lead)
-    return Answer(f"Erasure plan for {plan.found.subject}", lead, (*tables, *trained.tables))
+    return AuditAnswer(f"Erasure plan for {plan.found.subject}", lead, (*tables, *trained.tables))
 
 
-def tree_answer(tree: Fact, verified: bool) -> Answer:
+def tree_answer(tree: Fact, verified: bool) -> AuditAnswer:
     """Return the answer about one adapter, or about the registry."""
     failed, open_ones = len(tree.failed), len(tree.not_verified)
     if not verified:
@@ -122,7 +122,7 @@ def tree_answer(tree: Fact, verified: bool) -> Answer:
         lead = f"{count(failed, 'fact')} failed verification; {open_ones} could not be verified."
     else:
         lead = f"Everything that could be computed again is as recorded; {open_ones} could not be verified."
-    return Answer(f"Audit of {tree.value}", (lead,), tree=tree)
+    return AuditAnswer(f"Audit of {tree.value}", (lead,), tree=tree)
 
 
 def short(moment: str) -> str:

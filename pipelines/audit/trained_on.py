@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipelines.audit.data_index import LEARNING, used_digests
-from pipelines.audit.server_records import Records, status_of
+from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
@@ -40,30 +39,16 @@ class Holding:
     splits: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class TrainedAdapter:
+@dataclass(frozen=True, kw_only=True)
+class TrainedAdapter(RegisteredAdapter):
     """An adapter that was trained on the subject, or may have been."""
 
-    slot: str
-    version: int
-    dataset: str
     clips: int
     """Clips of the subject that its training used."""
     certain: bool
     """Whether the clips of its dataset version are those that its lineage names."""
     note: str
     """Why it is not certain."""
-    registered: str
-    deleted: str
-    """When it was deleted from the registry; empty while it exists."""
-    champion_periods: tuple[ChampionPeriod, ...]
-    status: str
-    """As `status_of` returns it."""
-
-    @property
-    def is_champion(self) -> bool:
-        """Whether it is its slot's champion now."""
-        return self.status == "champion"
 
 
 @dataclass(frozen=True)
@@ -88,7 +73,9 @@ class TrainedOn:
         return tuple(adapter for adapter in self.adapters if adapter.is_champion)
 
 
-def find_trained_on(db: sqlite3.Connection, records: Records, subject: Subject, slot: Slot | None = None) -> TrainedOn:
+def find_trained_on(
+    db: sqlite3.Connection, records: ServerRecords, subject: Subject, slot: Slot | None = None
+) -> TrainedOn:
     """Find everything that holds, or was trained on, a person or a recording.
 
     Args:
@@ -176,7 +163,7 @@ def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) ->
     return dict(counts)
 
 
-def _trained(db: sqlite3.Connection, records: Records, counts: dict[str, int], slot: str) -> list[TrainedAdapter]:
+def _trained(db: sqlite3.Connection, records: ServerRecords, counts: dict[str, int], slot: str) -> list[TrainedAdapter]:
     """Return the adapters on a version that holds the subject, and those whose training data is unknown."""
     adapters = records.adapters(slot)
     revisions = dict(db.execute("SELECT tag, revision FROM release"))
@@ -185,23 +172,18 @@ def _trained(db: sqlite3.Connection, records: Records, counts: dict[str, int], s
     found = []
     for adapter in adapters:
         note = _why_unknown(adapter, revisions.get(adapter.dataset), gaps.get(adapter.dataset, ""))
-        if not note and used.get(adapter.dataset) != adapter.clips:
+        if not note and used.get(adapter.dataset) != adapter.clips_digest:
             note = f"its lineage names other clips than {adapter.dataset} has"
         if counts.get(adapter.dataset) or note:
             found.append((adapter, note))
-    periods = _periods(records, sorted({adapter.slot for adapter, _ in found}))
+    slots = sorted({adapter.slot for adapter, _ in found})
+    periods: dict[str, list[ChampionPeriod]] = {}
+    for one in slots if len(slots) <= _FEW_SLOTS else [""]:
+        for period in records.champion_periods(one):
+            periods.setdefault(period.slot, []).append(period)
     return [
-        TrainedAdapter(
-            slot=adapter.slot,
-            version=adapter.version,
-            dataset=adapter.dataset,
-            clips=counts.get(adapter.dataset, 0),
-            certain=not note,
-            note=note,
-            registered=adapter.registered,
-            deleted=adapter.deleted,
-            champion_periods=(mine := tuple(period for period in periods.get(adapter.slot, ()) if period.of(adapter))),
-            status=status_of(adapter, mine),
+        TrainedAdapter(**vars(adapter), clips=counts.get(adapter.dataset, 0), certain=not note, note=note).with_periods(
+            periods.get(adapter.slot, ())
         )
         for adapter, note in sorted(found, key=lambda one: (one[0].slot, one[0].version))
     ]
@@ -217,12 +199,3 @@ def _why_unknown(adapter: RegisteredAdapter, revision: str | None, gap: str) -> 
         trained = adapter.revision[:12] or "nothing"
         return f"{adapter.dataset} is at {revision[:12]} here, the adapter was trained from {trained}"
     return gap
-
-
-def _periods(records: Records, slots: Sequence[str]) -> dict[str, list[ChampionPeriod]]:
-    asked = slots if len(slots) <= _FEW_SLOTS else [""]
-    found: dict[str, list[ChampionPeriod]] = {}
-    for slot in asked:
-        for period in records.champion_periods(slot):
-            found.setdefault(period.slot, []).append(period)
-    return found

@@ -25,14 +25,15 @@ from pipelines.audit.checks.ledger_checks import (
 )
 from pipelines.audit.checks.statement_checks import check_lost, check_reason, check_statement, check_tags
 from pipelines.audit.facts import Fact, State
-from pipelines.audit.server_records import Records
+from pipelines.audit.server_records import ServerRecords
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry
 from pipelines.registry.ledger.entry import Head
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_checkpoint
-from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
+from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement
+from pipelines.registry.statements import LineageStatement, Statement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,7 +46,7 @@ class Verification:
     """What a verification works with: the records to check, and what it trusts."""
 
     workspace: Workspace
-    records: Records
+    records: ServerRecords
     client: MlflowClient
     ring: KeyRing
     checkpoint: Head | None
@@ -58,7 +59,7 @@ class Verification:
         return check_ledger(self.records.ledger(), self.ring, self.checkpoint)
 
 
-def start_verification(workspace: Workspace, records: Records, log: Log) -> Verification:
+def start_verification(workspace: Workspace, records: ServerRecords, log: Log) -> Verification:
     """Connect to the server, and read this workspace's trusted keys and checkpoint, which the database cannot forge.
 
     Raises:
@@ -66,8 +67,8 @@ def start_verification(workspace: Workspace, records: Records, log: Log) -> Veri
         AttestationError: The trusted keys or the checkpoint cannot be read.
     """
     place = checkpoint_file(workspace.state)
-    client, ring = model_registry.connect(records.uri), load_ring(key_folder(workspace.state))
-    return Verification(workspace, records, client, ring, read_checkpoint(place), place, log)
+    client, ring = model_registry.connect(records.uri), load_trusted_keys(key_folder(workspace.state))
+    return Verification(workspace, records, client, ring, read_ledger_checkpoint(place), place, log)
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: AdapterRecords) -> Fact:

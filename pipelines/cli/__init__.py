@@ -1,1 +1,7 @@
-"""The command line: parsing, printing and exit codes only; every verb calls one step or one flow."""
+"""The command line: parsing, printing and exit codes. Every verb calls one function of another room.
+
+`main`               find the verb, run it, turn an error into one screen and an exit code
+`*_verb`, `*_verbs`  the verbs by subject, imported when they run
+`options`, `output`  what the verbs share; printing as text or JSON
+`old_spellings`      the spellings of the release before
+"""

@@ -18,8 +18,10 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
+    from pipelines.audit.adapter_records import AdapterRecords
+    from pipelines.audit.facts import Fact
     from pipelines.audit.server_records import ServerRecords
-    from pipelines.audit.tables import Answer, Table
+    from pipelines.audit.tables import AuditAnswer, Table
 
 FORMATS = ("text", "json", "html", "cyclonedx")
 _slot = click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
@@ -31,9 +33,9 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 @click.command()
 @_slot
 @click.argument("version", required=False, metavar="[VERSION]")
-@click.option("--version", "option", metavar="N", help="The same as VERSION, as other verbs take it.")
+@click.option("--version", "option", metavar="N", help="The same as VERSION.")
 @click.option("--verify", is_flag=True, help="Compute every digest and signature again.")
-@click.option("--at", metavar="DATE", help="What was champion then.")
+@click.option("--at", metavar="DATE", help="The champions at that moment.")
 @click.option("--backbone", metavar="FINGERPRINT", help="Every adapter on it (8 digits will do).")
 @_speaker
 @_clip
@@ -130,32 +132,47 @@ def _tree(
 ) -> int:
     """Show or verify one adapter, or verify the whole registry."""
     from pipelines.audit.adapter_records import adapter_tree, find_records
-    from pipelines.audit.bill_of_materials import bill_of_materials
-    from pipelines.audit.checks.bundle_checks import packages_of
     from pipelines.audit.index_file import open_index
     from pipelines.audit.tables import tree_answer
-    from pipelines.audit.verify import start_verification, verify_adapter, verify_registry
-    from pipelines.registry.client.model_registry import connect
 
     records = _records(workspace)
     if slot is None:
-        found = verify_registry(start_verification(workspace, records, progress))
+        found = _verified(workspace, records, None)
     else:
         subject = find_records(records, slot, version)
         if form == "cyclonedx":
-            packages = packages_of(connect(records.uri), subject.lineage) if subject.lineage else []
-            _write(bill_of_materials(subject, packages), output)
+            _write(_bill_of_materials(records.uri, subject), output)
             return 0
-        with open_index(workspace, progress) as db:
-            if verify:
-                found = verify_adapter(db, start_verification(workspace, records, progress), subject)
-            else:
+        if verify:
+            found = _verified(workspace, records, subject)
+        else:
+            with open_index(workspace, progress) as db:
                 found = adapter_tree(db, subject)
         warn_of_override(subject.name, subject.override)
     _put(found, tree_answer(found, verify), records.uri, form, output)
     for fact in found.failed:
         progress(f"failed: {fact.name} {fact.value}: {fact.note}")
     return 1 if found.failed else 0
+
+
+def _verified(workspace: Workspace, records: ServerRecords, subject: AdapterRecords | None) -> Fact:
+    # imported here because it loads gate and training, which the quick answers do not need
+    from pipelines.audit.index_file import open_index
+    from pipelines.audit.verify import start_verification, verify_adapter, verify_registry
+
+    tools = start_verification(workspace, records, progress)
+    if subject is None:
+        return verify_registry(tools)
+    with open_index(workspace, progress) as db:
+        return verify_adapter(db, tools, subject)
+
+
+def _bill_of_materials(uri: str, subject: AdapterRecords) -> str:
+    from pipelines.audit.bill_of_materials import bill_of_materials
+    from pipelines.audit.checks.bundle_checks import packages_of
+    from pipelines.registry.client.model_registry import connect
+
+    return bill_of_materials(subject, packages_of(connect(uri), subject.lineage) if subject.lineage else [])
 
 
 def _records(workspace: Workspace) -> ServerRecords:
@@ -177,7 +194,7 @@ def _index(workspace: Workspace) -> Iterator[tuple[sqlite3.Connection, ServerRec
         yield db, records
 
 
-def _put(value: Any, answer: Answer, source: str, form: str, output: Path | None) -> None:
+def _put(value: Any, answer: AuditAnswer, source: str, form: str, output: Path | None) -> None:
     """Print an answer, or write it to a file, in this form."""
     from pipelines.audit.html_page import answer_page
     from pipelines.registry.plain_json import plain
@@ -199,7 +216,7 @@ def _write(text: str, output: Path | None) -> None:
     progress(f"written to {output}")
 
 
-def _text(answer: Answer) -> str:
+def _text(answer: AuditAnswer) -> str:
     from pipelines.audit.facts import tree_text
 
     if answer.tree:

@@ -8,16 +8,16 @@ from pathlib import Path
 import click
 
 from elp_core.errors import OpsError
-from elp_core.metrics.scores import title
 from pipelines.cli.options import json_option, slot_argument, workspace_option
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_rows
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title
 from pipelines.registry.slot import Slot
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
 _COLUMNS = (0, 2, 3, 4, 5, 6, 7, 10)
-"""Of the report's table, those that fit a terminal."""
+"""The columns of the report's table that fit a terminal."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Compared:
 @slot_argument
 @click.option("--data", "version", default="latest", metavar="VERSION", help="Dataset version (v3) [default: latest].")
 @click.option("--methods", default=DEFAULT, metavar="NAME,…", help=f"Methods to compare [default: {DEFAULT}].")
-@click.option("--shares", default="0.125,0.25,0.5,1", metavar="SHARE,…", help="Of the learning curve; '' draws none.")
+@click.option("--shares", default="0.125,0.25,0.5,1", metavar="SHARE,…", help="Of the learning curve; '' for none.")
 @click.option("--curve", default="elp", metavar="NAME", help="The learning curve's method [default: elp].")
 @json_option
 @workspace_option
 def compare(
     workspace: Workspace, slot: Slot, version: str, methods: str, shares: str, curve: str, as_json: bool
 ) -> int:
-    """Train the slot's data with each method, side by side, and say what each gives and costs.
+    """Train on the slot's data with each method, and compare results and costs.
 
-    Every training runs in a process of its own on this machine, one after another. Methods: those of the library, and
+    The trainings run one after another, each in its own process on this machine. Methods: those of the library, and
     "slot" for the slot's own configuration. The report is HTML, Markdown and JSON, and a run in MLflow.
     """
     from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
@@ -63,21 +63,13 @@ def _share(word: str) -> float:
     try:
         return float(word)
     except ValueError as error:
-        raise click.BadParameter(f"{word!r} is no number; expected shares such as 0.25,0.5,1") from error
+        raise click.BadParameter(f"{word!r} is not a number; expected shares such as 0.25,0.5,1") from error
 
 
 def _render(compared: Compared) -> str:
     found = compared.comparison
-    heads = (
-        "method",
-        title(found.metric),
-        "interval",
-        "against the best",
-        "trainable",
-        "training",
-        "memory",
-        "100 slots",
-    )
+    costs = "trainable", "training", "memory", "100 slots"
+    heads = ("method", metric_title(found.metric), "interval", "against the best", *costs)
     chosen = [[row[place] for place in _COLUMNS] for row in method_rows(found)]
-    said = "\n".join(f"- {sentence}" for sentence in found.findings)
-    return f"{table(heads, chosen)}\n\n{said}\n\nreport: {Path(compared.report)}"
+    findings = "\n".join(f"- {sentence}" for sentence in found.findings)
+    return f"{table(heads, chosen)}\n\n{findings}\n\nreport: {Path(compared.report)}"

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import json_option, slot_argument, workspace_option
-from pipelines.cli.output import emit, fields, progress, seconds, table
+from pipelines.cli.options import json_option, reports, slot_argument, workspace_option
+from pipelines.cli.output import clips_progress, emit, fields, seconds, table
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
     from pipelines.datasets.drop import Dropped
-
-_EVERY_SECONDS = 2.0
 
 
 @click.group()
@@ -32,28 +29,21 @@ class Added:
     """What ``elp data add`` did."""
 
     new: bool
-    """Whether a version was made: a delivery that is there already makes none."""
+    """Whether a version was made; a delivery that was taken in before makes none."""
     dataset: DatasetVersion
 
 
-@data.command()
+@data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "importer", metavar="NAME", help="nemo, audiofolder or fsdd [default: found out].")
+@click.option("--format", "importer", metavar="NAME", help="nemo, audiofolder or fsdd [default: recognised].")
 @click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @json_option
 @workspace_option
-def add(
-    slot: Slot,
-    source: Path,
-    importer: str | None,
-    condition: str | None,
-    noise: str | None,
-    snr: float | None,
-    as_json: bool,
-    workspace: Workspace,
+def add_data(
+    workspace: Workspace, slot: Slot, source: Path, importer: str | None, as_json: bool, **options: Any
 ) -> None:
     """Take SOURCE in as a new version of the slot's data.
 
@@ -68,27 +58,27 @@ def add(
     from pipelines.datasets.versions import find_latest
 
     before = find_latest(workspace, slot)
-    options = {"condition": condition, "noise": noise, "snr": snr}
-    version = add_delivery(workspace, slot, source, importer, options, None if as_json else _reporter())
+    with clips_progress(quiet=as_json) as report:
+        version = add_delivery(workspace, slot, source, importer, options, report)
     emit(Added(before is None or version.version > before.version, version), as_json, _added)
 
 
-@data.command()
+@data.command(name="log")
 @slot_argument
 @json_option
 @workspace_option
-def log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+def show_log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
     from pipelines.datasets.versions import dataset_versions
 
     emit(dataset_versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
 
 
-@data.command(short_help="Show splits, conditions, quarantine and checks of a version.")
+@data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
 @click.argument("what", metavar="SITE/TASK[@vN]")
 @json_option
 @workspace_option
-def show(what: str, as_json: bool, workspace: Workspace) -> None:
+def show_version(what: str, as_json: bool, workspace: Workspace) -> None:
     """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
     from pipelines.datasets.versions import version_at
 
@@ -97,63 +87,48 @@ def show(what: str, as_json: bool, workspace: Workspace) -> None:
     emit(version_at(workspace, version, slot), as_json, lambda found: _shown(found, workspace))
 
 
-@data.command()
+@data.command(name="quarantine")
 @slot_argument
 @json_option
 @workspace_option
-def quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+def show_quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
     """List the clips in quarantine: which file, for which reason."""
     from pipelines.datasets.slot_shards import quarantined_clips
 
-    rows = quarantined_clips(workspace, slot)
-    told = [(one.path, one.reason, one.detail) for one in rows]
-    emit(rows, as_json, lambda _: table(("file", "reason", "detail"), told, f"nothing of {slot} is in quarantine"))
+    found = quarantined_clips(workspace, slot)
+    rows, empty = [(one.path, one.reason, one.detail) for one in found], f"nothing of {slot} is in quarantine"
+    emit(found, as_json, lambda _: table(("file", "reason", "detail"), rows, empty))
 
 
-@data.command(short_help="Pin a version's test split as the slot's golden set.")
+@data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
-@json_option
-@workspace_option
-def golden(slot: Slot, source: str, as_json: bool, workspace: Workspace) -> None:
+@reports(lambda ref: _pinned(ref))
+def pin_golden_set(workspace: Workspace, slot: Slot, source: str) -> GoldenRef:
     """Pin the test split of a dataset version as the slot's golden set.
 
-    Adapters are judged on it from then on, challenger and champion alike. The first one is pinned by itself.
+    Adapters are judged on it from then on, challenger and champion alike. The first one is pinned automatically.
     """
     from pipelines.datasets.golden_set import pin_golden
 
-    emit(pin_golden(workspace, slot, source), as_json, _pinned)
+    return pin_golden(workspace, slot, source)
 
 
-@data.command(short_help="Make a new version without a speaker or a clip.")
+@data.command(name="drop", short_help="Make a new version without a speaker or a clip.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
-@json_option
-@workspace_option
-def drop(slot: Slot, speaker: str, clip: str, as_json: bool, workspace: Workspace) -> None:
+@reports(lambda done: _dropped(done))
+def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> Dropped:
     """Make a new version of the slot's data without a speaker or a clip.
 
-    The golden set becomes a new one where it held such clips. Later deliveries do not bring the clips back. Older
+    If the golden set holds such clips, a new one is made. Later deliveries do not bring the clips back. Older
     versions keep them; for the other steps of an erasure, see: elp erasure plan.
     """
     from pipelines.datasets.drop import drop_clips
     from pipelines.datasets.subject import Subject
 
-    emit(drop_clips(workspace, slot, Subject(speaker, clip)), as_json, _dropped)
-
-
-def _reporter() -> Callable[[int, int, float], None]:
-    """Progress every two seconds, and at the end."""
-    said = time.monotonic()
-
-    def report(done: int, total: int, audio: float) -> None:
-        nonlocal said
-        if done == total or time.monotonic() - said >= _EVERY_SECONDS:
-            said = time.monotonic()
-            progress(f"{done:,} of {total:,} clips read, {seconds(audio)} of audio")
-
-    return report
+    return drop_clips(workspace, slot, Subject(speaker, clip))
 
 
 def _added(added: Added) -> str:
@@ -166,7 +141,7 @@ def _added(added: Added) -> str:
         f"({seconds(version.seconds)}, {version.speakers} speakers)"
     ]
     if entry.repeats:
-        lines.append(f"{entry.repeats:,} clips were there already")
+        lines.append(f"{entry.repeats:,} clips were taken in before")
     if entry.withdrawn:
         lines.append(f"{entry.withdrawn:,} clips were dropped before and stay out")
     if entry.quarantined:
@@ -246,7 +221,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
 
 
 def _classes(version: DatasetVersion) -> list[str]:
-    """Clips of each class in each split, where the task has classes."""
+    """Return the clips of each class in each split; nothing if the task has no classes."""
     if not version.classes:
         return []
     splits = [split for split in version.splits if split in version.classes]

@@ -33,13 +33,13 @@ class FinishedRun:
     """Names and values for people: `RunOutcome.rows`."""
 
 
-@click.command()
+@click.command(name="train")
 @click.argument("slots", type=SLOT, metavar="SITE/TASK...", nargs=-1, required=True)
 @click.option("--data", "version", metavar="VERSION", help="Dataset version (v3) of one slot [default: latest].")
 @detach_option
 @json_option
 @workspace_option
-def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool, as_json: bool) -> int:
+def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool, as_json: bool) -> int:
     """Train adapters on a worker and register them as candidates; the same inputs are not trained twice.
 
     Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
@@ -51,14 +51,14 @@ def train(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, de
     return _run(workspace, "train", slot, parameters, detach, as_json, others)
 
 
-@click.command()
+@click.command(name="gate")
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version in the registry [default: the newest candidate].")
 @click.option("--dry-run", is_flag=True, help="Judge in this process, and change nothing.")
 @detach_option
 @json_option
 @workspace_option
-def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool, as_json: bool) -> int:
+def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool, as_json: bool) -> int:
     """Judge a candidate against the champion on the golden set. Exit code 3 if it does not pass.
 
     The judgement runs on a worker; with --dry-run it runs in this process and changes nothing in the registry.
@@ -86,7 +86,7 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
     return 0
 
 
-@click.command()
+@click.command(name="retrain")
 @click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
@@ -97,7 +97,7 @@ def gate(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, d
 @detach_option
 @json_option
 @workspace_option
-def retrain(
+def retrain_verb(
     workspace: Workspace,
     slot: Slot | None,
     source: Path | None,

@@ -1,4 +1,4 @@
-"""``elp keys list | new | rotate | retire | revoke | add | export``: who may sign lineages, verdicts and the ledger."""
+"""`elp keys list | new | rotate | retire | revoke | add | export`: the keys that sign."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def folder_option(function: Callable[..., T]) -> Callable[..., T]:
     @click.pass_context
     @functools.wraps(function)
     def wrapped(ctx: click.Context, /, *args: Any, place: Path | None, **kwargs: Any) -> T:
+        # with ELP_KEYS the workspace is not even looked for
         state = None if os.environ.get(FOLDER_VARIABLE) else find_workspace(ctx, place).state
         return ctx.invoke(function, *args, folder=key_folder(state), **kwargs)
 
@@ -37,8 +38,8 @@ def folder_option(function: Callable[..., T]) -> Callable[..., T]:
 def keys() -> None:
     """Make, list, replace and exchange the keys that sign lineages, verdicts and the ledger.
 
-    They lie in `.elp/keys` of the workspace, or in the folder named by ELP_KEYS. A KEY is the beginning of its id (8
-    digits or more), or its name where one active key has it.
+    They are stored in `.elp/keys` of the workspace, or in the folder in ELP_KEYS. A KEY is the beginning of its id (8
+    digits or more), or its name if exactly one active key has it.
     """
 
 
@@ -47,9 +48,9 @@ def keys() -> None:
 @folder_option
 def list_keys(folder: Path, as_json: bool) -> None:
     """List the keys that are trusted here, and which of them can sign here."""
-    from pipelines.registry.signing.keys import load_ring
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     emit(_listed(ring, ring.keys), as_json, lambda rows: _table(rows, folder))
 
 
@@ -75,37 +76,37 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
 
     Without KEY: every active key whose private half is here. What the ledger recorded stays verifiable.
     """
-    from pipelines.registry.signing.key_folder import rotate_key as replace_key
-    from pipelines.registry.signing.keys import load_ring
+    from pipelines.registry.signing.key_folder import rotate_key
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     wanted = chosen or [key.keyid for key in ring.keys if key.active and ring.signs(key)]
-    pairs = [replace_key(folder, key) for key in wanted]
+    pairs = [rotate_key(folder, key) for key in wanted]
     _report(folder, [key for pair in pairs for key in pair], as_json)
 
 
-@keys.command()
+@keys.command(name="retire")
 @click.argument("key", metavar="KEY")
 @json_option
 @folder_option
-def retire(folder: Path, key: str, as_json: bool) -> None:
-    """Let KEY sign nothing new, and delete its private half here. What the ledger recorded before still counts."""
-    from pipelines.registry.signing.key_folder import retire_key as retire_key
+def retire_verb(folder: Path, key: str, as_json: bool) -> None:
+    """Stop signing with KEY, and delete its private half here. What the ledger recorded before remains valid."""
+    from pipelines.registry.signing.key_folder import retire_key
 
     _report(folder, [retire_key(folder, key)], as_json)
 
 
-@keys.command(short_help="Trust KEY no more, for nothing it ever signed.")
+@keys.command(short_help="Trust nothing that KEY ever signed.")
 @click.argument("key", metavar="KEY")
 @json_option
 @folder_option
 def revoke(folder: Path, key: str, as_json: bool) -> None:
-    """Trust KEY no more, for nothing it ever signed, and delete its private half here. It cannot be undone.
+    """Trust nothing that KEY ever signed, and delete its private half here. It cannot be undone.
 
-    For a key that somebody else may hold. Versions whose lineage or verdict it signed need new ones: train or gate
-    them again.
+    Use it for a key that somebody else may have. Versions whose lineage or verdict it signed need new ones: train or
+    gate them again.
     """
-    from pipelines.registry.signing.key_folder import revoke_key as revoke_key
+    from pipelines.registry.signing.key_folder import revoke_key
 
     _report(folder, [revoke_key(folder, key)], as_json)
 
@@ -116,11 +117,11 @@ def revoke(folder: Path, key: str, as_json: bool) -> None:
 @folder_option
 def add(folder: Path, file: str, as_json: bool) -> None:
     """Trust the public keys in FILE (- for stdin), which `elp keys export` wrote on another machine."""
-    from pipelines.registry.signing.key_folder import add_keys as trust
+    from pipelines.registry.signing.key_folder import add_keys
 
     with click.open_file(file, "rb") as source:
         text = source.read()
-    _report(folder, trust(folder, text, file), as_json)
+    _report(folder, add_keys(folder, text, file), as_json)
 
 
 @keys.command(short_help="Print public keys as JSON.")
@@ -130,19 +131,19 @@ def add(folder: Path, file: str, as_json: bool) -> None:
 def export(folder: Path, chosen: tuple[str, ...], _: bool) -> None:
     """Print public keys as JSON, for `elp keys add` on another machine or for an auditor [default: all]."""
     from pipelines.registry.signing.key_folder import choose_key
-    from pipelines.registry.signing.keys import load_ring, write_keys
+    from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 
-    ring = load_ring(folder)
+    ring = load_trusted_keys(folder)
     found = tuple(choose_key(ring, key) for key in chosen) if chosen else ring.keys
     click.echo(write_keys(found), nl=False)
 
 
 def _report(folder: Path, changed: Sequence[TrustedKey], as_json: bool) -> None:
-    """The keys that a verb changed; and, on stderr, roles that nobody can sign for any more."""
-    from pipelines.registry.signing.keys import load_ring
+    """Print the keys that a verb changed; and, on stderr, the roles without an active key."""
+    from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_ring(folder)
-    emit(_listed(ring, changed), as_json, lambda rows: _table(rows, folder) if rows else "these were known already")
+    ring = load_trusted_keys(folder)
+    emit(_listed(ring, changed), as_json, lambda rows: _table(rows, folder) if rows else "these are trusted already")
     for role in ROLES:
         if not ring.active(role):
             progress(f"no active key for the role {role} is left; make one: elp keys new --role {role}")

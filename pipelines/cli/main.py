@@ -25,8 +25,8 @@ except ModuleNotFoundError as error:
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Setup": {
         "init": ("setup_verbs:init", "Make a workspace: Git, DVC, elp.yaml."),
-        "up": ("setup_verbs:up", "Start the local servers and workers."),
-        "down": ("setup_verbs:down", "Stop the local servers and workers."),
+        "up": ("setup_verbs:up_verb", "Start the local servers and workers."),
+        "down": ("setup_verbs:down_verb", "Stop the local servers and workers."),
         "status": ("setup_verbs:status", "Show servers, workers and addresses."),
         "users": ("users_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
@@ -38,20 +38,20 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "erasure": ("audit_verbs:erasure", "Plan the erasure of a speaker or a clip."),
     },
     "Adapters": {
-        "train": ("flow_verbs:train", "Train an adapter on a dataset version."),
-        "gate": ("flow_verbs:gate", "Check a candidate against the champion."),
-        "promote": ("registry_verbs:promote", "Make a passed challenger the champion."),
-        "approve": ("registry_verbs:approve", "Approve the override that another user asked for."),
-        "withdraw": ("registry_verbs:withdraw", "End an override before its time."),
-        "rollback": ("registry_verbs:rollback", "Bring the previous champion back."),
-        "retire": ("registry_verbs:retire", "Leave a slot without champion."),
-        "versions": ("registry_verbs:versions", "List the adapters of a workspace."),
+        "train": ("flow_verbs:train_verb", "Train an adapter on a dataset version."),
+        "gate": ("flow_verbs:gate_verb", "Check a candidate against the champion."),
+        "promote": ("registry_verbs:promote_verb", "Make a passed challenger the champion."),
+        "approve": ("registry_verbs:approve_verb", "Approve the override that another user asked for."),
+        "withdraw": ("registry_verbs:withdraw_verb", "End an override before its time."),
+        "rollback": ("registry_verbs:rollback_verb", "Bring the previous champion back."),
+        "retire": ("registry_verbs:retire_verb", "Leave a slot without champion."),
+        "versions": ("registry_verbs:versions_verb", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
-        "predict": ("predict_verb:predict", "Recognise words, emotion or intent in a file, or compare voices."),
+        "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
-        "retrain": ("flow_verbs:retrain", "Run from data to verdict for one slot, or for all."),
+        "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
     },
 }
@@ -80,6 +80,7 @@ class LazyGroup(click.Group):
         """Find the verb by its present or its old spelling; refuse an unknown one and name the nearest."""
         from pipelines.cli.old_spellings import translate
 
+        # before click looks for the verb, so that an old spelling needs no command of its own
         args = translate(args)
         if args[0] not in verbs() and not args[0].startswith("-"):
             import difflib

@@ -1,4 +1,4 @@
-"""Options and arguments that every verb shares: ``--json``, ``--workspace`` and SITE/TASK."""
+"""What the verbs share: SITE/TASK, ``--workspace``, and ``--json`` with the printing of the result."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pipelines.cli.output import emit
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -43,7 +44,7 @@ slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 def workspace_option(function: Callable[..., T]) -> Callable[..., T]:
     """Add ``--workspace/-w``; the function gets the opened `workspace: Workspace`.
 
-    The option may stand after ``elp`` or after the verb; without it the workspace is found from ELP_WORKSPACE or the
+    The option is accepted after ``elp`` and after the verb; without it the workspace is found from ELP_WORKSPACE or the
     current folder upwards.
     """
 
@@ -58,12 +59,27 @@ def workspace_option(function: Callable[..., T]) -> Callable[..., T]:
     @click.pass_context
     @functools.wraps(function)
     def wrapped(ctx: click.Context, /, *args: Any, folder: Path | None, **kwargs: Any) -> T:
-        workspace = find_workspace(ctx, folder)
-        return ctx.invoke(function, *args, workspace=workspace, **kwargs)
+        return ctx.invoke(function, *args, workspace=find_workspace(ctx, folder), **kwargs)
 
     return wrapped
 
 
 def find_workspace(ctx: click.Context, folder: Path | None = None) -> Workspace:
-    """The workspace named by the verb's option, else by ``elp -w``, else found from here."""
+    """Open the workspace named by the verb's option, else by ``elp -w``, else found from here."""
     return open_workspace(folder or (ctx.find_root().obj or {}).get("workspace"))
+
+
+def reports(render: Callable[[Any], str]) -> Callable[[Callable[..., T]], Callable[..., None]]:
+    """Add ``--workspace`` and ``--json``, and print what the function returns: as JSON, or as `render` has it."""
+
+    def decorate(function: Callable[..., T]) -> Callable[..., None]:
+        # `wraps` copies click's list of the options that are declared below this decorator
+        @json_option
+        @workspace_option
+        @functools.wraps(function)
+        def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> None:
+            emit(function(*args, **kwargs), as_json, render)
+
+        return wrapped
+
+    return decorate

@@ -3,68 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from elp_core.config import from_dict
 from elp_core.decoding import DecodeConfig
-from pipelines.cli.options import json_option, slot_argument, workspace_option
-from pipelines.cli.output import emit, table
+from pipelines.cli.options import reports, slot_argument
+from pipelines.cli.output import table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.serving.predict import Answer
-
-
-@click.command()
-@slot_argument
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
-@click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
-@click.option("--lm", type=click.Path(path_type=Path), help="asr: a word n-gram model, ARPA or KenLM binary.")
-@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
-@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
-@json_option
-@workspace_option
-def predict(
-    slot: Slot,
-    files: tuple[Path, ...],
-    version: int | None,
-    beam: int | None,
-    lm: Path | None,
-    lm_weight: float | None,
-    word_bonus: float | None,
-    as_json: bool,
-    workspace: Workspace,
-) -> None:
-    """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
-
-    For asv: compare the voices of the first files with that of the last file.
-
-    \b
-    elp predict plant-a/asr call.wav
-    elp predict plant-a/asv enrolled.wav caller.wav
-    """
-    from pipelines.registry.adapter_version import CHAMPION
-    from pipelines.serving.predict import run
-
-    given = {"beam": beam, "lm": None if lm is None else str(lm), "lm_weight": lm_weight, "word_bonus": word_bonus}
-    options = {name: value for name, value in given.items() if value is not None}
-    if options and not beam:
-        raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
-    answer = run(
-        slot,
-        workspace.settings,
-        files,
-        mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.state / "cache",
-        version=version or CHAMPION,
-        decode=from_dict(DecodeConfig, options, "elp predict") if options else None,
-    )
-    emit(answer, as_json, _answer)
+    from pipelines.serving.predict_files import Answer
 
 
 def _answer(answer: Answer) -> str:
@@ -76,3 +28,40 @@ def _answer(answer: Answer) -> str:
         return f"score {answer.score:.3f} (this version has no threshold)"
     decision = "accepted, same speaker" if answer.accepted else "rejected, different speakers"
     return f"{decision}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+
+
+@click.command(name="predict")
+@slot_argument
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
+@click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
+@click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
+@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
+@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
+@reports(_answer)
+def predict_verb(
+    workspace: Workspace, slot: Slot, files: tuple[Path, ...], version: int | None, **decoding: Any
+) -> Answer:
+    """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
+
+    For asv: compare the voices of the first files with that of the last file.
+
+    \b
+    elp predict plant-a/asr call.wav
+    elp predict plant-a/asv enrolled.wav caller.wav
+    """
+    from pipelines.registry.adapter_version import CHAMPION
+    from pipelines.serving.predict_files import predict_files
+
+    options = {name: value for name, value in decoding.items() if value is not None}
+    if options and "beam" not in options:
+        raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
+    return predict_files(
+        slot,
+        workspace.settings,
+        files,
+        mlflow_uri=mlflow_uri(workspace),
+        cache=workspace.state / "cache",
+        version=version or CHAMPION,
+        decode=from_dict(DecodeConfig, options, "elp predict") if options else None,
+    )

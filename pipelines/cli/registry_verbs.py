@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
+from pipelines.cli.options import SLOT, json_option, reports, slot_argument, workspace_option
 from pipelines.cli.output import emit, mark, progress, table, warn_of_override
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
@@ -17,166 +17,9 @@ if TYPE_CHECKING:
     from pipelines.registry.adapter_version import AdapterVersion
     from pipelines.registry.client.champion import Promotion
 
+_version = click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
 _reason = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
-
-
-@click.command()
-@slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
-@click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
-@click.option("--override", is_flag=True, help="Ask a second person to let the version serve without a verdict.")
-@click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
-@_by
-@_reason
-@json_option
-@workspace_option
-def promote(
-    slot: Slot,
-    version: int | None,
-    again: bool,
-    override: bool,
-    days: float | None,
-    by: str,
-    reason: str,
-    as_json: bool,
-    workspace: Workspace,
-) -> None:
-    """Make a challenger that passed the gate the champion.
-
-    The server accepts only a version whose signed verdict passed against the present champion. --override asks a
-    second person to let another version serve for some days (docs/how-to/access.md).
-    """
-    if days is not None and not override:
-        raise click.UsageError("--days belongs to --override")
-    if override:
-        _request_override(slot, version, reason, 7.0 if days is None else days, as_json, workspace)
-        return
-    from pipelines.registry.client import champion
-
-    done = champion.promote(
-        slot,
-        workspace.settings,
-        version,
-        mlflow_uri=mlflow_uri(workspace),
-        by=by,
-        why=reason,
-        golden=_golden(workspace, slot),
-        again=again,
-        log=progress,
-    )
-    emit(done, as_json, _changed)
-
-
-def _request_override(
-    slot: Slot, version: int | None, reason: str, days: float, as_json: bool, workspace: Workspace
-) -> None:
-    from pipelines.registry.client import server_api
-
-    if not reason.strip():
-        raise click.UsageError("--override needs --reason TEXT")
-    if version is None:
-        raise click.UsageError("--override needs --version N; it does not choose the challenger")
-    asked = server_api.request_override(mlflow_uri(workspace), slot, version, reason, days)
-    text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
-    emit(asked, as_json, lambda _: text)
-
-
-@click.command()
-@slot_argument
-@json_option
-@workspace_option
-def approve(slot: Slot, as_json: bool, workspace: Workspace) -> None:
-    """Approve the override that another user asked for: the version serves from now on, for the days asked for.
-
-    Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
-    """
-    from pipelines.registry.client import server_api
-
-    done = server_api.approve_override_request(mlflow_uri(workspace), slot)
-    emit(done, as_json, lambda d: f"{slot}: v{d['version']} serves by override until {d['until'][:16]} UTC")
-    warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
-
-
-@click.command()
-@slot_argument
-@_reason
-@json_option
-@workspace_option
-def withdraw(slot: Slot, reason: str, as_json: bool, workspace: Workspace) -> None:
-    """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
-    from pipelines.registry.client import server_api
-
-    done = server_api.withdraw_override_request(mlflow_uri(workspace), slot, reason)
-    emit(done, as_json, lambda d: f"{slot}: the override of v{d['version']} is over")
-
-
-@click.command()
-@slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
-@_by
-@_reason
-@json_option
-@workspace_option
-def rollback(slot: Slot, version: int | None, by: str, reason: str, as_json: bool, workspace: Workspace) -> None:
-    """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client import champion
-
-    uri = mlflow_uri(workspace)
-    emit(champion.rollback(slot, mlflow_uri=uri, version=version, by=by, why=reason, log=progress), as_json, _changed)
-
-
-@click.command()
-@slot_argument
-@_by
-@click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
-@json_option
-@workspace_option
-def retire(slot: Slot, by: str, reason: str, as_json: bool, workspace: Workspace) -> None:
-    """Leave a slot without champion: no version serves it until another one is promoted."""
-    from pipelines.registry.client import champion
-
-    emit(champion.retire(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress), as_json, _changed)
-
-
-@click.command()
-@click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
-@json_option
-@workspace_option
-def versions(slot: Slot | None, as_json: bool, workspace: Workspace) -> None:
-    """List the adapters of a slot, or the newest and the champion of every slot."""
-    from pipelines.registry.client import model_registry
-
-    client = model_registry.connect(mlflow_uri(workspace))
-    if slot is not None:
-        found = model_registry.list_versions(client, slot)
-    else:
-        every = (model_registry.list_versions(client, each) for each in model_registry.list_slots(client))
-        # newest first: the newest one, and those with an alias
-        found = [v for listed in every for place, v in enumerate(listed) if place == 0 or v.aliases]
-    emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
-    for version in found:
-        warn_of_override(version.name, version.override)
-
-
-def _listing(versions: Sequence[AdapterVersion]) -> str:
-    from elp_core.metrics.scores import title
-    from pipelines.registry.adapter_version import Tags
-
-    rows = [
-        [
-            str(v.slot),
-            v.version,
-            mark("override" if v.override else v.status),
-            mark(v.tags.get(Tags.VERDICT, "not gated")),
-            f"{title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
-            v.tags.get(Tags.DATASET, ""),
-            v.created.replace("T", " ").removesuffix("+00:00"),
-        ]
-        for v in versions
-    ]
-    headers = ["slot", "version", "status", "verdict", "metric", "dataset", "registered (UTC)"]
-    return table(headers, rows, empty="no adapters yet; make one with: elp retrain SITE/TASK")
 
 
 def _changed(done: Promotion) -> str:
@@ -188,12 +31,143 @@ def _changed(done: Promotion) -> str:
     return f"{done.slot}: champion is v{done.version} ({before}); changed by {done.by}"
 
 
-def _golden(workspace: Workspace, slot: Slot) -> str:
-    """Return the tag of the pinned golden set; empty means that this workspace has none of the slot."""
+@click.command(name="promote")
+@slot_argument
+@click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
+@click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
+@click.option("--override", is_flag=True, help="Ask a second person to let the version serve without a verdict.")
+@click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
+@_by
+@_reason
+@json_option
+@workspace_option
+def promote_verb(
+    workspace: Workspace, slot: Slot, override: bool, days: float | None, as_json: bool, **how: Any
+) -> None:
+    """Make a challenger that passed the gate the champion.
+
+    The server accepts only a version whose signed verdict passed against the present champion. --override asks a
+    second person to let another version serve for some days (docs/how-to/access.md).
+    """
+    if days is not None and not override:
+        raise click.UsageError("--days belongs to --override")
+    if override:
+        _request_override(workspace, slot, how["version"], how["reason"], 7.0 if days is None else days, as_json)
+        return
     from pipelines.datasets.versions import golden_ref
     from pipelines.errors import VersioningError
+    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.tags import policy_digest
 
     try:
-        return golden_ref(workspace, "latest", slot).tag
+        golden = golden_ref(workspace, "latest", slot).tag
     except VersioningError:
-        return ""
+        golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
+    how["why"] = how.pop("reason")
+    uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
+    emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), as_json, _changed)
+
+
+def _request_override(
+    workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float, as_json: bool
+) -> None:
+    from pipelines.registry.client.server_api import request_override
+
+    if not reason.strip():
+        raise click.UsageError("--override needs --reason TEXT")
+    if version is None:
+        raise click.UsageError("--override needs --version N; it does not choose the challenger")
+    asked = request_override(mlflow_uri(workspace), slot, version, reason, days)
+    text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
+    emit(asked, as_json, lambda _: text)
+
+
+@click.command(name="approve")
+@slot_argument
+@reports(lambda done: f"{done['slot']}: v{done['version']} serves by override until {done['until'][:16]} UTC")
+def approve_verb(workspace: Workspace, slot: Slot) -> Mapping[str, Any]:
+    """Approve the override that another user asked for: the version serves from now on, for the days asked for.
+
+    Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
+    """
+    from pipelines.registry.client.server_api import approve_override_request
+
+    done = approve_override_request(mlflow_uri(workspace), slot)
+    warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
+    return done
+
+
+@click.command(name="withdraw")
+@slot_argument
+@_reason
+@reports(lambda done: f"{done['slot']}: the override of v{done['version']} is over")
+def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str, Any]:
+    """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
+    from pipelines.registry.client.server_api import withdraw_override_request
+
+    return withdraw_override_request(mlflow_uri(workspace), slot, reason)
+
+
+@click.command(name="rollback")
+@slot_argument
+@_version
+@_by
+@_reason
+@reports(_changed)
+def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> Promotion:
+    """Bring back the champion that the present one replaced, or another former one."""
+    from pipelines.registry.client.champion import restore_version
+
+    return restore_version(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
+
+
+@click.command(name="retire")
+@slot_argument
+@_by
+@click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
+@reports(_changed)
+def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> Promotion:
+    """Leave a slot without champion: no version serves it until another one is promoted."""
+    from pipelines.registry.client.champion import retire_slot
+
+    return retire_slot(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
+
+
+@click.command(name="versions")
+@click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
+@json_option
+@workspace_option
+def versions_verb(workspace: Workspace, slot: Slot | None, as_json: bool) -> None:
+    """List the adapters of a slot, or the newest and the champion of every slot."""
+    from pipelines.registry.client.model_registry import connect, list_slots, list_versions
+
+    client = connect(mlflow_uri(workspace))
+    if slot is not None:
+        found = list_versions(client, slot)
+    else:
+        every = (list_versions(client, each) for each in list_slots(client))
+        # newest first: the newest one, and those with an alias
+        found = [v for listed in every for place, v in enumerate(listed) if place == 0 or v.aliases]
+    emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
+    for version in found:
+        warn_of_override(version.name, version.override)
+
+
+def _listing(versions: Sequence[AdapterVersion]) -> str:
+    from pipelines.number_text import metric_title
+    from pipelines.registry.adapter_version import Tags
+
+    rows = [
+        [
+            str(v.slot),
+            v.version,
+            mark("override" if v.override else v.status),
+            mark(v.tags.get(Tags.VERDICT, "not gated")),
+            f"{metric_title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
+            v.tags.get(Tags.DATASET, ""),
+            v.created.replace("T", " ").removesuffix("+00:00"),
+        ]
+        for v in versions
+    ]
+    headers = ["slot", "version", "status", "verdict", "metric", "dataset", "registered (UTC)"]
+    return table(headers, rows, empty="no adapters yet; make one with: elp retrain SITE/TASK")

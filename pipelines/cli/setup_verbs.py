@@ -43,27 +43,27 @@ def init(folder: Path, remote: str, as_json: bool) -> None:
     )
 
 
-@click.command()
+@click.command(name="up")
 @click.option("--auth/--no-auth", default=None, help="Whether MLflow asks for a login [default: as before].")
 @click.option("--free-ports", is_flag=True, help="Choose free ports if the configured ones are taken.")
 @json_option
 @workspace_option
-def up(workspace: Workspace, auth: bool | None, free_ports: bool, as_json: bool) -> int:
+def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, as_json: bool) -> int:
     """Start MLflow, Prefect and the workers, on this machine only.
 
     They keep running after this command; `elp down` stops them. What already runs is left alone.
     """
     from pipelines.local import lifecycle
-    from pipelines.orchestration.deployments import register
+    from pipelines.orchestration.deployments import register_deployments
 
-    lifecycle.up(workspace, register, auth=auth, free_ports=free_ports, log=progress)
+    lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
     return _show(workspace, as_json)
 
 
-@click.command()
+@click.command(name="down")
 @json_option
 @workspace_option
-def down(workspace: Workspace, as_json: bool) -> None:
+def down_verb(workspace: Workspace, as_json: bool) -> None:
     """Stop what `elp up` started in this workspace. Everything stored is kept."""
     from pipelines.local import lifecycle
 

@@ -1,1 +1,6 @@
-"""`elp compare`: the metric and the cost of each method on one slot's data, and the benefit of more audio."""
+"""`elp compare`: the metric and the cost of each method on one slot's data, and the benefit of more audio.
+
+`compare_methods`    the whole comparison; `trial_runner` runs the trials, `method_trial` is one of them, a process
+`findings`, `learning_curve`   what the numbers show; the error for an amount of audio
+`comparison_report`  the report as JSON, Markdown and HTML
+"""

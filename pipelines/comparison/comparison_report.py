@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elp_core.files import write_whole
-from elp_core.metrics.scores import title
 from pipelines.comparison.findings import Difference, best_of, bounds_text, interval_text, millions
 from pipelines.comparison.learning_curve import PredictedError
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.html_report import figure, png, render_page
-from pipelines.number_text import percent
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.plain_json import plain
 
 SLOTS = (1, 10, 100)
@@ -96,7 +95,7 @@ def comparison_markdown(found: MethodComparison) -> str:
         _markdown_table(HEADERS, method_rows(found)),
     ]
     if curve := _curve_rows(found):
-        head = ("minutes of training audio", "clips", title(found.metric), "interval")
+        head = ("minutes of training audio", "clips", metric_title(found.metric), "interval")
         parts += [f"## Learning curve of {found.curve_method}", _markdown_table(head, curve)]
     return "\n\n".join([*parts, _notes(found)]) + "\n"
 
@@ -111,7 +110,7 @@ def comparison_html(found: MethodComparison) -> str:
         curve=_curve_rows(found),
         pictures=[(name, base64.b64encode(picture).decode("ascii")) for name, picture in _plots(found).items()],
         notes=_notes(found),
-        metric=title(found.metric),
+        metric=metric_title(found.metric),
     )
 
 
@@ -147,7 +146,7 @@ def _size(number: int) -> str:
 
 def _plots(found: MethodComparison) -> dict[str, bytes]:
     """Return PNG by title: the metric against trainable parameters, and the learning curve if there is one."""
-    plots = {f"{title(found.metric)} against trainable parameters": _methods_plot(found)}
+    plots = {f"{metric_title(found.metric)} against trainable parameters": _methods_plot(found)}
     if len(found.curve) > 1:
         plots[f"Learning curve of {found.curve_method}"] = _curve_plot(found)
     return plots
@@ -165,7 +164,7 @@ def _methods_plot(found: MethodComparison) -> bytes:
         )  # fmt: skip
         axes.annotate(trial.method, (millions, value), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.margins(x=0.12)
-    axes.set(xscale="log", xlabel="trainable parameters, millions", ylabel=f"{title(found.metric)}, %")
+    axes.set(xscale="log", xlabel="trainable parameters, millions", ylabel=f"{metric_title(found.metric)}, %")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     return png(drawn)
@@ -180,7 +179,7 @@ def _curve_plot(found: MethodComparison) -> bytes:
         axes.plot([minutes[-1], *ahead], [values[-1], *(100 * p.value for p in found.ahead)], "--", color=_CURVE)
         low, high = [100 * p.lower for p in found.ahead], [100 * p.upper for p in found.ahead]
         axes.fill_between(ahead, low, high, color=_CURVE, alpha=0.15, lw=0, label="predicted, 95 %")
-    axes.set(xscale="log", xlabel="minutes of training audio", ylabel=f"{title(found.metric)}, %")
+    axes.set(xscale="log", xlabel="minutes of training audio", ylabel=f"{metric_title(found.metric)}, %")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)

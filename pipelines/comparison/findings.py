@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from elp_core.metrics.scores import title
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial
-from pipelines.gating.compare import Scores, compare_scores
-from pipelines.number_text import percent
+from pipelines.gating.compare import compare_scores
+from pipelines.number_text import metric_title, percent
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 
 FROZEN = "weighted-sum"
@@ -138,7 +138,7 @@ def millions(number: int) -> str:
 def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference]) -> list[str]:
     """Return a sentence on the method with the lowest metric, and one on the smallest that is not shown to be worse."""
     best = best_of(methods)
-    sentences = [f"Lowest {title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
+    sentences = [f"Lowest {metric_title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
     worse = {one.method for one in differences if one.other == best.method and one.relation == "higher"}
     small = min((trial for trial in methods if trial.method not in worse), key=lambda trial: trial.parameters)
     if small is not best:

@@ -25,7 +25,7 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
-    from pipelines.gating.compare import Scores
+    from pipelines.registry.evidence_scores import Scores
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _peak_bytes() -> int:
 
 def _main() -> None:
     """Read the specification in the first argument; write the result to the second, and the scores next to it."""
-    from pipelines.gating.evidence import pack
+    from pipelines.registry.evidence_scores import pack_scores
 
     spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
@@ -175,7 +175,7 @@ def _main() -> None:
     except ElpError as error:
         sys.exit(str(error))
     # the result is written last, so that its presence shows that both files are complete
-    write_whole(scores_path(result), json.dumps(pack(scores), indent=1))
+    write_whole(scores_path(result), json.dumps(pack_scores(scores), indent=1))
     write_whole(result, json.dumps(asdict(trial), indent=1))
 
 

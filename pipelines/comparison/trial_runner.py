@@ -16,10 +16,9 @@ from elp_core.config import to_dict
 from pipelines.comparison import method_trial
 from pipelines.comparison.method_trial import MethodTrial, TrialSpec, scores_path
 from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
-from pipelines.gating.compare import Scores
-from pipelines.gating.evidence import unpack
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
+from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
 
@@ -78,7 +77,7 @@ class TrialRunner:
 
     def scores(self, method: str) -> Scores:
         """Return the scores on the golden set's clips of a trial that ran on all of the audio."""
-        return unpack(json.loads(scores_path(self._path(method, 1.0)).read_text(encoding="utf-8")))
+        return unpack_scores(json.loads(scores_path(self._path(method, 1.0)).read_text(encoding="utf-8")))
 
     def _path(self, method: str, share: float) -> Path:
         return self._folder / f"{json_digest({**self._inputs, 'method': method, 'share': share})}.json"

@@ -1,1 +1,11 @@
-"""Datasets: importers, measuring, checks, quarantine, versions, golden sets; DVC and Great Expectations."""
+"""Datasets of a slot: intake, checks, versions and golden sets.
+
+A delivery: `importers` read it into `delivery`; `measuring` decodes and measures its clips; `clip_rules` and
+`expectations` evaluate them; `checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips; `ingest`
+does all of it.
+
+A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
+`slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` and `dvc_remote` store the files.
+
+Other rooms import only the read side: `versions` and `dataset_version`.
+"""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,6 +151,11 @@ class GoldenSet:
     tag: str
     digest: str
     clips: list[Clip] = field(repr=False)
+
+
+def utc_seconds() -> str:
+    """Return the current UTC time to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def record_text(record: DatasetVersion | GoldenRef) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -127,6 +127,10 @@ class DeliveryContent:
 
     key: str
     """SHA-256 (hex) of every clip's bytes and words, of the options and the policy: the same key, the same version."""
+    source: str
+    """Name of the source's file or folder."""
+    importer: str
+    options: DeliveryOptions
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
@@ -138,33 +142,35 @@ class DeliveryContent:
 
 
 def read_delivery(
-    clips: Iterable[SourceClip], options: DeliveryOptions, policy: DataPolicy, spool: Path
+    source: Path, importer: Importer, options: DeliveryOptions, policy: DataPolicy, spool: Path
 ) -> DeliveryContent:
-    """Read the bytes of every clip and compute the delivery's key; nothing is decoded.
+    """Read a source, the bytes of every clip included, and compute the delivery's key; nothing is decoded.
 
     Up to `HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are decoded and kept
     in quarantine. Beyond that, files are read again later, and members of an archive are written to `spool`.
 
     Args:
-        clips: The clips as the importer yields them; they are read to the end.
+        source: A manifest, a folder or an archive.
+        importer: The importer of its format.
         options: The options of the delivery, which are part of the key.
         policy: The data policy of the slot, which is part of the key.
         spool: A folder for members of a large archive; it is made if it is needed.
 
     Raises:
-        IntakeError: A file cannot be read.
+        IntakeError: A file cannot be read, or the source has faults; the message lists them.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(
         json.dumps([dataclasses.asdict(options), dataclasses.asdict(policy)], sort_keys=True).encode()
     )
     reader, read = _AudioReader(spool), []
-    for clip in clips:
+    for clip in importer.read(source):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
         whole.update(json.dumps([digest, *words]).encode())
         read.append(replace(clip, audio=audio, sha256=digest))
-    return DeliveryContent(whole.hexdigest(), tuple(read), reader.size)
+    name = source.resolve().name
+    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size)
 
 
 @dataclass

@@ -15,13 +15,27 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipelines.datasets.checks import check_clips, require_good_set
-from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, GoldenRef
-from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
+from pipelines.datasets.dataset_version import (
+    GOLDEN,
+    QUARANTINE,
+    SHARDS,
+    DatasetVersion,
+    Delivery,
+    GoldenRef,
+    utc_seconds,
+)
+from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
-from pipelines.datasets.slot_shards import count_shards, restore_shards, slot_shards, without_clips
+from pipelines.datasets.slot_shards import (
+    count_shards,
+    next_dataset_version,
+    restore_shards,
+    slot_shards,
+    without_clips,
+)
 from pipelines.datasets.subject import Subject
-from pipelines.datasets.versions import latest_version
+from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -73,7 +87,7 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
         VersioningError: Git or DVC failed; nothing was changed.
     """
     with slot_transaction(workspace, slot) as stage:
-        current = latest_version(workspace, slot)
+        current = version_at(workspace, "latest", slot)
         restore_shards(workspace, slot, current, golden=True)
         shards = slot_shards(workspace, slot, SHARDS)
         require_space(workspace.root, sum(path.stat().st_size for path in shards))

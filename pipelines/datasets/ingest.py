@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.checks import check_clips, require_good_set
-from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery
-from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, delivery_options, read_delivery
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.delivery import ClipFault, DeliveryContent, delivery_options, read_delivery
+from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.next_version import next_dataset_version, next_golden_ref, pinned_golden, utc_seconds
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
-from pipelines.datasets.slot_shards import count_shards, only_split, restore_shards, slot_shards, without_clips
+from pipelines.datasets.slot_shards import (
+    count_shards,
+    next_dataset_version,
+    only_split,
+    restore_shards,
+    slot_shards,
+    without_clips,
+)
 from pipelines.datasets.staging import Progress, known_clips, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
-
-
-@dataclass(frozen=True)
-class _Intake:
-    """A delivery that was read, and the slot that it is for."""
-
-    workspace: Workspace
-    slot: Slot
-    source: str
-    importer: str
-    options: DeliveryOptions
-    content: DeliveryContent
-    current: DatasetVersion | None
-    """The slot's newest version."""
 
 
 def add_delivery(
@@ -70,15 +63,14 @@ def add_delivery(
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
-        content = read_delivery(chosen.read(source), checked, policy, stage / "members")
+        content = read_delivery(source, chosen, checked, policy, stage / "members")
         # not an error: a flow that runs again passes the same source
         if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.size)
         restore_shards(workspace, slot, current)
-        intake = _Intake(workspace, slot, source.resolve().name, chosen.name, checked, content, current)
-        change = _prepare(intake, stage, progress)
+        change = _prepare(workspace, slot, current, content, stage, progress)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
         stored = store_change(workspace, change).dataset
@@ -86,11 +78,17 @@ def add_delivery(
     return stored
 
 
-def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotChange:
+def _prepare(
+    workspace: Workspace,
+    slot: Slot,
+    current: DatasetVersion | None,
+    content: DeliveryContent,
+    stage: Path,
+    progress: Progress | None,
+) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
-    workspace, slot, content, current = intake.workspace, intake.slot, intake.content, intake.current
     present = slot_shards(workspace, slot, SHARDS)
-    settings = IntakeSettings(workspace.settings.for_slot(slot).data, intake.options, content.name)
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
     withdrawn = current.withdrawn if current else ()
     staged = stage_clips(content, settings, known_clips(present), stage / "parts", progress, frozenset(withdrawn))
     checked = check_clips(staged.parts, workspace, slot, content.name)
@@ -108,7 +106,7 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotCha
         quarantined=[faults[index] for index in sorted(faults)],
         conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
     )
-    quarantine = _write_faults(intake, faults, stage / QUARANTINE)
+    quarantine = _write_faults(content, faults, slot_shards(workspace, slot, QUARANTINE), stage / QUARANTINE)
     pinned, number = pinned_golden(workspace, slot), current.version + 1 if current else 1
     test = [] if pinned else only_split([*present, *shards], "test", stage / GOLDEN)
     closed = bool(totals.shared)
@@ -116,9 +114,9 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotCha
     delivery = Delivery(
         key=content.key,
         name=content.name,
-        source=intake.source,
-        importer=intake.importer,
-        options=asdict(intake.options),
+        source=content.source,
+        importer=content.importer,
+        options=asdict(content.options),
         delivered=len(content.clips),
         clips=len(staged.indices) - checked.summary.failed,
         seconds=round(staged.seconds, 3),
@@ -143,10 +141,11 @@ def _prepare(intake: _Intake, stage: Path, progress: Progress | None) -> SlotCha
     return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving)
 
 
-def _write_faults(intake: _Intake, faults: Mapping[int, ClipFault], folder: Path) -> list[Path]:
+def _write_faults(
+    content: DeliveryContent, faults: Mapping[int, ClipFault], quarantine: Sequence[Path], folder: Path
+) -> list[Path]:
     """Write the faulty clips that are not in quarantine for the same reason already."""
-    kept = read_quarantine(slot_shards(intake.workspace, intake.slot, QUARANTINE))
-    known = {(clip.sha256, clip.path, clip.reason) for clip in kept}
-    faulty = ((intake.content.clips[index], faults[index]) for index in sorted(faults))
+    known = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(quarantine)}
+    faulty = ((content.clips[index], faults[index]) for index in sorted(faults))
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in known]
-    return write_quarantine(new, intake.content.name, folder)
+    return write_quarantine(new, content.name, folder)

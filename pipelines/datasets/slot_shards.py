@@ -1,9 +1,9 @@
-"""The Parquet files of a slot: list them, restore missing ones, count what they hold, write them without some rows."""
+"""The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,17 @@ import pyarrow.parquet as pq
 from elp_core.data.corpus import write_shard
 from elp_core.types import Seconds
 from pipelines.datasets import dvc
-from pipelines.datasets.dataset_version import GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS, DatasetVersion
+from pipelines.datasets.dataset_version import (
+    GOLDEN,
+    GOLDEN_FILE,
+    QUARANTINE,
+    SHARDS,
+    DatasetVersion,
+    Delivery,
+    ValidationSummary,
+)
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
-from pipelines.datasets.versions import latest_version
+from pipelines.datasets.versions import version_at
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -31,7 +39,7 @@ def quarantined_clips(workspace: Workspace, slot: Slot) -> list[QuarantinedClip]
     Raises:
         VersioningError: The slot has no version yet, or the remote does not give what is missing.
     """
-    if latest_version(workspace, slot).quarantined and not slot_shards(workspace, slot, QUARANTINE):
+    if version_at(workspace, "latest", slot).quarantined and not slot_shards(workspace, slot, QUARANTINE):
         dvc.pull(workspace.root, slot.folder / QUARANTINE)
     found = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
     return sorted(found, key=lambda clip: (clip.path, clip.reason))
@@ -139,4 +147,53 @@ def count_shards(shards: Iterable[Path]) -> ShardTotals:
         conditions=dict(sorted(conditions.items())),
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
+    )
+
+
+def next_dataset_version(
+    slot: Slot,
+    current: DatasetVersion | None,
+    delivery: Delivery,
+    totals: ShardTotals,
+    *,
+    shards: Iterable[Path],
+    quarantine: Mapping[str, int],
+    golden: str,
+    validation: ValidationSummary,
+    withdrawn: Iterable[str],
+) -> DatasetVersion:
+    """Return the record of the version after `current`; its DVC hash is that of `current` until it is stored.
+
+    Args:
+        slot: The slot.
+        current: Its newest version; None makes the first.
+        delivery: What came in or was dropped; it carries the new version's number and time.
+        totals: Figures of all shards of the new version.
+        shards: All shards of the new version.
+        quarantine: Number of files in quarantine, by reason.
+        golden: Tag of the golden set that is in force from now on, or empty.
+        validation: Outcome of the checks.
+        withdrawn: Ids of all clips that stay out for good.
+    """
+    return DatasetVersion(
+        slot=slot,
+        version=delivery.version,
+        tag=slot.tag(delivery.version),
+        dvc_hash=current.dvc_hash if current else "",
+        clips=len(totals.ids),
+        seconds=round(totals.seconds, 3),
+        speakers=totals.speakers,
+        splits=totals.splits,
+        split_seconds=totals.split_seconds,
+        conditions=totals.conditions,
+        classes=totals.classes if "label" in slot.task_spec.needs else {},
+        quarantined=sum(quarantine.values()),
+        quarantine=dict(sorted(quarantine.items())),
+        golden=golden,
+        created=delivery.created,
+        closed_set=bool(totals.shared),
+        shards=tuple(sorted(path.name for path in shards)),
+        deliveries=(*(current.deliveries if current else ()), delivery),
+        validation=validation,
+        withdrawn=tuple(sorted(withdrawn)),
     )

@@ -57,18 +57,6 @@ def dataset_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]
     return sorted(found, key=lambda version: version.version)
 
 
-def latest_version(repository: Repository, slot: Slot) -> DatasetVersion:
-    """Return the newest version of a slot.
-
-    Raises:
-        VersioningError: The slot has no version yet.
-    """
-    found = find_latest(repository, slot)
-    if found is None:
-        raise VersioningError(f"{slot} has no dataset version yet; add recordings with: elp data add {slot} SOURCE")
-    return found
-
-
 def find_latest(repository: Repository, slot: Slot) -> DatasetVersion | None:
     """Return the newest version of a slot, or None; no other version is read."""
     return _record_at(DatasetVersion, repository, "latest", slot)
@@ -80,12 +68,12 @@ def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersi
     Raises:
         VersioningError: There is no such version.
     """
-    if version in ("", "latest"):
-        return latest_version(repository, slot)
     found = _record_at(DatasetVersion, repository, version, slot)
-    if found is None:
-        raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
-    return found
+    if found is not None:
+        return found
+    if version in ("", "latest"):
+        raise VersioningError(f"{slot} has no dataset version yet; add recordings with: elp data add {slot} SOURCE")
+    raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
 
 
 def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
@@ -132,9 +120,6 @@ def load_split(
 
 def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -> TrainingData:
     """Return the dataset version, its golden set and both training splits, each read once.
-
-    Signature: ``load_training_data(repository, version, slot, cache) -> TrainingData``, with the fields `dataset`
-    (`DatasetVersion`), `golden` (`GoldenRef` or None), `train` and `validation` (lists of `Clip`, possibly empty).
 
     Args:
         repository: A folder on this machine, or a Git URL.

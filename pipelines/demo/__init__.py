@@ -1,0 +1,1 @@
+"""The main job on an embedded, synthetic corpus of two sites."""

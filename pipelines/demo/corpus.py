@@ -1,9 +1,9 @@
 """The embedded corpus: two sites spoken by espeak-ng, as deliveries that the NeMo importer takes in.
 
 What is said is a command (verb, object, number): verb and object are its intent. An emotion is rendered by rate, pitch,
-pitch range and volume, and is no person's. Every clip is synthetic and its manifest says so. The voices are those that
-the embedded backbone never heard (`reserved` in params.yaml). espeak-ng does not repeat a waveform bit by bit, so a
-delivery is written once and kept.
+pitch range and volume, and is no person's. Every clip is synthetic and its manifest says so. The embedded
+backbone was not trained on these voices (`reserved` in params.yaml). espeak-ng does not repeat a waveform bit by bit,
+so a delivery is written once and kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DIGITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine
 
 @dataclass(frozen=True)
 class Site:
-    """How one site sounds and what is said there."""
+    """The sound of one site, and the sentences spoken there."""
 
     name: str
     accent: str
@@ -86,7 +86,7 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Emotion:
-    """How an emotion sounds here, against the speaker's own voice."""
+    """How an emotion changes a speaker's voice."""
 
     name: str
     rate: float
@@ -114,7 +114,7 @@ anger fast, with more range, anger the loudest."""
 class DeliveryPlan:
     """One delivery: which speakers say how much, what its labels are, and whether half of the transcripts are swapped.
 
-    Intents and emotions are dealt out in turn, so that the training speakers say each of them where they say enough.
+    Intents and emotions are dealt out in turn, so that the training speakers say each of them if they say enough.
     """
 
     name: str
@@ -125,7 +125,7 @@ class DeliveryPlan:
 
 
 def speakers(site: Site) -> list[Speaker]:
-    """The 32 speakers of a site, each variant at 8 pitches: 20 to train on, 4 to validate, 8 to test."""
+    """Return the 32 speakers of a site, each variant at 8 pitches: 20 to train on, 4 to validate, 8 to test."""
     made = []
     for level in range(8):
         for place, variant in enumerate(site.variants):
@@ -193,7 +193,7 @@ def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generato
 def _deal(
     site: Site, plan: DeliveryPlan, number: int, rng: np.random.Generator
 ) -> tuple[tuple[str, ...], Emotion, str]:
-    """Words, emotion and label of a split's clip with this number; words are drawn where no intent is dealt."""
+    """Return words, emotion and label of a split's clip with this number; words are drawn if there is no intent."""
     words = tuple(str(rng.choice(choices)) for choices in site.phrases)
     if plan.label == "emotion":
         emotion = EMOTIONS[number % len(EMOTIONS)]
@@ -205,7 +205,7 @@ def _deal(
 
 
 def intents(site: Site) -> list[str]:
-    """Every verb with every object, such as ``open valve``; neighbours differ in both."""
+    """Return every verb with every object, such as ``open valve``; two in sequence differ in both."""
     verbs, objects = site.phrases[:2]
     count = len(verbs)
     return [f"{verbs[n % count]} {objects[(n + n // count) % len(objects)]}" for n in range(count * len(objects))]
@@ -221,7 +221,7 @@ def _say(
 
 
 def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Generator) -> Wave:
-    """The wave as the site's microphone hears it; noise at 8 to 14 dB in the noisy condition, 30 dB else."""
+    """Return the wave as the site's microphone records it; noise at 8 to 14 dB in the noisy condition, 30 dB else."""
     from elp_core.data.noise import factory_noise, mix
 
     if site.telephone:

@@ -9,11 +9,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elp_core.types import SAMPLE_RATE
+from pipelines.demo.spoken_words import sentence
 from pipelines.errors import RecipeError
-from tiny.settings import SAMPLE_RATE
-from tiny.sound import Wave, resample
-from tiny.words import sentence
+
+Wave = NDArray[np.float32]
 
 LANGUAGES = ("en-us", "en-029", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc", "de", "nl", "es", "it")
 """English accents, and four languages' sound systems reading English words."""
@@ -72,7 +74,7 @@ class Synthesiser:
         self._library.espeak_Synth(data, len(data) + 1, 0, 0, 0, 1, None, None)
         self._library.espeak_Synchronize()
         wave = np.frombuffer(b"".join(self._parts), dtype=np.int16).astype(np.float32)
-        return resample(np.divide(wave, 32768, dtype=np.float32), Fraction(SAMPLE_RATE, self._rate))
+        return resample_by(np.divide(wave, 32768, dtype=np.float32), Fraction(SAMPLE_RATE, self._rate))
 
 
 def utterances(minutes: float, reserved: tuple[str, ...], seed: int) -> Iterator[Utterance]:
@@ -97,3 +99,12 @@ def utterances(minutes: float, reserved: tuple[str, ...], seed: int) -> Iterator
         remaining -= wave.size
         turn += 1
         yield Utterance(f"espeak/{variant}/{language}", wave)
+
+
+def resample_by(wave: Wave, factor: Fraction) -> Wave:
+    """Resample `[samples]` to `factor` times as many samples (polyphase filter)."""
+    from scipy.signal import resample_poly
+
+    if factor == 1 or not wave.size:
+        return wave
+    return np.asarray(resample_poly(wave, factor.numerator, factor.denominator), dtype=np.float32)

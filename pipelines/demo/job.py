@@ -51,7 +51,7 @@ class Stage:
 
     @property
     def slot(self) -> Slot:
-        """Where it goes."""
+        """The slot that it is delivered to."""
         return Slot(self.site.name, self.task)
 
 
@@ -59,7 +59,7 @@ LANES = (
     (Stage(SITES[0], "asr", FIRST), Stage(SITES[0], "asr", SWAPPED)),
     (Stage(SITES[1], "asr", FIRST), Stage(SITES[0], "asv", FIRST), Stage(SITES[1], "asv", FIRST)),
 )
-"""Deliveries that follow each other; the lanes run side by side, about equally long."""
+"""Deliveries in sequence; the lanes run at the same time and take about equally long."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ def _run_lane(
 
 def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
     if stop.is_set():
-        raise OpsError("stopped; run the demo again, it goes on where it was")
+        raise OpsError("stopped; run the demo again, it continues at the step it had reached")
     log(f"{stage.slot!s:11} {stage.plan.name:7} | {line}")
 
 
 def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
-    """The delivery's manifest; spoken one after another, since espeak-ng keeps one voice a process."""
+    """Return the delivery's manifest; call it for one delivery at a time: espeak-ng has one voice a process."""
     folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
     seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
     return write_delivery(stage.site, stage.plan, folder, seed, log)
@@ -138,12 +138,12 @@ def _workspace(root: Path, log: Log) -> Workspace:
     identity(root)
     init_workspace(root)
     (root / SETTINGS_FILE).write_text(SETTINGS, encoding="utf-8")
-    git.commit(root, [Path(SETTINGS_FILE)], "Settle what the demo needs")
+    git.commit(root, [Path(SETTINGS_FILE)], "Set what the demo needs")
     return open_workspace(root)
 
 
 def identity(root: Path) -> None:
-    """Give the demo's own repository a Git identity: a fresh machine has none, and the demo asks for nothing."""
+    """Give the demo's repository a Git identity: a fresh machine has none, and the demo asks no questions."""
     from pipelines.local import git
 
     root.mkdir(parents=True, exist_ok=True)
@@ -155,9 +155,9 @@ def identity(root: Path) -> None:
 
 def _start_servers(workspace: Workspace, log: Log) -> None:
     from pipelines.local.lifecycle import up
-    from pipelines.orchestration.deployments import register
+    from pipelines.orchestration.deployments import register_deployments
 
-    up(workspace, register, free_ports=True, log=log)
+    up(workspace, register_deployments, free_ports=True, log=log)
 
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
@@ -199,28 +199,30 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.registry.client.champion import promote
+    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.tags import policy_digest
 
     why = "the demo promotes what passed"
-    promote(slot, workspace.settings, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
+    policy = policy_digest(workspace.settings.for_slot(slot).gate)
+    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
-    """The metric of a fresh adapter on the slot's golden set: what the backbone gives before training."""
+    """Return the metric of an untrained adapter on the slot's golden set."""
     from elp_core.assemble import build, evaluate
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
     from pipelines.datasets.versions import load_golden, load_split
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
-    heard: tuple[Split, ...] = ("train",)
-    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, heard, cache), settings.task)
+    trained_on: tuple[Split, ...] = ("train",)
+    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, trained_on, cache), settings.task)
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
 
 
 def stop_demo(root: Path, log: Log) -> None:
-    """End the demo's servers; its workspace stays."""
+    """Stop the demo's servers; its workspace stays."""
     from pipelines.local.lifecycle import down
 
     down(open_workspace(root), log)

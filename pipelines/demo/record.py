@@ -1,36 +1,27 @@
-"""What the demo has done so far, kept in its workspace so that a second run changes nothing, and its table."""
+"""The record of what the demo has done, kept in its workspace so that a second run repeats nothing."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from elp_core.metrics.scores import title
+from elp_core.files import write_whole
 from elp_core.types import Seconds
+from pipelines.number_text import metric_title
 
 HEADERS = (
-    "slot",
-    "delivery",
-    "metric",
-    "before",
-    "candidate",
-    "champion",
-    "verdict",
-    "audio min",
-    "trainable",
-    "bundle",
+    "slot", "delivery", "metric", "before", "candidate", "champion", "verdict", "audio min", "trainable", "bundle",
     "trained in",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Row:
-    """One delivery through the whole job."""
+    """What the whole job did with one delivery."""
 
     slot: str
     delivery: str
@@ -39,7 +30,7 @@ class Row:
     """The metric of the untrained adapter on the golden set."""
     candidate: float
     champion: float | None
-    """What it was compared with; None where the slot had no champion yet."""
+    """The metric of the champion; None if the slot had none yet."""
     verdict: str
     minutes: float
     """Audio in the dataset version, all splits."""
@@ -49,11 +40,11 @@ class Row:
     version: int
 
     def cells(self) -> list[str]:
-        """The row as `HEADERS` names its columns."""
+        """Return the cells in the order of `HEADERS`."""
         return [
             self.slot,
             self.delivery,
-            title(self.metric),
+            metric_title(self.metric),
             f"{self.before:.1%}",
             f"{self.candidate:.1%}",
             "none yet" if self.champion is None else f"{self.champion:.1%}",
@@ -66,30 +57,28 @@ class Row:
 
 
 class Journal:
-    """The rows of what is done; runs side by side may add to it."""
+    """The rows of what is done; runs at the same time can add to it."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
 
     def find(self, slot: str, delivery: str) -> Row | None:
-        """The row of a delivery that went through, in this run or an earlier one."""
+        """Return the row of a delivery that is done, in this run or an earlier one."""
         return next((row for row in read_rows(self._path) if (row.slot, row.delivery) == (slot, delivery)), None)
 
     def add(self, row: Row) -> None:
-        """Keep one more row."""
+        """Add a row."""
         with self._lock:
             write_rows(self._path, [*read_rows(self._path), row])
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of an earlier run; none where there was none."""
+    """Return the rows of earlier runs; none if there was no run."""
     if not path.is_file():
         return []
     return [Row(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Keep the rows, whole or not at all."""
-    scratch = path.with_suffix(f".{os.getpid()}")
-    scratch.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    """Write the rows, whole or not at all."""
+    write_whole(path, json.dumps([dataclasses.asdict(row) for row in rows], indent=2) + "\n")

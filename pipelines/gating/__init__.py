@@ -1,5 +1,10 @@
 """The gate: scores of challenger and champion on the golden set give a verdict.
 
-`gate.gate_version` judges a registered version. `decide.decide_verdict` is the pure decision; `evidence` records
-everything it follows from, so that anyone can decide again.
+`gate`                the gate on a registered version: score, measure, decide, keep the evidence, sign
+`decide`              the pure decision, from two sets of scores and a policy
+`compare`, `interval` two systems on one set of clips; bootstrap intervals
+`slices`, `operating_point`, `safety`   recording conditions; rates at a threshold; limits next to the metric's
+`measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
+`evidence`, `verdict_record`            everything that a verdict follows from; the signed verdict in the registry
+`report`, `plots`     the verdict as an HTML page
 """

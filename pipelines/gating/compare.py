@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
 
@@ -14,9 +13,8 @@ from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores
 from elp_core.metrics.wer import error_rate
 from pipelines.gating.interval import Interval, binomial_error, confidence_interval
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-
-Scores: TypeAlias = ClipScores | TrialScores
 
 
 @dataclass(frozen=True)

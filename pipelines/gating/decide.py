@@ -15,12 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from elp_core.metrics.scores import title
-from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
 from pipelines.gating.safety import JudgedPair, safety_checks
 from pipelines.gating.slices import judge_slices
-from pipelines.number_text import count, percent, points
+from pipelines.number_text import count, metric_title, percent, points
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import GateCheck, Measured, Outcome, SliceResult, Verdict
 
@@ -82,7 +82,7 @@ def decide_verdict(
         closed_set=closed_set,
         slices=slices,
         checks=tuple(checks),
-        reasons=_reasons(found, policy, limit, margin, checks, slices, needed, blocks),
+        reasons=_reasons(found, policy, outcome, limit, margin, checks, slices, needed, blocks),
         policy=policy,
         measured=measured,
     )
@@ -100,6 +100,7 @@ def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, 
 def _reasons(
     found: PairedComparison,
     policy: GatePolicy,
+    outcome: Outcome,
     limit: Outcome,
     margin: Outcome | None,
     checks: Sequence[GateCheck],
@@ -113,7 +114,7 @@ def _reasons(
         for c in checks
         if not c.passed
     ]
-    metric = title(found.metric)
+    metric = metric_title(found.metric)
     if margin is None:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
     else:
@@ -121,7 +122,7 @@ def _reasons(
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
-    if "undecided" in (limit, margin):
+    if outcome == "undecided" and "undecided" in (limit, margin):
         ranked.append((1, _size_reason(found, needed, blocks)))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))

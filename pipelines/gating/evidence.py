@@ -1,26 +1,20 @@
 """The evidence of a verdict: the file evidence.json, from which anyone can decide again.
 
 It holds the verdict with its policy and measurements, the scores of both systems by clip or trial, and the context.
-Text columns of the scores are lists; numbers are zlib-compressed little-endian bytes in base64.
+`pipelines.registry.evidence_scores` has the form of the scores.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from elp_core.errors import CorpusError, OpsError
-from elp_core.metrics.scores import ClipScores, TrialScores
-from pipelines.gating.compare import Scores
+from elp_core.errors import OpsError
 from pipelines.gating.decide import decide_verdict
+from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_scores
 from pipelines.registry.policies import current_gate_names
 from pipelines.registry.verdict import Verdict
 
@@ -29,16 +23,6 @@ READABLE = (1, 2, FORMAT)
 """In format 1, verdicts follow from scores and checks alone, without measurements. Format 2 has some older names."""
 EVIDENCE_FILE = "evidence.json"
 _RENAMED = {"beside_stand_in": "with_stand_in", "beside_challenger": "with_challenger"}
-_TEXTS: dict[type, tuple[str, ...]] = {
-    ClipScores: ("ids", "speakers", "conditions", "hypotheses", "references"),
-    TrialScores: ("ids", "speakers", "conditions"),
-}
-_NUMBERS: dict[type, dict[str, tuple[str, str]]] = {
-    ClipScores: {"errors": ("errors", "<i8"), "tokens": ("words", "<i8")},
-    TrialScores: {"a": ("a", "<i4"), "b": ("b", "<i4"), "scores": ("scores", "<f8"), "targets": ("targets", "|b1")},
-}
-"""Key in the file and type of each column. The file has named tokens "words" since format 1."""
-_KINDS: dict[str, Any] = {"clips": ClipScores, "trials": TrialScores}
 
 
 @dataclass(frozen=True)
@@ -74,8 +58,8 @@ class Evidence:
         values = {
             "format": FORMAT,
             "verdict": self.verdict.to_json(),
-            "challenger": pack(self.challenger),
-            "champion": pack(self.champion) if self.champion else None,
+            "challenger": pack_scores(self.challenger),
+            "champion": pack_scores(self.champion) if self.champion else None,
             "context": {key: value for key, value in asdict(self.context).items() if value or key == "champion"},
         }
         return (json.dumps(values, sort_keys=True) + "\n").encode()
@@ -113,11 +97,11 @@ def read_evidence(path: Path) -> Evidence:
         raise OpsError(f"{file} is not gate evidence: {error!r}; gate the version again") from error
     if written not in READABLE:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
-    champion = unpack(values["champion"]) if values.get("champion") else None
+    champion = unpack_scores(values["champion"]) if values.get("champion") else None
     verdict = Verdict.from_json(_with_current_names(values["verdict"]))
     known = {item.name for item in fields(EvidenceContext)}
     context = {key: value for key, value in values.get("context", {}).items() if key in known}
-    return Evidence(verdict, unpack(values["challenger"]), champion, EvidenceContext(**context))
+    return Evidence(verdict, unpack_scores(values["challenger"]), champion, EvidenceContext(**context))
 
 
 def same_decision(one: Verdict, other: Verdict) -> bool:
@@ -134,34 +118,6 @@ def same_decision(one: Verdict, other: Verdict) -> bool:
     return without_sentences(one) == without_sentences(other)
 
 
-def pack(scores: Scores) -> dict[str, Any]:
-    """Return `scores` as JSON values; `unpack` gives back equal scores, bit for bit."""
-    kind = type(scores)
-    packed: dict[str, Any] = {"kind": "clips" if kind is ClipScores else "trials"}
-    packed |= {name: list(getattr(scores, name)) for name in _TEXTS[kind]}
-    if isinstance(scores, ClipScores):
-        packed["metric"] = scores.metric
-    return packed | {key: _encode(getattr(scores, name), dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
-
-
-def unpack(values: Mapping[str, Any]) -> Scores:
-    """Read what `pack` returned.
-
-    Raises:
-        CorpusError: The values are not packed scores.
-    """
-    try:
-        kind = _KINDS[values["kind"]]
-        columns: dict[str, Any] = {name: tuple(values[name]) for name in _TEXTS[kind]}
-        columns |= {name: _decode(values[key], dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
-        if kind is ClipScores:
-            columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release has word errors only
-    except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raise CorpusError(f"these are not packed scores: {error!r}; download the evidence again") from error
-    unpacked: Scores = kind(**columns)
-    return unpacked
-
-
 def _with_current_names(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """Return a verdict's values with the present names of fields that formats 1 and 2 named differently."""
     checks = [
@@ -175,11 +131,3 @@ def _with_current_names(verdict: Mapping[str, Any]) -> dict[str, Any]:
         measured = {key: value for key, value in measured.items() if key != "neighbourhood"}
         values["measured"] = {**measured, "interference": {**found, "compared": compared}}
     return values
-
-
-def _encode(array: npt.NDArray[Any], dtype: str) -> str:
-    return base64.b64encode(zlib.compress(array.astype(dtype).tobytes(), 9)).decode("ascii")
-
-
-def _decode(text: str, dtype: str) -> npt.NDArray[Any]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype)

@@ -20,7 +20,7 @@ from pipelines.registry.adapter_version import AdapterVersion, GateRecord, polic
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.signing.canonical_json import sha256
-from pipelines.registry.signing.keys import key_folder, signing_ring
+from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import GateCheck, Measured, Verdict
 
@@ -84,6 +84,11 @@ class GateCase:
         """Return the evidence folder on this machine."""
         return self.cache / "verdicts" / self.slot.site / self.slot.task / self.record.evidence
 
+    def outcome(self, evidence: Evidence, folder: Path, *, reused: bool, dry_run: bool) -> GateOutcome:
+        """Return the outcome of this case from its evidence."""
+        against = self.champion.version if self.champion else None
+        return GateOutcome(evidence.verdict, folder, self.challenger.version, against, reused, dry_run)
+
 
 def gate_version(
     repository: str,
@@ -122,11 +127,33 @@ def gate_version(
         FingerprintMismatch: A bundle belongs to another backbone than the workspace's.
         CorpusError: The metric cannot be computed on the golden set.
     """
-    from pipelines.datasets.versions import golden_ref
-
     client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
     if not dry_run:
-        signing_ring(keys, "verdict")
+        load_signing_keys(keys, "verdict")
+    case, serving = _prepare(client, repository, slot, settings, version, cache)
+    found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
+    if found is not None:
+        evidence = read_evidence(found)
+        log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
+        return case.outcome(evidence, found, reused=True, dry_run=dry_run)
+    if (case.folder / EVIDENCE_FILE).is_file():
+        log("this machine has already judged exactly these inputs; recording the verdict")
+        evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
+    else:
+        evidence = _judge(client, case, cache, log)
+        digest = write_evidence_folder(case.folder, evidence)
+    log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
+    if not dry_run:
+        publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
+    return case.outcome(evidence, case.folder, reused=False, dry_run=dry_run)
+
+
+def _prepare(
+    client: MlflowClient, repository: str, slot: Slot, settings: Settings, version: int | None, cache: Path
+) -> tuple[GateCase, bool]:
+    """Return what is judged, and whether the version is the present champion."""
+    from pipelines.datasets.versions import golden_ref
+
     if version is None:
         challenger = model_registry.candidate(client, slot)
     else:
@@ -135,36 +162,9 @@ def gate_version(
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
     champion = model_registry.find_champion(client, slot)
     serving = champion is not None and champion.version == challenger.version
-    case = GateCase(
-        slot,
-        settings.for_slot(slot),
-        settings.backbone,
-        repository,
-        cache,
-        challenger,
-        None if serving else champion,
-        golden_ref(repository, "latest", slot),
-    )
-
-    def result(evidence: Evidence, folder: Path, reused: bool) -> GateOutcome:
-        against = case.champion.version if case.champion else None
-        return GateOutcome(evidence.verdict, folder, challenger.version, against, reused, dry_run)
-
-    found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
-    if found is not None:
-        evidence = read_evidence(found)
-        log(f"{challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
-        return result(evidence, found, True)
-    if (case.folder / EVIDENCE_FILE).is_file():
-        log("this machine has already judged exactly these inputs; recording the verdict")
-        evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
-    else:
-        evidence = _judge(client, case, cache, log)
-        digest = write_evidence_folder(case.folder, evidence)
-    log(f"{challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
-    if not dry_run:
-        publish_verdict(client, keys, challenger, case.record, evidence, case.folder, digest)
-    return result(evidence, case.folder, False)
+    against, golden = None if serving else champion, golden_ref(repository, "latest", slot)
+    mine = settings.for_slot(slot)
+    return GateCase(slot, mine, settings.backbone, repository, cache, challenger, against, golden), serving
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class _Scored:
     @property
     def threshold(self) -> float | None:
         """Return the threshold at which it decides when it serves."""
-        from elp_core.bundle.threshold import deployed_threshold
+        from elp_core.bundle import deployed_threshold
 
         return deployed_threshold(self.model.task, self.bundle)
 

@@ -9,28 +9,19 @@ from scipy.special import ndtri
 
 from elp_core.metrics.accuracy import confusion
 from elp_core.metrics.eer import detection_curve, false_rates
-from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores, title
+from elp_core.metrics.scores import ClipScores, FloatArray, TrialScores
 from elp_core.metrics.wer import error_rate
-from pipelines.gating.compare import Scores, delta_draws
+from pipelines.gating.compare import delta_draws
 from pipelines.gating.evidence import Evidence
 from pipelines.gating.slices import UNNAMED, conditions
 from pipelines.html_report import figure, png
+from pipelines.number_text import metric_title
+from pipelines.registry.evidence_scores import Scores
 
 CHALLENGER, CHAMPION, LIMIT, INK = "#1f5fa8", "#9aa3ad", "#b3261e", "#2b2f33"
 _DRAWS = 2_000
 _CLASSES = 20
 _DET_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-
-FILES: dict[str, tuple[tuple[str, str], ...]] = {
-    "wer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "WER by recording condition")),
-    "eer": (("bootstrap.png", "How sure is this?"), ("det.png", "Detection error trade-off")),
-    "error_rate": (
-        ("bootstrap.png", "How sure is this?"),
-        ("by-condition.png", "Error rate by recording condition"),
-        ("confusion.png", "Which classes are confused"),
-    ),
-}
-"""File and title of the plots of each metric, for readers that have the evidence folder only."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ def _histogram(evidence: Evidence) -> Plot:
     axes.axvline(limit, color=LIMIT, lw=2, ls="--", label="absolute limit" if first else "allowed margin")
     if not first:
         axes.axvline(0, color=INK, lw=0.8)
-    metric = title(verdict.metric)
+    metric = metric_title(verdict.metric)
     axes.set_xlabel(f"{metric}, %" if first else f"{metric} challenger − champion, percentage points")
     axes.set_yticks([])
     axes.legend(frameon=False)
@@ -84,7 +75,7 @@ def _histogram(evidence: Evidence) -> Plot:
 def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     """Plot the error rate of both systems on each condition."""
     slices = conditions(challenger) or {UNNAMED: np.arange(len(challenger))}
-    metric = title(challenger.metric)
+    metric = metric_title(challenger.metric)
     drawn, axes = figure(height=1.4 + 0.55 * len(slices))
     systems = _systems(evidence)
     rows = np.arange(len(slices))

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from elp_core.metrics.eer import eer
-from elp_core.metrics.scores import ClipScores, TrialScores, title
-from pipelines.gating.compare import Scores
+from elp_core.metrics.scores import ClipScores, TrialScores
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
 from pipelines.html_report import render_page
-from pipelines.number_text import percent, points
+from pipelines.number_text import metric_title, percent, points
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.verdict import Verdict
 
 REPORT_FILE = "report.html"
@@ -91,7 +91,7 @@ def _sentence(verdict: Verdict) -> str:
 def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
     """Return rows of name, value, interval."""
     verdict, context = evidence.verdict, evidence.context
-    metric = title(verdict.metric)
+    metric = metric_title(verdict.metric)
     challenger = f"{metric} of the challenger {context.challenger}".strip()
     rows = [(challenger, percent(verdict.challenger), _span(verdict.challenger_interval))]
     if verdict.champion is not None and verdict.delta is not None and verdict.interval is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from elp_core.metrics.scores import TrialScores, title
-from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from elp_core.metrics.scores import TrialScores
+from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, p_value_above
 from pipelines.gating.operating_point import operating_point_checks
 from pipelines.gating.slices import conditions, holm
-from pipelines.number_text import count, percent
+from pipelines.number_text import count, metric_title, percent
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import GateCheck, Interference, Measured, Outcome, SliceResult
 
@@ -57,7 +58,7 @@ def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: 
     as the comparison, or if c is below the least plausible value in the same way. A golden set that is too small shows
     neither. Until a person has looked, the version is not promoted.
     """
-    metric, own, details, alarm = title(found.metric), found.challenger, list[str](), False
+    metric, own, details, alarm = metric_title(found.metric), found.challenger, list[str](), False
     most, least = policy.safety.max_improvement, policy.safety.least_metric
     if found.champion is not None and most is not None:
         before, kept = found.champion.value, 1.0 - most
@@ -97,7 +98,7 @@ def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
         detail = f"no condition has {policy.min_slice} {pair.found.counted} or more"
         return GateCheck(name, limit is None, detail, undecided=limit is not None, derived=True)
     worst = max(values, key=lambda condition: values[condition])
-    detail = f"{worst} with {title(pair.found.metric)} {percent(values[worst])}"
+    detail = f"{worst} with {metric_title(pair.found.metric)} {percent(values[worst])}"
     if limit is None:
         return GateCheck(name, True, f"{detail}, no limit is set", derived=True)
     at_limit, places = replace(policy, limit=limit), conditions(pair.challenger)

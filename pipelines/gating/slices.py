@@ -8,8 +8,9 @@ import numpy as np
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
-from pipelines.gating.compare import PairedComparison, Scores, compare_scores
+from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import p_value_above
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import Outcome, SliceResult
 

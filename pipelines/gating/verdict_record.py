@@ -17,17 +17,17 @@ from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
-from pipelines.registry.signing.keys import load_ring
-from pipelines.registry.statements import (
+from pipelines.registry.signing.keys import load_trusted_keys
+from pipelines.registry.statements import parse_statement
+from pipelines.registry.verdict import Verdict
+from pipelines.registry.verdict_statement import (
     ChampionRef,
     EvidenceFile,
     Golden,
     NamedOutcome,
     VerdictDetails,
     VerdictStatement,
-    parse_statement,
 )
-from pipelines.registry.verdict import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,7 +98,7 @@ def publish_verdict(
     if not _uploaded(client, version, record):
         runs.log_folder(client, version.run_id, folder, record.evidence)
     runs.log_metrics(client, version.run_id, _metrics(evidence.verdict))
-    envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_ring(keys), "verdict")
+    envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_trusted_keys(keys), "verdict")
     server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 

@@ -1,37 +1,39 @@
-"""What a server with a login keeps in `.elp/auth/`, readable by its owner only: its settings and two accounts.
+"""The files of a server with a login in `.elp/auth/`, readable by their owner only: settings and two accounts.
 
-| file | what |
+| file | content |
 |---|---|
-| `server.ini` | MLflow's settings of basic auth: where the users are, and the first administrator's password |
+| `server.ini` | MLflow's settings of basic auth: the database of users, and the first administrator's password |
 | `users.db` | MLflow's users, passwords (hashed), roles |
 | `secret-key` | signs the sessions of MLflow's pages |
-| `service.json` | name and password of the account that the workers and `elp` use where no other is given |
+| `service.json` | name and password of the account of the workers, and of `elp` if no other is given |
 """
 
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import os
 import secrets
 from pathlib import Path
 
+from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.account import USERNAME, Account
+from pipelines.registry.client.connection import USERNAME, Account
 
 ADMIN = "admin"
 SERVICE = "elp-service"
 
 _STALE_SECONDS = 10
-"""How long a checked password is remembered by a server process; a check takes tens of milliseconds."""
+"""How long a server process remembers a checked password; a check takes tens of milliseconds."""
 
 
 def create(workspace: Workspace) -> Account | None:
-    """Make what a server with a login needs, where it is not there yet.
+    """Make the files that a server with a login needs and that are missing.
 
     Returns:
-        The first administrator, where this call made the account; its password is shown once.
+        The first administrator, if this call made the account: the password is shown once.
     """
     folder = _folder(workspace)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,8 +53,8 @@ def create(workspace: Workspace) -> Account | None:
     return admin if _write_once(folder / "server.ini", _text(settings)) else None
 
 
-def server_environment(workspace: Workspace) -> dict[str, str]:
-    """What makes the guarded MLflow server ask for a login."""
+def login_environment(workspace: Workspace) -> dict[str, str]:
+    """Return the environment in which the guarded MLflow server asks for a login."""
     folder = _folder(workspace)
     return {
         "ELP_AUTH": "1",
@@ -63,7 +65,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 
 
 def service(workspace: Workspace) -> Account | None:
-    """The account of this workspace's workers; None where its server never asked for a login."""
+    """Return the account of this workspace's workers; None if its server never asked for a login."""
     path = _folder(workspace) / "service.json"
     if not path.is_file():
         return None
@@ -75,7 +77,7 @@ def service(workspace: Workspace) -> Account | None:
 
 
 def first_admin(workspace: Workspace) -> Account | None:
-    """The administrator that `elp up --auth` made, as long as nobody gave it another password."""
+    """Return the administrator that `elp up --auth` made; None if the password was changed since."""
     path = _folder(workspace) / "server.ini"
     settings = configparser.ConfigParser()
     settings.read(path, encoding="utf-8")
@@ -84,21 +86,19 @@ def first_admin(workspace: Workspace) -> Account | None:
 
 
 def forget_first_password(workspace: Workspace) -> None:
-    """Take the first administrator's password out of `server.ini`: it holds no longer."""
+    """Remove the first administrator's password from `server.ini`, after it was changed."""
     path = _folder(workspace) / "server.ini"
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(path, encoding="utf-8")
     settings.remove_option("mlflow", "admin_password")
-    scratch = path.with_name(f"server.ini.{os.getpid()}")
-    _write_once(scratch, _text(settings))
-    os.replace(scratch, path)
+    write_whole(path, _text(settings), mode=0o600)
 
 
 def log_in(workspace: Workspace) -> None:
     """Let this process's MLflow client log in: as the user of the environment, else as the workspace's service account.
 
     Raises:
-        WorkspaceError: where the account's file is damaged.
+        WorkspaceError: The file of the account is damaged.
     """
     if os.environ.get(USERNAME):
         return
@@ -116,15 +116,13 @@ def _password() -> str:
 
 
 def _text(settings: configparser.ConfigParser) -> str:
-    from io import StringIO
-
-    text = StringIO()
+    text = io.StringIO()
     settings.write(text)
     return text.getvalue()
 
 
 def _write_once(path: Path, text: str) -> bool:
-    """Write a file that only its owner may read; False where there is one already."""
+    """Write a file that only its owner may read; return False if it is there already."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -138,4 +136,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise WorkspaceError(f"{path} cannot be read ({error}); make it anew with: elp up --auth") from error
+        raise WorkspaceError(f"{path} cannot be read ({error}); make it again with: elp up --auth") from error

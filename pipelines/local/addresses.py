@@ -1,13 +1,13 @@
-"""Where the services are: told by `elp.yaml`, else by the record that `elp up` keeps in `.elp/servers.json`."""
+"""Addresses of the services: from `elp.yaml`, else from the record of `elp up` in `.elp/servers.json`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from elp_core.files import write_whole
 from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local.accounts import log_in
 from pipelines.local.processes import Process, alive
@@ -25,18 +25,18 @@ class Record:
     processes: tuple[Process, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
     auth: bool = False
-    """Whether the MLflow server asks for a login; once said, it holds for later starts."""
+    """Whether the MLflow server asks for a login, now and at later starts."""
 
     def find(self, name: str) -> Process | None:
-        """The recorded process of this name, whether it still runs or not."""
+        """Return the recorded process of this name, which may have ended."""
         return next((p for p in self.processes if p.name == name), None)
 
 
 def read_record(workspace: Workspace) -> Record:
-    """The record; empty where nothing was ever started.
+    """Return the record; it is empty if nothing was ever started.
 
     Raises:
-        WorkspaceError: where the file is damaged.
+        WorkspaceError: The file is damaged.
     """
     path = workspace.state / RECORD_FILE
     try:
@@ -52,19 +52,15 @@ def read_record(workspace: Workspace) -> Record:
 
 def write_record(workspace: Workspace, record: Record) -> None:
     """Write the record, whole or not at all."""
-    path = workspace.state / RECORD_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(dataclasses.asdict(record), indent=2) + "\n", encoding="utf-8")
-    os.replace(scratch, path)
+    write_whole(workspace.state / RECORD_FILE, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
 
 
 def mlflow_uri(workspace: Workspace) -> str:
-    """Address of the MLflow server; for the workspace's own, this process is given an account to log in with.
+    """Return the address of the MLflow server; for the workspace's own server, also set this process's login.
 
     Raises:
-        ServiceError: where the workspace's own server is not running.
-        WorkspaceError: where the account's file is damaged.
+        ServiceError: The workspace's own server is not running.
+        WorkspaceError: The file of the account is damaged.
     """
     elsewhere = workspace.settings.servers.mlflow_uri.rstrip("/")
     if elsewhere:
@@ -74,10 +70,10 @@ def mlflow_uri(workspace: Workspace) -> str:
 
 
 def prefect_api(workspace: Workspace) -> str:
-    """Address of the Prefect API; it ends in ``/api``.
+    """Return the address of the Prefect API; it ends in ``/api``.
 
     Raises:
-        ServiceError: where the workspace's own server is not running.
+        ServiceError: The workspace's own server is not running.
     """
     return workspace.settings.servers.prefect_api.rstrip("/") or f"{_own(workspace, PREFECT)}/api"
 

@@ -1,4 +1,4 @@
-"""Everything the work needs, looked at one by one: what is wrong, and what to do about it."""
+"""The checks of `elp doctor`: what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipelines.local.lifecycle import roles_here
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.workspace import Workspace
-from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_ring
+from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
 
 PACKAGE = "elp-foundry"
 LOCK = Path(__file__).resolve().parents[2] / "constraints.txt"
-"""The lock beside the source; an installed wheel has none, and only the declared requirements are looked at."""
+"""The lock next to the source; an installed wheel has none, and only its declared requirements are checked."""
 
 _GB = 1024**3
 
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(workspace: Workspace) -> Iterator[Finding]:
-    """Look at everything; yields each finding as soon as it is known, and never raises for one."""
+    """Yield each finding as soon as it is known; a check that fails is a finding, not an error."""
     checks: list[tuple[str, Callable[[Workspace], Finding]]] = [
         ("python", _python),
         ("packages", _packages),
@@ -94,7 +94,7 @@ def _packages(_: Workspace) -> Finding:
 
 
 def _differing() -> list[str]:
-    """Packages whose installed version is not the lock's; local builds of a version count as it."""
+    """Return the packages whose installed version is not the lock's; a local build of a version counts as it."""
     lines = LOCK.read_text(encoding="utf-8").splitlines() if LOCK.is_file() else []
     pinned = dict(line.split("==", 1) for line in lines if "==" in line and not line.startswith("#"))
     found = []
@@ -124,7 +124,7 @@ def _git(workspace: Workspace) -> Finding:
     if shutil.which("git") is None:
         return Finding("git", "fail", "not installed", "install git")
     if not git.is_repository(workspace.root):
-        return Finding("git", "fail", f"{workspace.root} is no Git repository", f"run: elp init {workspace.root}")
+        return Finding("git", "fail", f"{workspace.root} is not a Git repository", f"run: elp init {workspace.root}")
     git.require_identity(workspace.root)
     changed = git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
     if changed:
@@ -144,7 +144,7 @@ def _remote(workspace: Workspace) -> Finding:
 
 
 def _keys(workspace: Workspace) -> Finding:
-    ring = load_ring(key_folder(workspace.state))
+    ring = load_trusted_keys(key_folder(workspace.state))
     for role in roles_here(workspace):
         ring.signer(role)
     loose = [path.name for path in ring.orphans()]
@@ -174,7 +174,7 @@ def _gpu(_: Workspace) -> Finding:
 
     if torch.cuda.is_available():
         return Finding("gpu", "ok", torch.cuda.get_device_name(0))
-    # a driver without a torch that can use it is worth a word; no GPU at all is a way to work
+    # a GPU that torch cannot use is worth a warning; no GPU is a normal machine
     smi = shutil.which("nvidia-smi")
     if smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0:
         return Finding(
@@ -191,11 +191,11 @@ def _backbone(workspace: Workspace) -> Finding:
 
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Finding:
-    where = f" at {found.address}" if found.address else ""
+    place = f" at {found.address}" if found.address else ""
     if found.state == "up":
-        return Finding(found.name, "ok", f"up{where}{f' ({found.detail})' if found.detail else ''}")
+        return Finding(found.name, "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}")
     if found.state == "silent":
-        return Finding(found.name, "fail", f"no answer{where}; {found.detail}", "restart: elp down, then elp up")
+        return Finding(found.name, "fail", f"no answer{place}; {found.detail}", "restart: elp down, then elp up")
     servers = workspace.settings.servers
     port = {MLFLOW: servers.mlflow_port, PREFECT: servers.prefect_port}.get(found.name, 0)
     if port and not web.port_is_free(servers.host, port):

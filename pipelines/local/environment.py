@@ -17,10 +17,10 @@ OFFLINE = {
 
 
 def offline_environment() -> dict[str, str]:
-    """Telemetry off for every tool in use; what the user has set already stays (HF_HUB_OFFLINE among it)."""
+    """Return the variables that switch telemetry off; what the user has set already stays."""
     return {name: os.environ.get(name, value) for name, value in OFFLINE.items()}
 
 
 def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """This process's environment with telemetry off and `extra` on top, for a child process."""
+    """Return this process's environment with telemetry off and with `extra`, for a child process."""
     return {**os.environ, **offline_environment(), **(extra or {})}

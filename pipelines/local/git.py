@@ -1,4 +1,4 @@
-"""Git, through its command: what is there, what is dirty, commit these paths, set this tag."""
+"""Git, through its command: what is recorded, what has changed, commit paths, set tags."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
-    """Standard output of ``git`` run in `folder`, without the last line's end.
+    """Run ``git`` in `folder`; return its standard output without the last line's end.
 
     Raises:
-        VersioningError: with what Git said, where it fails or is not installed.
+        VersioningError: Git fails (the message has its output) or is not installed.
     """
-    # a hook's environment names another repository's index; a prompt would wait for ever
+    # the environment of a hook names the index of another repository; a prompt would wait for ever
     environment = {key: value for key, value in os.environ.items() if key not in _INHERITED}
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     try:
@@ -36,7 +36,7 @@ def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
 
 
 def is_repository(folder: Path) -> bool:
-    """Whether `folder` is the top of a Git working tree."""
+    """Return whether `folder` is the top of a Git working tree."""
     try:
         top = git(folder, "rev-parse", "--show-toplevel")
     except VersioningError:
@@ -45,7 +45,7 @@ def is_repository(folder: Path) -> bool:
 
 
 def head(folder: Path) -> str:
-    """The commit that HEAD is at, or empty before the first one."""
+    """Return the commit that HEAD is at; empty before the first one."""
     try:
         return git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     except VersioningError:
@@ -56,7 +56,7 @@ def require_identity(folder: Path) -> None:
     """Make sure that a commit would have an author.
 
     Raises:
-        WorkspaceError: with the two commands that set one.
+        WorkspaceError: It would not; the message has the two commands that set one.
     """
     try:
         for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
@@ -70,10 +70,10 @@ def require_identity(folder: Path) -> None:
 
 
 def require_clean(folder: Path, path: Path) -> None:
-    """Make sure that committing `path` would take nothing else along and overwrite nobody's change.
+    """Make sure that committing `path` takes nothing else along and overwrites no change.
 
     Raises:
-        WorkspaceError: not a repository, no branch, a merge under way, staged changes, or changes under `path`.
+        WorkspaceError: There is no repository or no branch, or there are staged changes or changes under `path`.
     """
     if not is_repository(folder):
         raise WorkspaceError(f"{folder} is not the top of a Git repository; make a workspace with: elp init DIR")
@@ -117,14 +117,14 @@ def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
 
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:
-    """Commit of every tag that matches `pattern` (``data/plant-a/asr/v*``) or lies under it (``data``), by name."""
+    """Return the commit of every tag that matches `pattern` (``data/plant-a/asr/v*``) or is under it (``data``)."""
     form = "%(refname:strip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
     lines = git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}").splitlines()
     return dict(line.rsplit(" ", 1) for line in lines)
 
 
 def resolve(folder: Path, revision: str) -> str:
-    """The commit that `revision` (a tag, a branch, a hash) names, or empty."""
+    """Return the commit that `revision` (a tag, a branch, a hash) names, or empty."""
     try:
         return git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except VersioningError:
@@ -132,7 +132,7 @@ def resolve(folder: Path, revision: str) -> str:
 
 
 def show(folder: Path, revision: str, path: Path) -> str | None:
-    """Text of a file at a revision, or None where it is not there."""
+    """Return the text of a file at a revision; None if it is not there."""
     try:
         return git(folder, "show", f"{revision}:{path.as_posix()}")
     except VersioningError:
@@ -140,7 +140,7 @@ def show(folder: Path, revision: str, path: Path) -> str | None:
 
 
 def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
-    """Text of one file at many revisions, in one call."""
+    """Return the text of one file at many revisions, in one call of Git."""
     if not revisions:
         return []
     asked = "".join(f"{revision}:{path.as_posix()}\n" for revision in revisions)
@@ -165,7 +165,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def local_copy(repository: str, cache: Path) -> Path:
-    """A folder in which Git can look into `repository`: itself where it is a folder here, else a mirror in `cache`."""
+    """Return a local folder of `repository`: itself if it is a folder here, else a mirror in `cache`."""
     plain = repository.removeprefix("file://")
     if Path(plain).is_dir():
         return Path(plain).resolve()

@@ -16,7 +16,7 @@ LOCAL = {"127.0.0.1", "localhost", "::1"}
 
 
 def answers(url: str, timeout: Seconds = 2.0) -> bool:
-    """Whether a GET of `url` is answered with success."""
+    """Return whether a GET of `url` is answered with success."""
     try:
         with _opener(url).open(url, timeout=timeout) as answer:
             return 200 <= int(answer.status) < 300
@@ -27,17 +27,17 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
 def request(
     url: str, body: Any = None, method: str = "", timeout: Seconds = 5.0, login: tuple[str, str] | None = None
 ) -> Any:
-    """GET, or POST where there is a body, or `method`; the answer's JSON, None where it has none.
+    """Send a GET, a POST if there is a body, or `method`; return the answer's JSON, None if it is empty.
 
     Args:
         url: Address.
         body: Sent as JSON.
-        method: Such as DELETE; empty for the usual one.
+        method: Such as DELETE; empty for GET or POST.
         timeout: How long the server may take.
         login: User name and password.
 
     Raises:
-        OSError: where nobody answers, or the answer is an error (`urllib.error.URLError` is one).
+        OSError: There is no answer, or it is an error (`urllib.error.URLError` is an OSError).
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
@@ -50,7 +50,7 @@ def request(
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Return whether a server could listen there now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,14 +61,14 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    """A port that is free now."""
+    """Return a port that is free now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def port_owner(port: int) -> str:
-    """Who listens there, such as ``python3 (pid 4711)``; empty where that cannot be seen."""
+    """Return who listens there, such as ``python3 (pid 4711)``; empty if that cannot be seen."""
     import psutil
 
     try:

@@ -20,7 +20,7 @@ _SETTINGS = """\
 backbone: "elp:tiny"
 remote: "{remote}"
 
-# What a task or a slot is to have otherwise:
+# Other values for a task or a slot:
 # defaults:
 #   asr:
 #     train: {{epochs: 30}}
@@ -32,16 +32,16 @@ remote: "{remote}"
 
 
 def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
-    """Make `root` a workspace: `git init` (where needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
+    """Make `root` a workspace: `git init` (if needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
     Args:
-        root: made where it is missing; may be the top of a Git repository.
-        remote: of DVC: a folder (relative to `root` or absolute) or a URL that DVC understands.
+        root: Made if it is missing; can be the top of a Git repository.
+        remote: The DVC remote: a folder (relative to `root` or absolute) or a URL that DVC understands.
 
     Raises:
-        AttestationError: the folder that ELP_KEYS names is malformed or cannot be written.
-        WorkspaceError: it is a workspace already or lies in one, is a file or the root of all, cannot be made, or
-            Git has no identity.
+        AttestationError: The folder in ELP_KEYS is malformed or cannot be written.
+        WorkspaceError: It is a workspace already or is inside one, is a file or the root of the file system, cannot be
+            made, or Git has no identity.
     """
     root = root.expanduser().resolve()
     _require_room(root)
@@ -79,12 +79,12 @@ def _require_room(root: Path) -> None:
         raise WorkspaceError(f"{root} is the root of the file system; give a folder of its own, such as ~/foundry")
     if around := next((folder for folder in root.parents if (folder / SETTINGS_FILE).exists()), None):
         raise WorkspaceError(
-            f"{root} lies in the workspace {around}, whose Git repository would hold another; give a folder outside"
+            f"{root} is inside the workspace {around}, whose Git repository would hold another; give a folder outside"
         )
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder at or above `path` that is there."""
+    """Return the nearest existing folder at or above `path`."""
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 

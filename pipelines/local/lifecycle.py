@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from elp_core.types import Seconds
@@ -17,6 +15,7 @@ from pipelines.local import service_commands as commands
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
 from pipelines.local.processes import Process, alive, descendants, start, stop, tail
 from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import ROLES, Role, key_folder
 
@@ -38,22 +37,21 @@ def up(
 ) -> Record:
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
 
-    A workspace without keys gets its own first; the ledger's, only where it runs the MLflow server itself.
-
-    Servers that `elp.yaml` says run elsewhere are used as they are. Called again, it starts only what has ended.
+    A workspace without keys gets its keys first; the key of the ledger only if it runs the MLflow server itself.
+    Servers that run elsewhere (in `elp.yaml`) are used as they are. Called again, it starts only what has ended.
 
     Args:
         workspace: Whose servers they are.
         register: Registers the flows' deployments with the Prefect API at an address.
-        auth: Whether MLflow asks for a login; None keeps what was said last, at first no.
-        free_ports: Choose free ports where the configured ones are taken.
+        auth: Whether MLflow asks for a login; None keeps the last choice, at first no.
+        free_ports: Choose free ports if the configured ones are taken.
         log: Takes one line of progress at a time.
 
     Raises:
-        AttestationError: where the key folder is malformed or cannot be written.
-        ServiceError: where a port is taken, or a service does not come up; what this call started is stopped again.
+        AttestationError: The key folder is malformed or cannot be written.
+        ServiceError: A port is taken, or a service does not come up; what this call started is stopped again.
     """
-    with _one_at_a_time(workspace):
+    with _one_at_a_time(workspace, log):
         ensure_keys(key_folder(workspace.state), roles_here(workspace))
         record = _with_login(workspace, _living(read_record(workspace)), auth, log)
         begun: list[Process] = []
@@ -77,12 +75,12 @@ def up(
 def down(workspace: Workspace, log: Log = print) -> list[Process]:
     """Stop what `elp up` started in this workspace, and nothing else; data and records stay.
 
-    Flow runs that were under way end as Crashed: run again, they go on where they were.
+    Flow runs in progress end as Crashed; started again, they continue at the step they had reached.
 
     Returns:
         The processes that were running.
     """
-    with _one_at_a_time(workspace):
+    with _one_at_a_time(workspace, log):
         record = read_record(workspace)
         workers = [p for p in record.processes if not p.address]
         servers = [p for p in record.processes if p.address]
@@ -98,7 +96,7 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
 
 
 def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Log) -> Record:
-    """The record with a login on or off as wanted, and the accounts made where it is on."""
+    """Return the record with the login on or off as wanted; make the accounts if it is on."""
     wanted = record.auth if auth is None else auth
     if auth and workspace.settings.servers.mlflow_uri:
         raise ServiceError(
@@ -116,7 +114,7 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Lo
 
 
 def roles_here(workspace: Workspace) -> tuple[Role, ...]:
-    """What the workspace's own processes sign: the ledger is the MLflow server's, wherever that runs."""
+    """Return the roles for which the workspace's processes sign; the ledger's key is where the MLflow server runs."""
     return tuple(role for role in ROLES if role != "ledger" or not workspace.settings.servers.mlflow_uri)
 
 
@@ -149,7 +147,7 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 
 
 def _login_environment(workspace: Workspace, record: Record) -> dict[str, str]:
-    return accounts.server_environment(workspace) if record.auth else {}
+    return accounts.login_environment(workspace) if record.auth else {}
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
@@ -178,7 +176,7 @@ def _choose_port(name: str, host: str, port: int, last: int, free_ports: bool) -
 
 
 def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str, log: Log) -> None:
-    """Wait until a server answers; one that runs elsewhere is asked once."""
+    """Wait until a server answers; a server that runs elsewhere is asked once."""
     process = record.find(name)
     if process is None:
         address = mlflow_uri(workspace) if name == MLFLOW else prefect_api(workspace).removesuffix("/api")
@@ -196,7 +194,7 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
 
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
-    """Wait until Prefect has heard of each local worker."""
+    """Wait until each local worker has reported to Prefect."""
     started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
         while not _online(api, process):
@@ -228,18 +226,18 @@ def _refuse_dead(process: Process) -> None:
 
 
 def _mark_crashed(api: str, pids: set[int], log: Log) -> None:
-    """Tell Prefect of the flow runs whose processes were stopped; else they would be shown as running for ever."""
+    """Mark the flow runs whose processes were stopped; Prefect would show them as running for ever."""
     states = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
     pools = {"name": {"any_": list(commands.POOLS)}}
-    message = "stopped by elp down; run again, it goes on where it was"
+    message = "stopped by elp down; run it again, it continues at the step it had reached"
     try:
         for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
             if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
                 state = {"state": {"type": "CRASHED", "message": message}, "force": True}
                 web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
-                log(f"flow run {run['name']} was under way and is marked as crashed")
+                log(f"flow run {run['name']} was in progress and is marked as crashed")
     except OSError as error:
-        log(f"could not tell Prefect of the interrupted flow runs: {error}")
+        log(f"the interrupted flow runs could not be marked in Prefect: {error}")
 
 
 def _living(record: Record) -> Record:
@@ -247,20 +245,16 @@ def _living(record: Record) -> Record:
 
 
 def _reachable(host: str) -> str:
-    """The address that a client on this machine uses."""
+    """Return the address that a client on this machine uses."""
     if host in {"0.0.0.0", "::"}:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
 
-@contextlib.contextmanager
-def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
+def _one_at_a_time(workspace: Workspace, log: Log) -> contextlib.AbstractContextManager[None]:
     """Hold the workspace's lock: two `elp up` at once would start everything twice."""
-    workspace.state.mkdir(parents=True, exist_ok=True)
-    with (workspace.state / "servers.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another elp up or down is at work in this workspace; waiting", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+
+    def wait() -> None:
+        log("another elp up or down is running in this workspace; waiting for it")
+
+    return file_lock(workspace.state / "servers.lock", when_taken=wait)

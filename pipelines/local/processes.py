@@ -1,4 +1,4 @@
-"""Detached processes: known again by id and creation time, ended with their children."""
+"""Detached processes: recognised by id and creation time, ended with their children."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Process:
     name: str
     pid: int
     created: float
-    """Creation time in seconds since the epoch, as the kernel tells it: a re-used id is not this process."""
+    """Creation time in seconds since the epoch, as the kernel reports it: a re-used id is another process."""
     log: str
     address: str = ""
-    """Where it serves, empty for a worker."""
+    """Address of a server, empty for a worker."""
 
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, address: str = "") -> Process:
-    """Start a detached process in a session of its own; its output is appended to `log`.
+    """Start a detached process in its own session; its output is appended to `log`.
 
     Raises:
-        OSError: where the command cannot be run or the log cannot be written.
+        OSError: The command cannot be run, or the log cannot be written.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -50,32 +50,32 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    # it outlives this program on purpose; without a return code Python warns of a child that nobody waited for
+    # it outlives this program on purpose; without a return code Python warns about a child that was not waited for
     child.returncode = 0
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address)
 
 
 def alive(process: Process) -> bool:
-    """Whether exactly this process still runs (not another one that got its id)."""
+    """Return whether exactly this process still runs, not another one with the same id."""
     return _find(process) is not None
 
 
 def uptime(process: Process) -> Seconds:
-    """How long it has been running."""
+    """Return how long it has been running."""
     return max(0.0, time.time() - process.created)
 
 
 def descendants(process: Process) -> set[int]:
-    """Ids of the processes it started, and they in turn; empty where it is gone."""
+    """Return the ids of all its descendants; empty if it has ended."""
     found = _find(process)
     return {child.pid for child in found.children(recursive=True)} if found else set()
 
 
 def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
-    """End processes and what they started: a request first, after `patience` by force.
+    """End processes and their descendants: first by a request, after `patience` by force.
 
     Returns:
-        Those that were running.
+        The processes that were running.
     """
     targets = [(process, found) for process in processes if (found := _find(process)) is not None]
     family = {child for _, found in targets for child in _family(found)}
@@ -83,7 +83,7 @@ def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]
         with contextlib.suppress(psutil.NoSuchProcess):
             found.terminate()
     psutil.wait_procs([found for _, found in targets], timeout=patience)
-    # a server leaves its own children alone on the way out; what they are was written down before
+    # a server does not end its own children; their list was made before it ended
     rest = [member for member in family if _running(member)]
     for member in rest:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -93,7 +93,7 @@ def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]
 
 
 def tail(log: str | Path, lines: int = 15) -> str:
-    """The last lines of a log file; empty where there is none."""
+    """Return the last lines of a log file; empty if there is no file."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, os.path.getsize(log) - 16_384))

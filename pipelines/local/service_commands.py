@@ -10,37 +10,36 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
-from pipelines.registry.ledger.ledger_checkpoint import VARIABLE as ANCHOR_VARIABLE
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file
+from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
 POOLS = {
     "elp-cpu": "Data work and the flows that fan out over slots.",
     "elp-gpu": "Training and evaluation.",
 }
-"""Work pools of type process, and what runs on each."""
+"""Work pools of type process, and what each is for."""
 
 _CPU_LIMIT = 4
 """Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
-    """The MLflow server with the guard in it, artifacts served from a folder."""
+    """Return the command of the MLflow server with our guard, which serves artifacts from a folder."""
     store = quote(str(workspace.state / "mlflow-artifacts"))
     return [
-        # the addresses of the database may hold a password: they come by the environment, which `ps` does not show
+        # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
         *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
     ]
 
 
 def prefect_command(host: str, port: int) -> list[str]:
-    """The Prefect server with its UI and its scheduler."""
+    """Return the command of the Prefect server with its UI and its scheduler."""
     return [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
 
 
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
-    """A process worker on one pool."""
+    """Return the command of a process worker on one pool."""
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
@@ -49,7 +48,7 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
 
 
 def server_environment(workspace: Workspace) -> dict[str, str]:
-    """What the two servers run in."""
+    """Return the environment of the two servers."""
     (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
     database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
     return child_environment(
@@ -58,35 +57,35 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "MLFLOW_BACKEND_STORE_URI": database,
             "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
-            ANCHOR_VARIABLE: str(checkpoint_file(workspace.state)),
-            # the address in the ledger is the one that connected, whatever a header says
+            CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
+            # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            # new schedules and late runs are looked at often: one small database on one machine
+            # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
         }
     )
 
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
-    """What the workers, and through them the flow runs, run in."""
+    """Return the environment of the workers, and through them of the flow runs."""
     runs = workspace.settings.servers.workers
     account = accounts.service(workspace)
     return child_environment(
         {
-            # the runs act as the workspace's account, whoever started the workers
+            # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within a second of being asked for; each look is a write to Prefect's database
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            # a run starts within two seconds of being asked for; each look is a write to Prefect's database
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
             # the command line shows a run's lines as they come, and waits half a second for its last ones
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
-            # threads that spin at a barrier halve a training's speed where anything else wants a core
+            # threads that spin at a barrier halve the speed of a training if another process needs a core
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            # runs side by side share the cores; each with a thread a core would take turns at all of them
+            # runs at the same time share the cores; with one thread per core each, they would compete for all of them
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // runs))),
         }
     )

@@ -1,4 +1,4 @@
-"""What is up: asked of the processes and of the servers, in a few milliseconds."""
+"""State of the servers and workers, from the processes and from the servers, in a few milliseconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.local.addresses import MLFLOW, PREFECT, Record, read_record
 from pipelines.local.processes import alive, uptime
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.account import PASSWORD, USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ServiceStatus:
 
     name: str
     state: str
-    """``up``, ``down``, or ``silent`` (the process runs, or should, but does not answer)."""
+    """``up``, ``down``, or ``silent`` (the process runs, or should run, but does not answer)."""
     address: str = ""
     pid: int | None = None
     uptime: Seconds | None = None
@@ -32,7 +32,7 @@ class ServiceStatus:
 
 
 def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
-    """State of both servers and of each pool's workers; each is given `patience` to answer."""
+    """Return the state of both servers and of each pool's workers; each has `patience` to answer."""
     record = read_record(workspace)
     servers = workspace.settings.servers
     api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
@@ -46,7 +46,7 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
 
 
 def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
-    """The overrides that are in force or asked for, a line each; none where the server does not tell."""
+    """Return one line for each override that is in force or asked for; none if the server does not answer."""
     if mlflow.state != "up":
         return []
     given, own = os.environ.get(USERNAME), not workspace.settings.servers.mlflow_uri
@@ -57,7 +57,7 @@ def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Second
     try:
         found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]
     except (OSError, ValueError, KeyError):
-        # a server without the guard, or one that wants another login: `elp status` says what it can
+        # a server without our guard, or with another login: `elp status` shows the rest
         return []
     return [_override(each) for each in found]
 
@@ -87,11 +87,11 @@ def _server(record: Record, name: str, elsewhere: str, health: str, patience: Se
 
 
 def _with_console(mlflow: ServiceStatus) -> ServiceStatus:
-    """Beside MLflow's address, that of the registry's pages, which the same server has."""
+    """Add the address of the console, whose pages the same server has."""
     if mlflow.state != "up":
         return mlflow
-    told = f"console: {mlflow.address}/elp/"
-    return replace(mlflow, detail=f"{told}; {mlflow.detail}" if mlflow.detail else told)
+    text = f"console: {mlflow.address}/elp/"
+    return replace(mlflow, detail=f"{text}; {mlflow.detail}" if mlflow.detail else text)
 
 
 def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
@@ -110,12 +110,12 @@ def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
         return ServiceStatus(pool, "silent" if running else "down", "", pid, age, f"no such pool yet ({error})")
     online = [w for w in workers if w["status"] == "ONLINE"]
     beat = min((_age(w) for w in online), default=None)
-    heard = f", last heard {beat:.0f} s ago" if beat is not None else ""
-    # a worker that was killed counts as online with Prefect until its heartbeats have been missing for a while
+    heard = f", last heartbeat {beat:.0f} s ago" if beat is not None else ""
+    # Prefect shows a killed worker as online until several of its heartbeats are missing
     remote = [w for w in online if w["name"] != f"{pool}-local"]
     state = "up" if running or remote else "down"
     count = len(remote) + running
-    return ServiceStatus(pool, state, "", pid, age, f"{count} worker(s), {runs} run(s) under way{heard}")
+    return ServiceStatus(pool, state, "", pid, age, f"{count} worker(s), {runs} run(s) in progress{heard}")
 
 
 def _age(worker: dict[str, Any]) -> Seconds:

@@ -1,4 +1,4 @@
-"""`elp.yaml`: everything a workspace can be told, with defaults that need nothing else."""
+"""`elp.yaml`: the settings of a workspace. Every setting has a default."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pipelines.registry.slot import Slot
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the services are. 127.0.0.1 unless told otherwise; port 0 lets `elp up` choose a free one."""
+    """Addresses of the services. Port 0 lets `elp up` choose a free one."""
 
     host: str = "127.0.0.1"
     mlflow_port: int = 5000
     prefect_port: int = 4200
     mlflow_uri: str = ""
-    """Address of an MLflow server run elsewhere; empty means the workspace's own."""
+    """Address of an MLflow server that runs elsewhere; empty means the workspace's own."""
     database: str = ""
     """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
     prefect_api: str = ""
-    """Address of a Prefect API run elsewhere; empty means the workspace's own."""
+    """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
 
@@ -44,7 +44,7 @@ class SlotSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole of `elp.yaml`, defaults filled in."""
+    """All of `elp.yaml`, with the defaults."""
 
     backbone: str = "elp:tiny"
     remote: str = ".elp/remote"
@@ -58,12 +58,12 @@ class Settings:
     """Per slot, overriding `defaults`."""
 
     def for_slot(self, slot: Slot) -> SlotSettings:
-        """Built-in defaults of the task, then `defaults.<task>`, then `slots.<site>/<task>`.
+        """Return the built-in defaults of the task, changed by `defaults.<task>`, then by `slots.<site>/<task>`.
 
         Raises:
-            ConfigError: with every fault of the slot's settings.
+            ConfigError: There are faults; the message has all of them.
         """
-        spec, where = slot.task_spec, f"settings of {slot}"
+        spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options()))
         for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
@@ -71,32 +71,32 @@ class Settings:
         options, settings = merged.pop("task"), SlotSettings()
         faults: list[str] = []
         try:
-            settings = from_dict(SlotSettings, merged, where)
+            settings = from_dict(SlotSettings, merged, source)
         except ConfigError as error:
             faults += error.faults
         try:
-            settings = replace(settings, task=from_dict(spec.options, options, where))
+            settings = replace(settings, task=from_dict(spec.options, options, source))
         except ConfigError as error:
             faults += [f"task.{fault}" for fault in error.faults]
         if faults:
-            raise ConfigError(where, faults)
+            raise ConfigError(source, faults)
         return settings
 
 
-def read_settings(text: str, where: str = "elp.yaml") -> Settings:
+def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     """Parse `elp.yaml` and check every slot's settings in it.
 
     Raises:
-        ConfigError: with all faults of the file at once.
-        WorkspaceError: where the text is not YAML.
+        ConfigError: There are faults; the message has all of them.
+        WorkspaceError: The text is not YAML.
     """
     import yaml
 
     try:
         raw = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise WorkspaceError(f"{where} is not valid YAML: {error}") from error
-    settings = from_dict(Settings, raw, where)
+        raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
+    settings = from_dict(Settings, raw, source)
     faults = []
     for name in settings.slots:
         try:
@@ -109,7 +109,7 @@ def read_settings(text: str, where: str = "elp.yaml") -> Settings:
         except ConfigError as error:
             faults.append(f"defaults.{task}: {error}")
     if faults:
-        raise ConfigError(where, faults)
+        raise ConfigError(source, faults)
     return settings
 
 
@@ -120,7 +120,7 @@ def _with_current_names(layer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mapping by mapping."""
+    """Return `base` with the values of `over`, merged mapping by mapping."""
     result = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)

@@ -1,4 +1,4 @@
-"""A workspace: the Git + DVC repository that a user operates, and where things lie in it."""
+"""A workspace: the Git + DVC repository that a user operates, and the places in it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Workspace:
         return self.root / ".elp"
 
     def slot_folder(self, slot: Slot) -> Path:
-        """Where the slot's data lies."""
+        """Return the folder of the slot's data."""
         return self.root / slot.folder
 
     @property
     def remote(self) -> str:
-        """The DVC remote, a relative folder made absolute."""
+        """Return the DVC remote, a relative folder made absolute."""
         remote = self.settings.remote
         return remote if "://" in remote else str((self.root / remote).resolve())
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (default: ELP_WORKSPACE or the current folder) that holds `elp.yaml`.
+    """Return the nearest folder at or above `start` (default: ELP_WORKSPACE, or the current folder) with `elp.yaml`.
 
     Raises:
-        WorkspaceError: where there is none.
+        WorkspaceError: There is none.
     """
     begin = (start or Path(os.environ.get("ELP_WORKSPACE") or Path.cwd())).resolve()
     for folder in (begin, *begin.parents):
@@ -53,8 +53,8 @@ def open_workspace(start: Path | None = None) -> Workspace:
     """Open the workspace at or above `start`.
 
     Raises:
-        WorkspaceError: where there is none.
-        ConfigError: where its `elp.yaml` has faults.
+        WorkspaceError: There is none.
+        ConfigError: Its `elp.yaml` has faults.
     """
     root = find_root(start)
     path = root / SETTINGS_FILE

@@ -1,1 +1,8 @@
-"""Prefect flows: order, retries and artifacts around the plain steps."""
+"""Prefect flows, their deployments and schedules. No arithmetic: each task calls one function of another room.
+
+`flows`, `tasks`     the flows, and their steps as tasks with retries
+`run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
+`deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
+`prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
+`quick_prefect`      a quicker start of the command `prefect` and of flow runs
+"""

@@ -24,7 +24,7 @@ FLOWS = {
 """Flow -> its pool."""
 
 
-def register(workspace: Workspace, api: str) -> None:
+def register_deployments(workspace: Workspace, api: str) -> None:
     """Make the work pools and a deployment of each flow for this workspace, or bring them up to date.
 
     Schedules of an existing deployment stay as they are.

@@ -95,6 +95,7 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
         source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
         options: `format`, `noise`, `snr`, `condition` of the delivery.
     """
+    # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
     dataset = _take_in(opened, parsed, source, options)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)

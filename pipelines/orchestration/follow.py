@@ -9,7 +9,7 @@ from uuid import UUID
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
-from pipelines.orchestration.prefect_api import FollowedRun, answers, read_run
+from pipelines.orchestration.prefect_api import FollowedRun, prefect_errors, read_run
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -31,7 +31,7 @@ _PAGE = 200
 
 
 def follow(
-    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 0.5, last: Seconds = 0.5
+    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 1.0, last: Seconds = 0.5
 ) -> FollowedRun:
     """Report a run's log and states to `log` until it has ended. The run continues if following stops.
 
@@ -41,7 +41,7 @@ def follow(
         pool: Work pool it runs on, to report that no worker takes it.
         log: Takes one line at a time.
         every: Time between requests.
-        last: Time after the final state in which the last log lines arrive.
+        last: Time in which a run that has ended must send a line, or following ends.
 
     Raises:
         ServiceError: Prefect is silent for three minutes.
@@ -50,20 +50,21 @@ def follow(
     answered = started
     while True:
         try:
-            with answers(str(client.api_url)):
+            with prefect_errors(str(client.api_url)):
                 run = read_run(client, run.id)
-                if run.ended:
-                    # the run sends its lines every 0.3 s (PREFECT_LOGGING_TO_API_BATCH_INTERVAL), and at its end
-                    time.sleep(last)
                 seen += _report(client, run.id, seen, log)
+                while run.ended:
+                    # a run's last lines come after its final state: it sends what it has every 0.3 s
+                    time.sleep(last)
+                    if not (new := _report(client, run.id, seen, log)):
+                        return run
+                    seen += new
             answered = time.monotonic()
         except ServiceError:
             if time.monotonic() - answered > _OUTAGE:
                 raise
             time.sleep(every)
             continue
-        if run.ended:
-            return run
         if run.state != state:
             log(f"{run.name}: {run.state}")
             state = run.state

@@ -65,12 +65,16 @@ def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefect
 
     # a proxy meant for the outside world must not be asked for this machine's own servers
     options = {"trust_env": False} if urlsplit(api).hostname in LOCAL else {}
-    with temporary_settings({PREFECT_API_URL: api}), get_client(options, sync_client=True) as client, answers(api):
+    with (
+        temporary_settings({PREFECT_API_URL: api}),
+        get_client(options, sync_client=True) as client,
+        prefect_errors(api),
+    ):
         yield client
 
 
 @contextlib.contextmanager
-def answers(api: str) -> Iterator[None]:
+def prefect_errors(api: str) -> Iterator[None]:
     """Translate the errors of Prefect's client.
 
     Raises:
@@ -162,7 +166,7 @@ def read_outcome(client: SyncPrefectClient, run_id: str) -> RunOutcome:
         flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=[MACHINE])
     )
     found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
-    return RunOutcome.from_json(str(found[0].data)) if found else RunOutcome()
+    return RunOutcome.from_json(json.loads(str(found[0].data))) if found else RunOutcome()
 
 
 def _followed(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,32 +60,30 @@ class RunOutcome:
             **{run.slot: run.text for run in self.slots},
         }
 
-    def to_json(self) -> str:
-        """Return the versioned JSON that crosses from the worker to the command line."""
-        values = plain(self) | {"format": FORMAT}
+    def to_json(self) -> dict[str, Any]:
+        """Return the versioned JSON values that cross from the worker to the command line."""
+        values: dict[str, Any] = plain(self) | {"format": FORMAT}
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()
-        return json.dumps(values)
+        return values
 
     @classmethod
-    def from_json(cls, text: str) -> RunOutcome:
+    def from_json(cls, given: Mapping[str, Any]) -> RunOutcome:
         """Read what `to_json` returned.
 
         Raises:
             ServiceError: A worker of another version wrote another format.
             ConfigError: A key is unknown, missing or of another type; every such key is named.
         """
-        values = json.loads(text)
+        values = dict(given)
         if (written := values.pop("format")) != FORMAT:
             raise ServiceError(f"the worker reports in format {written}, this elp reads {FORMAT}; install one version")
         gate = values.pop("gate")
         outcome = from_dict(cls, values, "run outcome")
         if gate is None:
             return outcome
-        verdict = Verdict.from_json(gate.pop("verdict"))
-        return dataclasses.replace(
-            outcome, gate=GateOutcome(**gate | {"verdict": verdict, "evidence": Path(gate["evidence"])})
-        )
+        records = {"verdict": Verdict.from_json(gate["verdict"]), "evidence": Path(gate["evidence"])}
+        return dataclasses.replace(outcome, gate=GateOutcome(**gate | records))
 
 
 def _dataset_rows(dataset: DatasetVersion) -> dict[str, Any]:

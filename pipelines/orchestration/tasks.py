@@ -122,12 +122,13 @@ def slots_with_data(workspace: Workspace) -> list[str]:
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
 def promote_slot(workspace: Workspace, slot: Slot, version: int) -> Promotion:
     """Make a version that passed the champion; for workspaces with `auto_promote`."""
-    from pipelines.registry.client.champion import promote
+    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.tags import policy_digest
 
-    return promote(
+    return promote_version(
         slot,
-        workspace.settings,
         version,
+        policy=policy_digest(workspace.settings.for_slot(slot).gate),
         mlflow_uri=mlflow_uri(workspace),
         by="auto_promote",
         why="passed the gate",

@@ -1,1 +1,17 @@
-"""The values that all rooms share, and the client of the server."""
+"""The values that all rooms share, and the client of the server. No server, no Prefect.
+
+`slot`, `policies`      the (site, task) pair and its names; the limits that a slot declares
+`lineage`, `verdict`    frozen records of where an adapter comes from, and of what the gate decided
+`statements`            both as signed in-toto statements (`in_toto`, `verdict_statement`)
+`adapter_version`       one version of the registry, with `tags` and the `description` that MLflow shows
+`registered_adapter`, `champion_change`   what the server reports
+`signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
+`client`                the client of the MLflow server and of its API
+`pyfunc`                the code that MLflow stores next to a bundle
+`evidence_scores`, `plain_json`           the stable parts of the evidence; values in the types of JSON
+
+>>> from pipelines.registry.slot import Slot
+>>> slot = Slot.parse("plant-a/asr")
+>>> slot.model_name, str(slot.folder), slot.tag(3)
+('elp.plant-a.asr', 'data/plant-a/asr', 'data/plant-a/asr/v3')
+"""

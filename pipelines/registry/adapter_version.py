@@ -1,4 +1,4 @@
-"""What the registry knows of one adapter version: its tags by name, and what the gate recorded on it."""
+"""One adapter version of the registry, parsed from MLflow, with its tags and the record of the gate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AdapterVersion:
     run_id: str
     """MLflow run that trained it."""
     source: str
-    """Where MLflow keeps the model: ``models:/m-…``."""
+    """MLflow's address of the model: ``models:/m-…``."""
     created: str
     """UTC, ISO 8601."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class AdapterVersion:
 
     @property
     def name(self) -> str:
-        """``SITE/TASK v3``, for people."""
+        """The name for people: ``SITE/TASK v3``."""
         return f"{self.slot} v{self.version}"
 
     @property
     def bundle_digest(self) -> str:
-        """``sha256:…`` of the bundle, as it was when it was registered."""
+        """``sha256:…`` of the bundle at its registration."""
         return self.tags.get(Tags.BUNDLE, "")
 
     @property
@@ -47,7 +47,7 @@ class AdapterVersion:
 
     @property
     def status(self) -> str:
-        """candidate, challenger, champion, retired or rejected; the aliases have the last word."""
+        """candidate, challenger, champion, retired or rejected. The aliases count more than the tag."""
         for alias in (CHAMPION, CHALLENGER):
             if alias in self.aliases:
                 return alias
@@ -58,17 +58,17 @@ class AdapterVersion:
 
     @property
     def override(self) -> str:
-        """Until when, by whom and why it is champion without a verdict that counts; empty where it is not."""
+        """Until when, by whom and why it is champion without a valid verdict; empty if it is not."""
         return self.tags.get(Tags.OVERRIDE, "") if CHAMPION in self.aliases else ""
 
     @property
     def gate_record(self) -> GateRecord | None:
-        """What the gate recorded, or None where this version was never gated."""
+        """The record of the gate, or None if the version was never gated."""
         text = self.tags.get(Tags.GATE, "")
         return GateRecord.from_json(text) if text else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `--json`."""
+        """Return plain values for `--json`."""
         return {
             "slot": str(self.slot),
             "version": self.version,

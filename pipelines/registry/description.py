@@ -6,11 +6,10 @@ import math
 import posixpath
 from collections.abc import Mapping, Sequence
 
-from elp_core.metrics.scores import title
-from pipelines.number_text import percent, points
+from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.lineage import Lineage
-from pipelines.registry.statements import Span, VerdictStatement
 from pipelines.registry.tags import Tags
+from pipelines.registry.verdict_statement import Span, VerdictStatement
 
 _FLAG = "🔴 **Override, no verdict that counts:**"
 _LINEAGE = (
@@ -58,7 +57,7 @@ def verdict_headline(verdict: VerdictStatement) -> str:
     """Return one sentence: ``Passed the gate: WER 8.00 % on the golden set (first version)``, for example."""
     if verdict.page:
         return verdict.page.headline
-    metric, against = title(verdict.metric), verdict.against
+    metric, against = metric_title(verdict.metric), verdict.against
     compared = f"champion v{against.version} {_share(verdict.champion)}" if against else "first version"
     return f"{_HEADLINES[verdict.outcome]}: {metric} {_share(verdict.challenger)} on the golden set ({compared})."
 
@@ -67,7 +66,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
     """Return the rows of a verdict's table: name and value, the outcome first."""
     if verdict.page:
         return list(verdict.page.rows)
-    details, metric, against = verdict.details, title(verdict.metric), verdict.against
+    details, metric, against = verdict.details, metric_title(verdict.metric), verdict.against
     assert details is not None
     rows = [
         ("verdict", f"**{verdict.outcome}**"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, TrialScores
 
-Scores = ClipScores | TrialScores
+Scores: TypeAlias = ClipScores | TrialScores
 """What a system scored on the golden set, clip by clip or trial by trial."""
 PLOT_FILES: dict[str, tuple[tuple[str, str], ...]] = {
     "wer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "WER by recording condition")),
@@ -65,7 +65,7 @@ def unpack_scores(values: Mapping[str, Any]) -> Scores:
         if kind is ClipScores:
             columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release is of words
     except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raise CorpusError(f"these are not packed scores: {error!r}; fetch the evidence again") from error
+        raise CorpusError(f"these are not packed scores: {error!r}; download the evidence again") from error
     made: Scores = kind(**columns)
     return made
 

@@ -1,4 +1,4 @@
-"""Values as JSON has them: what crosses to Prefect, to files and to other programs."""
+"""Values in the types of JSON, for Prefect, for files and for other programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """`value` in JSON's own types: dataclasses and mappings become objects, tuples arrays, the rest strings."""
+    """Return `value` in the types of JSON: records and mappings become objects, tuples arrays, other values strings."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

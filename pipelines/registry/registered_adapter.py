@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
+
+
+@dataclass(frozen=True)
+class ChampionPeriod:
+    """A time for which one version was its slot's champion, as the ledger says."""
+
+    seq: int
+    """Number of the ledger entry that began it."""
+    slot: str
+    version: int
+    bundle: str
+    since: str
+    """UTC, ISO 8601."""
+    until: str | None
+    """None while it lasts."""
+    event: str
+    by: str
+    """Name of the principal who made the change."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -24,28 +45,32 @@ class RegisteredAdapter:
     """Tag of the dataset version."""
     revision: str
     """Git commit of the dataset version."""
-    clips: str
+    clips_digest: str
     """``sha256:…`` of the ids of the clips that the training used."""
+    champion_periods: tuple[ChampionPeriod, ...] = ()
+    """Oldest first; the server sends them separately."""
 
+    @property
+    def is_champion(self) -> bool:
+        """Whether it is its slot's champion now."""
+        return any(period.until is None for period in self.champion_periods)
 
-@dataclass(frozen=True)
-class ChampionPeriod:
-    """A time for which one version was its slot's champion, as the ledger says."""
+    @property
+    def status(self) -> str:
+        """``champion``, ``was champion``, ``deleted`` or ``never champion``."""
+        if self.is_champion:
+            return "champion"
+        return "deleted" if self.deleted else "was champion" if self.champion_periods else "never champion"
 
-    seq: int
-    """Number of the ledger entry that began it."""
-    slot: str
-    version: int
-    bundle: str
-    since: str
-    """UTC, ISO 8601."""
-    until: str | None
-    """None while it lasts."""
-    event: str
-    by: str
-    """Name of the principal who made the change."""
-    reason: str
+    def to_json(self) -> dict[str, str | int]:
+        """Return what the API sends: everything but the champion periods."""
+        return {name: value for name, value in vars(self).items() if name != "champion_periods"}
 
-    def of(self, adapter: RegisteredAdapter) -> bool:
-        """Return whether this adapter was the champion: the same version of a model made again is another one."""
-        return (self.slot, self.version, self.bundle) == (adapter.slot, adapter.version, adapter.bundle)
+    def with_periods(self, periods: Iterable[ChampionPeriod]) -> Self:
+        """Return the adapter with its own of these champion periods.
+
+        A model that was deleted and made again counts its versions from 1: the bundle distinguishes them.
+        """
+        mine = (self.slot, self.version, self.bundle)
+        own = tuple(one for one in periods if (one.slot, one.version, one.bundle) == mine)
+        return replace(self, champion_periods=own)

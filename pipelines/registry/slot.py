@@ -26,8 +26,8 @@ class Slot:
         """Read ``SITE/TASK``.
 
         Raises:
-            UsageError: where the site is not lower-case letters, digits and inner hyphens (40 at most), or the task is
-                unknown.
+            UsageError: The site is not made of lower-case letters, digits and inner hyphens (40 at most), or the task
+                is unknown.
         """
         site, slash, task = text.partition("/")
         if not slash or not _NAME.fullmatch(site):
@@ -43,7 +43,7 @@ class Slot:
 
     @classmethod
     def of_model(cls, name: str) -> Slot | None:
-        """The slot whose registered model has this name, or None where it is no slot's."""
+        """Return the slot of the registered model with this name, or None if the model belongs to no slot."""
         match = _MODEL.fullmatch(name)
         return cls(match["site"], match["task"]) if match else None
 
@@ -66,5 +66,5 @@ class Slot:
         return Path("data") / self.site / self.task
 
     def tag(self, version: int, kind: str = "data") -> str:
-        """Git tag of a dataset version (`kind` ``data``) or of a golden set (``golden``)."""
+        """Return the Git tag of a dataset version (`kind` ``data``) or of a golden set (``golden``)."""
         return f"{kind}/{self.site}/{self.task}/v{version}"

@@ -1,4 +1,4 @@
-"""Signed statements about an adapter bundle: its lineage (SLSA provenance v1) and a gate's verdict (in-toto v1).
+"""Signed statements about an adapter bundle: its lineage (SLSA provenance v1), and the reader of both kinds.
 
 A statement is frozen, and its payload is canonical JSON: equal statements have equal digests, and `parse_statement`
 returns exactly what was rendered or refuses it. Format: docs/formats/statements.md.
@@ -6,7 +6,6 @@ returns exactly what was rendered or refuses it. Format: docs/formats/statements
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,26 +15,16 @@ from typing import Any
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
-from pipelines.registry.lineage import BackboneName, TrainedClips, TrainerHardware, read_known
-from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_canonical_json, sha256
-from pipelines.registry.verdict import Outcome
+from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
+from pipelines.registry.lineage import TrainedClips, TrainerHardware, read_known
+from pipelines.registry.signing.canonical_json import moment, parse_canonical_json, sha256
+from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
-STATEMENT = "https://in-toto.io/Statement/v1"
 LINEAGE = "https://slsa.dev/provenance/v1"
-VERDICT = "https://elp-foundry.dev/attestation/verdict/v2"
-VERDICT_WITH_PAGE = "https://elp-foundry.dev/attestation/verdict/v1"
-"""The form of release 0.1.0, which contained the texts of the page. It is read for ever and not written any more."""
 TRAINING = "https://elp-foundry.dev/attestation/training/v1"
 BUILDER = "https://elp-foundry.dev/attestation/trainer/v1"
 """in-toto uses URIs as names. No page has to exist at these addresses."""
 
-BUNDLE_DIGEST = "elpBundle"
-"""Name of the digest algorithm of a bundle: SHA-256 of its manifest."""
-
-Span = tuple[float | None, float | None]
-"""An interval; None in place of an infinite bound."""
-
-_PREFIXED = re.compile(r"sha256:[0-9a-f]{64}")
 _HEX = re.compile(r"[0-9a-f]+")
 
 
@@ -147,120 +136,7 @@ class LineageStatement:
                 "metadata": {"invocationId": self.run, "finishedOn": self.finished},
             },
         }
-        return _statement(self.model, self.bundle, files, LINEAGE, predicate)
-
-
-@dataclass(frozen=True)
-class ChampionRef:
-    """The champion that a version was compared with."""
-
-    version: int
-    bundle: str
-
-
-@dataclass(frozen=True)
-class Golden:
-    """The golden set that decided, by tag and digest of its clip ids."""
-
-    tag: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class EvidenceFile:
-    """The file with the numbers: its path among the artifacts of the version's run, and its SHA-256 (hex)."""
-
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class NamedOutcome:
-    """The outcome of one check, or on one recording condition."""
-
-    name: str
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class VerdictDetails:
-    """What a verdict rests on in addition to the numbers that decided: the server writes its pages from it."""
-
-    champion_interval: Span | None
-    margin: float
-    """Allowed difference to the champion, as a share."""
-    limit: float
-    """Absolute limit on the metric, as a share."""
-    clips: int
-    """Clips of the golden set."""
-    closed_set: bool
-    """Whether speakers of the golden set were in the training data, by declaration."""
-    slices: tuple[NamedOutcome, ...]
-    """Recording conditions."""
-    checks: tuple[NamedOutcome, ...]
-    reasons: tuple[str, ...]
-    """Sentences, the deciding one first."""
-
-
-@dataclass(frozen=True)
-class SignedPage:
-    """The texts that a verdict of release 0.1.0 contained for the version's page."""
-
-    headline: str
-    rows: tuple[tuple[str, str], ...]
-    """Name and value, the verdict first."""
-
-
-@dataclass(frozen=True)
-class VerdictStatement:
-    """The signed form of a verdict: what the gate decided on one version."""
-
-    bundle: str
-    """``sha256:…`` of the bundle that was judged."""
-    slot: str
-    model: str
-    version: int
-    outcome: Outcome
-    backbone: BackboneName
-    against: ChampionRef | None
-    """The champion it was compared with; None if the slot had none."""
-    first_version: bool
-    golden: Golden
-    policy: str
-    """``sha256:…`` of the limits."""
-    metric: str
-    challenger: float | None
-    """Shares: 0.08 is 8 %. None if the number is not finite."""
-    champion: float | None
-    delta: float | None
-    interval: Span | None
-    """Of `delta`."""
-    evidence: EvidenceFile
-    decided_at: str
-    """UTC, ISO 8601."""
-    challenger_interval: Span | None = None
-    """Of `challenger`."""
-    details: VerdictDetails | None = None
-    """None in statements of release 0.1.0 only."""
-    page: SignedPage | None = None
-    """None but in statements of release 0.1.0."""
-
-    kind = "verdict"
-
-    @property
-    def fingerprint(self) -> str:
-        """``sha256:…`` of the backbone."""
-        return self.backbone.fingerprint
-
-    @property
-    def payload(self) -> bytes:
-        """Canonical JSON: what is signed."""
-        predicate = to_dict(self)
-        bundle, page = predicate.pop("bundle"), predicate.pop("page")
-        if page is None:
-            return _statement(self.model, bundle, [], VERDICT, predicate)
-        del predicate["details"]
-        return _statement(self.model, bundle, [], VERDICT_WITH_PAGE, {**predicate, **page})
+        return statement_payload(self.model, self.bundle, files, LINEAGE, predicate)
 
 
 Statement = LineageStatement | VerdictStatement
@@ -284,7 +160,7 @@ def parse_statement(payload: bytes) -> Statement:
             "malformed", f"not an in-toto Statement v1 of a lineage or a verdict: {str(kind)[:80]!r}"
         )
     try:
-        found = _lineage(values) if kind == LINEAGE else _verdict(values)
+        found = _lineage(values) if kind == LINEAGE else read_verdict(values)
         same = found.payload == payload
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise AttestationError(
@@ -297,48 +173,12 @@ def parse_statement(payload: bytes) -> Statement:
     return found
 
 
-def stored_verdict(payload: bytes) -> VerdictStatement:
-    """Build a verdict from a payload that was verified before it was stored; five times as quick as `parse_statement`.
-
-    Raises:
-        KeyError, TypeError, ValueError: The payload is not a verdict.
-    """
-    values = json.loads(payload)
-    predicate = dict(values["predicate"])
-    if values["predicateType"] == VERDICT_WITH_PAGE:
-        predicate["page"] = SignedPage(predicate.pop("headline"), predicate.pop("rows"))
-    else:
-        details = dict(predicate["details"])
-        details |= {name: tuple(NamedOutcome(**one) for one in details[name]) for name in ("slices", "checks")}
-        predicate["details"] = VerdictDetails(**details)
-    predicate |= {
-        "bundle": "sha256:" + values["subject"][0]["digest"][BUNDLE_DIGEST],
-        "backbone": BackboneName(**predicate["backbone"]),
-        "against": ChampionRef(**predicate["against"]) if predicate["against"] else None,
-        "golden": Golden(**predicate["golden"]),
-        "evidence": EvidenceFile(**predicate["evidence"]),
-    }
-    return VerdictStatement(**predicate)
-
-
-def _statement(model: str, bundle: str, files: list[dict[str, Any]], kind: str, predicate: Mapping[str, Any]) -> bytes:
-    subject = {"name": model, "digest": {BUNDLE_DIGEST: bundle.removeprefix("sha256:")}}
-    return canonical_json(
-        {"_type": STATEMENT, "subject": [subject, *files], "predicateType": kind, "predicate": dict(predicate)}
-    )
-
-
 def _resource(material: Material) -> dict[str, Any]:
     return {name: value for name, value in to_dict(material).items() if value}
 
 
-def _subject(values: Mapping[str, Any]) -> tuple[str, str]:
-    first = values["subject"][0]
-    return str(first["name"]), _prefixed("sha256:" + str(first["digest"][BUNDLE_DIGEST]), "subject")
-
-
 def _lineage(values: Mapping[str, Any]) -> LineageStatement:
-    model, bundle = _subject(values)
+    model, bundle = read_subject(values)
     build, details = values["predicate"]["buildDefinition"], values["predicate"]["runDetails"]
     materials = tuple(from_dict(Material, entry, "material") for entry in build["resolvedDependencies"])
     found = LineageStatement(
@@ -358,30 +198,7 @@ def _lineage(values: Mapping[str, Any]) -> LineageStatement:
                 raise AttestationError("malformed", f"digest {name} is {value[:80]!r}, expected hexadecimal digits")
     if len({material.name for material in materials}) != len(materials):
         raise AttestationError("malformed", "the lineage names a material twice")
-    _prefixed(found.fingerprint, "backbone")
+    check_prefixed(found.fingerprint, "backbone")
     moment(found.finished, "finishedOn")
     found.asked["dataset"]
     return found
-
-
-def _verdict(values: Mapping[str, Any]) -> VerdictStatement:
-    model, bundle = _subject(values)
-    predicate = dict(values["predicate"])
-    if values["predicateType"] == VERDICT_WITH_PAGE:
-        predicate["page"] = {name: predicate.pop(name) for name in ("headline", "rows")}
-    elif not predicate["details"]:
-        raise AttestationError("malformed", "the verdict has no details")
-    found = from_dict(VerdictStatement, {**predicate, "bundle": bundle}, "verdict")
-    if found.model != model:
-        raise AttestationError("malformed", f"the subject is {model[:80]}, the predicate is about {found.model[:80]}")
-    against = (found.against.bundle,) if found.against else ()
-    for name in (found.fingerprint, found.policy, *against):
-        _prefixed(name, "verdict")
-    moment(found.decided_at, "decided_at")
-    return found
-
-
-def _prefixed(text: str, where: str) -> str:
-    if not _PREFIXED.fullmatch(text):
-        raise AttestationError("malformed", f"{where}: {text[:80]!r} is no sha256:<64 hexadecimal digits>")
-    return text

@@ -1,14 +1,14 @@
-"""What the registry's words are: aliases, tags, and what the gate's record on a version holds."""
+"""The names in the registry: aliases, tags, and the record of the gate on a version."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 
 from elp_core.config import to_dict
 from pipelines.errors import RegistryError
 from pipelines.registry.policies import RENAMED_LIMITS, GatePolicy
+from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -16,7 +16,7 @@ CHALLENGER = "challenger"
 
 
 class Tags:
-    """Names of the tags on a version. Short ones sort first on the page: a long hash hides what follows it."""
+    """Names of the tags on a version. The short values are listed first: a long hash hides what follows it."""
 
     VERDICT = "elp.verdict"
     STATUS = "elp.status"
@@ -47,7 +47,7 @@ class Tags:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """What a verdict was about, so that it can be told whether it still holds."""
+    """What a verdict was about: it shows whether the verdict still holds."""
 
     verdict: str
     """passed, failed or undecided."""
@@ -57,31 +57,31 @@ class GateRecord:
     """Tag of the golden set."""
     golden_digest: str = ""
     champion: int | None = None
-    """Version it was compared with; None where the slot had no champion."""
+    """Version it was compared with; None if the slot had no champion."""
     champion_bundle: str = ""
     policy: str = ""
-    """`policy_digest` of the limits that were asked."""
+    """`policy_digest` of the limits that were applied."""
     evidence: str = ""
     """Folder of the evidence among the artifacts of the version's run."""
     decided_at: str = ""
     """UTC, ISO 8601."""
 
     def to_json(self) -> str:
-        """Compact JSON; the inverse of `from_json`."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """Return canonical JSON, which `from_json` reads."""
+        return canonical_json(asdict(self)).decode()
 
     @classmethod
     def from_json(cls, text: str) -> GateRecord:
         """Read what `to_json` wrote.
 
         Raises:
-            RegistryError: where the text is no such record.
+            RegistryError: The text is not such a record.
         """
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
             raise RegistryError(
-                f"the tag {Tags.GATE} is no gate record ({error}); gate the version again: elp gate"
+                f"the tag {Tags.GATE} is not a gate record ({error}); gate the version again: elp gate"
             ) from error
 
 
@@ -90,5 +90,4 @@ def policy_digest(policy: GatePolicy) -> str:
     values = to_dict(policy)
     older = {new: old for old, new in RENAMED_LIMITS.items()}
     values["safety"] = {older.get(key, key): value for key, value in values["safety"].items()}
-    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return "sha256:" + sha256(canonical_json(values))

@@ -13,7 +13,7 @@ from mlflow.server import app as mlflow_app
 
 from pipelines.server import pages, routes
 from pipelines.server.auth.middleware import AuthMiddleware
-from pipelines.server.auth.mlflow_login import add_login, log_in
+from pipelines.server.auth.mlflow_login import add_login, authenticate
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides.expiry import start_expiry_thread
 from pipelines.server.storage.artifact_bytes import served_artifacts
@@ -43,9 +43,11 @@ def create_app(app: Flask = mlflow_app) -> Any:
     _refuse_unguarded_stores()
     # the login comes first: its hook then runs before those that are added after it
     asgi_app: Any = add_login(app, current.registry().record_users) if login_on() else None
+    # MLflow's application is a global: a second call must not add the routes again
     if routes.blueprint.name not in app.blueprints:
         app.register_blueprint(routes.blueprint, url_prefix=_add_static_prefix(routes.ROUTE))
         app.register_blueprint(pages.blueprint, url_prefix=_add_static_prefix(pages.ROUTE))
+    # every server process has the thread; `end_expired_overrides` lets one of them end each override
     start_expiry_thread(current.registry)
     if asgi_app is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
         return app
@@ -53,7 +55,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         asgi_app = create_fastapi_app(app)
-    return AuthMiddleware(asgi_app, log_in if login_on() else None, current.registry().record_refusal)
+    return AuthMiddleware(asgi_app, authenticate if login_on() else None, current.registry().record_refusal)
 
 
 def _refuse_unguarded_stores() -> None:

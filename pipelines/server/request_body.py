@@ -36,6 +36,7 @@ def read_body(needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mappin
     try:
         body = request.get_json(silent=True)
     except RecursionError:
+        # thousands of nested lists
         body = None
     if not isinstance(body, dict):
         raise bad_request("the body is no JSON object")

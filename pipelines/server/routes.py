@@ -132,13 +132,14 @@ def get_adapters() -> Response:
     slot, fingerprint = request.args.get("slot", ""), request.args.get("fingerprint", "")
     with registry().engine.connect() as connection:
         found, last = registered_adapters(connection, slot, fingerprint, after, min(limit, _ADAPTERS_LIMIT))
-    return jsonify({"adapters": [vars(adapter) for adapter in found], "last": last})
+    return jsonify({"adapters": [adapter.to_json() for adapter in found], "last": last})
 
 
 @blueprint.post("/promote")
 def post_promote() -> Response:
     """Promote a version: {slot, version, reason?, by?, again?}."""
     body = read_body(("slot", "version"), ("reason", "by", "again"))
+    # only JSON's true: the text "false" is truthy
     slot, version, again = slot_of(body), parse_number(body["version"]), body.get("again") is True
     change = move_champion(registry(), slot, version, caller_of(body), reason_of(body), "promote", again=again)
     return jsonify(asdict(change))

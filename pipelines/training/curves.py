@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elp_core.metrics.scores import title
 from pipelines.errors import RegistryError, ServiceError
 from pipelines.html_report import figure, png
+from pipelines.number_text import metric_title
 from pipelines.registry.client.runs import log_points, logged_steps
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def draw_curves(history: Sequence[EpochRecord], metric: str, path: Path) -> None
     drawn, (left, right) = figure(7.5, 3.2, columns=2)
     for axes, values, heading in (
         (left, [entry.loss for entry in history], "mean training loss"),
-        (right, [entry.value for entry in history], f"{title(metric)}, validation"),
+        (right, [entry.value for entry in history], f"{metric_title(metric)}, validation"),
     ):
         axes.plot(epochs, values, marker="o", markersize=3)
         axes.set_title(heading, fontsize=10)

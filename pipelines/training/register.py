@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elp_core.metrics.scores import title
+from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.description import describe_version, version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.tags import Tags
 from pipelines.training.curves import log_history
@@ -121,7 +121,7 @@ def _sign(
         return
     statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
     # read now: the key may have been replaced during the training
-    envelope = sign(statement.payload, load_ring(keys), "lineage")
+    envelope = sign(statement.payload, load_trusted_keys(keys), "lineage")
     server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
     log(f"signed the lineage of {version.name}")
 
@@ -168,7 +168,7 @@ def _datasets(slot: Slot, lineage: Lineage) -> list[runs.DatasetInput]:
 
 
 def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
-    lineage, metric = trained.lineage, title(trained.metric)
+    lineage, metric = trained.lineage, metric_title(trained.metric)
     minutes = lineage.training.seconds / 60
     headline = (
         f"Candidate for {slot}, not gated yet: {metric} {trained.value:.1%} on the validation split, "

@@ -239,7 +239,7 @@ def test_a_version_with_other_code_from_the_beginning(own_contest: Contest) -> N
     """True weights with a true lineage, and in the same folder what serving would run or install."""
     contest = own_contest
     for name, fault in (
-        ("adapter.py", "adapter.py, which serving runs, is not the code of"),
+        ("adapter.py", "adapter.py, which runs for serving, is not the code of"),
         ("MLmodel", "MLmodel or a list of packages cannot be read"),
         ("evil.py", "evil.py"),
         ("requirements.txt", "'import os' would be installed"),

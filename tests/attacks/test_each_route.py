@@ -14,6 +14,7 @@ pytestmark = pytest.mark.both_databases
 VERSION, MODEL, ALIAS = f"{API}/model-versions", f"{API}/registered-models", f"{API}/registered-models/alias"
 TAG = {"key": "elp.verdict", "value": "passed"}
 PRODUCTION = {"version": str(FAILED), "stage": "Production"}
+COPY = {"source": "models:/MODEL/2"}
 REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "set an alias": ("POST", ALIAS, {"alias": "champion", "version": str(UNGATED)}, "was never gated; gate it"),
     "delete an alias": (
@@ -26,7 +27,12 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "delete the model": ("DELETE", f"{MODEL}/delete", {}, "v2 is the champion; retire it first: elp retire"),
     "tag the model": ("POST", f"{MODEL}/set-tag", TAG, "'elp.verdict' is not changed by hand"),
     "delete its tag": ("DELETE", f"{MODEL}/delete-tag", {"key": "elp.site"}, "'elp.site' is not changed by hand"),
-    "create a version": ("POST", f"{VERSION}/create", {"source": "dummy"}, "must be a logged model of this server"),
+    "create a version": (
+        "POST",
+        f"{VERSION}/create",
+        {"source": "models:/MODEL/2"},
+        "must be a logged model of this server",
+    ),
     "describe": ("PATCH", f"{VERSION}/update", {"version": "3", "description": ""}, "reports the gate's verdict"),
     "change a stage": ("POST", f"{VERSION}/transition-stage", PRODUCTION, "has no stages"),
     "delete a version": ("DELETE", f"{VERSION}/delete", {"version": str(CHAMPION)}, "v2 is the champion; retire it"),
@@ -54,8 +60,9 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("attack", REFUSED)
 def test_each_route_refuses_and_the_ledger_records_it(contest: Contest, attack: str) -> None:
     method, target, values, sentence = REFUSED[attack]
-    subject = {"slot": contest.slot} if target.startswith(ELP) else {"name": contest.model}
-    contest.refused(contest.rest(method, target, {**subject, **values}), sentence)
+    sent = {"slot": contest.slot} if target.startswith(ELP) else {"name": contest.model}
+    sent |= {k: v.replace("MODEL", contest.model) if isinstance(v, str) else v for k, v in values.items()}
+    contest.refused(contest.rest(method, target, sent), sentence)
 
 
 def test_each_route_to_the_bytes_refuses(contest: Contest) -> None:

@@ -17,24 +17,24 @@ from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
-from tests.support.books import Books, check_books, database, read_books, run
 from tests.support.contest import CHAMPION, FAILED, PASSED, UNGATED, Contest
+from tests.support.database_snapshot import DatabaseSnapshot, check_snapshot, database, read_snapshot, run
 from tests.support.guarded_server import GuardedServer
 from tests.support.versions_by_hand import ARTIFACTS
 
 
 @contextmanager
-def _rewritten(server: GuardedServer, rows: tuple[LedgerRow, ...]) -> Iterator[Books]:
+def _rewritten(server: GuardedServer, rows: tuple[LedgerRow, ...]) -> Iterator[DatabaseSnapshot]:
     """The ledger's table with other rows in it, for a moment; the head row says what the last one is."""
-    before = read_books(server)
+    before = read_snapshot(server)
     _store(server, before, rows)
     try:
-        yield read_books(server)
+        yield read_snapshot(server)
     finally:
-        _store(server, Books(rows, {}), before.rows)
+        _store(server, DatabaseSnapshot(rows, {}), before.rows)
 
 
-def _store(server: GuardedServer, old: Books, rows: tuple[LedgerRow, ...]) -> None:
+def _store(server: GuardedServer, old: DatabaseSnapshot, rows: tuple[LedgerRow, ...]) -> None:
     kept = {row.seq: row for row in rows}
     same = {row.seq for row in old.rows if kept.get(row.seq) == row}
     with database(server) as connection:
@@ -54,10 +54,10 @@ def _values(row: LedgerRow) -> dict[str, Any]:
     return {**columns, "seq": row.seq, "entry": row.entry, "hash": row.hash, "envelope": row.envelope}
 
 
-def _trouble(server: GuardedServer, books: Books) -> dict[int, set[str]]:
+def _trouble(server: GuardedServer, snapshot: DatabaseSnapshot) -> dict[int, set[str]]:
     """What is wrong, by the number of the entry."""
     found: dict[int, set[str]] = {}
-    for fault in check_books(server, books).faults:
+    for fault in check_snapshot(server, snapshot).faults:
         found.setdefault(fault.seq, set()).add(fault.trouble)
     return found
 
@@ -66,84 +66,84 @@ def _other_reason(row: LedgerRow) -> str:
     return row.entry.replace('"reason":"it passed"', '"reason":"it failed"')
 
 
-def _promotion(contest: Contest, books: Books) -> int:
+def _promotion(contest: Contest, snapshot: DatabaseSnapshot) -> int:
     """Place among the rows of the slot's last promotion."""
-    return next(n for n, row in enumerate(books.rows) if row.seq == books.moves(contest.slot)[-1].seq)
+    return next(n for n, row in enumerate(snapshot.rows) if row.seq == snapshot.moves(contest.slot)[-1].seq)
 
 
 def test_an_entry_edited(contest: Contest) -> None:
-    books = read_books(contest.server)
-    place = _promotion(contest, books)
-    row = books.rows[place]
+    snapshot = read_snapshot(contest.server)
+    place = _promotion(contest, snapshot)
+    row = snapshot.rows[place]
     edited = LedgerRow(row.seq, _other_reason(row), row.hash, row.envelope)
-    with _rewritten(contest.server, (*books.rows[:place], edited, *books.rows[place + 1 :])) as found:
+    with _rewritten(contest.server, (*snapshot.rows[:place], edited, *snapshot.rows[place + 1 :])) as found:
         assert "edited" in _trouble(contest.server, found)[row.seq]
 
 
-@pytest.mark.parametrize("role", ["nobody", "verdict"])
+@pytest.mark.parametrize("role", ["untrusted", "verdict"])
 def test_an_entry_edited_and_signed_with_another_key(contest: Contest, tmp_path: Path, role: str) -> None:
-    books = read_books(contest.server)
-    place = _promotion(contest, books)
-    entry = read_entry(_other_reason(books.rows[place]))
-    if role == "nobody":
+    snapshot = read_snapshot(contest.server)
+    place = _promotion(contest, snapshot)
+    entry = read_entry(_other_reason(snapshot.rows[place]))
+    if role == "untrusted":
         ring = key_folder.ensure_keys(tmp_path)
     else:
         # the attacker may gate: the key is trusted, but not for the ledger
         (key,) = contest.keys.active("verdict")
         ring = KeyRing((replace(key, roles=("ledger",)),), contest.keys.folder)
     forged = sign_entry(entry, ring)
-    with _rewritten(contest.server, (*books.rows[:place], forged, *books.rows[place + 1 :])) as found:
-        faults = [str(fault) for fault in check_books(contest.server, found).faults]
+    with _rewritten(contest.server, (*snapshot.rows[:place], forged, *snapshot.rows[place + 1 :])) as found:
+        faults = [str(fault) for fault in check_snapshot(contest.server, found).faults]
     assert any(f"entry {entry.seq}" in fault and "untrusted key" in fault for fault in faults), faults
 
 
 @pytest.mark.both_databases
 def test_the_tail_cut(contest: Contest) -> None:
-    books = read_books(contest.server)
-    with _rewritten(contest.server, books.rows[:-3]) as found:
-        assert _trouble(contest.server, found) == {books.rows[-3].seq: {"cut"}}
+    snapshot = read_snapshot(contest.server)
+    with _rewritten(contest.server, snapshot.rows[:-3]) as found:
+        assert _trouble(contest.server, found) == {snapshot.rows[-3].seq: {"cut"}}
 
 
 @pytest.mark.both_databases
 def test_the_tail_cut_and_new_entries_appended(own_contest: Contest) -> None:
     """The server writes new entries with the numbers of the lost ones: the checkpoint has another hash there."""
     contest = own_contest
-    books = read_books(contest.server)
-    with _rewritten(contest.server, books.rows[:-3]):
+    snapshot = read_snapshot(contest.server)
+    with _rewritten(contest.server, snapshot.rows[:-3]):
         for _ in range(4):
             contest.alias(UNGATED).must_be(403, "was never gated")
-        found = read_books(contest.server)
+        found = read_snapshot(contest.server)
         trouble = _trouble(contest.server, found)
         # what came meanwhile goes with it: the next test finds the ledger that was
-        for row in found.rows[len(books.rows) - 3 :]:
+        for row in found.rows[len(snapshot.rows) - 3 :]:
             run(contest.server, "delete from elp_ledger where seq = :seq", seq=row.seq)
     assert any({"rewritten", "cut"} & kinds for kinds in trouble.values()), trouble
 
 
 def test_an_entry_taken_out_of_the_middle(contest: Contest) -> None:
-    books = read_books(contest.server)
-    place = _promotion(contest, books)
-    with _rewritten(contest.server, (*books.rows[:place], *books.rows[place + 1 :])) as found:
-        assert "cut" in _trouble(contest.server, found)[books.rows[place].seq]
+    snapshot = read_snapshot(contest.server)
+    place = _promotion(contest, snapshot)
+    with _rewritten(contest.server, (*snapshot.rows[:place], *snapshot.rows[place + 1 :])) as found:
+        assert "cut" in _trouble(contest.server, found)[snapshot.rows[place].seq]
 
 
 def test_two_entries_swapped(contest: Contest) -> None:
-    books = read_books(contest.server)
-    place = _promotion(contest, books)
-    one, other = books.rows[place - 1], books.rows[place]
+    snapshot = read_snapshot(contest.server)
+    place = _promotion(contest, snapshot)
+    one, other = snapshot.rows[place - 1], snapshot.rows[place]
     swapped = (
         LedgerRow(one.seq, other.entry, other.hash, other.envelope),
         LedgerRow(other.seq, one.entry, one.hash, one.envelope),
     )
-    with _rewritten(contest.server, (*books.rows[: place - 1], *swapped, *books.rows[place + 1 :])) as found:
+    with _rewritten(contest.server, (*snapshot.rows[: place - 1], *swapped, *snapshot.rows[place + 1 :])) as found:
         assert set(_trouble(contest.server, found)) >= {one.seq, other.seq}
 
 
 def test_a_whole_chain_signed_by_the_attacker(contest: Contest, tmp_path: Path) -> None:
     """Everything written again from the first entry on, consistently, with a key of the attacker's."""
     ring, forged, prev = key_folder.ensure_keys(tmp_path), [], "0" * 64
-    books = read_books(contest.server)
-    for row in books.rows:
+    snapshot = read_snapshot(contest.server)
+    for row in snapshot.rows:
         values = json.loads(_other_reason(row)) | {"prev": prev}
         entry = read_entry(json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
         forged.append(sign_entry(entry, ring))
@@ -169,10 +169,10 @@ def _edited(server: GuardedServer, table: str, column: str, value: Any, where: s
 def test_the_alias_row_edited(contest: Contest) -> None:
     where = {"where": "name = :name and alias = 'champion'", "name": contest.model}
     with _edited(contest.server, "registered_model_aliases", "version", FAILED, **where):
-        books = read_books(contest.server)
-        witness = check_ledger(books.rows, contest.keys, None)
-        fact = check_champion(witness, contest.slot, books.aliases[(contest.model, "champion")])
-        assert (fact.state, fact.value) == ("mismatch", f"v{FAILED}")
+        snapshot = read_snapshot(contest.server)
+        witness = check_ledger(snapshot.rows, contest.keys, None)
+        fact = check_champion(witness, contest.slot, snapshot.aliases[(contest.model, "champion")])
+        assert (fact.state, fact.value) == ("failed", f"v{FAILED}")
         # nor does the guard take the edited row for granted: what was gated against the true champion does not count
         contest.refused(contest.alias(PASSED), "passed against v2", "but now there is v4")
 

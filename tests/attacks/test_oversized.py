@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipelines.registry.signing.envelope import sign
-from tests.support.books import check_books, read_books
 from tests.support.contest import CHAMPION, UNGATED, Contest
+from tests.support.database_snapshot import check_snapshot, read_snapshot
 from tests.support.versions_by_hand import API, ELP, lineage_of
 
 pytestmark = pytest.mark.both_databases
@@ -20,11 +20,11 @@ _DIGITS = "9" * 5000
 
 def _check_ledger(contest: Contest) -> None:
     """Check that the newest entry is short, and that the whole ledger still verifies."""
-    books = read_books(contest.server)
-    entry = books.entries[-1]
+    snapshot = read_snapshot(contest.server)
+    entry = snapshot.entries[-1]
     assert entry.seq > contest.mark
     assert (entry.event, len(entry.reason) <= 2000) == ("refused", True)
-    chain = check_books(contest.server, books)
+    chain = check_snapshot(contest.server, snapshot)
     assert chain.whole, [str(fault) for fault in chain.faults]
 
 

@@ -73,9 +73,9 @@ def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, pag
     act(page, "Promote", "line 3 was the microphone")
     assert "v2 was rolled back" in result(page)
     assert promote.get_by_text("by ann (not signed in): it drops the last word on line 3").is_visible()
-    promote.get_by_label("Promote it again, though it was rolled back").check()
+    promote.get_by_label("Promote it again although it was rolled back").check()
     act(page, "Promote", "line 3 was the microphone")
-    assert "promoted, v2 is the champion now; before it was v1" in result(page)
+    assert "promoted, v2 is the champion now; the champion before it was v1" in result(page)
     assert shop.champion() == 2
 
 
@@ -83,11 +83,11 @@ def test_a_passed_version_is_promoted(server: GuardedServer, page: Page) -> None
     shop = open_shop(server, "promote")
     page.goto(shop.page)
     act(page, "Promote", "better on every line")
-    assert "promoted, v3 is the champion now; before it was v2" in result(page)
+    assert "promoted, v3 is the champion now; the champion before it was v2" in result(page)
     assert shop.champion() == 3
 
 
-def test_a_failed_version_is_refused_with_the_doors_sentence(server: GuardedServer, page: Page, visit: Visit) -> None:
+def test_a_failed_version_is_refused_with_the_servers_sentence(server: GuardedServer, page: Page, visit: Visit) -> None:
     shop = open_shop(server, "refuse")
     page.goto(shop.page)
     page.get_by_label("Version", exact=True).select_option("4")
@@ -108,7 +108,7 @@ def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:
     assert shop.champion() is None
 
 
-def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -> None:
+def test_links_lead_from_the_lineage_to_a_clip(seen: Shop, page: Page, visit: Visit) -> None:
     page.goto(seen.page)
     visit.screenshot("console-slot")
     lineage = page.get_by_role("region", name="Where v2 comes from").first
@@ -122,7 +122,7 @@ def test_a_lineage_is_walked_to_the_clip(seen: Shop, page: Page, visit: Visit) -
     visit.screenshot("console-clips")
 
 
-def test_the_evidence_is_there_to_see(seen: Shop, page: Page) -> None:
+def test_the_evidence_is_shown(seen: Shop, page: Page) -> None:
     page.goto(seen.page)
     for image in page.locator("figure img").all():
         image.scroll_into_view_if_needed()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.browser import Visit, browser
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.shop import Shop, open_shop
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def test_an_override_takes_two_people_and_ends_by_either(shop: Shop) -> None:
     with browser(1280, 860, credentials=("berta", PASSWORD)) as visit:
         page = _open(visit, shop)
         visit.screenshot("console-override")
-        assert "overridden, v4 is the champion now; before it was v2" in _send(page, "Approve the override")
+        assert "overridden, v4 is the champion now; the champion before it was v2" in _send(
+            page, "Approve the override"
+        )
         red = page.get_by_role("region", name="Override", exact=True).first
         assert "asked by anna, approved by berta: the old one fails on the new line" in red.inner_text()
         assert shop.champion() == 4
@@ -63,7 +65,7 @@ def test_an_override_takes_two_people_and_ends_by_either(shop: Shop) -> None:
         assert shop.champion() == 2
 
 
-def test_an_auditor_is_told_that_the_role_is_missing(shop: Shop) -> None:
+def test_an_auditor_sees_that_the_role_is_missing(shop: Shop) -> None:
     with browser(1280, 860, credentials=("dora", PASSWORD)) as visit:
         page = _open(visit, shop)
         assert "signed in as dora" in page.get_by_role("banner").inner_text()

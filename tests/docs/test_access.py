@@ -12,8 +12,8 @@ import pytest
 from pipelines.local import accounts
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.registry.client.account import Account
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.client.connection import Account
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from tests.docs.pages import fences
 from tests.support.rest import Rest
 from tests.support.shell import shell
@@ -43,7 +43,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def _a_champion_and_one_that_the_gate_has_not_seen(workspace: Workspace) -> None:
-    uri, keys = mlflow_uri(workspace), load_ring(key_folder(workspace.state))
+    uri, keys = mlflow_uri(workspace), load_trusted_keys(key_folder(workspace.state))
     service, admin = accounts.service(workspace), accounts.first_admin(workspace)
     assert service is not None
     assert admin is not None

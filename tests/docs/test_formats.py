@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import KeyRing, load_ring, write_keys
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys, write_keys
 from tests.docs.pages import fences
 from tests.support import proof
 
@@ -62,7 +62,7 @@ def test_the_shown_script_refuses_an_altered_envelope_and_a_revoked_key(tmp_path
     (tmp_path / "altered.json").write_text(json.dumps(values))
     assert "InvalidSignature" in _run(tmp_path, "check_envelope.py", "altered.json", "trusted.json", "verdict").stderr
     key_folder.revoke_key(ring.folder, "verdict")
-    (tmp_path / "trusted.json").write_text(write_keys(load_ring(ring.folder).keys))
+    (tmp_path / "trusted.json").write_text(write_keys(load_trusted_keys(ring.folder).keys))
     done = _run(tmp_path, "check_envelope.py", "envelope.json", "trusted.json", "verdict")
     assert "does not count" in done.stderr
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from elp_core.assemble import answers, build, evaluate, pick_device
+from elp_core.assemble import answer_clips, build, evaluate, pick_device
 from elp_core.config import ElpConfig
 from elp_core.data.features import FeatureCache
 from elp_core.errors import CorpusError, TrainingError
@@ -27,15 +27,15 @@ def test_the_same_seed_builds_the_same_model(task: str) -> None:
 
 def test_batches_never_change_an_answer() -> None:
     model = build(tiny_backbone("hubert"), ElpConfig(), make_task("asv", CLIPS), 0)
-    together, alone = (answers(model, CLIPS, seconds, "cpu") for seconds in (100.0, 0.1))
+    together, alone = (answer_clips(model, CLIPS, seconds, "cpu") for seconds in (100.0, 0.1))
     assert together.keys() == {clip.id for clip in CLIPS}
     assert all(np.allclose(together[key], alone[key], atol=1e-5) for key in together)
 
 
 def test_kept_features_answer_alike() -> None:
     model, cache = build(tiny_backbone("hubert"), ElpConfig(), make_task("asv", CLIPS), 0), FeatureCache("f")
-    fresh = answers(model, CLIPS, 10.0, "cpu")
-    first, again = (answers(model, CLIPS, 10.0, "cpu", cache) for _ in range(2))
+    fresh = answer_clips(model, CLIPS, 10.0, "cpu")
+    first, again = (answer_clips(model, CLIPS, 10.0, "cpu", cache) for _ in range(2))
     assert len(cache) == len(CLIPS)
     assert all(np.array_equal(first[key], again[key]) for key in fresh)
     assert all(np.allclose(first[key], fresh[key], atol=0.01) for key in fresh)

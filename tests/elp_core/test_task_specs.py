@@ -41,9 +41,9 @@ def test_a_name_that_no_slot_could_have_is_refused(name: str) -> None:
         register(TaskSpec(name, "somewhere:Task", (), ClassificationOptions))
 
 
-def test_the_same_kind_again_is_no_fault_and_another_of_its_name_is() -> None:
+def test_the_same_task_can_be_registered_again_but_no_other_of_its_name() -> None:
     assert register(task_spec("ser")) is task_spec("ser")
-    with pytest.raises(ConfigError, match=r"ser is elp_core\.tasks\.ser:EmotionRecognition already"):
+    with pytest.raises(ConfigError, match=r"ser is elp_core\.tasks\.classification:EmotionRecognition already"):
         register(TaskSpec("ser", "somewhere:Task", ("label",), ClassificationOptions))
 
 

@@ -19,7 +19,7 @@ HOUSE = {
 ARRAYS = re.compile(r"\b(Tensor|NDArray|Waveform|IntArray|FloatArray|BoolArray)\b")
 BY_NAME = re.compile(r"(Mapping|dict)\[[\w.]+, [\w.]*(\[[\w.]*\])?\]")
 """Tensors or arrays by name: each has its own shape."""
-SHAPE = re.compile(r"\[[^\]]+\]|Scalar")
+SHAPE = re.compile(r"\[[^\]]+\]|[Ss]calar")
 """A shape in a docstring, such as [B, F]."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -84,7 +84,8 @@ def _own_errors(public: Public) -> set[str]:
 def _documented(text: str) -> list[str]:
     """Names under Raises."""
     section = re.search(r"^Raises:\n((?:[ ]{4,}.*\n?|\n)*)", text, re.MULTILINE)
-    return re.findall(r"^ {4}([\w.]+):", section[1], re.MULTILINE) if section else []
+    lists = re.findall(r"^ {4}([\w.]+(?:, [\w.]+)*):", section[1], re.MULTILINE) if section else []
+    return [name for names in lists for name in names.split(", ")]
 
 
 def test_a_package_exports_exactly_what_it_takes_from_its_modules() -> None:

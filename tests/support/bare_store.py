@@ -15,12 +15,12 @@ SLOT, ANN = Slot("plant-a", "asr"), Principal("ann", False, "")
 
 
 def open_store(folder: Path) -> GuardedStore:
-    """The store whose database lies in this folder; ELP_KEYS must name its folder of keys."""
+    """Open the store whose database is in this folder; ELP_KEYS must name its folder of keys."""
     return GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
 
 
 def make_store(folder: Path) -> GuardedStore:
-    """A new one, with version 1 of the slot: what the door would ask of its bytes is tested on a server."""
+    """Make a store with version 1 of the slot, which has no bytes: tests of the bytes use a server."""
     ensure_keys(folder / "keys")
     store = open_store(folder)
     store.create_registered_model(SLOT.model_name)

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.missing import skip_without
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
 
@@ -68,7 +70,7 @@ def chromium() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
-    pytest.skip("no browser: neither chromium nor google-chrome is on the PATH")
+    skip_without("no browser: neither chromium nor google-chrome is on the PATH")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from pipelines.registry.client import server_api as guard
 from pipelines.registry.description import version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.training.lineage_statement import lineage_statement
 from tests.support.clips import two_speakers
@@ -103,6 +103,6 @@ def add_bundle(
         description="A version.",
     )
     statement = lineage_statement(slot.model_name, verify_bundle(folder))
-    envelope = sign(statement.payload, load_ring(key_folder()), "lineage")
+    envelope = sign(statement.payload, load_trusted_keys(key_folder()), "lineage")
     guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)
     return version

@@ -27,7 +27,7 @@ def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore
     """A registry and a tracking store on one new SQLite file, as those of this process's server."""
     ring = ensure_keys(folder / "keys")
     patch.setenv("ELP_KEYS", str(folder / "keys"))
-    patch.setenv("ELP_LEDGER_HEAD", str(folder / "ledger-head.json"))
+    patch.setenv("ELP_LEDGER_CHECKPOINT", str(folder / "ledger-head.json"))
     tracking = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
     registry = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
     patch.setenv(ARTIFACTS_DESTINATION_ENV_VAR, f"file://{folder / 'artifacts'}")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from pipelines.registry.signing.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from tests.support.guarded_server import GuardedServer
 from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
 
 FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED = 1, 2, 3, 4, 5, 6
-"""Was champion; is champion; may become it; was refused by the gate; was never gated; passed against the former."""
+"""Was champion; is champion; may become champion; failed the gate; was never gated; passed against the former."""
 
 
 @dataclass
@@ -78,21 +78,22 @@ class Contest:
         return found
 
     def refused(self, answer: Answer, *words: str, recorded: bool = True) -> str:
-        """Check that the guard said no in a sentence with these words, and wrote that down; the sentence."""
+        """Check that the guard refused in a sentence with these words and recorded it; return the sentence."""
         assert answer.status == 403, f"{answer.status} {answer.text[:500]}"
         assert answer.json.get("error_code") == "PERMISSION_DENIED"
         missing = [word for word in words if word not in answer.message]
         assert not missing, f"the sentence lacks {missing}: {answer.message}"
         if recorded:
-            told = [entry["reason"] for entry in self.ledger(self.mark) if entry["event"] == "refused"]
-            assert answer.message in told, f"not recorded: {answer.message}\nrecorded: {told}"
+            # of all slots: an attack on an experiment concerns none
+            rows = self.rest.get(f"{ELP}/ledger?after={self.mark}&event=refused&limit=1000")["entries"]
+            reasons = [row["entry"]["reason"] for row in rows]
+            assert answer.message in reasons, f"not recorded: {answer.message}\nrecorded: {reasons}"
         return answer.message
 
     def begin(self) -> None:
         """Remember the state before the attack."""
         self.before = self.before or self.state()
-        entries = self.ledger(self.mark)
-        self.mark = int(entries[-1]["seq"]) if entries else self.mark
+        self.mark = int(self.rest.get(f"{ELP}/status")["ledger"]["seq"])
 
     def changed(self) -> dict[str, Any]:
         """Return what is not as it was at the beginning; empty if the attack did no harm."""
@@ -105,14 +106,14 @@ class Contest:
 
 
 def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
-    """A slot with a champion, its predecessor, and a version of every other standing.
+    """Make a slot with a champion, its predecessor, and a version in every other state.
 
     Args:
         server: The server.
         site: Of the slot; its task is asr.
-        rest: Who prepares it, where the server asks for a login.
+        rest: The user who prepares it, if the server requires a login.
     """
-    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
+    rest, keys = rest or Rest(server.uri), load_trusted_keys(server.keys)
     contest = Contest(server, rest, keys, f"elp.{site}.asr")
     for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
         contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-NAMES = ("ELP_KEYS", "ELP_LEDGER_HEAD")
+NAMES = ("ELP_KEYS", "ELP_LEDGER_CHECKPOINT")
 """Unset where nothing that is used says otherwise."""
 _LASTING: dict[str, Mapping[str, str]] = {}
 

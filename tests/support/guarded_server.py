@@ -15,7 +15,7 @@ JOINED = "elp+"
 
 @dataclass(frozen=True)
 class GuardedServer:
-    """A running server and where it keeps what an offline attacker would reach for."""
+    """A running server, and the files that an offline attacker would change."""
 
     uri: str
     folder: Path
@@ -25,22 +25,22 @@ class GuardedServer:
 
     @property
     def keys(self) -> Path:
-        """The key folder, private halves and all."""
+        """Return the key folder, with the private keys."""
         return self.folder / "keys"
 
     @property
     def anchor(self) -> Path:
-        """The file that remembers how far the ledger came."""
+        """Return the file of the ledger checkpoint."""
         return self.folder / "ledger-head.json"
 
     @property
     def artifacts(self) -> Path:
-        """The root of everything that is uploaded."""
+        """Return the root of all uploads."""
         return self.folder / "artifacts"
 
     @property
     def log(self) -> str:
-        """What the server printed so far."""
+        """Return what the server has printed."""
         return (self.folder / "server.log").read_text(errors="replace")
 
 
@@ -51,7 +51,7 @@ def guarded_server(
     """Run the guarded command line with everything it keeps in `folder`; the whole process group ends with the block.
 
     Args:
-        folder: For the keys, the anchor, the artifacts, the log, and the database where it is SQLite.
+        folder: For the keys, the checkpoint, the artifacts, the log, and an SQLite database.
         database: SQLAlchemy URI; None takes an SQLite file in the folder.
         environment: On top of the usual.
         workers: Server processes.
@@ -81,6 +81,6 @@ def guarded_environment(folder: Path, more: Mapping[str, str] | None = None) -> 
         "ELP_KEYS": str(folder / "keys"),
         # the address in the ledger is the one that connected, whatever a header says
         "FORWARDED_ALLOW_IPS": "",
-        "ELP_LEDGER_HEAD": str(folder / "ledger-head.json"),
+        "ELP_LEDGER_CHECKPOINT": str(folder / "ledger-head.json"),
         **(more or {}),
     }

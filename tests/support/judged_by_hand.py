@@ -13,7 +13,7 @@ from pipelines.gating.report import write_evidence_folder
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.statements import EvidenceFile, VerdictStatement
+from pipelines.registry.verdict_statement import EvidenceFile, VerdictStatement
 from tests.support.rest import Rest
 from tests.support.scores import clips
 from tests.support.versions_by_hand import Made, state, upload, verdict_on

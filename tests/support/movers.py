@@ -79,7 +79,7 @@ class Movers:
 
 @contextlib.contextmanager
 def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
-    """Movers beside a running server, which write their logs into `folder`."""
+    """Run movers on the database of a running server; they write their logs into `folder`."""
     environment = {**guarded_environment(server.folder), **server_variables(server)}
     with (folder / "movers.log").open("w") as log:
         process = subprocess.Popen(
@@ -109,7 +109,7 @@ def server_variables(server: GuardedServer) -> dict[str, str]:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "ELP_KEYS": str(server.keys),
-        "ELP_LEDGER_HEAD": str(server.anchor),
+        "ELP_LEDGER_CHECKPOINT": str(server.anchor),
     }
 
 

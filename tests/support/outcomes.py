@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.datasets.dataset_version import DatasetVersion, ValidationSummary
 from pipelines.gating.gate import GateOutcome
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot
@@ -28,8 +28,8 @@ DATASET = DatasetVersion(
     created="2026-01-01T00:00:00+00:00",
     closed_set=False,
     shards=("shards/v2-0.parquet",),
-    deliveries=({"key": "k", "clips": 9},),
-    validation={"evaluated": 10},
+    deliveries=(),
+    validation=ValidationSummary(),
 )
 REGISTERED = Registered("elp.plant-a.asr", 5, "key", "r", "sha256:0", False, {"wer": 0.1})
 JUDGED = GateOutcome(

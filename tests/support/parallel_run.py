@@ -1,4 +1,4 @@
-"""One of several processes of a training: `torchrun --nproc_per_node 2 -m tests.support.parallel_run FOLDER`."""
+"""Run one of several processes of a training: `torchrun --nproc_per_node 2 -m tests.support.parallel_run ARGUMENTS`."""
 
 from __future__ import annotations
 

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
+from tests.support.missing import skip_without
 from tests.support.mlflow_server import free_port
 
 START_SECONDS = 60.0
@@ -56,7 +55,7 @@ class Postgres:
 
 
 def postgres_binaries() -> Path:
-    """The folder of initdb and postgres; the test is skipped where there is none."""
+    """Return the folder of initdb and postgres; the test is skipped if there is none."""
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if asked := shutil.which("pg_config"):
         listed = subprocess.run([asked, "--bindir"], capture_output=True, text=True)
@@ -64,7 +63,7 @@ def postgres_binaries() -> Path:
     for place in places:
         if (place / "initdb").is_file() and (place / "postgres").is_file():
             return place
-    pytest.skip("no PostgreSQL: initdb and postgres are in no folder that pg_config or /usr/lib/postgresql names")
+    skip_without("no PostgreSQL: initdb and postgres are in no folder that pg_config or /usr/lib/postgresql names")
 
 
 @contextlib.contextmanager
@@ -91,7 +90,7 @@ def _account() -> str | None:
     for name in ("postgres", "nobody"):
         if name in known:
             return name
-    pytest.skip("no PostgreSQL: it refuses to run as root, and there is neither a user postgres nor nobody")
+    skip_without("no PostgreSQL: it refuses to run as root, and the users postgres and nobody do not exist")
 
 
 def _initialise(binaries: Path, folder: Path, user: str | None) -> None:

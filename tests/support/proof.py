@@ -11,12 +11,11 @@ from pipelines.registry.ledger.entry import Head, LedgerEntry, LedgerRow, Princi
 from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.statements import (
+from pipelines.registry.statements import LineageStatement, Material
+from pipelines.registry.verdict_statement import (
     ChampionRef,
     EvidenceFile,
     Golden,
-    LineageStatement,
-    Material,
     NamedOutcome,
     VerdictDetails,
     VerdictStatement,

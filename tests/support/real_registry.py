@@ -74,7 +74,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
     with pytest.MonkeyPatch.context() as patch, guarded_server(folder / "server") as server:
         isolate(folder / "home", patch)
         patch.setenv("ELP_KEYS", str(server.keys))
-        patch.setenv("ELP_LEDGER_HEAD", str(server.anchor))
+        patch.setenv("ELP_LEDGER_CHECKPOINT", str(server.anchor))
         backbone = folder / "backbone"
         tiny_model("hubert").save_pretrained(backbone)
         workspace = workspace_with_data(folder / "site", (SLOT,), SETTINGS.format(backbone=backbone, seed=0))
@@ -84,7 +84,7 @@ def real_registry(folder: Path) -> Iterator[Real]:
             done = train_adapters(str(workspace.root), {SLOT: SLOT.tag(1)}, settings, **options)
             version = done[SLOT].version
             assert gate_version(str(workspace.root), SLOT, settings, version, **options).verdict.passed
-            guard.promote(server.uri, SLOT, version, by="ann", reason="better")
+            guard.change_champion(server.uri, "promote", SLOT, version=version, by="ann", reason="better")
         yield Real(server, workspace, backbone)
 
 

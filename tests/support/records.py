@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.audit.server_records import Stored
+from pipelines.audit.server_records import ServerRecords, Stored
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
@@ -22,11 +22,11 @@ from tests.support.proof import FINGERPRINT, entry, head_of, lineage
 
 
 @dataclass
-class Recorded:
-    """What `pipelines.audit.server_records.Records` describes, answered by the server's read models."""
+class Recorded(ServerRecords):
+    """The records of a server, answered by its read models without a server."""
 
+    uri: str = field(default="memory", kw_only=True)
     ring: KeyRing
-    uri: str = "memory"
     rows: list[LedgerRow] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
 

@@ -27,14 +27,8 @@ from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import (
-    ChampionRef,
-    EvidenceFile,
-    Golden,
-    LineageStatement,
-    Material,
-    VerdictStatement,
-)
+from pipelines.registry.statements import LineageStatement, Material
+from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
 from tests.support.proof import DETAILS, FINGERPRINT
 

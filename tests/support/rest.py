@@ -1,4 +1,4 @@
-"""HTTP exactly as written: no path is normalised, no header is added behind the test's back."""
+"""HTTP exactly as written: no path is normalised, and no header is added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     text: str
@@ -21,7 +21,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty where it is none."""
+        """Return the body as an object; empty if it is none."""
         try:
             value = json.loads(self.text)
         except ValueError:
@@ -30,7 +30,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The sentence of a refusal."""
+        """Return the sentence of a refusal."""
         return str(self.json.get("message", self.text))
 
     def must_be(self, status: int, *words: str) -> None:
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rest:
-    """A server, and who asks."""
+    """A server, and the user who sends requests."""
 
     uri: str
     login: tuple[str, str] | None = None
@@ -82,13 +82,13 @@ class Rest:
             connection.close()
 
     def get(self, target: str) -> dict[str, Any]:
-        """The object at `target`; the test fails where there is none."""
+        """Return the object at `target`; the test fails if there is none."""
         answer = self("GET", target)
         assert answer.status == 200, f"GET {target}: {answer.status} {answer.text[:500]}"
         return answer.json
 
     def post(self, target: str, values: Any) -> dict[str, Any]:
-        """What a POST that must succeed gives."""
+        """Return the answer to a POST that must succeed."""
         answer = self("POST", target, values)
         assert answer.status == 200, f"POST {target}: {answer.status} {answer.text[:500]}"
         return answer.json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.registry.client.model_registry import model_description
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import judge
@@ -42,7 +42,7 @@ class Shop:
 
 def open_shop(server: GuardedServer, site: str, rest: Rest | None = None) -> Shop:
     """Make the slot SITE/asr with its history, as the user of `rest` where the server asks for a login."""
-    rest, keys = rest or Rest(server.uri), load_ring(server.keys)
+    rest, keys = rest or Rest(server.uri), load_trusted_keys(server.keys)
     slot, made = Slot(site, "asr"), {}
     model = slot.model_name
     rest.post(f"{API}/registered-models/create", {"name": model, "description": model_description(slot)})

@@ -1,4 +1,4 @@
-"""The last line of an attack suite: how many ways in were tried, and how many led in."""
+"""The last line of the attack suite: how many attacks were tried, and how many succeeded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ FOLDER = "tests/attacks/"
 
 
 def tally(stats: dict[str, list[Any]]) -> str:
-    """``tried N, got through M`` from the reports of a test run; empty where it held no attack.
+    """Return ``tried N, got through M`` from the reports of a test run; empty if it had no attack.
 
-    An attack got through where its test failed, or the look at the slot afterwards did: whatever the reason, nobody has
-    seen it being refused.
+    An attack counts as got through if its test failed for any reason, or the check of the slot afterwards did.
     """
 
     def attacks(*outcomes: str) -> set[str]:

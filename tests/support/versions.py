@@ -16,10 +16,10 @@ from pipelines.registry.client import server_api as guard
 from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from pipelines.registry.verdict import Outcome
+from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from tests.support.proof import DETAILS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def record_verdict(
         decided_at=utc_now(),
         details=DETAILS,
     )
-    envelope = sign(statement.payload, load_ring(key_folder()), "verdict")
+    envelope = sign(statement.payload, load_trusted_keys(key_folder()), "verdict")
     guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)
     return registry.get(client, slot, version.version)
 
@@ -83,5 +83,5 @@ def record_verdict(
 def make_champion(client: MlflowClient, version: AdapterVersion, by: str = "ann", why: str = "best") -> AdapterVersion:
     """Pass a version that `add_bundle` made against the present champion, and promote it."""
     record_verdict(client, version, against=registry.find_champion(client, version.slot))
-    guard.promote(client.tracking_uri, version.slot, version.version, by=by, reason=why)
+    guard.change_champion(client.tracking_uri, "promote", version.slot, version=version.version, by=by, reason=why)
     return registry.get(client, version.slot, version.version)

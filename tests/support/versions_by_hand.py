@@ -14,15 +14,9 @@ from pipelines.registry.lineage import BackboneName
 from pipelines.registry.pyfunc import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.statements import (
-    ChampionRef,
-    EvidenceFile,
-    Golden,
-    LineageStatement,
-    Material,
-    VerdictStatement,
-)
+from pipelines.registry.statements import LineageStatement, Material
 from pipelines.registry.verdict import Outcome
+from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
 from tests.support.proof import DETAILS
 from tests.support.rest import Rest
 
@@ -42,7 +36,7 @@ NOON = "2026-01-01T12:00:00.000000+00:00"
 
 @dataclass(frozen=True)
 class Made:
-    """A registered version and what stands behind it."""
+    """A registered version and what it consists of."""
 
     model: str
     version: int
@@ -62,12 +56,12 @@ class Made:
 
     @property
     def tensors(self) -> str:
-        """Where the adapter's weights lie among the artifacts."""
+        """Return the path of the adapter's weights among the artifacts."""
         return f"{self.folder}/artifacts/bundle/adapter_model.safetensors"
 
     @property
     def evidence(self) -> str:
-        """Where the gate's evidence lies among the artifacts."""
+        """Return the path of the gate's evidence among the artifacts."""
         return f"{self.folder.split('/')[0]}/{self.run_id}/artifacts/gate/v{self.version}/evidence.json"
 
 
@@ -170,7 +164,7 @@ def lineage_of(made: Made) -> LineageStatement:
 
 
 def verdict_on(made: Made, outcome: Outcome, against: Made | None, decided_at: str = NOON) -> VerdictStatement:
-    """What the gate says of a version: better than `against` by two points where it passed."""
+    """What the gate says of a version: better than `against` by two points if it passed."""
     error = 0.08 if outcome == "passed" else 0.3
     return VerdictStatement(
         bundle=made.bundle,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipelines.demo.espeak import Synthesiser, utterances
+from pipelines.demo.spoken_words import COMMANDS, DIGITS, WORDS, sentence
 from pipelines.errors import RecipeError
-from tiny.words import COMMANDS, DIGITS, WORDS, sentence
 
 
 def test_about_as_much_is_spoken_as_asked_by_ever_new_voices() -> None:

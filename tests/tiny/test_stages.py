@@ -114,7 +114,11 @@ def test_every_module_of_the_recipe_belongs_to_a_stage() -> None:
         Path(d).name for stage in stages.values() for d in stage["deps"] if d.startswith(("data/tiny/", "pipelines/"))
     }
     support = {"__init__.py", "checkpoint.py", "device.py", "files.py", "settings.py"}
-    assert named | support == {p.name for p in (ROOT / "data" / "tiny").glob("*.*")} | {"espeak.py"}
+    assert named | support == {p.name for p in (ROOT / "data" / "tiny").glob("*.*")} | {
+        "espeak.py",
+        "spoken_words.py",
+        "spoken_words.txt",
+    }
     assert all(f"env PYTHONPATH=data python -m tiny.{name}" == stage["cmd"] for name, stage in stages.items())
 
 

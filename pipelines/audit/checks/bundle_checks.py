@@ -14,7 +14,8 @@ from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decisio
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
-from pipelines.registry.statements import LineageStatement, VerdictStatement, statement_digest
+from pipelines.registry.statements import LineageStatement, statement_digest
+from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.training.lineage_statement import lineage_statement
 from pipelines.training.provenance import code_digest, lock_digest
 

@@ -10,7 +10,8 @@ from pipelines.errors import AttestationError
 from pipelines.registry.ledger.chain import Chain, verify_chain
 from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, LedgerRow, read_entry
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.statements import LineageStatement, VerdictStatement
+from pipelines.registry.statements import LineageStatement
+from pipelines.registry.verdict_statement import VerdictStatement
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse_statement
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.tags import Tags
+from pipelines.registry.verdict_statement import VerdictStatement
 
 
 def check_statement(stored: Stored, ring: KeyRing, ledger: CheckedLedger) -> tuple[Fact, Statement | None]:
@@ -65,8 +66,8 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
             Tags.BACKBONE: backbone_of(lineage),
             Tags.DATASET: lineage.dataset,
             Tags.REVISION: named(lineage, "dataset", "gitCommit"),
-            Tags.KEY: str(lineage.given.get("key", "")),
-            Tags.SEED: str(lineage.asked.get("seed", "")),
+            Tags.KEY: lineage.key,
+            Tags.SEED: str(lineage.seed),
         }
         if Tags.DVC_HASH in tags:
             tags = {**tags, Tags.DVC_HASH: plain_md5(tags[Tags.DVC_HASH])}

@@ -1,1 +1,10 @@
-"""The client of the MLflow server: versions, runs, models, champion, users."""
+"""The client of the MLflow server.
+
+`connection`      the login, MLflow's client, and the errors for its failures
+`model_registry`  versions: list, find by training key, register
+`bundle_models`   bundles as MLflow models: upload and download
+`runs`            training runs: parameters, curves, inputs, artifacts
+`server_api`      the server's own API: statements, ledger entries, champion changes
+`champion`        promote, restore a former champion, retire
+`users`           users and roles of a server with a login
+"""

@@ -1,4 +1,4 @@
-"""Bundles as MLflow models: a pyfunc made of code and the bundle's files, no pickle, never the backbone."""
+"""Bundles as MLflow models: a pyfunc of code and the bundle's files, without pickle and without the backbone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _MODELS = "models:/m-"
 
 @answering
 def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str:
-    """Log a bundle as the run's model and return the model's id; one that was logged for this key already is returned.
+    """Log a bundle as the run's model, if there is none for this key yet, and return the model's id.
 
     Args:
-        client: Connection to the MLflow server.
+        client: Client of the MLflow server.
         run_id: The training run.
         folder: The bundle; its last name must be ``bundle``.
         key: Training key.
@@ -55,16 +55,16 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
 
 @answering
 def download_unverified(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
-    """Download the version's bundle into `folder`, as the registry has it now; nothing is verified.
+    """Download the version's bundle into `folder` as the registry has it now, without verification.
 
     Raises:
-        RegistryError: where the version is no logged model: something else than this project registered it.
+        RegistryError: The version is not a logged model: another program registered it.
     """
     import mlflow.artifacts
 
     if not version.source.startswith(_MODELS):
         raise RegistryError(f"{version.name} points to {version.source}, expected {_MODELS}…: train it with elp train")
-    # not models:/m-…: that scheme asks the process's global server, whatever addresses it is given
+    # models:/m-… cannot be used: MLflow resolves it with the global server of the process, whatever address is passed
     location = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
     came = mlflow.artifacts.download_artifacts(
         f"{location}/artifacts/{BUNDLE}", dst_path=str(folder), tracking_uri=client.tracking_uri
@@ -73,11 +73,11 @@ def download_unverified(client: MlflowClient, version: AdapterVersion, folder: P
 
 
 def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
-    """The version's bundle as a verified local folder; kept under its digest, so that a second call copies nothing.
+    """Return the bundle as a verified local folder, kept under its digest, so that a second call copies nothing.
 
     Raises:
-        RegistryError: where the version carries no digest, or what came is not the bundle that was registered.
-        BundleError: where the bundle is incomplete or altered.
+        RegistryError: The version has no digest, or the download is not the bundle that was registered.
+        BundleError: The bundle is incomplete or altered.
     """
     from elp_core.bundle import bundle_digest, verify_bundle
 
@@ -94,8 +94,8 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
         got = bundle_digest(came)
         if got != expected:
             raise RegistryError(
-                f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; somebody changed "
-                "it: do not use it, roll back or train again"
+                f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; it was changed "
+                "after its registration: do not use it, roll back or train again"
             )
         shutil.rmtree(place, ignore_errors=True)
         os.replace(came, place)
@@ -103,7 +103,7 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
 
 
 def requirements() -> list[str]:
-    """The packages, pinned, that a served bundle needs; listed here so that MLflow does not guess."""
+    """Return the pinned packages that a served bundle needs; with this list MLflow does not infer them."""
     from importlib.metadata import version
 
     return [f"{name}=={version(name)}" for name in sorted(PACKAGES)]

@@ -1,7 +1,7 @@
-"""Who serves: a challenger that passed becomes champion, the champion before comes back, or nobody serves.
+"""Change the champion of a slot: promote a challenger that passed, bring a former champion back, or retire it.
 
-The server decides (`pipelines.server`); here is refused only what it cannot know: the limits in `elp.yaml` and the
-golden set that is pinned now.
+The server decides. The client refuses only what the server cannot know: a verdict under other limits than the
+workspace has now, or on another golden set than the one pinned now.
 """
 
 from __future__ import annotations
@@ -9,17 +9,13 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from pipelines.errors import GateRefused, RegistryError
-from pipelines.local.settings import Settings
-from pipelines.registry.adapter_version import CHALLENGER, AdapterVersion, policy_digest
-from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client import server_api as guard
+from pipelines.registry.adapter_version import CHALLENGER, AdapterVersion
+from pipelines.registry.client import model_registry
+from pipelines.registry.client.server_api import change_champion
 from pipelines.registry.slot import Slot
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 Log = Callable[[str], None]
 
@@ -32,22 +28,22 @@ class Promotion:
     version: int | None
     """The champion now; None after a retirement."""
     previous: int | None
-    """Champion before; None where there was none."""
+    """The champion before; None if there was none."""
     changed: bool
-    """False where `version` was the champion already."""
+    """False if `version` was the champion already."""
     by: str
     why: str
 
 
-def promote(
+def promote_version(
     slot: Slot,
-    settings: Settings,
     version: int | None = None,
     *,
     mlflow_uri: str,
+    policy: str,
+    golden: str = "",
     by: str = "",
     why: str = "",
-    golden: str = "",
     again: bool = False,
     log: Log = print,
 ) -> Promotion:
@@ -55,33 +51,40 @@ def promote(
 
     Args:
         slot: The slot.
-        settings: Of the workspace; the gate's policy is taken from them.
         version: Version to promote; None takes the one with the alias ``challenger``.
         mlflow_uri: Address of the MLflow server.
-        by: Who decides; empty means the user of this process. Where the server has logins, the login counts.
+        policy: `policy_digest` of the limits that the workspace has now.
+        golden: Tag of the golden set that is pinned now; empty does not compare it.
+        by: Name of the person who decides; empty takes the user of this process. On a server with a login, the login
+            counts.
         why: Reason, for the record.
-        golden: Tag of the golden set pinned now; empty does not compare it.
         again: Promote even a version that was rolled back before.
         log: Takes one line of progress at a time.
 
     Raises:
-        GateRefused: where the version was not gated, did not pass, or passed against something that holds no longer.
-        RegistryError: where there is no such version.
-        ServiceError: where no guarded server answers.
+        GateRefused: The version was not gated, did not pass, or passed against something that no longer holds.
+        RegistryError: There is no such version.
+        ServiceError: No guarded server answers.
     """
-    client = registry.connect(mlflow_uri)
-    present = registry.find_champion(client, slot)
-    chosen = _chosen(client, slot, version, present)
-    by, why = by or _user(), why or "its verdict passed"
+    client = model_registry.connect(mlflow_uri)
+    present = model_registry.find_champion(client, slot)
+    if version is not None:
+        chosen = model_registry.get(client, slot, version)
+    elif challenger := model_registry.find(client, slot, CHALLENGER):
+        chosen = challenger
+    else:
+        serving = f"; the champion is v{present.version}" if present else ""
+        raise RegistryError(f"{slot} has no challenger to promote{serving}; gate a candidate first: elp gate {slot}")
     if present is None or chosen.version != present.version:
-        _refuse_other_terms(chosen, policy_digest(settings.for_slot(slot).gate), golden)
-    done = guard.promote(mlflow_uri, slot, chosen.version, by=by, reason=why, again=again)
+        _refuse_other_terms(chosen, policy, golden)
+    more = {"version": chosen.version} | ({"again": True} if again else {})
+    done = _change("promote", slot, mlflow_uri, by, why or "its verdict passed", more)
     instead = f", in place of v{done.previous}" if done.previous else ""
     log(f"{chosen.name} is the champion now{instead}" if done.changed else f"{chosen.name} is the champion already")
-    return Promotion(slot, done.version, done.previous if done.changed else None, done.changed, done.by, why)
+    return done
 
 
-def rollback(
+def restore_version(
     slot: Slot, *, mlflow_uri: str, version: int | None = None, by: str = "", why: str = "", log: Log = print
 ) -> Promotion:
     """Bring back a former champion.
@@ -90,52 +93,48 @@ def rollback(
         slot: The slot.
         mlflow_uri: Address of the MLflow server.
         version: Version to bring back; None takes the one that the present champion replaced.
-        by: Who decides; empty means the user of this process.
+        by: Name of the person who decides; empty takes the user of this process.
         why: Reason, for the record.
         log: Takes one line of progress at a time.
 
     Raises:
-        GateRefused: where there is none to go back to, or its proof of then does not hold any more.
-        RegistryError: where there is no such version.
-        ServiceError: where no guarded server answers.
+        GateRefused: There is no former champion, or its proof does not hold any more.
+        RegistryError: There is no such version.
+        ServiceError: No guarded server answers.
     """
-    registry.connect(mlflow_uri)
-    by, why = by or _user(), why or "rollback"
-    done = guard.rollback(mlflow_uri, slot, version, by=by, reason=why)
+    model_registry.connect(mlflow_uri)
+    done = _change("rollback", slot, mlflow_uri, by, why or "rollback", {} if version is None else {"version": version})
     if done.changed:
         log(f"{slot} v{done.version} is the champion again, in place of v{done.previous}")
-    return Promotion(slot, done.version, done.previous, done.changed, done.by, why)
+    return done
 
 
-def retire(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
+def retire_slot(slot: Slot, *, mlflow_uri: str, why: str, by: str = "", log: Log = print) -> Promotion:
     """Leave a slot without champion.
 
     Args:
         slot: The slot.
         mlflow_uri: Address of the MLflow server.
         why: Reason, for the record.
-        by: Who decides; empty means the user of this process.
+        by: Name of the person who decides; empty takes the user of this process.
         log: Takes one line of progress at a time.
 
     Raises:
-        GateRefused: where the slot has no champion.
-        ServiceError: where no guarded server answers.
+        GateRefused: The slot has no champion.
+        ServiceError: No guarded server answers.
     """
-    registry.connect(mlflow_uri)
-    by = by or _user()
-    done = guard.retire(mlflow_uri, slot, by=by, reason=why)
+    model_registry.connect(mlflow_uri)
+    done = _change("retire", slot, mlflow_uri, by, why, {})
     log(f"{slot} v{done.previous} is retired; the slot has no champion")
-    return Promotion(slot, None, done.previous, done.changed, done.by, why)
+    return done
 
 
-def _chosen(client: MlflowClient, slot: Slot, version: int | None, present: AdapterVersion | None) -> AdapterVersion:
-    if version is not None:
-        return registry.get(client, slot, version)
-    challenger = registry.find(client, slot, CHALLENGER)
-    if challenger is not None:
-        return challenger
-    serving = f"; the champion is v{present.version}" if present else ""
-    raise RegistryError(f"{slot} has no challenger to promote{serving}; gate a candidate first: elp gate {slot}")
+def _change(
+    action: Literal["promote", "rollback", "retire"], slot: Slot, uri: str, by: str, why: str, more: dict[str, Any]
+) -> Promotion:
+    done = change_champion(uri, action, slot, by=by or _user(), reason=why, **more)
+    previous = done.previous if done.changed or action == "rollback" else None
+    return Promotion(slot, done.version, previous, done.changed, done.by, why)
 
 
 def _refuse_other_terms(chosen: AdapterVersion, policy: str, golden: str) -> None:

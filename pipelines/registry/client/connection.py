@@ -1,4 +1,4 @@
-"""One connection to an MLflow server, and what its failures mean to the user."""
+"""The connection to an MLflow server: the login, the client, and the errors for its failures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from pipelines.errors import RegistryError, ServiceError
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+"""Environment variables with the login of MLflow's client and of this one."""
 HEALTH_SECONDS = 5.0
-"""How long a server may take to say that it is there."""
+"""Time for the server's answer to the first question."""
 
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -29,7 +32,7 @@ _QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _FAIL_FAST = {
-    # MLflow's own defaults wait for minutes before they say that nobody is there
+    # MLflow's own defaults wait for minutes before they report that no server answers
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -37,11 +40,23 @@ _FAIL_FAST = {
 _UNREACHABLE = ("failed with exception", "Max retries exceeded", "Connection refused", "failed with error code 5")
 
 
+@dataclass(frozen=True)
+class Account:
+    """A user name and its password."""
+
+    name: str
+    password: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables that log MLflow's client in as this user."""
+        return {USERNAME: self.name, PASSWORD: self.password}
+
+
 def connect(uri: str) -> MlflowClient:
-    """A client of the MLflow server at `uri`, for tracking and registry both; nothing global is set.
+    """Return a client of the MLflow server at `uri`, for tracking and registry, without setting anything global.
 
     Raises:
-        ServiceError: where no MLflow server answers there within a few seconds.
+        ServiceError: No MLflow server answers there within a few seconds.
     """
     for name, value in {**_QUIET, **_FAIL_FAST}.items():
         os.environ.setdefault(name, value)
@@ -55,12 +70,12 @@ def connect(uri: str) -> MlflowClient:
 
 
 def unreachable(uri: str, reason: object) -> ServiceError:
-    """The error for a server that does not answer."""
+    """Return the error for a server that does not answer."""
     return ServiceError(f"no MLflow server answers at {uri} ({reason}); start it with: elp up, or look at: elp status")
 
 
 def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatenate[MlflowClient, P], T]:
-    """Wrap a function whose first argument is the client: MLflow's failures become this project's errors."""
+    """Wrap a function with the client as first argument: MLflow's failures become errors of this project."""
 
     @functools.wraps(call)
     def wrapped(client: MlflowClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -78,7 +93,7 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
 
 
 def missing(error: Exception) -> bool:
-    """Whether MLflow says that the thing asked for does not exist (it has two ways to say so)."""
+    """Return whether MLflow reports that something does not exist; it has two ways to report that."""
     code = getattr(error, "error_code", "")
     return code == "RESOURCE_DOES_NOT_EXIST" or (code == "INVALID_PARAMETER_VALUE" and "not found" in str(error))
 
@@ -102,6 +117,4 @@ def _check_health(uri: str) -> None:
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise unreachable(uri, getattr(error, "reason", error)) from error
     if body != b"OK":
-        raise ServiceError(
-            f"what answers at {uri} is not MLflow; put the right address at servers.mlflow_uri in elp.yaml"
-        )
+        raise ServiceError(f"the server at {uri} is not MLflow; correct servers.mlflow_uri in elp.yaml")

@@ -1,7 +1,7 @@
 """The model registry: one registered MLflow model per slot, one version per adapter.
 
-Every function takes the client that `connect(uri)` gives. What MLflow refuses becomes `RegistryError`; a server that is
-gone becomes `ServiceError`.
+Every function takes the client that `connect(uri)` returns. A refusal of MLflow becomes `RegistryError`; an unreachable
+server becomes `ServiceError`.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _PAGE = 200
 
 @answering
 def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
-    """The version with this number, or the one behind this alias.
+    """Return the version with this number, or the one behind this alias.
 
     Raises:
-        RegistryError: where the slot has no such version or alias.
+        RegistryError: The slot has no such version or alias.
     """
     found = find(client, slot, version)
     if found is None:
         what = f"version {version}" if str(version).isdigit() else f"version with the alias {version}"
-        raise RegistryError(f"{slot}: no {what} in the registry; what there is: elp versions {slot}")
+        raise RegistryError(f"{slot}: no {what} in the registry; list the versions with: elp versions {slot}")
     return found
 
 
 @answering
 def find(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion | None:
-    """Like `get`, but None where there is none."""
+    """Return what `get` returns, or None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -70,12 +70,12 @@ def find(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion
 
 
 def find_champion(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
-    """The slot's champion, or None."""
+    """Return the slot's champion, or None."""
     return find(client, slot, CHAMPION)
 
 
 def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
-    """The newest version that came after the champion and was not retired: what the gate looks at by default."""
+    """Return the newest version after the champion that was not retired: the one that the gate judges by default."""
     present = find_champion(client, slot)
     waiting = [
         v for v in list_versions(client, slot) if v.status != "retired" and (not present or v.version > present.version)
@@ -85,7 +85,7 @@ def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
 
 @answering
 def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | None:
-    """The version that was trained from exactly these inputs, or None. The oldest, where a race made two."""
+    """Return the version that was trained from exactly these inputs, or None; the oldest, if a race created two."""
     found = client.search_model_versions(f"name='{slot.model_name}' and tags.`{Tags.KEY}`='{key}'")
     numbers = sorted(int(version.version) for version in found)
     return find(client, slot, numbers[0]) if numbers else None
@@ -93,7 +93,7 @@ def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | 
 
 @answering
 def list_versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
-    """All versions of a slot, newest first; empty for a slot without any."""
+    """Return all versions of a slot, newest first."""
     aliases = _aliases(client, slot)
     found: list[AdapterVersion] = []
     token: str | None = None
@@ -108,7 +108,7 @@ def list_versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
 
 @answering
 def list_slots(client: MlflowClient) -> list[Slot]:
-    """Every slot that has a registered model, by name."""
+    """Return every slot that has a registered model, by name."""
     names: list[str] = []
     token: str | None = None
     while True:
@@ -131,7 +131,7 @@ def create_version(
     tags: Mapping[str, str],
     description: str,
 ) -> AdapterVersion:
-    """Register a logged model as the slot's next version, tags and description with it in one call."""
+    """Register a logged model as the slot's next version, with tags and description in one call."""
     _ensure_model(client, slot)
     made = client.create_model_version(
         slot.model_name,
@@ -147,14 +147,14 @@ def create_version(
 
 @answering
 def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
-    """Take a version out of the registry; its run and its model stay."""
+    """Delete a version from the registry; its run and its model stay."""
     client.delete_model_version(version.slot.model_name, str(version.version))
 
 
 def model_description(slot: Slot) -> str:
-    """What a slot's page in MLflow says, in Markdown.
+    """Return the Markdown text of a slot's page in MLflow.
 
-    The link is relative, so that it leads to the console of the server that shows it, whatever its name and prefix.
+    The link is relative: it leads to the console of the same server, whatever its address and prefix.
     """
     return (
         f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "

@@ -1,6 +1,6 @@
 """Training runs in MLflow: one experiment per slot, one run per training key.
 
-What is written here can be written again: equal points, parameters and inputs are kept once.
+Every write can be repeated: MLflow keeps equal points, parameters and inputs once.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 _BATCH = 1000
-"""Metrics in one call, at most: MLflow's own limit."""
+"""Metrics in one call: MLflow's own limit."""
 _PARAMS = 100
 _PARAM_CHARACTERS = 6000
 
 
 @dataclass(frozen=True)
 class DatasetInput:
-    """A dataset as MLflow shows it beside a run."""
+    """A dataset as MLflow shows it with a run."""
 
     name: str
     digest: str
     """DVC hash."""
     source: Mapping[str, Any]
-    """Where it lies: repository, Git revision, tag, path."""
+    """Its place: repository, Git revision, tag, path."""
     context: str
     """``training`` or ``golden``."""
     profile: Mapping[str, Any]
@@ -42,7 +42,7 @@ class DatasetInput:
 
 @answering
 def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mapping[str, str]) -> str:
-    """The run of this training key: the one that exists (whatever became of it), or a new one. Returns its id."""
+    """Return the id of the run of this training key: an existing run, whatever its state, or a new one."""
     experiment = _experiment(client, slot)
     found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
     if found:
@@ -58,7 +58,7 @@ def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mappin
 
 @answering
 def close_run(client: MlflowClient, run_id: str, status: str = "FINISHED") -> None:
-    """End a run as FINISHED, FAILED or KILLED; a run that has ended so already keeps its end."""
+    """End a run as FINISHED, FAILED or KILLED; a run that already has this state is not changed."""
     if client.get_run(run_id).info.status != status:
         client.set_terminated(run_id, status)
 
@@ -78,19 +78,19 @@ def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float])
     """Log final values, one point each."""
     from mlflow.entities import Metric
 
-    # a fixed time and step: MLflow keeps equal points once, so that a repeated call adds none
+    # with a fixed time and step a repeated call adds no point: MLflow keeps equal points once
     log_points(client, run_id, [Metric(key, float(value), 0, 0) for key, value in metrics.items()])
 
 
 @answering
 def run_metrics(client: MlflowClient, run_id: str) -> dict[str, float]:
-    """The last value of each metric of a run, by name."""
+    """Return the last value of each metric of a run, by name."""
     return {str(name): float(value) for name, value in client.get_run(run_id).data.metrics.items()}
 
 
 @answering
 def logged_steps(client: MlflowClient, run_id: str, metric: str) -> set[int]:
-    """Steps at which the run has a point of this curve."""
+    """Return the steps at which the run has a point of this curve."""
     return {int(point.step) for point in client.get_metric_history(run_id, metric)}
 
 
@@ -103,7 +103,7 @@ def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> N
 
 @answering
 def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetInput]) -> None:
-    """Log the datasets that went into a run."""
+    """Log the datasets that a run used."""
     import json
 
     from mlflow.entities import Dataset, InputTag
@@ -113,7 +113,7 @@ def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetIn
         MlflowInput(
             dataset=Dataset(
                 name=dataset.name,
-                # MLflow takes 36 characters; the whole hash is in the version's tags
+                # MLflow accepts 36 characters; the version's tags have the whole hash
                 digest=dataset.digest.split(":")[-1].removesuffix(".dir")[:36],
                 source_type="git+dvc",
                 source=json.dumps(dict(dataset.source), sort_keys=True),
@@ -134,7 +134,7 @@ def log_folder(client: MlflowClient, run_id: str, folder: Path, place: str) -> N
 
 @answering
 def fetch_artifact(client: MlflowClient, run_id: str, name: str, folder: Path) -> Path | None:
-    """Download one file of the run's artifacts into `folder`; None where it is not there."""
+    """Download one file of the run's artifacts into `folder`; return None if it does not exist."""
     if name not in {file.path for file in client.list_artifacts(run_id, str(Path(name).parent))}:
         return None
     return Path(client.download_artifacts(run_id, name, str(folder)))
@@ -149,7 +149,7 @@ def set_run_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> 
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined with dots."""
+    """Return nested mappings as one, with the keys joined by dots."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -169,7 +169,7 @@ def _experiment(client: MlflowClient, slot: Slot) -> str:
     try:
         return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
     except MlflowException:
-        # another worker made it in the same moment
+        # another worker created it at the same moment
         found = client.get_experiment_by_name(slot.model_name)
         if found is None:
             raise

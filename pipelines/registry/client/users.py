@@ -1,4 +1,4 @@
-"""The users of an MLflow server with a login, and their roles: MLflow's own accounts, asked for over its API."""
+"""The users of an MLflow server with a login, and their roles: MLflow's own accounts, over its API."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import RegistryError, UsageError
-from pipelines.registry.client.account import Account
-from pipelines.registry.client.connection import unreachable
+from pipelines.registry.client.connection import Account, unreachable
 
 ADMIN_ROLE = "admin"
 """Not one of MLflow's roles: its administrators may do everything."""
@@ -18,7 +17,7 @@ PASSWORD_LENGTH = 12
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 _TAKEN = ("server", "unknown")
-"""What the ledger calls the server itself, and who did not say a name."""
+"""Names in the ledger of the server itself, and of a caller who sent no name."""
 _WORKSPACE = "default"
 _PATIENCE = 30.0
 
@@ -29,22 +28,22 @@ class User:
 
     name: str
     roles: tuple[str, ...]
-    """Of `ROLE_NAMES`, sorted; empty for one who may only read."""
+    """Some of `ROLE_NAMES`, sorted; empty for a read-only user."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """An MLflow server with a login, and the account that asks."""
+    """An MLflow server with a login, and the account that makes the requests."""
 
     uri: str
     account: Account
 
     def call(self, method: str, path: str, version: str = "2.0", **content: Any) -> Any:
-        """Ask the server's API; the answer's JSON.
+        """Send a request to the server's API and return the JSON of its answer.
 
         Raises:
-            RegistryError: where the server refuses; with its own sentence.
-            ServiceError: where nobody answers.
+            RegistryError: The server refused; the error has its sentence.
+            ServiceError: No server answers.
         """
         import requests
 
@@ -69,9 +68,7 @@ class Server:
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's"
             )
         if status == 404:
-            return (
-                f"the MLflow server at {self.uri} asks for no login, so it has no users; start it with: elp up --auth"
-            )
+            return f"the MLflow server at {self.uri} has no login, so it has no users; start it with: elp up --auth"
         try:
             return f"the MLflow server at {self.uri} refused: {json.loads(text)['message']}"
         except (ValueError, KeyError, TypeError):
@@ -79,26 +76,26 @@ class Server:
 
 
 def list_users(server: Server) -> list[User]:
-    """All accounts, by name."""
+    """Return all accounts, by name."""
     found = server.call("GET", "users/list")["users"]
     return sorted((_user(raw) for raw in found), key=lambda user: user.name)
 
 
 def add_user(server: Server, name: str, password: str, roles: tuple[str, ...]) -> User:
-    """Make an account.
+    """Create an account.
 
     Raises:
-        UsageError: where the name or the password is not one, or a role is unknown.
-        RegistryError: where there is such a user already.
+        UsageError: The name or the password is not allowed, or a role is unknown.
+        RegistryError: There is already a user with this name.
     """
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise UsageError(
-            f"{name!r} is no user name; expected lower-case letters, digits and . _ @ - (63 at most), so that no two "
-            f"names look alike, and none of {', '.join(_TAKEN)}"
+            f"{name!r} is not a user name; expected lower-case letters, digits and . _ @ - (63 at most), so that no "
+            f"two names look alike, and none of {', '.join(_TAKEN)}"
         )
     _check(password, roles)
     if any(user.name == name for user in list_users(server)):
-        raise RegistryError(f"there is a user {name} already; change the roles with: elp users role {name} ROLE…")
+        raise RegistryError(f"user {name} exists already; change the roles with: elp users role {name} ROLE…")
     server.call("POST", "users/create", username=name, password=password)
     return set_user_roles(server, name, roles)
 
@@ -107,8 +104,8 @@ def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
     """Give a user exactly these roles.
 
     Raises:
-        UsageError: where a role is unknown.
-        RegistryError: where there is no such user.
+        UsageError: A role is unknown.
+        RegistryError: There is no such user.
     """
     _check(None, roles)
     held = _find(server, name)
@@ -123,21 +120,21 @@ def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
 
 
 def remove_user(server: Server, name: str) -> None:
-    """Take an account away; the ledger keeps the name.
+    """Delete an account; the ledger keeps the name.
 
     Raises:
-        RegistryError: where there is no such user, or it is the one who asks.
+        RegistryError: There is no such user, or it is the account of this request.
     """
     _find(server, name)
     server.call("DELETE", "users/delete", username=name)
 
 
 def set_password(server: Server, name: str, password: str) -> None:
-    """Change a password: an administrator anyone's, everyone their own.
+    """Change a password. An administrator can change every password, other users their own.
 
     Raises:
-        UsageError: where the password is too short.
-        RegistryError: where the server refuses.
+        UsageError: The password is too short.
+        RegistryError: The server refuses.
     """
     _check(password, ())
     own = {"current_password": server.account.password} if name == server.account.name else {}
@@ -148,7 +145,7 @@ def _find(server: Server, name: str) -> User:
     for user in list_users(server):
         if user.name == name:
             return user
-    raise RegistryError(f"there is no user {name}; who there is: elp users list")
+    raise RegistryError(f"there is no user {name}; list the users with: elp users list")
 
 
 def _user(raw: dict[str, Any]) -> User:

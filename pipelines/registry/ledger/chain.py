@@ -1,6 +1,7 @@
-"""Is the ledger whole? Every entry's hash, link, moment and signature, and the anchor that it must reach.
+"""Check a whole ledger: each entry's hash, link, moment and signature, and the checkpoint that it must reach.
 
-One pass over the rows in their order; a fault is reported where it is, and entries after it are judged on their own.
+The check is one pass over the rows in their order. A fault is reported at its place, and later entries are checked
+independently of it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ Trouble = Literal["cut", "edited", "reordered", "forked", "bad signature", "untr
 
 @dataclass(frozen=True)
 class ChainFault:
-    """A place where the ledger is not what was written."""
+    """A place at which the ledger differs from what was written."""
 
     seq: int
-    """Number of the entry: the first one missing of a cut."""
+    """Number of the entry; of a cut, the first missing one."""
     trouble: Trouble
     detail: str
 
@@ -34,43 +35,43 @@ class ChainFault:
 
 @dataclass(frozen=True)
 class Chain:
-    """What came of checking a ledger."""
+    """The result of a check."""
 
     entries: int
     head: Head
     faults: tuple[ChainFault, ...]
     by_revoked_key: tuple[int, ...]
-    """Entries whose own signature counts no more, held by the good signature of a later entry that chains to them."""
+    """Entries by a revoked key that a later entry with a valid signature follows: that signature covers them."""
 
     @property
     def whole(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the check found no fault."""
         return not self.faults
 
 
 @dataclass
 class _State:
-    """How far the pass has come."""
+    """The progress of the pass."""
 
     head: Head = field(default_factory=Head)
     next: int = 1
-    """Number of the entry that is to come."""
+    """Number that the next entry must have."""
     at: datetime | None = None
     count: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     faults: list[ChainFault] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
-    """Entries by a revoked key that no later good signature holds yet."""
+    """Entries by a revoked key that no later valid signature covers yet."""
     held: list[int] = field(default_factory=list)
 
 
-def verify_chain(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None = None) -> Chain:
+def verify_chain(rows: Iterable[LedgerRow], trusted_keys: KeyRing, checkpoint: Head | None = None) -> Chain:
     """Check a whole ledger.
 
     Args:
-        rows: In the order of their numbers, from the first.
-        ring: The trusted keys.
-        anchor: How far the ledger is known to have come; None checks no end.
+        rows: All entries in the order of their numbers.
+        trusted_keys: The trusted keys.
+        checkpoint: The newest entry that the ledger is known to have had; None does not check the end.
     """
     state = _State()
     for row in rows:
@@ -79,17 +80,17 @@ def verify_chain(rows: Iterable[LedgerRow], ring: KeyRing, anchor: Head | None =
         _link(state, row)
         entry = _content(state, row)
         if len(state.faults) > found:
-            # whatever comes now does not chain to what came before, so it cannot hold it
+            # the chain is broken here, so a later signature cannot cover the entries before
             _give_up(state)
-        if anchor is not None and row.seq == anchor.seq and row.hash != anchor.hash:
-            known = f"the anchor knows it as {anchor.hash[:16]}, here it is {row.hash[:16]}"
+        if checkpoint is not None and row.seq == checkpoint.seq and row.hash != checkpoint.hash:
+            known = f"its hash in the checkpoint is {checkpoint.hash[:16]}, here it is {row.hash[:16]}"
             _note(state, row.seq, "rewritten", known)
-        _signature(state, row, entry, ring)
+        _signature(state, row, entry, trusted_keys)
         state.seen[row.hash] = row.seq
         state.head = Head(row.seq, row.hash)
     _give_up(state)
-    if anchor is not None and state.next <= anchor.seq:
-        _note(state, state.next, "cut", f"the ledger ends here, the anchor knows of {anchor.seq} entries")
+    if checkpoint is not None and state.next <= checkpoint.seq:
+        _note(state, state.next, "cut", f"the ledger ends here, the checkpoint says {checkpoint.seq} entries")
     faults = tuple(sorted(state.faults, key=lambda fault: fault.seq))
     return Chain(state.count, state.head, faults, tuple(state.held))
 
@@ -99,14 +100,16 @@ def _note(state: _State, seq: int, trouble: Trouble, detail: str) -> None:
 
 
 def _give_up(state: _State) -> None:
-    """Entries by a revoked key that nothing holds are faults."""
+    """Report the entries by a revoked key that no later signature covers."""
     for seq in state.pending:
-        _note(state, seq, "untrusted key", "it is signed by a revoked key, and no later entry by a good key holds it")
+        _note(
+            state, seq, "untrusted key", "it is signed by a revoked key, and no later entry by a valid key follows it"
+        )
     state.pending.clear()
 
 
 def _link(state: _State, row: LedgerRow) -> None:
-    """The row follows the one before it, by number."""
+    """Check that the number of a row follows the number before it."""
     if row.seq > state.next:
         missing = f"{state.next}" if row.seq == state.next + 1 else f"{state.next} to {row.seq - 1}"
         _note(state, state.next, "cut", f"missing: {missing}")
@@ -118,14 +121,16 @@ def _link(state: _State, row: LedgerRow) -> None:
 
 
 def _content(state: _State, row: LedgerRow) -> LedgerEntry | None:
-    """The row is what its hash says, and names the entry before it by hash."""
+    """Return the entry of a row; check it against its hash and against the entry before it."""
     try:
         entry = read_entry(row.entry)
     except AttestationError as error:
         _note(state, row.seq, "edited", str(error))
         return None
     if entry.hash != row.hash:
-        _note(state, row.seq, "edited", f"its text hashes to {entry.hash[:16]}, stored is {row.hash[:16]}")
+        _note(
+            state, row.seq, "edited", f"the hash of its text is {entry.hash[:16]}, the stored hash is {row.hash[:16]}"
+        )
     if entry.seq != row.seq:
         _note(state, row.seq, "reordered", f"its text says that it is entry {entry.seq}")
     at = moment(entry.at, "at")
@@ -138,23 +143,23 @@ def _content(state: _State, row: LedgerRow) -> LedgerEntry | None:
 
 
 def _prev(state: _State, row: LedgerRow, entry: LedgerEntry) -> None:
-    """The entry names the hash of the one before it."""
+    """Check that the entry contains the hash of the entry before it."""
     if entry.prev == state.head.hash:
         return
     continued = 0 if entry.prev == NOTHING else state.seen.get(entry.prev, state.head.seq)
     if continued != state.head.seq:
         _note(state, row.seq, "forked", f"it continues entry {continued}, not entry {state.head.seq}")
     else:
-        detail = f"it was written after another entry {state.head.seq} than the one that is here"
+        detail = f"it was written after another entry {state.head.seq} than this ledger has"
         _note(state, row.seq, "rewritten", detail)
 
 
-def _signature(state: _State, row: LedgerRow, entry: LedgerEntry | None, ring: KeyRing) -> None:
-    """The row's envelope holds this entry, signed by a key that could sign the ledger then."""
+def _signature(state: _State, row: LedgerRow, entry: LedgerEntry | None, trusted_keys: KeyRing) -> None:
+    """Check that the row's envelope contains this entry, signed by a key that was valid for the ledger at that time."""
     if entry is None:
         return
     try:
-        verify(envelope_of(row), ring, "ledger", recorded_at=entry.at)
+        verify(envelope_of(row), trusted_keys, "ledger", recorded_at=entry.at)
     except AttestationError as error:
         if error.reason == "revoked":
             state.pending.append(row.seq)

@@ -1,6 +1,6 @@
-"""The ledger: one entry for each thing that happened to a slot, each naming the hash of the one before.
+"""Entries of the ledger: one for each event of a slot, with the hash of the entry before it.
 
-Pure functions over rows in the order of their numbers; the tables are the server's. Format: docs/formats/ledger.md.
+The functions are pure; the server has the tables. Format: docs/formats/ledger.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTHING = "0" * 64
 """Hash before the first entry."""
 
 MAX_ENTRY = 2**20
-"""Bytes of an entry. A longer one would be signed and never be read again: see `canonical.MAX_BYTES`."""
+"""Bytes of an entry. A longer one could be signed and not be read again: see `canonical_json.MAX_BYTES`."""
 
 Event = Literal[
     "registered",
@@ -44,40 +44,40 @@ MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who did it, as far as the server knows."""
+    """A user, a worker or the server, as far as the server knows."""
 
     name: str
-    """The user who was logged in, else what the caller claims, else ``unknown``."""
+    """The logged-in user; without a login the name that the caller sent, or ``unknown``."""
     login: bool
-    """True where the name was proven by a login."""
+    """Whether a login proved the name."""
     address: str
-    """Network address of the caller; empty for what the server does by itself."""
+    """Network address of the caller; empty for the server's own actions."""
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One thing that happened."""
+    """One event."""
 
     seq: int
     """1, 2, 3, …"""
     prev: str
     """Hash (hex) of the entry before; `NOTHING` for the first."""
     at: str
-    """UTC, ISO 8601, microseconds; never before the entry before."""
+    """UTC, ISO 8601, microseconds; never earlier than the entry before."""
     event: Event
     slot: str
-    """``SITE/TASK``; empty for what concerns no slot."""
+    """``SITE/TASK``; empty if the event concerns no slot."""
     before: int | None
     """Champion before, or None. ``from`` in JSON."""
     after: int | None
-    """The version concerned: champion after, or refused, gated, registered … ``to`` in JSON."""
+    """The version concerned: the champion after, or the refused, gated, registered … version. ``to`` in JSON."""
     bundle: str
-    """``sha256:…`` of that version's bundle; empty where there is none."""
+    """``sha256:…`` of that version's bundle; empty if there is none."""
     principal: Principal
     """``who`` in JSON."""
     reason: str
     statements: tuple[str, ...] = ()
-    """Digests (hex) of the statements that the event rests on."""
+    """Digests (hex) of the statements on which the event is based."""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -95,7 +95,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """An entry as it is stored."""
+    """An entry in its stored form."""
 
     seq: int
     entry: str
@@ -107,19 +107,19 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class Head:
-    """How far a ledger has come: the number and hash of its newest entry."""
+    """Number and hash of a ledger's newest entry."""
 
     seq: int = 0
     hash: str = NOTHING
 
 
 def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
-    """The entry that follows `head`, dated now, or as the one before where the clock was set back.
+    """Return the entry that follows `head`. Its date is now, or that of the entry before if the clock was set back.
 
     Args:
-        head: Of the ledger.
-        last_at: `at` of its newest entry; empty where there is none.
-        fields: Every other field of `Entry`.
+        head: Newest entry of the ledger.
+        last_at: `at` of that entry; empty if the ledger has no entry.
+        fields: Every other field of `LedgerEntry`.
     """
     at = utc_now()
     if last_at and moment(last_at, "at") > moment(at, "at"):
@@ -127,25 +127,25 @@ def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
     return LedgerEntry(seq=head.seq + 1, prev=head.hash, at=at, **fields)
 
 
-def sign_entry(entry: LedgerEntry, ring: KeyRing) -> LedgerRow:
-    """The entry as a row, signed.
+def sign_entry(entry: LedgerEntry, trusted_keys: KeyRing) -> LedgerRow:
+    """Return the signed row of an entry.
 
     Raises:
-        AttestationError: where there is no private key of the role ``ledger``, or the entry is over `MAX_ENTRY`.
+        AttestationError: There is no private key of the role ``ledger``, or the entry is longer than `MAX_ENTRY`.
     """
     content = entry.text.encode()
     if len(content) > MAX_ENTRY:
         raise AttestationError(
             "malformed", f"a ledger entry ({entry.event}) has {len(content)} bytes, expected at most {MAX_ENTRY}"
         )
-    return LedgerRow(entry.seq, entry.text, entry.hash, sign(content, ring, "ledger").text)
+    return LedgerRow(entry.seq, entry.text, entry.hash, sign(content, trusted_keys, "ledger").text)
 
 
 def read_entry(text: str) -> LedgerEntry:
     """Read an entry; the law: ``read_entry(e.text) == e``, and nothing else is read.
 
     Raises:
-        AttestationError: with reason ``malformed``.
+        AttestationError: The text is not an entry; the reason is ``malformed``.
     """
     values = parse_canonical_json(text.encode(), "ledger entry")
     try:
@@ -153,7 +153,7 @@ def read_entry(text: str) -> LedgerEntry:
         entry = from_dict(LedgerEntry, values, "ledger entry")
         same = entry.text == text
     except (KeyError, ConfigError, RecursionError) as error:
-        raise AttestationError("malformed", f"a ledger entry lacks something or has too much: {error}") from error
+        raise AttestationError("malformed", f"a ledger entry lacks a field or has an unknown one: {error}") from error
     moment(entry.at, "at")
     if not same or entry.seq < 1:
         raise AttestationError("malformed", f"entry {entry.seq} has spellings that this format does not have")
@@ -161,14 +161,14 @@ def read_entry(text: str) -> LedgerEntry:
 
 
 def envelope_of(row: LedgerRow) -> Envelope:
-    """The row's envelope, whose payload is the entry.
+    """Return the row's envelope, whose payload is the entry.
 
     Raises:
-        AttestationError: where it is malformed, or holds another entry than the row.
+        AttestationError: The envelope is malformed, or contains another entry than the row.
     """
     envelope = read_envelope(row.envelope)
     if envelope.text != row.envelope:
         raise AttestationError("malformed", "the envelope is not in its canonical spelling")
     if envelope.payload != row.entry.encode():
-        raise AttestationError("mismatch", "the envelope holds another entry than the row")
+        raise AttestationError("mismatch", "the envelope contains another entry than the row")
     return envelope

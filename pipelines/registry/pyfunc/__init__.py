@@ -1,4 +1,4 @@
-"""The code that MLflow keeps beside a bundle and runs to serve it."""
+"""The code that MLflow stores with a bundle and runs to serve it."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ CODE = Path(__file__).with_name("adapter.py")
 """The file that is logged with each bundle (models from code)."""
 
 PACKAGES = frozenset({"elp-foundry", "torch", "torchaudio", "transformers", "safetensors"})
-"""What a served bundle needs installed."""
+"""Packages that a served bundle needs."""

@@ -1,8 +1,8 @@
 """A registered adapter as an MLflow pyfunc: `mlflow.pyfunc.load_model("models:/elp.plant-a.asr@champion")`.
 
-MLflow copies this file beside the bundle and runs it to load the model, so it may lean on `elp_core` only. The backbone
+MLflow copies this file next to the bundle and runs it to load the model, so it may import `elp_core` only. The backbone
 is not in the registry: it is loaded by the id in the bundle, or from the path in the environment variable ELP_BACKBONE,
-and refused where its fingerprint is another.
+and refused if it has another fingerprint.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class AdapterModel(PythonModel):  # type: ignore[misc]
     _skip_type_hint_validation = True
 
     def load_context(self, context: Any) -> None:
-        """Verify the bundle, load the backbone it names, and put the adapter on it."""
+        """Verify the bundle, load its backbone, and attach the adapter to it."""
         folder = Path(context.artifacts["bundle"])
         manifest = verify_bundle(folder)
         backbone = Backbone.from_pretrained(os.environ.get("ELP_BACKBONE") or manifest.backbone_id)
         self.model = load_bundle(folder, backbone)
 
     def predict(self, context: Any, model_input, params: Any = None) -> list[Any]:  # type: ignore[no-untyped-def]
-        """The task's answer for each input: a transcript, a class, or a unit-norm embedding (ASV).
+        """Return the task's answer for each input: a transcript, a class, or a unit-norm embedding (ASV).
 
         Args:
             context: MLflow's; unused after loading.

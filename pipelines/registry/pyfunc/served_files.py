@@ -1,7 +1,7 @@
-"""What lies beside a bundle in the registry and runs where it is served: our code and a list of packages, nothing else.
+"""Check the files next to a bundle in the registry: only our code and lists of packages may be there.
 
-`mlflow.pyfunc.load_model` runs what `MLmodel` names, and `mlflow models serve` installs what the lists name. A bundle's
-digest covers neither, so both are held to what `pipelines.registry.client.bundle_models` writes.
+`mlflow.pyfunc.load_model` runs the code that `MLmodel` names, and `mlflow models serve` installs the packages of the
+lists. The digest of a bundle covers neither, so both must be what `pipelines.registry.client.bundle_models` writes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from typing import Any
 
 from pipelines.registry.pyfunc import CODE, PACKAGES
 
-KNOWN_CODES = frozenset({"8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38"})
-"""SHA-256 (hex) of `adapter.py` in each release, the present one among them."""
+KNOWN_CODES = frozenset(
+    {
+        "8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38",
+        "6536d1758010c06132895b7e67413f722b560258a04bd07b6414eddd8353e664",
+    }
+)
+"""SHA-256 (hex) of `adapter.py` in each release, with the present one."""
 
 BUNDLE = "artifacts/bundle"
 MODEL, REQUIREMENTS, CONDA, VIRTUALENV = "MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml"
 _LARGEST = 2**20
-"""Bytes of each of these files: they have a few kB."""
+"""Limit of each of these files in bytes; they have a few kB."""
 _LOADERS = frozenset({"mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model"})
 _FLAVOR = frozenset(
     {
@@ -33,31 +38,31 @@ _BUILDERS = frozenset({"pip", "setuptools", "wheel"})
 
 
 def fault_of(folder: Path) -> str:
-    """What a logged model's folder holds that we did not write, in a few words; empty where it is ours.
+    """Return what is wrong with the folder of a logged model, in a few words; empty if this project wrote it.
 
     Args:
-        folder: Of the logged model; its bundle is not looked at.
+        folder: The folder; its bundle is not checked.
     """
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     beside = {name for name in found if posixpath.dirname(name) != BUNDLE}
     strange = sorted(beside - {MODEL, CODE.name, REQUIREMENTS, CONDA, VIRTUALENV})
     if strange:
-        return f"{strange[0][:80]} lies beside the bundle and is not ours"
+        return f"{strange[0][:80]} is next to the bundle and is not from this project"
     texts = {}
     for name in sorted(beside):
         place = folder / name
         if place.is_symlink() or place.stat().st_size > _LARGEST:
-            return f"{name} is no plain small file"
+            return f"{name} is not a plain small file"
         texts[name] = place.read_bytes()
     missing = sorted({MODEL, CODE.name} - set(texts))
     if missing:
         return f"{missing[0]} is missing"
     if hashlib.sha256(texts[CODE.name]).hexdigest() not in KNOWN_CODES:
-        return f"{CODE.name}, which serving runs, is not the code of any release"
+        return f"{CODE.name}, which runs for serving, is not the code of any release"
     try:
         return _model(texts[MODEL]) or _lists(texts)
     except Exception as error:
-        # whatever shape a file has that we did not write
+        # a file that this project did not write can have any content, and fail in any way
         return f"{MODEL} or a list of packages cannot be read ({type(error).__name__})"
 
 
@@ -90,15 +95,15 @@ def _lists(texts: dict[str, bytes]) -> str:
     if conda.get("channels", ["conda-forge"]) != ["conda-forge"]:
         return f"{CONDA} names another channel than conda-forge"
     if virtualenv.get("dependencies", []) not in ([], [f"-r {REQUIREMENTS}"]):
-        return f"{VIRTUALENV} installs something beside {REQUIREMENTS}"
+        return f"{VIRTUALENV} installs something in addition to {REQUIREMENTS}"
     wanted += virtualenv.get("build_dependencies", [])
     for line in filter(None, (str(line).strip() for line in wanted)):
         match = _PINNED.fullmatch(line)
         if match is None or match["name"] not in PACKAGES | _BUILDERS | {"mlflow", "python"}:
-            return f"{line[:80]!r} would be installed where it is served"
+            return f"{line[:80]!r} would be installed for serving"
     return ""
 
 
 def _pinned(entry: str) -> str:
-    """Conda writes ``python=3.11.7`` where pip writes ``python==3.11.7``."""
+    """Return pip's spelling ``python==3.11.7`` of conda's ``python=3.11.7``."""
     return re.sub(r"(?<![=<])=(?!=)", "==", entry)

@@ -1,4 +1,4 @@
-"""One spelling of JSON for everything that is hashed or signed, read strictly; and moments as text."""
+"""Canonical JSON, one spelling for everything that is hashed or signed, with a strict reader; and moments as text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 from pipelines.errors import AttestationError
 
 MAX_BYTES = 4 * 2**20
-"""Of one document. A lineage statement takes about 10 kB, a verdict 5 kB, a ledger entry 1 kB."""
+"""Limit of one document. A lineage statement has about 10 kB, a verdict 5 kB, a ledger entry 1 kB."""
 
 
 def canonical_json(value: Any) -> bytes:
-    """`value` with sorted keys, no spaces, UTF-8 and no NaN: equal values have equal bytes.
+    """Return `value` with sorted keys, no spaces, in UTF-8 and without NaN: equal values have equal bytes.
 
     Raises:
-        AttestationError: where the value has no JSON, such as NaN or half a surrogate pair.
+        AttestationError: JSON cannot express the value, such as NaN or half a surrogate pair.
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -27,15 +27,15 @@ def canonical_json(value: Any) -> bytes:
 
 
 def sha256(content: bytes) -> str:
-    """64 lower-case hexadecimal digits."""
+    """Return the SHA-256 as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
-    """A JSON object, strictly: UTF-8, no key twice, no NaN, at most `MAX_BYTES`.
+    """Read a JSON object strictly: UTF-8, no repeated key, no NaN, at most `MAX_BYTES`.
 
     Raises:
-        AttestationError: naming what is wrong, with reason ``malformed``.
+        AttestationError: The text is no such object; the reason is ``malformed``.
     """
     if len(raw) > MAX_BYTES:
         raise AttestationError("malformed", f"{where} has {len(raw)} bytes, expected at most {MAX_BYTES}")
@@ -44,7 +44,7 @@ def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in items:
             if key in found:
-                raise AttestationError("malformed", f"{where}: key {key[:40]!r} stands twice in one object")
+                raise AttestationError("malformed", f"{where}: key {key[:40]!r} occurs twice in one object")
             found[key] = value
         return found
 
@@ -62,10 +62,10 @@ def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
 
 
 def parse_canonical_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Like `parse`, and the bytes must be the canonical spelling: one value, one digest.
+    """Read a JSON object like `parse_json`, from its canonical spelling only: one value has one digest.
 
     Raises:
-        AttestationError: as `parse`, and where the spelling is another.
+        AttestationError: The text is no JSON object, or has another spelling.
     """
     value = parse_json(raw, where)
     if canonical_json(value) != raw:
@@ -74,20 +74,20 @@ def parse_canonical_json(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def utc_now() -> str:
-    """This moment: UTC, ISO 8601, microseconds."""
+    """Return the present moment: UTC, ISO 8601, microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def moment(text: str, where: str) -> datetime:
-    """An ISO 8601 moment that says its offset.
+    """Read an ISO 8601 moment with its offset from UTC.
 
     Raises:
-        AttestationError: where it is none.
+        AttestationError: The text is no such moment.
     """
     try:
         found = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:
         raise AttestationError("malformed", f"{where}: {text!r} is no ISO 8601 moment") from error
     if found.tzinfo is None:
-        raise AttestationError("malformed", f"{where}: {text!r} does not say its offset from UTC")
+        raise AttestationError("malformed", f"{where}: {text!r} has no offset from UTC")
     return found

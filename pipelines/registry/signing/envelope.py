@@ -1,7 +1,7 @@
-"""Signed payloads: DSSE envelopes with exactly one Ed25519 signature, made and verified for a role.
+"""DSSE envelopes: a payload with exactly one Ed25519 signature, signed and verified for a role.
 
-DSSE v1 (secure-systems-lab/dsse): the signature is over ``DSSEv1 <len type> <type> <len payload> <payload>``, so a
-payload cannot be read as another type than it was signed as. Format: docs/formats/statements.md.
+DSSE v1 (secure-systems-lab/dsse) signs ``DSSEv1 <len type> <type> <len payload> <payload>``, so a payload cannot be
+read as another type than the one it was signed for. Format: docs/formats/statements.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PAYLOAD_TYPES: dict[Role, str] = {"lineage": STATEMENT_TYPE, "verdict": STATEMEN
 
 @dataclass(frozen=True)
 class Envelope:
-    """A payload and its one signature. Nothing is verified by holding one."""
+    """A payload and its one signature, not verified."""
 
     payload: bytes
     payload_type: str
@@ -31,35 +31,35 @@ class Envelope:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the payload: what the ledger and the statements' table call it by."""
+        """SHA-256 (hex) of the payload, its name in the ledger and in the table of statements."""
         return sha256(self.payload)
 
     @property
     def text(self) -> str:
-        """The envelope as canonical JSON; the inverse of `read`."""
+        """The envelope as canonical JSON; `read_envelope` reads it back."""
         signature = {"keyid": self.keyid, "sig": _base64(self.signature)}
         values = {"payload": _base64(self.payload), "payloadType": self.payload_type, "signatures": [signature]}
         return canonical_json(values).decode()
 
 
-def sign(payload: bytes, ring: KeyRing, role: Role) -> Envelope:
+def sign(payload: bytes, trusted_keys: KeyRing, role: Role) -> Envelope:
     """Sign `payload` with the active key of a role.
 
     Raises:
-        AttestationError: where there is no such private key, or its file is not fit.
+        AttestationError: There is no such private key, or its file cannot be used.
     """
     from securesystemslib.dsse import Envelope as Dsse
 
     dsse = Dsse(payload, PAYLOAD_TYPES[role], {})
-    signature = dsse.sign(ring.signer(role))
+    signature = dsse.sign(trusted_keys.signer(role))
     return Envelope(payload, PAYLOAD_TYPES[role], signature.keyid, bytes.fromhex(signature.signature))
 
 
 def read_envelope(text: str | bytes) -> Envelope:
-    """Read an envelope strictly, without verifying it: one signature, no unknown field, base64 in its one spelling.
+    """Read an envelope strictly, without verification: one signature, no unknown field, standard base64.
 
     Raises:
-        AttestationError: with reason ``malformed``.
+        AttestationError: The text is no such envelope; the reason is ``malformed``.
     """
     values = _fields(parse_json(text, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
     signatures = values["signatures"]
@@ -68,7 +68,7 @@ def read_envelope(text: str | bytes) -> Envelope:
         raise AttestationError("malformed", f"the envelope has {count} signatures, expected one")
     signature = _fields(signatures[0], {"keyid", "sig"}, "signature")
     if not isinstance(values["payloadType"], str) or not isinstance(signature["keyid"], str):
-        raise AttestationError("malformed", "the envelope's payloadType and keyid are text")
+        raise AttestationError("malformed", "the envelope's payloadType and keyid must be text")
     return Envelope(
         _bytes(values["payload"], "payload"),
         values["payloadType"],
@@ -77,30 +77,30 @@ def read_envelope(text: str | bytes) -> Envelope:
     )
 
 
-def verify(envelope: Envelope, ring: KeyRing, role: Role, recorded_at: str | None = None) -> TrustedKey:
-    """Verify the signature, and that its key may sign for the role.
+def verify(envelope: Envelope, trusted_keys: KeyRing, role: Role, recorded_at: str | None = None) -> TrustedKey:
+    """Verify the signature, and check that its key may sign for the role.
 
     Args:
-        envelope: What `read` gave.
-        ring: The trusted keys.
-        role: What the signature is to count as.
-        recorded_at: When the ledger recorded it; None for something new, which a retired key may not sign.
+        envelope: As `read_envelope` returned it.
+        trusted_keys: The trusted keys.
+        role: The role that the key must have.
+        recorded_at: When the ledger recorded the payload; None for a new one, which a retired key may not sign.
 
     Returns:
         The key that signed.
 
     Raises:
-        AttestationError: with the reason ``malformed`` (another payload type), ``unknown key``, ``wrong role``,
-            ``retired``, ``revoked`` or ``bad signature``.
+        AttestationError: The signature does not count; the reason is ``malformed`` (another payload type),
+            ``unknown key``, ``wrong role``, ``retired``, ``revoked`` or ``bad signature``.
     """
     if envelope.payload_type != PAYLOAD_TYPES[role]:
         got = envelope.payload_type[:80]
         raise AttestationError("malformed", f"the payload type is {got!r}, a {role} has {PAYLOAD_TYPES[role]}")
-    key = ring.find(envelope.keyid)
+    key = trusted_keys.find(envelope.keyid)
     if key is None:
         raise AttestationError(
             "unknown key",
-            f"key {envelope.keyid[:64]} is not trusted here; if it should be, export it where it was made "
+            f"key {envelope.keyid[:64]} is not trusted here; if it should be, export it on the machine that has it "
             "(elp keys export) and add it on the server (elp keys add)",
         )
     _verify_signature(envelope, key)
@@ -118,7 +118,8 @@ def _verify_signature(envelope: Envelope, key: TrustedKey) -> None:
         key.public.verify_signature(Signature(key.keyid, envelope.signature.hex()), pae)
     except UnverifiedSignatureError as error:
         raise AttestationError(
-            "bad signature", f"the signature by {key.name} ({key.keyid[:12]}) does not fit: it was altered"
+            "bad signature",
+            f"the signature by {key.name} ({key.keyid[:12]}) is invalid: the payload or the signature was altered",
         ) from error
 
 
@@ -131,7 +132,7 @@ def _refuse_unfit(key: TrustedKey, role: Role, recorded_at: str | None) -> None:
     if not key.retired:
         return
     if recorded_at is None:
-        raise AttestationError("retired", f"{shown} was retired at {key.retired}: sign again with the key of today")
+        raise AttestationError("retired", f"{shown} was retired at {key.retired}: sign again with the active key")
     if moment(recorded_at, "recorded at") >= moment(key.retired, "retired"):
         raise AttestationError("retired", f"{shown} was retired at {key.retired}, before this was recorded")
 
@@ -152,5 +153,5 @@ def _bytes(text: Any, where: str) -> bytes:
     except (binascii.Error, ValueError):
         found = None
     if found is None or _base64(found) != text:
-        raise AttestationError("malformed", f"the envelope's {where} is not base64 in its standard spelling")
+        raise AttestationError("malformed", f"the envelope's {where} is not standard base64")
     return found

@@ -1,1 +1,1 @@
-"""Who calls, which roles they hold, and what a request needs."""
+"""Who calls, and what they may do: `middleware` (before every request), `mlflow_login`, `principal`, `roles`."""

@@ -60,6 +60,7 @@ class AuthMiddleware:
             answer = _error(401, "UNAUTHENTICATED", "this server requires a login: log in")
             answer.headers["www-authenticate"] = 'Basic realm="mlflow"'
             return await answer(scope, receive, send)
+        # anywhere in the path: a static prefix may come before it
         if _ASSISTANT in scope["path"]:
             answer = _error(404, "ENDPOINT_NOT_FOUND", "the guarded server has no MLflow assistant")
             return await answer(scope, receive, send)
@@ -79,6 +80,7 @@ class AuthMiddleware:
             return Caller(UNKNOWN, False, address)
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         credentials = Authorization.from_header(sent)
+        # a Digest header has a username and a password too
         if credentials is None or credentials.type != "basic":
             return None
         # a password check takes tens of milliseconds on purpose: in a thread, it does not block other requests

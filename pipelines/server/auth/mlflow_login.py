@@ -39,7 +39,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
         record: Records a change of users or roles.
 
     Returns:
-        MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, log_in)`.
+        MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, authenticate)`.
 
     Raises:
         ServiceError: Another server than uvicorn would bypass `AuthMiddleware`, or the settings are missing.
@@ -60,6 +60,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
         fastapi_app: FastAPI = auth.create_app(flask_app)
         _create_roles(auth.store)
         _create_service_account(auth.store)
+    # MLflow's hook refuses paths that it does not know; ours takes its place in the order of hooks
     hooks = flask_app.before_request_funcs[None]
     hooks[hooks.index(auth._before_request)] = _check_mlflow_route
 
@@ -73,7 +74,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
     return fastapi_app
 
 
-def log_in(username: str, password: str) -> Caller | None:
+def authenticate(username: str, password: str) -> Caller | None:
     """Return the caller with this name and password, or None if they are wrong."""
     from mlflow.server import auth
 
@@ -141,6 +142,7 @@ def _create_service_account(store: Any) -> None:
     account = json.loads(Path(path).read_text(encoding="utf-8"))
     name, password = account["username"], account["password"]
     if store.has_user(name):
+        # the file decides: a password that was changed elsewhere would lock the workers out
         if not store.authenticate_user(name, password):
             store.update_user(name, password=password)
         return

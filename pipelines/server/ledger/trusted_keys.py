@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from pipelines.registry.ledger.entry import read_entry
-from pipelines.registry.signing.keys import TRUSTED_FILE, KeyRing, load_ring
+from pipelines.registry.signing.keys import TRUSTED_FILE, KeyRing, load_trusted_keys
 from pipelines.server.auth.principal import SERVER
 from pipelines.server.ledger.ledger_tables import LEDGER
 from pipelines.server.ledger.transaction import LedgerTransaction
@@ -29,10 +29,11 @@ class TrustedKeys:
         try:
             status = (self.folder / TRUSTED_FILE).stat()
         except OSError:
-            return load_ring(self.folder)
+            return load_trusted_keys(self.folder)
+        # the inode too: a file that is replaced within the clock's resolution may have the same time and size
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if self._cached is None or self._cached[0] != stamp:
-            self._cached = (stamp, load_ring(self.folder))
+            self._cached = (stamp, load_trusted_keys(self.folder))
         return self._cached[1]
 
 

@@ -1,1 +1,1 @@
-"""The two-person override: requested, approved, in force for some days, expired or withdrawn."""
+"""The two-person override: `override` (requested, approved, in force) and `expiry` (its end)."""

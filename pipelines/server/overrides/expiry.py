@@ -136,10 +136,11 @@ def _end(
     reason: str,
 ) -> bool:
     """End a request, and bring the champion before back if it is in force; return False if it has ended already."""
-    hashed = _hash_champion_before(store, slot, request) if request.in_force else HashedBundle("")
+    hashed = _hash_champion_before(store, slot, request)
     with store.locked() as transaction:
         session = transaction.session
         present = request_by_id(session, request.id)
+        # another process ended it, or a second person approved it, since it was read
         if present is None or present.ended or present.in_force != request.in_force:
             return False
         if how == "withdrawn":
@@ -174,7 +175,7 @@ def _rollback_decision(
 
 
 def _hash_champion_before(store: LockedStore, slot: Slot, request: OverrideRequest) -> HashedBundle:
-    if request.before is None:
+    if request.before is None or not request.in_force:
         return HashedBundle("")
     try:
         return hash_bundle(store.row(slot.model_name, request.before).storage_location or "")

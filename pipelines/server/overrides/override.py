@@ -103,6 +103,7 @@ def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None)
             )
         hashed = hash_bundle(store.row(slot.model_name, request.version).storage_location or "")
         with store.locked() as transaction:
+            # compared whole: it may have been withdrawn, approved or replaced since
             if request_by_id(transaction.session, request.id) != request:
                 raise attempt.refused(f"the request for {slot} changed at this moment; look again")
             facts = gather_facts(transaction, slot, request.version, hashed)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from elp_core.metrics.scores import title
-from pipelines.number_text import percent, points
+from pipelines.number_text import metric_title, percent, points
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -34,13 +33,13 @@ def utc_text(text: str) -> str:
     return parse_moment(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else "–"
 
 
-def span(bounds: tuple[float | None, float | None] | None) -> str:
+def interval_percent(bounds: tuple[float | None, float | None] | None) -> str:
     """Return an interval of shares in percent; empty for None and for an interval without an end."""
     low, high = bounds or (None, None)
     return "" if low is None or high is None else f"{100 * max(0.0, low):.1f} … {100 * high:.1f} %"
 
 
-def short_digest(digest: str) -> str:
+def digest_label(digest: str) -> str:
     """Return the first characters of a hash."""
     bare = digest.removeprefix("sha256:")
     return bare if len(bare) <= 12 else f"{bare[:12]}…"
@@ -58,17 +57,17 @@ def share(value: float | None) -> str:
 
 
 def _brief(value: Any) -> str:
-    return short_digest(value) if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)
+    return digest_label(value) if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)
 
 
 FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "details": details,
-    "metric": title,
+    "metric": metric_title,
     "percent": share,
     "points": points,
-    "short": short_digest,
-    "span": span,
+    "short": digest_label,
+    "span": interval_percent,
     "when": utc_text,
 }
 """Filters by their names in the templates."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from flask import url_for
 
-from elp_core.metrics.scores import title
-from pipelines.number_text import percent
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.statements import Material
 from pipelines.registry.tags import CHAMPION, Tags
-from pipelines.server.pages.filters import short_digest, utc_text
+from pipelines.server.pages.filters import digest_label, utc_text
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 from pipelines.server.read_models.statement_records import RecordedLineage, RecordedVerdict
 
@@ -103,7 +102,7 @@ def draw_lineage(page: SlotPage, row: VersionRow, origin: RecordedLineage | None
     nodes = [*_data_nodes(version, named, judged), *_run_nodes(version, links)]
     if judged:
         verdict = judged.statement
-        value = "" if verdict.challenger is None else f"{title(verdict.metric)} {percent(verdict.challenger)}"
+        value = "" if verdict.challenger is None else f"{metric_title(verdict.metric)} {percent(verdict.challenger)}"
         href = url_for(".statement_page", digest=judged.digest)
         nodes.append(Node("verdict", "verdict", verdict.outcome, value, href, 4, 0, verdict.outcome))
     if CHAMPION in version.aliases:
@@ -131,7 +130,7 @@ def _data_nodes(version: AdapterVersion, named: dict[str, Material], judged: Rec
     href = url_for(".dataset_page", tag=tag) if tag else ""
     if "clips" in named and data:
         count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
-        nodes.append(Node("clips", "recordings", f"{count} clips".strip(), f"ids {short_digest(ids)}", href, 0, 0))
+        nodes.append(Node("clips", "recordings", f"{count} clips".strip(), f"ids {digest_label(ids)}", href, 0, 0))
     if tag:
         signed = (
             data.digest if data else {"gitCommit": tags.get(Tags.REVISION, ""), "dvcMd5": tags.get(Tags.DVC_HASH, "")}
@@ -142,15 +141,15 @@ def _data_nodes(version: AdapterVersion, named: dict[str, Material], judged: Rec
     if mark := tags.get(Tags.FINGERPRINT, ""):
         name = tags.get(Tags.BACKBONE) or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
         href = url_for(".backbone_page", fingerprint=mark)
-        nodes.append(Node("backbone", "backbone", name, short_digest(mark), href, 1, 1))
+        nodes.append(Node("backbone", "backbone", name, digest_label(mark), href, 1, 1))
     if golden:
-        detail = short_digest(judged.statement.golden.digest) if judged else "left out of training"
+        detail = digest_label(judged.statement.golden.digest) if judged else "left out of training"
         nodes.append(Node("golden", "golden set", golden, detail, url_for(".dataset_page", tag=golden), 3, 1))
     return nodes
 
 
 def _run_nodes(version: AdapterVersion, links: Links) -> list[Node]:
-    digest = short_digest(version.bundle_digest)
+    digest = digest_label(version.bundle_digest)
     nodes = [Node("bundle", "bundle", f"v{version.version}", digest, links.version(version), 3, 0)]
     if run := version.run_id:
         nodes.append(Node("run", "MLflow run", run[:12], utc_text(version.created)[:16], links.run(run), 2, 0))

@@ -18,7 +18,7 @@ from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json
 from pipelines.registry.signing.envelope import verify
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller, login_on, same_person
 from pipelines.server.overrides.override import LONGEST, USUAL_DAYS
@@ -149,7 +149,7 @@ def statement_page(digest: str) -> Response:
         row = recorded_envelope(records, digest) or abort(404)
     fault = ""
     try:
-        verify(row.envelope, load_ring(key_folder()), row.kind, recorded_at=row.at)
+        verify(row.envelope, load_trusted_keys(key_folder()), row.kind, recorded_at=row.at)
     except AttestationError as error:
         fault = str(error)
     text = json.dumps(parse_json(row.envelope.payload, "statement"), indent=2, ensure_ascii=False)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import ChampionRef, VerdictStatement
+from pipelines.registry.verdict_statement import ChampionRef, VerdictStatement
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts_after
 

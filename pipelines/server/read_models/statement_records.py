@@ -15,14 +15,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
+from pipelines.registry.in_toto import BUNDLE_DIGEST
 from pipelines.registry.signing.envelope import Envelope, read_envelope
-from pipelines.registry.statements import (
-    BUNDLE_DIGEST,
-    LineageStatement,
-    VerdictStatement,
-    parse_statement,
-    stored_verdict,
-)
+from pipelines.registry.statements import LineageStatement, parse_statement
+from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
 from pipelines.server.read_models.ledger_records import readable
@@ -78,7 +74,7 @@ class LineageFacts:
     fingerprint: str = ""
     dataset: str = ""
     revision: str = ""
-    clips: str = ""
+    clips_digest: str = ""
 
 
 def verdicts(connection: sa.Connection, keys: Iterable[Key]) -> dict[Key, list[RecordedVerdict]]:
@@ -140,7 +136,7 @@ def lineage_facts(text: str) -> LineageFacts:
             fingerprint="sha256:" + digits("backbone", "elpFingerprint"),
             dataset=str(build["externalParameters"]["dataset"]),
             revision=digits("dataset", "gitCommit"),
-            clips="sha256:" + digits("clips", "elpIds"),
+            clips_digest="sha256:" + digits("clips", "elpIds"),
         )
 
 

@@ -37,6 +37,7 @@ def served_path(location: str) -> str | None:
     if parsed.scheme != _PROXIED or parsed.netloc:
         return None
     path = posixpath.normpath(urllib.parse.unquote(parsed.path)).lstrip("/")
+    # quoted dots are dots too: the path is checked after it is unquoted
     return None if path in {"", "."} or path.startswith("..") else path
 
 
@@ -55,6 +56,7 @@ def hash_bundle(location: str) -> HashedBundle:
     if path is None:
         return HashedBundle("", f"it is stored at {location or 'no place'}, outside the artifact store of this server")
     try:
+        # a folder is hashed in place; an object store is downloaded first
         if (local := served_artifacts().get_local_path(path)) is not None and os.path.isdir(local):
             return _hash(Path(local))
         with tempfile.TemporaryDirectory(prefix="elp-hash-") as scratch:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import Principal
-from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_checkpoint
+from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder
 from pipelines.registry.slot import Slot
 from pipelines.server.ledger.ledger_tables import LEDGER, create_tables
@@ -91,6 +91,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
             return
         with self._mlflow_sessions(read_only=False) as session:
             transaction = lock_ledger(session, self.trusted_keys)
+            # a key that was added or revoked is recorded before the first entry that depends on it
             before, token = transaction.head, self._open.set(transaction)
             try:
                 record_keys(transaction)
@@ -143,7 +144,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
 
     def _write_checkpoint(self, transaction: LedgerTransaction) -> None:
         try:
-            write_checkpoint(self._checkpoint, transaction.head, self._hash_of)
+            write_ledger_checkpoint(self._checkpoint, transaction.head, self._hash_of)
         except (OSError, AttestationError):
             # the change is committed; `elp audit --verify` reports a checkpoint that is behind
             _log.exception("the ledger checkpoint %s could not be written", self._checkpoint)
@@ -176,6 +177,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
                 raise MlflowException(
                     f"Model Version (name={model}, version={version}) not found", error_code=RESOURCE_DOES_NOT_EXIST
                 )
+            # a row outlives its session only if it is detached; inside `locked` the session is still open
             if self._open.get() is None:
                 session.expunge(found)
             return found

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.orm import Session
 
 from pipelines.registry.signing.canonical_json import moment
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.ledger.ledger_tables import OVERRIDES
 
 
@@ -78,6 +78,7 @@ def request_by_id(session: Session, number: int) -> OverrideRequest | None:
 
 def add_request(session: Session, **values: object) -> OverrideRequest:
     """Insert a request from those of its fields that are known when it is made."""
+    # the columns are NOT NULL: what has not happened is an empty text
     empty = {field.name: "" for field in fields(OverrideRequest) if field.type == "str"}
     row = insert(OVERRIDES).values({**empty, **values}).returning(*OVERRIDES.c)
     return OverrideRequest(**session.execute(row).mappings().one())

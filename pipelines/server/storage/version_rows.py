@@ -9,8 +9,8 @@ from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlMode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipelines.registry.statements import ChampionRef
 from pipelines.registry.tags import CHAMPION, Tags
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 
 
@@ -25,7 +25,7 @@ def version_row(session: Session, model: str, version: int) -> Any | None:
     ).one_or_none()
 
 
-def version_tags(session: Session, model: str, version: int) -> dict[str, str]:
+def tags_of_version(session: Session, model: str, version: int) -> dict[str, str]:
     """Return the tags of a version."""
     table = SqlModelVersionTag
     found = select(table.key, table.value).where(table.name == model, table.version == version)
@@ -50,7 +50,7 @@ def bundle_of(session: Session, model: str, version: int) -> str:
     signed = session.scalar(
         newest_statements("lineage", model, version).with_only_columns(STATEMENTS.c.bundle).limit(1)
     )
-    return str(signed or version_tags(session, model, version).get(Tags.BUNDLE, ""))
+    return str(signed or tags_of_version(session, model, version).get(Tags.BUNDLE, ""))
 
 
 def newest_statements(kind: str, model: str, version: int) -> Any:

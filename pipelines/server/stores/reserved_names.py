@@ -31,6 +31,7 @@ def _folded(name: str) -> str:
 
     Letters of other scripts that look alike (a Cyrillic с) are kept; `_reads_like` handles them.
     """
+    # NFKC first: some characters have a case only after it; NFKD then splits accents from their letters
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     return "".join(letter for letter in plain if unicodedata.category(letter) not in _INVISIBLE)
 

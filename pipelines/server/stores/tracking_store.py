@@ -43,6 +43,7 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
 
     def finalize_logged_model(self, model_id: str, status: Any) -> Any:
         """Set the status of a logged model; one that a slot's version is based on stays READY."""
+        # to set READY again changes nothing
         if str(getattr(status, "name", status)) != "READY":
             self._refuse_model(model_id, "fail a logged model")
         return super().finalize_logged_model(model_id, status)
@@ -107,6 +108,7 @@ def guard_tracking() -> None:
         handlers._tracking_store_registry.register(scheme, build_tracking)
         client_tracking._tracking_store_registry.register(scheme, build_tracking)
         client_registry._get_store_registry().register(scheme, build_registry)
+    # MLflow may have built its own store before this call
     if not isinstance(handlers._tracking_store, GuardedTracking):
         handlers._tracking_store = None
 

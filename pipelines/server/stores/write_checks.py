@@ -181,6 +181,7 @@ def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
     """
     attempt = Attempt("delete a version" if version else "delete a model", slot.model_name, version)
     present = alias_version(session, slot.model_name, CHAMPION)
+    # None deletes the whole model, with its champion
     if present is not None and version in (None, present):
         name = f"{slot} v{present}" if version else slot.model_name
         retire = f"elp retire {slot} --reason REASON"

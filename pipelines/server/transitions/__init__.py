@@ -1,1 +1,4 @@
-"""The champion transition: the facts, the rules, the change of alias, tags and ledger in one transaction."""
+"""The champion transition: `version_facts` reads, `rules` decides, `champion_transition` changes, `projection` shows.
+
+`record_statement` takes in the signed statements that the facts come from.
+"""

@@ -12,7 +12,7 @@ from typing import Any
 from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.auth.roles import PROMOTE, authorize
 from pipelines.server.ledger.transaction import LedgerTransaction
 from pipelines.server.refusal import Attempt
@@ -51,6 +51,7 @@ def move_champion(
         # hashed before the lock: a few MB would keep every other writer waiting, and the folder is frozen anyway
         hashed = hash_bundle(location or "")
         with store.locked() as transaction:
+            # again, under the lock: it may have been deleted since
             store.row(slot.model_name, version)
             facts = gather_facts(transaction, slot, version, hashed)
             present = facts.champion.version if facts.champion else None

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
-from pipelines.registry.statements import VerdictStatement
 from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.server.storage.version_rows import alias_version, present_champion, version_row, version_tags
+from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.server.storage.version_rows import alias_version, present_champion, tags_of_version, version_row
 from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
@@ -40,6 +40,7 @@ def remove_alias(session: Session, model: str, name: str) -> None:
 def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]) -> None:
     """Set tags on a version."""
     workspace, table = _workspace(session, model, version), SqlModelVersionTag
+    # two statements for all tags, on every database; an upsert is spelled differently on each
     session.execute(delete(table).where(table.name == model, table.version == version, table.key.in_(tags)))
     rows = [{"name": model, "version": version, "key": key, "value": value} for key, value in tags.items()]
     session.execute(insert(table), [{"workspace": workspace, **row} for row in rows])
@@ -59,6 +60,7 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
         remove_alias(session, model, CHAMPION)
         return
     set_alias(session, model, CHAMPION, entry.after)
+    # a champion is no challenger any more
     if alias_version(session, model, CHALLENGER) == entry.after:
         remove_alias(session, model, CHALLENGER)
     before = predecessor(session, entry.slot, entry.after)
@@ -113,7 +115,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     set_tags(session, model, version, tags)
     row = version_row(session, model, version)
     assert row is not None
-    shown = version_tags(session, model, version)
+    shown = tags_of_version(session, model, version)
     text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
     row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()

@@ -13,8 +13,9 @@ from pipelines.registry.ledger.entry import Event, Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement, VerdictStatement, parse_statement
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.tags import Tags
+from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.auth.roles import TRAIN, authorize
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 from pipelines.server.ledger.transaction import LedgerTransaction
@@ -22,7 +23,7 @@ from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import hash_bundle, hash_file, run_location, served_path
 from pipelines.server.storage.frozen_folders import FrozenFolder, freeze, plain_path
 from pipelines.server.storage.locked_store import LockedStore
-from pipelines.server.storage.version_rows import newest_statements, version_row, version_tags
+from pipelines.server.storage.version_rows import newest_statements, tags_of_version, version_row
 from pipelines.server.transitions.projection import show_verdict
 from pipelines.server.transitions.rules import short_digest
 from pipelines.server.transitions.version_facts import newest_statement
@@ -64,6 +65,7 @@ def record_statement(store: LockedStore, model: str, version: int, text: str, pr
             )
         if isinstance(statement, VerdictStatement):
             _check_evidence(statement, row.run_id, attempt)
+        # everything that takes time is done before the lock
         with store.locked() as transaction:
             if not _is_recorded(transaction, signed.digest, model, version):
                 _record(transaction, slot, signed, statement, principal, row, attempt)
@@ -128,22 +130,10 @@ def _record(
     evidence: dict[str, Any] = {"bundle": statement.bundle, "statements": (signed.digest,)}
     evidence["detail"] = {**detail, "key": signed.keyid}
     entry = transaction.append(event, str(slot), principal, after=version, **evidence)
-    session.execute(
-        insert(STATEMENTS).values(
-            digest=signed.digest,
-            model=model,
-            version=version,
-            seq=entry.seq,
-            kind=statement.kind,
-            bundle=statement.bundle,
-            fingerprint=statement.fingerprint,
-            dataset=dataset,
-            outcome=outcome,
-            keyid=signed.keyid,
-            envelope=signed.text,
-            at=entry.at,
-        )
-    )
+    subject = {"model": model, "version": version, "bundle": statement.bundle, "fingerprint": statement.fingerprint}
+    content = {"kind": statement.kind, "dataset": dataset, "outcome": outcome, "seq": entry.seq, "at": entry.at}
+    signature = {"digest": signed.digest, "keyid": signed.keyid, "envelope": signed.text}
+    session.execute(insert(STATEMENTS).values(**subject, **content, **signature))
     if isinstance(statement, VerdictStatement):
         show_verdict(session, statement)
         folder = served_path(posixpath.join(run_location(row.run_id), statement.evidence.path))
@@ -155,7 +145,7 @@ def _record(
 
 def _check_lineage(transaction: LedgerTransaction, slot: Slot, lineage: LineageStatement, attempt: Attempt) -> None:
     """Check that the tags that people read say what was signed."""
-    tags = version_tags(transaction.session, slot.model_name, attempt.version or 0)
+    tags = tags_of_version(transaction.session, slot.model_name, attempt.version or 0)
     for key, signed in ((Tags.BUNDLE, lineage.bundle), (Tags.FINGERPRINT, lineage.fingerprint)):
         registered = tags.get(key, "")
         if registered != signed:

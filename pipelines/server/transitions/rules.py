@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 
 TransitionKind = Literal["promote", "rollback", "any", "override"]
 """What the caller asked for. MLflow's own alias route does not say, so it asks for ``any``. In an ``override`` the

@@ -106,6 +106,7 @@ def predecessor(session: Session | Connection, slot: str, version: int, *where: 
         return None
     earlier = LEDGER.c.seq < promotion.seq
     last = newest_change(session, slot, LEDGER.c.after_version == promotion.before, earlier)
+    # the champion before may itself have served by an override
     if last is not None and last.event == "overridden":
         return predecessor(session, slot, promotion.before, earlier)
     return promotion.before

@@ -25,6 +25,20 @@ def test_the_canonical_form_is_the_documented_one() -> None:
     assert fingerprint(_tensors(), ARCHITECTURE) == f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
 
 
+def test_the_architecture_is_ascii_json_with_sorted_keys() -> None:
+    form = '{"activation":"gel\\u00fc","layers":[1,2],"width":3}'
+    found = fingerprint({}, {"width": 3, "activation": "gel\u00fc", "layers": [1, 2]})
+    assert found == f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
+
+
+def test_bytes_are_little_endian_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    swapped = torch.tensor([[0x01020304, 0x05060708]], dtype=torch.int32)
+    monkeypatch.setattr("sys.byteorder", "big")
+    assert tensor_digests({"a": swapped}) == {
+        "a": f"int32 1x2 {hashlib.sha256(bytes([1, 2, 3, 4, 5, 6, 7, 8])).hexdigest()}"
+    }
+
+
 def test_order_does_not_matter() -> None:
     backwards = dict(reversed(_tensors().items()))
     assert fingerprint(backwards, ARCHITECTURE) == fingerprint(_tensors(), ARCHITECTURE)

@@ -121,8 +121,8 @@ def test_a_manifest_of_another_spelling_is_refused(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (CONFIG, b'{"format": 1, "format": 1}', "key 'format' stands twice"),
-        (LINEAGE, b'{"a": {"seed": 1, "seed": 2}}', "key 'seed' stands twice"),
+        (CONFIG, b'{"format": 1, "format": 1}', "key 'format' occurs twice"),
+        (LINEAGE, b'{"a": {"seed": 1, "seed": 2}}', "key 'seed' occurs twice"),
         (LINEAGE, b'{"seed": NaN}', "NaN is no JSON number"),
         (LINEAGE, b"[" * 100_000, "lineage.json is no JSON"),
         (LINEAGE, b"[]", "lineage.json holds a list, expected an object"),
@@ -134,7 +134,7 @@ def test_a_manifest_of_another_spelling_is_refused(bundle: Path) -> None:
         (TENSORS, (2**21).to_bytes(8, "little") + b" " * 2**22, "the header claims 2097152 bytes"),
         (TENSORS, b"\x02", "the header claims 2 bytes of a file of 1"),
         (TENSORS, (12).to_bytes(8, "little") + b'{"a":1,"a":2}', "is no JSON"),
-        (TENSORS, (13).to_bytes(8, "little") + b'{"a":1,"a":2}', "key 'a' stands twice"),
+        (TENSORS, (13).to_bytes(8, "little") + b'{"a":1,"a":2}', "key 'a' occurs twice"),
     ],
 )
 def test_malformed_content_is_refused_even_with_a_matching_manifest(

@@ -12,7 +12,7 @@ from elp_core.metrics.bootstrap import (
     resample_errors,
     resample_false_rates,
 )
-from elp_core.metrics.eer import eer, false_rates
+from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
 from elp_core.metrics.wer import error_rate
 
@@ -65,22 +65,48 @@ def test_word_errors_are_those_of_the_repeated_clips() -> None:
     assert resample_errors([scores], blocks, 40, 0)[0] == pytest.approx(np.array(expected))
 
 
-@pytest.mark.parametrize("by", ["speakers", "clips"])
-@pytest.mark.parametrize(("speakers", "clips", "digits"), [(6, 4, 6), (4, 5, 1), (3, 4, 0), (9, 3, 6)])
-def test_equal_error_rates_are_those_of_the_repeated_trials(speakers: int, clips: int, digits: int, by: Unit) -> None:
-    scores = trials(speakers, clips, digits)
+def uneven() -> TrialScores:
+    """Trials in which a resample often has one target trial, one impostor trial, or none of a kind."""
+    names = np.array([0, 0, 1, 2])
+    first, second = np.triu_indices(4, 1)
+    blank, labels = ("",) * 4, tuple(f"s{name}" for name in names)
+    scores = np.array([0.5, 0.1, 0.9, 0.5, 0.2, 0.5])
+    return TrialScores(blank, labels, blank, first, second, scores, names[first] == names[second])
+
+
+def assert_resampled_as_repeated(scores: TrialScores, by: Unit, resamples: int = 60) -> None:
+    """Compare the weighted EER of each resample with the EER of trials that are repeated in full."""
     blocks = blocks_of(scores.speakers, by)
     one, other = blocks.index[scores.a], blocks.index[scores.b]
-    for weights, found in zip(
-        np.concatenate(list(multiplicities(blocks.count, 60, 0, 60))),
-        resample_eer([scores], blocks, 60, 0)[0],
-        strict=True,
-    ):
-        times = np.where(one == other, weights[one], weights[one] * weights[other]).astype(int)
+    weights = np.concatenate(list(multiplicities(blocks.count, resamples, 0, resamples)))
+    drawn = resample_eer([scores], blocks, resamples, 0)[0]
+    for row, found in zip(weights, drawn, strict=True):
+        times = np.where(one == other, row[one], row[one] * row[other]).astype(int)
         targets = np.repeat(scores.targets, times)
         whole = 0 < targets.sum() < len(targets)
         expected = eer(np.repeat(scores.scores, times), targets).value if whole else np.nan
         assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("by", ["speakers", "clips"])
+@pytest.mark.parametrize(("speakers", "clips", "digits"), [(6, 4, 6), (4, 5, 1), (3, 4, 0), (9, 3, 6), (12, 6, 0)])
+def test_equal_error_rates_are_those_of_the_repeated_trials(speakers: int, clips: int, digits: int, by: Unit) -> None:
+    assert_resampled_as_repeated(trials(speakers, clips, digits), by)
+
+
+@pytest.mark.parametrize("by", ["speakers", "clips"])
+def test_resamples_with_single_trials_and_without_a_kind_are_exact(by: Unit) -> None:
+    assert_resampled_as_repeated(uneven(), by, 200)
+    drawn = resample_eer([uneven()], blocks_of(uneven().speakers, by), 200, 0)[0]
+    assert 0 < np.isnan(drawn).sum() < 200
+    perfect = TrialScores(
+        *(getattr(uneven(), n) for n in ("ids", "speakers", "conditions", "a", "b")), uneven().targets, uneven().targets
+    )
+    assert_resampled_as_repeated(perfect, by, 200)
+    same = TrialScores(
+        *(getattr(uneven(), n) for n in ("ids", "speakers", "conditions", "a", "b")), np.zeros(6), uneven().targets
+    )
+    assert_resampled_as_repeated(same, by, 200)
 
 
 def test_two_systems_share_their_resamples() -> None:
@@ -103,17 +129,25 @@ def test_no_trials_are_refused() -> None:
         resample_eer([trials(3, 2).select([])], blocks_of(("x", "y"), "speakers"), 10, 0)
 
 
-def test_false_rates_are_those_of_the_repeated_trials() -> None:
-    systems, thresholds = [trials(5, 4), trials(5, 4, 0)], [1.5, 4.0]
-    blocks = blocks_of(systems[0].speakers, "speakers")
-    drawn = resample_false_rates(systems, thresholds, blocks, 30, 0)
-    weights = np.concatenate(list(multiplicities(5, 30, 0, 30)))
+@pytest.mark.parametrize(
+    ("systems", "by"),
+    [([trials(5, 4), trials(5, 4, 0)], "speakers"), ([uneven(), uneven()], "clips"), ([uneven()], "speakers")],
+)
+def test_false_rates_are_those_of_the_repeated_trials(systems: list[TrialScores], by: Unit) -> None:
+    thresholds, blocks = [1.5, 0.5][: len(systems)], blocks_of(systems[0].speakers, by)
+    drawn = resample_false_rates(systems, thresholds, blocks, 60, 0)
+    assert drawn.shape == (len(systems), 2, 60)
+    weights = np.concatenate(list(multiplicities(blocks.count, 60, 0, 60)))
     for place, (system, threshold) in enumerate(zip(systems, thresholds, strict=True)):
         one, other = blocks.index[system.a], blocks.index[system.b]
         for row, times in enumerate(weights):
             count = np.where(one == other, times[one], times[one] * times[other]).astype(int)
-            expected = false_rates(np.repeat(system.scores, count), np.repeat(system.targets, count), threshold)
-            assert drawn[place, :, row] == pytest.approx(expected)
+            accepted, targets = np.repeat(system.scores, count) >= threshold, np.repeat(system.targets, count)
+            expected = [
+                accepted[~targets].mean() if (~targets).any() else np.nan,
+                (~accepted[targets]).mean() if targets.any() else np.nan,
+            ]
+            assert drawn[place, :, row] == pytest.approx(expected, nan_ok=True)
 
 
 def test_false_rates_without_trials_of_a_kind_are_not_a_number() -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_curve
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.eer import detection_curve, eer, evaluate_trials, false_rates, min_dcf
+from elp_core.metrics.scores import TrialScores
 
 LISTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: len({target for _, target in rows}) == 2
@@ -119,12 +120,38 @@ def test_an_evaluation_counts_its_trials() -> None:
         ["x", "y", "z"], ["s", "s", "t"], [""] * 3, *pairs, np.array([0.9, 0.1, 0.2]), np.array([1, 0, 0], bool)
     )
     assert (found.metric, found.value) == ("eer", 0.0)
-    assert {name: found.extra[name] for name in ("trials", "targets", "nontargets", "clips")} == {
-        "trials": 3.0,
-        "targets": 1.0,
-        "nontargets": 2.0,
-        "clips": 3.0,
-    }
+    assert found.extra == pytest.approx(
+        {
+            "threshold": 0.9,
+            "min_dcf": 0.0,
+            "min_dcf_threshold": 0.9,
+            "min_dcf_misses": 0.0,
+            "min_dcf_false_alarms": 0.0,
+            "trials": 3.0,
+            "targets": 1.0,
+            "nontargets": 2.0,
+            "clips": 3.0,
+        }
+    )
+    assert isinstance(found.scores, TrialScores)
+    assert found.scores.speakers == ("s", "s", "t")
+
+
+def test_lists_of_whole_numbers_are_accepted() -> None:
+    scores, targets = [3, 1, 2, 0], [1, 0, 1, 0]
+    expected = np.array(scores, float), np.array(targets, bool)
+    assert eer(scores, targets) == eer(*expected)
+    assert false_rates(scores, targets, 2) == false_rates(*expected, 2.0) == (0.0, 0.0)
+    for one, other in zip(detection_curve(scores, targets), detection_curve(*expected), strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_the_cost_of_a_false_alarm_scales_the_normalisation() -> None:
+    scores, targets = np.array([0.1, 0.9, 0.5, 0.4]), np.array([True, True, False, False])
+    found = min_dcf(scores, targets, prior=0.9, cost_miss=2.0, cost_false_alarm=3.0)
+    assert (found.misses, found.false_alarms) == (1, 0) or (found.misses, found.false_alarms) == (0, 2)
+    cost = 2.0 * 0.9 * found.misses / 2 + 3.0 * 0.1 * found.false_alarms / 2
+    assert found.value == pytest.approx(cost / 0.3)
 
 
 @given(LISTS)

@@ -84,7 +84,7 @@ def test_speakers_must_be_known() -> None:
         make_task("asv", [clip(tone())])
     with pytest.raises(CorpusError, match=r"1 speaker\(s\), expected 2 or more"):
         make_task("asv", two_speakers()[::2])
-    with pytest.raises(CorpusError, match=r"carl are not among the 2"):
+    with pytest.raises(CorpusError, match=r"speaker\(s\) 'carl' are not among the 2 of this task"):
         TASK.targets([clip(tone(), speaker="carl")])
     with pytest.raises(CorpusError, match="trials need two or more"):
         TASK.evaluate({}, [clip(tone())])

@@ -8,7 +8,7 @@ import torch
 
 from elp_core.errors import CheckpointError
 from elp_core.training import checkpoint
-from elp_core.training.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
+from elp_core.training.checkpoint import FILE, Checkpoint, load_checkpoint, save_checkpoint
 
 KEPT = Checkpoint(
     {"head.weight": torch.randn(2, 3)}, {"head.weight": torch.randn(2, 3)}, {"step.head.weight": torch.tensor(3.0)},
@@ -23,28 +23,28 @@ def same(a: Checkpoint, b: Checkpoint) -> bool:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "new", KEPT, "run")
-    found = read_checkpoint(tmp_path / "new", "run")
+    save_checkpoint(tmp_path / "new", KEPT, "run")
+    found = load_checkpoint(tmp_path / "new", "run")
     assert found is not None
     assert same(found, KEPT)
     assert [p.name for p in (tmp_path / "new").iterdir()] == [FILE]
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:
-    assert read_checkpoint(tmp_path / "none", "run") is None
+    assert load_checkpoint(tmp_path / "none", "run") is None
 
 
 def test_another_run_is_refused(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, KEPT, "run")
+    save_checkpoint(tmp_path, KEPT, "run")
     with pytest.raises(CheckpointError, match="belongs to another training"):
-        read_checkpoint(tmp_path, "other")
+        load_checkpoint(tmp_path, "other")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", safetensors.torch.save({"m.a": torch.ones(2)})])
 def test_a_damaged_one_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(CheckpointError, match="is damaged"):
-        read_checkpoint(tmp_path, "run")
+        load_checkpoint(tmp_path, "run")
 
 
 def test_a_full_disk_keeps_the_previous_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,15 +52,15 @@ def test_a_full_disk_keeps_the_previous_one(tmp_path: Path, monkeypatch: pytest.
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    write_checkpoint(tmp_path, KEPT, "run")
+    save_checkpoint(tmp_path, KEPT, "run")
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(CheckpointError, match=r"No space left.*the previous one is kept"):
-        write_checkpoint(tmp_path, KEPT, "run")
+        save_checkpoint(tmp_path, KEPT, "run")
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
-    assert same(read_checkpoint(tmp_path, "run") or KEPT, KEPT)
+    assert same(load_checkpoint(tmp_path, "run") or KEPT, KEPT)
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CheckpointError, match="cannot be written"):
-        write_checkpoint(tmp_path / "file", KEPT, "run")
+        save_checkpoint(tmp_path / "file", KEPT, "run")

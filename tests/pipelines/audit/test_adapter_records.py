@@ -31,9 +31,9 @@ PROMOTED = {"event": "promoted", "before": None, "after": 2}
 
 def _records(*changes: dict[str, Any], until: str | None = None) -> AdapterRecords:
     entries = tuple(entry(Head(number), **values) for number, values in enumerate(changes))
-    adapter = RegisteredAdapter("plant-a/asr", 2, BUNDLE, SINCE, *[""] * 7)
     period = ChampionPeriod(1, "plant-a/asr", 2, BUNDLE, SINCE, until, "", "", "")
-    return AdapterRecords(Slot("plant-a", "asr"), adapter, None, None, (), entries, (period,))
+    adapter = RegisteredAdapter("plant-a/asr", 2, BUNDLE, SINCE, *[""] * 7, (period,))
+    return AdapterRecords(Slot("plant-a", "asr"), adapter, None, None, (), entries)
 
 
 def test_an_override_names_who_requested_and_who_approved_it() -> None:

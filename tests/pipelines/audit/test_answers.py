@@ -17,7 +17,7 @@ from pipelines.audit.erasure_plan import plan_erasure
 from pipelines.audit.facts import Fact
 from pipelines.audit.html_page import answer_page
 from pipelines.audit.tables import (
-    Answer,
+    AuditAnswer,
     backbone_answer,
     champions_answer,
     erasure_answer,
@@ -38,7 +38,7 @@ def subject(ground: Ground) -> AdapterRecords:
     return find_records(ground.records, ASR, 2)
 
 
-def _answers(index: Connection, ground: Ground) -> list[Answer]:
+def _answers(index: Connection, ground: Ground) -> list[AuditAnswer]:
     records, ann = ground.records, Subject(speaker="ann")
     return [
         champions_answer(find_champions(records, read_moment("2026-01-04"))),
@@ -79,7 +79,7 @@ def test_every_answer_is_a_page_that_requests_nothing(index: Connection, ground:
 
 
 def test_what_a_delivery_wrote_cannot_become_markup() -> None:
-    answer = Answer("<b>x</b>", ("<script>alert(1)</script>",), tree=Fact("<i>", "<u>", "failed", "<s>"))
+    answer = AuditAnswer("<b>x</b>", ("<script>alert(1)</script>",), tree=Fact("<i>", "<u>", "failed", "<s>"))
     text = answer_page(answer, "<server>")
     assert not re.search(r"<(b|i|u|s|script|server)>", text)
     assert text.count("&lt;script&gt;") == 1

@@ -113,7 +113,7 @@ def test_a_lineage_that_the_server_lost_leaves_the_adapter_without_its_data(reco
     lost = records.stored.pop(0)
     adapter = records.adapters("a/asr")[0]
     assert (adapter.version, adapter.bundle, adapter.statement) == (lost.version, bundle_of(1), "")
-    assert (adapter.dataset, adapter.fingerprint, adapter.clips) == ("", "", "")
+    assert (adapter.dataset, adapter.fingerprint, adapter.clips_digest) == ("", "", "")
 
 
 @pytest.mark.parametrize(

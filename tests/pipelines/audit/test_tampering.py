@@ -1,4 +1,4 @@
-"""What somebody with the database file, the artifact store, the remote or Git changed is found, and named."""
+"""Changes in the database, the artifact store, the DVC remote or Git are found, and the place is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "message"),
     [
         (
             "UPDATE registered_model_aliases SET version = 1 WHERE alias = 'champion'",
@@ -34,11 +34,14 @@ pytestmark = pytest.mark.integration
             "'challenger', version FROM registered_model_aliases WHERE alias = 'champion'",
             "alias challenger v2: it is the champion",
         ),
-        ("UPDATE elp_ledger SET entry = replace(entry, 'better', 'worse') WHERE seq = 4", "entry 4 edited: its text"),
+        (
+            "UPDATE elp_ledger SET entry = replace(entry, 'better', 'worse') WHERE seq = 4",
+            "entry 4 edited: the hash of its text",
+        ),
         ("UPDATE elp_ledger SET entry = '{' WHERE seq = 4", "entry 4 edited"),
         ("UPDATE elp_ledger SET envelope = replace(envelope, 'sig', 'gis') WHERE seq = 4", "entry 4 bad signature"),
         ("DELETE FROM elp_ledger WHERE seq = 3", "entry 3 cut: missing: 3"),
-        ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the anchor knows of 7"),
+        ("DELETE FROM elp_ledger WHERE seq > 5", "entry 6 cut: the ledger ends here, the checkpoint says 7 entries"),
         ("UPDATE elp_ledger SET seq = -seq WHERE seq IN (3)", "entry"),
         ("DELETE FROM elp_statements WHERE kind = 'verdict' AND version = 2", "the server does not have it any more"),
         ("DELETE FROM elp_statements WHERE kind = 'lineage' AND version = 1", "the server does not have it any more"),
@@ -56,10 +59,10 @@ pytestmark = pytest.mark.integration
         ("DELETE FROM model_versions WHERE version = 1", "version v1: the ledger has it, the registry does not"),
     ],
 )
-def test_what_was_changed_in_the_database_is_found(real: Real, statement: str, told: str) -> None:
+def test_a_change_in_the_database_is_found(real: Real, statement: str, message: str) -> None:
     real.sql(statement)
     found = failed_lines(real.registry())
-    assert any(told in line for line in found), found
+    assert any(message in line for line in found), found
 
 
 def test_a_signed_verdict_with_another_outcome_in_it_is_found(real: Real) -> None:
@@ -120,7 +123,7 @@ def _weights(real: Real) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (_adapter, "in the artifact store"),
         (_card, "in the artifact store"),
@@ -132,13 +135,13 @@ def _weights(real: Real) -> None:
         (_weights, "weights sha256:"),
     ],
 )
-def test_what_was_changed_in_the_bytes_is_found(real: Real, change: Callable[[Real], None], told: str) -> None:
+def test_a_change_in_the_bytes_is_found(real: Real, change: Callable[[Real], None], message: str) -> None:
     change(real)
     found = failed_lines(real.adapter())
-    assert any(told in line for line in found), found
+    assert any(message in line for line in found), found
 
 
-def test_a_tag_of_git_that_was_moved_is_found(real: Real) -> None:
+def test_a_moved_git_tag_is_found(real: Real) -> None:
     root = real.workspace.root
     commit = ["git", "-C", str(root), "rev-parse", f"{SLOT.tag(1)}^{{commit}}"]
     was = subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip()
@@ -150,7 +153,7 @@ def test_a_tag_of_git_that_was_moved_is_found(real: Real) -> None:
     assert any("tag points to" in line for line in found), found
 
 
-def test_statements_by_a_revoked_key_count_no_more(real: Real) -> None:
+def test_statements_of_a_revoked_key_are_not_valid(real: Real) -> None:
     tools = real.verification()
     keys = tuple(
         replace(k, revoked="2026-01-01T00:00:00+00:00") if "verdict" in k.roles else k for k in tools.ring.keys
@@ -160,6 +163,6 @@ def test_statements_by_a_revoked_key_count_no_more(real: Real) -> None:
     assert any("rests on" in line for line in found), found
 
 
-def test_an_anchor_that_knows_another_entry_names_the_place(real: Real) -> None:
+def test_a_checkpoint_with_another_entry_names_the_place(real: Real) -> None:
     tools = replace(real.verification(), checkpoint=Head(3, "0" * 64))
     assert any("entry 3 rewritten" in line for line in failed_lines(verify_registry(tools)))

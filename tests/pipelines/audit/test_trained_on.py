@@ -126,7 +126,7 @@ def records(tmp_path: Path) -> OneAdapter:
 def _with_adapter(records: OneAdapter, **over: Any) -> OneAdapter:
     values = {"slot": "a/asr", "version": 1, "bundle": "b", "registered": "2026", "deleted": "", "statement": "s"}
     values |= {"backbone": "elp:tiny", "fingerprint": "f", "dataset": "data/a/asr/v1", "revision": "c1"}
-    records.adapter = RegisteredAdapter(**{**values, "clips": ids_digest([ANN, BEN]), **over})
+    records.adapter = RegisteredAdapter(**{**values, "clips_digest": ids_digest([ANN, BEN]), **over})
     return records
 
 
@@ -147,7 +147,7 @@ def test_clips_of_the_golden_set_are_not_trained_on_whatever_their_split(db: Con
             "data/b/asr/v1 is not in this workspace; ask in the workspace that it was trained from",
         ),
         ({"revision": "c2"}, "data/a/asr/v1 is at c1 here, the adapter was trained from c2"),
-        ({"clips": ids_digest([ANN])}, "its lineage names other clips than data/a/asr/v1 has"),
+        ({"clips_digest": ids_digest([ANN])}, "its lineage names other clips than data/a/asr/v1 has"),
     ],
 )
 def test_an_adapter_with_unknown_training_data_is_listed_with_the_reason(

@@ -1,4 +1,4 @@
-"""Everything computed again, on what nobody changed, and what cannot be verified."""
+"""Verification of an unchanged registry, and of what cannot be verified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.real_registry import Real, failed_lines
 pytestmark = pytest.mark.integration
 
 
-def test_what_nobody_changed_is_found_as_recorded(real: Real) -> None:
+def test_an_unchanged_registry_is_verified(real: Real) -> None:
     tree = real.adapter()
     assert (failed_lines(tree), [fact.name for fact in tree.not_verified]) == ([], [])
     checked = {fact.name for fact in tree.walk() if fact.state == "verified"}
@@ -45,7 +45,7 @@ def test_what_nobody_changed_is_found_as_recorded(real: Real) -> None:
 
 
 @pytest.mark.parametrize(("tampered", "code"), [(False, 0), (True, 1)])
-def test_the_command_ends_with_code_1_where_something_is_otherwise_and_names_it(
+def test_the_command_ends_with_code_1_after_a_failed_verification_and_names_the_place(
     real: Real, tampered: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda workspace: real.server.uri)
@@ -57,19 +57,19 @@ def test_the_command_ends_with_code_1_where_something_is_otherwise_and_names_it(
 
 
 @pytest.mark.parametrize(
-    ("change", "name", "told"),
+    ("change", "name", "message"),
     [
         (lambda real: shutil.rmtree(real.workspace.root / ".elp" / "remote"), "DVC remote", "holds no file"),
         (lambda real: shutil.rmtree(real.backbone), "weights", "cannot be loaded here"),
         (lambda real: real.server.anchor.unlink(), "checkpoint", "entries cut off at the end cannot be detected"),
     ],
 )
-def test_what_cannot_be_verified_is_told_with_the_reason(
-    real: Real, change: Callable[[Real], object], name: str, told: str
+def test_what_cannot_be_verified_is_reported_with_the_reason(
+    real: Real, change: Callable[[Real], object], name: str, message: str
 ) -> None:
     change(real)
     tree = real.adapter()
-    assert any(fact.name == name and told in fact.note for fact in tree.not_verified), tree.not_verified
+    assert any(fact.name == name and message in fact.note for fact in tree.not_verified), tree.not_verified
 
 
 def test_every_command_of_the_page_runs(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
-from pipelines.cli.output import emit, fields, seconds, table
+from pipelines.cli.output import clips_progress, emit, fields, mark, seconds, table
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -13,6 +14,26 @@ from pipelines.registry.slot import Slot
 def test_a_table_aligns_numbers_right_and_words_left() -> None:
     lines = table(("name", "n"), [("a", 5), ("long", 123)]).splitlines()
     assert [line.split("m")[-1] for line in lines[1:]] == ["a       5", "long  123"]
+
+
+def test_a_table_on_a_terminal_keeps_to_its_width_and_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "20")
+    shown = table(("name", "state"), [("a" * 30, mark("up"))])
+    lines = click.unstyle(shown).splitlines()
+    assert "\x1b[32mup" in shown
+    assert len(lines) > 2
+    assert all(len(line.rstrip()) <= 20 for line in lines)
+
+
+def test_progress_without_a_terminal_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with clips_progress() as report:
+        report(1, 2, 3.0)
+        report(2, 2, 61.0)
+    with clips_progress(quiet=True) as report:
+        assert report is None
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "2 of 2 clips read, 1 min 01 s of audio\n")
 
 
 def test_an_empty_table_says_so() -> None:

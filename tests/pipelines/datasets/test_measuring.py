@@ -10,6 +10,7 @@ import pytest
 from elp_core.data.corpus import ShardRow
 from pipelines.datasets import measuring as module
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, SourceClip, read_delivery
+from pipelines.datasets.importers.fsdd import FSDD
 from pipelines.datasets.measuring import measure_clip, measure_clips
 from pipelines.datasets.quarantine import read_quarantine, write_quarantine
 from pipelines.errors import IntakeError
@@ -86,7 +87,7 @@ def content_of(
     policy: DataPolicy = INTAKE.policy,
     spool: Path = Path("unused"),
 ) -> DeliveryContent:
-    return read_delivery(clips, options, policy, spool)
+    return read_delivery(Path("in"), replace(FSDD, read=lambda _: iter(clips)), options, policy, spool)
 
 
 def test_the_key_changes_with_what_would_change_the_version(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from pipelines.datasets.versions import (
     dataset_slots,
     dataset_versions,
     golden_ref,
-    latest_version,
     load_golden,
     load_split,
     load_training_data,
@@ -68,7 +67,7 @@ def test_a_version_has_several_names(filled: Workspace, name: str) -> None:
 
 
 def test_a_revision_in_between_has_the_version_in_force(filled: Workspace) -> None:
-    assert version_at(filled, "HEAD", SLOT) == latest_version(filled, SLOT)
+    assert version_at(filled, "HEAD", SLOT) == version_at(filled, "latest", SLOT)
 
 
 @pytest.mark.parametrize("name", ["v7", "data/plant-a/asr/v7", "nonsense", "--help"])
@@ -79,11 +78,11 @@ def test_an_unknown_version_is_refused(filled: Workspace, name: str) -> None:
 
 def test_an_empty_slot_says_how_to_fill_it(filled: Workspace) -> None:
     with pytest.raises(VersioningError, match="no dataset version yet; add recordings with: elp data add nobody/asr"):
-        latest_version(filled, Slot("nobody", "asr"))
+        version_at(filled, "latest", Slot("nobody", "asr"))
 
 
 def test_a_record_survives_its_file(filled: Workspace) -> None:
-    version, golden = latest_version(filled, SLOT), golden_ref(filled, "latest", SLOT)
+    version, golden = version_at(filled, "latest", SLOT), golden_ref(filled, "latest", SLOT)
     assert parse_record(DatasetVersion, record_text(version)) == replace(version, revision="")
     assert parse_record(GoldenRef, record_text(golden)) == replace(golden, revision="")
 
@@ -95,7 +94,7 @@ def test_a_file_that_is_no_record_is_refused(text: str) -> None:
 
 
 def test_a_record_of_the_first_release_is_read(filled: Workspace) -> None:
-    text = json.loads(record_text(latest_version(filled, SLOT)))
+    text = json.loads(record_text(version_at(filled, "latest", SLOT)))
     for entry in text["deliveries"]:
         del entry["withdrawn"]
     for later in ("withdrawn", "classes"):
@@ -156,7 +155,7 @@ def test_the_data_of_a_training_is_read_once(
 
 def test_the_golden_set_stays_until_it_is_pinned_anew(workspace: Workspace, tmp_path: Path) -> None:
     root = str(workspace.root)
-    assert latest_version(workspace, SLOT).golden == "golden/plant-a/asr/v1"
+    assert version_at(workspace, "latest", SLOT).golden == "golden/plant-a/asr/v1"
     pinned = pin_golden(workspace, SLOT, "v2")
     assert (pinned.version, pinned.clips, pinned.source_tag) == (2, 4, "data/plant-a/asr/v2")
     assert len(load_golden(root, "latest", SLOT, tmp_path / "cache").clips) == 4
@@ -177,7 +176,7 @@ def test_the_same_golden_set_is_not_pinned_twice(workspace: Workspace) -> None:
 
 
 def test_without_test_clips_there_is_no_golden_set(workspace: Workspace) -> None:
-    assert latest_version(workspace, NO_TEST).golden == ""
+    assert version_at(workspace, "latest", NO_TEST).golden == ""
     with pytest.raises(VersioningError, match="has no golden set at latest"):
         golden_ref(workspace, "latest", NO_TEST)
     with pytest.raises(DataRefused, match="data/no-test/asr/v1 has no test clip"):

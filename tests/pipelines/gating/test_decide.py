@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from elp_core.errors import ConfigError, CorpusError
+from pipelines.gating.compare import Scores, compare_scores, delta_draws
 from pipelines.gating.decide import decide_verdict
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import GateCheck, Verdict
@@ -130,3 +131,25 @@ def test_scores_of_different_clips_are_refused(champion: object) -> None:
 def test_no_clips_are_refused() -> None:
     with pytest.raises(CorpusError, match=r"no clips were scored|no trials|needs both"):
         decide_verdict(clips([]), None, POLICY)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize(
+    ("challenger", "champion"), [(clips(CHAMPION + HARM, 8), clips(CHAMPION, 8)), (trials(6, 4, 0.9), None)]
+)
+def test_the_draws_of_the_histogram_are_those_of_the_comparison(
+    challenger: Scores, champion: Scores | None, closed: bool
+) -> None:
+    policy = GatePolicy(resamples=50, seed=3)
+    draws = compare_scores(challenger, champion, policy, closed).draws
+    expected = draws[0] if champion is None else draws[0] - draws[1]
+    found = delta_draws(challenger, champion, closed, 50, 3)
+    assert np.array_equal(found, expected[np.isfinite(expected)])
+    assert len(found) <= 50
+
+
+def test_unusable_resamples_are_left_out_of_the_histogram() -> None:
+    few = trials(3, 2, 0.5)
+    found = delta_draws(few, few, False, 300, 0)
+    assert 0 < len(found) < 300
+    assert set(found) == {0.0}

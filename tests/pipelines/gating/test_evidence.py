@@ -9,10 +9,10 @@ import pytest
 
 from elp_core.errors import CorpusError, OpsError
 from pipelines.gating import report
-from pipelines.gating.compare import Scores
 from pipelines.gating.decide import decide_verdict
-from pipelines.gating.evidence import Evidence, EvidenceContext, pack, read_evidence, same_decision, unpack
+from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence, same_decision
 from pipelines.gating.report import write_evidence_folder
+from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.verdict import GateCheck, Verdict
@@ -124,21 +124,21 @@ def test_two_verdicts_with_another_number_are_not_the_same_decision() -> None:
 def test_an_altered_score_changes_what_is_decided(tmp_path: Path) -> None:
     folder, verdict = write(tmp_path)
     values = json.loads((folder / "evidence.json").read_text())
-    values["challenger"] = pack(clips(CLIPS.errors + 1, 8, conditions=("clean", "noisy")))
+    values["challenger"] = pack_scores(clips(CLIPS.errors + 1, 8, conditions=("clean", "noisy")))
     (folder / "evidence.json").write_text(json.dumps(values))
     assert read_evidence(folder).recompute().outcome == "failed" != verdict.outcome
 
 
 @pytest.mark.parametrize("scores", [CLIPS, TRIALS, CLASSES], ids=["clips", "trials", "classes"])
 def test_packed_scores_come_back_bit_for_bit(scores: Scores) -> None:
-    packed = json.loads(json.dumps(pack(scores)))
-    assert pack(unpack(packed)) == pack(scores)
+    packed = json.loads(json.dumps(pack_scores(scores)))
+    assert pack_scores(unpack_scores(packed)) == pack_scores(scores)
 
 
 def test_scores_that_were_packed_before_classes_came_are_of_words() -> None:
-    packed = pack(CLIPS)
+    packed = pack_scores(CLIPS)
     del packed["metric"]
-    assert pack(unpack(packed)) == pack(CLIPS)
+    assert pack_scores(unpack_scores(packed)) == pack_scores(CLIPS)
 
 
 def test_the_page_shows_what_was_confused(tmp_path: Path) -> None:
@@ -195,4 +195,4 @@ def test_what_is_no_evidence_is_refused(tmp_path: Path, text: str, message: str)
 @pytest.mark.parametrize("change", [{"errors": "x"}, {"kind": "other"}, {"ids": None}])
 def test_damaged_scores_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(CorpusError, match="not packed scores"):
-        unpack({**pack(CLIPS), **change})
+        unpack_scores({**pack_scores(CLIPS), **change})

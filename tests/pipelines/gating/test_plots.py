@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.gating.compare import Scores
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import Evidence, EvidenceContext
-from pipelines.gating.plots import FILES, verdict_plots
+from pipelines.gating.plots import verdict_plots
+from pipelines.registry.evidence_scores import PLOT_FILES, Scores
 from pipelines.registry.policies import GatePolicy
 from tests.support.scores import classes, clips, trials
 
@@ -14,4 +14,4 @@ from tests.support.scores import classes, clips, trials
 def test_the_files_of_each_metric_are_those_that_are_drawn(scores: Scores) -> None:
     verdict = decide_verdict(scores, None, GatePolicy(resamples=100))
     drawn = [(plot.file, plot.title) for plot in verdict_plots(Evidence(verdict, scores, None, EvidenceContext()))]
-    assert drawn == list(FILES[scores.metric])
+    assert drawn == list(PLOT_FILES[scores.metric])

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.gating.compare import Scores, compare_scores
+from pipelines.gating.compare import compare_scores
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.slices import UNNAMED, conditions, holm, judge_slices
+from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import SliceResult
 from tests.support.scores import clips, trials
@@ -78,3 +79,10 @@ def test_a_slice_of_all_clips_is_the_whole() -> None:
     verdict = decide_verdict(scores, scores, POLICY)
     assert verdict.slices == slices_of(scores, scores)
     assert verdict.slices[0].interval == verdict.interval
+
+
+def test_a_p_value_on_its_level_is_rejected_and_the_next_level_is_larger() -> None:
+    assert holm({"a": 0.025, "b": 0.04}, 0.05) == {"a", "b"}
+    assert holm({"a": 0.026, "b": 0.001}, 0.05) == {"a", "b"}
+    assert holm({"a": 0.026, "b": 0.03}, 0.05) == set()
+    assert holm({}, 0.05) == set()

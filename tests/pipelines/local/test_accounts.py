@@ -30,7 +30,7 @@ def test_no_password_is_in_the_command_line_or_in_the_administrators_environment
     service = accounts.service(workspace)
     assert admin is not None
     assert service is not None
-    environment = accounts.server_environment(workspace)
+    environment = accounts.login_environment(workspace)
     shown = [*commands.mlflow_command(workspace, "127.0.0.1", 1), *environment.values()]
     assert not [word for word in shown if admin.password in word or service.password in word]
     assert environment["ELP_AUTH"] == "1"

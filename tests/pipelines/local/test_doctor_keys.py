@@ -49,7 +49,7 @@ def test_a_key_that_others_may_read_is_told(workspace: Workspace, keys: Path, mo
     for path in (keys / "private").iterdir():
         path.chmod(0o644)
     found = _check(workspace, monkeypatch)
-    assert (found.outcome, "chmod 600 it" in found.detail) == ("fail", True)
+    assert (found.outcome, "run: chmod 600 " in found.detail) == ("fail", True)
 
 
 def test_the_ledgers_key_is_where_the_server_is(

@@ -9,7 +9,7 @@ from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.initialise import init_workspace
 from pipelines.local.workspace import open_workspace
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ def test_a_workspace_has_a_key_for_each_role_and_git_none_of_them(
 ) -> None:
     monkeypatch.delenv("ELP_KEYS", raising=False)
     made = init_workspace(tmp_path / "workspace")
-    ring = load_ring(made.state / "keys")
+    ring = load_trusted_keys(made.state / "keys")
     assert [ring.signs(ring.active(role)[0]) for role in ("lineage", "verdict", "ledger")] == [True] * 3
     assert ".elp" not in git.git(made.root, "ls-files")
 
@@ -62,7 +62,7 @@ def test_a_file_is_no_place_for_a_workspace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("outer/inner/deep", "lies in the workspace .*outer, .*give a folder outside"),
+        ("outer/inner/deep", "is inside the workspace .*outer, .*give a folder outside"),
         ("file/below", "cannot be made .*that you may write to"),
         ("/", "root of the file system"),
     ],

@@ -15,7 +15,7 @@ from pipelines.local.addresses import read_record
 from pipelines.local.environment import OFFLINE, child_environment
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.signing.keys import load_trusted_keys
 
 
 def _on_ports(workspace: Workspace, mlflow: int, prefect: int) -> Workspace:
@@ -47,7 +47,7 @@ def test_a_workspace_without_keys_gets_those_it_needs(
     settings = dataclasses.replace(workspace.settings, servers=servers)
     with pytest.raises(ServiceError, match="none today"):
         lifecycle.up(dataclasses.replace(workspace, settings=settings), lambda *_: None, log=lambda _: None)
-    assert tuple(key.name for key in load_ring(workspace.state / "keys").keys) == roles
+    assert tuple(key.name for key in load_trusted_keys(workspace.state / "keys").keys) == roles
 
 
 def _no_servers(*_: object) -> None:

@@ -22,7 +22,7 @@ from pipelines.local import lifecycle
 from pipelines.local.addresses import prefect_api, read_record
 from pipelines.local.processes import alive
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration.deployments import FLOWS, register
+from pipelines.orchestration.deployments import FLOWS, register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
 from tests.support.workspaces import isolate
@@ -42,7 +42,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             settings.write("servers: {mlflow_port: 0, prefect_port: 0}\n")
         workspace = open_workspace(workspace.root)
         try:
-            lifecycle.up(workspace, register, log=lambda _: None)
+            lifecycle.up(workspace, register_deployments, log=lambda _: None)
             yield workspace
         finally:
             processes = read_record(workspace).processes
@@ -69,7 +69,7 @@ def test_status_shows_all_four_up(up: Workspace, capfd) -> None:
 
 def test_up_again_starts_nothing(up: Workspace) -> None:
     before = read_record(up)
-    assert lifecycle.up(up, register, log=lambda _: None) == before
+    assert lifecycle.up(up, register_deployments, log=lambda _: None) == before
 
 
 def test_every_flow_is_deployed_on_its_pool(up: Workspace) -> None:
@@ -80,7 +80,7 @@ def test_every_flow_is_deployed_on_its_pool(up: Workspace) -> None:
 def test_a_folder_of_the_same_name_elsewhere_is_refused(up: Workspace, tmp_path: Path) -> None:
     stranger = dataclasses.replace(up, root=tmp_path / up.root.name)
     with pytest.raises(ServiceError, match="belongs to the workspace"):
-        register(stranger, prefect_api(up))
+        register_deployments(stranger, prefect_api(up))
 
 
 def test_a_worker_runs_a_flow_and_its_failure_is_told_without_a_traceback(up: Workspace, tmp_path: Path, capfd) -> None:
@@ -99,7 +99,7 @@ def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> 
         timing = ["--cron", f"0 {hour} * * *", "--timezone", "Europe/Berlin"]
         assert run(["schedule", "add", "plant-b/asv", *timing, *place]) == 0
     assert run(["schedule", "pause", "plant-b/asv", *place]) == 0
-    register(up, prefect_api(up))
+    register_deployments(up, prefect_api(up))
     capfd.readouterr()
     run(["schedule", "list", *place])
     (found,) = json.loads(capfd.readouterr().out)
@@ -136,6 +136,6 @@ def test_a_killed_worker_is_seen_and_started_again_alone(up: Workspace, capfd) -
     os.kill(before["elp-cpu"].pid, signal.SIGKILL)
     psutil.Process(before["elp-cpu"].pid).wait(10)
     assert run(["status", "-w", str(up.root)]) == 1
-    lifecycle.up(up, register, log=lambda _: None)
+    lifecycle.up(up, register_deployments, log=lambda _: None)
     after = {p.name: p for p in read_record(up).processes}
     assert {name for name in after if after[name] != before[name]} == {"elp-cpu"}

@@ -121,7 +121,7 @@ def test_a_run_that_no_worker_takes_says_why_once(monkeypatch, workers: list[Any
     ],
 )
 def test_an_error_of_prefect_is_one_sentence(error: Exception, kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind, match=message), prefect_api.answers("http://p/api"):
+    with pytest.raises(kind, match=message), prefect_api.prefect_errors("http://p/api"):
         raise error
 
 
@@ -136,7 +136,7 @@ def test_a_prefect_that_is_gone_names_the_address_and_the_next_step_at_once(work
 
 def test_the_outcome_is_the_record_that_the_run_published() -> None:
     outcome = RunOutcome(gate=JUDGED)
-    client = Client([], artifacts=[SimpleNamespace(data=outcome.to_json())])
+    client = Client([], artifacts=[SimpleNamespace(data=json.dumps(outcome.to_json()))])
     assert prefect_api.read_outcome(client, str(RUN_ID)) == outcome
     assert prefect_api.read_outcome(Client([]), str(RUN_ID)) == RunOutcome()
 

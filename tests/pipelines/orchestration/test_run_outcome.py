@@ -54,20 +54,18 @@ def test_the_run_over_all_slots_ends_as_its_worst(states, kind: str, name: str) 
     ],
 )
 def test_the_record_comes_back_equal_from_its_json(outcome: RunOutcome) -> None:
-    assert RunOutcome.from_json(outcome.to_json()) == outcome
+    assert RunOutcome.from_json(json.loads(json.dumps(outcome.to_json(), allow_nan=False))) == outcome
 
 
-def test_an_infinite_bound_crosses_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_infinite_bound_crosses_as_json() -> None:
     verdict = dataclasses.replace(JUDGED.verdict, challenger_interval=(0.0, math.inf))
     outcome = RunOutcome(gate=dataclasses.replace(JUDGED, verdict=verdict))
-    assert "Infinity" not in outcome.to_json()
-    assert RunOutcome.from_json(outcome.to_json()) == outcome
+    assert RunOutcome.from_json(json.loads(json.dumps(outcome.to_json(), allow_nan=False))) == outcome
 
 
 def test_another_format_is_refused() -> None:
-    text = json.dumps(json.loads(RunOutcome().to_json()) | {"format": 2})
     with pytest.raises(ServiceError, match=r"reports in format 2, this elp reads 1; install one version"):
-        RunOutcome.from_json(text)
+        RunOutcome.from_json(RunOutcome().to_json() | {"format": 2})
 
 
 def test_the_rows_keep_the_names_that_scripts_read() -> None:

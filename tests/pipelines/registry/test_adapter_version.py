@@ -22,7 +22,7 @@ def test_a_gate_record_reads_back_equal() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"verdict":"passed"}', '{"unknown":1}'])
 def test_a_tag_that_is_no_gate_record_is_named(text: str) -> None:
-    with pytest.raises(RegistryError, match=r"the tag elp\.gate is no gate record"):
+    with pytest.raises(RegistryError, match=r"the tag elp\.gate is not a gate record"):
         GateRecord.from_json(text)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import NOTHING, Head, LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
-from pipelines.registry.signing.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from tests.support import proof
 
 LENGTH = 8
@@ -23,19 +24,19 @@ def rows(ring: KeyRing) -> list[LedgerRow]:
 
 
 @pytest.fixture(scope="module")
-def anchor(rows: list[LedgerRow]) -> Head:
+def checkpoint(rows: list[LedgerRow]) -> Head:
     return proof.head_of(rows)
 
 
-def _places(found: Sequence[LedgerRow], ring: KeyRing, anchor: Head | None = None) -> list[tuple[int, str]]:
-    return [(fault.seq, fault.trouble) for fault in verify_chain(found, ring, anchor).faults]
+def _places(found: Sequence[LedgerRow], ring: KeyRing, checkpoint: Head | None = None) -> list[tuple[int, str]]:
+    return [(fault.seq, fault.trouble) for fault in verify_chain(found, ring, checkpoint).faults]
 
 
-def test_a_whole_ledger_has_no_fault(rows: list[LedgerRow], ring: KeyRing, anchor: Head) -> None:
-    chain = verify_chain(rows, ring, anchor)
-    assert (chain.whole, chain.entries, chain.head, chain.by_revoked_key) == (True, LENGTH, anchor, ())
+def test_a_whole_ledger_has_no_fault(rows: list[LedgerRow], ring: KeyRing, checkpoint: Head) -> None:
+    chain = verify_chain(rows, ring, checkpoint)
+    assert (chain.whole, chain.entries, chain.head, chain.by_revoked_key) == (True, LENGTH, checkpoint, ())
     assert verify_chain([], ring).whole
-    assert verify_chain(iter(rows), ring, Head(2, rows[1].hash)).whole, "an anchor may be behind"
+    assert verify_chain(iter(rows), ring, Head(2, rows[1].hash)).whole, "a checkpoint may be behind"
 
 
 def _swap(rows: list[LedgerRow], one: int, other: int) -> list[LedgerRow]:
@@ -90,15 +91,61 @@ ATTACKS: list[tuple[str, Attack, list[tuple[int, str]]]] = [
 
 @pytest.mark.parametrize(("attack", "places"), [a[1:] for a in ATTACKS], ids=[a[0] for a in ATTACKS])
 def test_an_attack_is_found_at_its_place(
-    rows: list[LedgerRow], ring: KeyRing, anchor: Head, attack: Attack, places: list[tuple[int, str]]
+    rows: list[LedgerRow], ring: KeyRing, checkpoint: Head, attack: Attack, places: list[tuple[int, str]]
 ) -> None:
-    assert _places(attack(list(rows), ring), ring, anchor) == places
+    assert _places(attack(list(rows), ring), ring, checkpoint) == places
 
 
-def test_a_fault_says_where_and_what(rows: list[LedgerRow], ring: KeyRing, anchor: Head) -> None:
-    faults = verify_chain(rows[:2] + rows[5:6], ring, anchor).faults
+def test_a_fault_says_where_and_what(rows: list[LedgerRow], ring: KeyRing, checkpoint: Head) -> None:
+    faults = verify_chain(rows[:2] + rows[5:6], ring, checkpoint).faults
     assert str(faults[0]) == "entry 3: cut: missing: 3 to 5"
-    assert str(faults[1]) == f"entry 7: cut: the ledger ends here, the anchor knows of {LENGTH} entries"
+    assert str(faults[1]) == f"entry 7: cut: the ledger ends here, the checkpoint says {LENGTH} entries"
+
+
+def test_each_fault_has_its_sentence(rows: list[LedgerRow], ring: KeyRing, checkpoint: Head) -> None:
+    def details(found: list[LedgerRow], known: Head | None = None) -> list[str]:
+        return [str(fault) for fault in verify_chain(found, ring, known).faults]
+
+    first, second, third = rows[:3]
+    other = _resigned(second, ring, after=9)
+    assert details([first, third]) == ["entry 2: cut: missing: 2"]
+    assert details([first, rows[3]]) == ["entry 2: cut: missing: 2 to 3"]
+    assert details([first, first]) == ["entry 1: forked: two entries have this number"]
+    assert details([first, second, first]) == ["entry 1: reordered: it comes after entry 2"]
+    assert details([replace(first, hash="0" * 64)]) == [
+        f"entry 1: edited: the hash of its text is {first.hash[:16]}, the stored hash is {'0' * 16}"
+    ]
+    (unreadable,) = details([replace(first, entry="{}")])
+    assert re.match(r"entry 1: edited: .*(missing key|lacks a field)", unreadable, re.DOTALL), unreadable
+    assert details([replace(first, seq=2)])[:2] == [
+        "entry 1: cut: missing: 1",
+        "entry 2: reordered: its text says that it is entry 1",
+    ]
+    early = _resigned(second, ring, at="2020-01-01T00:00:00+00:00")
+    assert details([first, early]) == [
+        "entry 2: reordered: it is dated 2020-01-01T00:00:00+00:00, before the entry before it"
+    ]
+    same_moment = _resigned(second, ring, at=read_entry(first.entry).at)
+    assert details([first, same_moment]) == []
+    assert details([first, second, _resigned(third, ring, prev=NOTHING)]) == [
+        "entry 3: forked: it continues entry 0, not entry 2"
+    ]
+    assert details([first, other, third]) == [
+        "entry 3: rewritten: it was written after another entry 2 than this ledger has"
+    ]
+    assert details([first, other], Head(2, second.hash)) == [
+        f"entry 2: rewritten: its hash in the checkpoint is {second.hash[:16]}, here it is {other.hash[:16]}"
+    ]
+    assert details([first], Head(2, second.hash)) == [
+        "entry 2: cut: the ledger ends here, the checkpoint says 2 entries"
+    ]
+    (unsigned,) = details([replace(first, envelope="")])
+    assert unsigned.startswith("entry 1: bad signature: ")
+    assert len(unsigned) > len("entry 1: bad signature: None")
+    revoked = KeyRing(tuple(replace(key, revoked="2025-01-01T00:00:00+00:00") for key in ring.keys), ring.folder)
+    assert [str(fault) for fault in verify_chain([first], revoked).faults] == [
+        "entry 1: untrusted key: it is signed by a revoked key, and no later entry by a valid key follows it"
+    ]
 
 
 @settings(max_examples=200)
@@ -134,7 +181,7 @@ def test_rotation_keeps_the_ledger_whole(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     rows = proof.chain(ring, 3)
     key_folder.rotate_key(ring.folder, "ledger")
-    ring = load_ring(ring.folder)
+    ring = load_trusted_keys(ring.folder)
     assert verify_chain(proof.chain(ring, 3, rows), ring).whole
 
 
@@ -143,7 +190,7 @@ def test_a_retired_key_signs_no_entry_after_its_end(tmp_path: Path) -> None:
     entry = proof.entry(Head(), at="2999-01-01T00:00:00+00:00")
     row = sign_entry(entry, ring)
     key_folder.rotate_key(ring.folder, "ledger")
-    assert _places([row], load_ring(ring.folder)) == [(1, "untrusted key")]
+    assert _places([row], load_trusted_keys(ring.folder)) == [(1, "untrusted key")]
 
 
 def test_what_a_revoked_key_signed_is_held_by_a_later_good_entry_only(tmp_path: Path) -> None:
@@ -151,7 +198,7 @@ def test_what_a_revoked_key_signed_is_held_by_a_later_good_entry_only(tmp_path: 
     rows = proof.chain(ring, 3)
     key_folder.revoke_key(ring.folder, "ledger")
     key_folder.new_key(ring.folder, "ledger", ("ledger",))
-    ring = load_ring(ring.folder)
+    ring = load_trusted_keys(ring.folder)
     assert _places(rows, ring) == [(n, "untrusted key") for n in (1, 2, 3)]
     held = verify_chain(proof.chain(ring, 1, rows), ring)
     assert (held.whole, held.by_revoked_key) == (True, (1, 2, 3))

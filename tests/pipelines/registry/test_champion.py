@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipelines.errors import GateRefused, RegistryError
-from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.client.champion import promote, retire, rollback
+from pipelines.registry.client.champion import promote_version, restore_version, retire_slot
+from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot
+from pipelines.registry.tags import policy_digest
 from pipelines.registry.verdict import Outcome
 from tests.support.bundles import add_bundle
 from tests.support.versions import make_champion, record_verdict
@@ -20,6 +21,7 @@ from tests.support.versions import make_champion, record_verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LIMITS = policy_digest(GatePolicy())
 pytestmark = pytest.mark.integration
 
 
@@ -30,7 +32,7 @@ def client(mlflow_uri: str) -> MlflowClient:
 
 @pytest.fixture
 def options(mlflow_uri: str) -> dict[str, Any]:
-    return {"mlflow_uri": mlflow_uri, "by": "ann", "log": lambda line: None}
+    return {"mlflow_uri": mlflow_uri, "policy": LIMITS, "by": "ann", "log": lambda line: None}
 
 
 @pytest.fixture
@@ -38,24 +40,28 @@ def add(client: MlflowClient, tmp_path: Path) -> Callable[[Slot, str], AdapterVe
     return lambda slot, key: add_bundle(client, slot, key, tmp_path)
 
 
+def _of(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "policy"}
+
+
 Add = Callable[[Slot, str], AdapterVersion]
 
 
 def test_champions_follow_each_other_and_come_back(client: MlflowClient, add: Add, options: dict[str, Any]) -> None:
-    slot, settings = Slot("life", "asr"), Settings()
+    slot = Slot("life", "asr")
     first = record_verdict(client, add(slot, "k1"))
     assert first.aliases == ("challenger",)
-    assert promote(slot, settings, **options).previous is None
+    assert promote_version(slot, **options).previous is None
     record_verdict(client, add(slot, "k2"), against=first)
-    assert (promote(slot, settings, 2, **options).previous, promote(slot, settings, 2, **options).changed) == (1, False)
-    assert rollback(slot, why="noise", **options).version == 1
+    assert (promote_version(slot, 2, **options).previous, promote_version(slot, 2, **options).changed) == (1, False)
+    assert restore_version(slot, why="noise", **_of(options)).version == 1
     assert [v.status for v in registry.list_versions(client, slot)] == ["retired", "champion"]
     with pytest.raises(GateRefused, match=r"life/asr v2 was rolled back at .* by ann \(noise\).*--again"):
-        promote(slot, settings, 2, **options)
-    assert promote(slot, settings, 2, again=True, **options).changed
-    assert rollback(slot, **options).version == 1
+        promote_version(slot, 2, **options)
+    assert promote_version(slot, 2, again=True, **options).changed
+    assert restore_version(slot, **_of(options)).version == 1
     with pytest.raises(GateRefused, match=r"life/asr v1 is the slot's first champion"):
-        rollback(slot, **options)
+        restore_version(slot, **_of(options))
 
 
 def test_a_slot_is_retired_and_a_former_champion_comes_back(
@@ -63,13 +69,13 @@ def test_a_slot_is_retired_and_a_former_champion_comes_back(
 ) -> None:
     slot = Slot("retired", "asr")
     make_champion(client, add(slot, "k1"))
-    done = retire(slot, why="the line was closed", **options)
+    done = retire_slot(slot, why="the line was closed", **_of(options))
     assert (done.version, done.previous, registry.find_champion(client, slot)) == (None, 1, None)
     with pytest.raises(GateRefused, match="retired/asr has no champion to retire"):
-        retire(slot, why="again", **options)
+        retire_slot(slot, why="again", **_of(options))
     with pytest.raises(GateRefused, match="judged as a first version, but retired/asr had a champion since"):
-        promote(slot, Settings(), 1, **options)
-    assert rollback(slot, version=1, **options).version == 1
+        promote_version(slot, 1, **options)
+    assert restore_version(slot, version=1, **_of(options)).version == 1
     events = [entry["event"] for entry in guard.ledger_entries(options["mlflow_uri"], slot)]
     assert events == ["registered", "gated", "promoted", "retired", "refused", "refused", "rolled back"]
 
@@ -90,7 +96,7 @@ def test_what_did_not_pass_is_refused(
     if verdict:
         record_verdict(client, version, verdict)
     with pytest.raises(GateRefused, match=reason):
-        promote(slot, Settings(), 1, **options)
+        promote_version(slot, 1, **options)
     assert registry.find_champion(client, slot) is None
 
 
@@ -99,14 +105,14 @@ def test_a_verdict_against_another_champion_is_stale(client: MlflowClient, add: 
     record_verdict(client, add(slot, "k1"))
     make_champion(client, add(slot, "k2"))
     with pytest.raises(GateRefused, match=r"passed against no champion, but now there is v2 .*; gate it again"):
-        promote(slot, Settings(), 1, **options)
+        promote_version(slot, 1, **options)
 
 
 @pytest.mark.parametrize(
     ("over", "reason"),
     [
         ({"golden": "golden/x/asr/v2"}, "passed on golden/x/asr/v1, but golden/x/asr/v2 is pinned now"),
-        ({"policy": {"gate": {"limit": 0.2}}}, "passed under other limits than elp.yaml has now"),
+        ({"policy": policy_digest(GatePolicy(limit=0.2))}, "passed under other limits than elp.yaml has now"),
     ],
 )
 def test_a_verdict_on_other_terms_is_refused(
@@ -114,9 +120,8 @@ def test_a_verdict_on_other_terms_is_refused(
 ) -> None:
     slot = Slot(f"terms-{len(over.get('golden', ''))}", "asr")
     record_verdict(client, add(slot, "k1"))
-    settings = Settings(slots={str(slot): over.get("policy", {})})
     with pytest.raises(GateRefused, match=reason):
-        promote(slot, settings, 1, golden=over.get("golden", ""), **options)
+        promote_version(slot, 1, **{**options, **over})
 
 
 def test_without_a_challenger_the_next_step_is_told(client: MlflowClient, add: Add, options: dict[str, Any]) -> None:
@@ -125,6 +130,6 @@ def test_without_a_challenger_the_next_step_is_told(client: MlflowClient, add: A
     with pytest.raises(
         RegistryError, match="has no challenger to promote; gate a candidate first: elp gate nothing/asr"
     ):
-        promote(slot, Settings(), **options)
+        promote_version(slot, **options)
     with pytest.raises(GateRefused, match="has no champion to roll back from"):
-        rollback(slot, **options)
+        restore_version(slot, **_of(options))

@@ -15,7 +15,7 @@ from pipelines.errors import AttestationError
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.canonical_json import MAX_BYTES
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, read_envelope, sign, verify
-from pipelines.registry.signing.keys import KeyRing, Role, load_ring
+from pipelines.registry.signing.keys import KeyRing, Role, load_trusted_keys
 from tests.support import proof
 
 
@@ -49,7 +49,7 @@ def test_a_statement_is_no_ledger_entry(ring: KeyRing) -> None:
 
 def test_the_signature_covers_the_payload_type(ring: KeyRing, tmp_path: Path) -> None:
     key_folder.new_key(proof.ring(tmp_path).folder, "both", ("lineage", "ledger"))
-    both = load_ring(tmp_path / "keys")
+    both = load_trusted_keys(tmp_path / "keys")
     signed = sign(b"x", both, "lineage")
     retyped = Envelope(signed.payload, ENTRY_TYPE, signed.keyid, signed.signature)
     with pytest.raises(AttestationError, match="was altered"):
@@ -74,7 +74,7 @@ def test_a_retired_key_counts_for_what_was_recorded_before(tmp_path: Path) -> No
     ring = proof.ring(tmp_path)
     signed = sign(b"x", ring, "verdict")
     retired = key_folder.retire_key(ring.folder, "verdict")
-    ring = load_ring(ring.folder)
+    ring = load_trusted_keys(ring.folder)
     assert verify(signed, ring, "verdict", recorded_at="2026-01-01T00:00:00+00:00") == retired
     for moment in (retired.retired, "2999-01-01T00:00:00+00:00"):
         with pytest.raises(AttestationError, match="before this was recorded"):
@@ -86,7 +86,7 @@ def test_a_revoked_key_counts_for_nothing(tmp_path: Path) -> None:
     signed = sign(b"x", ring, "verdict")
     key_folder.revoke_key(ring.folder, "verdict")
     with pytest.raises(AttestationError, match="nothing it signed counts") as caught:
-        verify(signed, load_ring(ring.folder), "verdict", recorded_at="2026-01-01T00:00:00+00:00")
+        verify(signed, load_trusted_keys(ring.folder), "verdict", recorded_at="2026-01-01T00:00:00+00:00")
     assert caught.value.reason == "revoked"
 
 
@@ -103,17 +103,17 @@ def _second(values: dict[str, Any]) -> None:
         (lambda v: v.update(signatures=["text"]), "the signature must have exactly"),
         (lambda v: v["signatures"][0].update(cert=""), "the signature must have exactly"),
         (lambda v: v["signatures"][0].pop("keyid"), "the signature must have exactly"),
-        (lambda v: v["signatures"][0].update(keyid=1), "are text"),
-        (lambda v: v.update(payloadType=None), "are text"),
+        (lambda v: v["signatures"][0].update(keyid=1), "must be text"),
+        (lambda v: v.update(payloadType=None), "must be text"),
         (lambda v: v.update(extra=1), "the envelope must have exactly"),
         (lambda v: v.pop("payload"), "the envelope must have exactly"),
-        (lambda v: v.update(payload=1), "payload is not base64"),
-        (lambda v: v.update(payload=v["payload"] + "\n"), "payload is not base64"),
-        (lambda v: v.update(payload="eA"), "payload is not base64"),
-        (lambda v: v.update(payload="eB=="), "payload is not base64"),
-        (lambda v: v.update(payload="_-__"), "payload is not base64"),
-        (lambda v: v.update(payload="é"), "payload is not base64"),
-        (lambda v: v["signatures"][0].update(sig="*"), "sig is not base64"),
+        (lambda v: v.update(payload=1), "payload is not standard base64"),
+        (lambda v: v.update(payload=v["payload"] + "\n"), "payload is not standard base64"),
+        (lambda v: v.update(payload="eA"), "payload is not standard base64"),
+        (lambda v: v.update(payload="eB=="), "payload is not standard base64"),
+        (lambda v: v.update(payload="_-__"), "payload is not standard base64"),
+        (lambda v: v.update(payload="é"), "payload is not standard base64"),
+        (lambda v: v["signatures"][0].update(sig="*"), "sig is not standard base64"),
     ],
 )
 def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], None], told: str) -> None:
@@ -130,7 +130,7 @@ def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], 
         ("", "is no JSON"),
         ("[]", "holds a list"),
         (b"\xff\xfe", "is no JSON"),
-        ('{"payload":"","payload":""}', "'payload' stands twice"),
+        ('{"payload":"","payload":""}', "'payload' occurs twice"),
         ('{"payload":NaN}', "NaN is no JSON number"),
         ("[" * 100_000, "is no JSON"),
         ('{"payload":' + "9" * 5000 + "}", "is no JSON"),

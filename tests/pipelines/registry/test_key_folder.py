@@ -9,7 +9,7 @@ import pytest
 from pipelines.errors import AttestationError, UsageError
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.envelope import sign, verify
-from pipelines.registry.signing.keys import load_ring, write_keys
+from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 from tests.support import proof
 
 
@@ -29,11 +29,11 @@ def test_rotation_signs_with_the_new_key_and_keeps_what_was_recorded(tmp_path: P
     ring = proof.ring(tmp_path)
     before = sign(proof.verdict().payload, ring, "verdict")
     old, new = key_folder.rotate_key(ring.folder, "verdict")
-    ring = load_ring(ring.folder)
+    ring = load_trusted_keys(ring.folder)
     assert (old.state, new.state, ring.signs(old), ring.signs(new)) == ("retired", "active", False, True)
     assert sign(proof.verdict().payload, ring, "verdict").keyid == new.keyid
     assert verify(before, ring, "verdict", recorded_at=old.created) == old
-    with pytest.raises(AttestationError, match=r"was retired at .*: sign again with the key of today"):
+    with pytest.raises(AttestationError, match=r"was retired at .*: sign again with the active key"):
         verify(before, ring, "verdict")
 
 
@@ -67,7 +67,7 @@ def test_a_name_that_two_keys_have_is_not_enough(tmp_path: Path) -> None:
 def test_an_ended_key_is_not_rotated(tmp_path: Path) -> None:
     folder = proof.ring(tmp_path).folder
     old = key_folder.retire_key(folder, "ledger")
-    with pytest.raises(UsageError, match="is retired already; make one with: elp keys new"):
+    with pytest.raises(UsageError, match="is already retired; create a key with: elp keys new"):
         key_folder.rotate_key(folder, old.keyid)
 
 
@@ -75,7 +75,7 @@ def test_another_machine_is_trusted_by_its_export_but_cannot_be_signed_for(tmp_p
     worker, server = proof.ring(tmp_path / "worker"), proof.ring(tmp_path / "server")
     text = write_keys(worker.active("lineage"))
     added = key_folder.add_keys(server.folder, text, "export.json")
-    ring = load_ring(server.folder)
+    ring = load_trusted_keys(server.folder)
     assert ([key.name for key in added], ring.signs(added[0])) == (["lineage"], False)
     assert verify(sign(b"x", worker, "lineage"), ring, "lineage") == added[0]
     assert ring.signer("lineage").public_key.keyid == server.active("lineage")[0].keyid
@@ -87,8 +87,8 @@ def test_an_export_ends_a_key_and_never_revives_it(tmp_path: Path) -> None:
     active = write_keys(worker.keys)
     key_folder.add_keys(server.folder, active, "export.json")
     ended = key_folder.revoke_key(worker.folder, "verdict")
-    key_folder.add_keys(server.folder, write_keys(load_ring(worker.folder).keys), "export.json")
-    assert load_ring(server.folder).find(ended.keyid) == ended
+    key_folder.add_keys(server.folder, write_keys(load_trusted_keys(worker.folder).keys), "export.json")
+    assert load_trusted_keys(server.folder).find(ended.keyid) == ended
     assert key_folder.add_keys(server.folder, active, "export.json") == ()
 
 
@@ -97,11 +97,11 @@ def test_an_export_cannot_widen_what_a_key_may_sign(tmp_path: Path) -> None:
 
     ring = proof.ring(tmp_path)
     wider = replace(ring.active("lineage")[0], roles=("lineage", "ledger"))
-    with pytest.raises(AttestationError, match="a key keeps what it was made for"):
+    with pytest.raises(AttestationError, match="name and roles of a key never change"):
         key_folder.add_keys(ring.folder, write_keys((wider,)), "export.json")
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("a file")
     with pytest.raises(AttestationError, match="cannot be written"):
         proof.ring(tmp_path)
@@ -112,7 +112,7 @@ def test_a_write_that_fails_leaves_the_old_list(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(os, "replace", _full)
     with pytest.raises(OSError, match="full"):
         key_folder.retire_key(ring.folder, "verdict")
-    assert load_ring(ring.folder) == ring
+    assert load_trusted_keys(ring.folder) == ring
     assert sorted(path.name for path in ring.folder.iterdir()) == [".lock", "private", "trusted.json"]
 
 
@@ -124,5 +124,5 @@ def test_changes_of_many_processes_are_all_kept(tmp_path: Path) -> None:
     folder = proof.ring(tmp_path).folder
     with multiprocessing.get_context("fork").Pool(4) as pool:
         pool.starmap(key_folder.new_key, [(folder, f"k{n}", ("lineage",)) for n in range(12)])
-    assert len(load_ring(folder).keys) == 15
-    assert load_ring(folder).orphans() == []
+    assert len(load_trusted_keys(folder).keys) == 15
+    assert load_trusted_keys(folder).orphans() == []

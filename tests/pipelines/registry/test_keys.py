@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from pipelines.errors import AttestationError
-from pipelines.registry.signing.keys import KeyRing, key_folder, load_ring, read_keys, signing_ring, write_keys
+from pipelines.registry.signing.keys import (
+    KeyRing,
+    key_folder,
+    load_signing_keys,
+    load_trusted_keys,
+    read_keys,
+    write_keys,
+)
 from tests.support import proof
 
 RSA = """-----BEGIN PUBLIC KEY-----
@@ -22,7 +29,7 @@ MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf
 
 def test_what_is_written_is_read_again(ring: KeyRing) -> None:
     assert read_keys(write_keys(ring.keys), "here") == ring.keys
-    assert load_ring(ring.folder) == ring
+    assert load_trusted_keys(ring.folder) == ring
 
 
 def test_each_role_has_a_key_of_its_own_that_only_its_owner_reads(ring: KeyRing) -> None:
@@ -44,16 +51,16 @@ def test_a_key_id_is_what_openssl_and_sha256_say(ring: KeyRing) -> None:
 def test_a_private_key_that_others_may_use_does_not_sign(tmp_path: Path, mode: int) -> None:
     ring = proof.ring(tmp_path)
     ring.private(ring.active("verdict")[0]).chmod(mode)
-    with pytest.raises(AttestationError, match=rf"has mode {mode:04o}: others may sign with it; chmod 600"):
-        signing_ring(ring.folder, "verdict")
+    with pytest.raises(AttestationError, match=rf"has mode {mode:04o}: others can sign with it; run: chmod 600"):
+        load_signing_keys(ring.folder, "verdict")
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646])
 def test_a_list_of_trusted_keys_that_others_may_change_is_not_read(tmp_path: Path, mode: int) -> None:
     ring = proof.ring(tmp_path)
     (ring.folder / "trusted.json").chmod(mode)
-    with pytest.raises(AttestationError, match="others may change who is trusted"):
-        load_ring(ring.folder)
+    with pytest.raises(AttestationError, match="others can change which keys are trusted"):
+        load_trusted_keys(ring.folder)
 
 
 def test_a_private_key_under_the_name_of_another_is_refused(tmp_path: Path) -> None:
@@ -67,7 +74,7 @@ def test_a_private_key_under_the_name_of_another_is_refused(tmp_path: Path) -> N
 def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
     ring = proof.ring(tmp_path)
     ring.private(ring.keys[0]).write_text("not a key")
-    with pytest.raises(AttestationError, match="is no private key that can be read"):
+    with pytest.raises(AttestationError, match="is not a readable private key"):
         ring.signer("lineage")
 
 
@@ -80,7 +87,7 @@ def test_a_machine_without_the_private_half_is_told_what_to_do(tmp_path: Path) -
 
 def test_a_folder_without_keys_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(AttestationError, match=r"make keys with: elp keys new, or set ELP_KEYS"):
-        load_ring(tmp_path)
+        load_trusted_keys(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -89,21 +96,21 @@ def test_a_folder_without_keys_is_told_what_to_do(tmp_path: Path) -> None:
         (lambda v: v.update(format=2), "expected format 1"),
         (lambda v: v.update(more=1), "expected format 1"),
         (lambda v: v.update(keys={}), "a list of keys"),
-        (lambda v: v["keys"].append(v["keys"][0]), "stands twice"),
+        (lambda v: v["keys"].append(v["keys"][0]), "occurs twice"),
         (lambda v: v["keys"].append("text"), "expected exactly the fields"),
         (lambda v: v["keys"][0].update(comment=""), "expected exactly the fields"),
         (lambda v: v["keys"][0].pop("revoked"), "expected exactly the fields"),
-        (lambda v: v["keys"][0].update(retired=None), "every field but roles is text"),
-        (lambda v: v["keys"][0].update(name=""), "it has a name"),
+        (lambda v: v["keys"][0].update(retired=None), "every field except roles must be text"),
+        (lambda v: v["keys"][0].update(name=""), "the name must not be empty"),
         (lambda v: v["keys"][0].update(roles=[]), "expected some of lineage, verdict, ledger"),
         (lambda v: v["keys"][0].update(roles=["admin"]), "expected some of lineage, verdict, ledger"),
         (lambda v: v["keys"][0].update(roles="ledger"), "expected some of lineage, verdict, ledger"),
         (lambda v: v["keys"][0].update(created=""), "is no ISO 8601 moment"),
-        (lambda v: v["keys"][0].update(retired="2026-01-01T00:00:00"), "does not say its offset"),
-        (lambda v: v["keys"][0].update(keyid="0" * 64), "its PEM hashes to"),
-        (lambda v: v["keys"][0].update(pem=v["keys"][1]["pem"]), "its PEM hashes to"),
-        (lambda v: v["keys"][0].update(pem="no PEM"), "is no public key"),
-        (lambda v: v["keys"][0].update(pem=RSA), "is no Ed25519 key"),
+        (lambda v: v["keys"][0].update(retired="2026-01-01T00:00:00"), "has no offset from UTC"),
+        (lambda v: v["keys"][0].update(keyid="0" * 64), "the hash of its PEM is"),
+        (lambda v: v["keys"][0].update(pem=v["keys"][1]["pem"]), "the hash of its PEM is"),
+        (lambda v: v["keys"][0].update(pem="no PEM"), "is not a public key"),
+        (lambda v: v["keys"][0].update(pem=RSA), "is not an Ed25519 key"),
     ],
 )
 def test_a_malformed_list_of_keys_is_refused(ring: KeyRing, change: Callable[[Any], None], told: str) -> None:
@@ -115,7 +122,7 @@ def test_a_malformed_list_of_keys_is_refused(ring: KeyRing, change: Callable[[An
 
 def test_a_key_given_twice_under_one_name_in_an_object_is_refused(ring: KeyRing) -> None:
     text = write_keys(ring.keys).replace('"format": 1,', '"format": 1, "format": 1,')
-    with pytest.raises(AttestationError, match="'format' stands twice"):
+    with pytest.raises(AttestationError, match="'format' occurs twice"):
         read_keys(text, "here")
 
 
@@ -132,12 +139,12 @@ def test_the_digest_of_a_ring_tells_of_every_change(tmp_path: Path) -> None:
     from pipelines.registry.signing.key_folder import new_key, retire_key, revoke_key
 
     folder = proof.ring(tmp_path).folder
-    digests = [load_ring(folder).digest]
+    digests = [load_trusted_keys(folder).digest]
     for change in (
         lambda: new_key(folder, "more", ("verdict",)),
         lambda: retire_key(folder, "more"),
         lambda: revoke_key(folder, "ledger"),
     ):
         change()
-        digests.append(load_ring(folder).digest)
+        digests.append(load_trusted_keys(folder).digest)
     assert len(set(digests)) == 4

@@ -63,14 +63,14 @@ def test_a_row_holds_the_entry_and_its_signature(ring: KeyRing) -> None:
         (lambda v: v.update(event="celebrated"), "event is 'celebrated'"),
         (lambda v: v.update(note=""), "unknown key note"),
         (lambda v: v.pop("reason"), "missing key reason"),
-        (lambda v: v.pop("from"), "lacks something"),
+        (lambda v: v.pop("from"), "lacks a field"),
         (lambda v: v.update(seq="1"), "seq"),
         (lambda v: v.update(seq=0), "spellings that this format does not have"),
         (lambda v: v.update(to=True), "after"),
         (lambda v: v["who"].update(role="x"), "unknown key principal.role"),
         (lambda v: v["who"].update(login="yes"), "principal.login"),
-        (lambda v: v.update(at="2026-01-01"), "does not say its offset"),
-        (lambda v: v.update(before=1), "lacks something|unknown|spellings"),
+        (lambda v: v.update(at="2026-01-01"), "has no offset from UTC"),
+        (lambda v: v.update(before=1), "lacks a field|unknown|spellings"),
         (lambda v: v.update(statements={"a": 1}), "statements"),
     ],
 )
@@ -97,3 +97,27 @@ def test_a_detail_nested_beyond_reason_is_refused_without_a_crash() -> None:
     nested = '{"a":' * 490 + "1" + "}" * 490
     with pytest.raises(AttestationError, match="recursion"):
         read_entry(proof.entry(Head()).text.replace('"detail":{}', f'"detail":{nested}'))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("{", "ledger entry is no JSON"), ("{}", "ledger entry"), ("[]", "ledger entry holds a list, expected an object")],
+)
+def test_a_refusal_names_the_ledger_entry(text: str, sentence: str) -> None:
+    with pytest.raises(AttestationError, match=sentence):
+        read_entry(text)
+
+
+def test_a_refusal_names_the_field_and_the_record() -> None:
+    values = json.loads(proof.entry(Head()).text)
+    with pytest.raises(AttestationError, match="at: 'noon' is no ISO 8601 moment"):
+        read_entry(canonical_json({**values, "at": "noon"}).decode())
+    with pytest.raises(AttestationError, match="unknown one: ledger entry: "):
+        read_entry(canonical_json({**values, "note": 1}).decode())
+    with pytest.raises(AttestationError, match="at: 'noon' is no ISO 8601 moment"):
+        next_entry(Head(), "noon")
+
+
+def test_an_entry_of_exactly_the_largest_size_is_signed(ring: KeyRing) -> None:
+    room = MAX_ENTRY - len(proof.entry(Head()).text.encode())
+    assert len(sign_entry(proof.entry(Head(), reason="x" * room), ring).entry.encode()) == MAX_ENTRY

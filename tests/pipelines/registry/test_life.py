@@ -8,8 +8,9 @@ import pytest
 from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client.champion import promote
-from pipelines.serving.predict import run
+from pipelines.registry.client.champion import promote_version
+from pipelines.registry.tags import policy_digest
+from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
@@ -36,15 +37,20 @@ def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registe
     made = train_adapters(site.repository, {site.asv: site.asv.tag(1)}, settings, **options)[site.asv]
     verdict = gate_version(site.repository, site.asv, settings, made.version, **options).verdict
     assert verdict.passed, verdict.reasons
-    promote(
-        site.asv, settings, made.version, mlflow_uri=options["mlflow_uri"], golden="golden/plant-a/asv/v1", by="ann"
+    promote_version(
+        site.asv,
+        made.version,
+        policy=policy_digest(settings.for_slot(site.asv).gate),
+        mlflow_uri=options["mlflow_uri"],
+        golden="golden/plant-a/asv/v1",
+        by="ann",
     )
     return made
 
 
 def test_the_champion_answers(site: Site, settings: Settings, options: dict[str, Any], champion: Registered) -> None:
     files = sorted((site.workspace.root.parent / "delivery" / "test").glob("*.wav"))[:2]
-    answer = run(site.asv, settings, files, **options)
+    answer = predict_files(site.asv, settings, files, **options)
     assert answer.version == champion.version
     assert answer.score is not None
     assert answer.threshold is not None

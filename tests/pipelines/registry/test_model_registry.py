@@ -83,7 +83,7 @@ def test_a_change_of_champion_is_written_on_both_versions(client: MlflowClient, 
 def test_setting_the_champion_again_changes_nothing(client: MlflowClient, tmp_path: Path) -> None:
     slot = Slot("again", "asr")
     first = make_champion(client, add_bundle(client, slot, "k1", tmp_path))
-    assert not guard.promote(client.tracking_uri, slot, 1, by="bob", reason="again").changed
+    assert not guard.change_champion(client.tracking_uri, "promote", slot, version=1, by="bob", reason="again").changed
     assert registry.get(client, slot, 1) == first
 
 

@@ -14,17 +14,11 @@ from elp_core.errors import ConfigError
 from pipelines.registry.description import verdict_headline, verdict_rows
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow, read_entry
-from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
+from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.keys import KeyRing, read_keys
-from pipelines.registry.statements import (
-    LineageStatement,
-    NamedOutcome,
-    VerdictDetails,
-    VerdictStatement,
-    parse_statement,
-    stored_verdict,
-)
+from pipelines.registry.statements import LineageStatement, parse_statement
+from pipelines.registry.verdict_statement import NamedOutcome, VerdictDetails, VerdictStatement, stored_verdict
 from pipelines.training.lineage_statement import lineage_statement
 
 GOLDENS = Path("tests/goldens")
@@ -41,7 +35,7 @@ def test_the_ledger_has_no_fault_and_its_entries_keep_their_bytes() -> None:
     lines = (RECORDS / "0.1.0-ledger.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [LedgerRow(**json.loads(line)) for line in lines]
     trusted = KeyRing(read_keys((RECORDS / "0.1.0-trusted.json").read_bytes(), "0.1.0"), RECORDS)
-    checked = verify_chain(rows, trusted, read_checkpoint(RECORDS / "0.1.0-ledger-head.json"))
+    checked = verify_chain(rows, trusted, read_ledger_checkpoint(RECORDS / "0.1.0-ledger-head.json"))
     assert (checked.entries, checked.faults) == (18, ())
     assert [read_entry(row.entry).text for row in rows] == [row.entry for row in rows]
 

@@ -33,10 +33,10 @@ def test_what_we_log_is_ours(tmp_path: Path) -> None:
     ("name", "text", "fault"),
     [
         ("adapter.py", "import os", "not the code of any release"),
-        ("evil.py", "import os", "is not ours"),
-        ("code/evil.py", "import os", "is not ours"),
-        ("artifacts/evil.py", "import os", "is not ours"),
-        ("artifacts/bundle/deep/evil.py", "import os", "is not ours"),
+        ("evil.py", "import os", "is not from this project"),
+        ("code/evil.py", "import os", "is not from this project"),
+        ("artifacts/evil.py", "import os", "is not from this project"),
+        ("artifacts/bundle/deep/evil.py", "import os", "is not from this project"),
         ("MLmodel", "", "cannot be read"),
         ("MLmodel", MLMODEL.replace("/trained/here/adapter.py", "evil.py"), "names other code"),
         ("MLmodel", MLMODEL.replace("mlflow.pyfunc.loaders.code_model", "evil"), "names other code"),
@@ -49,9 +49,9 @@ def test_what_we_log_is_ours(tmp_path: Path) -> None:
         ("requirements.txt", "--index-url http://127.0.0.1\ntorch==2.13.0", "would be installed"),
         ("conda.yaml", "channels: [evil]", "another channel"),
         ("conda.yaml", "dependencies: [{pip: [evil==1.0]}]", "would be installed"),
-        ("python_env.yaml", "dependencies: [evil==1.0]", "installs something beside"),
+        ("python_env.yaml", "dependencies: [evil==1.0]", "installs something in addition to"),
         ("python_env.yaml", "build_dependencies: [evil==1.0]", "would be installed"),
-        ("MLmodel", "x" * 2**21, "no plain small file"),
+        ("MLmodel", "x" * 2**21, "not a plain small file"),
     ],
 )
 def test_what_we_never_log_is_told(model: Path, name: str, text: str, fault: str) -> None:

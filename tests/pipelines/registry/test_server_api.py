@@ -77,7 +77,7 @@ def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPa
     def ask(uri: str, method: str, route: str, params: dict[str, Any]) -> dict[str, Any]:
         return {"entries": [row for row in stored if row["seq"] > params["after"]][: params["limit"]]}
 
-    monkeypatch.setattr(guard, "ask", ask)
+    monkeypatch.setattr(guard, "call_server", ask)
     monkeypatch.setattr(guard, "PAGE", 2)
     assert [row["seq"] for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
     assert [entry["seq"] for entry in guard.ledger_entries("http://host")] == [1, 2, 3, 5]
@@ -100,7 +100,7 @@ def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.M
             GateRefused,
             "never gated",
         ),
-        (401, b"", ServiceError, "wants a login: set MLFLOW_TRACKING_USERNAME"),
+        (401, b"", ServiceError, "needs a login: set MLFLOW_TRACKING_USERNAME"),
         (404, b"<h1>Not Found</h1>", ServiceError, "has no guard .*; start it with elp up, or .* docs/.*/registry.md"),
         (404, b'{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no v9"}', RegistryError, "the guard at .*: no v9"),
         (502, b"<h1>Bad Gateway</h1>", ServiceError, r"no MLflow server answers .* \(it answered 502\)"),

@@ -44,7 +44,7 @@ def test_a_server_that_is_not_up_is_told_at_once(gone: str) -> None:
 
 
 def test_another_server_on_the_port_is_not_taken_for_mlflow(something_else: str) -> None:
-    with pytest.raises(ServiceError, match=r"is not MLflow; put the right address at servers\.mlflow_uri"):
+    with pytest.raises(ServiceError, match=r"is not MLflow; correct servers\.mlflow_uri in elp\.yaml"):
         registry.connect(something_else)
 
 

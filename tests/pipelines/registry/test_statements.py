@@ -10,20 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import AttestationError
+from pipelines.registry.in_toto import STATEMENT
 from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.statements import (
     LINEAGE,
-    STATEMENT,
-    VERDICT,
-    VERDICT_WITH_PAGE,
-    EvidenceFile,
     LineageStatement,
     Material,
     Statement,
-    VerdictStatement,
     parse_statement,
     statement_digest,
 )
+from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, EvidenceFile, VerdictStatement
 from tests.support import proof
 
 BOTH = [proof.lineage(), proof.verdict()]
@@ -113,7 +110,7 @@ WRONG_VERDICTS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda v: _predicate(v)["against"].update(bundle=""), "is no sha256:<64"),
     (lambda v: _predicate(v)["backbone"].update(fingerprint="f" * 64), "is no sha256:<64"),
     (lambda v: _predicate(v).update(decided_at="yesterday"), "is no ISO 8601 moment"),
-    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "does not say its offset"),
+    (lambda v: _predicate(v).update(decided_at="2026-01-01T00:00:00"), "has no offset from UTC"),
 ]
 
 
@@ -165,7 +162,7 @@ def test_another_spelling_of_the_same_statement_is_refused(statement: Statement)
     spaced = json.dumps(values, sort_keys=True).encode()
     unsorted = json.dumps(dict(reversed(values.items())), separators=(",", ":")).encode()
     twice = statement.payload.replace(b'{"_type":', b'{"_type":"x","_type":', 1)
-    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "stands twice")):
+    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "occurs twice")):
         with pytest.raises(AttestationError, match=told):
             parse_statement(payload)
 

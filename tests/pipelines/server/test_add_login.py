@@ -1,4 +1,4 @@
-"""A login is on wholly or the server does not start."""
+"""A server whose login would not cover every route does not start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipelines.errors import ServiceError
 from pipelines.server.auth.mlflow_login import add_login
 
 
-def test_a_server_that_would_go_round_the_entrance_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_would_bypass_the_middleware_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_MLFLOW_SGI_NAME", "gunicorn")
     with pytest.raises(ServiceError, match=r"ELP_AUTH=1 needs MLflow's default server, uvicorn"):
         add_login(Flask("any"), lambda *_: None)

@@ -18,7 +18,7 @@ def _basic(name: str, password: str) -> bytes:
 
 
 def _ask(path: str, method: str = "GET", header: bytes | None = None, kind: str = "http", login: bool = True) -> Any:
-    """What the entrance answers: a status, or who reached what is behind it."""
+    """Return the middleware's answer: a status, or the caller that the application sees."""
     reached: list[Caller] = []
     sent: list[dict[str, Any]] = []
 
@@ -30,8 +30,8 @@ def _ask(path: str, method: str = "GET", header: bytes | None = None, kind: str 
 
     headers = [] if header is None else [(b"authorization", header)]
     scope = {"type": kind, "method": method, "path": path, "headers": headers, "client": ("10.0.0.7", 1)}
-    entrance = AuthMiddleware(behind, (lambda name, word: USERS.get((name, word))) if login else None)
-    asyncio.run(entrance(scope, None, send))
+    middleware = AuthMiddleware(behind, (lambda name, word: USERS.get((name, word))) if login else None)
+    asyncio.run(middleware(scope, None, send))
     return reached[0] if reached else sent[0].get("status", sent[0]["type"])
 
 
@@ -40,7 +40,7 @@ def _ask(path: str, method: str = "GET", header: bytes | None = None, kind: str 
     "header",
     [None, b"", b"Basic", b"Basic !!", b"Basic " + base64.b64encode(b"anna"), b"Bearer x", _basic("anna", "no")],
 )
-def test_nobody_unknown_comes_in(path: str, header: bytes | None) -> None:
+def test_a_request_without_a_valid_login_is_refused(path: str, header: bytes | None) -> None:
     assert _ask(path, header=header) == 401
 
 
@@ -53,7 +53,7 @@ def test_a_web_socket_is_closed() -> None:
     assert _ask("/", kind="websocket", header=_basic("anna", "pässwort:1")) == "websocket.close"
 
 
-def test_who_logged_in_is_known_behind_the_entrance() -> None:
+def test_the_application_sees_the_caller_who_logged_in() -> None:
     actor = _ask("/elp/api/v1/promote", "POST", _basic("anna", "pässwort:1"))
     assert actor == Caller("anna", True, "10.0.0.7", roles=("promoter",))
 

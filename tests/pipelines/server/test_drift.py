@@ -1,4 +1,4 @@
-"""A champion's drift: which verdict measured it first, which measured it last, and what lies between."""
+"""The drift of a champion: the first and the last verdict that measured it, and their difference."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def own(
     seq: int, value: float | None, golden: str = "g1", metric: str = "wer", bundle: str = BUNDLE
 ) -> RecordedVerdict:
     """A verdict on the champion, v4."""
-    told = verdict(HERE, 4, bundle, "passed", None, datetime(2026, 1, 1, tzinfo=UTC))
-    told = replace(told, challenger=value, metric=metric, golden=replace(told.golden, tag=golden))
-    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+    made = verdict(HERE, 4, bundle, "passed", None, datetime(2026, 1, 1, tzinfo=UTC))
+    made = replace(made, challenger=value, metric=metric, golden=replace(made.golden, tag=golden))
+    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", made)
 
 
 def later(
     seq: int, value: float | None, against: tuple[int, str] | None = CHAMPION, golden: str = "g1"
 ) -> RecordedVerdict:
     """A verdict on v5, by whose gate the champion has this value."""
-    told = verdict(HERE, 5, OTHER, "failed", against, datetime(2026, 1, 1, tzinfo=UTC))
-    told = replace(told, champion=value, golden=replace(told.golden, tag=golden))
-    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", told)
+    made = verdict(HERE, 5, OTHER, "failed", against, datetime(2026, 1, 1, tzinfo=UTC))
+    made = replace(made, champion=value, golden=replace(made.golden, tag=golden))
+    return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", made)
 
 
 def change(event: Event, *proofs: str, seq: int = 5) -> LedgerEntry:
@@ -53,7 +53,7 @@ def change(event: Event, *proofs: str, seq: int = 5) -> LedgerEntry:
     ],
     ids=["challenger", "own", "own newest", "challenger newest", "other champions ignored", "nothing to compare"],
 )
-def test_drift_is_the_newest_measure_less_the_one_of_the_verdict_that_made_it_champion(
+def test_drift_is_the_newest_value_minus_the_value_at_the_promotion(
     measures: Sequence[RecordedVerdict], moved: float, measured_by: str
 ) -> None:
     found = drift_since(own(4, 0.08), measures)
@@ -63,7 +63,7 @@ def test_drift_is_the_newest_measure_less_the_one_of_the_verdict_that_made_it_ch
 
 
 @pytest.mark.parametrize("measure", [later(7, 0.11, golden="g2"), own(7, 0.11, golden="g2")])
-def test_a_changed_golden_set_is_told(measure: RecordedVerdict) -> None:
+def test_a_changed_golden_set_is_marked(measure: RecordedVerdict) -> None:
     found = drift_since(own(4, 0.08), [measure])
     assert found
     assert found.other_golden
@@ -72,21 +72,21 @@ def test_a_changed_golden_set_is_told(measure: RecordedVerdict) -> None:
 @pytest.mark.parametrize(
     "measures", [[], [later(7, 0.11, None)], [later(7, 0.11, (4, OTHER))], [own(7, 0.11, bundle=OTHER)]]
 )
-def test_where_nothing_measured_the_champion_again_there_is_no_drift(measures: list[RecordedVerdict]) -> None:
+def test_a_champion_that_was_not_measured_again_has_no_drift(measures: list[RecordedVerdict]) -> None:
     assert drift_since(own(4, 0.08), measures) is None
 
 
-def test_a_champion_whose_first_measure_is_no_number_has_no_drift() -> None:
+def test_a_champion_without_a_finite_first_value_has_no_drift() -> None:
     assert drift_since(own(4, None), [later(7, 0.11)]) is None
 
 
-def test_a_champion_began_with_the_verdict_that_its_change_names() -> None:
+def test_the_first_verdict_of_a_champion_is_the_one_that_its_promotion_names() -> None:
     verdicts = [own(3, 0.07), own(4, 0.08), own(7, 0.09)]
     assert verdict_of_change(change("promoted", "d4", "lineage"), verdicts) == verdicts[1]
     assert verdict_of_change(change("rolled back", "d3", "lineage", seq=9), verdicts) == verdicts[0]
 
 
-def test_an_override_began_with_the_newest_verdict_of_before_if_there_is_one() -> None:
+def test_the_first_verdict_of_an_override_is_the_newest_earlier_one() -> None:
     overridden = change("overridden", "lineage")
     assert verdict_of_change(overridden, [own(3, 0.07), own(4, 0.08), own(7, 0.09)]) == own(4, 0.08)
     assert verdict_of_change(overridden, [own(4, 0.08, bundle=OTHER), own(7, 0.09)]) is None

@@ -1,4 +1,4 @@
-"""Nobody unknown gets an answer, each role reaches what is its own, and the ledger names who it was."""
+"""Every route requires a login, each role reaches its own routes, and the ledger names the user."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local import accounts
 from pipelines.registry.client import users
-from pipelines.registry.client.account import Account
-from tests.support.accounts import PASSWORD, ROLES, LoginServer
+from pipelines.registry.client.connection import Account
 from tests.support.guarded_server import guarded_environment
+from tests.support.login_server import PASSWORD, ROLES, LoginServer
 from tests.support.movers import server_variables
 from tests.support.rest import Rest
-from tests.support.routes import routes_of
+from tests.support.server_routes import routes_of
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP
 
 pytestmark = pytest.mark.integration
@@ -23,7 +23,7 @@ PLACES = {"auditor": "dora", "trainer": "carl", "promoter": "anna", "admin": "ad
 
 def test_every_route_refuses_the_unknown(login: LoginServer) -> None:
     server = login.guarded
-    environment = guarded_environment(server.folder, accounts.server_environment(login.workspace))
+    environment = guarded_environment(server.folder, accounts.login_environment(login.workspace))
     routes, native = routes_of({**environment, **server_variables(server)})
     assert len(routes) > 300
     assert native > 30
@@ -135,9 +135,9 @@ def test_users_are_listed_changed_and_removed(login: LoginServer) -> None:
 @pytest.mark.parametrize(
     ("name", "password", "roles", "said"),
     [
-        ("Anna", PASSWORD, ("auditor",), "is no user name"),
-        ("аnna", PASSWORD, ("auditor",), "is no user name"),
-        ("server", PASSWORD, ("auditor",), "is no user name"),
+        ("Anna", PASSWORD, ("auditor",), "is not a user name"),
+        ("аnna", PASSWORD, ("auditor",), "is not a user name"),
+        ("server", PASSWORD, ("auditor",), "is not a user name"),
         ("gert", "short", ("auditor",), "has 5 characters; expected 12"),
         ("gert", PASSWORD, ("king",), "unknown role king; expected auditor"),
     ],
@@ -150,9 +150,9 @@ def test_a_bad_account_is_refused(
 
 
 def test_what_is_missing_or_there_already_is_named(login: LoginServer) -> None:
-    with pytest.raises(RegistryError, match=r"there is a user anna already; .*elp users role anna"):
+    with pytest.raises(RegistryError, match=r"user anna exists already; .*elp users role anna"):
         users.add_user(login.users(), "anna", PASSWORD, ("auditor",))
-    with pytest.raises(RegistryError, match="there is no user gert; who there is: elp users list"):
+    with pytest.raises(RegistryError, match="there is no user gert; list the users with: elp users list"):
         users.remove_user(login.users(), "gert")
     stranger = users.Server(login.uri, Account("gert", PASSWORD))
     with pytest.raises(RegistryError, match="does not know gert with this password; set MLFLOW_TRACKING_USERNAME"):

@@ -1,4 +1,4 @@
-"""One store on SQLite, in this process: what happens between a look and the write that rests on it."""
+"""One store on SQLite, in this process: changes between a check and the write that depends on it."""
 
 from __future__ import annotations
 
@@ -52,13 +52,11 @@ def _stored(store: GuardedStore, recorded: bool) -> facts.CheckedStatement:
 
 
 @pytest.mark.parametrize(("recorded", "fault"), [(True, "was retired at"), (False, "does not record it")])
-def test_a_row_that_is_dated_back_does_not_revive_a_retired_key(
-    store: GuardedStore, recorded: bool, fault: str
-) -> None:
+def test_a_backdated_row_does_not_revive_a_retired_key(store: GuardedStore, recorded: bool, fault: str) -> None:
     assert fault in _stored(store, recorded).fault
 
 
-def test_a_description_is_looked_at_and_written_under_the_lock(
+def test_a_description_is_checked_and_written_under_the_lock(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     looked: list[str] = []
@@ -74,7 +72,7 @@ def test_a_description_is_looked_at_and_written_under_the_lock(
     assert (looked, store.row(SLOT.model_name, 1).description) == (["tried"], "a note")
 
 
-def test_keys_that_changed_while_the_lock_was_waited_for_count(
+def test_keys_that_change_while_a_writer_waits_for_the_lock_count(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, before = locking.lock_ledger, store.trusted_keys().digest
@@ -104,7 +102,7 @@ def test_keys_put_back_are_a_change_for_every_process(store: GuardedStore, tmp_p
     other._dispose_engine()
 
 
-def test_an_override_that_cannot_be_ended_holds_up_no_other(
+def test_an_override_that_cannot_be_ended_does_not_delay_another(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store.locked() as transaction:
@@ -136,7 +134,7 @@ def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("verb", ["rollback", "retire"])
-def test_who_means_one_champion_does_not_end_another(
+def test_a_request_about_one_champion_does_not_end_another(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     monkeypatch.setattr(champion_transition, "hash_bundle", lambda _: HashedBundle("", "it is not there"))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from pipelines.registry.client import users
-from pipelines.registry.signing.keys import KeyRing, load_ring
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
 from pipelines.server.overrides.expiry import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
-from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
 
@@ -71,7 +71,7 @@ class Ground:
 
 
 def _prepare(login: LoginServer, first: bool = True) -> Ground:
-    keys, model = load_ring(login.guarded.keys), f"elp.site-{next(_numbers)}.asr"
+    keys, model = load_trusted_keys(login.guarded.keys), f"elp.site-{next(_numbers)}.asr"
     emil = login.rest("emil")
     v1, v2 = (register(emil, model, f"{model}-{mark}", lineage=keys) for mark in (1, 2))
     if first:
@@ -162,7 +162,7 @@ def _store_of(login: LoginServer, monkeypatch: pytest.MonkeyPatch) -> GuardedSto
 
     server = login.guarded
     monkeypatch.setenv("ELP_KEYS", str(server.keys))
-    monkeypatch.setenv("ELP_LEDGER_HEAD", str(server.anchor))
+    monkeypatch.setenv("ELP_LEDGER_CHECKPOINT", str(server.anchor))
     monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", f"elp+file://{server.artifacts}")
     monkeypatch.setattr(handlers, "_artifact_repo", None)
     return GuardedStore("elp+" + server.database)

@@ -18,14 +18,14 @@ def test_a_name_with_letters_that_only_look_latin_is_not_plain(name: str, plain:
     assert principal.is_plain(name) == plain
 
 
-def test_a_claimed_name_counts_only_where_nobody_logged_in() -> None:
+def test_a_claimed_name_counts_only_without_a_login() -> None:
     with principal.acting_as(Caller("anna", True, "")):
         assert principal.current_caller("mallory").name == "anna"
     assert principal.current_caller("anna") == Caller("anna", False, "")
     assert principal.current_caller().name == "unknown"
 
 
-def test_with_a_login_on_whoever_came_in_without_one_has_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_bypassed_the_login_has_no_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELP_AUTH", "1")
     assert not has_right(principal.current_caller("anna"), "read")
     with principal.acting_as(principal.SERVER):

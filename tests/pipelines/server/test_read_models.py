@@ -102,12 +102,12 @@ def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) ->
 
 
 @pytest.mark.integration
-def test_a_rollback_passes_over_what_served_by_an_override(engine: sa.Engine) -> None:
+def test_a_rollback_skips_versions_that_served_by_an_override(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         made = (LEDGER.c.slot == str(HERE), LEDGER.c.event == "promoted", LEDGER.c.after_version == 2)
         text = connection.execute(sa.select(LEDGER.c.entry).where(*made)).scalar_one()
-        told = text.replace('"event":"promoted"', '"event":"overridden"')
-        connection.execute(sa.update(LEDGER).where(*made).values(event="overridden", entry=told))
+        changed = text.replace('"event":"promoted"', '"event":"overridden"')
+        connection.execute(sa.update(LEDGER).where(*made).values(event="overridden", entry=changed))
         page = read_slot_page(connection, HERE)
         connection.rollback()
     assert page
@@ -127,7 +127,7 @@ def test_the_audit_gets_every_adapter_and_every_champion_period(engine: sa.Engin
     assert (len(first), len(rest), other) == (4, 11, [])
     assert [adapter.version for adapter in mine] == [1, 2, 3, 4, 5]
     assert (mine[3].dataset, mine[3].revision, mine[3].backbone) == (HERE.tag(2), "a" * 40, "elp:tiny")
-    assert (mine[3].clips, mine[3].fingerprint, mine[3].deleted) == ("sha256:" + "c" * 64, FINGERPRINT, "")
+    assert (mine[3].clips_digest, mine[3].fingerprint, mine[3].deleted) == ("sha256:" + "c" * 64, FINGERPRINT, "")
     assert [(period.version, period.by) for period in periods] == [(1, "ann"), (2, "ann"), (4, "ann")]
     assert [period.until for period in periods] == [periods[1].since, periods[2].since, None]
     assert [(period.slot, period.version) for period in now] == [(str(slot), 4) for slot in SLOTS]
@@ -154,12 +154,12 @@ PROMOTED = [change("promoted", None, 1), change("promoted", 1, 2)]
         ([change("overridden", 2, 3), change("override expired", 3, 2)], []),
     ],
 )
-def test_what_was_rolled_back_is_known_until_it_is_promoted_again(since: list[LedgerEntry], gone: list[int]) -> None:
+def test_a_rollback_is_known_until_the_version_is_promoted_again(since: list[LedgerEntry], gone: list[int]) -> None:
     assert sorted(rolled_back([*PROMOTED, *since][::-1])) == gone
 
 
 @pytest.mark.integration
-def test_what_a_backbone_carries_is_listed_by_the_page(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_adapters_of_a_backbone_are_listed_in_pages(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependents, "PAGE", 4)
     with engine.connect() as connection:
         first = dependents.backbone_dependents(connection, FINGERPRINT)
@@ -193,8 +193,8 @@ def test_a_damaged_entry_is_named_and_not_skipped(engine: sa.Engine) -> None:
 
 
 def judged(at: str, value: float, champion: tuple[int, str] | None = None) -> RecordedVerdict:
-    told = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
-    return RecordedVerdict("d", 1, "k", at, replace(told, challenger=value))
+    made = verdict(HERE, 4, "sha256:" + "b" * 64, "passed", champion, datetime(2026, 1, 1, tzinfo=UTC))
+    return RecordedVerdict("d", 1, "k", at, replace(made, challenger=value))
 
 
 def test_a_verdict_against_another_champion_is_stale() -> None:

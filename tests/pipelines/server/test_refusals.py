@@ -1,4 +1,4 @@
-"""What MLflow's own client is told when it tries what the guard does not allow, and what the ledger keeps of it."""
+"""The answers to MLflow's own client when the guard refuses, and the entries that the ledger gets."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
-from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
+from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
 from pipelines.registry.signing.canonical_json import canonical_json
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
 from tests.support.versions import make_champion, record_verdict
@@ -95,7 +95,7 @@ def test_a_refusal_says_why_and_is_recorded(
 
 
 @pytest.mark.parametrize("version", [CHAMPION, CHALLENGER, FAILED, UNGATED])
-def test_what_a_version_stands_on_is_not_deleted(
+def test_what_a_version_is_based_on_is_not_deleted(
     client: MlflowClient, versions: dict[int, AdapterVersion], version: int
 ) -> None:
     from mlflow.exceptions import RestException
@@ -152,10 +152,12 @@ def test_a_version_is_deleted_and_that_is_recorded(client: MlflowClient, tmp_pat
 
 def test_the_chain_is_whole_and_reaches_the_anchor(client: MlflowClient, versions: dict[int, AdapterVersion]) -> None:
     """Whatever the tests on this server did before, each entry follows from the one before it."""
-    answer = guard.ask(client.tracking_uri, "GET", "/ledger", params={"limit": 1000})
+    answer = guard.call_server(client.tracking_uri, "GET", "/ledger", params={"limit": 1000})
     rows = [
         LedgerRow(row["entry"]["seq"], canonical_json(row["entry"]).decode(), row["hash"], row["envelope"])
         for row in answer["entries"]
     ]
-    found = verify_chain(rows, load_ring(key_folder()), read_checkpoint(key_folder().parent / "ledger-head.json"))
+    found = verify_chain(
+        rows, load_trusted_keys(key_folder()), read_ledger_checkpoint(key_folder().parent / "ledger-head.json")
+    )
     assert (found.faults, found.entries) == ((), answer["head"]["seq"])

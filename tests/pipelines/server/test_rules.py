@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.transitions.rules import (
     Allowed,
     CheckedStatement,
@@ -14,6 +14,7 @@ from pipelines.server.transitions.rules import (
     TransitionKind,
     VersionFacts,
     decide_transition,
+    short_digest,
 )
 
 BUNDLE, OTHER, PRINT = "sha256:" + "b" * 64, "sha256:" + "c" * 64, "sha256:" + "f" * 64
@@ -36,11 +37,11 @@ def _former(**over: Any) -> VersionFacts:
     return replace(FORMER, former=replace(FormerPromotion(BUNDLE, VERDICT), **over))
 
 
-def test_what_passed_against_the_champion_of_now_is_promoted() -> None:
+def test_a_version_that_passed_against_the_present_champion_is_promoted() -> None:
     assert decide_transition(GOOD, "promote") == decide_transition(GOOD, "any") == Allowed("promoted", ("v", "l"))
 
 
-def test_a_first_version_is_promoted_where_there_never_was_a_champion() -> None:
+def test_a_first_version_is_promoted_if_there_never_was_a_champion() -> None:
     first = replace(_verdict(against=None), champion=None, since=0)
     assert decide_transition(first, "promote") == Allowed("promoted", ("v", "l"))
 
@@ -67,7 +68,7 @@ def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
         (replace(GOOD, lineage=replace(LINEAGE, model="elp.b.asr")), "was signed for elp.b.asr"),
         (replace(GOOD, bundle=OTHER), "the bytes of plant-a/asr v3 were changed: they hash to sha256:cccccccccccc…"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("kind", ["promote", "rollback", "any"])
 def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: str, kind: TransitionKind) -> None:
@@ -100,7 +101,7 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: st
             "was judged as a first version, but plant-a/asr had a champion since; gate it again",
         ),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "promote", sentence)
@@ -121,7 +122,7 @@ def test_what_the_verdict_does_not_carry_is_not_promoted(facts: VersionFacts, se
         (_former(verdict=replace(VERDICT, version=2)), "no longer holds: it is not about this version"),
         (_former(verdict=replace(VERDICT, outcome="failed")), "no longer holds"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value.replace("…", "...") if isinstance(value, str) else "",
 )
 def test_what_the_proof_of_then_does_not_carry_is_not_rolled_back_to(facts: VersionFacts, sentence: str) -> None:
     _refused(facts, "rollback", sentence)
@@ -131,3 +132,14 @@ def _refused(facts: VersionFacts, kind: TransitionKind, sentence: str) -> None:
     found = decide_transition(facts, kind)
     assert isinstance(found, Denied)
     assert sentence in found.sentence
+
+
+def test_an_override_needs_intact_signed_bytes_only() -> None:
+    assert decide_transition(replace(GOOD, verdict=None), "override") == Allowed("overridden", ("l",))
+    _refused(replace(GOOD, verdict=None, lineage=None), "override", "has no signed lineage")
+
+
+def test_a_digest_is_shortened_only_if_it_is_long() -> None:
+    assert short_digest("") == "nothing"
+    assert short_digest("x" * 20) == "x" * 20
+    assert short_digest("x" * 21) == "x" * 19 + "…"

@@ -1,4 +1,4 @@
-"""One store on SQLite, in this process: what is written together counts together."""
+"""One store on SQLite, in this process: what is written in one transaction is committed together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import text
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
-from pipelines.registry.statements import ChampionRef
+from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import projection
@@ -26,7 +26,7 @@ def _rows(store: GuardedStore) -> list[LedgerRow]:
     return [LedgerRow(*row) for row in found]
 
 
-def test_an_alias_and_its_entry_count_together_or_not_at_all(
+def test_an_alias_and_its_entry_are_committed_together_or_not_at_all(
     store: GuardedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = len(_rows(store))
@@ -49,7 +49,7 @@ def _interrupt(*_: object) -> None:
     raise RuntimeError("cut off")
 
 
-def test_writers_side_by_side_lose_no_entry(store: GuardedStore) -> None:
+def test_parallel_writers_lose_no_entry(store: GuardedStore) -> None:
     before = len(_rows(store))
 
     def write(number: int) -> None:
@@ -62,7 +62,7 @@ def test_writers_side_by_side_lose_no_entry(store: GuardedStore) -> None:
     assert (found.faults, found.entries) == ((), before + 40)
 
 
-def test_a_refusal_is_recorded_after_what_it_undid(store: GuardedStore) -> None:
+def test_a_refusal_is_recorded_after_its_transaction_is_rolled_back(store: GuardedStore) -> None:
     before = _rows(store)[-1].seq
     with pytest.raises(Refusal, match="no, because"):
         _refused(store)

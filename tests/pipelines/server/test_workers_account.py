@@ -12,10 +12,11 @@ from pipelines.errors import GateRefused
 from pipelines.gating.gate import gate_version
 from pipelines.local import accounts
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client.account import Account
-from pipelines.registry.client.champion import promote
+from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import Account
+from pipelines.registry.tags import policy_digest
 from pipelines.training.train import train_adapters
-from tests.support.accounts import PASSWORD, LoginServer
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.workspaces import Site
 
 pytestmark = pytest.mark.integration
@@ -29,14 +30,15 @@ def test_retraining_goes_on_and_a_promoter_promotes(
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == accounts.SERVICE
     here = {"mlflow_uri": login.uri, "cache": tmp_path / "cache", "keys": login.guarded.keys}
     easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
+    limits = policy_digest(easy.for_slot(site.asr).gate)
     train_adapters(site.repository, {site.asr: "data/plant-a/asr/v1"}, easy, **here)
     assert gate_version(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
     with pytest.raises(
         GateRefused, match="elp-service has the role trainer, and this needs promoter; log in as a user"
     ):
-        promote(site.asr, easy, mlflow_uri=login.uri)
+        promote_version(site.asr, policy=limits, mlflow_uri=login.uri)
     os.environ.update(Account("anna", PASSWORD).environment())
-    assert promote(site.asr, easy, mlflow_uri=login.uri, by="mallory").by == "anna"
+    assert promote_version(site.asr, policy=limits, mlflow_uri=login.uri, by="mallory").by == "anna"
     champion = registry.find_champion(registry.connect(login.uri), site.asr)
     assert champion is not None
     assert champion.tags["elp.promoted_by"] == "anna"

@@ -14,7 +14,7 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.slot import Slot
-from pipelines.serving.predict import run
+from pipelines.serving.predict_files import predict_files
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
 from tests.support.versions import make_champion
@@ -55,11 +55,11 @@ def test_the_champion_transcribes_each_file(
 ) -> None:
     slot = Slot("heard", "asr")
     make_champion(client, add_bundle(client, slot, "k1", tmp_path))
-    answer = run(slot, settings, files, **options)
+    answer = predict_files(slot, settings, files, **options)
     assert (answer.version, len(answer.answers), answer.score) == (1, 2, None)
-    searched = run(slot, settings, files, decode=DecodeConfig(beam=20), **options)
+    searched = predict_files(slot, settings, files, decode=DecodeConfig(beam=20), **options)
     assert searched.answers != answer.answers
-    assert searched == run(slot, settings, files, decode=DecodeConfig(beam=20), **options)
+    assert searched == predict_files(slot, settings, files, decode=DecodeConfig(beam=20), **options)
 
 
 def test_two_recordings_are_compared_at_the_stored_threshold(
@@ -67,8 +67,8 @@ def test_two_recordings_are_compared_at_the_stored_threshold(
 ) -> None:
     slot = Slot("heard", "asv")
     add_bundle(client, slot, "k1", tmp_path)
-    same = run(slot, settings, [files[0], files[0]], version=1, **options)
-    other = run(slot, settings, files, version=1, **options)
+    same = predict_files(slot, settings, [files[0], files[0]], version=1, **options)
+    other = predict_files(slot, settings, files, version=1, **options)
     assert same.score == pytest.approx(1.0, abs=1e-5)
     assert (same.threshold, same.accepted) == (0.5, True)
     assert other.score is not None
@@ -82,7 +82,7 @@ def test_the_threshold_in_the_bundle_decides_and_several_recordings_enrol(
     for version, threshold in enumerate((-1.0, 1.1), 1):
         task = SpeakerVerification(("anna", "bert"), threshold=threshold)
         add_bundle(client, slot, f"k{version}", tmp_path, task)
-    admitted, refused = (run(slot, settings, [*files, files[0]], version=v, **options) for v in (1, 2))
+    admitted, refused = (predict_files(slot, settings, [*files, files[0]], version=v, **options) for v in (1, 2))
     assert (admitted.threshold, admitted.accepted) == (-1.0, True)
     assert (refused.threshold, refused.accepted) == (1.1, False)
     assert admitted.score == refused.score == pytest.approx(1.0, abs=0.2)
@@ -95,20 +95,20 @@ def test_each_file_gets_its_class(
 ) -> None:
     slot = Slot("heard", task)
     add_bundle(client, slot, "k1", tmp_path)
-    answer = run(slot, settings, files, version=1, **options)
+    answer = predict_files(slot, settings, files, version=1, **options)
     assert len(answer.answers) == 2
     assert set(answer.answers) <= {"agree", "refuse"}
 
 
 def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:
     with pytest.raises(UsageError, match="compares recordings, got 1"):
-        run(Slot("x", "asv"), settings, files[:1], **options)
+        predict_files(Slot("x", "asv"), settings, files[:1], **options)
     with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam and --lm are for SITE/asr"):
-        run(Slot("x", "asv"), settings, files, decode=DecodeConfig(beam=5), **options)
+        predict_files(Slot("x", "asv"), settings, files, decode=DecodeConfig(beam=5), **options)
     with pytest.raises(UsageError, match="no file to answer"):
-        run(Slot("x", "asr"), settings, [], **options)
+        predict_files(Slot("x", "asr"), settings, [], **options)
     with pytest.raises(RegistryError, match="has no champion yet; train and promote one: elp retrain x/asr"):
-        run(Slot("x", "asr"), settings, files, **options)
+        predict_files(Slot("x", "asr"), settings, files, **options)
 
 
 def test_another_backbone_and_a_missing_file_are_refused(
@@ -117,7 +117,7 @@ def test_another_backbone_and_a_missing_file_are_refused(
     slot = Slot("refused", "asr")
     add_bundle(client, slot, "k1", tmp_path)
     with pytest.raises(AudioError, match=r"nowhere\.wav"):
-        run(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
+        predict_files(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
     tiny_model("hubert", seed=1).save_pretrained(tmp_path / "other")
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint"):
-        run(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)
+        predict_files(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)

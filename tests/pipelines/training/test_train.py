@@ -16,7 +16,7 @@ from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.signing.envelope import read_envelope, verify
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.training.curves import Curves
 from pipelines.training.register import Registered
@@ -82,7 +82,7 @@ def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Regist
 
 def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Registered, site: Site) -> None:
     (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
-    envelope, ring = read_envelope(row["envelope"]), load_ring(key_folder())
+    envelope, ring = read_envelope(row["envelope"]), load_trusted_keys(key_folder())
     statement = parse_statement(envelope.payload)
     assert verify(envelope, ring, "lineage").name == "lineage"
     assert isinstance(statement, LineageStatement)

@@ -1,4 +1,4 @@
-"""Forms: nothing is done for a form that is not the console's own, and the door's refusal is shown."""
+"""Forms: only those of the console are accepted, and the server's refusal is shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLOT = "/elp/slots/plant-b/asr"
         ({}, {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"}, "sent by another site"),
     ],
 )
-def test_a_form_from_elsewhere_does_nothing(
+def test_a_form_of_another_site_is_refused(
     visitor: FlaskClient, sent: Mapping[str, str], headers: Mapping[str, str], sentence: str
 ) -> None:
     form = {"token": token(visitor, SLOT), "reason": "for the better", "version": "5", **sent}
@@ -65,12 +65,12 @@ def test_a_promotion_needs_a_version(visitor: FlaskClient, version: str) -> None
         ("retire", {}),
     ],
 )
-def test_what_no_form_of_ours_holds_is_refused(visitor: FlaskClient, kind: str, sent: Mapping[str, str]) -> None:
+def test_a_form_with_impossible_values_is_refused(visitor: FlaskClient, kind: str, sent: Mapping[str, str]) -> None:
     form = {"token": token(visitor, SLOT), "reason": "better", **sent}
     assert visitor.post(f"{SLOT}/{kind}", data=form).status_code == 400
 
 
-def test_a_page_that_is_old_ends_no_other_champion(visitor: FlaskClient) -> None:
+def test_a_form_of_an_old_page_ends_no_other_champion(visitor: FlaskClient) -> None:
     slot, before = "/elp/slots/plant-a/asr", visitor.get("/elp/slots/plant-a/asr").text
     assert 'name="champion"' in before
     answer = visitor.post(f"{slot}/retire", data={"token": token(visitor, SLOT), "reason": "worse", "champion": "99"})
@@ -95,7 +95,7 @@ def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> Non
     assert "Done:" not in client.get("/elp/slots/plant-a/asr?done=99999999").text
 
 
-def test_only_the_changes_are_routes(visitor: FlaskClient) -> None:
+def test_other_actions_have_no_route(visitor: FlaskClient) -> None:
     assert visitor.post(f"{SLOT}/delete", data={"token": token(visitor, SLOT)}).status_code == 404
     assert visitor.get(f"{SLOT}/promote").status_code == 405
 
@@ -109,7 +109,7 @@ def _logged_in(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.mark.usefixtures("_logged_in")
-def test_a_login_is_the_name_and_its_roles_are_the_rights(visitor: FlaskClient) -> None:
+def test_with_a_login_the_user_and_its_roles_decide(visitor: FlaskClient) -> None:
     page = visitor.get(SLOT).text
     assert "signed in as ada" in page
     assert 'name="by"' not in page

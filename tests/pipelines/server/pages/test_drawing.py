@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.server.pages.filters import age, details, short_digest, span
+from pipelines.server.pages.filters import age, details, digest_label, interval_percent
 from pipelines.server.pages.lineage_picture import BOX_WIDTH, Node, lay_out
 from pipelines.server.pages.metric_chart import ChartPoint, ChartStep, draw_chart
 
@@ -68,7 +68,7 @@ def test_ages_are_in_their_largest_unit(seconds: int, text: str) -> None:
 
 def test_values_are_formatted_for_people() -> None:
     assert age("", NOON) == "–"
-    assert span((0.031, 0.049)) == "3.1 … 4.9 %"
-    assert span((None, 0.1)) == span(None) == ""
-    assert short_digest("sha256:" + "ab" * 32) == "abababababab…"
+    assert interval_percent((0.031, 0.049)) == "3.1 … 4.9 %"
+    assert interval_percent((None, 0.1)) == interval_percent(None) == ""
+    assert digest_label("sha256:" + "ab" * 32) == "abababababab…"
     assert details({"asked by": "ann", "key": "f" * 64, "empty": ""}) == "asked by: ann, key: ffffffffffff…"

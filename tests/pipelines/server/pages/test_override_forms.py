@@ -1,4 +1,4 @@
-"""The override's forms: who is offered what, and what the server answers whoever sends more than that."""
+"""The forms for an override: what each user is offered, and how the server refuses everything else."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def send(visitor: FlaskClient, name: str, kind: str, **form: str) -> TestRespons
         return visitor.post(f"{SLOT}/{kind}", data={"token": token(visitor, SLOT), "reason": "why", **form})
 
 
-def told() -> tuple[str, str]:
+def newest_event() -> tuple[str, str]:
     """What the ledger's newest entry says, and of whom."""
     return newest().event, newest().principal.name
 
 
-def test_without_a_login_there_is_no_form_and_none_is_taken(visitor: FlaskClient) -> None:
+def test_without_a_login_there_is_no_form_and_none_is_accepted(visitor: FlaskClient) -> None:
     assert ASK not in visitor.get(SLOT).text
     answer = send(visitor, "anna", "override", version="3", days="7")
     assert answer.status_code == 403
@@ -84,7 +84,7 @@ def test_without_a_login_there_is_no_form_and_none_is_taken(visitor: FlaskClient
 
 
 @pytest.mark.usefixtures("_login")
-def test_where_there_is_none_one_may_ask(visitor: FlaskClient) -> None:
+def test_without_an_override_one_can_be_requested(visitor: FlaskClient) -> None:
     assert buttons(visitor, "anna") == {ASK}
 
 
@@ -100,7 +100,7 @@ def test_only_another_user_is_offered_the_approval(visitor: FlaskClient, name: s
 
 
 @pytest.mark.usefixtures("_login")
-def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient) -> None:
+def test_an_override_in_force_is_red_and_can_only_be_withdrawn(visitor: FlaskClient) -> None:
     with _open(True):
         assert buttons(visitor, "berta") == {WITHDRAW}
         with principal.acting_as(ACTORS["berta"]):
@@ -112,7 +112,7 @@ def test_what_is_in_force_is_red_and_may_be_withdrawn_only(visitor: FlaskClient)
 
 
 @pytest.mark.parametrize("kind", ["override", "approve", "withdraw"])
-def test_a_form_from_elsewhere_does_nothing(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
+def test_an_override_form_of_another_site_is_refused(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
     before = newest()
     answer = send(visitor, "berta", kind, token="0" * 43, version="3", days="7", request=f"{waiting.id}")
     assert answer.status_code == 403
@@ -121,24 +121,24 @@ def test_a_form_from_elsewhere_does_nothing(visitor: FlaskClient, waiting: Overr
 
 
 @pytest.mark.parametrize("kind", ["override", "approve", "withdraw"])
-def test_a_role_that_may_not_is_refused_and_recorded(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
+def test_a_user_without_the_role_is_refused(visitor: FlaskClient, waiting: OverrideRequest, kind: str) -> None:
     answer = send(visitor, "dora", kind, version="3", days="7", request=f"{waiting.id}")
     assert answer.status_code == 403
     assert "dora has the role auditor, and this needs promoter" in answer.text
-    assert told() == ("refused", "dora")
+    assert newest_event() == ("refused", "dora")
 
 
 @pytest.mark.parametrize(("name", "why"), [("anna", "anna cannot approve"), ("Änna", "it takes a second person")])
-def test_who_asked_cannot_approve_by_a_form_of_their_own(
+def test_the_user_who_requested_cannot_approve_by_a_form(
     visitor: FlaskClient, waiting: OverrideRequest, name: str, why: str
 ) -> None:
     answer = send(visitor, name, "approve", request=f"{waiting.id}")
     assert (answer.status_code, why in answer.text) == (403, True)
-    assert told() == ("refused", name)
+    assert newest_event() == ("refused", name)
 
 
 @pytest.mark.parametrize("kind", ["approve", "withdraw"])
-def test_a_page_that_is_old_speaks_on_no_other_request(
+def test_a_form_of_an_old_page_changes_no_other_request(
     visitor: FlaskClient, waiting: OverrideRequest, kind: str
 ) -> None:
     answer = send(visitor, "berta", kind, request=f"{waiting.id + 1}")
@@ -163,7 +163,7 @@ def test_a_page_that_is_old_speaks_on_no_other_request(
         ({"version": "3"}, 403, "cannot serve"),
     ],
 )
-def test_a_wish_that_is_none_is_refused(visitor: FlaskClient, form: dict[str, str], status: int, why: str) -> None:
+def test_an_invalid_request_is_refused(visitor: FlaskClient, form: dict[str, str], status: int, why: str) -> None:
     answer = send(visitor, "anna", "override", **{"version": "3", "days": "7", **form})
     assert (answer.status_code, why in answer.text) == (status, True)
     assert faults(read_html(answer.text)) == []
@@ -177,9 +177,9 @@ def test_a_form_without_its_request_is_refused(
     assert send(visitor, "berta", kind, request=number).status_code == 400
 
 
-def test_a_wish_is_withdrawn(visitor: FlaskClient, waiting: OverrideRequest) -> None:
+def test_a_request_is_withdrawn(visitor: FlaskClient, waiting: OverrideRequest) -> None:
     answer = send(visitor, "berta", "withdraw", request=f"{waiting.id}", reason="the line runs")
-    assert (answer.status_code, told()) == (303, ("override withdrawn", "berta"))
+    assert (answer.status_code, newest_event()) == (303, ("override withdrawn", "berta"))
     with principal.acting_as(ACTORS["berta"]):
         page = visitor.get(answer.headers["Location"]).text
     assert "override withdrawn: nothing else changed" in page

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, insert
 
 from pipelines.registry.signing.envelope import sign
-from pipelines.registry.signing.keys import key_folder, load_ring
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
@@ -37,7 +37,7 @@ PAGES = (
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_a_page_is_accessible_and_runs_no_code_but_ours(client: FlaskClient, address: str) -> None:
+def test_a_page_is_accessible_and_runs_no_other_code(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 200
     assert faults(read_html(answer.text)) == []
@@ -53,7 +53,7 @@ def test_a_page_loads_and_sends_nothing_elsewhere(client: FlaskClient, address: 
     assert re.findall(r'(?:href|src|action)="(?:https?:)?//[^"]*"', answer.text) == []
 
 
-def test_what_people_wrote_is_shown_and_not_run(client: FlaskClient) -> None:
+def test_text_of_people_is_shown_and_not_executed(client: FlaskClient) -> None:
     text = client.get("/elp/slots/plant-a/asr").text
     assert "&lt;script&gt;alert(" in text
     assert "<script>" not in text
@@ -71,7 +71,7 @@ def test_what_people_wrote_is_shown_and_not_run(client: FlaskClient) -> None:
         "/elp/nothing",
     ],
 )
-def test_what_is_not_there_is_told_on_a_page(client: FlaskClient, address: str) -> None:
+def test_an_unknown_address_is_answered_with_a_page(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 404
     if address != "/elp/nothing":
@@ -91,7 +91,7 @@ def test_a_slot_without_versions_has_a_page(client: FlaskClient) -> None:
         server.registry().delete_registered_model("elp.empty.asr")
 
 
-def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: FlaskClient) -> None:
+def test_the_grid_shows_champion_interval_challenger_drift_and_run(client: FlaskClient) -> None:
     row = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("tr")[0].text
     for word in (
         "plant-a",
@@ -109,17 +109,17 @@ def test_the_grid_tells_champion_interval_challenger_drift_and_run(client: Flask
 @pytest.fixture
 def _measured_again(client: FlaskClient) -> Iterator[None]:
     """The champion of plant-a/asr on another golden set, by a verdict on a version that was deleted since."""
-    slot, ring = Slot("plant-a", "asr"), load_ring(key_folder())
+    slot, ring = Slot("plant-a", "asr"), load_trusted_keys(key_folder())
     with server.registry().engine.begin() as connection:
         [serving] = verdicts(connection, [(slot.model_name, 4)])[slot.model_name, 4]
         at, champion = datetime.now(UTC) - timedelta(minutes=150), (4, serving.statement.bundle)
-        told = verdict(slot, 6, "sha256:" + "6" * 64, "failed", champion, at)
-        told = replace(told, champion=0.105, golden=replace(told.golden, tag=slot.tag(2, "golden")))
-        signed = sign(told.payload, ring, "verdict")
+        made = verdict(slot, 6, "sha256:" + "6" * 64, "failed", champion, at)
+        made = replace(made, champion=0.105, golden=replace(made.golden, tag=slot.tag(2, "golden")))
+        signed = sign(made.payload, ring, "verdict")
         connection.execute(insert(STATEMENTS).values(
-            digest=signed.digest, seq=10**6, kind="verdict", model=slot.model_name, version=6, bundle=told.bundle,
+            digest=signed.digest, seq=10**6, kind="verdict", model=slot.model_name, version=6, bundle=made.bundle,
             fingerprint=FINGERPRINT, outcome="failed", dataset="", keyid=signed.keyid, envelope=signed.text,
-            at=told.decided_at,
+            at=made.decided_at,
         ))  # fmt: skip
     yield
     with server.registry().engine.begin() as connection:
@@ -127,12 +127,12 @@ def _measured_again(client: FlaskClient) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_measured_again")
-def test_drift_on_another_golden_set_is_told_as_that(client: FlaskClient) -> None:
+def test_drift_on_another_golden_set_is_marked(client: FlaskClient) -> None:
     cells = read_html(client.get("/elp/?site=plant-a").text).all("tbody")[0].all("td")
     assert "+3.00 points measured by the gate of v6, 2 h ago; the golden set changed" in cells[0].text
     assert "golden set" not in cells[1].text
     page = read_html(client.get("/elp/slots/plant-a/asr").text)
-    told = next(dd.text for dd in page.all("dd") if "points" in dd.text)
+    made = next(dd.text for dd in page.all("dd") if "points" in dd.text)
     for part in (
         "+3.00 points on",
         "golden/plant-a/asr/v2",
@@ -141,11 +141,11 @@ def test_drift_on_another_golden_set_is_told_as_that(client: FlaskClient) -> Non
         "(it was",
         "golden/plant-a/asr/v1",
     ):
-        assert part in told
+        assert part in made
     assert faults(page) == []
 
 
-def test_the_slots_page_tells_the_whole_ledger_refusals_too(client: FlaskClient) -> None:
+def test_the_slots_page_shows_the_whole_ledger_with_refusals(client: FlaskClient) -> None:
     page = read_html(client.get("/elp/slots/plant-a/asr").text)
     ledger = page.all("table")[-1].text
     assert ledger.count("registered") == 5
@@ -153,7 +153,7 @@ def test_the_slots_page_tells_the_whole_ledger_refusals_too(client: FlaskClient)
     assert "ann" in ledger
 
 
-def test_the_lineage_leads_to_data_backbone_run_version_and_verdict(client: FlaskClient) -> None:
+def test_the_lineage_links_to_data_backbone_run_version_and_verdict(client: FlaskClient) -> None:
     page = read_html(client.get("/elp/slots/plant-a/asr").text)
     links = [a.attributes["href"] for svg in page.all("svg") for a in svg.all("a")]
     assert links[0] == "/elp/datasets/data/plant-a/asr/v2"
@@ -174,7 +174,7 @@ def test_a_backbone_lists_champions_first(client: FlaskClient) -> None:
     assert ["champion" in row.text for row in rows[:5]] == [True] * 4 + [False]
 
 
-def test_a_dataset_version_is_told_from_the_signed_lineage(client: FlaskClient) -> None:
+def test_a_dataset_version_is_described_by_the_signed_lineage(client: FlaskClient) -> None:
     text = client.get("/elp/datasets/data/plant-a/asr/v1").text
     for fact in ("a" * 40, "d" * 32, "/srv/workspace", "plant-a/asr v3"):
         assert fact in text
@@ -209,7 +209,7 @@ def test_an_override_is_red_wherever_its_adapter_is_shown(client: FlaskClient, a
 
 
 @pytest.mark.usefixtures("_overridden")
-def test_an_override_that_waits_says_so(client: FlaskClient) -> None:
+def test_an_override_that_waits_is_marked(client: FlaskClient) -> None:
     assert "waits for a second person: soon" in client.get("/elp/slots/plant-b/asr").text
 
 
@@ -254,6 +254,6 @@ def _luminance(colour: str) -> float:
         ("<img src='/x'>", "no alt"),
     ],
 )
-def test_the_check_sees_what_is_wrong(client: FlaskClient, planted: str, fault: str) -> None:
+def test_the_check_of_pages_finds_planted_faults(client: FlaskClient, planted: str, fault: str) -> None:
     text = client.get("/elp/").text.replace("</main>", f"{planted}</main>")
     assert fault in " ".join(faults(read_html(text)))

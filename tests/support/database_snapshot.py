@@ -11,8 +11,8 @@ import sqlalchemy
 
 from pipelines.registry.ledger.chain import Chain, verify_chain
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
-from pipelines.registry.ledger.ledger_checkpoint import read_checkpoint
-from pipelines.registry.signing.keys import load_ring
+from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
+from pipelines.registry.signing.keys import load_trusted_keys
 from tests.support.contest import Contest
 from tests.support.guarded_server import GuardedServer
 
@@ -20,7 +20,7 @@ MOVES = ("promoted", "rolled back", "retired", "overridden", "override expired")
 
 
 @dataclass(frozen=True)
-class Books:
+class DatabaseSnapshot:
     """The ledger and the aliases of one moment."""
 
     rows: tuple[LedgerRow, ...]
@@ -39,7 +39,7 @@ class Books:
 
 @contextlib.contextmanager
 def database(server: GuardedServer) -> Iterator[sqlalchemy.Connection]:
-    """A connection of one's own; what is written counts at the end of the block."""
+    """Connect to the database; what is written is committed at the end of the block."""
     engine = sqlalchemy.create_engine(server.database, poolclass=sqlalchemy.pool.NullPool)
     try:
         with engine.begin() as connection:
@@ -49,45 +49,47 @@ def database(server: GuardedServer) -> Iterator[sqlalchemy.Connection]:
 
 
 def run(server: GuardedServer, statement: str, **values: Any) -> list[Any]:
-    """Run one SQL statement behind the server's back; its rows, where it gives any."""
+    """Run one SQL statement past the server; return its rows, if it has any."""
     with database(server) as connection:
         result = connection.execute(sqlalchemy.text(statement), values)
         return list(result) if result.returns_rows else []
 
 
-def read_books(server: GuardedServer) -> Books:
+def read_snapshot(server: GuardedServer) -> DatabaseSnapshot:
     """Read ledger and aliases in one transaction."""
     with database(server) as connection:
         rows = connection.execute(sqlalchemy.text("select seq, entry, hash, envelope from elp_ledger order by seq"))
         ledger = tuple(LedgerRow(int(seq), str(entry), str(digest), str(text)) for seq, entry, digest, text in rows)
         found = connection.execute(sqlalchemy.text("select name, alias, version from registered_model_aliases"))
         aliases = {(str(name), str(alias)): int(version) for name, alias, version in found}
-    return Books(ledger, aliases)
+    return DatabaseSnapshot(ledger, aliases)
 
 
-def check_books(server: GuardedServer, books: Books) -> Chain:
+def check_snapshot(server: GuardedServer, snapshot: DatabaseSnapshot) -> Chain:
     """Verify the chain with the server's keys and anchor."""
-    return verify_chain(books.rows, load_ring(server.keys), read_checkpoint(server.anchor))
+    return verify_chain(snapshot.rows, load_trusted_keys(server.keys), read_ledger_checkpoint(server.anchor))
 
 
-def agree(contest: Contest, said: list[dict[str, Any]], *, all_told: bool) -> None:
-    """Check that chain, alias and what callers were told fit together.
+def agree(contest: Contest, said: list[dict[str, Any]], *, all_answered: bool) -> None:
+    """Check that the chain, the alias and the answers to the callers agree.
 
     Args:
         contest: The slot.
-        said: What the movers were told.
-        all_told: Whether every change must have been told to somebody: nobody was killed.
+        said: The answers to the movers.
+        all_answered: Whether every change must have been answered: no process was killed.
     """
-    books = read_books(contest.server)
-    chain = check_books(contest.server, books)
+    snapshot = read_snapshot(contest.server)
+    chain = check_snapshot(contest.server, snapshot)
     assert chain.whole, [str(fault) for fault in chain.faults]
-    moves = books.moves(contest.slot)
-    assert books.aliases.get((contest.model, "champion")) == moves[-1].after
-    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a move from nowhere"
-    told = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
+    moves = snapshot.moves(contest.slot)
+    assert snapshot.aliases.get((contest.model, "champion")) == moves[-1].after
+    assert [move.before for move in moves[1:]] == [move.after for move in moves[:-1]], "a change is missing"
+    answered = {entry["seq"]: (entry["event"], entry["from"], entry["to"]) for entry in said if entry.get("seq")}
     written = {move.seq: (move.event, move.before, move.after) for move in moves if move.seq > contest.mark}
-    assert {seq: written.get(seq) for seq in told} == told, "acknowledged and lost"
-    if all_told:
-        assert written == told, "written and told to nobody"
-        refused = [e for e in books.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")]
+    assert {seq: written.get(seq) for seq in answered} == answered, "acknowledged and lost"
+    if all_answered:
+        assert written == answered, "written without an answer"
+        refused = [
+            e for e in snapshot.entries if e.seq > contest.mark and (e.slot, e.event) == (contest.slot, "refused")
+        ]
         assert sorted(e.reason for e in refused) == sorted(e["refused"] for e in said if "refused" in e)

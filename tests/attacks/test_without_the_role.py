@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.registry.signing.envelope import sign
-from tests.support.accounts import PASSWORD, LoginServer
 from tests.support.contest import CHAMPION, PASSED, UNGATED, Contest, prepare
+from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.rest import Answer, Rest
 from tests.support.versions_by_hand import API, ARTIFACTS, ELP, posted, verdict_on
 

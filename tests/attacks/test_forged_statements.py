@@ -14,12 +14,12 @@ import pytest
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.signing.envelope import ENTRY_TYPE, STATEMENT_TYPE, Envelope, sign
-from pipelines.registry.signing.keys import KeyRing, load_ring, write_keys
+from pipelines.registry.signing.keys import KeyRing, load_trusted_keys, write_keys
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest
 from tests.support.rest import Answer
 from tests.support.versions_by_hand import ELP, evidence, gate, lineage_of, posted, upload, verdict_on
 
-ALTERED = "does not fit: it was altered"
+ALTERED = "is invalid: the payload or the signature was altered"
 FIELDS = "the envelope must have exactly the fields payload, payloadType, signatures"
 NOT_CANONICAL = "statement is not canonical JSON"
 NOT_OURS = "not an in-toto Statement v1 of a lineage or a verdict"
@@ -94,7 +94,7 @@ CHANGES: dict[str, tuple[Callable[[Envelope, Contest], str | dict[str, Any]], st
     "an added field": (lambda e, c: {**json.loads(e.text), "outcome": "passed"}, FIELDS),
     "base64 with a line end": (
         lambda e, c: {**json.loads(e.text), "payload": json.loads(e.text)["payload"] + "\n"},
-        "payload is not base64 in its standard spelling",
+        "the envelope's payload is not standard base64",
     ),
     "no payload": (lambda e, c: {k: v for k, v in json.loads(e.text).items() if k != "payload"}, FIELDS),
 }
@@ -230,10 +230,10 @@ def test_an_old_pass_posted_again_after_a_failure(own_contest: Contest) -> None:
 def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path) -> None:
     contest = own_contest
     for number, (end, words) in enumerate(
-        ((key_folder.retire, "was retired at"), (key_folder.revoke, "was revoked at"))
+        ((key_folder.retire_key, "was retired at"), (key_folder.revoke_key, "was revoked at"))
     ):
         thief = key_folder.new_key(tmp_path / f"keys-{number}", f"gate-{contest.mark}-{number}", ("verdict",))
-        stolen = load_ring(tmp_path / f"keys-{number}")
+        stolen = load_trusted_keys(tmp_path / f"keys-{number}")
         _trust(contest, stolen)
         end(contest.server.keys, thief.keyid)
         _refused(contest, _post(contest, sign(_passed(contest), stolen, "verdict").text), words)
@@ -243,10 +243,10 @@ def test_signed_by_a_key_that_has_ended(own_contest: Contest, tmp_path: Path) ->
 def test_a_verdict_recorded_before_its_key_was_revoked(own_contest: Contest, tmp_path: Path) -> None:
     contest = own_contest
     thief = key_folder.new_key(tmp_path / "keys", f"gate-{contest.mark}", ("verdict",))
-    stolen = load_ring(tmp_path / "keys")
+    stolen = load_trusted_keys(tmp_path / "keys")
     _trust(contest, stolen)
     gate(contest.rest, contest.made[UNGATED], "passed", contest.made[CHAMPION], stolen)
-    key_folder.revoke(contest.server.keys, thief.keyid)
+    key_folder.revoke_key(contest.server.keys, thief.keyid)
     contest.refused(contest.alias(UNGATED), "the verdict on", "does not count", "was revoked at")
     assert contest.champion() == CHAMPION
 

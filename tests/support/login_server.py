@@ -1,4 +1,4 @@
-"""A guarded server that asks for a login, with a user of every role."""
+"""A guarded server that requires a login, with a user of every role."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.local import accounts
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users
-from pipelines.registry.client.account import Account
+from pipelines.registry.client.connection import Account
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Rest
 
@@ -27,7 +27,7 @@ ROLES = {
 
 @dataclass(frozen=True)
 class LoginServer:
-    """The running server, and how each user reaches it."""
+    """The running server, and requests by each user."""
 
     guarded: GuardedServer
     workspace: Workspace
@@ -39,11 +39,11 @@ class LoginServer:
         return self.guarded.uri
 
     def users(self) -> users.Server:
-        """The administrator's way to the accounts."""
+        """Return the accounts, as the administrator manages them."""
         return users.Server(self.uri, self.admin)
 
     def rest(self, name: str = "") -> Rest:
-        """Requests as this user; as nobody without a name."""
+        """Return requests by this user; without a name, requests without a login."""
         if not name:
             return Rest(self.uri)
         password = self.admin.password if name == self.admin.name else PASSWORD
@@ -52,11 +52,11 @@ class LoginServer:
 
 @contextlib.contextmanager
 def login_server(folder: Path, database: str | None = None) -> Iterator[LoginServer]:
-    """Run the guarded server with a login; what it keeps lies in `folder`, the registry too without a `database`."""
+    """Run the guarded server with a login; all its files are in `folder`, the registry too if `database` is None."""
     workspace = Workspace(folder, Settings())
     admin = accounts.create(workspace)
     assert admin is not None
-    with guarded_server(folder / "server", database, accounts.server_environment(workspace)) as running:
+    with guarded_server(folder / "server", database, accounts.login_environment(workspace)) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
             users.add_user(server.users(), name, PASSWORD, roles)

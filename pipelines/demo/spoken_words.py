@@ -1,4 +1,4 @@
-"""Words that the synthetic voices speak: digits, commands, and material for pseudo-random sentences (`words.txt`)."""
+"""The words of the synthetic voices (`spoken_words.txt`): digits, commands, and words for pseudo-random sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 DIGITS, COMMANDS, WORDS = (
     tuple(paragraph.split())
-    for paragraph in files(__package__).joinpath("words.txt").read_text(encoding="utf-8").split("\n\n")
+    for paragraph in files(__package__).joinpath("spoken_words.txt").read_text(encoding="utf-8").split("\n\n")
 )
 
 

@@ -1,0 +1,95 @@
+"""Apply a slot's champion to files: an answer for each file, or a comparison of the last file with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elp_core.decoding import DecodeConfig
+from pipelines.errors import RegistryError, UsageError
+from pipelines.local.settings import Settings
+from pipelines.registry.client import model_registry
+from pipelines.registry.client.bundle_models import download_bundle
+from pipelines.registry.slot import Slot
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer of an adapter to some files."""
+
+    slot: Slot
+    version: int
+    files: tuple[str, ...]
+    answers: tuple[str, ...] = ()
+    """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV)."""
+    score: float | None = None
+    """ASV: similarity of the last file to the others; a cosine, or normalised by a cohort."""
+    threshold: float | None = None
+    """ASV: this score and higher ones are accepted; chosen on the validation split."""
+    accepted: bool | None = None
+    """ASV: whether the last file is accepted as the speaker of the others."""
+
+
+def predict_files(
+    slot: Slot,
+    settings: Settings,
+    files: Sequence[Path],
+    *,
+    mlflow_uri: str,
+    cache: Path,
+    version: int | str = model_registry.CHAMPION,
+    decode: DecodeConfig | None = None,
+) -> Answer:
+    """Answer each file, or compare the last one with the others (ASV), with the slot's champion.
+
+    Args:
+        slot: The slot.
+        settings: Settings of the workspace; they name the backbone.
+        files: WAV, FLAC, MP3 or OGG, any rate. For ASV: one or more files that enrol a speaker, then the file to
+            compare.
+        mlflow_uri: Address of the MLflow server.
+        cache: Folder for downloaded bundles.
+        version: Number or alias of another version than the champion.
+        decode: How ASR decodes its transcripts; None decodes greedily.
+
+    Raises:
+        UsageError: There is no file, ASV has fewer than two files, or `decode` is given for another task than ASR.
+        ConfigError: `decode` needs a package or a language model that is missing or unsuitable.
+        RegistryError: The slot has no such version.
+        AudioError: A file cannot be used.
+        FingerprintMismatch: The bundle belongs to another backbone than the workspace's.
+    """
+    from elp_core import audio
+    from elp_core.backbones import Backbone
+    from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.inference import predict
+    from elp_core.tasks import Comparing, compares
+
+    if len(files) < 2 and compares(slot.task_spec.load()):
+        raise UsageError(
+            f"{slot} compares recordings, got {len(files)}; try: elp predict {slot} enrolled.wav [more.wav …] other.wav"
+        )
+    if slot.task != "asr" and decode is not None:
+        raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
+    if not files:
+        raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
+    client = model_registry.connect(mlflow_uri)
+    found = model_registry.find(client, slot, version)
+    if found is None and version == model_registry.CHAMPION:
+        raise RegistryError(
+            f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
+        )
+    chosen = found or model_registry.get(client, slot, version)
+    bundle = download_bundle(client, chosen, cache)
+    # files first, so that a wrong name is reported before a model is loaded
+    waveforms = [audio.load(path) for path in files]
+    model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
+    outputs: list[Any] = predict(model, waveforms, decode=decode)
+    answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
+    if not isinstance(model.task, Comparing):
+        return replace(answer, answers=tuple(str(output) for output in outputs))
+    match = model.task.compare(model.head, outputs[:-1], outputs[-1])
+    match = replace(match, threshold=deployed_threshold(model.task, bundle))
+    return replace(answer, score=match.score, threshold=match.threshold, accepted=match.accepted)
