@@ -8,7 +8,6 @@ OpsError                    exit code 1
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── RegistryError           the model registry does not hold what was asked for
-├── RecipeError             the embedded backbone's recipe cannot go on
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
@@ -60,10 +59,6 @@ class ServiceError(OpsError):
 
 class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
-
-
-class RecipeError(OpsError):
-    """The embedded backbone's recipe cannot go on: a parameter, a source or an earlier stage's output is wrong."""
 
 
 class AttestationError(OpsError):

@@ -1,4 +1,4 @@
-"""The embedded backbone's card: written from the records of the run, nothing typed in."""
+"""The embedded backbone's model card, written from the records of the run alone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _iterations(record: dict[str, Any]) -> str:
         )
         for number, i in enumerate(record["iterations"], 1)
     ]
-    header = ("iteration", "classes", "steps", "time", "per step", "accuracy, masked", "accuracy, heard")
+    header = ("iteration", "classes", "steps", "time", "per step", "accuracy, masked", "accuracy, unmasked")
     return _table(header, rows)
 
 
@@ -60,14 +60,14 @@ def card(recipe: Recipe, record: dict[str, Any], metrics: dict[str, Any]) -> str
     """Write the card (Markdown).
 
     Args:
-        recipe: what was asked for.
-        record: `pretraining.json`.
-        metrics: `probe.json`.
+        recipe: The parameters.
+        record: The content of `pretraining.json`.
+        metrics: The content of `probe.json`.
     """
     corpus, network = record["corpus"], recipe.network
     first = corpus["fsdd_first_take"]
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    heard, reserved = corpus["minutes"] / 60, ", ".join(corpus["reserved_variants"])
+    hours, reserved = corpus["minutes"] / 60, ", ".join(corpus["reserved_variants"])
     speeds = ", ".join(str(speed) for speed in corpus["speeds"])
     layer = recipe.iterations[-1].target_layer
     batches, low, high = recipe.batches, *recipe.batches.snr_db
@@ -75,36 +75,36 @@ def card(recipe: Recipe, record: dict[str, Any], metrics: dict[str, Any]) -> str
 
 The embedded default backbone: {record["parameters"] / 1e6:.2f} M parameters, HuBERT architecture
 ({network.layers} layers, width {network.hidden}, feed-forward {network.feed_forward}, {network.heads} heads, layer norm
-in the CNN, 20 ms frames), float16 on disk, input mono 16 kHz without normalisation. It exists so that everything here
-runs offline on a laptop; it is no rival of a base-size model trained on a thousand hours.
+in the CNN, 20 ms frames), float16 on disk, input mono 16 kHz without normalisation. With it, everything
+here runs offline on a laptop; a base-size model trained on a thousand hours is far better.
 
-## What it heard
+## Training audio
 
-{heard:.1f} hours of distinct audio ({corpus["held_out_minutes"]:.0f} minutes of it held out), each clip at the speeds
+{hours:.1f} hours of distinct audio ({corpus["held_out_minutes"]:.0f} minutes of it held out), each clip at the speeds
 {speeds}. {corpus["clips_left_out"]} files were broken, silent or too short.
 
 {_sources(corpus)}
 
-A voice is what the source tells apart: klettres counts one per language, the games one per role. The espeak-ng part is
-synthetic. **The six speakers of FSDD were heard** (takes {first}-49); its test takes 0-4, and takes 5-9, used for
-validation, were never. The espeak-ng variants {reserved} were never heard either.
+Voices are counted as the source distinguishes them: klettres has one for each language, the games one for each role.
+The espeak-ng part is synthetic. **The training audio contains the six speakers of FSDD** (takes {first}-49), but
+neither its test takes 0-4 nor takes 5-9, which are for validation, nor the espeak-ng variants {reserved}.
 
 ## How it was trained
 
 Masked prediction (HuBERT, arXiv 2106.07447) of k-means classes, first of MFCCs, then of layer
-{layer} of the first iteration's model. {_percent(batches.noisy)} of the windows lay in noise at {low:.0f} to
-{high:.0f} dB, {_percent(batches.overlapped)} under another talker, {_percent(batches.telephone)} in a telephone band,
-with the targets of the clean audio (WavLM, arXiv 2110.13900). Accuracies are on held-out clips, clean.
+{layer} of the first iteration's model. {_percent(batches.noisy)} of the windows had noise at {low:.0f} to
+{high:.0f} dB, {_percent(batches.overlapped)} another talker, {_percent(batches.telephone)} a telephone band,
+always with the targets of the clean audio (WavLM, arXiv 2110.13900). Accuracies are on held-out clips, clean.
 
 {_iterations(record)}
 
 Hardware: {record["hardware"]}. Finished {record["finished"]}. {versions}.
 
-## What its layers know
+## Probes of its layers
 
 Mean of a layer's frames, logistic regression trained on {metrics["train_clips"]} FSDD clips (takes
-{first}-49) and asked about {metrics["test_clips"]} clips (takes 5-9). Layer 0 is the encoder's input. "New
-speaker": the classifier was trained without that speaker (the backbone did hear the voice, in other takes).
+{first}-49) and tested on {metrics["test_clips"]} clips (takes 5-9). Layer 0 is the encoder's input. "New
+speaker": the classifier was trained without that speaker (the backbone was trained on other takes of the voice).
 "Untrained": the same architecture with random weights.
 
 {_probes(metrics)}

@@ -1,4 +1,4 @@
-"""Checkpoints of an iteration: one safetensors file, replaced atomically; no pickle."""
+"""Checkpoints of an iteration: one safetensors file, replaced as a whole; no pickle."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.errors import RecipeError
-from tiny.files import replacing
+from tiny.files import write_tensors
 from tiny.network import MaskedPredictor
+from tiny.settings import RecipeError
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far an iteration has come."""
+    """The progress of an iteration."""
 
     step: int
     minutes: float
@@ -30,19 +29,14 @@ def save(path: Path, model: MaskedPredictor, optimiser: torch.optim.Optimizer, p
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
-    with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, _metadata(position))
-
-
-def _metadata(position: Position) -> dict[str, str]:
-    return {"position": json.dumps(asdict(position))}
+    write_tensors(path, tensors, {"position": json.dumps(asdict(position))})
 
 
 def load(path: Path, model: MaskedPredictor, optimiser: torch.optim.Optimizer) -> Position:
     """Restore what `save` wrote.
 
     Raises:
-        RecipeError: the file is no checkpoint of this model.
+        RecipeError: The file is no checkpoint of this model.
     """
     try:
         with safe_open(path, framework="pt") as stored:
@@ -63,10 +57,10 @@ def load(path: Path, model: MaskedPredictor, optimiser: torch.optim.Optimizer) -
 
 
 def load_weights(path: Path, model: MaskedPredictor) -> None:
-    """Restore the backbone alone; the head stays as it is.
+    """Restore the backbone alone; the head does not change.
 
     Raises:
-        RecipeError: the weights do not fit.
+        RecipeError: The weights do not fit.
     """
     with safe_open(path, framework="pt") as stored:
         prefix, names = "model.backbone.", stored.keys()

@@ -33,7 +33,7 @@ _SYNTHETIC = "espeak-ng"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A clip at every speed, int16 `[samples]` each; none where the file was broken or too short."""
+    """A clip at every speed, int16 `[samples]` each; none if the file was broken or too short."""
 
     source: str
     speaker: str
@@ -42,7 +42,7 @@ class Prepared:
 
 
 def prepare(wave: NDArray[np.float32], settings: CorpusSettings) -> tuple[NDArray[np.int16], ...]:
-    """Tidy a clip and make its copies; empty where less than `min_seconds` of sound is left."""
+    """Tidy a clip and make its copies; empty if less than `min_seconds` of sound is left."""
     clean = tidy(wave)
     if clean.size < settings.min_seconds * SAMPLE_RATE:
         return ()
@@ -67,12 +67,12 @@ def _all_clips(sources: list[Source], settings: CorpusSettings, seed: int) -> It
 
 
 def is_held_out(key: str, share: float) -> bool:
-    """Decide by the clip's name alone, so that adding clips moves none."""
+    """Decide by the clip's name alone, so that new clips do not move old ones."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") < share * 2**32
 
 
 def assemble(clips: Iterator[Prepared], settings: CorpusSettings) -> tuple[NDArray[np.int16], pa.Table, int]:
-    """Join prepared clips; returns the audio, the index and the number of clips left out."""
+    """Join prepared clips and return the audio, the index and the number of clips left out."""
     waves: list[NDArray[np.int16]] = []
     rows: list[dict[str, Any]] = []
     offset = dropped = 0
@@ -118,7 +118,7 @@ def summarise(index: pa.Table, sources: list[Source], dropped: int, settings: Co
 
 
 def build(recipe: Recipe) -> dict[str, Any]:
-    """Run the stage; returns the summary."""
+    """Run the stage and return the summary."""
     settings = recipe.corpus
     sources = recorded(recipe.data / "sources", settings.fsdd_first_take)
     audio, index, dropped = assemble(_all_clips(sources, settings, recipe.seed), settings)
@@ -138,7 +138,7 @@ class Corpus:
     offset: NDArray[np.int64]
     length: NDArray[np.int64]
     speaker: NDArray[np.int64]
-    """Speaker number, distinct for each speed: a speed-changed voice is another voice."""
+    """Number of the speaker at one speed: at another speed, a voice counts as another voice."""
     speed: NDArray[np.float64]
     held_out: NDArray[np.bool_]
 

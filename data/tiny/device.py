@@ -1,4 +1,4 @@
-"""Where the recipe runs, and in which precision."""
+"""Choose the device and the precision of the recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def pick_device() -> torch.device:
-    """A GPU where there is one."""
+    """Return a GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -16,7 +16,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn the recipe's `precision` into a type.
 
     `auto` is bfloat16 on a GPU and on a CPU with AMX (2 times as fast), else float32: without AMX, bfloat16 matrix
-    products are the slower ones.
+    products are slower.
     """
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
-from tiny.files import replacing, write_json
+from tiny.files import write_json, write_tensors
 from tiny.network import MaskedPredictor
 
 PREPROCESSOR = {
@@ -22,12 +21,11 @@ PREPROCESSOR = {
 
 
 def export(model: MaskedPredictor, folder: Path) -> None:
-    """Write the backbone without its head; `dtype` float32 in the config says how to load the halves."""
+    """Write the backbone without its head; loaders convert the float16 tensors to the config's `dtype`, float32."""
     config = model.backbone.config.to_diff_dict()
     config |= {"architectures": ["HubertModel"], "dtype": "float32"}
     config.pop("_attn_implementation_internal", None)
-    tensors = {name: value.detach().cpu().to(torch.float16) for name, value in model.backbone.state_dict().items()}
-    with replacing(folder / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"format": "pt"})
+    tensors = {name: value.to(torch.float16) for name, value in model.backbone.state_dict().items()}
+    write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
     write_json(folder / "config.json", config)
     write_json(folder / "preprocessor_config.json", PREPROCESSOR)

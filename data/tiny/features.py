@@ -1,9 +1,9 @@
 """Stage 2: targets of the first iteration, k-means classes of MFCCs (Hsu et al. 2021, section IV-B).
 
-13 cepstra of 25 ms windows every 20 ms, frame `i` of a clip at the samples that frame `i` of the CNN sees, each frame
-stacked with two neighbours to both sides. They keep their natural scale (whitened ones cluster by noise in the high
-cepstra: 2.0 bits about what is said against 2.5 measured on isolated digits), lose each voice's mean, and their mel
-bands end at 3.8 kHz, since half of the corpus is telephone speech: classes should tell sounds apart, not lines.
+13 cepstra of 25 ms windows every 20 ms, frame `i` of a clip at the samples of frame `i` of the CNN, each frame
+stacked with two neighbours to both sides. They keep their natural scale: whitened ones cluster by noise in the high
+cepstra (2.0 instead of 2.5 bits about the spoken digit). Each voice's mean is removed. The mel bands end at 3.8 kHz:
+half of the corpus is telephone speech, and the classes should distinguish sounds, not lines.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 
 def mel_filters() -> Frames:
-    """Triangular filters `[24, 257]` between 80 and 3,800 Hz, evenly spaced in mel."""
+    """Return triangular filters `[24, 257]` between 80 and 3,800 Hz, evenly spaced in mel."""
     edges = 700.0 * (10 ** (np.linspace(_mel(_LOW), _mel(_HIGH), _BANDS + 2) / 2595.0) - 1)
     bins = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE)
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
@@ -44,7 +44,7 @@ def mel_filters() -> Frames:
 
 
 def stack(frames: Frames, reach: int = _REACH) -> Frames:
-    """Put each frame beside its `reach` neighbours to both sides: `[frames, n]` to `[frames, n * (2 * reach + 1)]`."""
+    """Join each frame with its `reach` neighbours on both sides: `[frames, n]` to `[frames, n * (2 * reach + 1)]`."""
     padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
     return np.concatenate([padded[k : k + len(frames)] for k in range(2 * reach + 1)], axis=1)
 
@@ -69,7 +69,7 @@ def centre_by_voice(features: Frames, voice: NDArray[np.int64]) -> None:
 
 
 def extract(corpus: Corpus) -> Frames:
-    """Stacked MFCCs of the whole corpus, `[total frames, 65]`, centred per voice."""
+    """Return stacked MFCCs of the whole corpus, `[total frames, 65]`, centred per voice."""
     filters = mel_filters()
     features = np.empty((len(corpus.audio) // HOP, _CEPSTRA * (2 * _REACH + 1)), dtype=np.float32)
     for offset, length in zip(corpus.offset, corpus.length, strict=True):
@@ -79,7 +79,7 @@ def extract(corpus: Corpus) -> Frames:
 
 
 def build(recipe: Recipe) -> dict[str, Any]:
-    """Run the stage; writes `labels.npy`, uint16 `[total frames]`, and a summary."""
+    """Run the stage: write `labels.npy`, uint16 `[total frames]`, and a summary."""
     features = extract(open_corpus(recipe.data / "corpus"))
     centres = fit_centres(features, recipe.features.classes, recipe.features.fit_frames, recipe.seed)
     labels = assign(features, centres)

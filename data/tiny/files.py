@@ -1,11 +1,9 @@
-"""Atomic writes of the recipe's files: a temporary name first, then one rename."""
+"""Write the recipe's files whole: JSON, arrays, tables and tensors."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes `path`'s place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.chmod(0o644)  # safetensors makes files that only their owner may read
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+from elp_core.files import replacing, write_whole
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, indented, with a final newline."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -49,3 +32,10 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file."""
     with replacing(path) as temporary:
         pq.write_table(table, temporary)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file of tensors [any shape]."""
+    with replacing(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors makes files that only their owner may read

@@ -1,7 +1,7 @@
-"""The network under pre-training: transformers' HuBERT, run piece by piece so that masking is ours and visible.
+"""The network under pre-training: transformers' HuBERT, run piece by piece so that the recipe does the masking.
 
 Weights and results are those of `HubertModel`; only the CNN is computed with channels last, where its layer norm
-needs no copies (3.6 times as fast on a CPU; `tests/data/tiny/test_network.py` holds the two together).
+needs no copies (3.6 times as fast on a CPU; `tests/tiny/test_network.py` compares the two).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class MaskedPredictor(nn.Module):
     """HuBERT with a mask embedding and a linear head over the target classes.
 
     Args:
-        config: the backbone's configuration.
-        classes: number of target classes.
+        config: The backbone's configuration.
+        classes: Number of target classes.
     """
 
     def __init__(self, config: HubertConfig, classes: int) -> None:
@@ -61,17 +61,17 @@ class MaskedPredictor(nn.Module):
         self.head = nn.Linear(config.hidden_size, classes)
 
     def project(self, waves: Tensor) -> Tensor:
-        """CNN and projection: `[batch, samples]` to `[batch, frames, dim]`."""
+        """Apply CNN and projection: `[batch, samples]` to `[batch, frames, dim]`."""
         projected: Tensor = self.backbone.feature_projection(convolve(self.backbone.feature_extractor, waves))
         return projected
 
     def hidden_states(self, waves: Tensor, mask: Tensor | None = None, layers: int | None = None) -> tuple[Tensor, ...]:
-        """Embeddings of `[batch, samples]` before the first layer and after each, all `[batch, frames, dim]`.
+        """Return embeddings of `[batch, samples]` before the first layer and after each, all `[batch, frames, dim]`.
 
         Args:
-            waves: float32 at 16 kHz.
-            mask: bool `[batch, frames]`; masked frames are replaced by the mask embedding before the encoder.
-            layers: how many layers to run; all by default.
+            waves: Float32 at 16 kHz.
+            mask: Bool `[batch, frames]`; masked frames are replaced by the mask embedding before the encoder.
+            layers: Number of layers to run; all by default.
         """
         projected = self.project(waves)
         if mask is not None:

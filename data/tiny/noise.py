@@ -1,4 +1,4 @@
-"""Disturbances of the WavLM kind (Chen et al. 2022, section III-B): the network hears them, the targets do not.
+"""Disturbances of the WavLM kind (Chen et al. 2022, section III-B): they change the input, not the targets.
 
 Every function works on float32 windows `[batch, samples]` at 16 kHz and draws from the generator it is given.
 """
@@ -15,14 +15,14 @@ Windows = NDArray[np.float32]
 
 
 def _coloured(rng: np.random.Generator, count: int, slope: float) -> Windows:
-    """Noise whose power falls with frequency to the power of `slope` (0 white, 1 pink, 2 brown)."""
+    """Return noise whose power falls with frequency to the power of `slope` (0 white, 1 pink, 2 brown)."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
     frequency = np.fft.rfftfreq(count, 1 / SAMPLE_RATE).clip(20)
     return np.asarray(np.fft.irfft(spectrum * frequency ** (-slope / 2), count), dtype=np.float32)
 
 
 def _hum(rng: np.random.Generator, count: int) -> Windows:
-    """Mains hum: harmonics of 50 or 60 Hz, drifting in level each second, over a pink floor."""
+    """Return mains hum: harmonics of 50 or 60 Hz, drifting in level each second, over a pink floor."""
     time = np.arange(count) / SAMPLE_RATE
     base = rng.choice([50.0, 60.0, 100.0, 120.0])
     knots = count // SAMPLE_RATE + 1
@@ -35,7 +35,7 @@ def _hum(rng: np.random.Generator, count: int) -> Windows:
 
 
 def _clanks(rng: np.random.Generator, count: int) -> Windows:
-    """Struck metal: three blows a second, each a few decaying resonances."""
+    """Return struck metal: three blows a second, each a few decaying resonances."""
     out = np.zeros(count + SAMPLE_RATE, dtype=np.float64)
     for start in rng.integers(0, count, max(1, 3 * count // SAMPLE_RATE)):
         length = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE)
@@ -46,7 +46,7 @@ def _clanks(rng: np.random.Generator, count: int) -> Windows:
 
 
 def _machine(rng: np.random.Generator, count: int) -> Windows:
-    """A running machine: resonant noise, beating at its rate of turns."""
+    """Return a running machine: resonant noise, beating at its rate of turns."""
     noise = rng.standard_normal(count)
     for _ in range(2):
         angle, radius = 2 * np.pi * rng.uniform(100, 3000) / SAMPLE_RATE, rng.uniform(0.9, 0.99)
@@ -57,7 +57,7 @@ def _machine(rng: np.random.Generator, count: int) -> Windows:
 
 
 def noise_bank(seed: int, seconds: float) -> Windows:
-    """`seconds` of each of 14 noises, unit power, `[14, samples]`."""
+    """Return `seconds` of each of 14 noises, unit power, `[14, samples]`."""
     rng = np.random.default_rng([seed, 1])
     count = round(seconds * SAMPLE_RATE)
     kinds = [_coloured(rng, count, s) for s in (0.0, 0.5, 1.0, 2.0)]
@@ -81,7 +81,7 @@ def add_noise(windows: Windows, bank: Windows, snr_db: tuple[float, ...], rng: n
 
 
 def add_talker(windows: Windows, other: Windows, rng: np.random.Generator) -> Windows:
-    """Lay a stretch of another voice, at most half the window, over every window at 0 to 15 dB below it."""
+    """Add a stretch of another voice, at most half the window, to every window, 0 to 15 dB below it."""
     out = windows.copy()
     gain = np.sqrt(_power(windows) / _power(other) / 10 ** (rng.uniform(0, 15, (len(windows), 1)) / 10))
     for row in range(len(windows)):
@@ -92,7 +92,7 @@ def add_talker(windows: Windows, other: Windows, rng: np.random.Generator) -> Wi
 
 
 def telephone(windows: Windows, rng: np.random.Generator) -> Windows:
-    """Keep what a narrow line keeps: from about 50-250 Hz up to 3.4-4 kHz, softly."""
+    """Keep the band of a telephone line: from about 50-250 Hz up to 3.4-4 kHz, softly."""
     frequency = np.fft.rfftfreq(windows.shape[1], 1 / SAMPLE_RATE)
     low, high = rng.uniform(50, 250, (len(windows), 1)), rng.uniform(3400, 4000, (len(windows), 1))
     keep = 1 / (1 + (frequency / high) ** 40) / (1 + (low / (frequency + 1.0)) ** 8)
@@ -100,14 +100,14 @@ def telephone(windows: Windows, rng: np.random.Generator) -> Windows:
 
 
 def set_level(windows: Windows, rng: np.random.Generator) -> Windows:
-    """Scale every window to an RMS log-uniform in 0.01..0.3; one in four to unit variance, as some callers do."""
+    """Scale every window to an RMS log-uniform in 0.01..0.3; one in four to unit variance, like normalised input."""
     level = np.exp(rng.uniform(np.log(0.01), np.log(0.3), (len(windows), 1)))
     level[rng.random(len(windows)) < 0.25] = 1.0
     return np.asarray(windows * (level / np.sqrt(_power(windows))), dtype=np.float32)
 
 
 def disturb(windows: Windows, bank: Windows, settings: BatchSettings, rng: np.random.Generator) -> Windows:
-    """Disturb a share of the windows (another talker, noise, a telephone line), then draw everyone's level."""
+    """Disturb a share of the windows (another talker, noise, a telephone line), then draw the level of each."""
     out = windows.copy()
 
     def some(share: float) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Speech out of Debian packages: fetched without root, unpacked, never installed."""
+"""Get speech from Debian packages: fetched without root, unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.errors import RecipeError
+from tiny.settings import RecipeError
 
 DEBS_VARIABLE = "ELP_PRETRAINING_DEBS"
 """Environment variable: a folder of packages downloaded earlier."""
@@ -52,7 +52,7 @@ class Unpacked:
     root: Path
 
     def clips(self) -> list[Path]:
-        """Audio files, sorted, each once (packages hold links)."""
+        """Return the audio files, sorted, each once (packages contain links)."""
         found = {p.resolve(): p for pattern in self.package.patterns for p in self.root.glob(pattern) if p.is_file()}
         return sorted(p for p in found.values() if "music" not in p.relative_to(self.root).parts)
 
@@ -85,10 +85,10 @@ def fetch(name: str, folder: Path) -> Path:
 
 
 def unpack(package: SpeechPackage, folder: Path) -> Unpacked:
-    """Fetch a package and unpack it below `folder`, afresh.
+    """Fetch a package and unpack it below `folder`, again if it was unpacked before.
 
     Raises:
-        RecipeError: it cannot be fetched or unpacked.
+        RecipeError: The package cannot be fetched or unpacked.
     """
     deb = fetch(package.name, folder / "debs").resolve()
     root = folder / "unpacked" / package.name

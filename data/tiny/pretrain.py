@@ -1,9 +1,9 @@
 """Stage 3: every iteration of masked prediction, then the export.
 
 Iteration 1 predicts the classes of stage 2. Each later one continues from the weights before it with a new head and a
-re-warmed rate, and predicts classes of one of their layers. Killed and run again, the stage goes on from the last
-checkpoint. The files of an iteration are named by all that it was made from: after a change of parameters or corpus the
-stage trains anew from the first iteration that the change reaches, and keeps those before it.
+re-warmed rate, and predicts classes of one of their layers. If the stage is killed and run again, it continues from the
+last checkpoint. File names contain a digest of all inputs of an iteration: after a change of parameters or corpus the
+stage trains again from the first iteration that the change affects, and keeps those before it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Log = Callable[[str], None]
 
 
 def stem(recipe: Recipe, number: int) -> str:
-    """Name of iteration `number`'s files, without their endings: its number and a digest of what it is made from."""
+    """Return the name of iteration `number`'s files without endings: its number and a digest of its inputs."""
     made_from = {
         "seed": recipe.seed,
         "network": vars(recipe.network),
@@ -50,7 +50,7 @@ def stem(recipe: Recipe, number: int) -> str:
 
 
 def _labels(recipe: Recipe, number: int, corpus: Corpus, folder: Path, log: Log) -> NDArray[np.uint16]:
-    """Targets of iteration `number`, made unless they are there already."""
+    """Return the targets of iteration `number`, made if they do not exist."""
     if number == 1:
         return np.asarray(np.load(recipe.data / "features" / "labels.npy"))
     path = folder / f"{stem(recipe, number)}.labels.npy"
@@ -84,7 +84,7 @@ def iterate(recipe: Recipe, number: int, corpus: Corpus, log: Log) -> dict[str, 
 
 
 def build(recipe: Recipe, log: Log) -> dict[str, Any]:
-    """Run the stage; writes the backbone into `recipe.export` with `pretraining.json` beside it."""
+    """Run the stage: write the backbone and `pretraining.json` into `recipe.export`."""
     corpus = open_corpus(recipe.data / "corpus")
     records = []
     for number in range(1, len(recipe.iterations) + 1):
@@ -96,7 +96,7 @@ def build(recipe: Recipe, log: Log) -> dict[str, Any]:
 
 
 def export_iteration(recipe: Recipe, number: int, records: list[dict[str, Any]]) -> None:
-    """Export the weights of iteration `number` and the record of how they came about."""
+    """Export the weights of iteration `number` and the record of their training."""
     model = MaskedPredictor(configure(recipe.network), 1)
     load_weights(recipe.data / "training" / f"{stem(recipe, number)}.safetensors", model)
     export(model, recipe.export)

@@ -1,7 +1,7 @@
-"""Stage 4: what the frozen layers know, embedded weights against an untrained copy of the same architecture.
+"""Stage 4: probe the frozen layers, embedded weights against an untrained copy of the same architecture.
 
-Each FSDD clip becomes the mean of a layer's frames; logistic regression on takes 10-49 is asked about takes 5-9, which
-pre-training never heard: which digit, which speaker, and which digit where the speaker is missing from the classifier's
+Each FSDD clip becomes the mean of a layer's frames; logistic regression on takes 10-49 is tested on takes 5-9, which
+pre-training did not use: which digit, which speaker, and which digit if the speaker is missing from the classifier's
 training clips.
 """
 
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from elp_core.files import write_whole
 from tiny.card import card
-from tiny.files import write_json, write_text
+from tiny.files import write_json
 from tiny.network import MaskedPredictor, configure
 from tiny.settings import SAMPLE_RATE, NetworkSettings, Recipe, read_recipe
 from tiny.sound import read_clip
@@ -31,7 +32,7 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ProbeClips:
-    """FSDD's clips with what a probe may ask; arrays `[clips]`."""
+    """FSDD's clips with the answers of the probes; arrays `[clips]`."""
 
     waves: tuple[NDArray[np.float32], ...]
     digit: NDArray[np.int64]
@@ -54,7 +55,7 @@ def read_fsdd(folder: Path, first_take: int) -> ProbeClips:
 
 
 def embed(model: MaskedPredictor, waves: tuple[NDArray[np.float32], ...]) -> Features:
-    """Mean frame of every layer for every clip, `[layers + 1, clips, dim]`; the first is the encoder's input."""
+    """Return each layer's mean frame of each clip, `[layers + 1, clips, dim]`; the first is the encoder's input."""
     model.eval()
     rows = []
     with torch.inference_mode():
@@ -67,7 +68,7 @@ def embed(model: MaskedPredictor, waves: tuple[NDArray[np.float32], ...]) -> Fea
 def accuracy(
     features: Features, answers: NDArray[Any], train: NDArray[np.bool_], test: NDArray[np.bool_], seed: int
 ) -> float:
-    """Share of `test` rows that logistic regression on the standardised `train` rows answers rightly."""
+    """Return the share of `test` rows that logistic regression on standardised `train` rows classifies correctly."""
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = features[train].mean(axis=0), features[train].std(axis=0) + 1e-6
@@ -78,7 +79,7 @@ def accuracy(
 
 
 def probe_layer(features: Features, clips: ProbeClips, seed: int) -> dict[str, float]:
-    """The three questions about one layer's `[clips, dim]`."""
+    """Return the three accuracies of one layer's `[clips, dim]`."""
     unseen = []
     for speaker in np.unique(clips.speaker):
         own = clips.speaker == speaker
@@ -100,7 +101,7 @@ def load_exported(settings: NetworkSettings, folder: Path) -> MaskedPredictor:
 
 
 def build(recipe: Recipe) -> dict[str, Any]:
-    """Run the stage; writes `probe.json` and the card `README.md` beside the weights."""
+    """Run the stage: write `probe.json` and the card `README.md` next to the weights."""
     clips = read_fsdd(fsdd_folder(recipe.data / "sources"), recipe.corpus.fsdd_first_take)
     torch.manual_seed(recipe.seed)
     models = {
@@ -119,7 +120,7 @@ def build(recipe: Recipe) -> dict[str, Any]:
         "layers": table,
     }
     write_json(recipe.export / "probe.json", metrics)
-    write_text(recipe.export / "README.md", card(recipe, record, metrics))
+    write_whole(recipe.export / "README.md", card(recipe, record, metrics))
     return metrics
 
 

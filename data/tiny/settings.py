@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from pipelines.errors import RecipeError
+from elp_core.errors import ElpError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -17,22 +17,26 @@ SAMPLE_RATE = 16_000
 HOP = 320
 """Samples from one frame to the next: 20 ms."""
 WINDOW = 400
-"""Samples that one frame sees: 25 ms, the receptive field of the CNN."""
+"""Samples of one frame: 25 ms, the receptive field of the CNN."""
+
+
+class RecipeError(ElpError):
+    """The recipe of the embedded backbone cannot start or continue."""
 
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """What the corpus holds."""
+    """Content of the corpus."""
 
     speeds: tuple[float, ...]
     synthetic_minutes: float
     held_out: float
-    """Share of the clips (with all their speeds) that training never sees."""
+    """Share of the clips (with all their speeds) that training does not use."""
     min_seconds: float
     reserved_variants: tuple[str, ...]
     """espeak-ng variants that are never used, so that evaluations may."""
     fsdd_first_take: int
-    """FSDD takes below this one are never heard."""
+    """FSDD takes below this one are not used."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How windows are drawn and disturbed."""
+    """Drawing and disturbing of windows."""
 
     seconds: float
     """Audio in one batch, whatever the window's length."""
@@ -89,7 +93,7 @@ class TrainingSettings:
     warm_up: float
     clip_norm: float
     precision: str
-    """`float32`, `bfloat16`, or `auto`: bfloat16 where the device multiplies it natively."""
+    """`float32`, `bfloat16`, or `auto`: bfloat16 if the device multiplies it natively."""
     checkpoint_minutes: float
 
 
@@ -140,10 +144,10 @@ def read_recipe(path: Path = Path("params.yaml")) -> Recipe:
     """Read the recipe.
 
     Args:
-        path: a YAML file with a `pretraining` mapping.
+        path: A YAML file with a `pretraining` mapping.
 
     Raises:
-        RecipeError: the file is missing, or a key is unknown or missing.
+        RecipeError: The file is missing, or a key is unknown or missing.
     """
     try:
         values = dict(yaml.safe_load(path.read_text(encoding="utf-8"))["pretraining"])

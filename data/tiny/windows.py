@@ -22,7 +22,7 @@ class WindowBatch:
     targets: NDArray[np.int64]
     """`[batch, frames]`, classes of the clean audio."""
     mask: NDArray[np.bool_]
-    """`[batch, frames]`, frames that the network must guess."""
+    """`[batch, frames]`, frames that the network must predict."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Synthetic speech of many voices by espeak-ng, in one ordered pass (single calls do not repeat bit by bit)."""
+"""Synthetic speech of many voices by espeak-ng, in one ordered pass (a single call is not repeatable bit by bit)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from elp_core.errors import OpsError
 from elp_core.types import SAMPLE_RATE
 from pipelines.demo.spoken_words import sentence
-from pipelines.errors import RecipeError
 
 Wave = NDArray[np.float32]
 
 LANGUAGES = ("en-us", "en-029", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-us-nyc", "de", "nl", "es", "it")
-"""English accents, and four languages' sound systems reading English words."""
+"""English accents, and the sounds of four other languages for English words."""
 
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -33,19 +33,19 @@ class Utterance:
 
 
 class Synthesiser:
-    """One espeak-ng in this process; the library keeps its state in globals."""
+    """The espeak-ng of this process; the library keeps its state in globals."""
 
     def __init__(self) -> None:
         try:
             import espeakng_loader
         except ImportError as error:
-            raise RecipeError("espeakng-loader is not installed: pip install espeakng-loader") from error
+            raise OpsError("espeakng-loader is not installed: pip install espeakng-loader") from error
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self._variants = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
         path = str(espeakng_loader.get_data_path()).encode()
         self._rate = int(self._library.espeak_Initialize(2, 0, path, 0))
         if self._rate <= 0:
-            raise RecipeError(f"espeak-ng did not start (code {self._rate}) on its data in {path.decode()}")
+            raise OpsError(f"espeak-ng did not start (code {self._rate}) on its data in {path.decode()}")
         self._parts: list[bytes] = []
         self._callback = _CALLBACK(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
@@ -56,17 +56,17 @@ class Synthesiser:
         return 0
 
     def variants(self) -> list[str]:
-        """Names of the voice variants, sorted (an unknown one would be accepted silently)."""
+        """Return the names of the voice variants, sorted (espeak-ng accepts an unknown one silently)."""
         return sorted(p.name for p in self._variants.iterdir() if " " not in p.name)
 
     def say(self, text: str, voice: str, *, rate: int, pitch: int, pitch_range: int) -> Wave:
         """Speak `text`.
 
         Raises:
-            RecipeError: espeak-ng does not know the voice.
+            OpsError: espeak-ng does not know the voice.
         """
         if code := self._library.espeak_SetVoiceByName(voice.encode()):
-            raise RecipeError(f"espeak-ng does not know the voice {voice!r} (code {code})")
+            raise OpsError(f"espeak-ng does not know the voice {voice!r} (code {code})")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._parts.clear()
@@ -78,11 +78,11 @@ class Synthesiser:
 
 
 def utterances(minutes: float, reserved: tuple[str, ...], seed: int) -> Iterator[Utterance]:
-    """Yield about `minutes` of speech; a speaker is a variant in a language, all variants take turns."""
+    """Yield about `minutes` of speech; a speaker is a variant in a language, the variants alternate."""
     synthesiser = Synthesiser()
     names = synthesiser.variants()
     if missing := set(reserved) - set(names):
-        raise RecipeError(f"reserved espeak-ng variants {sorted(missing)} do not exist; expected some of {names}")
+        raise OpsError(f"reserved espeak-ng variants {sorted(missing)} do not exist; expected some of {names}")
     allowed = [n for n in names if n not in reserved]
     rng = np.random.default_rng(seed)
     remaining, turn = minutes * 60 * SAMPLE_RATE, 0

@@ -3,11 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.errors import RecipeError
 from tiny import checkpoint
 from tiny.checkpoint import Position
 from tiny.network import MaskedPredictor, configure
-from tiny.settings import Recipe
+from tiny.settings import Recipe, RecipeError
 from tiny.train import make_optimiser
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from elp_core.errors import OpsError
 from pipelines.demo.espeak import Synthesiser, utterances
 from pipelines.demo.spoken_words import COMMANDS, DIGITS, WORDS, sentence
-from pipelines.errors import RecipeError
 
 
 def test_about_as_much_is_spoken_as_asked_by_ever_new_voices() -> None:
@@ -19,12 +19,12 @@ def test_reserved_variants_are_never_heard() -> None:
 
 
 def test_a_reserved_variant_must_exist() -> None:
-    with pytest.raises(RecipeError, match=r"\['nobody'\] do not exist"):
+    with pytest.raises(OpsError, match=r"\['nobody'\] do not exist"):
         next(utterances(0.1, ("nobody",), seed=1))
 
 
 def test_an_unknown_voice_is_refused() -> None:
-    with pytest.raises(RecipeError, match="does not know the voice 'tlh"):
+    with pytest.raises(OpsError, match="does not know the voice 'tlh"):
         Synthesiser().say("one", "tlh+f1", rate=150, pitch=50, pitch_range=50)
 
 

@@ -68,12 +68,13 @@ def _digits(folder: Path, rng: np.random.Generator) -> Path:
 
 def _checkout(recipe: Recipe, root: Path) -> None:
     """A repository with the recipe's own files and small parameters."""
-    shutil.copytree(ROOT / "pipelines" / "pretraining", root / "pipelines" / "pretraining")
+    made = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    for name in ("elp_core", "pipelines", "data/tiny"):  # a stage imports them from the current folder
+        shutil.copytree(ROOT / name, root / name, ignore=made)
     shutil.copy(ROOT / "dvc.yaml", root)
     settings = dataclasses.replace(recipe, data=Path("."), export=Path("."))
     values: dict[str, Any] = to_dict(settings) | {"data": "data/pretraining", "export": "elp_core/backbones/tiny"}
     (root / "params.yaml").write_text(yaml.safe_dump({"pretraining": values}))
-    (root / values["export"]).mkdir(parents=True)
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"], ["git", "add", "."]):
         subprocess.run(command, cwd=root, check=True)
 

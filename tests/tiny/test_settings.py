@@ -1,9 +1,10 @@
+import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
-from pipelines.errors import RecipeError
-from tiny.settings import read_recipe
+from tiny.settings import RecipeError, read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,3 +34,9 @@ def test_a_file_without_recipe_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(RecipeError, match="no recipe in"):
         read_recipe(tmp_path / "params.yaml")
+
+
+def test_the_recipe_is_in_no_wheel() -> None:
+    chosen = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = find_packages(str(ROOT), **chosen)
+    assert {name.partition(".")[0] for name in packages} == {"elp_core", "pipelines"}

