@@ -12,12 +12,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from network_sizes import random_network
-from torch import Tensor, nn
+from torch import Tensor
 from turns import take_turns
 
 from elp_core.backbones import Backbone
 from elp_core.backbones.convolve import convolve
-from elp_core.backbones.cpu_kernels import GatedAttention, feed_forward, project
+from elp_core.backbones.gated_attention import GatedAttention
 from elp_core.backbones.spectral import convolve_frames
 from elp_core.dropout import drop
 
@@ -37,10 +37,8 @@ def with_gradient(function: Callable[..., Tensor], *shapes: tuple[int, ...]) -> 
 
 def pairs() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     """Return PyTorch's way and ours for each operation."""
-    encoder = random_network("base", dropout=False).eval().requires_grad_(False).encoder
-    layer, conv = encoder.layers[0], encoder.pos_conv_embed.conv
-    projections: list[nn.Module] = [getattr(layer.attention, f"{name}_proj") for name in "qkv"]
-    rows, frames, heads = (CLIPS * FRAMES, WIDTH), (CLIPS, FRAMES, WIDTH), (CLIPS, HEADS, FRAMES, WIDTH // HEADS)
+    conv = random_network("base", dropout=False).eval().requires_grad_(False).encoder.pos_conv_embed.conv
+    frames, heads = (CLIPS, FRAMES, WIDTH), (CLIPS, HEADS, FRAMES, WIDTH // HEADS)
     position = torch.randn(HEADS, FRAMES, FRAMES)
     cnn, waveforms = Backbone.from_pretrained("elp:tiny").feature_extractor, 0.1 * torch.randn(CLIPS, 64_000)
 
@@ -52,14 +50,6 @@ def pairs() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
 
     inputs = [heads, heads, heads, (CLIPS, HEADS, FRAMES, 1)]
     return {
-        "three projections of attention": (
-            with_gradient(lambda x: torch.cat([one(x) for one in projections]), rows),
-            with_gradient(lambda x: torch.cat(project(x, projections)), rows),
-        ),
-        "feed-forward block": (
-            with_gradient(layer.feed_forward, rows),
-            with_gradient(lambda x: feed_forward(layer.feed_forward, x), rows),
-        ),
         "attention under a gated position bias": (with_gradient(gated, *inputs), with_gradient(ours_gated, *inputs)),
         "convolution over positions": (
             with_gradient(lambda x: conv(x.transpose(1, 2)).transpose(1, 2)[:, :FRAMES], frames),

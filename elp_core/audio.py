@@ -1,4 +1,4 @@
-"""Audio in and out: any file that libsndfile reads becomes mono float32 at 16 kHz, or an `AudioError` says why not."""
+"""Audio in and out: any file that libsndfile reads becomes mono float32 at 16 kHz, or an `AudioError`."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from elp_core.types import SAMPLE_RATE, Decibels, Hertz, Samples, Seconds
 Waveform = npt.NDArray[np.float32]
 
 MIN_SAMPLES: Samples = 400
-"""The shortest clip that gives a wav2vec 2.0 style CNN one frame: 25 ms."""
+"""The shortest clip that has one frame after a wav2vec 2.0 style CNN: 25 ms."""
 MAX_SECONDS: Seconds = 3600.0
-"""Longer recordings are refused by their header, before a sample of them is decoded."""
+"""Longer recordings are refused from their header, before a sample is decoded."""
 
 FRAME: Samples = 320
 FULL_SCALE = 0.999
 SILENCE_DB: Decibels = -50.0
 SILENCE_BELOW_PEAK_DB: Decibels = 35.0
 FLOOR_DB: Decibels = -120.0
-"""What digital silence measures, in place of minus infinity."""
+"""Level of digital silence, instead of minus infinity."""
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of an audio file says."""
+    """The header of an audio file."""
 
     seconds: Seconds
     rate: Hertz
     channels: int
     format: str
-    """Container and coding, such as ``WAV/PCM_16``."""
+    """Container and encoding, such as ``WAV/PCM_16``."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Figures of one clip at 16 kHz. Levels are in dB of full scale."""
+    """Measurements of one clip at 16 kHz. Levels are in dB of full scale."""
 
     duration: Seconds
     rms_db: Decibels
@@ -69,7 +69,7 @@ def probe(source: Path | str | bytes) -> AudioInfo:
     try:
         info = soundfile.info(_open(source))
     except soundfile.LibsndfileError as error:
-        raise AudioError("corrupt", f"{_name(source)} is no audio file that can be read: {error}") from error
+        raise AudioError("corrupt", f"{_name(source)} cannot be read as audio: {error}") from error
     return AudioInfo(info.frames / info.samplerate, info.samplerate, info.channels, f"{info.format}/{info.subtype}")
 
 
@@ -77,14 +77,14 @@ def load(source: Path | str | bytes) -> Waveform:
     """Decode, mix to mono (mean of the channels) and resample once to 16 kHz.
 
     Args:
-        source: a file or its bytes: WAV, FLAC, MP3, OGG and what else libsndfile reads.
+        source: A file or its bytes: WAV, FLAC, MP3, OGG or another format of libsndfile.
 
     Returns:
-        float32 [samples] at 16 kHz; not rescaled, so that ±1 is full scale of the source.
+        float32 [samples] at 16 kHz; not rescaled: ±1 is full scale of the source.
 
     Raises:
-        AudioError: with the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour,
-            told from the header before anything is decoded) or `nan` (a sample is not a finite number).
+        AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
+            by its header) or `nan` (a sample is not a finite number).
     """
     info = probe(source)
     if info.seconds > MAX_SECONDS:
@@ -97,7 +97,7 @@ def load(source: Path | str | bytes) -> Waveform:
         raise AudioError("empty", f"{_name(source)} has a header and no samples")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
-        raise AudioError("nan", f"{_name(source)} holds samples that are no finite numbers; export it again")
+        raise AudioError("nan", f"{_name(source)} contains samples that are not finite numbers; export it again")
     if len(mono) * SAMPLE_RATE < MIN_SAMPLES * rate:
         raise AudioError(
             "too_short", f"{_name(source)} has {len(mono)} sample(s) at {rate} Hz, expected 25 ms of audio or more"
@@ -106,7 +106,7 @@ def load(source: Path | str | bytes) -> Waveform:
 
 
 def resample(samples: Waveform, rate: Hertz, to: Hertz = SAMPLE_RATE) -> Waveform:
-    """Band-limited sinc resampling of float32 [samples] from `rate` to `to` Hz."""
+    """Resample float32 [samples] from `rate` to `to` Hz, by a band-limited sinc kernel."""
     if rate == to:
         return samples
     import torch
@@ -124,13 +124,13 @@ def _resampler(rate: Hertz, to: Hertz) -> Any:
 
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:
-    """float32 [samples] as 16-bit samples [samples], little-endian, clipped at full scale."""
+    """Convert float32 [samples] to little-endian 16-bit samples, clipped at full scale."""
     scaled: npt.NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
     return scaled
 
 
 def encode_flac(samples: Waveform) -> bytes:
-    """A 16-bit mono FLAC file at 16 kHz of float32 [samples]; the same samples always give the same bytes.
+    """Return float32 [samples] as a 16-bit mono FLAC file at 16 kHz; the same samples always give the same bytes.
 
     Law: ``clip_id(load(encode_flac(x))) == clip_id(x)``.
     """
@@ -140,18 +140,18 @@ def encode_flac(samples: Waveform) -> bytes:
 
 
 def clip_id(samples: Waveform) -> str:
-    """SHA-256 in hex of float32 [samples] as 16-bit little-endian ones.
+    """Return the SHA-256 in hex of float32 [samples] as 16-bit little-endian ones.
 
-    Law: the same sound has the same id whatever file it came in.
+    Law: the same sound has the same id, from any file format.
     """
     return hashlib.sha256(to_int16(samples).tobytes()).hexdigest()
 
 
 def measure(samples: Waveform) -> Measurements:
-    """The figures that decide about a clip's quality, from float32 [samples] at 16 kHz.
+    """Measure a clip, float32 [samples] at 16 kHz; the checks of a delivery use these figures.
 
     Raises:
-        AudioError: `empty`, where there is no sample.
+        AudioError: `empty`: there is no sample.
     """
     if samples.size == 0:
         raise AudioError("empty", "a clip without samples cannot be measured")
@@ -174,7 +174,7 @@ def measure(samples: Waveform) -> Measurements:
 
 
 def _frame_energies(samples: Waveform) -> npt.NDArray[np.float64]:
-    """Mean square of every full 20 ms frame (of the whole clip where it is shorter)."""
+    """Return the mean square of every full 20 ms frame (of the whole clip if it is shorter)."""
     if samples.size < FRAME:
         return np.array([float(np.dot(samples, samples)) / samples.size])
     frames = samples[: samples.size // FRAME * FRAME].reshape(-1, FRAME)
@@ -193,7 +193,7 @@ def _open(source: Path | str | bytes) -> str | io.BytesIO:
         return io.BytesIO(source)
     path = Path(source)
     if not path.is_file():
-        raise AudioError("missing", f"{source} is not there (or is no file); check the path")
+        raise AudioError("missing", f"{source} does not exist or is not a file; check the path")
     if path.stat().st_size == 0:
         raise AudioError("empty", f"{source} has no bytes")
     return str(source)

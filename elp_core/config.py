@@ -126,7 +126,7 @@ class TrainConfig(Checked):
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A config as plain JSON-ready values (tuples become lists)."""
+    """Return a config as plain JSON values (tuples become lists)."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -145,7 +145,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configurat
     """Build `kind` from plain values; the inverse of `to_dict`.
 
     Raises:
-        ConfigError: with every unknown key, wrong type and refused value found, each named by its dotted path.
+        ConfigError: Keys are unknown or values are refused; it names each by its dotted path.
     """
     faults: list[str] = []
     built = _build(kind, values, "", faults)
@@ -155,7 +155,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configurat
 
 
 def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
-    """`value` as `kind`; what is wrong goes to `faults` with its path."""
+    """Return `value` as `kind`; append what is wrong to `faults`, with its path."""
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(typing.cast(type, kind), value, path, faults)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
@@ -186,7 +186,7 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
 
 
 _hints = functools.cache(typing.get_type_hints)
-"""Resolving annotations costs more than everything else here, and thousands of records are read in a row."""
+"""Cached: resolving annotations costs more than everything else here, and thousands of records are read in a row."""
 
 
 def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> Any:
@@ -222,7 +222,7 @@ def _scalar(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if kind is float and isinstance(value, str):
-        # YAML 1.1 reads 1e-3 as a string, and people write learning rates so.
+        # YAML 1.1 reads 1e-3 as a string, and learning rates are often written like this
         try:
             return float(value)
         except ValueError:

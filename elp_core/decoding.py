@@ -1,7 +1,7 @@
 """CTC prefix beam search (Graves et al. 2006, section 3.2) with a word n-gram model, by the package ctc-beam-decoder.
 
-The package is optional (the extra ``beam``) and imported when a search is first made. The width of the beam is all that
-prunes: with a beam as wide as there are prefixes, and no language model, the answer is the most probable transcript.
+The package is optional (the extra ``beam``) and imported when a search is first made. Only the beam's width prunes:
+with a beam as wide as the number of prefixes, and no language model, the answer is the most probable transcript.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from elp_core._ranges import Checked, within
 from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError
 
@@ -26,67 +27,59 @@ Search = Callable[["npt.NDArray[np.float32]"], str]
 """Log-probabilities float32 [frames, classes] of one clip to its transcript."""
 
 _RESERVED = "_|▁⁇"
-"""Letters that the package takes for a blank, a space or a piece of a word."""
+"""Letters that the package uses for a blank, a space or a piece of a word."""
 _NEVER = -30.0
 """Log-probability that the package drops."""
 _MARKS = ("<s>", "</s>", "<unk>", "<UNK>")
 
 
 @dataclass(frozen=True)
-class DecodeConfig:
-    """How letters become a transcript; no part of a bundle, so one adapter may be read in several ways.
+class DecodeConfig(Checked):
+    """How letters become a transcript; not part of a bundle, so one adapter can be decoded in several ways."""
 
-    Raises:
-        ConfigError: for a value out of its range.
-    """
-
-    beam: int = 0
+    title: ClassVar[str] = "decode"
+    beam: int = within(0, 0)
     """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
     lm: str | None = None
     """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
-    lm_weight: float = 0.5
+    lm_weight: float = within(0.5, 0)
     """Factor of the language model's log-probability."""
     word_bonus: float = 1.5
-    """Added to the score for each word, against the model's liking for few of them; only with `lm`."""
+    """Added to the score for each word, because a language model prefers few words; only with `lm`."""
 
-    def __post_init__(self) -> None:
-        faults = [] if self.beam >= 0 else [f"beam is {self.beam}, expected 0 (greedy) or more"]
-        if self.lm is not None and not self.beam:
-            faults.append("lm needs beam search: set beam too, such as beam 50")
-        if not self.lm_weight >= 0.0:
-            faults.append(f"lm_weight is {self.lm_weight}, expected 0 or more")
-        if faults:
-            raise ConfigError("decode", faults)
+    def other_faults(self) -> list[str]:
+        """Return the fault of a language model without beam search."""
+        return [] if self.lm is None or self.beam else ["lm needs beam search: set beam too, such as beam 50"]
 
 
 def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
-    """The search of `config` over `alphabet`; the same log-probabilities always give the same transcript.
+    """Return the search of `config` over `alphabet`; the same log-probabilities always give the same transcript.
 
-    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words``, sentence ends included; a
-    word that the language model does not know has 10⁻¹⁰ of its unknown word's probability, and no words at all score
-    nothing. A search is made once for each alphabet and configuration, and kept.
+    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words``, sentence ends included. A
+    word that the language model does not know has 10⁻¹⁰ of its unknown word's probability; no words score 0. A search
+    is made once for each alphabet and configuration.
 
     Raises:
-        ConfigError: where ctc-beam-decoder is not installed, the language model is missing, unreadable or has no word
-            that the alphabet spells, or the alphabet has letters that the package keeps for itself.
+        ConfigError: ctc-beam-decoder is not installed; the language model is missing, unreadable or has no word that
+            the alphabet can spell; or the alphabet has letters that the package reserves.
     """
     return _search(alphabet.letters, config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)
 def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Search:
-    del stamp  # a file that was written anew is read anew
+    del stamp  # part of the cache's key: a changed file is read again
     kept = sorted(set(letters) & set(_RESERVED))
     if kept:
         raise ConfigError("decode", [f"beam search cannot write the letters {' '.join(kept)}; set beam to 0"])
     made = _decoder(letters, config)
-    alone = threading.Lock()  # the package promises nothing about threads
+    lock = threading.Lock()  # the package does not promise to be thread-safe
 
     def search(log_probabilities: npt.NDArray[np.float32]) -> str:
         if not len(log_probabilities):
             return ""
-        # wider than any float32 log-probability: neither a token nor a hypothesis is dropped for its score
-        with alone:
+        # below any float32 log-probability: no token and no hypothesis is dropped because of its score
+        with lock:
             found = made.decode_beams(log_probabilities, config.beam, beam_prune_logp=-1e9, token_min_logp=-1e9)
             texts = {text: letters_score for text, _, _, letters_score, _ in found}
             if config.lm is not None:
@@ -97,15 +90,15 @@ def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Searc
 
 
 def _words_score(decoder: Any, letters: str, text: str) -> float:
-    """What the language model and the word bonus add to a finished hypothesis.
+    """Return what the language model and the word bonus add to a finished hypothesis.
 
-    The package charges a hypothesis that ends in a space for one more, unknown word, and remembers that score for the
-    same text without the space. Spelled out alone, one letter and one blank to a frame, the text is scored as it is.
+    The package counts one more, unknown word for a hypothesis that ends in a space, and caches that score for the same
+    text without the space. Spelled alone, with a frame for each letter and each blank, the text gets its own score.
     """
     import numpy as np
 
     if not text:
-        return 0.0  # the package would charge an unknown word here too; where none was heard, the sound decides alone
+        return 0.0  # the package would count an unknown word here too
     spelled = np.full((2 * len(text), len(letters) + 1), _NEVER, np.float32)
     spelled[:, 0] = 0.0
     for place, letter in enumerate(text):
@@ -132,12 +125,12 @@ def _decoder(letters: str, config: DecodeConfig) -> Any:
             classes, kenlm_model_path=path, unigrams=words, alpha=config.lm_weight, beta=config.word_bonus
         )
     except (OSError, EOFError, zlib.error, ValueError, RuntimeError) as error:
-        reason = str(error).strip().rpartition("\n")[2]  # KenLM tells the place in its source first
-        raise ConfigError("decode", [f"lm {path} is no n-gram model that KenLM reads: {reason}"]) from error
+        reason = str(error).strip().rpartition("\n")[2]  # KenLM's first lines name places in its source
+        raise ConfigError("decode", [f"KenLM cannot read lm {path} as an n-gram model: {reason}"]) from error
 
 
 def _words(path: Path, letters: str) -> list[str] | None:
-    """Words of an ARPA file, plain or gzipped; None for a binary one, which tells its words to no reader."""
+    """Return the words of an ARPA file, plain or gzipped; None for a binary one, whose words cannot be listed."""
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path) if zipped else path.open("rb") as file:
@@ -147,7 +140,8 @@ def _words(path: Path, letters: str) -> list[str] | None:
     if not any(set(word) <= set(letters) for word in words):
         shown = ", ".join(words[:3]) or "none"
         raise ConfigError(
-            "decode", [f"lm {path}: the alphabet spells none of its {len(words)} words ({shown}); expected such as yes"]
+            "decode",
+            [f"lm {path}: the alphabet cannot spell any of its {len(words)} words ({shown}); expected such as yes"],
         )
     return words
 
@@ -169,14 +163,14 @@ def _unigrams(file: Iterable[bytes]) -> list[str]:
 
 
 def _stamp(lm: str | None) -> tuple[int, int]:
-    """Size and time of change of a language model.
+    """Return size and time of change of a language model.
 
     Raises:
-        ConfigError: where there is no such file.
+        ConfigError: The file does not exist.
     """
     if lm is None:
         return (0, 0)
     if not Path(lm).is_file():
-        raise ConfigError("decode", [f"lm {lm} is not there; expected an ARPA or KenLM binary file"])
+        raise ConfigError("decode", [f"lm {lm} does not exist; expected an ARPA or KenLM binary file"])
     found = Path(lm).stat()
     return (found.st_size, found.st_mtime_ns)

@@ -55,11 +55,6 @@ def cpu_flash_attention(
     return mixed, normaliser
 
 
-def gelu_gradient_(gradient: torch.Tensor, inputs: torch.Tensor) -> None:
-    """Multiply `gradient` [any shape] in place by GELU's derivative at `inputs`. torch: ``aten.gelu_backward``."""
-    torch.ops.aten.gelu_backward.grad_input(gradient, inputs, grad_input=gradient)
-
-
 def forget_precision() -> None:
     """Let the next `Accelerator` of this process choose its own precision. accelerate: ``_reset_state``."""
     from accelerate.state import AcceleratorState

@@ -1,4 +1,4 @@
-"""Values that cross module borders, and the units they are in."""
+"""Values that cross module borders, and their units."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording as it stands in a shard: the audio's bytes and what is known of it."""
+    """One recording of a shard: the audio's bytes and what is known about it."""
 
     id: str
     """SHA-256 (hex, 64 digits) of the decoded 16 kHz int16 samples: the same sound has the same id."""
@@ -31,14 +31,14 @@ class Clip:
     duration: Seconds
     split: Split
     text: str = ""
-    """Normalised transcript (ASR), else empty."""
+    """Normalised transcript (ASR); empty for other tasks."""
     speaker: str = ""
     label: str = ""
-    """Class of the clip (SER, SIC), else empty."""
+    """Class of the clip (SER, SIC); empty for other tasks."""
     condition: str = ""
-    """Recording condition such as ``clean`` or ``factory-5db``: the gate looks at each apart."""
+    """Recording condition such as ``clean`` or ``factory-5db``: the gate checks each separately."""
     path: str = ""
-    """Name of the file it came from, for people."""
+    """Name of the source file, for people."""
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,4 @@ class Hidden:
     layers: tuple[torch.Tensor, ...]
     """L + 1 tensors float32 [B, F, D]: the encoder's input first, then each layer's output."""
     counts: torch.Tensor
-    """int64 [B], frames that are real (20 ms each at a stride of 320 samples)."""
+    """int64 [B], real frames (20 ms each at a stride of 320 samples)."""

@@ -1,7 +1,7 @@
-"""Self-attention of every family over the backbone's own projections, by PyTorch's fused kernel.
+"""Self-attention of every family with the backbone's own projections, by PyTorch's fused kernel.
 
-WavLM adds a gated relative position bias (Chen et al. 2022, arXiv 2110.13900, section III-B); transformers compute it
-eagerly, here it is the additive mask of the same kernel.
+WavLM adds a gated relative position bias (Chen et al. 2022, arXiv 2110.13900, section III-B). transformers computes it
+eagerly; here it is the additive mask of the same kernel.
 """
 
 from __future__ import annotations
@@ -13,50 +13,49 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from elp_core.backbones import cpu_kernels
-from elp_core.backbones.cpu_kernels import GatedAttention
+from elp_core.backbones.gated_attention import GatedAttention
 
 
 @dataclass(frozen=True)
 class Block:
-    """Clips padded to one length, whose frames attend to the real frames of their own clip."""
+    """Clips padded to one length; each frame attends to the real frames of its own clip."""
 
     clips: int
     frames: int
     """F, padding counted."""
     mask: torch.Tensor | None
-    """Bool [B, 1, 1, F], true where a frame is real; None where all are."""
+    """Bool [B, 1, 1, F], true if a frame is real; None if all are."""
     bias: torch.Tensor | None
-    """[H, F, F]: WavLM's relative position bias, else None."""
+    """[H, F, F]: WavLM's relative position bias; None in other families."""
 
 
 def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.Tensor:
-    """Multi-head self-attention. The projections see all frames at once; scores stay inside each block.
+    """Apply multi-head self-attention. The projections take all frames at once; scores are inside each block.
 
     Args:
-        module: a transformers attention module of one of the families.
+        module: A transformers attention module of one of the families.
         hidden: [..., D]: the frames of the first block's first clip, of its second clip, and so on.
-        blocks: what the frames belong to, in their order.
+        blocks: The blocks of the frames, in their order.
 
     Returns:
-        As `hidden`.
+        The same shape as `hidden`.
     """
     frames = hidden.reshape(-1, hidden.shape[-1])
-    inputs = (frames, *cpu_kernels.project(frames, (module.q_proj, module.k_proj, module.v_proj)))
+    inputs = (frames, module.q_proj(frames), module.k_proj(frames), module.v_proj(frames))
     if len(blocks) == 1:
         mixed = _within(module, blocks[0], *inputs)
     else:
         sizes = [block.clips * block.frames for block in blocks]
         parts = zip(blocks, *(torch.split(rows, sizes) for rows in inputs), strict=True)
         mixed = torch.cat([_within(module, *part) for part in parts])
-    (result,) = cpu_kernels.project(mixed, (module.out_proj,))
-    return result.view(hidden.shape)
+    result: torch.Tensor = module.out_proj(mixed).view(hidden.shape)
+    return result
 
 
 def _within(
     module: Any, block: Block, hidden: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 ) -> torch.Tensor:
-    """Attention of one block, from and to [B * F, D]."""
+    """Apply attention inside one block, from and to [B * F, D]."""
 
     def by_head(rows: torch.Tensor) -> torch.Tensor:
         return rows.view(block.clips, block.frames, module.num_heads, -1)
@@ -88,15 +87,15 @@ def _attend_gated(
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:
-    """Relative position bias [H, F, F] where the family has one (WavLM keeps it in its first layer), else None."""
+    """Return the relative position bias [H, F, F] of WavLM, which is in its first layer; None in other families."""
     if not hasattr(module, "rel_attn_embed"):
         return None
     bias: torch.Tensor = module.compute_bias(frames, frames)
-    return bias.contiguous()  # transformers' is a view of [F, F, H], slow to read in every layer
+    return bias.contiguous()  # in transformers a view of [F, F, H], slow to read in every layer
 
 
 def _gate(module: Any, heads: torch.Tensor) -> torch.Tensor:
-    """[B, H, F, 1] from hidden states by head [B, F, H, D / H]."""
+    """Return the gate [B, H, F, 1] from hidden states by head [B, F, H, D / H]."""
     projected = module.gru_rel_pos_linear(heads).unflatten(-1, (2, 4)).sum(-1).transpose(1, 2)
     update, reset = projected.sigmoid().chunk(2, dim=-1)
     gate: torch.Tensor = update * (reset * module.gru_rel_pos_const - 1.0) + 2.0

@@ -17,21 +17,21 @@ from elp_core.errors import BackboneError
 from elp_core.private_names import import_after_torchaudio
 
 PARTS = ("feature_extractor", "feature_projection", "encoder")
-"""Submodules that make up a backbone; heads, quantisers and the mask embedding are no part of it."""
+"""Submodules of a backbone; heads, quantisers and the mask embedding do not belong to it."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Where transformers keep one family."""
+    """The names of one family in transformers."""
 
     module: str
     """Package under ``transformers.models``."""
     suffix: str
-    """Ending of the configuration and modelling modules."""
+    """End of the names of the configuration and modelling modules."""
     stem: str
-    """Class names begin with it."""
+    """Start of class names."""
     prefix: str
-    """Tensor names of task-wrapped checkpoints (such as ``HubertForCTC``) begin with it and a dot."""
+    """Start of tensor names in checkpoints with a task head (such as ``HubertForCTC``), without the dot."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -67,14 +67,14 @@ ARCHITECTURE_KEYS = (
     "max_bucket_distance",
     "adapter_attn_dim",
 )
-"""Configuration keys that decide what the backbone computes; they are part of its fingerprint."""
+"""Configuration keys that change what the backbone computes; they are part of its fingerprint."""
 
 
 def make_config(values: Mapping[str, Any], where: str) -> Any:
-    """The family's transformers configuration from the values of a config.json.
+    """Return the family's transformers configuration from the values of a config.json.
 
     Raises:
-        BackboneError: for a model type of no supported family, or values that transformers refuse.
+        BackboneError: The model type is of no supported family, or transformers refuses the values.
     """
     kind = values.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
@@ -86,15 +86,15 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
     module = import_after_torchaudio(f"transformers.models.{family.module}.configuration_{family.suffix}")
     try:
         return getattr(module, f"{family.stem}Config").from_dict(dict(values))
-    except Exception as error:  # transformers raise many kinds here; each means the same to the caller
-        raise BackboneError(f"{where}: transformers {_version()} refuse this configuration: {error}") from error
+    except Exception as error:  # transformers raises many kinds here; each means the same to the caller
+        raise BackboneError(f"{where}: transformers {_version()} refuses this configuration: {error}") from error
 
 
 def make_model(config: Any, device: str) -> nn.Module:
-    """The bare model of `config` with unset (`device` ``meta``) or random weights.
+    """Return the bare model of `config` with unset (`device` ``meta``) or random weights.
 
     Raises:
-        BackboneError: where transformers cannot make one of these sizes or activations.
+        BackboneError: transformers cannot make a model of these sizes or activations.
     """
     family = FAMILIES[config.model_type]
     module = import_after_torchaudio(f"transformers.models.{family.module}.modeling_{family.suffix}")
@@ -103,18 +103,18 @@ def make_model(config: Any, device: str) -> nn.Module:
             model: nn.Module = getattr(module, f"{family.stem}Model")(config)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
         raise BackboneError(
-            f"transformers {_version()} make no {config.model_type} of this configuration: {type(error).__name__} "
-            f"{error}; fetch config.json again"
+            f"transformers {_version()} cannot make a {config.model_type} of this configuration: "
+            f"{type(error).__name__} {error}; fetch config.json again"
         ) from error
     return model
 
 
 def architecture(config: Any, normalize: bool) -> dict[str, Any]:
-    """What the backbone computes beside its weights, as plain JSON values.
+    """Return what the backbone computes apart from its weights, as plain JSON values.
 
     `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
     """
-    known = type(config)()  # a key that the family does not have may stand in a config.json, and changes nothing
+    known = type(config)()  # config.json may have keys that the family does not have; they change nothing
     keys = [key for key in ARCHITECTURE_KEYS if hasattr(known, key)]
     found = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}

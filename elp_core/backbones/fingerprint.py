@@ -1,10 +1,10 @@
 """Fingerprint of a backbone: one hash for its weights and architecture, one digest for each tensor.
 
-Canonical form: tensors sorted by name, each as a line ``name dtype shape sha256`` where the SHA-256 is over its
+Canonical form: tensors sorted by name, each as a line ``name dtype shape sha256`` with the SHA-256 of its
 little-endian bytes as stored (a float16 checkpoint keeps its fingerprint although it runs in float32), then the
-architecture as JSON with sorted keys. Names are those of the bare model: without the prefix of a task-wrapped
-checkpoint, and with one spelling for weight normalisation. So the same weights have the same fingerprint whether they
-came as one safetensors file, sharded or as a PyTorch ``.bin``.
+architecture as JSON with sorted keys. Names are those of the bare model: without the prefix of a checkpoint with a task
+head, and with one spelling for weight normalisation. So the same weights have the same fingerprint as one safetensors
+file, as shards and as a PyTorch ``.bin``.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import torch
 
 
 def fingerprint(tensors: Mapping[str, torch.Tensor], architecture: Mapping[str, Any]) -> str:
-    """``sha256:<hex>`` over tensors and architecture; one flipped bit changes it, the order of the mapping does not."""
+    """Return ``sha256:<hex>`` of tensors and architecture; one flipped bit changes it, the mapping's order does not."""
     return fingerprint_of(tensor_digests(tensors), architecture)
 
 
 def fingerprint_of(digests: Mapping[str, str], architecture: Mapping[str, Any]) -> str:
-    """The fingerprint from the result of `tensor_digests`."""
+    """Return the fingerprint from the result of `tensor_digests`."""
     form = "".join(f"{name} {line}\n" for name, line in sorted(digests.items()))
     form += json.dumps(architecture, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
 
 
 def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """``dtype shape sha256`` by tensor name; two backbones differ where these do."""
+    """Return ``dtype shape sha256`` by tensor name; they show in which tensors two backbones differ."""
     return {name: _digest(tensor) for name, tensor in sorted(tensors.items())}
 
 

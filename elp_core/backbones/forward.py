@@ -1,8 +1,8 @@
-"""The encoder's forward pass over a backbone's frozen submodules, with adapters passed in from outside.
+"""The encoder's forward pass over a backbone's frozen submodules, with adapters as an argument.
 
-Nothing of the backbone is subclassed, hooked or changed. Without adapters the result is transformers' own, but for one
-thing: frames beyond a clip's end are kept at zero wherever a convolution could read them, so that padding never changes
-a result (transformers let padding leak through HuBERT's batch norm and data2vec's stacked position convolutions).
+Nothing of the backbone is subclassed, hooked or changed. Without adapters the result is transformers' own, with one
+exception: frames after a clip's end are kept at zero wherever a convolution could read them, so that padding never
+changes a result (in transformers padding leaks through HuBERT's batch norm and data2vec's stacked convolutions).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import nn
 
-from elp_core.backbones import cpu_kernels
 from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.backbones.frames import real_frames
 from elp_core.types import Hidden
@@ -27,7 +26,7 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class LayerInserts:
-    """What adapters put into one encoder layer; None leaves the backbone's own."""
+    """What adapters put into one encoder layer; None keeps the backbone's own."""
 
     attention_norm: Transform | None = None
     final_norm: Transform | None = None
@@ -36,11 +35,11 @@ class LayerInserts:
 
 
 class Adapters(Protocol):
-    """What the forward pass asks of adapters. B clips, F frames, C feature channels, D dimensions."""
+    """What the forward pass needs from adapters. B clips, F frames, C feature channels, D dimensions."""
 
     @property
     def learns_input(self) -> bool:
-        """Whether something before the layers learns: pseudo features, or the projection in full fine-tuning."""
+        """Return whether something before the layers learns: pseudo features, or the projection in full fine-tuning."""
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add pseudo features to [B, F, C] and to the counts [B]."""
@@ -49,16 +48,16 @@ class Adapters(Protocol):
         """Remove the pseudo features' frames from [B, F + n, D]."""
 
     def inserts(self, layer: int) -> LayerInserts:
-        """What goes into encoder layer `layer`, from 0."""
+        """Return what goes into encoder layer `layer`, from 0."""
 
 
 def encode(
     backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
 ) -> Hidden:
-    """Every layer's output for CNN features [B, F, C] with `counts` [B] real frames.
+    """Return every layer's output for CNN features [B, F, C] with `counts` [B] real frames.
 
-    The pseudo features' frames are dropped, and frames beyond the counts hold no meaning. Pre-norm
-    layers' outputs are as they leave the layer: see `Backbone.finish` for the encoder's final norm.
+    The pseudo features' frames are dropped; frames after the counts have no meaning. Outputs of pre-norm layers are
+    before the encoder's final norm, which `Backbone.finish` applies.
     """
     states = layer_outputs(backbone, features, counts, adapters)
     return Hidden(tuple(states if adapters is None else map(adapters.drop, states)), counts)
@@ -67,15 +66,15 @@ def encode(
 def layer_outputs(
     backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
 ) -> Iterator[torch.Tensor]:
-    """Yield the encoder's input, then each layer's output, computed only as far as it is asked for.
+    """Yield the encoder's input, then each layer's output; nothing is computed before it is requested.
 
-    They are [B, F + n, D]: `adapters.drop` takes the pseudo features' frames away, once for whatever is made of them.
+    They are [B, F + n, D]: `adapters.drop` removes the pseudo features' frames from what is made of them.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
         if adapters is not None:
             features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
-    # with gradients: a private copy of the first layer may learn the position bias
+    # with gradients, because a private copy of the first layer may learn the position bias
     block = block_of(backbone, hidden, counts)
     yield hidden
     yield from run_layers(backbone, 0, hidden, block, adapters)
@@ -87,11 +86,11 @@ def run_layers(
     """Yield the outputs of layer `first` and those after it.
 
     Args:
-        backbone: whose layers run.
-        first: number of the first layer to run, from 0.
-        hidden: what enters it, [B, F, D] with the pseudo features' frames.
-        block: of `block_of`, pseudo features counted.
-        adapters: see `layer_outputs`.
+        backbone: The network whose layers run.
+        first: Number of the first layer to run, from 0.
+        hidden: Its input [B, F, D], with the pseudo features' frames.
+        block: Result of `block_of`, pseudo features counted.
+        adapters: As in `layer_outputs`.
     """
     for number in range(first, backbone.layer_count):
         parts = LayerInserts() if adapters is None else adapters.inserts(number)
@@ -100,7 +99,7 @@ def run_layers(
 
 
 def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> Block:
-    """What attention needs to know of frames [B, F, D] with `counts` [B] real ones."""
+    """Return what attention needs to know about frames [B, F, D] with `counts` [B] real ones."""
     clips, frames, _ = hidden.shape
     real = real_frames(counts, frames)
     mask = None if real is None else real[:, None, None, :].to(hidden.device)
@@ -110,26 +109,26 @@ def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> 
 def run_layer(
     backbone: Backbone, number: int, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts
 ) -> torch.Tensor:
-    """Encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as `attend` takes them."""
+    """Run encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as in `attend`."""
     step = _pre_norm if backbone.pre_norm else _post_norm
     return step(backbone.layers[number], hidden, blocks, parts)
 
 
 def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
-    """Base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
+    """Run a base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
     outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
     attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
-    outcome = _apply(parts.after_ffn, cpu_kernels.feed_forward(layer.feed_forward, attended))
+    outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
     return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
 
 
 def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
-    """Large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
+    """Run a large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
     outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
     hidden = hidden + _apply(parts.after_attention, outcome)
-    outcome = cpu_kernels.feed_forward(layer.feed_forward, _norm(parts.final_norm, layer.final_layer_norm)(hidden))
+    outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
     hidden = hidden + _apply(parts.after_ffn, outcome)
-    own = getattr(layer, "adapter_layer", None)  # the language adapters that some checkpoints bring along
+    own = getattr(layer, "adapter_layer", None)  # language adapters, which some checkpoints contain
     return hidden if own is None else hidden + own(hidden)
 
 

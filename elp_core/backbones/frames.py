@@ -1,4 +1,4 @@
-"""Which frames are real, and where they stand: what a clip's padding must not touch."""
+"""Real frames and their positions: what a clip's padding must not change."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from elp_core.backbones import spectral
 
 
 def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
-    """Bool [B, F], true where a frame is real; None where all are."""
+    """Return bool [B, F], true if a frame is real; None if all are."""
     if int(counts.min()) >= frames:
         return None
     return torch.arange(frames, device=counts.device) < counts.unsqueeze(1)
 
 
 def blank(frames: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-    """Frames [B, F, D] with those that are not real set to zero."""
+    """Set the frames of [B, F, D] that are not real to zero."""
     return frames if real is None else frames.masked_fill(~real.unsqueeze(2).to(frames.device), 0.0)
 
 
 def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
-    """The convolutional position embedding [B, F, D] of `hidden` [B, F, D], which is zero where not real."""
-    if hasattr(module, "layers"):  # data2vec: a stack, each layer of which would read its forerunner's padding
+    """Return the convolutional position embedding of `hidden` [B, F, D], whose frames that are not real are zero."""
+    if hasattr(module, "layers"):  # data2vec: a stack; each layer would read the padding of the one before
         for layer in module.layers:
             hidden = blank(layer(hidden.transpose(1, 2)).transpose(1, 2), real)
         return hidden

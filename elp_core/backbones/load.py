@@ -14,14 +14,14 @@ from elp_core.backbones.families import PARTS, architecture, make_config, make_m
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
 from elp_core.backbones.frames import blank, positions, real_frames
 from elp_core.backbones.weights import canonical, find_folder, read_json, read_tensors
-from elp_core.errors import AudioError, BackboneError
+from elp_core.errors import AudioError, BackboneError, first_faults
 
 TINY = "elp:tiny"
 """The embedded default; its weights are part of the package."""
 
 
 class Backbone(nn.Module):
-    """A frozen encoder: no gradient, always in eval mode; made by `from_pretrained`.
+    """A frozen encoder: no gradient, always in eval mode. Make one with `from_pretrained`.
 
     B clips, T samples, F frames, C feature channels, D dimensions. Waveforms are float32 mono 16 kHz.
     """
@@ -37,22 +37,22 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
         self.config = config
         self.id = name
-        """What it was loaded by."""
+        """The name that it was loaded by."""
         self.family: str = config.model_type
         self.hidden_size: int = config.hidden_size
         """D."""
         self.feature_size: int = config.conv_dim[-1]
         """C."""
         self.pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
-        """Whether layers normalise their input (large style) rather than their output (base style)."""
+        """Whether layers normalise their input (large style) instead of their output (base style)."""
         self.normalize = normalize
-        """Whether each waveform is brought to zero mean and unit variance first."""
+        """Whether each waveform is first scaled to zero mean and unit variance."""
         self.digests = dict(digests)
         """``dtype shape sha256`` by tensor name."""
         self.architecture = architecture(config, normalize)
         self.fingerprint = fingerprint_of(self.digests, self.architecture)
         self.min_samples = self._samples_for(1)
-        """Shortest clip that has a frame."""
+        """Samples of the shortest clip that has a frame."""
         super().train(False)
 
     @classmethod
@@ -60,7 +60,7 @@ class Backbone(nn.Module):
         """Load a checkpoint: a folder, a hub id, or ``elp:tiny``.
 
         Raises:
-            BackboneError: where there is none, it is of no supported family, or weights and configuration do not fit.
+            BackboneError: There is none, it is of no supported family, or weights and configuration do not fit.
         """
         name = str(id_or_path)
         folder = Path(__file__).parent / "tiny" if name == TINY else find_folder(name)
@@ -68,48 +68,47 @@ class Backbone(nn.Module):
         processor = folder / "preprocessor_config.json"
         normalize = bool(read_json(processor).get("do_normalize", False)) if processor.is_file() else False
         tensors = read_tensors(folder, config.model_type)
-        with torch.random.fork_rng(devices=[]):  # transformers draw a mask embedding even there
+        with torch.random.fork_rng(devices=[]):  # transformers draws a mask embedding even on the device meta
             model = make_model(config, "meta")
         _fill(model, tensors, str(folder))
         return cls(model, config, name, normalize, tensor_digests(tensors))
 
     @classmethod
     def from_model(cls, model: Any, name: str, normalize: bool = False) -> Backbone:
-        """Wrap a transformers model of a supported family; its submodules are shared, and frozen from now on."""
+        """Wrap a transformers model of a supported family; its submodules are shared, and frozen by this call."""
         tensors = canonical(model.state_dict(), model.config.model_type)
         return cls(model, model.config, name, normalize, tensor_digests(tensors))
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The encoder's transformer layers."""
+        """Return the encoder's transformer layers."""
         layers: nn.ModuleList = self.encoder.layers
         return layers
 
     @property
     def layer_count(self) -> int:
-        """Number of transformer layers."""
+        """Return the number of transformer layers."""
         return len(self.layers)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stays in eval mode whatever `mode` says: a frozen backbone has no dropout and drops no layer."""
+        """Stay in eval mode for any `mode`: a frozen backbone has no dropout and drops no layer."""
         del mode
         return self
 
     def frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
-        """Frames [B] that clips of `lengths` [B] samples give."""
+        """Return the frames [B] of clips of `lengths` [B] samples."""
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
             lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
         return lengths
 
     @torch.no_grad()
     def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """CNN features [B, F, C], zero beyond each clip's frames, and frame counts [B], of waveforms [B, T].
+        """Return CNN features [B, F, C], zero after each clip's frames, and frame counts [B], of waveforms [B, T].
 
-        A CNN with group norm normalises over time, so there only clips of one length run together, without padding.
+        A CNN with group norm normalises over time, so only clips of one length run together, without padding.
 
         Raises:
-            AudioError: ``shape`` where waveforms and lengths do not fit each other, ``too_short`` where a clip gives no
-                frame.
+            AudioError: ``shape`` if waveforms and lengths do not fit each other, ``too_short`` if a clip has no frame.
         """
         self._refuse_odd(waveforms, lengths)
         counts = self.frame_counts(lengths)
@@ -124,24 +123,24 @@ class Backbone(nn.Module):
         return found, counts
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
-        """CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
+        """Project CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
         projected = self.feature_projection(features.float())
         result: torch.Tensor = projected[0] if isinstance(projected, tuple) else projected
         return result
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """The first layer's input [B, F, D]: projected features with positions, normalised in base-style backbones."""
+        """Return the first layer's input [B, F, D]: features with positions, normalised in base-style backbones."""
         real = real_frames(counts, hidden.shape[1])
         hidden = blank(hidden, real)
         hidden = hidden + positions(self.encoder.pos_conv_embed, hidden, real)
         return hidden if self.pre_norm else self.finish_norm(hidden)
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What the backbone hands out, from its last layer's output [B, F, D]: pre-norm encoders normalise it again."""
+        """Return the backbone's output from its last layer's [B, F, D]: pre-norm encoders normalise it again."""
         return self.finish_norm(hidden) if self.pre_norm else hidden
 
     def finish_norm(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The encoder's own norm of [B, F, D]; base style applies it before the layers, large style after them."""
+        """Apply the encoder's own norm to [B, F, D]; base style has it before the layers, large style after them."""
         result: torch.Tensor = self.encoder.layer_norm(hidden)
         return result
 
@@ -177,7 +176,7 @@ class Backbone(nn.Module):
         if shortest < self.min_samples:
             raise AudioError(
                 "too_short",
-                f"a clip of {shortest} samples gives no frame; this backbone needs {self.min_samples} or more",
+                f"a clip of {shortest} samples has no frame; this backbone needs {self.min_samples} or more",
             )
 
     def _samples_for(self, frames: int) -> int:
@@ -187,7 +186,7 @@ class Backbone(nn.Module):
 
 
 def _standardise(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Zero mean and unit variance over each clip's own samples, by the formula of Wav2Vec2FeatureExtractor."""
+    """Scale each clip's own samples to zero mean and unit variance, by the formula of Wav2Vec2FeatureExtractor."""
     real = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths.to(waveforms.device).unsqueeze(1)
     count = real.sum(1, keepdim=True)
     centred = (waveforms - (waveforms * real).sum(1, keepdim=True) / count) * real
@@ -199,7 +198,7 @@ def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> 
     """Give the model its weights (floating ones as float32).
 
     Raises:
-        BackboneError: where tensors are missing, of another shape, or of no place in the model.
+        BackboneError: Tensors are missing, of another shape, or unknown to the model.
     """
     expected = {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in PARTS}
     faults = [f"missing {name}" for name in expected if name not in tensors]
@@ -210,9 +209,9 @@ def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> 
         if name in expected and tensor.shape != expected[name].shape
     ]
     if faults:
-        shown = "; ".join(faults[:4]) + (f"; and {len(faults) - 4} more" if len(faults) > 4 else "")
         raise BackboneError(
-            f"{where}: weights and config.json do not belong together: {shown}; fetch the checkpoint again"
+            f"{where}: weights and config.json do not belong together: {first_faults(faults)}; "
+            "fetch the checkpoint again"
         )
     cast = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     model.load_state_dict(cast, strict=False, assign=True)

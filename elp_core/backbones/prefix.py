@@ -1,4 +1,4 @@
-"""The frozen prefix of a network: what no adapter changes is worked out once a clip; the rest goes on from there."""
+"""The frozen prefix of a network: what no adapter changes is computed once a clip, and the rest continues from it."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prefix:
-    """Where the untouched part of a network ends, and which of its values the rest needs."""
+    """The end of the untouched part of a network, and the values of it that the rest needs."""
 
     states: tuple[int, ...] = ()
-    """Hidden states in order: 0 is the encoder's input, i the output of layer i - 1. What still runs goes on from the
-    last of them. Empty means the CNN features."""
+    """Hidden states in order: 0 is the encoder's input, i the output of layer i - 1. The rest of the network continues
+    from the last of them. Empty means the CNN features."""
 
     @property
     def name(self) -> str:
-        """``cnn``, or the states' numbers such as ``h1.2.3``."""
+        """Return ``cnn``, or the states' numbers such as ``h1.2.3``."""
         return "h" + ".".join(map(str, self.states)) if self.states else "cnn"
 
 
 CNN = Prefix()
-"""The shortest: the CNN is part of no method."""
+"""The shortest prefix: no method changes the CNN."""
 
 
 def longest_prefix(touched: Sequence[int], read: Sequence[int]) -> Prefix:
-    """The longest prefix of a network.
+    """Return the longest prefix of a network.
 
     Args:
-        touched: layers (from 0) that compute something else than the backbone's.
-        read: numbers of the states that the head's frames are made of, one or more.
+        touched: Layers (from 0) that compute something else than the backbone's.
+        read: Numbers of the states that the head's frames are made of, one or more.
     """
     end = min([*touched, max(read)])
     return Prefix(tuple(sorted({state for state in read if state < end} | {end})))
@@ -45,9 +45,9 @@ def longest_prefix(touched: Sequence[int], read: Sequence[int]) -> Prefix:
 
 @torch.no_grad()
 def prefix_values(backbone: Backbone, prefix: Prefix, features: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """What `prefix` keeps of a batch with CNN features [B, F, C]: those, or its n states [n, B, F, D].
+    """Return what `prefix` keeps of a batch with CNN features [B, F, C]: those, or its n states [n, B, F, D].
 
-    Layers beyond the last state are not run.
+    Layers after the last state do not run.
     """
     if not prefix.states:
         return features
@@ -63,14 +63,14 @@ def prefix_values(backbone: Backbone, prefix: Prefix, features: torch.Tensor, co
 def resume(
     backbone: Backbone, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None
 ) -> Iterator[torch.Tensor]:
-    """Yield the states as `layer_outputs` does, the kept ones first; an empty tensor stands for a state not kept.
+    """Yield the states like `layer_outputs`, the kept ones first; states that were not kept are empty tensors.
 
     Args:
-        backbone: whose layers beyond the prefix run, as far as they are asked for.
-        prefix: with one state or more.
-        values: of `prefix_values`, [n, B, F, D].
-        counts: int64 [B], real frames.
-        adapters: none of them touches a layer of the prefix, and none has pseudo features.
+        backbone: Its layers after the prefix run when their states are requested.
+        prefix: With one state or more.
+        values: Result of `prefix_values`, [n, B, F, D].
+        counts: Int64 [B], real frames.
+        adapters: None of them touches a layer of the prefix, and none has pseudo features.
     """
     kept = dict(zip(prefix.states, values, strict=True))
     last = prefix.states[-1]

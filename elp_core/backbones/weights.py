@@ -1,4 +1,4 @@
-"""Reading a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
+"""Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _NORM_SPELLINGS = {
 
 
 def find_folder(id_or_path: str) -> Path:
-    """The folder of a checkpoint: a local one as it is, a hub id through the hub's cache (offline where it is there).
+    """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache (offline if it is there).
 
     Raises:
-        BackboneError: where there is no such folder, or the hub cannot give it.
+        BackboneError: There is no such folder, or it cannot be fetched from the hub.
     """
     path = Path(id_or_path).expanduser()
     if path.is_dir():
         return path
     if path.is_absolute() or id_or_path.startswith((".", "~")) or id_or_path.count("/") != 1:
         raise BackboneError(
-            f"{id_or_path} is no folder; expected a checkpoint folder with config.json, a hub id such as "
+            f"{id_or_path} is not a folder; expected a checkpoint folder with config.json, a hub id such as "
             "facebook/hubert-base-ls960, or elp:tiny"
         )
     return _from_hub(id_or_path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a checkpoint folder.
+    """Read a JSON object from a checkpoint folder.
 
     Raises:
-        BackboneError: where the file is missing or no JSON object.
+        BackboneError: The file is missing or not a JSON object.
     """
     try:
         values = json.loads(path.read_text("utf-8"))
@@ -62,10 +62,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
-    """The backbone's tensors as stored, under the bare model's names; heads and quantisers are left out.
+    """Read the backbone's tensors as stored, under the bare model's names; heads and quantisers are left out.
 
     Raises:
-        BackboneError: where no weights are found or they cannot be read.
+        BackboneError: There are no weights, or they cannot be read.
     """
     stored: dict[str, torch.Tensor] = {}
     for path in _weight_files(folder):
@@ -74,7 +74,7 @@ def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
 
 
 def canonical(stored: Mapping[str, torch.Tensor], model_type: str) -> dict[str, torch.Tensor]:
-    """`stored` under the names of the bare model, restricted to what a backbone consists of."""
+    """Return the tensors of a backbone from `stored`, under the names of the bare model."""
     prefix = f"{FAMILIES[model_type].prefix}."
     renamed = {_rename(name.removeprefix(prefix)): tensor for name, tensor in stored.items()}
     return {name: tensor for name, tensor in renamed.items() if name.partition(".")[0] in PARTS}
@@ -96,7 +96,7 @@ def _weight_files(folder: Path) -> list[Path]:
             return [path]
         shards = read_json(path).get("weight_map")
         if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
-            raise BackboneError(f"{path} names no shards beside it; fetch the checkpoint again")
+            raise BackboneError(f"{path} names no shards next to it; fetch the checkpoint again")
         return [folder / shard for shard in sorted(set(shards.values()))]
     raise BackboneError(f"{folder}: no weights; expected one of {', '.join(_WEIGHT_FILES)}")
 
@@ -109,10 +109,10 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BackboneError(f"{path} is missing; fetch the checkpoint again") from None
-    except pickle.UnpicklingError as error:  # torch's own words advise to run what is in the file
+    except pickle.UnpicklingError as error:  # torch's message advises to run the code in the file
         raise BackboneError(
             f"{path} is damaged or holds more than tensors, which is never run; "
-            "fetch the checkpoint again, as safetensors where there is one"
+            "fetch the checkpoint again, as safetensors if it exists"
         ) from error
     except (OSError, SafetensorError, RuntimeError, EOFError) as error:
         raise BackboneError(f"{path} cannot be read: {error}; fetch the checkpoint again") from error

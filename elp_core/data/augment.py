@@ -1,4 +1,4 @@
-"""Augmentation of training clips, every draw a function of (seed, epoch or variant, clip): a resumed run repeats it."""
+"""Augmentation of training clips; each draw depends on seed, epoch or variant, and clip: a resumed run repeats it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from elp_core.data.noise import coloured_noise, mix
 from elp_core.types import SAMPLE_RATE, Samples
 
 SPEED_STEPS = 8
-"""Speeds to either side of 1.0 that can be drawn; few, so that their resampling kernels are made once."""
+"""Possible speeds below and above 1.0; few, so that their resampling kernels are made once."""
 
 
 def augment_waveform(
     samples: Waveform, config: AugmentConfig, rng: np.random.Generator, min_samples: Samples = MIN_SAMPLES
 ) -> Waveform:
-    """Speed, noise and gain, in this order.
+    """Change speed, add noise and change the gain, in this order.
 
     Args:
-        samples: float32 [samples] at 16 kHz; stays as it is.
-        config: what is drawn, and from which ranges.
-        rng: made by `generator`.
-        min_samples: a speed that would leave fewer samples than this is not used.
+        samples: Float32 [samples] at 16 kHz; not changed.
+        config: What is drawn, and from which ranges.
+        rng: Result of `generator`.
+        min_samples: A speed that would leave fewer samples is not used.
 
     Returns:
         float32 [samples / speed].
@@ -47,9 +47,9 @@ def mask_features(
 
     Args:
         features: [B, F, C].
-        counts: int64 [B], real frames of each clip.
+        counts: Int64 [B], real frames of each clip.
         config: `time_mask` and `feature_mask` are the mean shares hidden.
-        rng: made by `generator`.
+        rng: Result of `generator`.
 
     Returns:
         A masked copy.
@@ -69,7 +69,7 @@ def _hide(row: npt.NDArray[np.bool_], share: float, span: int, rng: np.random.Ge
     hidden = rng.uniform(0, 2 * share) * len(row)
     while hidden > 0 and len(row):
         width = min(int(rng.integers(1, span + 1)), len(row))
-        # the last span may overshoot what is left to hide; toss for it, so that the mean stays right
+        # the last span may hide too much; a random decision about it keeps the mean right
         if width > hidden and rng.random() > hidden / width:
             return
         start = int(rng.integers(0, len(row) - width + 1))
@@ -78,5 +78,5 @@ def _hide(row: npt.NDArray[np.bool_], share: float, span: int, rng: np.random.Ge
 
 
 def generator(*key: int) -> np.random.Generator:
-    """A random generator that depends on all of `key` (seed, epoch, position, …) and nothing else."""
+    """Return a random generator that depends on `key` (seed, epoch, position, …) and nothing else."""
     return np.random.default_rng(key)

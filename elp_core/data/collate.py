@@ -1,4 +1,4 @@
-"""Clips of different lengths as one padded tensor."""
+"""Join clips of different lengths to one padded tensor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def collate(waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
     """Pad waveforms with zeros at their ends.
 
     Args:
-        waveforms: B arrays float32 [samples].
+        waveforms: B arrays, float32 [samples].
 
     Returns:
         float32 [B, T] with T the longest, and int64 [B] sample counts.
@@ -27,7 +27,7 @@ def collate(waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def collate_features(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad what a prefix gives for B clips with zeros at their ends.
+    """Pad the values of a prefix for B clips with zeros at their ends.
 
     Args:
         features: B tensors of any float type, [frames, channels] or [n, frames, channels].

@@ -1,13 +1,12 @@
-"""Shards: immutable Parquet files of clips, with the FLAC bytes inside and the measurements beside them."""
+"""Shards: immutable Parquet files of clips, with their FLAC bytes and their measurements."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import json
-import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,13 @@ import pyarrow.parquet as pq
 
 from elp_core.audio import Waveform, clip_id, encode_flac, measure
 from elp_core.errors import CorpusError
+from elp_core.files import write_whole
 from elp_core.types import SAMPLE_RATE, SPLITS, Clip, Decibels, Hertz, Seconds, Split
 
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One clip as a row of a shard: what `Clip` holds, and the measurements (units as in `elp_core.audio.measure`)."""
+    """One clip as a row of a shard: the values of `Clip`, and the measurements with the units of `audio.measure`."""
 
     id: str
     audio: bytes
@@ -68,7 +68,7 @@ def _schema() -> pa.Schema:
         else {"_type": "Value", "dtype": kinds[field.type]}
         for field in fields
     }
-    # what makes Hugging Face `datasets` decode the audio column
+    # with this, Hugging Face `datasets` decodes the audio column
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
@@ -88,7 +88,7 @@ def make_row(
     source_rate: Hertz = SAMPLE_RATE,
     delivery: str = "",
 ) -> ShardRow:
-    """Row of a clip from its float32 [samples] at 16 kHz: id, FLAC bytes and measurements are worked out here."""
+    """Make the row of a clip from its float32 [samples] at 16 kHz: compute id, FLAC bytes and measurements."""
     figures = dataclasses.asdict(measure(samples))
     return ShardRow(
         id=clip_id(samples),
@@ -110,13 +110,13 @@ def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> P
 
     Args:
         rows: `ShardRow`s, or mappings with the columns of `SCHEMA`.
-        folder: made where it is missing.
+        folder: Made if it is missing.
 
     Returns:
         Path of the shard, ``<16 hex digits>.parquet``. It appears whole or not at all.
 
     Raises:
-        CorpusError: where there are no rows, one id occurs twice or a row lacks a column.
+        CorpusError: There are no rows, an id occurs twice or a row lacks a column.
     """
     records = sorted((_record(row) for row in rows), key=lambda record: str(record["id"]))
     if not records:
@@ -125,26 +125,18 @@ def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> P
     if twice:
         raise CorpusError(f"{len(twice)} clip(s) occur twice in one shard, the first is {twice[0]}; drop the copies")
     table = pa.Table.from_pylist(records, schema=SCHEMA)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=".tmp", dir=folder)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        # FLAC does not shrink any further; small row groups let a reader take a split without the rest
-        plain = {column: "zstd" for column in SCHEMA.names if column != "audio"}
-        codecs = plain | {"audio.bytes": "none", "audio.path": "zstd"}
-        pq.write_table(table, temporary, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery"])
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-        target = folder / f"{digest[:16]}.parquet"
-        temporary.chmod(0o644)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # FLAC does not compress any further; small row groups let a reader take a split without the rest
+    codecs = {column: "zstd" for column in SCHEMA.names if column != "audio"}
+    codecs |= {"audio.bytes": "none", "audio.path": "zstd"}
+    shard = io.BytesIO()
+    pq.write_table(table, shard, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery"])
+    target = folder / f"{hashlib.sha256(shard.getbuffer()).hexdigest()[:16]}.parquet"
+    write_whole(target, shard.getvalue())
     return target
 
 
 def _record(row: ShardRow | Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the columns of `SCHEMA`."""
+    """Return a row as the columns of `SCHEMA`."""
     if isinstance(row, ShardRow):
         record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
         record["audio"] = {"bytes": row.audio, "path": record.pop("path")}
@@ -161,10 +153,10 @@ def _record(row: ShardRow | Mapping[str, Any]) -> dict[str, Any]:
 def read_table(
     paths: Sequence[Path], columns: Sequence[str] | None = None, splits: Collection[Split] | None = None
 ) -> pa.Table:
-    """Columns of shards (None: all) as one Arrow table in the order of `paths`, rows of `splits` only (None: all).
+    """Read columns of shards (None: all) as one Arrow table in the order of `paths`, rows of `splits` only (None: all).
 
     Raises:
-        CorpusError: naming the file that is missing or is no shard.
+        CorpusError: A file is missing or is not a shard; the message names it.
     """
     chosen = None if splits is None else [("split", "in", sorted(splits))]
     wanted = list(SCHEMA.names if columns is None else columns)
@@ -173,24 +165,24 @@ def read_table(
         try:
             tables.append(pq.read_table(path, columns=wanted, filters=chosen).cast(tables[0].schema))
         except FileNotFoundError as error:
-            raise CorpusError(f"shard {path} is not there; fetch the dataset version again") from error
+            raise CorpusError(f"shard {path} does not exist; fetch the dataset version again") from error
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorpusError(f"{path} is no readable shard: {error}") from error
+            raise CorpusError(f"{path} cannot be read as a shard: {error}") from error
     return pa.concat_tables(tables)
 
 
 def read_clips(
     paths: Sequence[Path], splits: Collection[Split] | None = None, columns: Literal["all", "meta"] = "all"
 ) -> list[Clip]:
-    """Clips of shards, sorted by id, so that the order never depends on how they were delivered.
+    """Read clips of shards, sorted by id, so that the order never depends on the deliveries.
 
     Args:
-        paths: shards.
-        splits: which splits to read; None reads all.
-        columns: ``meta`` leaves the audio on disk (`Clip.audio` is then empty).
+        paths: Of shards.
+        splits: The splits to read; None reads all.
+        columns: ``meta`` does not read the audio (`Clip.audio` is then empty).
 
     Raises:
-        CorpusError: where a shard cannot be read, or two shards hold one clip.
+        CorpusError: A shard cannot be read, or two shards contain the same clip.
     """
     audio = ["audio"] if columns == "all" else []
     table = read_table(paths, [*_META, *audio], splits)

@@ -1,4 +1,4 @@
-"""What the frozen prefix of a network gives for a clip: worked out once, then kept in memory or on disk."""
+"""The values of a network's frozen prefix for a clip: computed once, then kept in memory or on disk."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from elp_core.data.store import TensorStore
 
 MEMORY_BYTES = 2**31
 RECORDING = ""
-"""The variant of a clip that is the recording as it is."""
+"""The variant of a clip that is the unchanged recording."""
 _FORM = 2
-"""Raised whenever the same clip and backbone would give other values: what an older version kept is not read."""
+"""Raised when the same clip and backbone would give other values, so that older values are not read."""
 
 
 class FeatureCache:
     """Values [..., frames, width] under (backbone fingerprint, prefix, clip id, variant of its augmentation).
 
-    They are rounded to float16 whether they come from the cache or not, so that a run never depends on what was cached.
-    Recordings as they are go to the store, where there is one, for other runs and processes too; the rest stays in
-    memory, up to a limit and then no more: what does not fit is worked out again.
+    They are always rounded to float16, so that a run never depends on the content of the cache. Values of unchanged
+    recordings go to the store, if there is one, for other runs and processes too; the rest stays in memory up to a
+    limit, and what does not fit is computed again.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class FeatureCache:
         self._kept: dict[str, torch.Tensor] = {}
 
     def get(self, clip_id: str, variant: str, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Values of a clip, float16 on the CPU; `compute` is called where they are not kept.
+        """Return the values of a clip, float16 on the CPU; call `compute` if they are not kept.
 
-        A clip with values beyond float16's range keeps float32.
+        A clip with values outside of float16's range keeps float32.
         """
         key = hashlib.sha256(f"{self._what}\n{clip_id}\n{variant}".encode()).hexdigest()
         if key in self._kept:
             return self._kept[key]
         store = self._store if variant == RECORDING else None
         found = store.get(key) if store else None
-        if found is not None:  # a mapped file is the page cache's business
+        if found is not None:  # a mapped file is in the page cache already
             return found
         values = _rounded(compute())
         stored = store is not None and store.put(key, values)
@@ -57,7 +57,7 @@ class FeatureCache:
         return values
 
     def __len__(self) -> int:
-        """Clips kept in memory."""
+        """Return the number of clips in memory."""
         return len(self._kept)
 
 

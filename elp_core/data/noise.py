@@ -1,4 +1,4 @@
-"""Noise made by the program, the same from the same seed: a machine hall, and coloured noise for augmentation."""
+"""Synthetic noise, a function of its seed: a machine hall, and coloured noise for augmentation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CLANKS_PER_SECOND = 1.5
 
 
 def factory_noise(samples: Samples, seed: int) -> Waveform:
-    """A machine hall: hum with harmonics, broadband roar with resonances, and clanks at random instants.
+    """Return machine-hall noise: hum with harmonics, broadband roar with resonances, and clanks at random instants.
 
     Args:
-        samples: length at 16 kHz.
-        seed: the same seed and length give the same noise.
+        samples: Length at 16 kHz.
+        seed: The same seed and length give the same noise.
 
     Returns:
         float32 [samples] of unit RMS.
@@ -35,12 +35,12 @@ def coloured_noise(samples: Samples, slope: float, rng: np.random.Generator) -> 
 
 
 def mix(clean: Waveform, noise: Waveform, snr_db: Decibels) -> Waveform:
-    """`clean` and `noise` [samples] added at an SNR of `snr_db` (mean powers over the whole clip).
+    """Add `noise` to `clean` [samples] at an SNR of `snr_db` (mean powers over the whole clip).
 
-    The sum is scaled down where it would exceed full scale. A silent clip or silent noise leaves `clean` as it is.
+    The sum is scaled down if it would exceed full scale. If the clip or the noise is silent, `clean` is returned.
 
     Raises:
-        ValueError: where the two differ in length.
+        ValueError: The two differ in length.
     """
     if clean.shape != noise.shape:
         raise ValueError(f"the noise has {noise.size} samples, the clip {clean.size}; make noise of the clip's length")
@@ -54,7 +54,7 @@ def mix(clean: Waveform, noise: Waveform, snr_db: Decibels) -> Waveform:
 
 
 def _hum(samples: Samples, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Mains hum and one rotating machine, each a series of harmonics that beats slowly."""
+    """Return mains hum and one rotating machine, each a series of harmonics that beats slowly."""
     time = np.arange(samples) / SAMPLE_RATE
     total = np.zeros(samples)
     for fundamental in (MAINS_HZ, rng.uniform(22.0, 32.0) * rng.integers(3, 8)):
@@ -66,7 +66,7 @@ def _hum(samples: Samples, rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _roar(samples: Samples, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Pink noise with three broad resonances, as of fans and belts."""
+    """Return pink noise with three broad resonances, as of fans and belts."""
     spectrum = np.fft.rfft(rng.standard_normal(samples))
     frequencies = np.maximum(np.fft.rfftfreq(samples, 1 / SAMPLE_RATE), 20.0)
     shape = frequencies**-0.5
@@ -76,7 +76,7 @@ def _roar(samples: Samples, rng: np.random.Generator) -> npt.NDArray[np.float64]
 
 
 def _clanks(samples: Samples, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Struck metal: decaying inharmonic modes, at Poisson instants that also lie before the clip's start."""
+    """Return struck metal: decaying inharmonic modes, at Poisson instants, some before the clip's start."""
     total = np.zeros(samples)
     lead = SAMPLE_RATE // 2
     for _ in range(rng.poisson(CLANKS_PER_SECOND * (samples + lead) / SAMPLE_RATE)):

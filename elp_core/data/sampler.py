@@ -1,4 +1,4 @@
-"""Which clips share a batch: clips of like length, under a budget of seconds, shuffled anew each epoch."""
+"""Which clips share a batch: clips of similar length, under a budget of seconds, shuffled in each epoch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from elp_core.types import Seconds
 def length_buckets(
     durations: Sequence[Seconds], batch_seconds: Seconds, seed: int, epoch: int, shuffle: bool = True
 ) -> list[list[int]]:
-    """Batches of positions in `durations`.
+    """Return batches of positions in `durations`.
 
     Laws: every position occurs in exactly one batch; clips x longest clip is at most `batch_seconds` (a longer clip is
-    a batch by itself); the same arguments give the same batches.
+    alone in its batch); the same arguments give the same batches.
 
     Args:
-        durations: of each clip.
-        batch_seconds: audio in a batch, padding counted.
-        seed: of the run.
-        epoch: another epoch mixes and orders the batches anew.
+        durations: Of each clip.
+        batch_seconds: Audio in a batch, padding counted.
+        seed: Of the run.
+        epoch: Each epoch has other batches in another order.
         shuffle: False sorts by length alone, for evaluation.
     """
     lengths = np.asarray(durations, np.float64)
     if not shuffle:
         return _fill(np.argsort(lengths, kind="stable"), lengths, batch_seconds)
     rng = np.random.default_rng([seed, epoch, 1])
-    # lengths blurred by a tenth: neighbours differ from epoch to epoch while padding stays small
+    # lengths are blurred by a tenth: batches differ between epochs, and padding stays small
     order = np.argsort(lengths * rng.uniform(0.9, 1.1, size=len(lengths)), kind="stable")
     batches = _fill(order, lengths, batch_seconds)
     return [batches[i] for i in rng.permutation(len(batches))]
@@ -48,9 +48,9 @@ def _fill(order: npt.NDArray[np.int64], lengths: np.typing.NDArray[np.float64], 
 
 
 def join_groups(count: int, share: float, size: int, seed: int, epoch: int) -> list[tuple[int, ...]]:
-    """Positions 0 … count - 1 in groups: about `share` of them in groups of 2 … `size`, the others alone.
+    """Return the positions 0 … count - 1 in groups: about `share` of them in groups of 2 … `size`, the others alone.
 
-    Each position occurs exactly once. Joining short clips shows a model the borders between words.
+    Each position occurs exactly once. Joined short clips train a model on borders between words.
     """
     rng = np.random.default_rng([seed, epoch, 2])
     order = rng.permutation(count).tolist()

@@ -1,8 +1,8 @@
-"""Tensors on disk that can be worked out again: content-addressed, bounded, safe under concurrent processes.
+"""Tensors on disk that can be computed again: content-addressed, bounded, safe with concurrent processes.
 
-One safetensors file a tensor, written beside its place and renamed, so that a reader never sees half of one; read by
-mapping it, so that a batch costs page cache and no copy. The least recently used files go when the bound is reached. A
-file that goes while it is mapped stays readable to whoever mapped it.
+Each tensor is one safetensors file, written whole. Reading maps the file, so that a batch costs page cache and no copy.
+The least recently used files are deleted when the bound is reached; a process that has mapped such a file can still
+read it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from elp_core.files import replacing
 from elp_core.types import Seconds
 
 log = logging.getLogger(__name__)
 
 DISK_BYTES = 16 * 2**30
 SHARE = 32
-"""The folder is measured again whenever 1 / SHARE of the bound was written since."""
+"""The folder is measured again after 1 / SHARE of the bound was written."""
 ABANDONED: Seconds = 3600.0
-"""An unfinished file this old belongs to a process that was killed."""
+"""An unfinished file of this age belongs to a process that was killed."""
 _SUFFIX, _UNFINISHED = ".safetensors", ".tmp"
 
 
@@ -41,7 +41,7 @@ class _Entry:
 class TensorStore:
     """Tensors by key in a folder.
 
-    One process keeps the folder within `limit` bytes; of n processes each may go over it by a part in `SHARE`.
+    One process keeps the folder within `limit` bytes; each of several processes may exceed it by one part in `SHARE`.
     """
 
     def __init__(self, folder: Path, limit: int = DISK_BYTES) -> None:
@@ -51,21 +51,21 @@ class TensorStore:
         self._works = True
 
     def get(self, key: str) -> torch.Tensor | None:
-        """The tensor under `key` as it was put [...], mapped into memory; None where there is none or it is damaged."""
+        """Return the tensor [...] under `key`, mapped into memory; None if there is none or it is damaged."""
         path = self._path(key)
         try:
             with safe_open(path, framework="pt") as opened:
                 found: torch.Tensor = opened.get_tensor("values")
         except (OSError, SafetensorError):
             return None
-        with contextlib.suppress(OSError):  # another process may have dropped it, or the folder may be read-only
+        with contextlib.suppress(OSError):  # another process may have deleted it, or the folder may be read-only
             os.utime(path)
         return found
 
     def put(self, key: str, values: torch.Tensor) -> bool:
-        """Keep `values` [...], of any shape, on the CPU, where there is room for them; whether it did.
+        """Keep `values` [...] on the CPU if there is room for them; return whether it did.
 
-        A disk that refuses is told once in the log, and nothing more is written: what is kept here can be made again.
+        If the disk refuses, that is logged once and nothing more is written: the values can be computed again.
         """
         size = values.nbytes + 512
         if not self._works or size > self._limit:
@@ -78,23 +78,19 @@ class TensorStore:
             self._room -= size
         except OSError as error:
             self._works = False
-            log.warning("%s takes no more features (%s); training goes on without keeping them", self.folder, error)
+            log.warning("no more features are kept in %s (%s); training continues without them", self.folder, error)
         return self._works
 
-    def _write(self, path: Path, values: torch.Tensor) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=_UNFINISHED, dir=path.parent)
-        os.close(handle)
+    @staticmethod
+    def _write(path: Path, values: torch.Tensor) -> None:
         try:
-            save_file({"values": values}, name)
-            os.replace(name, path)
-        except SafetensorError as error:  # how safetensors tell of a full disk
+            with replacing(path) as temporary:
+                save_file({"values": values}, temporary)
+        except SafetensorError as error:  # safetensors raises it for a full disk
             raise OSError(str(error)) from error
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     def _make_room(self, goal: int) -> None:
-        """Drop the least recently used files until the rest takes `goal` bytes at most."""
+        """Delete the least recently used files until the rest has at most `goal` bytes."""
         entries = sorted(self._entries(), key=lambda entry: entry.used)
         total = sum(entry.size for entry in entries)
         for entry in entries:

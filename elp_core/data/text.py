@@ -1,4 +1,4 @@
-"""Transcripts: one normal form, and the letters that CTC reads and writes."""
+"""Transcripts: one normal form, and the letters of CTC."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _REPLACED = {ord(mark): "'" for mark in "’‘ʼ´`"} | {ord(dash): " " for das
 
 
 def normalise(text: str) -> str:
-    """Transcript in the form that is stored, trained on and scored: NFC, case folded, no sentence marks, single spaces.
+    """Return a transcript as it is stored, trained on and scored: NFC, case folded, no sentence marks, single spaces.
 
-    Law: idempotent. Digits and letters outside the alphabet stay as they are, for `Alphabet.unknown` to find.
+    Law: idempotent. Digits and letters outside the alphabet are kept; `Alphabet.unknown` finds them.
 
     >>> normalise("  Well-known:  DON’T stop! ")
     "well known don't stop"
@@ -40,14 +40,14 @@ class Alphabet:
             raise ValueError(f"an alphabet needs distinct letters, got {self.letters!r}")
 
     def __len__(self) -> int:
-        """Outputs of a head: the letters and the blank."""
+        """Return the outputs of a head: the letters and the blank."""
         return len(self.letters) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Class of each letter.
+        """Return the class of each letter.
 
         Raises:
-            ValueError: naming the letters that are not in the alphabet.
+            ValueError: Letters are not in the alphabet; the message names them.
         """
         unknown = self.unknown(text)
         if unknown:
@@ -55,14 +55,14 @@ class Alphabet:
         return [self.letters.index(letter) + 1 for letter in text]
 
     def decode(self, classes: Sequence[int]) -> str:
-        """Text of a frame-wise path by CTC's rule: repeats merge, then blanks go (Graves et al. 2006, section 3.1)."""
+        """Decode a frame-wise path by CTC's rule: merge repeats, then drop blanks (Graves et al. 2006, section 3.1)."""
         kept = [now for before, now in zip([BLANK, *classes], classes, strict=False) if now not in (BLANK, before)]
         return " ".join("".join(self.letters[index - 1] for index in kept).split())
 
     def unknown(self, text: str | Iterable[str]) -> set[str]:
-        """Characters of `text` that the alphabet lacks."""
+        """Return the characters of `text` that are not in the alphabet."""
         return set("".join(text)) - set(self.letters)
 
     def frames_needed(self, text: str) -> int:
-        """Fewest frames that can spell `text`: its letters, and a blank between equal neighbours."""
+        """Return the fewest frames that can spell `text`: its letters, and a blank between two equal letters."""
         return len(text) + sum(a == b for a, b in itertools.pairwise(text))

@@ -1,4 +1,4 @@
-"""Verification trials: which clips are compared with which."""
+"""Verification trials: pairs of clips to compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_TRIALS = 2_000_000
 
 @dataclass(frozen=True)
 class Trial:
-    """Two clips by id; `target` where both are of one speaker."""
+    """Two clips by id; `target` if both are of one speaker."""
 
     a: str
     b: str
@@ -23,7 +23,7 @@ class Trial:
 
 
 def all_pairs(clips: Sequence[Clip], cap: int = MAX_TRIALS, seed: int = 0) -> list[Trial]:
-    """Every unordered pair of distinct clips; where there are more than `cap`, a sample of that many."""
+    """Return every unordered pair of distinct clips; if there are more than `cap`, a sample of that size."""
     first, second = pair_positions(len(clips), cap, seed)
     return [
         Trial(clips[a].id, clips[b].id, clips[a].speaker == clips[b].speaker)
@@ -34,16 +34,16 @@ def all_pairs(clips: Sequence[Clip], cap: int = MAX_TRIALS, seed: int = 0) -> li
 def pair_positions(
     count: int, cap: int = MAX_TRIALS, seed: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions (a < b) of `all_pairs` among `count` clips, int64 [trials] each, in ascending order.
+    """Return the positions (a < b) of `all_pairs` among `count` clips, int64 [trials] each, in ascending order.
 
-    A sample (where there are more than `cap` pairs) is drawn without repetition and depends on the arguments only.
+    A sample (of more than `cap` pairs) is drawn without repetition and depends on the arguments only.
     """
     total = count * (count - 1) // 2
     if total <= cap:
         first, second = np.triu_indices(count, 1)
         return first.astype(np.int64), second.astype(np.int64)
     numbers = np.sort(np.random.default_rng([seed, count]).choice(total, size=cap, replace=False, shuffle=False))
-    # pair number n lies in the row a whose first pair is number a * (2 * count - a - 1) / 2
+    # pair number n is in the row a whose first pair is number a * (2 * count - a - 1) / 2
     rows = np.arange(count, dtype=np.int64)
     starts = rows * (2 * count - rows - 1) // 2
     first = np.searchsorted(starts, numbers, side="right") - 1

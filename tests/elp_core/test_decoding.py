@@ -171,11 +171,11 @@ def test_settings_that_make_no_sense_are_refused(values: dict[str, object], mess
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not there; expected an ARPA or KenLM binary"),
-        (b"hello\n", "is no n-gram model that KenLM reads"),
-        (b"\\data\\\nngram 1=9\n\n\\1-grams:\n-1\tcat\t0\n\n\\end\\\n", "is no n-gram model that KenLM reads"),
+        (None, "does not exist; expected an ARPA or KenLM binary"),
+        (b"hello\n", "as an n-gram model"),
+        (b"\\data\\\nngram 1=9\n\n\\1-grams:\n-1\tcat\t0\n\n\\end\\\n", "as an n-gram model"),
         (b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\n", "the unigram line '-1' has no word"),
-        (b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tCAT\n", r"spells none of its 1 words \(CAT\)"),
+        (b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\tCAT\n", r"cannot spell any of its 1 words \(CAT\)"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ defaults:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Made once; tests only read it, and keep what they make in caches of their own."""
-    from elp_core.testing.backbones import tiny_model
+    from elp_core.testing import tiny_model
 
     folder = tmp_path_factory.mktemp("site")
     slots = Slot("plant-a", "asr"), Slot("plant-a", "asv")

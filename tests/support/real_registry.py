@@ -69,7 +69,7 @@ class Real:
 @contextmanager
 def real_registry(folder: Path) -> Iterator[Real]:
     """Train, gate and promote twice, with keys and anchor in the environment while the block lasts."""
-    from elp_core.testing.backbones import tiny_model
+    from elp_core.testing import tiny_model
 
     with pytest.MonkeyPatch.context() as patch, guarded_server(folder / "server") as server:
         isolate(folder / "home", patch)

@@ -85,7 +85,7 @@ def test_frame_counts_are_those_of_transformers() -> None:
 def test_a_clip_without_a_frame_is_refused() -> None:
     backbone = tiny_backbone()
     assert backbone.min_samples == 400
-    with pytest.raises(AudioError, match="399 samples gives no frame; this backbone needs 400"):
+    with pytest.raises(AudioError, match="399 samples has no frame; this backbone needs 400"):
         backbone.features(torch.zeros(1, 399), torch.tensor([399]))
 
 

@@ -97,8 +97,8 @@ def test_keys_that_the_family_does_not_have_change_nothing(checkpoint: Path) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("/nowhere/at/all", "is no folder; expected a checkpoint folder"),
-        ("no-owner", "is no folder; expected a checkpoint folder"),
+        ("/nowhere/at/all", "is not a folder; expected a checkpoint folder"),
+        ("no-owner", "is not a folder; expected a checkpoint folder"),
         ("nobody/nothing", "no config.json on the hub or in its cache"),
     ],
 )
@@ -130,10 +130,10 @@ def test_a_hub_id_loads_from_the_cache(
         ({"num_hidden_layers": 4}, "do not belong together: missing encoder.layers.3"),
         ({"num_hidden_layers": 2}, "do not belong together: unexpected encoder.layers.2"),
         ({"intermediate_size": 16}, r"is \[32, 24\], expected \[16, 24\]|is \[32\], expected \[16\]"),
-        ({"conv_dim": [8, 8]}, "transformers .* refuse this configuration"),
+        ({"conv_dim": [8, 8]}, "transformers .* refuses this configuration"),
         ({"model_type": ["wavlm"]}, r"model_type is \['wavlm'\], expected one of"),
-        ({"num_attention_heads": 7}, "make no hubert of this configuration: ValueError"),
-        ({"hidden_act": "none-such"}, "make no hubert of this configuration: KeyError 'none-such'"),
+        ({"num_attention_heads": 7}, "cannot make a hubert of this configuration: ValueError"),
+        ({"hidden_act": "none-such"}, "cannot make a hubert of this configuration: KeyError 'none-such'"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(change: dict[str, Any], message: str, checkpoint: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_broken_file_is_refused(name: str, content: bytes | None, message: str
 def test_a_bad_index_of_shards_is_refused(shard: str, checkpoint: Path) -> None:
     (checkpoint / "model.safetensors").rename(checkpoint.parent / "model.safetensors")
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
-    with pytest.raises(BackboneError, match=r"names no shards beside it|gone\.safetensors is missing"):
+    with pytest.raises(BackboneError, match=r"names no shards next to it|gone\.safetensors is missing"):
         Backbone.from_pretrained(checkpoint)
 
 

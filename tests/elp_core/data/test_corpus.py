@@ -65,13 +65,13 @@ def test_what_cannot_be_a_shard(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="is not there"):
+    with pytest.raises(CorpusError, match="does not exist"):
         read_clips([tmp_path / "none.parquet"])
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(CorpusError, match="no readable shard"):
+    with pytest.raises(CorpusError, match="cannot be read as a shard"):
         read_clips([tmp_path / "bad.parquet"])
     pq.write_table(SCHEMA.empty_table().select(["id"]), tmp_path / "other.parquet")
-    with pytest.raises(CorpusError, match="no readable shard"):
+    with pytest.raises(CorpusError, match="cannot be read as a shard"):
         read_clips([tmp_path / "other.parquet"])
     path = write_shard(rows(), tmp_path)
     with pytest.raises(CorpusError, match="in two shards"):

@@ -139,7 +139,7 @@ def test_a_fault_names_the_clip_and_no_path_of_this_machine(tmp_path: Path) -> N
     for audio in (tmp_path / "a.wav", b"RIFF and nothing that follows"):
         fault = measure_clip(replace(GOOD, path="in/a.wav", audio=audio), INTAKE)
         assert isinstance(fault, ClipFault)
-        assert fault.detail.startswith("in/a.wav is no audio file that can be read: ")
+        assert fault.detail.startswith("in/a.wav cannot be read as audio: ")
         assert str(tmp_path) not in fault.detail
 
 

@@ -13,7 +13,7 @@ import pytest
 from elp_core.assemble import evaluate
 from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
-from elp_core.testing.backbones import tiny_model
+from elp_core.testing import tiny_model
 from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError

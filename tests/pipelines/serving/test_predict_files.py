@@ -9,7 +9,7 @@ import pytest
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
 from elp_core.tasks import SpeakerVerification
-from elp_core.testing.backbones import tiny_model
+from elp_core.testing import tiny_model
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
