@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from elp_core.task_specs import _KINDS
+from elp_core.task_specs import _SPECS
 from tests.docs.pages import Fence, fences
 
 NEEDS_A_WORKSPACE = {"data.md", "gate.md", "registry.md"}
@@ -37,10 +37,10 @@ def test_python_runs(block: Fence, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def _own_tasks() -> Iterator[None]:
     """Tasks and modules that a page adds are gone after it."""
-    kinds, modules = dict(_KINDS), set(sys.modules)
+    kinds, modules = dict(_SPECS), set(sys.modules)
     yield
-    _KINDS.clear()
-    _KINDS.update(kinds)
+    _SPECS.clear()
+    _SPECS.update(kinds)
     for fence in fences("python"):
         name = fence.file.removesuffix(".py")
         if name in sys.modules.keys() - modules:
