@@ -29,7 +29,7 @@ FINGERPRINT = "sha256:" + "f" * 64
 
 @dataclass(frozen=True)
 class Version:
-    """A dataset version as the bench made it."""
+    """A dataset version of the benchmark."""
 
     slot: str
     number: int
@@ -64,7 +64,7 @@ def make_data(root: Path, each: int) -> list[Version]:
 
 
 def _shard(remote: Path, slot: str, number: int, split: str, ids: list[str] | None = None) -> tuple[str, str]:
-    """A shard of clips in the remote; its name and MD5, and its ids into `ids`."""
+    """Put a shard of clips into the remote, add its ids to `ids` and return its name and MD5."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,7 +116,7 @@ def _tag(name: str, mark: int) -> str:
 
 
 def make_registry(database: str, versions: list[Version]) -> None:
-    """A lineage statement and a ledger entry for each, every second one promoted, in one transaction of the guard."""
+    """Write a lineage statement and a ledger entry for each, every second one promoted, in one transaction."""
     from sqlalchemy import insert
 
     from pipelines.registry.ledger.entry import Principal
@@ -169,7 +169,7 @@ def _lineage(model: str, one: Version):
 
 
 def timed(root: Path, *words: str) -> Iterator[tuple[float, float]]:
-    """Seconds by the clock, and seconds of processor without the server's, of `RUNS` turns of a whole command."""
+    """Return wall seconds, and processor seconds without the server's, of `RUNS` turns of a whole command."""
     for _ in range(RUNS):
         started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([*ELP, *words], cwd=root, capture_output=True, text=True)
@@ -203,10 +203,10 @@ def main() -> None:
 
 
 def report(root: Path, slot: str) -> None:
-    """Build the index, then ask every question."""
+    """Build the index, then run every query."""
     clip = hashlib.sha256(f"{slot} 1 0 train".encode()).hexdigest()
     speaker = f"{slot[:8]}-worker-7"
-    # the question that needs all of the index, the digests of the clips used included
+    # the query that needs the whole index, with the digests of the clips used
     clock, processor = next(timed(root, "audit", "--speaker", speaker))
     print("| command | median s | max s | processor s |\n|---|---|---|---|")
     print(f"| the index, built at once | {clock:.1f} | | {processor:.1f} |")

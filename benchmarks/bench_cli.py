@@ -31,7 +31,7 @@ def main() -> None:
         os.environ.update(GIT_AUTHOR_NAME="b", GIT_AUTHOR_EMAIL="b@example.org")
         os.environ.update(GIT_COMMITTER_NAME="b", GIT_COMMITTER_EMAIL="b@example.org")
         subprocess.run([elp, "init", folder], check=True, capture_output=True)
-        # the turn that is not counted makes byte code and fills the page cache
+        # the turn that does not count writes byte code and fills the page cache
         times = take_turns({name: partial(_run, command, folder) for name, command in commands.items()}, RUNS)
     base = statistics.median(times["python -c pass"])
     print("| command | median s | min s | x an empty Python |\n|---|---|---|---|")

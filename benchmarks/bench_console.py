@@ -1,4 +1,4 @@
-"""The console's pages over 200 slots of 50 versions each, asked for over HTTP from the server that people run.
+"""The console's pages over 200 slots of 50 versions each, over HTTP from a real guarded server.
 
 The rows are written straight into the server's SQLite file: 10,000 versions with 160,000 tags, 20,000 statements,
 30,000 ledger entries and 10,000 runs. Beside the pages, the request that MLflow's own list of models makes, for 100 of
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from turns import take_turns
 
-# the server and the rows of the tests lie in no package
+# the server and the rows of the tests are in no package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pytest
@@ -40,7 +40,7 @@ PAGES = {
 
 
 def prepare(folder: Path) -> None:
-    """The server's database, filled."""
+    """Fill the server's database."""
     with pytest.MonkeyPatch.context() as patch:
         registry, tracking, _ = open_stores(folder, patch)
         fill(registry.engine, SLOTS, VERSIONS)
@@ -49,7 +49,7 @@ def prepare(folder: Path) -> None:
 
 
 def fetch(address: str) -> int:
-    """Wait for the whole answer; its bytes."""
+    """Wait for the whole answer and return its bytes."""
     with urllib.request.urlopen(address, timeout=60) as answer:
         return len(answer.read())
 
@@ -65,8 +65,8 @@ def main() -> None:
             sizes = {name: run() for name, run in ways.items()}
     print("| page | first ms | median ms | worst ms | KB |\n|---|---|---|---|---|")
     for name, values in times.items():
-        told = (1e3 * seconds for seconds in (first[name][0], statistics.median(values), max(values)))
-        print(f"| {name} | {' | '.join(f'{one:.0f}' for one in told)} | {sizes[name] / 1e3:.0f} |")
+        shown = (1e3 * seconds for seconds in (first[name][0], statistics.median(values), max(values)))
+        print(f"| {name} | {' | '.join(f'{one:.0f}' for one in shown)} | {sizes[name] / 1e3:.0f} |")
 
 
 if __name__ == "__main__":

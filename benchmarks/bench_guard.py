@@ -16,7 +16,7 @@ from pathlib import Path
 
 from turns import take_turns
 
-# the servers and versions of the tests are the real ones, and lie in no package
+# the servers and versions of the tests are real ones, and are in no package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.support.contest import CHAMPION, FORMER, UNGATED, Contest, prepare
@@ -34,13 +34,13 @@ def main() -> None:
         folder = Path(scratch)
         with guarded_server(folder / "guarded", database) as server, mlflow_server(_new(folder / "plain")) as plain:
             print(f"{options.database}; load {os.getloadavg()[0]:.1f}; {options.turns} turns, ms\n")
-            # a slot each: the door reads the slot's whole history, which grows with every turn
+            # one slot for each: the champion transition reads the slot's whole history, which grows with every turn
             _through_the_server(prepare(server, "plant-a"), Rest(plain), options.turns)
             _in_the_store(server, prepare(server, "plant-b"), options.turns)
 
 
 def _through_the_server(contest: Contest, plain: Rest, turns: int) -> None:
-    """One HTTP request each; the plain server is MLflow's own, on SQLite."""
+    """Time one HTTP request each; the plain server is MLflow's own, on SQLite."""
     for rest in (contest.rest, plain):
         for mark in ("one", "two"):
             register(rest, "somebody", mark, lineage=None, tags=False)
@@ -59,7 +59,7 @@ def _through_the_server(contest: Contest, plain: Rest, turns: int) -> None:
 
 
 def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
-    """The store's own call, without HTTP: what the lock, the hashes, the signatures and the ledger take."""
+    """Time the store's own call, without HTTP: the lock, the hashes, the signatures and the ledger."""
     os.environ |= server_variables(server)
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 

@@ -22,7 +22,7 @@ RATE = 16_000
 
 
 def write_day(folder: Path, number: int, clips: int = 40, seconds: float = 3.0) -> Path:
-    """A NeMo manifest of harmonic tones in noise that no other day repeats."""
+    """Return a NeMo manifest of harmonic tones in noise, different for each day."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(number)
     times = np.arange(int(seconds * RATE)) / RATE

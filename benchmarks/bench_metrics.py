@@ -1,4 +1,4 @@
-"""Metrics against what one would write instead, side by side in one process: medians of five turns.
+"""Metrics against common implementations, side by side in one process: medians of five turns.
 
 - EER of 10 million trials: two sorts and a bisection, against scikit-learn's `roc_curve` with the crossing read off it.
 - Paired bootstrap of WER, 10,000 utterances x 1,000 resamples: multiplicities times cached edit counts, against a numpy
@@ -23,18 +23,18 @@ TRIALS, UTTERANCES, RESAMPLES = 10_000_000, 10_000, 1_000
 
 
 def side_by_side(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each way, turn by turn, after one turn uncounted."""
+    """Return the median seconds of each way, turn by turn, after one turn that does not count."""
     return {name: statistics.median(values) for name, values in take_turns(ways, TURNS).items()}
 
 
 def roc_eer(scores: np.ndarray, targets: np.ndarray) -> float:
-    """The EER as one reads it off scikit-learn's curve."""
+    """Return the EER from scikit-learn's curve."""
     false_alarm, hit, _ = roc_curve(targets, scores, drop_intermediate=False)
     return float(np.interp(0.0, false_alarm - (1 - hit), false_alarm))
 
 
 def gather(errors: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """WER [systems, R] by drawing clips and gathering their counts."""
+    """Return the WER [systems, R] by drawing clips and gathering their counts."""
     rng = np.random.default_rng(0)
     rates = np.empty((len(errors), RESAMPLES))
     for turn in range(RESAMPLES):

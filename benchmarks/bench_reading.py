@@ -9,7 +9,7 @@ the point of packing. Three rows say what that buys, from the whole of it to non
 
 - statistics: the columns of the shards, against decoding and measuring the files (the row with the target);
 - statistics and samples: the columns, and each clip's FLAC decoded, against decoding and measuring the files;
-- statistics worked out anew: the FLAC decoded and measured, as if the columns were not there.
+- statistics computed again: the FLAC decoded and measured, without use of the columns.
 
 The files are WAV at 16 kHz, the cheapest that there is to decode, and WAV at 44.1 kHz, which is resampled when read.
 """
@@ -37,7 +37,7 @@ FIGURES = ("duration", "rms_db", "peak", "clipping", "dc", "silence", "snr_db")
 
 
 def write_files(folder: Path, rate: int, clips: int) -> list[Path]:
-    """Clips of 1 s: harmonics in noise with pauses, some of them clipped."""
+    """Return clips of 1 s: harmonics in noise with pauses, some of them clipped."""
     folder.mkdir()
     rng, times, paths = np.random.default_rng(0), np.arange(rate) / rate, []
     for number in range(clips):
@@ -49,23 +49,23 @@ def write_files(folder: Path, rate: int, clips: int) -> list[Path]:
 
 
 def from_files(paths: list[Path]) -> np.ndarray:
-    """Statistics [clips, 7] by decoding."""
+    """Return statistics [clips, 7] by decoding."""
     return np.array([dataclasses.astuple(measure(load(path))) for path in paths])
 
 
 def from_columns(shards: list[Path]) -> np.ndarray:
-    """Statistics [clips, 7] as they stand in the shards."""
+    """Return statistics [clips, 7] from the shards' columns."""
     table = read_table(shards, FIGURES)
     return np.stack([table[name].to_numpy() for name in FIGURES], axis=1)
 
 
 def with_samples(shards: list[Path]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Statistics and the decoded clips."""
+    """Return statistics and the decoded clips."""
     return from_columns(shards), [load(clip.audio) for clip in read_clips(shards)]
 
 
-def anew(shards: list[Path]) -> np.ndarray:
-    """Statistics by decoding the shards."""
+def computed_again(shards: list[Path]) -> np.ndarray:
+    """Return statistics by decoding the shards."""
     return np.array([dataclasses.astuple(measure(load(clip.audio))) for clip in read_clips(shards)])
 
 
@@ -83,7 +83,7 @@ def compare(root: Path, rate: int, clips: int) -> None:
         "files": lambda: from_files(paths),
         "statistics": lambda: from_columns(shards),
         "statistics and samples": lambda: with_samples(shards),
-        "statistics worked out anew": lambda: anew(shards),
+        "statistics computed again": lambda: computed_again(shards),
     }
     times = take_turns(ways, TURNS, warm_up=0)
     for name in list(ways)[1:]:
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=500)
     clips = parser.parse_args().clips
-    # a second of audio is too little to share: beside other jobs, two threads wait for each other and resample slower
+    # a second of audio is too little to share: with other jobs running, two threads wait for each other
     torch.set_num_threads(1)
     print("| what | files of | from the files, s | from the shards, s | times as fast |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@
     python benchmarks/bench_real_speech.py --slots noisy-site/asv --options '{head: xvector, score_norm: adaptive}'
 
 Needs ELP_FSDD (a folder or the archive). The training takes are 10 to 49, validation 5 to 9, the test split is takes
-0 to 4, as published; the six speakers are heard in training (a closed set). Everything runs in this process: intake
+0 to 4, as published; the six speakers are in the training data (a closed set). Everything runs in this process: intake
 with its checks and versions, training with the default settings of the task, one evaluation on the golden set.
 """
 
@@ -54,7 +54,7 @@ HEADERS = ("slot", "metric", "untrained", "test split", "also", "minutes of trai
 
 
 class Quiet:
-    """Prints a line an epoch."""
+    """Print a line for each epoch."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -123,7 +123,7 @@ def main() -> None:
             print("| " + " | ".join(rows[-1].cells()) + " |", flush=True)
     lines = ["| " + " | ".join(HEADERS) + " |", "|" + "---|" * len(HEADERS)]
     lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
-    lines.append("\nClosed set: the six speakers are heard in training; none of the test recordings is.")
+    lines.append("\nClosed set: the training data has the six speakers, but none of the test recordings.")
     print("\n".join(lines))
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")

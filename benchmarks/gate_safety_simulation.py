@@ -2,7 +2,7 @@
 
 Run it whole (about five minutes on one core): python benchmarks/gate_safety_simulation.py
 
-The threshold is set where the true rate *is* the limit, so that every pass is a false one. The alarm is shown where the
+The threshold is set so that the true rate *is* the limit, so every pass is a false one. The alarm is shown for the
 true share of the champion's errors that are gone is half of, nearly, just, and more than the plausible share.
 """
 
@@ -29,7 +29,7 @@ GONE = (0.45, 0.8, 0.9, 1.0)
 
 
 def trials(speakers: int, each: int, noise: float, seed: int) -> TrialScores:
-    """All pairs of clips: unit embeddings, a point for each speaker and noise for each clip."""
+    """Return all pairs of clips: unit embeddings, a point for each speaker and noise for each clip."""
     generator = np.random.default_rng(seed)
     names = np.repeat(np.arange(speakers), each)
     points = generator.standard_normal((speakers, DIMENSIONS))[names]
@@ -42,7 +42,7 @@ def trials(speakers: int, each: int, noise: float, seed: int) -> TrialScores:
 
 
 def operating_point(speakers: int, each: int, noise: float, sets: int) -> dict[str, float]:
-    """Shares of golden sets that pass and fail at a true rate equal to the limit, for either rate."""
+    """Return the shares of golden sets that pass and fail at a true rate equal to the limit, for either rate."""
     world = trials(500, 6, noise, seed=999_999)
     at = {
         "accepts": float(np.quantile(world.scores[~world.targets], 1.0 - LIMIT)),
@@ -59,7 +59,7 @@ def operating_point(speakers: int, each: int, noise: float, sets: int) -> dict[s
 
 
 def alarm(speakers: int, each: int, words: int, rate: float, gone: float, pairs: int) -> float:
-    """Share of pairs at which the alarm rings, where each of the champion's errors is gone with probability `gone`."""
+    """Return the share of pairs with an alarm if each of the champion's errors is gone with probability `gone`."""
     generator, policy = np.random.default_rng(0), GatePolicy(resamples=500)
     count, rings = speakers * each, 0
     blank, labels = ("",) * count, tuple(f"s{i // each}" for i in range(count))
@@ -74,7 +74,7 @@ def alarm(speakers: int, each: int, words: int, rate: float, gone: float, pairs:
 
 
 def table(sets: int) -> Iterator[str]:
-    """Markdown."""
+    """Print the tables as Markdown."""
     yield f"| golden set, true rate = limit = {100 * LIMIT:g} % | false accepts | false rejects |"
     yield "|---|---|---|"
     for speakers, each, noise in VERIFICATION:

@@ -1,4 +1,4 @@
-"""How often the gate is wrong: draws challengers of known quality and counts what the gate says of them.
+"""How often the gate is wrong: draw challengers of known quality and count the gate's verdicts.
 
 Run it whole (about half an hour on one core): python benchmarks/gate_simulation.py
 
@@ -23,7 +23,7 @@ from pipelines.gating.compare import compare_scores
 from pipelines.registry.policies import GatePolicy
 
 _CASTS = 4
-"""How many sets of speakers a closed world is drawn from."""
+"""Number of sets of speakers that a closed world is drawn from."""
 STEPS = {"−m": -1.0, "0": 0.0, "m/2": 0.5, "m": 1.0, "2m": 2.0, "4m": 4.0}
 """True differences, in margins: better, equal, and worse."""
 PROMISE = 0.05
@@ -50,7 +50,7 @@ class WerWorld:
     closed_set: bool = False
 
     def draw(self, delta: float, generator: np.random.Generator) -> tuple[ClipScores, ClipScores]:
-        """Challenger and champion whose true WERs differ by `delta`."""
+        """Return challenger and champion whose true WERs differ by `delta`."""
         harm = np.full(self.speakers, delta)
         if self.uneven and delta > 0:
             shape = 1.0 / self.uneven**2
@@ -89,7 +89,7 @@ class EerWorld:
     closed_set: bool = False
 
     def draw(self, delta: float, generator: np.random.Generator) -> tuple[TrialScores, TrialScores]:
-        """Challenger and champion whose true EERs differ by `delta` (in a closed set: on these very speakers)."""
+        """Return challenger and champion whose true EERs differ by `delta` (in a closed set: on these speakers)."""
         cast = int(generator.integers(_CASTS)) if self.closed_set else None
         spreads = (_spread_at(self, delta, cast), self.spread)
         points = self.points(generator if cast is None else np.random.default_rng(cast))
@@ -98,13 +98,13 @@ class EerWorld:
         return systems[0], systems[1]
 
     def points(self, generator: np.random.Generator) -> np.ndarray:
-        """A point for each speaker [speakers, dimensions]."""
+        """Return a point for each speaker [speakers, dimensions]."""
         return generator.standard_normal((self.speakers, self.dimensions))
 
 
 @cache
 def _spread_at(world: EerWorld, delta: float, cast: int | None) -> float:
-    """The noise at which the true EER lies `delta` from the champion's, measured on many clips.
+    """Return the noise at which the true EER differs by `delta` from the champion's, measured on many clips.
 
     An open world is measured on other speakers of its kind, a closed one on the speakers of that `cast`.
     """
@@ -128,7 +128,7 @@ def _spread_at(world: EerWorld, delta: float, cast: int | None) -> float:
 
 
 def _trials(points: np.ndarray, clips: int, noise: np.ndarray) -> TrialScores:
-    """All pairs of clips, cosine scored; at most 200,000 of them, evenly taken."""
+    """Return all pairs of clips with cosine scores; at most 200,000 of them, evenly spaced."""
     embeddings = np.repeat(points, clips, axis=0) + noise
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     speaker = np.repeat(np.arange(len(points)), clips)
@@ -161,7 +161,7 @@ WORLDS: tuple[WerWorld | EerWorld, ...] = (
 def outcomes(
     world: WerWorld | EerWorld, step: float, pairs: int, seed: int = 0, resamples: int = 1_000
 ) -> dict[str, float]:
-    """Shares of passed, failed and undecided over `pairs` draws at a true difference of `step` margins.
+    """Return the shares of passed, failed and undecided over `pairs` draws at a true difference of `step` margins.
 
     Only the comparison with the champion counts here: the absolute limit is out of the way.
     """
@@ -177,7 +177,7 @@ def outcomes(
 
 
 def table(wer_pairs: int, eer_pairs: int, only: str = "") -> list[str]:
-    """Markdown rows: a world, then passed / failed shares at each true difference."""
+    """Return Markdown rows: a world, then passed / failed shares at each true difference."""
     lines = [
         "| golden set | pairs | " + " | ".join(f"Δ = {name}" for name in STEPS) + " |",
         "|---|---|" + "---|" * len(STEPS),
@@ -199,7 +199,7 @@ def table(wer_pairs: int, eer_pairs: int, only: str = "") -> list[str]:
 
 
 def main() -> None:
-    """Print the table, and write it where `--write` says."""
+    """Print the table, and write it to the file of `--write`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wer-pairs", type=int, default=1_000)
     parser.add_argument("--eer-pairs", type=int, default=200)

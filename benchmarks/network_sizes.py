@@ -8,7 +8,7 @@ from elp_core.backbones import Backbone
 from elp_core.backbones.families import make_config, make_model
 from elp_core.testing import tiny_model
 
-# base size is what transformers' configuration says unless told otherwise
+# base size is the default of transformers' configuration
 LARGE = {
     "hidden_size": 1024,
     "num_hidden_layers": 24,

@@ -83,7 +83,7 @@ class PlainElp(nn.Module):
 
 
 class PlainTuning(nn.Module):
-    """Logits of waveforms by a transformers model and a linear layer: what learns in it is the caller's to say."""
+    """Logits of waveforms by a transformers model and a linear layer: the caller chooses what learns in it."""
 
     def __init__(self, model: Any, outputs: int) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ from plain_elp import PlainElp, PlainL, PlainTuning
 from elp_core.config import ElpConfig
 from elp_core.data.collate import collate_features
 from elp_core.model import ElpModel
+from elp_core.private_names import import_after_torchaudio
 from elp_core.tasks import SpeechRecognition
 
 HOP, WINDOW, OUTPUTS, RATE = 320, 400, 29, 16_000
@@ -129,8 +130,7 @@ def full(setting: Setting) -> Step:
 
 def lora(setting: Setting, dropout: bool) -> Step:
     """Return a step of LoRA by `peft` on the feed-forward layers."""
-    import peft
-
+    peft = import_after_torchaudio("peft")
     model = random_network(setting.size, dropout, setting.device)
     model.feature_extractor._freeze_parameters()
     chosen = peft.LoraConfig(

@@ -1,4 +1,4 @@
-"""Times of several ways to do something, taken side by side."""
+"""Times of several ways to do something, measured alternately."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 
 def take_turns(ways: Mapping[str, Callable[[], object]], turns: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of each way, one call of each in turn, so that what else the machine does falls on all of them alike."""
+    """Return the seconds of each way, one call of each in turn, so that other load affects all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns + warm_up):
         for name, run in ways.items():

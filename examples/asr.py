@@ -3,7 +3,7 @@
     python examples/asr.py
 
 No recordings are needed: a "speaker" here whistles, each word is a melody, and noise is added.
-Put your own clips in their place (`Clip` holds FLAC bytes and a transcript) and nothing else changes.
+Use your own clips instead (`Clip` has FLAC bytes and a transcript); nothing else changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import SAMPLE_RATE, Clip
 
-# Sizes and epochs for seconds of training; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
+# Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
 TRAINING = TrainConfig(epochs=12, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1, join=0.0))
 
@@ -31,7 +31,7 @@ MELODIES = {"up": (400, 800, 1600), "down": (1600, 800, 400), "hold": (600, 600,
 
 
 def whistle(word: str, rng: np.random.Generator) -> np.ndarray:
-    """The word as float32 [samples]: three tones of about 0.15 s, in noise of about 25 dB SNR."""
+    """Return the word as float32 [samples]: three tones of about 0.15 s, in noise of about 25 dB SNR."""
     tones = []
     for hertz in MELODIES[word]:
         time = np.arange(int(SAMPLE_RATE * rng.uniform(0.12, 0.18))) / SAMPLE_RATE
@@ -41,7 +41,7 @@ def whistle(word: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def record(count: int, seed: int) -> list[Clip]:
-    """`count` clips that say the words in turn."""
+    """Return `count` clips of the words in turn."""
     rng = np.random.default_rng(seed)
     clips = []
     for number in range(count):
@@ -53,18 +53,18 @@ def record(count: int, seed: int) -> list[Clip]:
     return clips
 
 
-# 1. Data: three sets that share no recording. The test set is looked at once, at the end.
-heard, judged, unheard = record(48, seed=1), record(8, seed=2), record(16, seed=3)
+# 1. Data: three sets that share no recording. The test set is used once, at the end.
+training, validation, tests = record(48, seed=1), record(8, seed=2), record(16, seed=3)
 
 # 2. The frozen backbone that ships with the package, fresh adapters, and a head for letters.
 backbone = Backbone.from_pretrained("elp:tiny")
-model = build(backbone, ADAPTER, make_task("asr", heard), seed=0)
-before = evaluate(model, unheard)
+model = build(backbone, ADAPTER, make_task("asr", training), seed=0)
+before = evaluate(model, tests)
 print(f"untrained: WER {before.value:.0%} with {model.parameter_count():,} trainable parameters")
 
 # 3. Training: the best epoch on the validation clips is kept.
-result = train(model, heard, judged, TRAINING)
-after = evaluate(model, unheard)
+result = train(model, training, validation, TRAINING)
+after = evaluate(model, tests)
 print(
     f"trained for {result.epochs} epochs in {result.seconds:.0f} s: WER {after.value:.0%}, CER {after.extra['cer']:.0%}"
 )
@@ -78,4 +78,4 @@ with tempfile.TemporaryDirectory() as folder:
 rng = np.random.default_rng(4)
 said = ["down", "jump", "up"]
 transcripts = predict(again, [whistle(word, rng) for word in said])
-print(f"{digest[:15]}… hears {transcripts} where {said} was whistled")
+print(f"{digest[:15]}… recognised {transcripts}, expected {said}")

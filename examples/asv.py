@@ -24,7 +24,7 @@ from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import SAMPLE_RATE, Clip
 
-# Sizes and epochs for seconds of training; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
+# Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
 TRAINING = TrainConfig(epochs=6, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
 
@@ -47,7 +47,7 @@ def hum(speaker: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def record(speakers: range, each: int, seed: int) -> list[Clip]:
-    """`each` clips of every speaker."""
+    """Return `each` clips of every speaker."""
     rng = np.random.default_rng(seed)
     clips = []
     for speaker in speakers:
@@ -58,8 +58,8 @@ def record(speakers: range, each: int, seed: int) -> list[Clip]:
     return clips
 
 
-# 1. Data: the speakers that are judged and tested are none of those that are heard in training.
-heard, judged, unheard = (
+# 1. Data: the speakers of training, validation and test are all different.
+training, validation, tests = (
     record(range(24), 3, seed=1),
     record(range(24, 28), 3, seed=2),
     record(range(28, 34), 4, seed=3),
@@ -68,14 +68,14 @@ heard, judged, unheard = (
 # 2. A linear head, trained briefly; `head="xvector"` or `"attentive"` are the others.
 backbone = Backbone.from_pretrained("elp:tiny")
 options = VerificationOptions(head="linear", embedding=64)
-model = build(backbone, ADAPTER, make_task("asv", heard, options), seed=0)
-before = evaluate(model, unheard)
+model = build(backbone, ADAPTER, make_task("asv", training, options), seed=0)
+before = evaluate(model, tests)
 print(f"untrained: EER {before.value:.1%} over {before.extra['trials']:.0f} trials")
 
-# 3. Training, and the threshold that the validation trials ask for.
-result = train(model, heard, judged, TRAINING)
-settle(model, evaluate(model, judged))
-after = evaluate(model, unheard)
+# 3. Training, and the threshold of the validation trials.
+result = train(model, training, validation, TRAINING)
+settle(model, evaluate(model, validation))
+after = evaluate(model, tests)
 print(
     f"trained for {result.epochs} epochs in {result.seconds:.0f} s: EER {after.value:.1%} at "
     f"{after.extra['threshold']:.2f}, minDCF {after.extra['min_dcf']:.2f} at {after.extra['min_dcf_threshold']:.2f}"
@@ -86,7 +86,7 @@ with tempfile.TemporaryDirectory() as folder:
     write_bundle(Path(folder) / "bundle", model, {"data": "hums"}, {"eer": after.value})
     again = load_bundle(Path(folder) / "bundle", backbone)
 
-# 5. Use: three recordings enrol a speaker that training never heard; two callers claim to be that speaker.
+# 5. Use: three recordings enrol a speaker who is not in the training data; two callers claim to be that speaker.
 rng = np.random.default_rng(4)
 *enrolment, same, other = predict(again, [hum(speaker, rng) for speaker in (40, 40, 40, 40, 41)])
 genuine, impostor = (again.task.compare(again.head, enrolment, caller) for caller in (same, other))

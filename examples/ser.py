@@ -25,7 +25,7 @@ from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import SAMPLE_RATE, Clip
 
-# Sizes and epochs for seconds of training; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
+# Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
 TRAINING = TrainConfig(epochs=8, batch_seconds=8.0, min_steps=16, augment=AugmentConfig(variants=1))
 
@@ -45,7 +45,7 @@ def utter(mood: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def record(speakers: range, each: int, seed: int) -> list[Clip]:
-    """`each` clips of every mood by every speaker; neutral twice as often, as in life."""
+    """Return `each` clips of every mood by every speaker; neutral twice as often, as in life."""
     rng = np.random.default_rng(seed)
     clips = []
     for speaker in speakers:
@@ -57,7 +57,7 @@ def record(speakers: range, each: int, seed: int) -> list[Clip]:
 
 
 # 1. Data: every set has its own speakers.
-heard, judged, unheard = (
+training, validation, tests = (
     record(range(0, 12, 2), 2, seed=1),
     record(range(1, 5, 2), 1, seed=2),
     record(range(5, 12, 2), 1, seed=3),
@@ -65,23 +65,23 @@ heard, judged, unheard = (
 
 # 2. The frozen backbone, fresh adapters, and a head for the classes of the training clips.
 backbone = Backbone.from_pretrained("elp:tiny")
-model = build(backbone, ADAPTER, make_task("ser", heard), seed=0)
-before = evaluate(model, unheard)
+model = build(backbone, ADAPTER, make_task("ser", training), seed=0)
+before = evaluate(model, tests)
 print(f"untrained: error rate {before.value:.0%}")
 
-# 3. Training. Classes are not balanced: unweighted accuracy says what the rare ones get.
-result = train(model, heard, judged, TRAINING)
-after = evaluate(model, unheard)
+# 3. Training. Classes are not balanced: unweighted accuracy gives the rare ones the same weight.
+result = train(model, training, validation, TRAINING)
+after = evaluate(model, tests)
 print(f"trained for {result.epochs} epochs in {result.seconds:.0f} s: error rate {after.value:.0%}")
 print(", ".join(f"{name} {after.extra[name]:.2f}" for name in ("accuracy", "unweighted_accuracy", "macro_f1")))
 
-# 4. Which are confused: rows are labels, columns answers.
+# 4. Confusions: rows are labels, columns answers.
 names, counts = confusion(after.scores.hypotheses, after.scores.references)
 print("\n".join(f"{name:8}" + "".join(f"{count:4}" for count in row) for name, row in zip(names, counts, strict=True)))
 
-# 5. The bundle, and its use on a voice that nobody heard before.
+# 5. The bundle, and its use on a new voice.
 with tempfile.TemporaryDirectory() as folder:
     write_bundle(Path(folder) / "bundle", model, {"data": "synthetic moods"}, {"error_rate": after.value})
     again = load_bundle(Path(folder) / "bundle", backbone)
 answers = predict(again, [utter(mood, 220, np.random.default_rng(4)) for mood in MOODS])
-print(f"{answers} where {list(MOODS)} was uttered")
+print(f"recognised {answers}, expected {list(MOODS)}")

@@ -23,7 +23,7 @@ from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import SAMPLE_RATE, Clip
 
-# Sizes and epochs for seconds of training; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
+# Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
 TRAINING = TrainConfig(epochs=8, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
 
@@ -33,7 +33,7 @@ OBJECTS = {"valve": (1500, 2500), "door": (2500, 1500)}
 
 
 def command(action: str, what: str, rng: np.random.Generator) -> np.ndarray:
-    """About 0.7 s: the action, a pause, the object, as float32 [samples]."""
+    """Return about 0.7 s: the action, a pause, the object, as float32 [samples]."""
     parts = []
     for begin, end in (ACTIONS[action], OBJECTS[what]):
         time = np.arange(int(SAMPLE_RATE * rng.uniform(0.25, 0.35))) / SAMPLE_RATE
@@ -44,7 +44,7 @@ def command(action: str, what: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def record(each: int, seed: int) -> list[Clip]:
-    """`each` clips of every intent."""
+    """Return `each` clips of every intent."""
     rng = np.random.default_rng(seed)
     clips = []
     for action in ACTIONS:
@@ -57,17 +57,17 @@ def record(each: int, seed: int) -> list[Clip]:
 
 
 # 1. Data: three sets that share no recording.
-heard, judged, unheard = record(10, seed=1), record(2, seed=2), record(4, seed=3)
+training, validation, tests = record(10, seed=1), record(2, seed=2), record(4, seed=3)
 
 # 2. The frozen backbone, fresh adapters, and a head for the six intents.
 backbone = Backbone.from_pretrained("elp:tiny")
-model = build(backbone, ADAPTER, make_task("sic", heard), seed=0)
-before = evaluate(model, unheard)
+model = build(backbone, ADAPTER, make_task("sic", training), seed=0)
+before = evaluate(model, tests)
 print(f"untrained: accuracy {before.extra['accuracy']:.0%} on {before.extra['classes']:.0f} intents")
 
 # 3. Training.
-result = train(model, heard, judged, TRAINING)
-after = evaluate(model, unheard)
+result = train(model, training, validation, TRAINING)
+after = evaluate(model, tests)
 print(f"trained for {result.epochs} epochs in {result.seconds:.0f} s: accuracy {after.extra['accuracy']:.0%}")
 
 # 4. The bundle, and its use.
@@ -77,4 +77,4 @@ with tempfile.TemporaryDirectory() as folder:
 rng = np.random.default_rng(4)
 given = ["close valve", "check door", "open door"]
 answers = predict(again, [command(*intent.split(), rng) for intent in given])
-print(f"{answers} where {given} was given")
+print(f"recognised {answers}, expected {given}")

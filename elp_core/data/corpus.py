@@ -41,14 +41,15 @@ class ShardRow:
     silence: float
     snr_db: Decibels
     source_rate: Hertz
-    """Sampling rate of the file that the clip came from."""
+    """Sampling rate of the clip's source file."""
     delivery: str
-    """Name of the delivery that brought the clip."""
+    """Name of the clip's delivery."""
 
 
 _TEXTS = ("split", "text", "speaker", "label", "condition")
 _MEASURES = ("rms_db", "peak", "clipping", "dc", "silence", "snr_db")
 _META = ("id", "duration", *_TEXTS)
+_GIVEN = ("path", "text", "speaker", "label", "condition", "delivery")
 
 
 def _schema() -> pa.Schema:
@@ -76,33 +77,17 @@ SCHEMA: pa.Schema = _schema()
 """Columns of a shard."""
 
 
-def make_row(
-    samples: Waveform,
-    *,
-    split: Split,
-    text: str = "",
-    speaker: str = "",
-    label: str = "",
-    condition: str = "",
-    path: str = "",
-    source_rate: Hertz = SAMPLE_RATE,
-    delivery: str = "",
-) -> ShardRow:
-    """Make the row of a clip from its float32 [samples] at 16 kHz: compute id, FLAC bytes and measurements."""
-    figures = dataclasses.asdict(measure(samples))
-    return ShardRow(
-        id=clip_id(samples),
-        audio=encode_flac(samples),
-        path=path,
-        split=split,
-        text=text,
-        speaker=speaker,
-        label=label,
-        condition=condition,
-        source_rate=source_rate,
-        delivery=delivery,
-        **figures,
-    )
+def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RATE, **texts: str) -> ShardRow:
+    """Make the row of a clip from its float32 [samples] at 16 kHz: compute id, FLAC bytes and measurements.
+
+    Args:
+        samples: Of the clip.
+        split: Of the clip.
+        source_rate: Sampling rate of the source file.
+        **texts: The other columns, all text; empty if they are not given.
+    """
+    columns: dict[str, Any] = {**dict.fromkeys(_GIVEN, ""), **texts, **dataclasses.asdict(measure(samples))}
+    return ShardRow(id=clip_id(samples), audio=encode_flac(samples), split=split, source_rate=source_rate, **columns)
 
 
 def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> Path:

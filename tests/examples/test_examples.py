@@ -1,4 +1,4 @@
-"""The examples run as they stand, learn what they show, and lean on `elp_core` alone."""
+"""The examples run unchanged, learn what they show, and import `elp_core` alone."""
 
 from __future__ import annotations
 
