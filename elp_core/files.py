@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,28 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder next to `path`; put it in the place of `path` at the end.
+
+    If the block raises, the temporary folder is removed and `path` is unchanged. A process that is killed while the
+    old folder is removed leaves no folder, never a mixture of both.
+
+    Args:
+        path: The folder to write; one of this name is replaced.
+
+    Raises:
+        OSError: The parent folder cannot be written to, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        folder = Path(scratch) / path.name
+        folder.mkdir()
+        yield folder
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(folder, path)
 
 
 def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:

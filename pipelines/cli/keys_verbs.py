@@ -50,8 +50,8 @@ def list_keys(folder: Path, as_json: bool) -> None:
     """List the keys that are trusted here, and which of them can sign here."""
     from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_trusted_keys(folder)
-    emit(_listed(ring, ring.keys), as_json, lambda rows: _table(rows, folder))
+    trusted_keys = load_trusted_keys(folder)
+    emit(_listed(trusted_keys, trusted_keys.keys), as_json, lambda rows: _table(rows, folder))
 
 
 @keys.command()
@@ -79,8 +79,8 @@ def rotate(folder: Path, chosen: tuple[str, ...], as_json: bool) -> None:
     from pipelines.registry.signing.key_folder import rotate_key
     from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_trusted_keys(folder)
-    wanted = chosen or [key.keyid for key in ring.keys if key.active and ring.signs(key)]
+    trusted_keys = load_trusted_keys(folder)
+    wanted = chosen or [key.keyid for key in trusted_keys.keys if key.active and trusted_keys.signs(key)]
     pairs = [rotate_key(folder, key) for key in wanted]
     _report(folder, [key for pair in pairs for key in pair], as_json)
 
@@ -133,8 +133,8 @@ def export(folder: Path, chosen: tuple[str, ...], _: bool) -> None:
     from pipelines.registry.signing.key_folder import choose_key
     from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 
-    ring = load_trusted_keys(folder)
-    found = tuple(choose_key(ring, key) for key in chosen) if chosen else ring.keys
+    trusted_keys = load_trusted_keys(folder)
+    found = tuple(choose_key(trusted_keys, key) for key in chosen) if chosen else trusted_keys.keys
     click.echo(write_keys(found), nl=False)
 
 
@@ -142,15 +142,19 @@ def _report(folder: Path, changed: Sequence[TrustedKey], as_json: bool) -> None:
     """Print the keys that a verb changed; and, on stderr, the roles without an active key."""
     from pipelines.registry.signing.keys import load_trusted_keys
 
-    ring = load_trusted_keys(folder)
-    emit(_listed(ring, changed), as_json, lambda rows: _table(rows, folder) if rows else "these are trusted already")
+    trusted_keys = load_trusted_keys(folder)
+    emit(
+        _listed(trusted_keys, changed),
+        as_json,
+        lambda rows: _table(rows, folder) if rows else "these are trusted already",
+    )
     for role in ROLES:
-        if not ring.active(role):
+        if not trusted_keys.active(role):
             progress(f"no active key for the role {role} is left; make one: elp keys new --role {role}")
 
 
-def _listed(ring: KeyRing, found: Sequence[TrustedKey]) -> list[dict[str, Any]]:
-    return [{**key.to_json(), "state": key.state, "signs_here": ring.signs(key)} for key in found]
+def _listed(trusted_keys: KeyRing, found: Sequence[TrustedKey]) -> list[dict[str, Any]]:
+    return [{**key.to_json(), "state": key.state, "signs_here": trusted_keys.signs(key)} for key in found]
 
 
 def _table(rows: list[dict[str, Any]], folder: Path) -> str:

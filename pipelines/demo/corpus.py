@@ -9,8 +9,6 @@ so a delivery is written once and kept.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
+from elp_core.files import replacing_folder
 from elp_core.types import SAMPLE_RATE, Split
 
 if TYPE_CHECKING:
@@ -147,16 +146,13 @@ def write_delivery(
     manifest = folder / "manifest.jsonl"
     if manifest.is_file():
         return manifest
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "audio").mkdir(parents=True)
-    rows = list(_speak(site, plan, partial, np.random.default_rng(seed)))
-    if plan.swap_half:
-        _swap_half(rows, np.random.default_rng(seed + 1))
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (partial / manifest.name).write_text(lines, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with replacing_folder(folder) as partial:
+        (partial / "audio").mkdir()
+        rows = list(_speak(site, plan, partial, np.random.default_rng(seed)))
+        if plan.swap_half:
+            _swap_half(rows, np.random.default_rng(seed + 1))
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (partial / manifest.name).write_text(lines, encoding="utf-8")
     minutes = sum(float(str(row["duration"])) for row in rows) / 60
     progress(f"{site.name}/{plan.name}: {len(rows)} clips, {minutes:.1f} minutes, synthetic")
     return manifest

@@ -11,9 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from elp_core.files import replacing_folder
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
@@ -48,17 +46,11 @@ def write_evidence_folder(folder: Path, evidence: Evidence) -> str:
         SHA-256 (hex) of evidence.json.
     """
     plots, content = verdict_plots(evidence), evidence.to_bytes()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with replacing_folder(folder) as scratch:
         for plot in plots:
             (scratch / plot.file).write_bytes(plot.png)
         (scratch / REPORT_FILE).write_text(verdict_page(evidence, plots), encoding="utf-8")
         (scratch / EVIDENCE_FILE).write_bytes(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return hashlib.sha256(content).hexdigest()
 
 

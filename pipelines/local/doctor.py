@@ -144,17 +144,17 @@ def _remote(workspace: Workspace) -> Finding:
 
 
 def _keys(workspace: Workspace) -> Finding:
-    ring = load_trusted_keys(key_folder(workspace.state))
+    trusted_keys = load_trusted_keys(key_folder(workspace.state))
     for role in roles_here(workspace):
-        ring.signer(role)
-    loose = [path.name for path in ring.orphans()]
+        trusted_keys.signer(role)
+    loose = [path.name for path in trusted_keys.orphans()]
     if loose:
         shown = ", ".join(name[:16] for name in loose[:3])
-        remedy = f"delete them from {ring.folder / PRIVATE_FOLDER}: nothing they sign counts"
+        remedy = f"delete them from {trusted_keys.folder / PRIVATE_FOLDER}: nothing they sign counts"
         return Finding("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
-    ended = sum(not key.active for key in ring.keys)
+    ended = sum(not key.active for key in trusted_keys.keys)
     return Finding(
-        "keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(ring.keys)} trusted, {ended} ended"
+        "keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(trusted_keys.keys)} trusted, {ended} ended"
     )
 
 

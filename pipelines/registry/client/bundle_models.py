@@ -66,10 +66,10 @@ def download_unverified(client: MlflowClient, version: AdapterVersion, folder: P
         raise RegistryError(f"{version.name} points to {version.source}, expected {_MODELS}…: train it with elp train")
     # models:/m-… cannot be used: MLflow resolves it with the global server of the process, whatever address is passed
     location = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
-    came = mlflow.artifacts.download_artifacts(
+    downloaded = mlflow.artifacts.download_artifacts(
         f"{location}/artifacts/{BUNDLE}", dst_path=str(folder), tracking_uri=client.tracking_uri
     )
-    return Path(came)
+    return Path(downloaded)
 
 
 def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
@@ -89,16 +89,16 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
-        came = download_unverified(client, version, Path(scratch))
-        verify_bundle(came)
-        got = bundle_digest(came)
+        downloaded = download_unverified(client, version, Path(scratch))
+        verify_bundle(downloaded)
+        got = bundle_digest(downloaded)
         if got != expected:
             raise RegistryError(
                 f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; it was changed "
                 "after its registration: do not use it, roll back or train again"
             )
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(came, place)
+        os.replace(downloaded, place)
     return place
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from elp_core.errors import CorpusError, OpsError
-from pipelines.gating import report
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence, same_decision
 from pipelines.gating.report import write_evidence_folder
@@ -174,7 +173,7 @@ def test_evidence_cut_off_while_writing_leaves_nothing(tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "replace", full)
+    monkeypatch.setattr("elp_core.files.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from pipelines.errors import AttestationError
@@ -173,13 +173,18 @@ def test_what_is_no_statement_is_refused(payload: bytes) -> None:
         parse_statement(payload)
 
 
-@pytest.mark.parametrize("depth", [20, 330, 5000])
-def test_a_lineage_nested_beyond_reason_is_refused_without_a_crash(depth: int) -> None:
-    nested = b'{"a":' * depth + b"1" + b"}" * depth
-    payload = proof.lineage().payload.replace(b'"config":{}', b'"config":' + nested)
-    if depth < 1000:
-        assert parse_statement(payload).payload == payload
-        return
+def _nested(depth: int) -> bytes:
+    return proof.lineage().payload.replace(b'"config":{}', b'"config":' + b'{"a":' * depth + b"1" + b"}" * depth)
+
+
+@pytest.mark.parametrize("depth", [20, 330])
+def test_a_nested_lineage_is_read(depth: int) -> None:
+    payload = _nested(depth)
+    assert parse_statement(payload).payload == payload
+
+
+def test_a_lineage_nested_beyond_reason_is_refused_without_a_crash() -> None:
+    payload = _nested(5000)
     with pytest.raises(AttestationError, match="recursion"):
         parse_statement(payload)
 
@@ -208,7 +213,7 @@ def test_a_verdict_with_anything_in_a_field_is_read_whole_or_refused(place: str,
 
 @given(
     config=st.dictionaries(st.text(), ANYTHING, max_size=4),
-    name=st.text(min_size=1),
+    name=st.text(min_size=1).filter(lambda name: name not in ("dataset", "backbone")),
     number=st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_whatever_a_configuration_holds_comes_back(config: dict[str, Any], name: str, number: float) -> None:
@@ -218,9 +223,7 @@ def test_whatever_a_configuration_holds_comes_back(config: dict[str, Any], name:
         made = proof.lineage(asked=asked, materials=(*base.materials, Material(name, {"sha256": "0"})))
         payload = made.payload
     except AttestationError:
-        return  # half a surrogate pair, or infinity: has no JSON
-    if name in ("dataset", "backbone"):
-        return
+        reject()  # half a surrogate pair, or infinity: has no JSON
     assert parse_statement(payload) == made
     assert isinstance(made, LineageStatement)
     verdict = parse_statement(proof.verdict(challenger=number).payload)
