@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from pipelines.cli.options import find_workspace, json_option
+from pipelines.cli.options import opens
 from pipelines.cli.output import emit, progress, table
+from pipelines.local.workspace import open_workspace
 from pipelines.registry.signing import key_folder as folders
 from pipelines.registry.signing.keys import (
     FOLDER_VARIABLE,
@@ -23,26 +22,14 @@ from pipelines.registry.signing.keys import (
     write_keys,
 )
 
-T = TypeVar("T")
 _one = click.argument("key", metavar="KEY")
 _several = click.argument("chosen", metavar="[KEY]...", nargs=-1)
 
 
-def on_key_folder(function: Callable[..., T]) -> Callable[..., T]:
-    """Add ``--json`` and ``--workspace/-w``; the function gets the key `folder: Path`: ELP_KEYS, else the workspace's.
-
-    With ELP_KEYS no workspace is needed: a server that only keeps the ledger has none.
-    """
-
-    @json_option
-    @click.option("-w", "--workspace", "place", type=click.Path(path_type=Path), metavar="DIR", help="The workspace.")
-    @click.pass_context
-    @functools.wraps(function)
-    def wrapped(ctx: click.Context, /, *args: Any, place: Path | None, **kwargs: Any) -> T:
-        state = None if os.environ.get(FOLDER_VARIABLE) else find_workspace(ctx, place).state
-        return ctx.invoke(function, *args, folder=key_folder(state), **kwargs)
-
-    return wrapped
+# with ELP_KEYS no workspace is looked for: a server that only keeps the ledger has none
+on_key_folder = opens(
+    "folder", lambda start: key_folder(None if os.environ.get(FOLDER_VARIABLE) else open_workspace(start).state)
+)
 
 
 @click.group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +10,10 @@ import click
 
 from pipelines.cli.output import JSON_KEY
 from pipelines.errors import UsageError
-from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.local.workspace import open_workspace
 from pipelines.registry.slot import Slot
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SlotType(click.ParamType[Slot]):
@@ -47,29 +46,20 @@ json_option = click.option(
 """`output.emit` prints JSON if it is given."""
 
 
-def on_workspace(function: Callable[..., T]) -> Callable[..., T]:
-    """Add ``--json`` and ``--workspace/-w``; the function gets the opened `workspace: Workspace`.
+def opens(name: str, find: Callable[[Path | None], Any]) -> Callable[[F], F]:
+    """Return a decorator that adds ``--json`` and ``--workspace/-w``; the function gets what `find` returns as `name`.
 
-    ``-w`` is accepted after ``elp`` and after the verb; without it the workspace is found from ELP_WORKSPACE or the
-    current folder upwards.
+    ``-w`` is accepted after ``elp`` and after the verb.
     """
-
-    # `wraps` copies click's list of the options that are declared below this decorator
-    @json_option
-    @click.option(
-        *("-w", "--workspace", "folder"),
+    option = click.option(
+        *("-w", "--workspace", name),
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="The workspace [default: ELP_WORKSPACE, or the current folder upwards].",
+        callback=lambda ctx, _, start: find(start or ctx.find_root().obj),
     )
-    @click.pass_context
-    @functools.wraps(function)
-    def wrapped(ctx: click.Context, /, *args: Any, folder: Path | None, **kwargs: Any) -> T:
-        return ctx.invoke(function, *args, workspace=find_workspace(ctx, folder), **kwargs)
-
-    return wrapped
+    return lambda function: json_option(option(function))
 
 
-def find_workspace(ctx: click.Context, folder: Path | None) -> Workspace:
-    """Open the workspace named by the verb's option, else by ``elp -w``, else found from here."""
-    return open_workspace(folder or (ctx.find_root().obj or {}).get("workspace"))
+on_workspace = opens("workspace", open_workspace)
+"""The function gets the opened `workspace: Workspace`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,20 +53,20 @@ def add_schedule(workspace: Workspace, **timing: str) -> None:
     _apply(workspace, schedules.set_schedule, **timing)
 
 
-def _add_verb(verb: str, sentence: str, change: Callable[..., None]) -> None:
+def _add_verb(verb: str, sentence: str, change: Callable[..., None], **arguments: bool) -> None:
     @schedule.command(name=verb, help=sentence)
     @_name
     @on_workspace
     def change_schedule(workspace: Workspace, name: str) -> None:
-        _apply(workspace, change, name=name)
+        _apply(workspace, change, name=name, **arguments)
 
 
-_add_verb("pause", "Start no more runs until it is resumed.", functools.partial(schedules.set_active, active=False))
-_add_verb("resume", "Start runs again.", functools.partial(schedules.set_active, active=True))
+_add_verb("pause", "Start no more runs until the schedule is resumed.", schedules.set_active, active=False)
+_add_verb("resume", "Start runs again.", schedules.set_active, active=True)
 _add_verb("remove", "Delete the schedule.", schedules.remove_schedule)
 
 
-def _apply(workspace: Workspace, change: Callable[..., None], **arguments: str) -> None:
+def _apply(workspace: Workspace, change: Callable[..., None], **arguments: Any) -> None:
     """Make a change, and print the schedules as they are after it."""
     with connect_prefect(workspace) as client:
         change(client, workspace, **arguments)
