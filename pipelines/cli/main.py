@@ -6,8 +6,8 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 the gate refused, 130 interrup
 from __future__ import annotations
 
 import errno
-import importlib
 import os
+import pkgutil
 import sys
 import traceback
 from pathlib import Path
@@ -70,8 +70,7 @@ class LazyGroup(click.Group):
         target = verbs().get(name)
         if target is None:
             return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"pipelines.cli.{module}"), attribute)
+        command: click.Command = pkgutil.resolve_name(f"pipelines.cli.{target}")
         return command
 
     def resolve_command(
@@ -107,7 +106,7 @@ def cli(ctx: click.Context, workspace: Path | None, debug: bool) -> None:
 
     A slot is written SITE/TASK, such as plant-a/asr. Every verb has its own --help.
     """
-    ctx.obj = {"workspace": workspace, "debug": debug}
+    ctx.obj = workspace
 
 
 def main(arguments: list[str] | None = None) -> None:
