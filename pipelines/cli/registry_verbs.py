@@ -15,14 +15,14 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.registry.adapter_version import AdapterVersion
-    from pipelines.registry.client.champion import Promotion
+    from pipelines.registry.registered_adapter import ChampionChange
 
 _version = click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
 _reason = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
 
 
-def _changed(done: Promotion) -> str:
+def _changed(done: ChampionChange) -> str:
     if not done.changed:
         return f"{done.slot}: v{done.version} is the champion already; nothing changed"
     if done.version is None:
@@ -63,7 +63,6 @@ def promote_verb(
         golden = golden_ref(workspace, "latest", slot).tag
     except VersioningError:
         golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
-    how["why"] = how.pop("reason")
     uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
     emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), as_json, _changed)
 
@@ -71,13 +70,13 @@ def promote_verb(
 def _request_override(
     workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float, as_json: bool
 ) -> None:
-    from pipelines.registry.client.server_api import request_override
+    from pipelines.registry.client.server_api import change_override
 
     if not reason.strip():
         raise click.UsageError("--override needs --reason TEXT")
     if version is None:
         raise click.UsageError("--override needs --version N; it does not choose the challenger")
-    asked = request_override(mlflow_uri(workspace), slot, version, reason, days)
+    asked = change_override(mlflow_uri(workspace), "override", slot, version=version, reason=reason, days=days)
     text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
     emit(asked, as_json, lambda _: text)
 
@@ -90,9 +89,9 @@ def approve_verb(workspace: Workspace, slot: Slot) -> Mapping[str, Any]:
 
     Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
     """
-    from pipelines.registry.client.server_api import approve_override_request
+    from pipelines.registry.client.server_api import change_override
 
-    done = approve_override_request(mlflow_uri(workspace), slot)
+    done = change_override(mlflow_uri(workspace), "approve", slot)
     warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
     return done
 
@@ -103,9 +102,9 @@ def approve_verb(workspace: Workspace, slot: Slot) -> Mapping[str, Any]:
 @reports(lambda done: f"{done['slot']}: the override of v{done['version']} is over")
 def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str, Any]:
     """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
-    from pipelines.registry.client.server_api import withdraw_override_request
+    from pipelines.registry.client.server_api import change_override
 
-    return withdraw_override_request(mlflow_uri(workspace), slot, reason)
+    return change_override(mlflow_uri(workspace), "withdraw", slot, reason=reason)
 
 
 @click.command(name="rollback")
@@ -114,11 +113,11 @@ def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str,
 @_by
 @_reason
 @reports(_changed)
-def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> Promotion:
+def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> ChampionChange:
     """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client.champion import restore_version
+    from pipelines.registry.client.server_api import change_champion
 
-    return restore_version(slot, mlflow_uri=mlflow_uri(workspace), version=version, by=by, why=reason, log=progress)
+    return change_champion(mlflow_uri(workspace), "rollback", slot, version=version, by=by, reason=reason)
 
 
 @click.command(name="retire")
@@ -126,11 +125,11 @@ def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str
 @_by
 @click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
 @reports(_changed)
-def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> Promotion:
+def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> ChampionChange:
     """Leave a slot without champion: no version serves it until another one is promoted."""
-    from pipelines.registry.client.champion import retire_slot
+    from pipelines.registry.client.server_api import change_champion
 
-    return retire_slot(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress)
+    return change_champion(mlflow_uri(workspace), "retire", slot, by=by, reason=reason)
 
 
 @click.command(name="versions")

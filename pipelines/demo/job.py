@@ -202,9 +202,9 @@ def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
     from pipelines.registry.client.champion import promote_version
     from pipelines.registry.tags import policy_digest
 
-    why = "the demo promotes what passed"
+    reason = "the demo promotes what passed"
     policy = policy_digest(workspace.settings.for_slot(slot).gate)
-    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
+    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), reason=reason, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:

@@ -106,7 +106,7 @@ def reuse_version(
 def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
     """Return whether the server has a signed lineage of the version."""
     model = version.slot.model_name
-    return bool(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
+    return any(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
 
 
 def _sign(

@@ -147,7 +147,7 @@ def test_what_was_decided_is_signed(
     version = add("k1")
     done = judge(EASY)
     (row,) = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
-    envelope = read_envelope(row["envelope"])
+    envelope = read_envelope(row.envelope)
     statement = parse_statement(envelope.payload)
     assert verify(envelope, load_trusted_keys(key_folder()), "verdict").name == "verdict"
     assert isinstance(statement, VerdictStatement)
@@ -170,7 +170,7 @@ def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
     monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
     judge(EASY)
     (row,) = guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
-    assert row["keyid"] == replaced[1].keyid
+    assert read_envelope(row.envelope).keyid == replaced[1].keyid
     assert registry.get(client, slot, 1).status == "challenger"
 
 

@@ -84,13 +84,13 @@ def test_a_refusal_says_why_and_is_recorded(
 ) -> None:
     from mlflow.exceptions import MlflowException
 
-    before = guard.ledger_entries(client.tracking_uri)[-1]["seq"]
+    before = guard.ledger_entries(client.tracking_uri)[-1].seq
     with pytest.raises(MlflowException, match="PERMISSION_DENIED") as error:
         call(client)
     assert sentence in str(error.value)
     (entry,) = guard.ledger_entries(client.tracking_uri, after=before)
-    assert (entry["event"], entry["who"]["login"]) == ("refused", False)
-    assert sentence in entry["reason"]
+    assert (entry.event, entry.principal.login) == ("refused", False)
+    assert sentence in entry.reason
     assert registry.find_champion(client, SLOT) == versions[CHAMPION]
 
 
@@ -143,7 +143,7 @@ def test_a_version_is_deleted_and_that_is_recorded(client: MlflowClient, tmp_pat
     registry.delete_version(client, registry.get(client, slot, 1))
     assert registry.find(client, slot, 1) is None
     client.delete_registered_model(slot.model_name)
-    assert [entry["event"] for entry in guard.ledger_entries(client.tracking_uri, slot)] == [
+    assert [entry.event for entry in guard.ledger_entries(client.tracking_uri, slot)] == [
         "registered",
         "deleted",
         "deleted",

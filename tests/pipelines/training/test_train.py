@@ -82,7 +82,7 @@ def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Regist
 
 def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Registered, site: Site) -> None:
     (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
-    envelope, ring = read_envelope(row["envelope"]), load_trusted_keys(key_folder())
+    envelope, ring = read_envelope(row.envelope), load_trusted_keys(key_folder())
     statement = parse_statement(envelope.payload)
     assert verify(envelope, ring, "lineage").name == "lineage"
     assert isinstance(statement, LineageStatement)
