@@ -57,7 +57,7 @@ def promote_verb(
     from pipelines.datasets.versions import golden_ref
     from pipelines.errors import VersioningError
     from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.tags import policy_digest
+    from pipelines.registry.policies import policy_digest
 
     try:
         golden = golden_ref(workspace, "latest", slot).tag
@@ -138,7 +138,8 @@ def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> Champ
 @workspace_option
 def versions_verb(workspace: Workspace, slot: Slot | None, as_json: bool) -> None:
     """List the adapters of a slot, or the newest and the champion of every slot."""
-    from pipelines.registry.client.model_registry import connect, list_slots, list_versions
+    from pipelines.registry.client.connection import connect
+    from pipelines.registry.client.model_registry import list_slots, list_versions
 
     client = connect(mlflow_uri(workspace))
     if slot is not None:

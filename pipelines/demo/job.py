@@ -200,7 +200,7 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
     from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.tags import policy_digest
+    from pipelines.registry.policies import policy_digest
 
     reason = "the demo promotes what passed"
     policy = policy_digest(workspace.settings.for_slot(slot).gate)

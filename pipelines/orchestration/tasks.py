@@ -123,7 +123,7 @@ def slots_with_data(workspace: Workspace) -> list[str]:
 def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChange:
     """Make a version that passed the champion; for workspaces with `auto_promote`."""
     from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.tags import policy_digest
+    from pipelines.registry.policies import policy_digest
 
     return promote_version(
         slot,

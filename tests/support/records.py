@@ -75,7 +75,7 @@ class Recorded(ServerRecords):
                 statement = parse_statement(read_envelope(one.envelope).payload)
                 values = {"seq": seqs[one.digest], "bundle": statement.bundle, "fingerprint": statement.fingerprint}
                 values |= {"dataset": getattr(statement, "dataset", ""), "outcome": "", "keyid": ""}
-                connection.execute(sa.insert(STATEMENTS).values(**vars(one), **values))
+                connection.execute(sa.insert(STATEMENTS).values(vars(one) | values))
         return engine.connect()
 
     def write(self, event: str, slot: Slot, after: int | None, at: str, **over: Any) -> None:

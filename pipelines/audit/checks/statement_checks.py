@@ -9,12 +9,12 @@ from pipelines.audit.checks.ledger_checks import CheckedLedger
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of, named
 from pipelines.errors import AttestationError
+from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
-from pipelines.registry.tags import Tags
 from pipelines.registry.verdict_statement import VerdictStatement
 
 

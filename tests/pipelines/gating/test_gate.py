@@ -24,14 +24,15 @@ from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import ids_digest
+from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.key_folder import rotate_key
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import parse_statement
-from pipelines.registry.tags import policy_digest
 from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
@@ -48,7 +49,7 @@ EASY, STRICT = {"limit": 1.5}, {"limit": 0.01}
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import change_champion
-from pipelines.registry.policies import GatePolicy
+from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import policy_digest
 from pipelines.registry.verdict import Outcome
 from tests.support.bundles import add_bundle
 from tests.support.versions import make_champion, record_verdict
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.client.connection import connect
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
@@ -33,7 +34,7 @@ CHAMPION, CHALLENGER, FAILED, UNGATED = 1, 2, 3, 4
 # of the session, as the server is: made twice, a slot's versions would have other numbers
 @pytest.fixture(scope="session")
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture(scope="session")

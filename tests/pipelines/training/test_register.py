@@ -9,6 +9,7 @@ from elp_core.bundle import verify_bundle
 from elp_core.files import write_whole
 from elp_core.training import EpochRecord
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
+from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
@@ -27,7 +28,7 @@ METRICS = {"wer": 0.5, "trainable_parameters": 100.0, "bundle_bytes": 1e6, "trai
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return model_registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture
