@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from elp_core.backbones.attention import Block, attend, position_bias
 from elp_core.backbones.frames import real_frames
-from elp_core.types import Hidden
 
 if TYPE_CHECKING:
     from elp_core.backbones.load import Backbone
@@ -34,45 +33,56 @@ class LayerInserts:
     after_attention: Transform | None = None
 
 
-class Adapters(Protocol):
-    """What the forward pass needs from adapters. B clips, F frames, C feature channels, D dimensions."""
+class Adapters(nn.Module):
+    """What a method puts into a network: here nothing, in subclasses the parameters that learn.
 
-    @property
-    def learns_input(self) -> bool:
-        """Return whether something before the layers learns: pseudo features, or the projection in full fine-tuning."""
+    Tensors in a bundle have the names of the children. B clips, F frames, C feature channels, D dimensions.
+    """
+
+    learns_input = False
+    """Whether something before the layers learns: pseudo features, or the projection in full fine-tuning."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.dim = backbone.hidden_size
+        """Dimensions of a frame that the head processes."""
+        self.touched: tuple[int, ...] = ()
+        """Layers that compute something else than the backbone's."""
+        self.read: tuple[int, ...] = (backbone.layer_count,)
+        """States (0 is the encoder's input) that the head's frames are made of."""
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add pseudo features to [B, F, C] and to the counts [B]."""
+        return features, counts
 
     def drop(self, frames: torch.Tensor) -> torch.Tensor:
         """Remove the pseudo features' frames from [B, F + n, D]."""
+        return frames
 
     def inserts(self, layer: int) -> LayerInserts:
         """Return what goes into encoder layer `layer`, from 0."""
+        return LayerInserts()
 
+    def network(self, backbone: Backbone) -> Backbone:
+        """Return the network that runs in place of `backbone`."""
+        return backbone
 
-def encode(
-    backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
-) -> Hidden:
-    """Return every layer's output for CNN features [B, F, C] with `counts` [B] real frames.
-
-    The pseudo features' frames are dropped; frames after the counts have no meaning. Outputs of pre-norm layers are
-    before the encoder's final norm, which `Backbone.finish` applies.
-    """
-    states = layer_outputs(backbone, features, counts, adapters)
-    return Hidden(tuple(states if adapters is None else map(adapters.drop, states)), counts)
+    def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
+        """Return frames for the head [B, F, dim] from the states [B, F + n, D], the encoder's input first."""
+        *_, last = states
+        return network.finish(self.drop(last))
 
 
 def layer_outputs(
-    backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None = None
+    backbone: Backbone, features: torch.Tensor, counts: torch.Tensor, adapters: Adapters
 ) -> Iterator[torch.Tensor]:
-    """Yield the encoder's input, then each layer's output; nothing is computed before it is requested.
+    """Yield the encoder's input, then each layer's output [B, F + n, D], for features [B, F, C] and real frames [B].
 
-    They are [B, F + n, D]: `adapters.drop` removes the pseudo features' frames from what is made of them.
+    Nothing is computed before it is requested. `adapters.drop` removes the pseudo features' frames, frames after the
+    counts have no meaning, and outputs of pre-norm layers are before the final norm, which `Backbone.finish` applies.
     """
-    with torch.set_grad_enabled(torch.is_grad_enabled() and adapters is not None and adapters.learns_input):
-        if adapters is not None:
-            features, counts = adapters.join(features, counts)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and adapters.learns_input):
+        features, counts = adapters.join(features, counts)
         hidden = backbone.embed(backbone.project(features), counts)
     # with gradients, because a private copy of the first layer may learn the position bias
     block = block_of(backbone, hidden, counts)
@@ -81,20 +91,11 @@ def layer_outputs(
 
 
 def run_layers(
-    backbone: Backbone, first: int, hidden: torch.Tensor, block: Block, adapters: Adapters | None = None
+    backbone: Backbone, first: int, hidden: torch.Tensor, block: Block, adapters: Adapters
 ) -> Iterator[torch.Tensor]:
-    """Yield the outputs of layer `first` and those after it.
-
-    Args:
-        backbone: The network whose layers run.
-        first: Number of the first layer to run, from 0.
-        hidden: Its input [B, F, D], with the pseudo features' frames.
-        block: Result of `block_of`, pseudo features counted.
-        adapters: As in `layer_outputs`.
-    """
+    """Yield the outputs of layer `first` and those after it from its input [B, F, D], pseudo features included."""
     for number in range(first, backbone.layer_count):
-        parts = LayerInserts() if adapters is None else adapters.inserts(number)
-        hidden = run_layer(backbone, number, hidden, (block,), parts)
+        hidden = run_layer(backbone, number, hidden, (block,), adapters.inserts(number))
         yield hidden
 
 
@@ -110,31 +111,19 @@ def run_layer(
     backbone: Backbone, number: int, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts
 ) -> torch.Tensor:
     """Run encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as in `attend`."""
-    step = _pre_norm if backbone.pre_norm else _post_norm
-    return step(backbone.layers[number], hidden, blocks, parts)
-
-
-def _post_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
-    """Run a base-style layer: ``a = LN(h + attention(h)); h = LN(a + E(ffn(a)))``."""
-    outcome = _apply(parts.after_attention, attend(layer.attention, hidden, blocks))
-    attended = _norm(parts.attention_norm, layer.layer_norm)(hidden + outcome)
-    outcome = _apply(parts.after_ffn, layer.feed_forward(attended))
-    return _norm(parts.final_norm, layer.final_layer_norm)(attended + outcome)
-
-
-def _pre_norm(layer: Any, hidden: torch.Tensor, blocks: Sequence[Block], parts: LayerInserts) -> torch.Tensor:
-    """Run a large-style layer: ``a = h + attention(LN(h)); h = a + E(ffn(LN(a)))``."""
-    outcome = attend(layer.attention, _norm(parts.attention_norm, layer.layer_norm)(hidden), blocks)
-    hidden = hidden + _apply(parts.after_attention, outcome)
-    outcome = layer.feed_forward(_norm(parts.final_norm, layer.final_layer_norm)(hidden))
-    hidden = hidden + _apply(parts.after_ffn, outcome)
+    layer: Any = backbone.layers[number]
+    attention_norm: Transform = parts.attention_norm or layer.layer_norm
+    final_norm: Transform = parts.final_norm or layer.final_layer_norm
+    after_attention, after_ffn = parts.after_attention or _same, parts.after_ffn or _same
+    if not backbone.pre_norm:  # base style: a = LN(h + attention(h)); h = LN(a + E(ffn(a)))
+        attended = attention_norm(hidden + after_attention(attend(layer.attention, hidden, blocks)))
+        return final_norm(attended + after_ffn(layer.feed_forward(attended)))
+    # large style: a = h + attention(LN(h)); h = a + E(ffn(LN(a)))
+    hidden = hidden + after_attention(attend(layer.attention, attention_norm(hidden), blocks))
+    hidden = hidden + after_ffn(layer.feed_forward(final_norm(hidden)))
     own = getattr(layer, "adapter_layer", None)  # language adapters, which some checkpoints contain
     return hidden if own is None else hidden + own(hidden)
 
 
-def _apply(insert: Transform | None, outcome: torch.Tensor) -> torch.Tensor:
-    return outcome if insert is None else insert(outcome)
-
-
-def _norm(tuned: Transform | None, own: nn.Module) -> Transform:
-    return own if tuned is None else tuned
+def _same(outcome: torch.Tensor) -> torch.Tensor:
+    return outcome

@@ -33,12 +33,7 @@ CNN = Prefix()
 
 
 def longest_prefix(touched: Sequence[int], read: Sequence[int]) -> Prefix:
-    """Return the longest prefix of a network.
-
-    Args:
-        touched: Layers (from 0) that compute something else than the backbone's.
-        read: Numbers of the states that the head's frames are made of, one or more.
-    """
+    """Return the longest prefix of a network, from `Adapters.touched` and `Adapters.read`."""
     end = min([*touched, max(read)])
     return Prefix(tuple(sorted({state for state in read if state < end} | {end})))
 
@@ -52,7 +47,7 @@ def prefix_values(backbone: Backbone, prefix: Prefix, features: torch.Tensor, co
     if not prefix.states:
         return features
     found = []
-    for number, state in enumerate(layer_outputs(backbone, features, counts)):
+    for number, state in enumerate(layer_outputs(backbone, features, counts, Adapters(backbone))):
         if number in prefix.states:
             found.append(state)
         if number == prefix.states[-1]:
@@ -61,16 +56,12 @@ def prefix_values(backbone: Backbone, prefix: Prefix, features: torch.Tensor, co
 
 
 def resume(
-    backbone: Backbone, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor, adapters: Adapters | None
+    backbone: Backbone, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor, adapters: Adapters
 ) -> Iterator[torch.Tensor]:
     """Yield the states like `layer_outputs`, the kept ones first; states that were not kept are empty tensors.
 
-    Args:
-        backbone: Its layers after the prefix run when their states are requested.
-        prefix: With one state or more.
-        values: Result of `prefix_values`, [n, B, F, D].
-        counts: Int64 [B], real frames.
-        adapters: None of them touches a layer of the prefix, and none has pseudo features.
+    `values` [n, B, F, D] are the result of `prefix_values` for a prefix with a state, `counts` int64 [B] real frames.
+    The adapters touch no layer of the prefix and have no pseudo features.
     """
     kept = dict(zip(prefix.states, values, strict=True))
     last = prefix.states[-1]

@@ -7,23 +7,27 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipelines.cli.options import SLOT, json_option, workspace_option
-from pipelines.cli.output import progress, table, warn_of_override
+from pipelines.audit import tables
+from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
+from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.facts import Fact, tree_text
+from pipelines.audit.index_file import open_index
+from pipelines.audit.server_records import ServerRecords
+from pipelines.audit.trained_on import find_trained_on
+from pipelines.cli.options import SLOT, on_workspace
+from pipelines.cli.output import progress, table, wants_json, warn_of_override
 from pipelines.errors import UsageError
+from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
-if TYPE_CHECKING:
-    from pipelines.audit.adapter_records import AdapterRecords
-    from pipelines.audit.facts import Fact
-    from pipelines.audit.server_records import ServerRecords
-    from pipelines.audit.tables import AuditAnswer, Table
-
 FORMATS = ("text", "json", "html", "cyclonedx")
+QUESTIONS = ("at", "backbone", "speaker", "clip")
 _slot = click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
 _speaker = click.option("--speaker", default="", metavar="ID", help="The adapters that were trained on this speaker.")
 _clip = click.option("--clip", default="", metavar="ID", help="The same for a clip (8 digits or more of its id).")
@@ -41,34 +45,27 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 @_clip
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True)
 @_output
-@json_option
-@workspace_option
+@on_workspace
 def audit(
+    workspace: Workspace,
     slot: Slot | None,
     version: str | None,
     option: str | None,
     verify: bool,
-    at: str | None,
-    backbone: str | None,
-    speaker: str,
-    clip: str,
     form: str,
     output: Path | None,
-    as_json: bool,
-    workspace: Workspace,
+    **asked: str | None,
 ) -> int:
     """Show where an adapter came from: the champion of SITE/TASK, or VERSION of it.
 
     With --at, --backbone, --speaker or --clip another question, for one slot or for all; with --verify and without a
     slot, the whole ledger against the registry. The exit code is 1 if a verification failed.
     """
-    asked = {"--at": at, "--backbone": backbone, "--speaker": speaker, "--clip": clip}
-    questions = [name for name, value in asked.items() if value]
-    version = version or option
+    version, form = version or option, "json" if wants_json() else form
+    questions = [name for name in QUESTIONS if asked[name]]
     _refuse_contradiction(slot, version, verify, questions, form)
-    form = "json" if as_json else form
     if questions:
-        return _answer(workspace, slot, questions[0], str(asked[questions[0]]), form, output)
+        return _answer(workspace, slot, questions[0], asked[questions[0]] or "", form, output)
     return _tree(workspace, slot, _number(version), verify, form, output)
 
 
@@ -83,44 +80,39 @@ def erasure() -> None:
 @_clip
 @click.option("--format", "form", type=click.Choice(FORMATS[:3]), default="text", show_default=True)
 @_output
-@json_option
-@workspace_option
-def plan(
-    slot: Slot | None, speaker: str, clip: str, form: str, output: Path | None, as_json: bool, workspace: Workspace
-) -> None:
+@on_workspace
+def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form: str, output: Path | None) -> None:
     """Plan the erasure of a speaker or a clip, in one slot or in all. Nothing is changed.
 
     Shows what holds the recordings, which adapters were trained on them, which of those serve, what to do in which
     order, and what stays.
     """
     from pipelines.audit.erasure_plan import plan_erasure
-    from pipelines.audit.tables import erasure_answer
     from pipelines.datasets.dvc_remote import dvc_remote
     from pipelines.datasets.subject import Subject
 
     subject = Subject(speaker, clip)
-    with _index(workspace) as (db, records), dvc_remote(workspace.root) as stored:
+    records = ServerRecords(mlflow_uri(workspace))
+    with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
         planned = plan_erasure(db, records, subject, slot, stored.place)
-    _put(planned, erasure_answer(planned), records.uri, "json" if as_json else form, output)
+    _put(planned, tables.erasure_answer(planned), records.uri, "json" if wants_json() else form, output)
 
 
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
     """Answer one of the questions over slots."""
-    from pipelines.audit import champion_periods, tables
-    from pipelines.audit.trained_on import find_trained_on
-    from pipelines.datasets.subject import Subject
-
     found: Any
-    records = _records(workspace)
-    if question == "--at":
-        found = champion_periods.find_champions(records, champion_periods.read_moment(value), slot)
+    records = ServerRecords(mlflow_uri(workspace))
+    if question == "at":
+        found = find_champions(records, read_moment(value), slot)
         answer = tables.champions_answer(found)
-    elif question == "--backbone":
-        found = champion_periods.find_on_backbone(records, value, slot)
+    elif question == "backbone":
+        found = find_on_backbone(records, value, slot)
         answer = tables.backbone_answer(found)
     else:
-        subject = Subject(**{question.removeprefix("--"): value})
-        with _index(workspace) as (db, _):
+        from pipelines.datasets.subject import Subject
+
+        subject = Subject(**{question: value})
+        with _index(workspace, records) as db:
             found = find_trained_on(db, records, subject, slot)
         answer = tables.trained_on_answer(found)
     _put(found, answer, records.uri, form, output)
@@ -130,26 +122,20 @@ def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, 
 def _tree(
     workspace: Workspace, slot: Slot | None, version: int | None, verify: bool, form: str, output: Path | None
 ) -> int:
-    """Show or verify one adapter, or verify the whole registry."""
-    from pipelines.audit.adapter_records import adapter_tree, find_records
-    from pipelines.audit.index_file import open_index
-    from pipelines.audit.tables import tree_answer
-
-    records = _records(workspace)
-    if slot is None:
-        found = _verified(workspace, records, None)
+    """Show or verify one adapter, or verify the whole registry; return the exit code."""
+    records = ServerRecords(mlflow_uri(workspace))
+    subject = find_records(records, slot, version) if slot else None
+    if subject and form == "cyclonedx":
+        _write(_bill_of_materials(records.uri, subject), output)
+        return 0
+    if verify or subject is None:
+        found = _verified(workspace, records, subject)
     else:
-        subject = find_records(records, slot, version)
-        if form == "cyclonedx":
-            _write(_bill_of_materials(records.uri, subject), output)
-            return 0
-        if verify:
-            found = _verified(workspace, records, subject)
-        else:
-            with open_index(workspace, progress) as db:
-                found = adapter_tree(db, subject)
+        with open_index(workspace, progress) as db:
+            found = adapter_tree(db, subject)
+    if subject:
         warn_of_override(subject.name, subject.override)
-    _put(found, tree_answer(found, verify), records.uri, form, output)
+    _put(found, tables.tree_answer(found, verify), records.uri, form, output)
     for fact in found.failed:
         progress(f"failed: {fact.name} {fact.value}: {fact.note}")
     return 1 if found.failed else 0
@@ -157,7 +143,6 @@ def _tree(
 
 def _verified(workspace: Workspace, records: ServerRecords, subject: AdapterRecords | None) -> Fact:
     # imported here because it loads gate and training, which the quick answers do not need
-    from pipelines.audit.index_file import open_index
     from pipelines.audit.verify import start_verification, verify_adapter, verify_registry
 
     tools = start_verification(workspace, records, progress)
@@ -175,37 +160,29 @@ def _bill_of_materials(uri: str, subject: AdapterRecords) -> str:
     return bill_of_materials(subject, packages_of(connect(uri), subject.lineage) if subject.lineage else [])
 
 
-def _records(workspace: Workspace) -> ServerRecords:
-    from pipelines.audit.server_records import ServerRecords
-    from pipelines.local.addresses import mlflow_uri
-
-    return ServerRecords(mlflow_uri(workspace))
-
-
 @contextlib.contextmanager
-def _index(workspace: Workspace) -> Iterator[tuple[sqlite3.Connection, ServerRecords]]:
-    """Open the index, up to date, and the records of the server."""
-    from pipelines.audit.index_file import open_index
-
-    records = _records(workspace)
+def _index(workspace: Workspace, records: ServerRecords) -> Iterator[sqlite3.Connection]:
+    """Open the index, up to date."""
     # a server that does not answer is reported before thousands of files are read
     records.check_server()
     with open_index(workspace, progress) as db:
-        yield db, records
+        yield db
 
 
-def _put(value: Any, answer: AuditAnswer, source: str, form: str, output: Path | None) -> None:
+def _put(value: Any, answer: tables.AuditAnswer, source: str, form: str, output: Path | None) -> None:
     """Print an answer, or write it to a file, in this form."""
-    from pipelines.audit.html_page import answer_page
-    from pipelines.registry.plain_json import plain
-
     if form == "json":
         values = value.to_json() if answer.tree else plain(value)
         _write(json.dumps(values, indent=2, ensure_ascii=False) + "\n", output)
     elif form == "html":
+        from pipelines.audit.html_page import answer_page
+
         _write(answer_page(answer, source), output)
+    elif answer.tree:
+        _write("\n".join([tree_text(answer.tree), "", *answer.lead]) + "\n", output)
     else:
-        _write(_text(answer) + "\n", output)
+        title = click.style(answer.title, bold=True)
+        _write("\n".join([title, *answer.lead, *map(_table, answer.tables)]) + "\n", output)
 
 
 def _write(text: str, output: Path | None) -> None:
@@ -216,37 +193,28 @@ def _write(text: str, output: Path | None) -> None:
     progress(f"written to {output}")
 
 
-def _text(answer: AuditAnswer) -> str:
-    from pipelines.audit.facts import tree_text
-
-    if answer.tree:
-        return "\n".join([tree_text(answer.tree), "", *answer.lead])
-    return "\n".join([click.style(answer.title, bold=True), *answer.lead, *map(_table, answer.tables)])
-
-
-def _table(one: Table) -> str:
+def _table(one: tables.Table) -> str:
+    title = click.style(one.title, bold=True)
     if not one.rows:
-        return f"\n{click.style(one.title, bold=True)}: {one.empty}"
+        return f"\n{title}: {one.empty}"
     if not one.head:
-        lines = [f"- {row[0]}" for row in one.rows]
+        text = "\n".join(f"- {row[0]}" for row in one.rows)
     elif one.head[-1] == "commands":
-        lines = [line for number, row in enumerate(one.rows, 1) for line in _step(number, *row)]
+        steps = (f"{number}. {what}\n{commands}" for number, (what, commands) in enumerate(one.rows, 1))
+        # commands are indented, so that a person sees which lines to copy
+        text = "\n".join(step.replace("\n", "\n     ").rstrip() for step in steps)
     else:
-        lines = [table(one.head, one.rows)]
-    return "\n".join(["", click.style(one.title, bold=True), *lines])
-
-
-def _step(number: int, what: str, commands: str) -> list[str]:
-    return [f"{number}. {what}", *(f"     {command}" for command in commands.splitlines())]
+        text = table(one.head, one.rows)
+    return f"\n{title}\n{text}"
 
 
 def _refuse_contradiction(
     slot: Slot | None, version: str | None, verify: bool, questions: list[str], form: str
 ) -> None:
     if len(questions) > 1:
-        raise UsageError(f"{' and '.join(questions)} are two questions; ask one at a time")
+        raise UsageError(f"{' and '.join(f'--{name}' for name in questions)} are two questions; ask one at a time")
     if questions and (version or verify):
-        raise UsageError(f"{questions[0]} asks over versions; leave out {'VERSION' if version else '--verify'}")
+        raise UsageError(f"--{questions[0]} asks over versions; leave out {'VERSION' if version else '--verify'}")
     if not questions and slot is None and not verify:
         raise UsageError("name a slot (elp audit SITE/TASK), or ask --at, --backbone, --speaker, --clip or --verify")
     if form == "cyclonedx" and (questions or slot is None or verify):

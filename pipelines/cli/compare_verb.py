@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import json_option, slot_argument, workspace_option
+from pipelines.cli.options import on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_rows
 from pipelines.local.workspace import Workspace
@@ -20,25 +17,14 @@ _COLUMNS = (0, 2, 3, 4, 5, 6, 7, 10)
 """The columns of the report's table that fit a terminal."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """What the verb prints."""
-
-    comparison: MethodComparison
-    report: str
-
-
 @click.command()
 @slot_argument
 @click.option("--data", "version", default="latest", metavar="VERSION", help="Dataset version (v3) [default: latest].")
 @click.option("--methods", default=DEFAULT, metavar="NAME,…", help=f"Methods to compare [default: {DEFAULT}].")
 @click.option("--shares", default="0.125,0.25,0.5,1", metavar="SHARE,…", help="Of the learning curve; '' for none.")
 @click.option("--curve", default="elp", metavar="NAME", help="The learning curve's method [default: elp].")
-@json_option
-@workspace_option
-def compare(
-    workspace: Workspace, slot: Slot, version: str, methods: str, shares: str, curve: str, as_json: bool
-) -> int:
+@on_workspace
+def compare(workspace: Workspace, slot: Slot, version: str, methods: str, shares: str, curve: str) -> None:
     """Train on the slot's data with each method, and compare results and costs.
 
     The trainings run one after another, each in its own process on this machine. Methods: those of the library, and
@@ -49,10 +35,10 @@ def compare(
 
     request = ComparisonRequest(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
     found, folder = compare_methods(workspace, slot, version, request, mlflow_uri=mlflow_uri(workspace), log=progress)
-    emit(Compared(found, str(folder / "compare.html")), as_json, _render)
+    report = folder / "compare.html"
+    emit({"comparison": found, "report": report}, lambda _: f"{_render(found)}\n\nreport: {report}")
     if found.failed:
         raise OpsError(f"{len(found.failed)} trial(s) failed: {', '.join(one.method for one in found.failed)}")
-    return 0
 
 
 def _words(text: str) -> list[str]:
@@ -66,10 +52,9 @@ def _share(word: str) -> float:
         raise click.BadParameter(f"{word!r} is not a number; expected shares such as 0.25,0.5,1") from error
 
 
-def _render(compared: Compared) -> str:
-    found = compared.comparison
+def _render(found: MethodComparison) -> str:
     costs = "trainable", "training", "memory", "100 slots"
     heads = ("method", metric_title(found.metric), "interval", "against the best", *costs)
     chosen = [[row[place] for place in _COLUMNS] for row in method_rows(found)]
     findings = "\n".join(f"- {sentence}" for sentence in found.findings)
-    return f"{table(heads, chosen)}\n\n{findings}\n\nreport: {Path(compared.report)}"
+    return f"{table(heads, chosen)}\n\n{findings}"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import json_option, reports, slot_argument, workspace_option
-from pipelines.cli.output import clips_progress, emit, fields, seconds, table
+from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
@@ -24,15 +23,6 @@ def data() -> None:
     """Take in audio, list and show dataset versions."""
 
 
-@dataclass(frozen=True)
-class Added:
-    """What ``elp data add`` did."""
-
-    new: bool
-    """Whether a version was made; a delivery that was taken in before makes none."""
-    dataset: DatasetVersion
-
-
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
@@ -40,11 +30,8 @@ class Added:
 @click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
-@json_option
-@workspace_option
-def add_data(
-    workspace: Workspace, slot: Slot, source: Path, importer: str | None, as_json: bool, **options: Any
-) -> None:
+@on_workspace
+def add_data(workspace: Workspace, slot: Slot, source: Path, importer: str | None, **options: Any) -> None:
     """Take SOURCE in as a new version of the slot's data.
 
     Every clip is measured and checked; a bad one goes to quarantine with its reason. A delivery that is bad as a whole
@@ -58,68 +45,67 @@ def add_data(
     from pipelines.datasets.versions import find_latest
 
     before = find_latest(workspace, slot)
-    with clips_progress(quiet=as_json) as report:
+    with clips_progress(quiet=wants_json()) as report:
         version = add_delivery(workspace, slot, source, importer, options, report)
-    emit(Added(before is None or version.version > before.version, version), as_json, _added)
+    # a delivery that was taken in before makes no version
+    new = before is None or version.version > before.version
+    emit({"new": new, "dataset": version}, lambda _: _added(version, new))
 
 
 @data.command(name="log")
 @slot_argument
-@json_option
-@workspace_option
-def show_log(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+@on_workspace
+def show_log(slot: Slot, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
     from pipelines.datasets.versions import dataset_versions
 
-    emit(dataset_versions(workspace, slot)[::-1], as_json, lambda found: _log(slot, found))
+    emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
 
 
 @data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
 @click.argument("what", metavar="SITE/TASK[@vN]")
-@json_option
-@workspace_option
-def show_version(what: str, as_json: bool, workspace: Workspace) -> None:
+@on_workspace
+def show_version(what: str, workspace: Workspace) -> None:
     """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
     from pipelines.datasets.versions import version_at
 
     name, _, version = what.partition("@")
     slot = Slot.parse(name)
-    emit(version_at(workspace, version, slot), as_json, lambda found: _shown(found, workspace))
+    emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
 
 
 @data.command(name="quarantine")
 @slot_argument
-@json_option
-@workspace_option
-def show_quarantine(slot: Slot, as_json: bool, workspace: Workspace) -> None:
+@on_workspace
+def show_quarantine(slot: Slot, workspace: Workspace) -> None:
     """List the clips in quarantine: which file, for which reason."""
     from pipelines.datasets.slot_shards import quarantined_clips
 
     found = quarantined_clips(workspace, slot)
     rows, empty = [(one.path, one.reason, one.detail) for one in found], f"nothing of {slot} is in quarantine"
-    emit(found, as_json, lambda _: table(("file", "reason", "detail"), rows, empty))
+    emit(found, lambda _: table(("file", "reason", "detail"), rows, empty))
 
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
-@reports(lambda ref: _pinned(ref))
-def pin_golden_set(workspace: Workspace, slot: Slot, source: str) -> GoldenRef:
+@on_workspace
+def pin_golden_set(workspace: Workspace, slot: Slot, source: str) -> None:
     """Pin the test split of a dataset version as the slot's golden set.
 
     Adapters are judged on it from then on, challenger and champion alike. The first one is pinned automatically.
     """
     from pipelines.datasets.golden_set import pin_golden
 
-    return pin_golden(workspace, slot, source)
+    emit(pin_golden(workspace, slot, source), _pinned)
 
 
 @data.command(name="drop", short_help="Make a new version without a speaker or a clip.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
-@reports(lambda done: _dropped(done))
-def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> Dropped:
+@on_workspace
+def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None:
     """Make a new version of the slot's data without a speaker or a clip.
 
     If the golden set holds such clips, a new one is made. Later deliveries do not bring the clips back. Older
@@ -128,42 +114,40 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> Drop
     from pipelines.datasets.drop import drop_clips
     from pipelines.datasets.subject import Subject
 
-    return drop_clips(workspace, slot, Subject(speaker, clip))
+    emit(drop_clips(workspace, slot, Subject(speaker, clip)), _dropped)
 
 
-def _added(added: Added) -> str:
-    version = added.dataset
-    if not added.new:
+def _added(version: DatasetVersion, new: bool) -> str:
+    if not new:
         return f"nothing new in this delivery: {version.slot} stays at {version.name}"
     entry = version.deliveries[-1]
     lines = [
-        f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {version.clips:,} in all "
-        f"({seconds(version.seconds)}, {version.speakers} speakers)"
+        f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
+        f"{entry.repeats:,} clips were taken in before" if entry.repeats else "",
+        f"{entry.withdrawn:,} clips were dropped before and stay out" if entry.withdrawn else "",
+        f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
+        if entry.quarantined
+        else "",
+        "closed set: speakers are shared between the splits" if version.closed_set else "",
+        *_missing(version),
     ]
-    if entry.repeats:
-        lines.append(f"{entry.repeats:,} clips were taken in before")
-    if entry.withdrawn:
-        lines.append(f"{entry.withdrawn:,} clips were dropped before and stay out")
-    if entry.quarantined:
-        lines.append(f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}")
-    if version.closed_set:
-        lines.append("closed set: speakers are shared between the splits")
-    lines.extend(_missing(version))
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
 def _dropped(done: Dropped) -> str:
     version = done.dataset
     lines = [
-        f"{version.slot} is at {version.name} without {done.clips:,} clips: {version.clips:,} in all "
-        f"({seconds(version.seconds)}, {version.speakers} speakers)"
+        f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
+        f"{done.quarantined:,} files were taken out of quarantine" if done.quarantined else "",
+        f"{_pinned(done.golden)}; verdicts on the one before are out of date" if done.golden else "",
+        f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",
+        *_missing(version),
     ]
-    if done.quarantined:
-        lines.append(f"{done.quarantined:,} files were taken out of quarantine")
-    if done.golden:
-        lines.append(f"{_pinned(done.golden)}; verdicts on the one before are out of date")
-    lines.append(f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}")
-    return "\n".join([*lines, *_missing(version)])
+    return "\n".join(filter(None, lines))
+
+
+def _size(version: DatasetVersion) -> str:
+    return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
 
 
 def _missing(version: DatasetVersion) -> list[str]:
@@ -195,10 +179,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     facts: list[tuple[str, Any]] = [
         ("version", f"{version.tag}, made {version.created}"),
         ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
-        (
-            "speakers",
-            f"{version.speakers}{shared}",
-        ),
+        ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
         ("revision", version.revision),
         ("DVC hash", version.dvc_hash),

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import SLOT, json_option, slot_argument, workspace_option
+from pipelines.cli.options import SLOT, on_workspace, slot_argument
 from pipelines.cli.output import emit, fields, mark, progress, seconds
 from pipelines.errors import GateRefused, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
-from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
+from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, run_name, start_run
 from pipelines.orchestration.run_outcome import REFUSED, RunOutcome
 from pipelines.registry.slot import Slot
 
-detach_option = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What a verb prints about a run."""
-
-    run: FollowedRun
-    outcome: Mapping[str, Any]
-    """Names and values for people: `RunOutcome.rows`."""
+_detach = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
 
 
 @click.command(name="train")
 @click.argument("slots", type=SLOT, metavar="SITE/TASK...", nargs=-1, required=True)
 @click.option("--data", "version", metavar="VERSION", help="Dataset version (v3) of one slot [default: latest].")
-@detach_option
-@json_option
-@workspace_option
-def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool, as_json: bool) -> int:
+@_detach
+@on_workspace
+def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool) -> None:
     """Train adapters on a worker and register them as candidates; the same inputs are not trained twice.
 
     Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
@@ -48,23 +37,23 @@ def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | Non
     if others and version is not None:
         raise UsageError("--data names a version of one slot, and several are named; train that slot alone")
     parameters = {"version": version or "latest"} | ({"also": [str(other) for other in others]} if others else {})
-    return _run(workspace, "train", slot, parameters, detach, as_json, others)
+    _run(workspace, "train", [slot, *others], parameters, detach)
 
 
 @click.command(name="gate")
 @slot_argument
 @click.option("--version", type=click.IntRange(min=1), help="Version in the registry [default: the newest candidate].")
 @click.option("--dry-run", is_flag=True, help="Judge in this process, and change nothing.")
-@detach_option
-@json_option
-@workspace_option
-def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool, as_json: bool) -> int:
+@_detach
+@on_workspace
+def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bool, detach: bool) -> None:
     """Judge a candidate against the champion on the golden set. Exit code 3 if it does not pass.
 
     The judgement runs on a worker; with --dry-run it runs in this process and changes nothing in the registry.
     """
     if not dry_run:
-        return _run(workspace, "gate", slot, {} if version is None else {"version": version}, detach, as_json)
+        _run(workspace, "gate", [slot], {} if version is None else {"version": version}, detach)
+        return
     if detach:
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
     from pipelines.gating.gate import gate_version
@@ -79,11 +68,10 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
         cache=workspace.state / "cache",
         log=progress,
     )
-    emit(RunOutcome(gate=judged).rows(), as_json, _rows)
+    emit(RunOutcome(gate=judged).rows(), _rows)
     if not judged.verdict.passed:
         reasons = "; ".join(judged.verdict.reasons)
         raise GateRefused(f"{slot} v{judged.version} would be refused: {judged.verdict.outcome}; {reasons}")
-    return 0
 
 
 @click.command(name="retrain")
@@ -94,18 +82,11 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
 @click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
 @click.option("--condition", metavar="NAME", help="Recording condition of the source.")
-@detach_option
-@json_option
-@workspace_option
+@_detach
+@on_workspace
 def retrain_verb(
-    workspace: Workspace,
-    slot: Slot | None,
-    source: Path | None,
-    every: bool,
-    detach: bool,
-    as_json: bool,
-    **given: Any,
-) -> int:
+    workspace: Workspace, slot: Slot | None, source: Path | None, every: bool, detach: bool, **given: Any
+) -> None:
     """Run from audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
 
     Waits and shows the run's log; Ctrl-C stops the waiting, not the run. Exit code 3 if the gate does not pass it.
@@ -117,33 +98,32 @@ def retrain_verb(
     if every == (slot is not None):
         raise UsageError("name one slot (elp retrain SITE/TASK) or all (elp retrain --all), not both or neither")
     if slot is None:
-        return _run(workspace, "retrain-all", None, {}, detach, as_json)
+        _run(workspace, "retrain-all", [], {}, detach)
+        return
     options = {name.replace("importer", "format"): value for name, value in given.items() if value is not None}
     if options and source is None:
         raise UsageError(f"--{', --'.join(options)} are about a SOURCE, and none was named")
     parameters = {"source": str(source.resolve()), "options": options} if source else {}
-    return _run(workspace, "retrain", slot, parameters, detach, as_json)
+    _run(workspace, "retrain", [slot], parameters, detach)
 
 
-def _run(
-    workspace: Workspace,
-    flow: str,
-    slot: Slot | None,
-    parameters: Mapping[str, Any],
-    detach: bool,
-    as_json: bool,
-    others: Sequence[Slot] = (),
-) -> int:
-    """Ask for a run of a flow, follow it and report it; return the exit code."""
-    slots = [str(one) for one in (slot, *others) if one]
-    name = run_name(flow, slots) if slots else "retrain all slots"
-    about = {"slot": str(slot)} if slot else {}
+def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool) -> None:
+    """Ask for a run of a flow, follow it and report it.
+
+    Raises:
+        OpsError: The run failed.
+        GateRefused: The gate did not pass an adapter.
+    """
+    names = [str(slot) for slot in slots]
+    name = run_name(flow, names) if names else "retrain all slots"
+    if names:
+        parameters = {"slot": names[0], **parameters}
     with connect_prefect(workspace) as client:
-        run = start_run(client, workspace, flow, {**about, **parameters}, name, slots)
+        run = start_run(client, workspace, flow, parameters, name, names)
         progress(f"{name}: {run.url}")
         if detach:
-            emit(run, as_json, lambda r: r.url)
-            return 0
+            emit(run, lambda r: r.url)
+            return
         try:
             run = follow(client, run, FLOWS[flow], progress)
         except KeyboardInterrupt:
@@ -153,16 +133,11 @@ def _run(
     if run.state_type != "COMPLETED":
         reason = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
         raise OpsError(f"{name} ended as {run.state}: {reason}\nits page: {run.url}")
-    emit(FinishedRun(run, outcome.rows()), as_json, _render)
+    rows, ended = outcome.rows(), f"{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
+    emit({"run": run, "outcome": rows}, lambda _: f"{_rows(rows)}\n{ended}")
     if run.state == REFUSED:
         evidence = outcome.gate.evidence if outcome.gate else run.url
         raise GateRefused(f"{run.message}\nnothing was promoted; the evidence: {evidence}")
-    return 0
-
-
-def _render(finished: FinishedRun) -> str:
-    run = finished.run
-    return f"{_rows(finished.outcome)}\n{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
 
 
 def _rows(rows: Mapping[str, Any]) -> str:

@@ -6,14 +6,14 @@ Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 the gate refused, 130 interrup
 from __future__ import annotations
 
 import errno
-import importlib
 import os
+import pkgutil
 import sys
 import traceback
 from pathlib import Path
 
 from elp_core.errors import ElpError
-from pipelines.local.environment import offline_environment
+from pipelines.local.environment import OFFLINE
 
 INSTALL = "install the operations part with: pip install 'elp-foundry[pipelines]'"
 
@@ -70,8 +70,7 @@ class LazyGroup(click.Group):
         target = verbs().get(name)
         if target is None:
             return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"pipelines.cli.{module}"), attribute)
+        command: click.Command = pkgutil.resolve_name(f"pipelines.cli.{target}")
         return command
 
     def resolve_command(
@@ -107,7 +106,7 @@ def cli(ctx: click.Context, workspace: Path | None, debug: bool) -> None:
 
     A slot is written SITE/TASK, such as plant-a/asr. Every verb has its own --help.
     """
-    ctx.obj = {"workspace": workspace, "debug": debug}
+    ctx.obj = workspace
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -118,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run `elp` with these arguments and return the exit code. Every error is printed, none is raised."""
     debug = "--debug" in arguments or os.environ.get("ELP_DEBUG") == "1"
-    for name, value in offline_environment().items():
+    for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     try:
         result = cli.main([a for a in arguments if a != "--debug"], prog_name="elp", standalone_mode=False)

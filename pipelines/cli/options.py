@@ -1,20 +1,19 @@
-"""What the verbs share: SITE/TASK, ``--workspace``, and ``--json`` with the printing of the result."""
+"""What the verbs share: SITE/TASK, ``--json``, and ``--workspace`` with the opened workspace."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from pipelines.cli.output import emit
+from pipelines.cli.output import JSON_KEY
 from pipelines.errors import UsageError
-from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.local.workspace import open_workspace
 from pipelines.registry.slot import Slot
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SlotType(click.ParamType[Slot]):
@@ -24,8 +23,6 @@ class SlotType(click.ParamType[Slot]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Slot:
         """Read the text; a bad one becomes click's own usage error (exit code 2)."""
-        if isinstance(value, Slot):
-            return value
         try:
             return Slot.parse(value)
         except UsageError as error:
@@ -34,52 +31,35 @@ class SlotType(click.ParamType[Slot]):
 
 SLOT = SlotType()
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-"""The function gets `as_json: bool`."""
-
 slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 """The function gets `slot: Slot`."""
 
 
-def workspace_option(function: Callable[..., T]) -> Callable[..., T]:
-    """Add ``--workspace/-w``; the function gets the opened `workspace: Workspace`.
+def _note_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    ctx.meta[JSON_KEY] = wanted
 
-    The option is accepted after ``elp`` and after the verb; without it the workspace is found from ELP_WORKSPACE or the
-    current folder upwards.
+
+# the choice is kept in click's context, so that no verb has to hand it on
+json_option = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_note_json, help="Print the result as JSON."
+)
+"""`output.emit` prints JSON if it is given."""
+
+
+def opens(name: str, find: Callable[[Path | None], Any]) -> Callable[[F], F]:
+    """Return a decorator that adds ``--json`` and ``--workspace/-w``; the function gets what `find` returns as `name`.
+
+    ``-w`` is accepted after ``elp`` and after the verb.
     """
-
-    @click.option(
-        "-w",
-        "--workspace",
-        "folder",
+    option = click.option(
+        *("-w", "--workspace", name),
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="The workspace [default: ELP_WORKSPACE, or the current folder upwards].",
+        callback=lambda ctx, _, start: find(start or ctx.find_root().obj),
     )
-    @click.pass_context
-    @functools.wraps(function)
-    def wrapped(ctx: click.Context, /, *args: Any, folder: Path | None, **kwargs: Any) -> T:
-        return ctx.invoke(function, *args, workspace=find_workspace(ctx, folder), **kwargs)
-
-    return wrapped
+    return lambda function: json_option(option(function))
 
 
-def find_workspace(ctx: click.Context, folder: Path | None = None) -> Workspace:
-    """Open the workspace named by the verb's option, else by ``elp -w``, else found from here."""
-    return open_workspace(folder or (ctx.find_root().obj or {}).get("workspace"))
-
-
-def reports(render: Callable[[Any], str]) -> Callable[[Callable[..., T]], Callable[..., None]]:
-    """Add ``--workspace`` and ``--json``, and print what the function returns: as JSON, or as `render` has it."""
-
-    def decorate(function: Callable[..., T]) -> Callable[..., None]:
-        # `wraps` copies click's list of the options that are declared below this decorator
-        @json_option
-        @workspace_option
-        @functools.wraps(function)
-        def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> None:
-            emit(function(*args, **kwargs), as_json, render)
-
-        return wrapped
-
-    return decorate
+on_workspace = opens("workspace", open_workspace)
+"""The function gets the opened `workspace: Workspace`."""

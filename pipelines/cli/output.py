@@ -21,6 +21,9 @@ T = TypeVar("T")
 ClipsReport = Callable[[int, int, float], None]
 """Takes clips done, clips in all, and seconds of audio done."""
 
+JSON_KEY = "elp.json"
+"""In the `meta` of click's context: whether the result is printed as JSON."""
+
 _EVERY_SECONDS = 2.0
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
@@ -29,18 +32,20 @@ _COLOURS = {
 }
 
 
-def emit(value: T, as_json: bool, render: Callable[[T], str]) -> None:
-    """Print a verb's result: `value` as JSON, or what `render` makes of it."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if as_json else render(value))
+def emit(value: T, render: Callable[[T], str]) -> None:
+    """Print a verb's result: `value` as JSON if ``--json`` is given, else what `render` makes of it."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if wants_json() else render(value))
+
+
+def wants_json() -> bool:
+    """Return whether the verb that runs was given ``--json``."""
+    return bool(click.get_current_context().meta.get(JSON_KEY))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing to show") -> str:
-    """Return an aligned text table: numbers to the right, everything else to the left.
+    """Return an aligned text table, or `empty` if there are no rows.
 
-    Args:
-        headers: One short word a column.
-        rows: Cells in the columns' order; None prints as a dash, floats with four digits.
-        empty: Returned if there are no rows.
+    Numbers are on the right, everything else on the left; None prints as a dash, floats with four digits.
     """
     values = [[_cell(value) for value in row] for row in rows]
     if not values:
@@ -53,14 +58,8 @@ def _plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     # without rich, whose import is a quarter of the time of `elp status`
     texts = [[click.unstyle(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    columns = list(zip(widths, right, strict=True))
-    lines = []
-    for row in texts:
-        cells = [
-            c.rjust(width) if to_right else c.ljust(width) for c, (width, to_right) in zip(row, columns, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    pads = [f"{'>' if to_right else '<'}{width}" for width, to_right in zip(widths, right, strict=True)]
+    return "\n".join("  ".join(map(format, row, pads)).rstrip() for row in texts)
 
 
 def _on_terminal(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from elp_core.config import from_dict
 from elp_core.decoding import DecodeConfig
-from pipelines.cli.options import reports, slot_argument
-from pipelines.cli.output import table
+from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.output import emit, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
-
-if TYPE_CHECKING:
-    from pipelines.serving.predict_files import Answer
+from pipelines.serving.predict_files import Answer, predict_files
 
 
 def _answer(answer: Answer) -> str:
@@ -38,10 +37,10 @@ def _answer(answer: Answer) -> str:
 @click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
 @click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
 @click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
-@reports(_answer)
+@on_workspace
 def predict_verb(
     workspace: Workspace, slot: Slot, files: tuple[Path, ...], version: int | None, **decoding: Any
-) -> Answer:
+) -> None:
     """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
 
     For asv: compare the voices of the first files with that of the last file.
@@ -50,13 +49,10 @@ def predict_verb(
     elp predict plant-a/asr call.wav
     elp predict plant-a/asv enrolled.wav caller.wav
     """
-    from pipelines.registry.adapter_version import CHAMPION
-    from pipelines.serving.predict_files import predict_files
-
     options = {name: value for name, value in decoding.items() if value is not None}
     if options and "beam" not in options:
         raise click.UsageError("--lm, --lm-weight and --word-bonus need beam search; add such as --beam 50")
-    return predict_files(
+    answer = predict_files(
         slot,
         workspace.settings,
         files,
@@ -65,3 +61,4 @@ def predict_verb(
         version=version or CHAMPION,
         decode=from_dict(DecodeConfig, options, "elp predict") if options else None,
     )
+    emit(answer, _answer)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from pipelines.cli.options import SLOT, json_option, reports, slot_argument, workspace_option
+from pipelines.cli.options import SLOT, on_workspace, slot_argument
 from pipelines.cli.output import emit, mark, progress, table, warn_of_override
+from pipelines.errors import VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title
+from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.model_registry import list_slots, list_versions
+from pipelines.registry.client.server_api import change_champion, change_override
+from pipelines.registry.policies import policy_digest
+from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
-
-if TYPE_CHECKING:
-    from pipelines.registry.adapter_version import AdapterVersion
-    from pipelines.registry.registered_adapter import ChampionChange
 
 _version = click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
@@ -39,11 +44,8 @@ def _changed(done: ChampionChange) -> str:
 @click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
 @_by
 @_reason
-@json_option
-@workspace_option
-def promote_verb(
-    workspace: Workspace, slot: Slot, override: bool, days: float | None, as_json: bool, **how: Any
-) -> None:
+@on_workspace
+def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float | None, **how: Any) -> None:
     """Make a challenger that passed the gate the champion.
 
     The server accepts only a version whose signed verdict passed against the present champion. --override asks a
@@ -52,59 +54,49 @@ def promote_verb(
     if days is not None and not override:
         raise click.UsageError("--days belongs to --override")
     if override:
-        _request_override(workspace, slot, how["version"], how["reason"], 7.0 if days is None else days, as_json)
+        _request_override(workspace, slot, how["version"], how["reason"], 7.0 if days is None else days)
         return
     from pipelines.datasets.versions import golden_ref
-    from pipelines.errors import VersioningError
-    from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.policies import policy_digest
 
     try:
         golden = golden_ref(workspace, "latest", slot).tag
     except VersioningError:
         golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
     uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
-    emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), as_json, _changed)
+    emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), _changed)
 
 
-def _request_override(
-    workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float, as_json: bool
-) -> None:
-    from pipelines.registry.client.server_api import change_override
-
+def _request_override(workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float) -> None:
     if not reason.strip():
         raise click.UsageError("--override needs --reason TEXT")
     if version is None:
         raise click.UsageError("--override needs --version N; it does not choose the challenger")
     asked = change_override(mlflow_uri(workspace), "override", slot, version=version, reason=reason, days=days)
     text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
-    emit(asked, as_json, lambda _: text)
+    emit(asked, lambda _: text)
 
 
 @click.command(name="approve")
 @slot_argument
-@reports(lambda done: f"{done['slot']}: v{done['version']} serves by override until {done['until'][:16]} UTC")
-def approve_verb(workspace: Workspace, slot: Slot) -> Mapping[str, Any]:
+@on_workspace
+def approve_verb(workspace: Workspace, slot: Slot) -> None:
     """Approve the override that another user asked for: the version serves from now on, for the days asked for.
 
     Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
     """
-    from pipelines.registry.client.server_api import change_override
-
     done = change_override(mlflow_uri(workspace), "approve", slot)
     warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
-    return done
+    emit(done, lambda _: f"{slot}: v{done['version']} serves by override until {done['until'][:16]} UTC")
 
 
 @click.command(name="withdraw")
 @slot_argument
 @_reason
-@reports(lambda done: f"{done['slot']}: the override of v{done['version']} is over")
-def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str, Any]:
+@on_workspace
+def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> None:
     """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
-    from pipelines.registry.client.server_api import change_override
-
-    return change_override(mlflow_uri(workspace), "withdraw", slot, reason=reason)
+    done = change_override(mlflow_uri(workspace), "withdraw", slot, reason=reason)
+    emit(done, lambda _: f"{slot}: the override of v{done['version']} is over")
 
 
 @click.command(name="rollback")
@@ -112,35 +104,27 @@ def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> Mapping[str,
 @_version
 @_by
 @_reason
-@reports(_changed)
-def rollback_verb(workspace: Workspace, slot: Slot, version: int | None, by: str, reason: str) -> ChampionChange:
+@on_workspace
+def rollback_verb(workspace: Workspace, slot: Slot, **how: Any) -> None:
     """Bring back the champion that the present one replaced, or another former one."""
-    from pipelines.registry.client.server_api import change_champion
-
-    return change_champion(mlflow_uri(workspace), "rollback", slot, version=version, by=by, reason=reason)
+    emit(change_champion(mlflow_uri(workspace), "rollback", slot, **how), _changed)
 
 
 @click.command(name="retire")
 @slot_argument
 @_by
 @click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
-@reports(_changed)
-def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> ChampionChange:
+@on_workspace
+def retire_verb(workspace: Workspace, slot: Slot, **how: Any) -> None:
     """Leave a slot without champion: no version serves it until another one is promoted."""
-    from pipelines.registry.client.server_api import change_champion
-
-    return change_champion(mlflow_uri(workspace), "retire", slot, by=by, reason=reason)
+    emit(change_champion(mlflow_uri(workspace), "retire", slot, **how), _changed)
 
 
 @click.command(name="versions")
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
-@json_option
-@workspace_option
-def versions_verb(workspace: Workspace, slot: Slot | None, as_json: bool) -> None:
+@on_workspace
+def versions_verb(workspace: Workspace, slot: Slot | None) -> None:
     """List the adapters of a slot, or the newest and the champion of every slot."""
-    from pipelines.registry.client.connection import connect
-    from pipelines.registry.client.model_registry import list_slots, list_versions
-
     client = connect(mlflow_uri(workspace))
     if slot is not None:
         found = list_versions(client, slot)
@@ -148,18 +132,15 @@ def versions_verb(workspace: Workspace, slot: Slot | None, as_json: bool) -> Non
         every = (list_versions(client, each) for each in list_slots(client))
         # newest first: the newest one, and those with an alias
         found = [v for listed in every for place, v in enumerate(listed) if place == 0 or v.aliases]
-    emit([version.to_json() for version in found], as_json, lambda _: _listing(found))
+    emit([version.to_json() for version in found], lambda _: _listing(found))
     for version in found:
         warn_of_override(version.name, version.override)
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
-    from pipelines.number_text import metric_title
-    from pipelines.registry.adapter_version import Tags
-
     rows = [
         [
-            str(v.slot),
+            v.slot,
             v.version,
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, workspace_option
-from pipelines.cli.output import emit, mark, progress, seconds, table
+from pipelines.cli.options import json_option, on_workspace
+from pipelines.cli.output import emit, mark, progress, seconds, table, wants_json
 from pipelines.local.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
 @json_option
-def init(folder: Path, remote: str, as_json: bool) -> None:
+def init(folder: Path, remote: str) -> None:
     """Make DIR a workspace: a Git and DVC repository with elp.yaml.
 
     \b
@@ -35,20 +35,15 @@ def init(folder: Path, remote: str, as_json: bool) -> None:
     from pipelines.local.initialise import init_workspace
 
     made = init_workspace(folder.resolve(), remote)
-    next_step = f"cd {shlex.quote(str(made.root))} && elp up"
-    emit(
-        {"workspace": made.root, "remote": made.remote},
-        as_json,
-        lambda _: f"{made.root} is a workspace now\nnext: {next_step}",
-    )
+    text = f"{made.root} is a workspace now\nnext: cd {shlex.quote(str(made.root))} && elp up"
+    emit({"workspace": made.root, "remote": made.remote}, lambda _: text)
 
 
 @click.command(name="up")
 @click.option("--auth/--no-auth", default=None, help="Whether MLflow asks for a login [default: as before].")
 @click.option("--free-ports", is_flag=True, help="Choose free ports if the configured ones are taken.")
-@json_option
-@workspace_option
-def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, as_json: bool) -> int:
+@on_workspace
+def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool) -> int:
     """Start MLflow, Prefect and the workers, on this machine only.
 
     They keep running after this command; `elp down` stops them. What already runs is left alone.
@@ -57,33 +52,31 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, as_json: 
     from pipelines.orchestration.deployments import register_deployments
 
     lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
-    return _show(workspace, as_json)
+    return _show(workspace)
 
 
 @click.command(name="down")
-@json_option
-@workspace_option
-def down_verb(workspace: Workspace, as_json: bool) -> None:
+@on_workspace
+def down_verb(workspace: Workspace) -> None:
     """Stop what `elp up` started in this workspace. Everything stored is kept."""
     from pipelines.local import lifecycle
 
     stopped = lifecycle.down(workspace, log=progress)
-    emit([p.name for p in stopped], as_json, lambda names: "everything is down" if names else "nothing was running")
+    emit([p.name for p in stopped], lambda names: "everything is down" if names else "nothing was running")
 
 
 @click.command()
-@json_option
-@workspace_option
-def status(workspace: Workspace, as_json: bool) -> int:
+@on_workspace
+def status(workspace: Workspace) -> int:
     """Show servers and workers: up or down, since when, and at which address. Exit code 1 if one is not up."""
-    return _show(workspace, as_json)
+    return _show(workspace)
 
 
-def _show(workspace: Workspace, as_json: bool) -> int:
+def _show(workspace: Workspace) -> int:
     from pipelines.local.service_status import override_lines, service_status
 
     found = service_status(workspace)
-    emit(found, as_json, _services)
+    emit(found, _services)
     for line in override_lines(workspace, found[0]):
         progress(click.style(line, fg="red"))
     return 0 if all(service.state == "up" for service in found) else 1
@@ -98,19 +91,18 @@ def _services(found: list[ServiceStatus]) -> str:
 
 
 @click.command()
-@json_option
-@workspace_option
-def doctor(workspace: Workspace, as_json: bool) -> int:
+@on_workspace
+def doctor(workspace: Workspace) -> int:
     """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
     from pipelines.local.doctor import examine
 
     found = []
     for check in examine(workspace):
         found.append(check)
-        if not as_json:
+        if not wants_json():
             click.echo(_finding(check))
-    if as_json:
-        emit(found, True, str)
+    if wants_json():
+        emit(found, str)
     return int(any(check.outcome == "fail" for check in found))
 
 
@@ -131,7 +123,7 @@ def default_folder() -> Path:
 @click.option("--folder", type=click.Path(path_type=Path), help="Workspace of the demo [default: ELP_DEMO].")
 @click.option("--down", "stop", is_flag=True, help="Stop the servers of the demo instead; its workspace stays.")
 @json_option
-def demo(folder: Path | None, stop: bool, as_json: bool) -> None:
+def demo(folder: Path | None, stop: bool) -> None:
     """Run the main job on an embedded synthetic corpus of two sites.
 
     It takes some minutes on two cores. The servers keep running after it, so that you can look at their pages. A second
@@ -143,7 +135,7 @@ def demo(folder: Path | None, stop: bool, as_json: bool) -> None:
     if stop:
         stop_demo(root, progress)
         return
-    emit(run_demo(root, progress), as_json, _demonstrated)
+    emit(run_demo(root, progress), _demonstrated)
 
 
 def _demonstrated(done: Demonstration) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
 
-from pipelines.cli.options import reports
-from pipelines.cli.output import progress, table
+from pipelines.cli.options import on_workspace
+from pipelines.cli.output import emit, progress, table
 from pipelines.errors import UsageError
 from pipelines.local import accounts
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users as client
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME
 from pipelines.registry.client.users import ROLE_NAMES, User
 
 _role = click.Choice(ROLE_NAMES)
@@ -38,57 +37,54 @@ def users() -> None:
 
 
 @users.command(name="list")
-@reports(_listing)
-def show_users(workspace: Workspace) -> list[User]:
+@on_workspace
+def show_users(workspace: Workspace) -> None:
     """List the users and their roles."""
-    return client.list_users(_server(workspace))
+    emit(client.list_users(_server(workspace)), _listing)
 
 
 @users.command(name="add")
 @click.argument("name")
 @click.option("--role", "roles", multiple=True, required=True, type=_role, help="Can be given several times.")
-@reports(_roles)
-def create_user(workspace: Workspace, name: str, roles: tuple[str, ...]) -> User:
+@on_workspace
+def create_user(workspace: Workspace, name: str, roles: tuple[str, ...]) -> None:
     """Let NAME log in. The password is asked for, or read as one line from standard input."""
-    return client.add_user(_server(workspace), name, _password(name), roles)
+    emit(client.add_user(_server(workspace), name, _password(name), roles), _roles)
 
 
 @users.command(name="role", short_help="Give NAME exactly these roles.")
 @click.argument("name")
 @click.argument("roles", nargs=-1, required=True, type=_role, metavar="ROLE…")
-@reports(_roles)
-def set_role(workspace: Workspace, name: str, roles: tuple[str, ...]) -> User:
+@on_workspace
+def set_role(workspace: Workspace, name: str, roles: tuple[str, ...]) -> None:
     """Give NAME exactly these roles: auditor (read), trainer, promoter, admin."""
-    return client.set_user_roles(_server(workspace), name, roles)
+    emit(client.set_user_roles(_server(workspace), name, roles), _roles)
 
 
 @users.command(name="remove")
 @click.argument("name")
-@reports(lambda done: f"{done['removed']} may no longer log in")
-def delete_user(workspace: Workspace, name: str) -> dict[str, str]:
+@on_workspace
+def delete_user(workspace: Workspace, name: str) -> None:
     """Let NAME no longer log in; what they did stays in the ledger."""
     client.remove_user(_server(workspace), name)
-    return {"removed": name}
+    emit({"removed": name}, lambda _: f"{name} may no longer log in")
 
 
 @users.command(name="password", short_help="Change NAME's password.")
 @click.argument("name")
-@reports(lambda done: f"the password of {done['changed']} is changed")
-def change_password(workspace: Workspace, name: str) -> dict[str, str]:
+@on_workspace
+def change_password(workspace: Workspace, name: str) -> None:
     """Change NAME's password: an administrator can change every password, others their own."""
     client.set_password(_server(workspace), name, _password(name))
     first = accounts.first_admin(workspace)
     if first is not None and first.name == name and not workspace.settings.servers.mlflow_uri:
         accounts.forget_first_password(workspace)
         progress("from now on `elp users` needs MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
-    return {"changed": name}
+    emit({"changed": name}, lambda _: f"the password of {name} is changed")
 
 
 def _server(workspace: Workspace) -> client.Server:
-    given, own = os.environ.get(USERNAME), not workspace.settings.servers.mlflow_uri
-    account = accounts.first_admin(workspace) if own else None
-    if given:
-        account = Account(given, os.environ.get(PASSWORD, ""))
+    account = accounts.given_account(workspace, accounts.first_admin)
     if account is None:
         raise UsageError(
             f"no account to ask as: set {USERNAME} and {PASSWORD} to an administrator's, or start a server with "

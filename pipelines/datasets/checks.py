@@ -14,7 +14,7 @@ from elp_core.data.text import Alphabet
 from pipelines.datasets.clip_rules import Rule, rules_for
 from pipelines.datasets.dataset_version import RuleResult, ValidationSummary
 from pipelines.datasets.delivery import ClipFault
-from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.expectations import Validate
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import ShardTotals
 from pipelines.errors import DataRefused
@@ -38,14 +38,16 @@ class CheckedClips:
     summary: ValidationSummary
 
 
-def check_clips(parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str) -> CheckedClips:
+def check_clips(
+    parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str, validate: Validate
+) -> CheckedClips:
     """Check every clip of the staged parts by the slot's rules, and write the Data Docs page."""
     rules, docs = rules_for(slot.task, workspace.settings.for_slot(slot).data), docs_folder(workspace, slot)
     place = (docs / "index.html").relative_to(workspace.root).as_posix()
     if not parts:
         return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
     frame = _frame(parts)
-    broken = validate_rows(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
+    broken = validate(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
     faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
     # the order of the rules decides which fault of a clip is reported

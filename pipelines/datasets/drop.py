@@ -24,6 +24,7 @@ from pipelines.datasets.dataset_version import (
     GoldenRef,
     utc_seconds,
 )
+from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
@@ -136,7 +137,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     totals = count_shards(shards)
     if not totals.ids:
         raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
-    checked = check_clips(found[SHARDS].arriving, workspace, slot, "drop")
+    checked = check_clips(found[SHARDS].arriving, workspace, slot, "drop", validate_rows)
     faults = list(checked.faults.values())
     require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=faults)
     golden, pinned = None, pinned_golden(workspace, slot)

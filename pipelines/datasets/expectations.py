@@ -1,21 +1,85 @@
 """Great Expectations: evaluate rules on a table of clips, row by row, and write the Data Docs.
 
-Its import takes seconds, so it is imported only when a delivery is validated.
+Its import takes seconds of processor time, so it happens in a process of its own, while the clips are measured here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import pickle
 import shutil
+import subprocess
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Validate = Callable[["pd.DataFrame", Sequence[Rule], str, str, Path], list[tuple[str, ...]]]
+"""A function that does what `validate_rows` does."""
+
+
+@contextlib.contextmanager
+def validation_process() -> Iterator[Validate]:
+    """Start a process that imports Great Expectations; yield the function that evaluates rules in it.
+
+    The function raises OpsError if Great Expectations fails.
+    """
+    # not multiprocessing: its children import the parent's main module again, which in a flow run is all of Prefect
+    command = [sys.executable, "-P", "-m", "pipelines.datasets.expectations"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+
+    def validate(*request: Any) -> list[tuple[str, ...]]:
+        try:
+            pickle.dump(request, requests)
+            requests.flush()
+            found, failure = pickle.load(answers)
+        except (EOFError, OSError) as error:
+            raise OpsError(f"Great Expectations ended with code {process.wait()}; try again") from error
+        if failure:
+            raise OpsError(f"Great Expectations could not evaluate the rules: {failure}")
+        return list(found)
+
+    try:
+        yield validate
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> None:
+    """Answer the requests on standard input until it ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # what Great Expectations prints must not get among the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _import_quietly()
+    with contextlib.suppress(EOFError):
+        while True:
+            request = pickle.load(sys.stdin.buffer)
+            try:
+                answer = validate_rows(*request), ""
+            except Exception as error:  # the caller reports whatever it is
+                answer = [], f"{type(error).__name__}: {error}"
+            pickle.dump(answer, answers)
+            answers.flush()
+
+
+def _import_quietly() -> None:
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with warnings.catch_warnings():
+        # it imports modules of the standard library that are deprecated
+        warnings.simplefilter("ignore", DeprecationWarning)
+        importlib.import_module("great_expectations.checkpoint")
+        importlib.import_module("great_expectations.expectations")
 
 
 def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
@@ -31,14 +95,7 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
     Returns:
         For each rule, the ids of the clips that broke it.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with warnings.catch_warnings():
-        # it imports modules of the standard library that are deprecated
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return _validate(frame, rules, name, run, docs)
-
-
-def _validate(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
+    _import_quietly()
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 
@@ -72,8 +129,11 @@ def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:
     broken: dict[int, tuple[str, ...]] = {}
     for validation in result.run_results.values():
         for outcome in validation.results:
-            if outcome.exception_info and outcome.exception_info.get("raised_exception"):
-                raise RuntimeError(f"Great Expectations could not evaluate a rule: {outcome.exception_info}")
+            # one record, or one for each metric that the rule needs
+            info = outcome.exception_info or {}
+            for raised in (info, *info.values()):
+                if isinstance(raised, dict) and raised.get("raised_exception"):
+                    raise RuntimeError(f"{outcome.expectation_config.meta['reason']}: {raised['exception_message']}")
             ids = (str(row["id"]) for row in outcome.result.get("unexpected_index_list") or ())
             broken[outcome.expectation_config.meta["rule"]] = tuple(ids)
     return [broken[number] for number in range(len(rules))]
@@ -104,3 +164,7 @@ def _site(docs: Path) -> dict[str, Any]:
         "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
     }
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, delivery_options, read_delivery
+from pipelines.datasets.expectations import Validate, validation_process
 from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
@@ -37,6 +38,7 @@ def add_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> DatasetVersion:
     """Take `source` into the slot as a new dataset version.
 
@@ -47,6 +49,7 @@ def add_delivery(
         importer: Name of its format; None finds it out.
         options: `noise`, `snr`, `condition` (see `pipelines.datasets.delivery`).
         progress: Called with clips done, clips in all, seconds of audio done.
+        meanwhile: Called if the delivery is new: work for later, to be done while another process starts.
 
     Returns:
         The new version, or the newest one if the delivery contains nothing new.
@@ -70,7 +73,10 @@ def add_delivery(
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.size)
         restore_shards(workspace, slot, current)
-        change = _prepare(workspace, slot, current, content, stage, progress)
+        with validation_process() as validate:
+            if meanwhile:
+                meanwhile()
+            change = _prepare(workspace, slot, current, content, stage, progress, validate)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
         stored = store_change(workspace, change).dataset
@@ -85,13 +91,14 @@ def _prepare(
     content: DeliveryContent,
     stage: Path,
     progress: Progress | None,
+    validate: Validate,
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     present = slot_shards(workspace, slot, SHARDS)
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
     withdrawn = current.withdrawn if current else ()
     staged = stage_clips(content, settings, known_clips(present), stage / "parts", progress, frozenset(withdrawn))
-    checked = check_clips(staged.parts, workspace, slot, content.name)
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate)
     faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
     faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}

@@ -6,6 +6,7 @@ A flow opens the workspace once and hands it to its tasks: what a run trains and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     """
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
-    dataset = _take_in(opened, parsed, source, options)
+    # the libraries are imported while another process starts
+    dataset = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
     judged, promoted = _judge(opened, parsed, adapter.version)
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
@@ -105,10 +107,16 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     return final_state(slot, judged)
 
 
-def _take_in(workspace: Workspace, slot: Slot, source: str, options: dict[str, Any] | None) -> DatasetVersion:
+def _take_in(
+    workspace: Workspace,
+    slot: Slot,
+    source: str,
+    options: dict[str, Any] | None,
+    meanwhile: Callable[[], None] | None = None,
+) -> DatasetVersion:
     """Take in the source, or the inbox; return the dataset version in force then."""
     for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
-        tasks.ingest_delivery(workspace, slot, delivery, options)
+        tasks.ingest_delivery(workspace, slot, delivery, options, meanwhile)
     return tasks.latest_dataset(workspace, slot)
 
 

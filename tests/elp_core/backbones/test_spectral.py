@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from elp_core.backbones import Backbone, encode, spectral
+from elp_core.backbones import Adapters, Backbone, layer_outputs, spectral
 from elp_core.testing import tiny_backbone, tiny_model
 
 WIDTH, GROUPS = 12, 3
@@ -70,8 +70,9 @@ def test_long_kernels_of_a_backbone_give_what_transformers_give(family: str, pre
     expected = model(waveforms, output_hidden_states=True)
     backbone = Backbone.from_model(model, "tiny")
     assert spectral.suits(backbone.encoder.pos_conv_embed.conv, expected.last_hidden_state)
-    hidden = encode(backbone, *backbone.features(waveforms, torch.tensor([30_000, 30_000])))
-    ours = [*hidden.layers[:-1], backbone.finish(hidden.layers[-1])]
+    features = backbone.features(waveforms, torch.tensor([30_000, 30_000]))
+    *inner, last = layer_outputs(backbone, *features, Adapters(backbone))
+    ours = [*inner, backbone.finish(last)]
     for got, wanted in zip(ours, [*expected.hidden_states[:-1], expected.last_hidden_state], strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
 
@@ -81,9 +82,9 @@ def test_padding_does_not_reach_real_frames_through_the_transform() -> None:
     backbone = tiny_backbone("wavlm", num_conv_pos_embeddings=64)
     features, counts = torch.randn(2, 150, 8), torch.tensor([150, 40])
     features[1, 40:] = 0
-    together = encode(backbone, features, counts).layers[-1][1, :40]
-    alone = encode(backbone, features[1:, :40], counts[1:]).layers[-1][0]
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    *_, together = layer_outputs(backbone, features, counts, Adapters(backbone))
+    *_, alone = layer_outputs(backbone, features[1:, :40], counts[1:], Adapters(backbone))
+    torch.testing.assert_close(together[1, :40], alone[0], atol=1e-5, rtol=0)
 
 
 def test_a_spectrum_worked_out_while_serving_is_good_for_training() -> None:

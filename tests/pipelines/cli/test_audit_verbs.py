@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit import server_records
 from pipelines.cli.main import run
 from tests.support.audited import Ground
 
@@ -17,8 +16,8 @@ Elp = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Elp:
     """Run `elp` in the workspace, with its records in place of a server's; code, stdout and stderr."""
-    monkeypatch.setattr(server_records, "ServerRecords", lambda uri: ground.records)
-    monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda workspace: "http://127.0.0.1:1")
+    monkeypatch.setattr("pipelines.cli.audit_verbs.ServerRecords", lambda uri: ground.records)
+    monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: "http://127.0.0.1:1")
 
     def call(*words: str) -> tuple[int, str, str]:
         code = run(["-w", str(ground.workspace.root), *words])

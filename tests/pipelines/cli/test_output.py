@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli.output import clips_progress, emit, fields, mark, seconds, table
+from pipelines.cli.output import JSON_KEY, clips_progress, emit, fields, mark, seconds, table
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -57,5 +57,7 @@ def test_plain_turns_everything_into_json() -> None:
 
 
 def test_emit_prints_json_that_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
-    emit({"ü": [1, 2]}, True, str)
+    with click.Context(click.Command("verb"), resilient_parsing=True) as ctx:
+        ctx.meta[JSON_KEY] = True
+        emit({"ü": [1, 2]}, str)
     assert json.loads(capsys.readouterr().out) == {"ü": [1, 2]}

@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
+from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule, rules_for
-from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.expectations import validate_rows, validation_process
 from pipelines.registry.policies import DataPolicy
 
 RULES = (
@@ -49,3 +51,33 @@ def test_a_rule_says_what_it_expects() -> None:
         "split is one of train, test",
         "id is unique",
     ]
+
+
+def frame_of(*texts: str) -> pd.DataFrame:
+    return pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": texts})
+
+
+@pytest.mark.integration
+def test_a_validation_process_answers_request_after_request(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with validation_process() as validate:
+        for texts, broken in ((("yes", "öl"), ("1",)), (("nein!", "no"), ("0",))):
+            assert validate(frame_of(*texts), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [broken]
+    assert (tmp_path / "index.html").is_file()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.integration
+def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on(tmp_path: Path) -> None:
+    with validation_process() as validate:
+        with pytest.raises(OpsError, match=r"too_long: .*duration"):
+            validate(frame_of("yes"), RULES[:1], "plant-a-asr", "delivery", tmp_path)
+        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+
+
+@pytest.mark.integration
+def test_the_end_of_the_validation_process_is_an_error_and_no_hang(tmp_path: Path) -> None:
+    with validation_process() as validate:
+        (child,) = (child for child in psutil.Process().children() if "expectations" in " ".join(child.cmdline()))
+        child.kill()
+        with pytest.raises(OpsError, match=r"ended with code -9; try again"):
+            validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path)
