@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from elp_core.adapters.state import load_state, parameters, state
-from elp_core.backbones import CNN, Backbone, Prefix, layer_outputs, longest_prefix, resume
+from elp_core.backbones import CNN, Adapters, Backbone, Prefix, layer_outputs, longest_prefix, resume
 from elp_core.backbones.frames import blank, real_frames
+from elp_core.errors import BundleError, first_faults
 from elp_core.methods import MethodConfig
-from elp_core.methods.networks import make_adapters
+from elp_core.methods.networks import NETWORKS
 from elp_core.tasks.base import Task
 
 
@@ -20,6 +20,12 @@ class ElpModel(nn.Module):
 
     A clip alone and in a batch agree to 1e-5. The backbone is shared and never changed, in memory neither, by any
     method: `detach` is a switch, and one backbone may serve many models.
+
+    Tensors are named ``e.<layer>.down|up|norm.weight|bias``, ``l.<layer>.down|norm.weight|bias``, ``l.weights``,
+    ``p.features``, ``norm.<layer>.attention|final.weight|bias`` and ``head.*``; other methods name theirs by module.
+
+    Raises:
+        ConfigError: The backbone does not have what the configuration asks for.
     """
 
     def __init__(self, backbone: Backbone, config: MethodConfig, task: Task) -> None:
@@ -27,7 +33,7 @@ class ElpModel(nn.Module):
         self.backbone = backbone
         self.config = config
         self.task = task
-        self.adapters = make_adapters(backbone, config)
+        self.adapters = NETWORKS[type(config)](backbone, config)
         self.dim: int = self.adapters.dim
         """Dimensions of a frame that the head sees."""
         self.head = task.build_head(self.dim)
@@ -36,53 +42,37 @@ class ElpModel(nn.Module):
     @property
     def prefix(self) -> Prefix:
         """The longest prefix of the network that no adapter changes."""
-        if not self.attached:
-            return Prefix((self.backbone.layer_count,))
-        if self.adapters.learns_input:
-            return CNN
-        return longest_prefix(self.adapters.touched, self.adapters.read)
+        active = self._active
+        return CNN if active.learns_input else longest_prefix(active.touched, active.read)
+
+    @property
+    def _active(self) -> Adapters:
+        return self.adapters if self.attached else Adapters(self.backbone)
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the frames of waveforms.
+        """Return frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
 
-        Args:
-            waveforms: Float32 [B, T], mono 16 kHz.
-            lengths: Int64 [B], samples.
-
-        Returns:
-            Frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
+        `waveforms` are float32 [B, T], mono 16 kHz, `lengths` int64 [B], their samples.
 
         Raises:
             AudioError: ``shape`` if the two do not fit each other, ``too_short`` if a clip gives no frame.
         """
-        return self.from_features(*self.backbone.features(waveforms, lengths))
-
-    def from_features(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return frames and counts as `forward`, from the backbone's CNN features [B, F, C] and their counts [B]."""
-        return self.from_prefix(CNN, features, counts)
+        return self.from_prefix(CNN, *self.backbone.features(waveforms, lengths))
 
     def from_prefix(
         self, prefix: Prefix, values: torch.Tensor, counts: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return frames and counts as `forward`, from the values of a prefix no longer than `self.prefix`.
 
-        Args:
-            prefix: The part of the network that is computed already.
-            values: CNN features [B, F, C], or the prefix's n states [n, B, F, D].
-            counts: Int64 [B], real frames.
+        These are CNN features [B, F, C], or the prefix's n states [n, B, F, D], with `counts` int64 [B] real frames.
         """
-        adapters = self.adapters if self.attached else None
-        network = self.adapters.network(self.backbone) if self.attached else self.backbone
-        states: Iterator[torch.Tensor]
+        adapters = self._active
+        network = adapters.network(self.backbone)
         if prefix.states:
             states = resume(network, prefix, values, counts, adapters)
         else:
             states = layer_outputs(network, values, counts, adapters)
-        if adapters is not None:
-            frames = adapters.gather(states, network)
-        else:
-            *_, last = states
-            frames = network.finish(last)
+        frames = adapters.gather(states, network)
         return blank(frames, real_frames(counts, frames.shape[1])), counts
 
     def detach(self) -> None:
@@ -95,11 +85,14 @@ class ElpModel(nn.Module):
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Return every trainable parameter by its tensor name in bundles; the backbone has none."""
-        return parameters(self.adapters, self.head)
+        found = {name: parameter for name, parameter in self.adapters.named_parameters() if parameter.requires_grad}
+        return found | {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return every tensor of a bundle by name; these are the model's own, not copies."""
-        return state(self.adapters, self.head)
+        frozen = {name for name, parameter in self.adapters.named_parameters() if not parameter.requires_grad}
+        found = {name: tensor for name, tensor in self.adapters.state_dict().items() if name not in frozen}
+        return found | {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
 
     def load_state(self, tensors: Mapping[str, torch.Tensor], assign: bool = False) -> None:
         """Copy the tensors of `state` into the model; with `assign` the tensors themselves become the model's.
@@ -107,8 +100,27 @@ class ElpModel(nn.Module):
         Raises:
             BundleError: A tensor is missing, unknown, of another shape or dtype, or not finite; nothing changed.
         """
-        load_state(self.adapters, self.head, tensors, assign)
+        own = self.state()
+        faults = [f"{name} is missing" for name in own.keys() - tensors.keys()]
+        faults += [f"{name} has no place in this adapter" for name in tensors.keys() - own.keys()]
+        for name in own.keys() & tensors.keys():
+            got, expected = tensors[name], own[name]
+            if got.shape != expected.shape or got.dtype != expected.dtype:
+                faults.append(f"{name} is {_form(got)}, expected {_form(expected)}")
+            elif got.is_floating_point() and not bool(got.isfinite().all()):
+                faults.append(f"{name} has values that are NaN or infinite")
+        if faults:
+            raise BundleError(f"the tensors do not fit the adapter's configuration: {first_faults(sorted(faults))}")
+        of_head = {name.removeprefix("head."): value for name, value in tensors.items() if name.startswith("head.")}
+        self.head.load_state_dict(of_head, assign=assign)
+        # not strict: no bundle contains what a method shares with the backbone
+        rest = {name: value for name, value in tensors.items() if not name.startswith("head.")}
+        self.adapters.load_state_dict(rest, strict=False, assign=assign)
 
     def parameter_count(self) -> int:
         """Return the number of trainable values, head included."""
         return sum(parameter.numel() for parameter in self.trainable().values())
+
+
+def _form(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

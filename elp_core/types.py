@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import torch
+from typing import Literal
 
 Seconds = float
 Hertz = int
@@ -39,13 +36,3 @@ class Clip:
     """Recording condition such as ``clean`` or ``factory-5db``: the gate checks each separately."""
     path: str = ""
     """Name of the source file, for people."""
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """Every layer's output for a batch. L layers, B clips, F frames, D dimensions."""
-
-    layers: tuple[torch.Tensor, ...]
-    """L + 1 tensors float32 [B, F, D]: the encoder's input first, then each layer's output."""
-    counts: torch.Tensor
-    """int64 [B], real frames (20 ms each at a stride of 320 samples)."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from elp_core.adapters.parts import EncoderAdapter, LayerMix, Prompt
-from elp_core.backbones import Backbone
+from elp_core.backbones import Adapters, Backbone
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
 from elp_core.errors import ConfigError
@@ -24,7 +24,7 @@ class TunedNorms(nn.Module):
         self.final = _copy(layer.final_layer_norm)
 
 
-class ElpAdapters(nn.Module):
+class ElpAdapters(Adapters):
     """E-, L- and P-adapters and tuned norms. Child names are the bundle's tensor names: e, l, p, norm.
 
     Made from `ElpConfig`; the backbone is read, never changed. Parts that no output would depend on (after the last
@@ -35,33 +35,25 @@ class ElpAdapters(nn.Module):
     """
 
     def __init__(self, backbone: Backbone, config: ElpConfig) -> None:
-        super().__init__()
+        super().__init__(backbone)
         self.config = config
-        plan = _plan(backbone.layer_count, config)
+        encoder, mixed, norms = _plan(backbone.layer_count, config)
         width, drop = backbone.hidden_size, config.dropout
         self.e = nn.ModuleDict()
         if config.encoder is not None:
             part = config.encoder
-            for layer in plan.encoder:
+            for layer in encoder:
                 self.e[str(layer)] = EncoderAdapter(width, part.bottleneck, part.activation, drop)
         self.l: LayerMix | None = None
         if config.layer is not None:
-            self.l = LayerMix(plan.mixed, width, config.layer.width, config.layer.activation, drop)
+            self.l = LayerMix(mixed, width, config.layer.width, config.layer.activation, drop)
+            self.dim, self.read = config.layer.width, tuple(layer + 1 for layer in mixed)
         self.p: Prompt | None = None
         if config.prompt is not None:
             self.p = Prompt(config.prompt.count, backbone.feature_size, config.prompt.place)
-        self.norm = nn.ModuleDict({str(layer): TunedNorms(backbone.layers[layer]) for layer in plan.norms})
-        self.dim: int = width if config.layer is None else config.layer.width
-        """Dimensions of a frame that the head processes."""
-        self.touched: tuple[int, ...] = tuple(sorted({*plan.encoder, *plan.norms}))
-        """Layers that compute something else than the backbone's."""
-        self.read = tuple(layer + 1 for layer in plan.mixed) or (backbone.layer_count,)
-        """States (0 is the encoder's input) that the head's frames are made of."""
-
-    @property
-    def learns_input(self) -> bool:
-        """Return whether gradients must reach the features."""
-        return self.p is not None
+        self.norm = nn.ModuleDict({str(layer): TunedNorms(backbone.layers[layer]) for layer in norms})
+        self.touched = tuple(sorted({*encoder, *norms}))
+        self.learns_input = self.p is not None
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the pseudo features to [B, F, C] and to the counts [B]."""
@@ -71,15 +63,10 @@ class ElpAdapters(nn.Module):
         """Remove the pseudo features' frames from [B, F + n, D]."""
         return frames if self.p is None else self.p.drop(frames)
 
-    def network(self, backbone: Backbone) -> Backbone:
-        """Return the network that runs in place of `backbone`: itself."""
-        return backbone
-
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
         """Return frames for the head [B, F, dim] from the states [B, F + n, D], the encoder's input first."""
         if self.l is None:
-            *_, last = states
-            return network.finish(self.drop(last))
+            return super().gather(states, network)
         next(states)  # the encoder's input; the layers follow
         return self.drop(self.l(states))
 
@@ -93,15 +80,8 @@ class ElpAdapters(nn.Module):
         return LayerInserts(norms.get_submodule("attention"), norms.get_submodule("final"), after)
 
 
-class _Plan(NamedTuple):
-    """The layers of each part."""
-
-    encoder: tuple[int, ...]
-    mixed: tuple[int, ...]
-    norms: tuple[int, ...]
-
-
-def _plan(count: int, config: ElpConfig) -> _Plan:
+def _plan(count: int, config: ElpConfig) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Return the layers with E-adapters, with L-adapters and with tuned norms."""
     everything = tuple(range(count))
     faults: list[str] = []
 
@@ -122,7 +102,7 @@ def _plan(count: int, config: ElpConfig) -> _Plan:
             faults.append(f"encoder.layers names {after}, but the L-adapter sums no layer from there on")
     if faults:
         raise ConfigError("adapter", faults)
-    return _Plan(encoder, mixed, used if config.tune_norms else ())
+    return encoder, mixed, used if config.tune_norms else ()
 
 
 def _copy(norm: Any) -> nn.LayerNorm:

@@ -18,13 +18,8 @@ from typing import Any
 import torch
 
 
-def fingerprint(tensors: Mapping[str, torch.Tensor], architecture: Mapping[str, Any]) -> str:
-    """Return ``sha256:<hex>`` of tensors and architecture; one flipped bit changes it, the mapping's order does not."""
-    return fingerprint_of(tensor_digests(tensors), architecture)
-
-
 def fingerprint_of(digests: Mapping[str, str], architecture: Mapping[str, Any]) -> str:
-    """Return the fingerprint from the result of `tensor_digests`."""
+    """Return ``sha256:<hex>`` of the result of `tensor_digests` and the architecture, in any order of the mappings."""
     form = "".join(f"{name} {line}\n" for name, line in sorted(digests.items()))
     form += json.dumps(architecture, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +12,22 @@ from torch import nn
 
 from elp_core.adapters import ElpAdapters
 from elp_core.adapters.elp_adapters import TunedNorms
-from elp_core.backbones import Backbone, private_network
+from elp_core.backbones import Adapters, Backbone
 from elp_core.backbones.forward import LayerInserts
-from elp_core.backbones.network_copies import learning_copy, sharing_copy
 from elp_core.config import ElpConfig
 from elp_core.dropout import drop
 from elp_core.errors import ConfigError
-from elp_core.methods.config import BottleneckConfig, FullConfig, LoraConfig, MethodConfig, TopLayersConfig
-from elp_core.private_names import import_after_torchaudio
+from elp_core.methods.config import (
+    BottleneckConfig,
+    FullConfig,
+    LoraConfig,
+    MethodConfig,
+    TopLayersConfig,
+    WeightedSumConfig,
+)
+from elp_core.private_names import import_after_torchaudio, shallow_copy
+
+M = TypeVar("M", bound=nn.Module)
 
 BOTTLENECK_STD = 1e-2
 """Of both projections' weights (arXiv 1902.00751, section 3.6): a fresh bottleneck is near the identity."""
@@ -26,41 +36,27 @@ LORA_STD = 1e-3
 a tensor that the loss does not depend on; with a value this small a fresh update is still near zero."""
 
 
-class PlainNetwork(nn.Module):
-    """The backbone's own network; its last output goes to the head. The parameters that learn are the bundle's."""
+def private_network(backbone: Backbone, layers: nn.ModuleDict, norm: nn.Module | None = None) -> Backbone:
+    """Return a network with some encoder layers (by number) and the final norm replaced; it shares the rest."""
+    network, encoder = shallow_copy(backbone), shallow_copy(backbone.encoder)
+    own = dict(layers.items())
+    encoder.layers = nn.ModuleList(own.get(str(number), layer) for number, layer in enumerate(backbone.layers))
+    if norm is not None:
+        encoder.layer_norm = norm
+    network.encoder = encoder
+    return network
 
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.dim = backbone.hidden_size
-        self.touched: tuple[int, ...] = ()
-        self.read: tuple[int, ...] = (backbone.layer_count,)
 
-    @property
-    def learns_input(self) -> bool:
-        """Return whether something before the layers learns."""
-        return False
+def learning_copy(module: M) -> M:
+    """Return a copy whose parameters all learn, without dropout (the shared backbone has none either)."""
+    return _without_dropout(copy.deepcopy(module)).requires_grad_(True)
 
-    def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features [B, F, C] and counts [B] unchanged: there are no pseudo features."""
-        return features, counts
 
-    def drop(self, frames: torch.Tensor) -> torch.Tensor:
-        """Return frames [B, F, D] unchanged: there are no pseudo features."""
-        return frames
-
-    def inserts(self, layer: int) -> LayerInserts:
-        """Return nothing to insert."""
-        del layer
-        return LayerInserts()
-
-    def network(self, backbone: Backbone) -> Backbone:
-        """Return the network that runs in place of `backbone`."""
-        return backbone
-
-    def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
-        """Return the last of the states [B, F, D], as the network hands it out."""
-        *_, last = states
-        return network.finish(last)
+def _without_dropout(module: M) -> M:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
 
 
 class Bottleneck(nn.Module):
@@ -82,7 +78,7 @@ class Bottleneck(nn.Module):
         return outcome + added
 
 
-class BottleneckNetwork(PlainNetwork):
+class BottleneckNetwork(Adapters):
     """Two bottlenecks in every layer, before each residual sum; the layers' norms are tuned as copies."""
 
     def __init__(self, backbone: Backbone, config: BottleneckConfig) -> None:
@@ -105,10 +101,12 @@ class BottleneckNetwork(PlainNetwork):
         )
 
 
-class FullNetwork(PlainNetwork):
+class FullNetwork(Adapters):
     """Copies of the feature projection and the whole encoder."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    learns_input = True
+
+    def __init__(self, backbone: Backbone, _: FullConfig) -> None:
         super().__init__(backbone)
         self.feature_projection = learning_copy(backbone.feature_projection)
         self.encoder = learning_copy(backbone.encoder)
@@ -121,19 +119,14 @@ class FullNetwork(PlainNetwork):
         self.encoder.eval()
         return self
 
-    @property
-    def learns_input(self) -> bool:
-        """Return true: the feature projection and the position embedding learn."""
-        return True
-
     def network(self, backbone: Backbone) -> Backbone:
         """Return the copies on top of the backbone's CNN."""
-        parts = {name: part for name, part in self.encoder.named_children() if name != "layers"}
-        layers = dict(enumerate(self.encoder.get_submodule("layers").children()))
-        return private_network(backbone, layers, parts, self.feature_projection)
+        network = shallow_copy(backbone)
+        network.encoder, network.feature_projection = self.encoder, self.feature_projection
+        return network
 
 
-class TopNetwork(PlainNetwork):
+class TopNetwork(Adapters):
     """Copies of the last layers, and of the norm after them if the backbone has one there (pre-norm).
 
     Raises:
@@ -151,11 +144,10 @@ class TopNetwork(PlainNetwork):
 
     def network(self, backbone: Backbone) -> Backbone:
         """Return the copies on top of the backbone's other layers."""
-        norm = {} if self.norm is None else {"layer_norm": self.norm}
-        return private_network(backbone, {int(number): layer for number, layer in self.layers.items()}, norm)
+        return private_network(backbone, self.layers, self.norm)
 
 
-class LoraNetwork(PlainNetwork):
+class LoraNetwork(Adapters):
     """Low-rank updates of the chosen linear layers in every encoder layer (arXiv 2106.09685, section 4.1), by `peft`.
 
     They are in copies of the layers that share the backbone's weights. Our forward pass calls a layer's projections as
@@ -174,12 +166,12 @@ class LoraNetwork(PlainNetwork):
             wanted = "LoRA needs peft: install it with pip install elp-foundry[peft]"
             raise ConfigError("LoraConfig", [wanted]) from error
         self.touched = tuple(range(backbone.layer_count))
-        self.layers = nn.ModuleDict({str(number): sharing_copy(backbone.layers[number]) for number in self.touched})
+        own = {id(parameter): parameter for parameter in backbone.layers.parameters()}
+        # with the parameters as the copy's memo they are shared, so that updates of them need no second weights
+        copies = _without_dropout(copy.deepcopy(backbone.layers, own))
+        self.layers = nn.ModuleDict({str(number): layer for number, layer in enumerate(copies)})
         chosen = peft.LoraConfig(
-            r=config.rank,
-            lora_alpha=config.alpha,
-            target_modules=list(config.targets),
-            lora_dropout=config.dropout,
+            r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets), lora_dropout=config.dropout
         )
         peft.inject_adapter_in_model(chosen, self.layers)
         for name, parameter in self.layers.named_parameters():
@@ -188,13 +180,13 @@ class LoraNetwork(PlainNetwork):
 
     def network(self, backbone: Backbone) -> Backbone:
         """Return the copies in place of the layers."""
-        return private_network(backbone, {int(number): layer for number, layer in self.layers.items()})
+        return private_network(backbone, self.layers)
 
 
-class WeightedSum(PlainNetwork):
+class WeightedSum(Adapters):
     """Softmax weights over the encoder's input and every layer's output (SUPERB, arXiv 2105.01051); no projection."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, _: WeightedSumConfig) -> None:
         super().__init__(backbone)
         self.read = tuple(range(backbone.layer_count + 1))
         self.l = nn.ParameterDict({"weights": nn.Parameter(torch.zeros(len(self.read)))})
@@ -209,25 +201,12 @@ class WeightedSum(PlainNetwork):
         return total
 
 
-MethodAdapters = ElpAdapters | FullNetwork | TopNetwork | WeightedSum | LoraNetwork | BottleneckNetwork
-
-
-def make_adapters(backbone: Backbone, config: MethodConfig) -> MethodAdapters:
-    """Make what `config` adds to `backbone` or puts in its place; the backbone is read, never changed.
-
-    Raises:
-        ConfigError: The backbone does not have what the configuration asks for.
-    """
-    match config:
-        case ElpConfig():
-            return ElpAdapters(backbone, config)
-        case FullConfig():
-            return FullNetwork(backbone)
-        case TopLayersConfig():
-            return TopNetwork(backbone, config)
-        case LoraConfig():
-            return LoraNetwork(backbone, config)
-        case BottleneckConfig():
-            return BottleneckNetwork(backbone, config)
-        case _:
-            return WeightedSum(backbone)
+NETWORKS: dict[type[MethodConfig], Callable[[Backbone, Any], Adapters]] = {
+    ElpConfig: ElpAdapters,
+    FullConfig: FullNetwork,
+    WeightedSumConfig: WeightedSum,
+    TopLayersConfig: TopNetwork,
+    LoraConfig: LoraNetwork,
+    BottleneckConfig: BottleneckNetwork,
+}
+"""By the class of a method's configuration. They read the backbone and never change it."""

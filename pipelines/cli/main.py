@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from elp_core.errors import ElpError
-from pipelines.local.environment import offline_environment
+from pipelines.local.environment import OFFLINE
 
 INSTALL = "install the operations part with: pip install 'elp-foundry[pipelines]'"
 
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run `elp` with these arguments and return the exit code. Every error is printed, none is raised."""
     debug = "--debug" in arguments or os.environ.get("ELP_DEBUG") == "1"
-    for name, value in offline_environment().items():
+    for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     try:
         result = cli.main([a for a in arguments if a != "--debug"], prog_name="elp", standalone_mode=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -14,7 +13,7 @@ from pipelines.local import accounts
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import users as client
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME
 from pipelines.registry.client.users import ROLE_NAMES, User
 
 _role = click.Choice(ROLE_NAMES)
@@ -85,10 +84,7 @@ def change_password(workspace: Workspace, name: str) -> None:
 
 
 def _server(workspace: Workspace) -> client.Server:
-    given, own = os.environ.get(USERNAME), not workspace.settings.servers.mlflow_uri
-    account = accounts.first_admin(workspace) if own else None
-    if given:
-        account = Account(given, os.environ.get(PASSWORD, ""))
+    account = accounts.given_account(workspace, accounts.first_admin)
     if account is None:
         raise UsageError(
             f"no account to ask as: set {USERNAME} and {PASSWORD} to an administrator's, or start a server with "

@@ -89,7 +89,7 @@ class TrialRunner:
             file = Path(scratch) / "spec.json"
             file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
             command = [sys.executable, "-m", method_trial.__name__, str(file), str(path)]
-            done = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
+            done = subprocess.run(command, env=child_environment({}), capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return ""
         return "\n".join(done.stderr.strip().splitlines()[-4:]) or f"its process ended with {done.returncode}"

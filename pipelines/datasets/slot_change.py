@@ -122,7 +122,7 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
     arriving = {staged: slot.folder / name / staged.name for name, files in change.arriving.items() for staged in files}
     leaving = [slot.folder / name / path.name for name, files in change.leaving.items() for path in files]
     journal: dict[str, Any] = {
-        "head": git.head(root),
+        "head": git.resolve(root),
         "token": token,
         "tags": _tags(change),
         "added": [str(target) for target in arriving.values() if not (root / target).exists()],
@@ -209,7 +209,7 @@ def _tags(change: SlotChange) -> dict[str, str]:
 
 def _committed(root: Path, head: str, token: str) -> str:
     """The commit that the change `token` made since `head`, or empty."""
-    if git.head(root) == head:
+    if git.resolve(root) == head:
         return ""
     span = f"{head}..HEAD" if head else "HEAD"
     return git.git(root, "log", "--format=%H", "--fixed-strings", f"--grep=Change-Id: {token}", span)

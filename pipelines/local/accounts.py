@@ -15,14 +15,14 @@ import io
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.connection import USERNAME, Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 
-ADMIN = "admin"
 SERVICE = "elp-service"
 
 _STALE_SECONDS = 10
@@ -30,17 +30,13 @@ _STALE_SECONDS = 10
 
 
 def create(workspace: Workspace) -> Account | None:
-    """Make the files that a server with a login needs and that are missing.
-
-    Returns:
-        The first administrator, if this call made the account: the password is shown once.
-    """
+    """Make the missing files of a server with a login; return the first administrator if this call made the account."""
     folder = _folder(workspace)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     _write_once(folder / "secret-key", secrets.token_urlsafe(32))
-    _write_once(folder / "service.json", json.dumps({"username": SERVICE, "password": _password()}))
-    admin = Account(ADMIN, _password())
+    _write_once(folder / "service.json", json.dumps({"username": SERVICE, "password": secrets.token_urlsafe(24)}))
+    admin = Account("admin", secrets.token_urlsafe(24))
     settings = configparser.ConfigParser()
     settings["mlflow"] = {
         "default_permission": "READ",
@@ -94,25 +90,24 @@ def forget_first_password(workspace: Workspace) -> None:
     write_whole(path, _text(settings), mode=0o600)
 
 
+def given_account(workspace: Workspace, own: Callable[[Workspace], Account | None]) -> Account | None:
+    """Return the account in the environment, else `own` of the workspace's own server; None if there is neither."""
+    if name := os.environ.get(USERNAME):
+        return Account(name, os.environ.get(PASSWORD, ""))
+    return None if workspace.settings.servers.mlflow_uri else own(workspace)
+
+
 def log_in(workspace: Workspace) -> None:
     """Let this process's MLflow client log in: as the user of the environment, else as the workspace's service account.
 
-    Raises:
-        WorkspaceError: The file of the account is damaged.
+    Raises WorkspaceError if the account's file is damaged.
     """
-    if os.environ.get(USERNAME):
-        return
-    account = service(workspace)
-    if account is not None:
+    if not os.environ.get(USERNAME) and (account := service(workspace)):
         os.environ.update(account.environment())
 
 
 def _folder(workspace: Workspace) -> Path:
     return workspace.state / "auth"
-
-
-def _password() -> str:
-    return secrets.token_urlsafe(24)
 
 
 def _text(settings: configparser.ConfigParser) -> str:
@@ -124,11 +119,11 @@ def _text(settings: configparser.ConfigParser) -> str:
 def _write_once(path: Path, text: str) -> bool:
     """Write a file that only its owner may read; return False if it is there already."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # the mode is part of the call: a file that is made first and protected later can be read in between
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
     return True
 
 

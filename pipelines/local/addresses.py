@@ -33,11 +33,7 @@ class Record:
 
 
 def read_record(workspace: Workspace) -> Record:
-    """Return the record; it is empty if nothing was ever started.
-
-    Raises:
-        WorkspaceError: The file is damaged.
-    """
+    """Return the record; it is empty if nothing was ever started. Raises WorkspaceError if the file is damaged."""
     path = workspace.state / RECORD_FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -58,23 +54,16 @@ def write_record(workspace: Workspace, record: Record) -> None:
 def mlflow_uri(workspace: Workspace) -> str:
     """Return the address of the MLflow server; for the workspace's own server, also set this process's login.
 
-    Raises:
-        ServiceError: The workspace's own server is not running.
-        WorkspaceError: The file of the account is damaged.
+    Raises ServiceError if the workspace's own server is not running.
     """
-    elsewhere = workspace.settings.servers.mlflow_uri.rstrip("/")
-    if elsewhere:
+    if elsewhere := workspace.settings.servers.mlflow_uri.rstrip("/"):
         return elsewhere
     log_in(workspace)
     return _own(workspace, MLFLOW)
 
 
 def prefect_api(workspace: Workspace) -> str:
-    """Return the address of the Prefect API; it ends in ``/api``.
-
-    Raises:
-        ServiceError: The workspace's own server is not running.
-    """
+    """Return the address of the Prefect API, which ends in ``/api``; raises ServiceError if the own one is down."""
     return workspace.settings.servers.prefect_api.rstrip("/") or f"{_own(workspace, PREFECT)}/api"
 
 

@@ -16,11 +16,6 @@ OFFLINE = {
 """Telemetry switches of every tool in use."""
 
 
-def offline_environment() -> dict[str, str]:
-    """Return the variables that switch telemetry off; what the user has set already stays."""
-    return {name: os.environ.get(name, value) for name, value in OFFLINE.items()}
-
-
-def child_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment with telemetry off and with `extra`, for a child process."""
-    return {**os.environ, **offline_environment(), **(extra or {})}
+def child_environment(extra: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a child process: telemetry off unless the user has set it, and `extra`."""
+    return {**OFFLINE, **os.environ, **extra}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import tempfile
@@ -15,11 +16,7 @@ _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
-    """Run ``git`` in `folder`; return its standard output without the last line's end.
-
-    Raises:
-        VersioningError: Git fails (the message has its output) or is not installed.
-    """
+    """Run ``git`` in `folder`; return its standard output without the last line's end, or raise a VersioningError."""
     # the environment of a hook names the index of another repository; a prompt would wait for ever
     environment = {key: value for key, value in os.environ.items() if key not in _INHERITED}
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
@@ -35,32 +32,25 @@ def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
     return done.stdout.rstrip("\n")
 
 
+def _try(folder: Path, *arguments: str) -> str | None:
+    try:
+        return git(folder, *arguments)
+    except VersioningError:
+        return None
+
+
 def is_repository(folder: Path) -> bool:
     """Return whether `folder` is the top of a Git working tree."""
-    try:
-        top = git(folder, "rev-parse", "--show-toplevel")
-    except VersioningError:
-        return False
-    return Path(top).resolve() == folder.resolve()
-
-
-def head(folder: Path) -> str:
-    """Return the commit that HEAD is at; empty before the first one."""
-    try:
-        return git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    except VersioningError:
-        return ""
+    top = _try(folder, "rev-parse", "--show-toplevel")
+    return top is not None and Path(top).resolve() == folder.resolve()
 
 
 def require_identity(folder: Path) -> None:
-    """Make sure that a commit would have an author.
-
-    Raises:
-        WorkspaceError: It would not; the message has the two commands that set one.
-    """
+    """Raise a WorkspaceError, with the two commands that set an identity, if a commit would have no author."""
     try:
-        for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
-            git(folder, "-c", "user.useConfigOnly=true", "var", who)
+        for variable in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
+            # without useConfigOnly, Git makes up an identity from the names of the user and the host
+            git(folder, "-c", "user.useConfigOnly=true", "var", variable)
     except VersioningError as error:
         raise WorkspaceError(
             "Git does not know who you are, and every dataset version has an author; run:\n"
@@ -70,19 +60,13 @@ def require_identity(folder: Path) -> None:
 
 
 def require_clean(folder: Path, path: Path) -> None:
-    """Make sure that committing `path` takes nothing else along and overwrites no change.
-
-    Raises:
-        WorkspaceError: There is no repository or no branch, or there are staged changes or changes under `path`.
-    """
+    """Raise a WorkspaceError if there is no repository or no branch, or if changes are staged or are under `path`."""
     if not is_repository(folder):
         raise WorkspaceError(f"{folder} is not the top of a Git repository; make a workspace with: elp init DIR")
-    try:
-        git(folder, "symbolic-ref", "--quiet", "HEAD")
-    except VersioningError as error:
+    if _try(folder, "symbolic-ref", "--quiet", "HEAD") is None:
         raise WorkspaceError(
             f"{folder} has no branch checked out (detached HEAD), a version would be lost; run: git switch BRANCH"
-        ) from error
+        )
     if staged := git(folder, "diff", "--cached", "--name-only").splitlines():
         raise WorkspaceError(
             f"{folder} has staged changes ({_some(staged)}); commit them, or unstage them with: git restore --staged ."
@@ -100,12 +84,12 @@ def commit(folder: Path, paths: Sequence[Path], message: str) -> str:
     names = [str(path) for path in paths]
     git(folder, "add", "--", *names)
     git(folder, "commit", "--quiet", "--message", message, "--", *names)
-    return head(folder)
+    return resolve(folder)
 
 
 def unstage(folder: Path, paths: Sequence[Path]) -> None:
     """Take `paths` out of the index again; the files stay as they are."""
-    if head(folder):
+    if resolve(folder):
         git(folder, "reset", "--quiet", "HEAD", "--", *map(str, paths))
     else:
         git(folder, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
@@ -123,20 +107,14 @@ def tags(folder: Path, pattern: str) -> dict[str, str]:
     return dict(line.rsplit(" ", 1) for line in lines)
 
 
-def resolve(folder: Path, revision: str) -> str:
-    """Return the commit that `revision` (a tag, a branch, a hash) names, or empty."""
-    try:
-        return git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    except VersioningError:
-        return ""
+def resolve(folder: Path, revision: str = "HEAD") -> str:
+    """Return the commit that `revision` (a tag, a branch, a hash) names; empty if there is none."""
+    return _try(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") or ""
 
 
 def show(folder: Path, revision: str, path: Path) -> str | None:
     """Return the text of a file at a revision; None if it is not there."""
-    try:
-        return git(folder, "show", f"{revision}:{path.as_posix()}")
-    except VersioningError:
-        return None
+    return _try(folder, "show", f"{revision}:{path.as_posix()}")
 
 
 def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
@@ -144,19 +122,14 @@ def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | N
     if not revisions:
         return []
     asked = "".join(f"{revision}:{path.as_posix()}\n" for revision in revisions)
-    data = git(folder, "cat-file", "--batch", stdin=asked).encode()
+    # each answer is a line that ends with the size in bytes (or with "missing"), then so many bytes, then a line's end
+    answers = io.BytesIO(git(folder, "cat-file", "--batch", stdin=asked).encode())
     texts: list[str | None] = []
-    at = 0
     for _ in revisions:
-        end = data.find(b"\n", at)
-        line = data[at : end if end >= 0 else len(data)].decode()
-        at = end + 1
-        if line.endswith(" missing"):
-            texts.append(None)
-            continue
-        size = int(line.rsplit(" ", 1)[1])
-        texts.append(data[at : at + size].decode())
-        at += size + 1
+        size = answers.readline().split()[-1]
+        texts.append(None if size == b"missing" else answers.read(int(size)).decode())
+        if size != b"missing":
+            answers.readline()
     return texts
 
 

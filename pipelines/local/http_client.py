@@ -24,27 +24,16 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
         return False
 
 
-def request(
-    url: str, body: Any = None, method: str = "", timeout: Seconds = 5.0, login: tuple[str, str] | None = None
-) -> Any:
-    """Send a GET, a POST if there is a body, or `method`; return the answer's JSON, None if it is empty.
+def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str, str] | None = None) -> Any:
+    """Send a GET, or a POST of `body` as JSON; return the answer's JSON, None if it is empty.
 
-    Args:
-        url: Address.
-        body: Sent as JSON.
-        method: Such as DELETE; empty for GET or POST.
-        timeout: How long the server may take.
-        login: User name and password.
-
-    Raises:
-        OSError: There is no answer, or it is an error (`urllib.error.URLError` is an OSError).
+    `login` is a user name and a password. No answer, or one with an error status, raises an OSError.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
     if login:
         headers["Authorization"] = "Basic " + base64.b64encode(":".join(login).encode()).decode()
-    call = urllib.request.Request(url, data=data, headers=headers, method=method or None)
-    with _opener(url).open(call, timeout=timeout) as answer:
+    with _opener(url).open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
         text = answer.read()
     return json.loads(text) if text else None
 
@@ -75,14 +64,14 @@ def port_owner(port: int) -> str:
         connections = psutil.net_connections(kind="tcp")
     except (psutil.Error, OSError):
         return ""
-    for connection in connections:
-        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-        if listens and connection.pid:
-            try:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-            except psutil.Error:
-                return f"pid {connection.pid}"
-    return ""
+    listening = (c for c in connections if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port)
+    pid = next((connection.pid for connection in listening if connection.pid), None)
+    if pid is None:
+        return ""
+    try:
+        return f"{psutil.Process(pid).name()} (pid {pid})"
+    except psutil.Error:
+        return f"pid {pid}"
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from elp_core.types import Seconds
@@ -14,6 +14,7 @@ from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
 from pipelines.local.processes import Process, alive, descendants, start, stop, tail
+from pipelines.local.service_status import heartbeat
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -38,18 +39,10 @@ def up(
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
 
     A workspace without keys gets its keys first; the key of the ledger only if it runs the MLflow server itself.
-    Servers that run elsewhere (in `elp.yaml`) are used as they are. Called again, it starts only what has ended.
+    Servers that run elsewhere (in `elp.yaml`) are used as they are. `register` registers the flows' deployments with
+    the Prefect API at an address; `auth` None keeps the last choice of a login, at first no.
 
-    Args:
-        workspace: Whose servers they are.
-        register: Registers the flows' deployments with the Prefect API at an address.
-        auth: Whether MLflow asks for a login; None keeps the last choice, at first no.
-        free_ports: Choose free ports if the configured ones are taken.
-        log: Takes one line of progress at a time.
-
-    Raises:
-        AttestationError: The key folder is malformed or cannot be written.
-        ServiceError: A port is taken, or a service does not come up; what this call started is stopped again.
+    Raises ServiceError if a port is taken or a service does not come up; what this call started is stopped again.
     """
     with _one_at_a_time(workspace, log):
         ensure_keys(key_folder(workspace.state), roles_here(workspace))
@@ -73,12 +66,10 @@ def up(
 
 
 def down(workspace: Workspace, log: Log = print) -> list[Process]:
-    """Stop what `elp up` started in this workspace, and nothing else; data and records stay.
+    """Stop what `elp up` started in this workspace, and nothing else; return the processes that were running.
 
-    Flow runs in progress end as Crashed; started again, they continue at the step they had reached.
-
-    Returns:
-        The processes that were running.
+    Data and records stay. Flow runs in progress end as Crashed; started again, they continue at the step they had
+    reached.
     """
     with _one_at_a_time(workspace, log):
         record = read_record(workspace)
@@ -130,36 +121,43 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
         for name, (elsewhere, port) in wanted.items()
         if not elsewhere and record.find(name) is None
     }
+    login = accounts.login_environment(workspace) if record.auth else {}
     for name, port in ports.items():
-        command = (
-            commands.mlflow_command(workspace, servers.host, port)
-            if name == MLFLOW
-            else commands.prefect_command(servers.host, port)
-        )
         address = f"http://{_reachable(servers.host)}:{port}"
-        extra = {"PREFECT_API_URL": f"{address}/api"} if name == PREFECT else _login_environment(workspace, record)
-        process = start(name, command, {**environment, **extra}, workspace.state / "logs" / f"{name}.log", address)
-        begun.append(process)
-        record = replace(record, processes=(*record.processes, process), ports={**record.ports, name: port})
-        write_record(workspace, record)
+        if name == MLFLOW:
+            command, extra = commands.mlflow_command(workspace, servers.host, port), login
+        else:
+            command, extra = commands.prefect_command(servers.host, port), {"PREFECT_API_URL": f"{address}/api"}
+        record = replace(record, ports={**record.ports, name: port})
+        record = _start(workspace, record, begun, name, command, {**environment, **extra}, address)
         log(f"{name} starting at {address}")
     return record
-
-
-def _login_environment(workspace: Workspace, record: Record) -> dict[str, str]:
-    return accounts.login_environment(workspace) if record.auth else {}
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     environment = commands.worker_environment(workspace, api)
     for pool in commands.POOLS:
         if record.find(pool) is None:
-            path = workspace.state / "logs" / f"{pool}.log"
-            process = start(pool, commands.worker_command(workspace, pool), environment, path)
-            begun.append(process)
-            record = replace(record, processes=(*record.processes, process))
-            write_record(workspace, record)
+            command = commands.worker_command(workspace, pool)
+            record = _start(workspace, record, begun, pool, command, environment)
             log(f"worker of {pool} starting")
+    return record
+
+
+def _start(
+    workspace: Workspace,
+    record: Record,
+    begun: list[Process],
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    address: str = "",
+) -> Record:
+    process = start(name, command, environment, workspace.state / "logs" / f"{name}.log", address)
+    begun.append(process)
+    record = replace(record, processes=(*record.processes, process))
+    # recorded at once: `elp down` must find it even if this program is killed now
+    write_record(workspace, record)
     return record
 
 
@@ -190,7 +188,7 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
             raise ServiceError(f"{name} does not answer after {START_SECONDS:.0f} s; its log: {process.log}")
         time.sleep(0.2)
     if process in begun:
-        log(f"{name} is up at {process.address} ({time.time() - process.created:.1f} s)")
+        log(f"{name} is up at {process.address} ({process.uptime:.1f} s)")
 
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
@@ -206,18 +204,12 @@ def _wait_for_workers(record: Record, api: str, log: Log) -> None:
 
 
 def _online(api: str, process: Process) -> bool:
-    from datetime import datetime
-
     try:
         workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
     except OSError:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
-    return any(
-        w["name"] == f"{process.name}-local"
-        and datetime.fromisoformat(w["last_heartbeat_time"].replace("Z", "+00:00")).timestamp() > process.created
-        for w in workers
-    )
+    return any(w["name"] == f"{process.name}-local" and heartbeat(w) > process.created for w in workers)
 
 
 def _refuse_dead(process: Process) -> None:
@@ -253,8 +245,5 @@ def _reachable(host: str) -> str:
 
 def _one_at_a_time(workspace: Workspace, log: Log) -> contextlib.AbstractContextManager[None]:
     """Hold the workspace's lock: two `elp up` at once would start everything twice."""
-
-    def wait() -> None:
-        log("another elp up or down is running in this workspace; waiting for it")
-
-    return file_lock(workspace.state / "servers.lock", when_taken=wait)
+    message = "another elp up or down is running in this workspace; waiting for it"
+    return file_lock(workspace.state / "servers.lock", when_taken=lambda: log(message))

@@ -30,13 +30,14 @@ class Process:
     address: str = ""
     """Address of a server, empty for a worker."""
 
+    @property
+    def uptime(self) -> Seconds:
+        """How long it has been running."""
+        return max(0.0, time.time() - self.created)
+
 
 def start(name: str, command: Sequence[str], environment: Mapping[str, str], log: Path, address: str = "") -> Process:
-    """Start a detached process in its own session; its output is appended to `log`.
-
-    Raises:
-        OSError: The command cannot be run, or the log cannot be written.
-    """
+    """Start a detached process in its own session; its output is appended to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
@@ -60,47 +61,38 @@ def alive(process: Process) -> bool:
     return _find(process) is not None
 
 
-def uptime(process: Process) -> Seconds:
-    """Return how long it has been running."""
-    return max(0.0, time.time() - process.created)
-
-
 def descendants(process: Process) -> set[int]:
     """Return the ids of all its descendants; empty if it has ended."""
     found = _find(process)
-    return {child.pid for child in found.children(recursive=True)} if found else set()
+    return {member.pid for member in _family(found)} - {process.pid} if found else set()
 
 
 def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
-    """End processes and their descendants: first by a request, after `patience` by force.
-
-    Returns:
-        The processes that were running.
-    """
-    targets = [(process, found) for process in processes if (found := _find(process)) is not None]
-    family = {child for _, found in targets for child in _family(found)}
-    for _, found in targets:
+    """End processes and their descendants, by a request and after `patience` by force; return those that ran."""
+    targets = {process: found for process in processes if (found := _find(process))}
+    # listed before anything ends: a server does not end its own children, and they then belong to another parent
+    family = {member for found in targets.values() for member in _family(found)}
+    for found in targets.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             found.terminate()
-    psutil.wait_procs([found for _, found in targets], timeout=patience)
-    # a server does not end its own children; their list was made before it ended
+    psutil.wait_procs(targets.values(), timeout=patience)
     rest = [member for member in family if _running(member)]
     for member in rest:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     psutil.wait_procs(rest, timeout=patience)
-    return [process for process, _ in targets]
+    return list(targets)
 
 
 def tail(log: str | Path, lines: int = 15) -> str:
     """Return the last lines of a log file; empty if there is no file."""
     try:
         with open(log, "rb") as file:
+            # the log of a server that ran for weeks is large
             file.seek(max(0, os.path.getsize(log) - 16_384))
-            text = file.read().decode(errors="replace")
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
 
 
 def _find(process: Process) -> psutil.Process | None:

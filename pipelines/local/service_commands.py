@@ -26,8 +26,8 @@ _CPU_LIMIT = 4
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
     """Return the command of the MLflow server with our guard, which serves artifacts from a folder."""
     store = quote(str(workspace.state / "mlflow-artifacts"))
+    # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
     return [
-        # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
         *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
     ]
@@ -71,6 +71,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the workers, and through them of the flow runs."""
     runs = workspace.settings.servers.workers
+    # the cores that this process may use; macOS cannot limit them
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     account = accounts.service(workspace)
     return child_environment(
         {
@@ -86,13 +88,9 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             # threads that spin at a barrier halve the speed of a training if another process needs a core
             "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
             # runs at the same time share the cores; with one thread per core each, they would compete for all of them
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // runs))),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
         }
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prefect_home(home: Path) -> dict[str, str]:

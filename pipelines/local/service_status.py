@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from elp_core.types import Seconds
 from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, read_record
-from pipelines.local.processes import alive, uptime
+from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 
 
 @dataclass(frozen=True)
@@ -38,21 +37,18 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
     api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
     with ThreadPoolExecutor(4) as threads:
         mlflow = threads.submit(_server, record, MLFLOW, servers.mlflow_uri.rstrip("/"), "/health", patience)
-        prefect = threads.submit(_server, record, PREFECT, api_base, "/api/health", patience)
-        up = prefect.result()
-        api = f"{up.address}/api" if up.state == "up" else ""
-        pools = [threads.submit(_pool, record, pool, api) for pool in POOLS]
-        return [_with_console(mlflow.result()), up, *(pool.result() for pool in pools)]
+        prefect = _server(record, PREFECT, api_base, "/api/health", patience)
+        api = f"{prefect.address}/api" if prefect.state == "up" else ""
+        # the pools are asked while MLflow still answers
+        pools = threads.map(lambda pool: _pool(record, pool, api), POOLS)
+        return [mlflow.result(), prefect, *pools]
 
 
 def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
     """Return one line for each override that is in force or asked for; none if the server does not answer."""
     if mlflow.state != "up":
         return []
-    given, own = os.environ.get(USERNAME), not workspace.settings.servers.mlflow_uri
-    account = accounts.service(workspace) if own else None
-    if given:
-        account = Account(given, os.environ.get(PASSWORD, ""))
+    account = accounts.given_account(workspace, accounts.service)
     login = (account.name, account.password) if account else None
     try:
         found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]
@@ -73,51 +69,48 @@ def _override(found: dict[str, Any]) -> str:
 
 
 def _server(record: Record, name: str, elsewhere: str, health: str, patience: Seconds) -> ServiceStatus:
-    if elsewhere:
-        answered = web.answers(elsewhere + health, patience)
-        return ServiceStatus(name, "up" if answered else "silent", elsewhere, detail="runs elsewhere (elp.yaml)")
     process = record.find(name)
-    if process is None:
+    if elsewhere:
+        up = web.answers(elsewhere + health, patience)
+        found = ServiceStatus(name, "up" if up else "silent", elsewhere, detail="runs elsewhere (elp.yaml)")
+    elif process is None:
         return ServiceStatus(name, "down", detail="start with: elp up")
-    if not alive(process):
+    elif not alive(process):
         return ServiceStatus(name, "down", process.address, detail=f"it has ended; its log: {process.log}")
-    answered = web.answers(process.address + health, patience)
-    detail = "" if answered else f"does not answer; its log: {process.log}"
-    return ServiceStatus(name, "up" if answered else "silent", process.address, process.pid, uptime(process), detail)
-
-
-def _with_console(mlflow: ServiceStatus) -> ServiceStatus:
-    """Add the address of the console, whose pages the same server has."""
-    if mlflow.state != "up":
-        return mlflow
-    text = f"console: {mlflow.address}/elp/"
-    return replace(mlflow, detail=f"{text}; {mlflow.detail}" if mlflow.detail else text)
+    else:
+        up = web.answers(process.address + health, patience)
+        detail = "" if up else f"does not answer; its log: {process.log}"
+        state = "up" if up else "silent"
+        found = ServiceStatus(name, state, process.address, process.pid, process.uptime, detail)
+    if name != MLFLOW or not up:
+        return found
+    console = f"console: {found.address}/elp/"
+    return replace(found, detail=f"{console}; {found.detail}" if found.detail else console)
 
 
 def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
     process = record.find(pool)
     running = process is not None and alive(process)
-    pid, age = (process.pid, uptime(process)) if process and running else (None, None)
+    found = ServiceStatus(pool, "silent" if running else "down")
+    if process and running:
+        found = replace(found, pid=process.pid, uptime=process.uptime)
     if not api:
-        return ServiceStatus(pool, "silent" if running else "down", "", pid, age, "Prefect does not answer")
+        return replace(found, detail="Prefect does not answer")
+    wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "work_pools": {"name": {"any_": [pool]}}}
     try:
         workers = web.request(f"{api}/work_pools/{pool}/workers/filter", {})
-        runs = web.request(
-            f"{api}/flow_runs/count",
-            {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "work_pools": {"name": {"any_": [pool]}}},
-        )
+        runs = web.request(f"{api}/flow_runs/count", wanted)
     except OSError as error:
-        return ServiceStatus(pool, "silent" if running else "down", "", pid, age, f"no such pool yet ({error})")
-    online = [w for w in workers if w["status"] == "ONLINE"]
-    beat = min((_age(w) for w in online), default=None)
-    heard = f", last heartbeat {beat:.0f} s ago" if beat is not None else ""
+        return replace(found, detail=f"no such pool yet ({error})")
+    online = [worker for worker in workers if worker["status"] == "ONLINE"]
     # Prefect shows a killed worker as online until several of its heartbeats are missing
-    remote = [w for w in online if w["name"] != f"{pool}-local"]
-    state = "up" if running or remote else "down"
-    count = len(remote) + running
-    return ServiceStatus(pool, state, "", pid, age, f"{count} worker(s), {runs} run(s) in progress{heard}")
+    count = sum(worker["name"] != f"{pool}-local" for worker in online) + running
+    last = max(map(heartbeat, online), default=None)
+    age = "" if last is None else f", last heartbeat {max(0.0, time.time() - last):.0f} s ago"
+    detail = f"{count} worker(s), {runs} run(s) in progress{age}"
+    return replace(found, state="up" if count else "down", detail=detail)
 
 
-def _age(worker: dict[str, Any]) -> Seconds:
-    beat = datetime.fromisoformat(worker["last_heartbeat_time"].replace("Z", "+00:00"))
-    return max(0.0, (datetime.now(UTC) - beat).total_seconds())
+def heartbeat(worker: dict[str, Any]) -> Seconds:
+    """Return when a worker, as Prefect describes it, last reported: seconds since the epoch."""
+    return datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp()

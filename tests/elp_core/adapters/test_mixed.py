@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from elp_core.adapters.mixed import Part, mixed_frames
+from elp_core.backbones import CNN
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
 from elp_core.model import ElpModel
 from elp_core.tasks import SpeechRecognition
@@ -55,7 +56,7 @@ def test_each_part_is_what_its_adapters_alone_give(family: str, pre_norm: bool, 
     made = models(family, pre_norm)
     mixed = mixed_frames(made[0].backbone, parts(made, frames))
     for model, part, got in zip(made, parts(made), mixed, strict=True):
-        alone, _ = model.from_features(part.features, part.counts)
+        alone, _ = model.from_prefix(CNN, part.features, part.counts)
         torch.testing.assert_close(got[:, : alone.shape[1]], alone, atol=1e-5, rtol=0)
         assert not got[:, alone.shape[1] :].any()
 
@@ -78,7 +79,7 @@ def test_each_part_gets_the_gradients_of_its_own_loss(stack: bool) -> None:
     together = [[p.grad for p in model.adapters.parameters()] for model in made]
     for model, part, got in zip(made, parts(made), together, strict=True):
         model.zero_grad()
-        model.from_features(part.features, part.counts)[0].square().sum().backward()
+        model.from_prefix(CNN, part.features, part.counts)[0].square().sum().backward()
         for one, parameter in zip(got, model.adapters.parameters(), strict=True):
             torch.testing.assert_close(one, parameter.grad, atol=2e-4, rtol=1e-4)
     assert all(parameter.grad is None for parameter in made[0].backbone.parameters())

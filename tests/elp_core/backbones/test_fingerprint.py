@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elp_core.backbones import fingerprint, tensor_digests
+from elp_core.backbones import fingerprint_of, tensor_digests
 from elp_core.testing import tiny_backbone
 
 ARCHITECTURE: dict[str, Any] = {"hidden_size": 4}
@@ -22,12 +22,15 @@ def test_the_canonical_form_is_the_documented_one() -> None:
     raw = {name: tensor.numpy().tobytes() for name, tensor in _tensors().items()}
     digest = {name: hashlib.sha256(value).hexdigest() for name, value in raw.items()}
     form = f'a int64 scalar {digest["a"]}\nb float32 2x3 {digest["b"]}\n{{"hidden_size":4}}'
-    assert fingerprint(_tensors(), ARCHITECTURE) == f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
+    assert (
+        fingerprint_of(tensor_digests(_tensors()), ARCHITECTURE)
+        == f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
+    )
 
 
 def test_the_architecture_is_ascii_json_with_sorted_keys() -> None:
     form = '{"activation":"gel\\u00fc","layers":[1,2],"width":3}'
-    found = fingerprint({}, {"width": 3, "activation": "gel\u00fc", "layers": [1, 2]})
+    found = fingerprint_of({}, {"width": 3, "activation": "gel\u00fc", "layers": [1, 2]})
     assert found == f"sha256:{hashlib.sha256(form.encode()).hexdigest()}"
 
 
@@ -41,14 +44,18 @@ def test_bytes_are_little_endian_on_every_machine(monkeypatch: pytest.MonkeyPatc
 
 def test_order_does_not_matter() -> None:
     backwards = dict(reversed(_tensors().items()))
-    assert fingerprint(backwards, ARCHITECTURE) == fingerprint(_tensors(), ARCHITECTURE)
+    assert fingerprint_of(tensor_digests(backwards), ARCHITECTURE) == fingerprint_of(
+        tensor_digests(_tensors()), ARCHITECTURE
+    )
 
 
 @given(st.integers(0, 5), st.integers(0, 31))
 def test_one_flipped_bit_changes_it_and_the_digests_say_where(place: int, bit: int) -> None:
     changed = _tensors()
     changed["b"].reshape(-1).view(torch.int32)[place] ^= 1 << bit if bit < 31 else -(1 << 31)
-    assert fingerprint(changed, ARCHITECTURE) != fingerprint(_tensors(), ARCHITECTURE)
+    assert fingerprint_of(tensor_digests(changed), ARCHITECTURE) != fingerprint_of(
+        tensor_digests(_tensors()), ARCHITECTURE
+    )
     before, after = tensor_digests(_tensors()), tensor_digests(changed)
     assert [name for name in before if before[name] != after[name]] == ["b"]
 
@@ -65,12 +72,16 @@ def test_one_flipped_bit_changes_it_and_the_digests_say_where(place: int, bit: i
 def test_shape_dtype_names_and_architecture_count(
     tensors: dict[str, torch.Tensor], architecture: dict[str, Any]
 ) -> None:
-    assert fingerprint(tensors, architecture) != fingerprint(_tensors(), ARCHITECTURE)
+    assert fingerprint_of(tensor_digests(tensors), architecture) != fingerprint_of(
+        tensor_digests(_tensors()), ARCHITECTURE
+    )
 
 
 def test_memory_layout_does_not_matter() -> None:
     strided = {**_tensors(), "b": _tensors()["b"].t().contiguous().t()}
-    assert fingerprint(strided, ARCHITECTURE) == fingerprint(_tensors(), ARCHITECTURE)
+    assert fingerprint_of(tensor_digests(strided), ARCHITECTURE) == fingerprint_of(
+        tensor_digests(_tensors()), ARCHITECTURE
+    )
 
 
 def test_backbones_of_other_weights_or_architecture_differ() -> None:

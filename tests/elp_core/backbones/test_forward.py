@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elp_core.backbones import Backbone, encode
+from elp_core.backbones import Adapters, Backbone, layer_outputs
 from elp_core.errors import AudioError
 from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
 
@@ -15,6 +15,10 @@ LENGTHS = [6000, 4000, 6400, 400, 4000]
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
 
+def states(backbone: Backbone, features: torch.Tensor, counts: torch.Tensor) -> list[torch.Tensor]:
+    return list(layer_outputs(backbone, features, counts, Adapters(backbone)))
+
+
 @pytest.mark.parametrize(("family", "pre_norm"), STYLES)
 @torch.no_grad()
 def test_hidden_states_are_those_of_transformers(family: str, pre_norm: bool) -> None:
@@ -22,12 +26,12 @@ def test_hidden_states_are_those_of_transformers(family: str, pre_norm: bool) ->
     backbone = Backbone.from_model(model, "tiny")
     waveforms, lengths = waveform_batch([6000])
     expected = model(waveforms, output_hidden_states=True)
-    hidden = encode(backbone, *backbone.features(waveforms, lengths))
-    assert len(hidden.layers) == len(expected.hidden_states) == 4
-    for got, wanted in zip(hidden.layers[:-1], expected.hidden_states[:-1], strict=True):
+    hidden = states(backbone, *backbone.features(waveforms, lengths))
+    assert len(hidden) == len(expected.hidden_states) == 4
+    for got, wanted in zip(hidden[:-1], expected.hidden_states[:-1], strict=True):
         torch.testing.assert_close(got, wanted, atol=2e-5, rtol=0)
     # transformers 5.0 gives the last state after the encoder's final norm, later releases before it
-    torch.testing.assert_close(backbone.finish(hidden.layers[-1]), expected.last_hidden_state, atol=2e-5, rtol=0)
+    torch.testing.assert_close(backbone.finish(hidden[-1]), expected.last_hidden_state, atol=2e-5, rtol=0)
 
 
 @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask and attn_mask:UserWarning")
@@ -40,10 +44,10 @@ def test_padded_hidden_states_are_those_of_transformers(family: str, pre_norm: b
     waveforms, lengths = waveform_batch(LENGTHS)
     mask = (torch.arange(waveforms.shape[1]) < lengths.unsqueeze(1)).long()
     expected = model(waveforms, attention_mask=mask, output_hidden_states=True)
-    hidden = encode(backbone, *backbone.features(waveforms, lengths))
-    ours = [*hidden.layers[:-1], backbone.finish(hidden.layers[-1])]
+    hidden = states(backbone, *backbone.features(waveforms, lengths))
+    ours = [*hidden[:-1], backbone.finish(hidden[-1])]
     for got, wanted in zip(ours, [*expected.hidden_states[:-1], expected.last_hidden_state], strict=True):
-        for row, count in enumerate(hidden.counts.tolist()):
+        for row, count in enumerate(backbone.frame_counts(lengths).tolist()):
             torch.testing.assert_close(got[row, :count], wanted[row, :count], atol=1e-5, rtol=1e-5)
 
 
@@ -70,9 +74,9 @@ def test_normalised_waveforms_are_those_of_the_feature_extractor() -> None:
     backbone = Backbone.from_model(model, "tiny", normalize=True)
     waveforms, lengths = waveform_batch([6000])
     inputs = Wav2Vec2FeatureExtractor(do_normalize=True)(waveforms[0].numpy(), sampling_rate=16_000).input_values[0]
-    hidden = encode(backbone, *backbone.features(waveforms, lengths))
+    hidden = states(backbone, *backbone.features(waveforms, lengths))
     expected = model(torch.as_tensor(inputs)[None]).last_hidden_state
-    torch.testing.assert_close(backbone.finish(hidden.layers[-1]), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(backbone.finish(hidden[-1]), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_frame_counts_are_those_of_transformers() -> None:
@@ -92,10 +96,10 @@ def test_a_clip_without_a_frame_is_refused() -> None:
 def _same_alone_and_batched(backbone: Backbone) -> None:
     waveforms, lengths = waveform_batch(LENGTHS)
     features, counts = backbone.features(waveforms, lengths)
-    together = encode(backbone, features, counts)
+    together = states(backbone, features, counts)
     for row, length in enumerate(LENGTHS):
-        alone = encode(backbone, *backbone.features(waveforms[row : row + 1, :length], lengths[row : row + 1]))
-        for batched, single in zip(together.layers, alone.layers, strict=True):
+        alone = states(backbone, *backbone.features(waveforms[row : row + 1, :length], lengths[row : row + 1]))
+        for batched, single in zip(together, alone, strict=True):
             torch.testing.assert_close(batched[row, : counts[row]], single[0], atol=1e-5, rtol=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from elp_core.backbones import Backbone, encode
+from elp_core.backbones import Adapters, Backbone, layer_outputs
 from elp_core.errors import BackboneError
 from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch
 
@@ -184,7 +184,8 @@ def _save(model: Any, folder: Path) -> Path:
 @torch.no_grad()
 def _last(backbone: Backbone) -> torch.Tensor:
     waveforms, lengths = waveform_batch([4000])
-    return encode(backbone, *backbone.features(waveforms, lengths)).layers[-1]
+    *_, last = layer_outputs(backbone, *backbone.features(waveforms, lengths), Adapters(backbone))
+    return last
 
 
 def _cache(checkpoint: Path, entry: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elp_core.backbones import encode, layer_outputs, tensor_digests
+from elp_core.backbones import CNN, Adapters, layer_outputs, tensor_digests
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig, PromptPlace
 from elp_core.errors import BundleError
 from elp_core.model import ElpModel
@@ -69,8 +69,8 @@ def test_detaching_restores_the_backbone_and_attaching_the_adapters(family: str,
     model.detach()
     frames, _ = model(*batch)
     backbone = tiny_backbone(family, pre_norm)
-    expected = backbone.finish(encode(backbone, *backbone.features(*batch)).layers[-1])
-    assert torch.equal(frames, expected)
+    *_, last = layer_outputs(backbone, *backbone.features(*batch), Adapters(backbone))
+    assert torch.equal(frames, backbone.finish(last))
     model.attach()
     assert torch.equal(model(*batch)[0], attached)
 
@@ -136,7 +136,7 @@ def test_cached_features_give_the_same_frames() -> None:
     model = _model()
     batch = waveform_batch(LENGTHS)
     features, counts = model.backbone.features(*batch)
-    assert torch.equal(model.from_features(features, counts)[0], model(*batch)[0])
+    assert torch.equal(model.from_prefix(CNN, features, counts)[0], model(*batch)[0])
 
 
 @torch.no_grad()

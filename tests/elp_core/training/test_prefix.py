@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from elp_core.assemble import build
-from elp_core.backbones import CNN, Prefix, prefix_values
-from elp_core.backbones.prefix import resume
+from elp_core.backbones import CNN, Prefix, prefix_values, resume
 from elp_core.config import (
     AugmentConfig,
     ElpConfig,

@@ -27,7 +27,7 @@ def with_policy(workspace: Workspace, slot: Slot, **data: object) -> Workspace:
 
 
 def shard_files(workspace: Workspace, slot: Slot) -> list[Path]:
-    return sorted((workspace.slot_folder(slot) / "shards").glob("*.parquet"))
+    return sorted((workspace.root / slot.folder / "shards").glob("*.parquet"))
 
 
 def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> N
     assert (made.version, made.tag, made.clips, made.speakers) == (1, "data/plant-a/asr/v1", 12, 4)
     assert made.splits == {"test": 3, "train": 6, "validation": 3}
     assert made.seconds == pytest.approx(6.0)
-    assert git.resolve(workspace.root, made.tag) == made.revision == git.head(workspace.root)
+    assert git.resolve(workspace.root, made.tag) == made.revision == git.resolve(workspace.root)
     assert git.git(workspace.root, "status", "--porcelain") == ""
     assert (docs_folder(workspace, ASR) / "index.html").is_file()
     assert not (workspace.state / "staging" / "plant-a.asr").exists()
@@ -53,7 +53,7 @@ def test_the_same_delivery_again_makes_no_version(workspace: Workspace, tmp_path
     moved = shutil.copytree(tmp_path / "in", tmp_path / "again")
     assert add_delivery(workspace, ASR, source) == first
     assert add_delivery(workspace, ASR, Path(moved)) == first
-    assert git.head(workspace.root) == first.revision
+    assert git.resolve(workspace.root) == first.revision
 
 
 def test_clips_that_are_there_already_are_left_out_and_counted(workspace: Workspace, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_delivery_is_read_once_and_quarantine_keeps_its_bytes(workspace: Works
     made = add_delivery(workspace, ASR, source, progress=lambda *_: shutil.rmtree(source.parent, ignore_errors=True))
     assert not source.parent.exists()
     assert (made.clips, made.quarantine) == (11, {"corrupt": 1})
-    table = pq.read_table(workspace.slot_folder(ASR) / "quarantine")
+    table = pq.read_table(workspace.root / ASR.folder / "quarantine")
     assert table.select(["path", "reason", "bytes"]).to_pylist() == [
         {"path": "audio/anna_0.wav", "reason": "corrupt", "bytes": b"RIFF broken"}
     ]
@@ -161,7 +161,7 @@ def test_a_fresh_clone_adds_to_what_the_remote_holds(workspace: Workspace, tmp_p
 
 def test_a_stray_file_among_the_shards_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
-    (workspace.slot_folder(ASR) / "shards" / "mine.parquet").write_bytes(b"PAR1")
+    (workspace.root / ASR.folder / "shards" / "mine.parquet").write_bytes(b"PAR1")
     with pytest.raises(WorkspaceError, match=r"belong to no version \(mine.parquet\)"):
         add_delivery(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
 

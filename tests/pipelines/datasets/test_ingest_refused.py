@@ -29,7 +29,7 @@ def contents(root: Path) -> dict[str, bytes]:
     """Every file that is not a cache, a lock or Git's own."""
     paths = (path for path in root.rglob("*") if path.is_file() and not {".git", ".elp"} & set(path.parts))
     kept = {str(path.relative_to(root)): path.read_bytes() for path in paths if ".dvc/" not in f"{path}/"}
-    return kept | {"HEAD": git.head(root).encode(), "tags": git.git(root, "tag").encode()}
+    return kept | {"HEAD": git.resolve(root).encode(), "tags": git.git(root, "tag").encode()}
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(
     assert (workspace.state / "journal" / "plant-a.asr.json").is_file()
     made = add_delivery(workspace, ASR, source)
     assert (made.version, made.clips) == (1, 12)
-    assert [version.revision for version in dataset_versions(workspace, ASR)] == [git.head(workspace.root)]
+    assert [version.revision for version in dataset_versions(workspace, ASR)] == [git.resolve(workspace.root)]
     assert git.git(workspace.root, "status", "--porcelain") == ""
 
 
@@ -177,7 +177,7 @@ def test_changes_elsewhere_do_not_disturb(workspace: Workspace, tmp_path: Path) 
 
 def test_a_change_in_the_slot_s_own_files_is_not_overwritten(workspace: Workspace, tmp_path: Path) -> None:
     add_delivery(workspace, ASR, write_delivery(tmp_path / "one"))
-    (workspace.slot_folder(ASR) / "dataset.json").write_text("{}")
+    (workspace.root / ASR.folder / "dataset.json").write_text("{}")
     with pytest.raises(WorkspaceError, match=r"not committed \(data/plant-a/asr/dataset.json\)"):
         add_delivery(workspace, ASR, write_delivery(tmp_path / "two", seed=1))
 

@@ -170,9 +170,9 @@ def test_a_version_after_a_new_golden_set_names_it(workspace: Workspace, tmp_pat
 
 
 def test_the_same_golden_set_is_not_pinned_twice(workspace: Workspace) -> None:
-    head = git.head(workspace.root)
+    head = git.resolve(workspace.root)
     assert pin_golden(workspace, SLOT, "v1").version == 1
-    assert git.head(workspace.root) == head
+    assert git.resolve(workspace.root) == head
 
 
 def test_without_test_clips_there_is_no_golden_set(workspace: Workspace) -> None:
@@ -184,7 +184,7 @@ def test_without_test_clips_there_is_no_golden_set(workspace: Workspace) -> None
 
 
 def test_a_failed_pin_brings_the_old_set_back(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = workspace.slot_folder(SLOT) / "golden"
+    folder = workspace.root / SLOT.folder / "golden"
     before = {path.name for path in folder.iterdir()}
 
     def refuse(*_: object) -> None:

@@ -22,12 +22,12 @@ def test_a_commit_takes_its_paths_and_no_others(repository: Path) -> None:
     (repository / "a.txt").write_text("two\n")
     (repository / "b.txt").write_text("mine\n")
     revision = git.commit(repository, [Path("a.txt")], "Change a")
-    assert revision == git.head(repository)
+    assert revision == git.resolve(repository)
     assert git.git(repository, "status", "--porcelain") == "?? b.txt"
 
 
 def test_tags_name_commits(repository: Path) -> None:
-    first = git.head(repository)
+    first = git.resolve(repository)
     git.tag(repository, "data/x/asr/v1", "one")
     git.git(repository, "tag", "data/x/asr/v2")
     git.tag(repository, "golden/x/asr/v1", "pinned")
@@ -35,7 +35,7 @@ def test_tags_name_commits(repository: Path) -> None:
 
 
 def test_texts_of_many_revisions_come_in_one_call(repository: Path) -> None:
-    first = git.head(repository)
+    first = git.resolve(repository)
     (repository / "a.txt").write_text("zwei\nöl\n")
     second = git.commit(repository, [Path("a.txt")], "Change a")
     assert git.show_all(repository, [first, second, "none"], Path("a.txt")) == ["one\n", "zwei\nöl\n", None]
@@ -79,4 +79,4 @@ def test_a_repository_elsewhere_is_mirrored_and_kept_up_to_date(repository: Path
     mirror = git.local_copy(url.replace("file://", "file://localhost"), tmp_path / "cache")
     git.git(bare, "tag", "new")
     assert git.local_copy(url.replace("file://", "file://localhost"), tmp_path / "cache") == mirror
-    assert git.resolve(mirror, "new") == git.head(repository)
+    assert git.resolve(mirror, "new") == git.resolve(repository)
