@@ -14,8 +14,7 @@ from pipelines.audit.data_index import LEARNING
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
-from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
