@@ -139,7 +139,7 @@ def demo(folder: Path | None, stop: bool) -> None:
 
 
 def _demonstrated(done: Demonstration) -> str:
-    from pipelines.demo.record import HEADERS
+    from pipelines.demo.job import HEADERS
 
     cells = [[mark(cell) for cell in row.cells()] for row in done.rows]
     return f"""

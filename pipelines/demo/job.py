@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,11 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
-from elp_core.types import Split
+from elp_core.files import write_whole
+from elp_core.types import Seconds, Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
-from pipelines.demo.record import Journal, Row
+from pipelines.local import git
 from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.lifecycle import down, up
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
+from pipelines.number_text import metric_title
+from pipelines.orchestration.deployments import FLOWS, register_deployments
+from pipelines.orchestration.follow import follow
+from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -36,6 +44,8 @@ defaults:
     train: {epochs: 12}
     gate: {limit: 0.45}
 """
+
+_adding = threading.Lock()
 
 FIRST = DeliveryPlan("first", per_speaker=8)
 SWAPPED = DeliveryPlan("swapped", per_speaker=8, splits=("train", "validation"), swap_half=True)
@@ -62,6 +72,49 @@ LANES = (
 """Deliveries in sequence; the lanes run at the same time and take about equally long."""
 
 
+HEADERS = (
+    "slot", "delivery", "metric", "before", "candidate", "champion", "verdict", "audio min", "trainable", "bundle",
+    "trained in",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the whole job did with one delivery."""
+
+    slot: str
+    delivery: str
+    metric: str
+    before: float
+    """The metric of the untrained adapter on the golden set."""
+    candidate: float
+    champion: float | None
+    """The metric of the champion; None if the slot had none yet."""
+    verdict: str
+    minutes: float
+    """Audio in the dataset version, all splits."""
+    parameters: int
+    bundle_bytes: int
+    train_seconds: Seconds
+    version: int
+
+    def cells(self) -> list[str]:
+        """Return the cells in the order of `HEADERS`."""
+        return [
+            self.slot,
+            self.delivery,
+            metric_title(self.metric),
+            f"{self.before:.1%}",
+            f"{self.candidate:.1%}",
+            "none yet" if self.champion is None else f"{self.champion:.1%}",
+            self.verdict,
+            f"{self.minutes:.1f}",
+            f"{self.parameters / 1e6:.2f} M",
+            f"{self.bundle_bytes / 1e6:.1f} MB",
+            f"{self.train_seconds:.0f} s",
+        ]
+
+
 @dataclass(frozen=True)
 class Demonstration:
     """What the demo has done, and the addresses at which to look at it."""
@@ -77,18 +130,17 @@ class Demonstration:
 def run_demo(root: Path, log: Log) -> Demonstration:
     """Run what is not done yet, in the workspace `root`, and start the servers that are down.
 
-    Raises:
-        ElpError: A step failed; run again, the demo continues at that step.
+    If a step fails, the next run continues at that step.
     """
     started = time.monotonic()
     workspace = _workspace(root, log)
-    _start_servers(workspace, log)
+    up(workspace, register_deployments, free_ports=True, log=log)
+    # one delivery at a time: espeak-ng has one voice for a process
     for stage in (stage for lane in LANES for stage in lane):
         _deliver(workspace, stage, log)
-    journal = Journal(workspace.state / "demo.json")
     stop = threading.Event()
     with ThreadPoolExecutor(len(LANES)) as pool:
-        lanes = [pool.submit(_run_lane, workspace, lane, journal, log, stop) for lane in LANES]
+        lanes = [pool.submit(_run_lane, workspace, lane, log, stop) for lane in LANES]
         try:
             rows = [row for lane in lanes for row in lane.result()]
         except KeyboardInterrupt:
@@ -99,20 +151,31 @@ def run_demo(root: Path, log: Log) -> Demonstration:
     return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 
-def _run_lane(
-    workspace: Workspace, stages: Sequence[Stage], journal: Journal, log: Log, stop: threading.Event
-) -> list[Row]:
-    rows = []
+def _run_lane(workspace: Workspace, stages: Sequence[Stage], log: Log, stop: threading.Event) -> list[Row]:
+    path, rows = workspace.state / "demo.json", []
     for stage in stages:
         said = functools.partial(_say, log, stage, stop)
-        row = journal.find(str(stage.slot), stage.plan.name)
+        delivery = str(stage.slot), stage.plan.name
+        row = next((row for row in read_rows(path) if (row.slot, row.delivery) == delivery), None)
         if row is None:
             row = _run_stage(workspace, stage, said)
-            journal.add(row)
+            add_row(path, row)
         else:
             said("done before")
         rows.append(row)
     return rows
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of what was done in this run and in earlier ones; none if there was no run."""
+    return [Row(**values) for values in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+
+
+def add_row(path: Path, row: Row) -> None:
+    """Add a row to the file; the lanes can add rows at the same time."""
+    with _adding:
+        rows = [dataclasses.asdict(each) for each in (*read_rows(path), row)]
+        write_whole(path, json.dumps(rows, indent=2) + "\n")
 
 
 def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
@@ -122,14 +185,13 @@ def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
 
 
 def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
-    """Return the delivery's manifest; call it for one delivery at a time: espeak-ng has one voice a process."""
+    """Return the delivery's manifest; it is spoken if it is missing."""
     folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
     seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
     return write_delivery(stage.site, stage.plan, folder, seed, log)
 
 
 def _workspace(root: Path, log: Log) -> Workspace:
-    from pipelines.local import git
     from pipelines.local.initialise import init_workspace
 
     if (root / SETTINGS_FILE).exists():
@@ -144,20 +206,11 @@ def _workspace(root: Path, log: Log) -> Workspace:
 
 def identity(root: Path) -> None:
     """Give the demo's repository a Git identity: a fresh machine has none, and the demo asks no questions."""
-    from pipelines.local import git
-
     root.mkdir(parents=True, exist_ok=True)
     if not (root / ".git").exists():
         git.git(root, "init", "--quiet", "--initial-branch=main")
     git.git(root, "config", "user.name", "ELP Foundry demo")
     git.git(root, "config", "user.email", "demo@localhost")
-
-
-def _start_servers(workspace: Workspace, log: Log) -> None:
-    from pipelines.local.lifecycle import up
-    from pipelines.orchestration.deployments import register_deployments
-
-    up(workspace, register_deployments, free_ports=True, log=log)
 
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
@@ -185,10 +238,6 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
 
 def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOutcome:
     """Run the retrain flow on a worker, and follow it to its end."""
-    from pipelines.orchestration.deployments import FLOWS
-    from pipelines.orchestration.follow import follow
-    from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
-
     parameters = {"slot": str(slot), "source": str(source)}
     with connect_prefect(workspace) as client:
         run = start_run(client, workspace, "retrain", parameters, f"retrain {slot}", [str(slot)])
@@ -200,11 +249,11 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
     from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.tags import policy_digest
+    from pipelines.registry.policies import policy_digest
 
-    why = "the demo promotes what passed"
+    reason = "the demo promotes what passed"
     policy = policy_digest(workspace.settings.for_slot(slot).gate)
-    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), why=why, log=log)
+    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), reason=reason, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
@@ -223,6 +272,4 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
 
 def stop_demo(root: Path, log: Log) -> None:
     """Stop the demo's servers; its workspace stays."""
-    from pipelines.local.lifecycle import down
-
     down(open_workspace(root), log)

@@ -27,6 +27,8 @@ LOCK = Path(__file__).resolve().parents[2] / "constraints.txt"
 """The lock next to the source; an installed wheel has none, and only its declared requirements are checked."""
 
 _GB = 1024**3
+Result = tuple[str, str, str]
+"""Outcome, detail and remedy of a check."""
 
 
 @dataclass(frozen=True)
@@ -42,55 +44,51 @@ class Finding:
 
 def examine(workspace: Workspace) -> Iterator[Finding]:
     """Yield each finding as soon as it is known; a check that fails is a finding, not an error."""
-    checks: list[tuple[str, Callable[[Workspace], Finding]]] = [
-        ("python", _python),
-        ("packages", _packages),
-        ("disk", _disk),
-        ("git", _git),
-        ("dvc remote", _remote),
-        ("keys", _keys),
-        ("clock", _clock),
-        ("gpu", _gpu),
-        ("backbone", _backbone),
-    ]
-    for name, check in checks:
+    checks: dict[str, Callable[[Workspace], Result]] = {
+        "python": _python,
+        "packages": _packages,
+        "disk": _disk,
+        "git": _git,
+        "dvc remote": _remote,
+        "keys": _keys,
+        "clock": _clock,
+        "gpu": _gpu,
+        "backbone": _backbone,
+    }
+    for name, check in checks.items():
         try:
-            yield check(workspace)
+            yield Finding(name, *check(workspace))
         except (ElpError, OSError) as error:
             yield Finding(name, "fail", str(error))
     for service in service_status(workspace, patience=15.0):
-        yield _service(workspace, service)
+        yield Finding(service.name, *_service(workspace, service))
 
 
-def _python(_: Workspace) -> Finding:
+def _python(_: Workspace) -> Result:
     version = platform.python_version()
     if version.startswith("3.11."):
-        return Finding("python", "ok", version)
-    return Finding("python", "fail", version, "use Python 3.11; the packages are locked for it")
+        return "ok", version, ""
+    return "fail", version, "use Python 3.11; the packages are locked for it"
 
 
-def _packages(_: Workspace) -> Finding:
+def _packages(_: Workspace) -> Result:
     from packaging.requirements import Requirement
 
+    remedy = "install from the lock: make setup"
+    required = map(Requirement, importlib.metadata.requires(PACKAGE) or [])
     faults = []
-    for line in importlib.metadata.requires(PACKAGE) or []:
-        wanted = Requirement(line)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": "pipelines"}):
-            continue
+    for wanted in (r for r in required if r.marker is None or r.marker.evaluate({"extra": "pipelines"})):
         installed = _installed(wanted.name)
         if installed is None:
             faults.append(f"{wanted.name} is missing")
         elif not wanted.specifier.contains(installed, prereleases=True):
             faults.append(f"{wanted.name} is {installed}, wanted {wanted.specifier}")
     if faults:
-        return Finding("packages", "fail", "; ".join(faults), "install from the lock: make setup")
-    differing = _differing()
-    if differing:
-        shown = ", ".join(differing[:5]) + (" …" if len(differing) > 5 else "")
-        return Finding(
-            "packages", "warn", f"other versions than the lock: {shown}", "install from the lock: make setup"
-        )
-    return Finding("packages", "ok", "as locked" if LOCK.is_file() else "as required")
+        return "fail", "; ".join(faults), remedy
+    if differing := _differing():
+        more = " …" if len(differing) > 5 else ""
+        return "warn", f"other versions than the lock: {', '.join(differing[:5])}{more}", remedy
+    return "ok", "as locked" if LOCK.is_file() else "as required", ""
 
 
 def _differing() -> list[str]:
@@ -112,95 +110,87 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _disk(workspace: Workspace) -> Finding:
+def _disk(workspace: Workspace) -> Result:
     free = shutil.disk_usage(workspace.root).free / _GB
+    outcome = "fail" if free < 1 else "warn" if free < 5 else "ok"
     remedy = "free some space: audio, bundles and the servers' files need it"
-    if free < 1:
-        return Finding("disk", "fail", f"{free:.1f} GB free", remedy)
-    return Finding("disk", "warn" if free < 5 else "ok", f"{free:.1f} GB free", remedy if free < 5 else "")
+    return outcome, f"{free:.1f} GB free", "" if outcome == "ok" else remedy
 
 
-def _git(workspace: Workspace) -> Finding:
+def _git(workspace: Workspace) -> Result:
     if shutil.which("git") is None:
-        return Finding("git", "fail", "not installed", "install git")
+        return "fail", "not installed", "install git"
     if not git.is_repository(workspace.root):
-        return Finding("git", "fail", f"{workspace.root} is not a Git repository", f"run: elp init {workspace.root}")
+        return "fail", f"{workspace.root} is not a Git repository", f"run: elp init {workspace.root}"
     git.require_identity(workspace.root)
-    changed = git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines()
-    if changed:
-        return Finding("git", "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty")
-    return Finding("git", "ok", "identity set, nothing uncommitted")
+    if changed := git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines():
+        return "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty"
+    return "ok", "identity set, nothing uncommitted", ""
 
 
-def _remote(workspace: Workspace) -> Finding:
+def _remote(workspace: Workspace) -> Result:
     remote = workspace.remote
     if "://" in remote:
-        return Finding("dvc remote", "ok", f"{remote} (asked when data is pushed)")
-    folder = Path(remote)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
+        return "ok", f"{remote} (asked when data is pushed)", ""
+    Path(remote).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=remote) as file:
         file.write(b"written and gone again")
-    return Finding("dvc remote", "ok", f"{remote} can be written")
+    return "ok", f"{remote} can be written", ""
 
 
-def _keys(workspace: Workspace) -> Finding:
-    trusted_keys = load_trusted_keys(key_folder(workspace.state))
-    for role in roles_here(workspace):
+def _keys(workspace: Workspace) -> Result:
+    trusted_keys, roles = load_trusted_keys(key_folder(workspace.state)), roles_here(workspace)
+    for role in roles:
         trusted_keys.signer(role)
-    loose = [path.name for path in trusted_keys.orphans()]
-    if loose:
+    if loose := [path.name for path in trusted_keys.orphans()]:
         shown = ", ".join(name[:16] for name in loose[:3])
         remedy = f"delete them from {trusted_keys.folder / PRIVATE_FOLDER}: nothing they sign counts"
-        return Finding("keys", "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy)
+        return "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy
     ended = sum(not key.active for key in trusted_keys.keys)
-    return Finding(
-        "keys", "ok", f"can sign {', '.join(roles_here(workspace))}; {len(trusted_keys.keys)} trusted, {ended} ended"
-    )
+    return "ok", f"can sign {', '.join(roles)}; {len(trusted_keys.keys)} trusted, {ended} ended", ""
 
 
-def _clock(workspace: Workspace) -> Finding:
+def _clock(workspace: Workspace) -> Result:
     try:
         newest = float(git.git(workspace.root, "log", "-1", "--format=%ct"))
     except (ElpError, ValueError):
-        return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        newest = 0.0
+    # a minute of difference is normal between two machines that commit
     if newest > time.time() + 60:
         behind = f"it is {time.strftime('%Y-%m-%d %H:%M')}, which is before the newest commit"
-        return Finding("clock", "fail", behind, "set the clock: dates of versions and verdicts come from it")
-    return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+        return "fail", behind, "set the clock: dates of versions and verdicts come from it"
+    return "ok", time.strftime("%Y-%m-%d %H:%M:%S %Z"), ""
 
 
-def _gpu(_: Workspace) -> Finding:
+def _gpu(_: Workspace) -> Result:
     import torch
 
     if torch.cuda.is_available():
-        return Finding("gpu", "ok", torch.cuda.get_device_name(0))
+        return "ok", torch.cuda.get_device_name(0), ""
     # a GPU that torch cannot use is worth a warning; no GPU is a normal machine
     smi = shutil.which("nvidia-smi")
     if smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0:
-        return Finding(
-            "gpu", "warn", f"there is one, but torch {torch.__version__} cannot use it", "install torch for CUDA"
-        )
-    return Finding("gpu", "ok", "none: training runs on the CPU")
+        return "warn", f"there is one, but torch {torch.__version__} cannot use it", "install torch for CUDA"
+    return "ok", "none: training runs on the CPU", ""
 
 
-def _backbone(workspace: Workspace) -> Finding:
+def _backbone(workspace: Workspace) -> Result:
     from elp_core.backbones import Backbone
 
-    backbone = Backbone.from_pretrained(workspace.settings.backbone)
-    return Finding("backbone", "ok", f"{workspace.settings.backbone} loads, {backbone.fingerprint[:19]}…")
+    name = workspace.settings.backbone
+    return "ok", f"{name} loads, {Backbone.from_pretrained(name).fingerprint[:19]}…", ""
 
 
-def _service(workspace: Workspace, found: ServiceStatus) -> Finding:
+def _service(workspace: Workspace, found: ServiceStatus) -> Result:
     place = f" at {found.address}" if found.address else ""
     if found.state == "up":
-        return Finding(found.name, "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}")
+        return "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}", ""
     if found.state == "silent":
-        return Finding(found.name, "fail", f"no answer{place}; {found.detail}", "restart: elp down, then elp up")
+        return "fail", f"no answer{place}; {found.detail}", "restart: elp down, then elp up"
     servers = workspace.settings.servers
     port = {MLFLOW: servers.mlflow_port, PREFECT: servers.prefect_port}.get(found.name, 0)
     if port and not web.port_is_free(servers.host, port):
         owner = web.port_owner(port) or "another program"
         remedy = f"stop it, set servers.{found.name}_port in elp.yaml, or run: elp up --free-ports"
-        return Finding(found.name, "fail", f"down, and its port {port} is taken by {owner}", remedy)
-    kind = "no worker" if found.name in POOLS else "down"
-    return Finding(found.name, "warn", kind, "start it with: elp up")
+        return "fail", f"down, and its port {port} is taken by {owner}", remedy
+    return "warn", "no worker" if found.name in POOLS else "down", "start it with: elp up"

@@ -23,12 +23,7 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def make_dvc_repository(root: Path, remote: str) -> None:
-    """Make the Git repository `root` a DVC repository whose default remote is `remote`.
-
-    Args:
-        root: Top of a Git repository.
-        remote: A folder relative to `root`, an absolute folder, or a URL that DVC understands.
-    """
+    """Make the Git repository `root` a DVC repository with this remote: a folder (absolute, or in `root`) or a URL."""
     url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
     with dvc_errors("initialise", root):
         from dvc.repo import Repo
@@ -56,15 +51,9 @@ def dvc_repository(root: Path, action: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def dvc_errors(action: str, place: Path) -> Iterator[None]:
-    """Turn DVC's errors into a VersioningError, and silence its log; a full disk stays an OSError.
+    """Turn DVC's errors into a VersioningError that names the `action`, and silence its log.
 
-    Args:
-        action: What is tried, for the message: "push", "fetch".
-        place: The repository.
-
-    Raises:
-        VersioningError: DVC failed.
-        OSError: The disk is full.
+    A full disk stays an OSError.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     with warnings.catch_warnings():

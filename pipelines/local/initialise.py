@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
@@ -34,18 +33,12 @@ remote: "{remote}"
 def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     """Make `root` a workspace: `git init` (if needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
-    Args:
-        root: Made if it is missing; can be the top of a Git repository.
-        remote: The DVC remote: a folder (relative to `root` or absolute) or a URL that DVC understands.
-
-    Raises:
-        AttestationError: The folder in ELP_KEYS is malformed or cannot be written.
-        WorkspaceError: It is a workspace already or is inside one, is a file or the root of the file system, cannot be
-            made, or Git has no identity.
+    `root` is made if it is missing, and can be the top of a Git repository. Raises WorkspaceError if it is a workspace
+    already or inside one, is a file or the root of the file system, or cannot be made, or if Git has no identity.
     """
     root = root.expanduser().resolve()
     _require_room(root)
-    git.require_identity(_existing(root))
+    git.require_identity(next(folder for folder in (root, *root.parents) if folder.is_dir()))
     fresh = not (root / ".git").exists()
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
@@ -61,7 +54,10 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
         git.git(root, "init", "--quiet", "--initial-branch=main")
     if not (root / ".dvc").is_dir():
         make_dvc_repository(root, remote)
-    _ignore(root / ".gitignore", ".elp/")
+    ignored = root / ".gitignore"
+    lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.is_file() else []
+    if ".elp/" not in lines:
+        write_whole(ignored, "\n".join([*lines, ".elp/", ""]))
     write_whole(root / SETTINGS_FILE, text)
     names = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", SETTINGS_FILE)
     git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
@@ -81,14 +77,3 @@ def _require_room(root: Path) -> None:
         raise WorkspaceError(
             f"{root} is inside the workspace {around}, whose Git repository would hold another; give a folder outside"
         )
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest existing folder at or above `path`."""
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
-
-
-def _ignore(path: Path, line: str) -> None:
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if line not in before.splitlines():
-        write_whole(path, before + ("" if not before or before.endswith("\n") else os.linesep) + line + "\n")

@@ -60,8 +60,7 @@ class Settings:
     def for_slot(self, slot: Slot) -> SlotSettings:
         """Return the built-in defaults of the task, changed by `defaults.<task>`, then by `slots.<site>/<task>`.
 
-        Raises:
-            ConfigError: There are faults; the message has all of them.
+        Raises a ConfigError with all faults.
         """
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
@@ -84,11 +83,9 @@ class Settings:
 
 
 def read_settings(text: str, source: str = "elp.yaml") -> Settings:
-    """Parse `elp.yaml` and check every slot's settings in it.
+    """Parse `elp.yaml` and check every slot's settings in it; a ConfigError has all faults.
 
-    Raises:
-        ConfigError: There are faults; the message has all of them.
-        WorkspaceError: The text is not YAML.
+    Raises WorkspaceError if the text is not YAML.
     """
     import yaml
 
@@ -98,16 +95,11 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
     faults = []
-    for name in settings.slots:
+    for group, name in [*(("slots", n) for n in settings.slots), *(("defaults", task) for task in settings.defaults)]:
         try:
-            settings.for_slot(Slot.parse(name))
+            settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
         except (ConfigError, UsageError) as error:
-            faults.append(f"slots.{name}: {error}")
-    for task in settings.defaults:
-        try:
-            settings.for_slot(Slot("any", task))
-        except ConfigError as error:
-            faults.append(f"defaults.{task}: {error}")
+            faults.append(f"{group}.{name}: {error}")
     if faults:
         raise ConfigError(source, faults)
     return settings

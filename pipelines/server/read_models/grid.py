@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts

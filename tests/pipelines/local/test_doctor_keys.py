@@ -26,7 +26,7 @@ def _check(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Finding:
     from pipelines.local import doctor
 
     for other in ("_python", "_packages", "_disk", "_git", "_remote", "_clock", "_gpu", "_backbone"):
-        monkeypatch.setattr(doctor, other, lambda _: Finding("other", "ok", ""))
+        monkeypatch.setattr(doctor, other, lambda _: ("ok", "", ""))
     monkeypatch.setattr(doctor, "service_status", lambda *_, **__: [])
     (found,) = [check for check in examine(workspace) if check.name == "keys"]
     return found
