@@ -52,7 +52,14 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
     if days is not None and not override:
         raise click.UsageError("--days belongs to --override")
     if override:
-        _request_override(workspace, slot, how["version"], how["reason"], 7.0 if days is None else days)
+        if not how["reason"].strip():
+            raise click.UsageError("--override needs --reason TEXT")
+        if how["version"] is None:
+            raise click.UsageError("--override needs --version N; it does not choose the challenger")
+        days = 7.0 if days is None else days
+        asked = request_override(mlflow_uri(workspace), slot, how["version"], how["reason"], days)
+        text = f"{slot} v{how['version']}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
+        emit(asked, lambda _: text)
         return
     from pipelines.datasets.versions import golden_ref
 
@@ -63,16 +70,6 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
     how["why"] = how.pop("reason")
     uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
     emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), _changed)
-
-
-def _request_override(workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float) -> None:
-    if not reason.strip():
-        raise click.UsageError("--override needs --reason TEXT")
-    if version is None:
-        raise click.UsageError("--override needs --version N; it does not choose the challenger")
-    asked = request_override(mlflow_uri(workspace), slot, version, reason, days)
-    text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
-    emit(asked, lambda _: text)
 
 
 @click.command(name="approve")
