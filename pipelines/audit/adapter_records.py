@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import ServerRecords, Stored, backbone_of, named, statement_of
+from pipelines.audit.server_records import ServerRecords, backbone_of, named, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
+from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
@@ -33,7 +34,7 @@ class AdapterRecords:
     lineage: LineageStatement | None
     verdict: VerdictStatement | None
     """The newest."""
-    stored: tuple[Stored, ...]
+    stored: tuple[StoredStatement, ...]
     """Every statement about it, newest first."""
     entries: tuple[LedgerEntry, ...]
     """Every ledger entry about it."""

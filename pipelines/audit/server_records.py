@@ -5,32 +5,21 @@ Nothing is verified here: `pipelines.audit.verify` checks entries and statements
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pipelines.errors import AttestationError
-from pipelines.registry.client.server_api import call_server, every_statement, find_statement, ledger_rows
+from pipelines.registry.client.server_api import (
+    StoredStatement,
+    call_server,
+    find_statement,
+    ledger_rows,
+    list_statements,
+)
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A signed statement as the server keeps it."""
-
-    digest: str
-    """SHA-256 (hex) of its payload, by which the ledger names it."""
-    kind: str
-    """``lineage`` or ``verdict``."""
-    model: str
-    version: int
-    at: str
-    """When the server accepted it. UTC, ISO 8601."""
-    envelope: str
-    """DSSE envelope."""
 
 
 @dataclass
@@ -72,23 +61,16 @@ class ServerRecords:
 
     def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
         """Return the entries of the ledger, oldest first."""
-        for row in ledger_rows(self.uri, 0, slot):
-            yield LedgerRow(int(row["seq"]), str(row["text"]), str(row["hash"]), str(row["envelope"]))
+        return ledger_rows(self.uri, slot)
 
-    def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
+    def statements(self, model: str, version: int | None = None) -> Iterator[StoredStatement]:
         """Return the statements about a model or one of its versions, newest first."""
         wanted: dict[str, str | int] = {"model": model} if version is None else {"model": model, "version": version}
-        return map(_stored, every_statement(self.uri, **wanted))
+        return list_statements(self.uri, **wanted)
 
-    def statement(self, digest: str) -> Stored | None:
+    def statement(self, digest: str) -> StoredStatement | None:
         """Return the statement of this digest, or None."""
-        found = find_statement(self.uri, digest)
-        return None if found is None else _stored(found)
-
-
-def _stored(values: Mapping[str, Any]) -> Stored:
-    texts = {name: str(values[name]) for name in ("digest", "kind", "model", "at", "envelope")}
-    return Stored(version=int(values["version"]), **texts)
+        return find_statement(self.uri, digest)
 
 
 def named(statement: LineageStatement, material: str, algorithm: str) -> str:
@@ -102,7 +84,7 @@ def backbone_of(statement: LineageStatement) -> str:
     return statement.material("backbone").uri
 
 
-def statement_of(stored: Stored) -> Statement | None:
+def statement_of(stored: StoredStatement) -> Statement | None:
     """Parse a stored envelope without verifying its signature; None if it cannot be read."""
     try:
         return parse_statement(read_envelope(stored.envelope).payload)

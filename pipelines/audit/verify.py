@@ -27,7 +27,9 @@ from pipelines.audit.checks.statement_checks import check_lost, check_reason, ch
 from pipelines.audit.facts import Fact, State
 from pipelines.audit.server_records import ServerRecords
 from pipelines.local.workspace import Workspace
+from pipelines.registry.adapter_version import CHALLENGER
 from pipelines.registry.client import model_registry
+from pipelines.registry.client.connection import connect
 from pipelines.registry.ledger.entry import Head
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
@@ -67,7 +69,7 @@ def start_verification(workspace: Workspace, records: ServerRecords, log: Log) -
         AttestationError: The trusted keys or the checkpoint cannot be read.
     """
     place = checkpoint_file(workspace.state)
-    client, ring = model_registry.connect(records.uri), load_trusted_keys(key_folder(workspace.state))
+    client, ring = connect(records.uri), load_trusted_keys(key_folder(workspace.state))
     return Verification(workspace, records, client, ring, read_ledger_checkpoint(place), place, log)
 
 
@@ -149,7 +151,7 @@ def _check_aliases(tools: Verification, ledger: CheckedLedger, slot: Slot) -> tu
     present, last = model_registry.find_champion(tools.client, slot), ledger.champion(str(slot))
     serving = present.version if present else None
     facts = [check_champion(ledger, str(slot), serving)]
-    if challenger := model_registry.find(tools.client, slot, model_registry.CHALLENGER):
+    if challenger := model_registry.find(tools.client, slot, CHALLENGER):
         stored = tools.records.statements(slot.model_name, challenger.version)
         _, verdict = _proven([check_statement(one, tools.ring, ledger) for one in stored])
         facts.append(check_challenger(challenger.version, serving, verdict))

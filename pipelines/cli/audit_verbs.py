@@ -155,7 +155,7 @@ def _verified(workspace: Workspace, records: ServerRecords, subject: AdapterReco
 def _bill_of_materials(uri: str, subject: AdapterRecords) -> str:
     from pipelines.audit.bill_of_materials import bill_of_materials
     from pipelines.audit.checks.bundle_checks import packages_of
-    from pipelines.registry.client.model_registry import connect
+    from pipelines.registry.client.connection import connect
 
     return bill_of_materials(subject, packages_of(connect(uri), subject.lineage) if subject.lineage else [])
 

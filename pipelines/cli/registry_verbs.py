@@ -14,18 +14,20 @@ from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
-from pipelines.registry.client.champion import Promotion, promote_version, restore_version, retire_slot
-from pipelines.registry.client.model_registry import connect, list_slots, list_versions
-from pipelines.registry.client.server_api import approve_override_request, request_override, withdraw_override_request
+from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.model_registry import list_slots, list_versions
+from pipelines.registry.client.server_api import change_champion, change_override
+from pipelines.registry.policies import policy_digest
+from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import policy_digest
 
 _version = click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
 _reason = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
 
 
-def _changed(done: Promotion) -> str:
+def _changed(done: ChampionChange) -> str:
     if not done.changed:
         return f"{done.slot}: v{done.version} is the champion already; nothing changed"
     if done.version is None:
@@ -52,13 +54,13 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
     if days is not None and not override:
         raise click.UsageError("--days belongs to --override")
     if override:
-        if not how["reason"].strip():
+        version, reason, days = how["version"], how["reason"], 7.0 if days is None else days
+        if not reason.strip():
             raise click.UsageError("--override needs --reason TEXT")
-        if how["version"] is None:
+        if version is None:
             raise click.UsageError("--override needs --version N; it does not choose the challenger")
-        days = 7.0 if days is None else days
-        asked = request_override(mlflow_uri(workspace), slot, how["version"], how["reason"], days)
-        text = f"{slot} v{how['version']}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
+        asked = change_override(mlflow_uri(workspace), "override", slot, version=version, reason=reason, days=days)
+        text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
         emit(asked, lambda _: text)
         return
     from pipelines.datasets.versions import golden_ref
@@ -67,7 +69,6 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
         golden = golden_ref(workspace, "latest", slot).tag
     except VersioningError:
         golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
-    how["why"] = how.pop("reason")
     uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
     emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), _changed)
 
@@ -80,7 +81,7 @@ def approve_verb(workspace: Workspace, slot: Slot) -> None:
 
     Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user with the role promoter.
     """
-    done = approve_override_request(mlflow_uri(workspace), slot)
+    done = change_override(mlflow_uri(workspace), "approve", slot)
     warn_of_override(f"{slot} v{done['version']}", f"asked by {done['asked_by']}, approved by {done['approved_by']}")
     emit(done, lambda _: f"{slot}: v{done['version']} serves by override until {done['until'][:16]} UTC")
 
@@ -91,7 +92,7 @@ def approve_verb(workspace: Workspace, slot: Slot) -> None:
 @on_workspace
 def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> None:
     """End an override before its time, and bring the champion before it back. Or withdraw the request for one."""
-    done = withdraw_override_request(mlflow_uri(workspace), slot, reason)
+    done = change_override(mlflow_uri(workspace), "withdraw", slot, reason=reason)
     emit(done, lambda _: f"{slot}: the override of v{done['version']} is over")
 
 
@@ -101,9 +102,9 @@ def withdraw_verb(workspace: Workspace, slot: Slot, reason: str) -> None:
 @_by
 @_reason
 @on_workspace
-def rollback_verb(workspace: Workspace, slot: Slot, reason: str, **how: Any) -> None:
+def rollback_verb(workspace: Workspace, slot: Slot, **how: Any) -> None:
     """Bring back the champion that the present one replaced, or another former one."""
-    emit(restore_version(slot, mlflow_uri=mlflow_uri(workspace), why=reason, log=progress, **how), _changed)
+    emit(change_champion(mlflow_uri(workspace), "rollback", slot, **how), _changed)
 
 
 @click.command(name="retire")
@@ -111,9 +112,9 @@ def rollback_verb(workspace: Workspace, slot: Slot, reason: str, **how: Any) -> 
 @_by
 @click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record.")
 @on_workspace
-def retire_verb(workspace: Workspace, slot: Slot, by: str, reason: str) -> None:
+def retire_verb(workspace: Workspace, slot: Slot, **how: Any) -> None:
     """Leave a slot without champion: no version serves it until another one is promoted."""
-    emit(retire_slot(slot, mlflow_uri=mlflow_uri(workspace), why=reason, by=by, log=progress), _changed)
+    emit(change_champion(mlflow_uri(workspace), "retire", slot, **how), _changed)
 
 
 @click.command(name="versions")

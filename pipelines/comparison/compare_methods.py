@@ -18,7 +18,8 @@ from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client import model_registry, runs
+from pipelines.registry.client import runs
+from pipelines.registry.client.connection import connect
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -71,7 +72,7 @@ def compare_methods(
     from elp_core.backbones import Backbone
 
     _check(request)
-    client = model_registry.connect(mlflow_uri)
+    client = connect(mlflow_uri)
     dataset = version_at(workspace, version, slot)
     golden, backbone = golden_ref(workspace, dataset.tag, slot), Backbone.from_pretrained(workspace.settings.backbone)
     runner = TrialRunner(workspace, slot, dataset, golden, backbone.fingerprint, log)

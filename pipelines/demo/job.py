@@ -215,10 +215,10 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
         raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
     if judged.verdict.passed:
         from pipelines.registry.client.champion import promote_version
-        from pipelines.registry.tags import policy_digest
+        from pipelines.registry.policies import policy_digest
 
         uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(stage.slot).gate)
-        promote_version(stage.slot, policy=policy, mlflow_uri=uri, why="the demo promotes what passed", log=log)
+        promote_version(stage.slot, policy=policy, mlflow_uri=uri, reason="the demo promotes what passed", log=log)
     return Row(
         slot=str(stage.slot),
         delivery=stage.plan.name,

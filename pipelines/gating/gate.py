@@ -16,9 +16,11 @@ from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, 
 from pipelines.gating.report import write_evidence_folder
 from pipelines.gating.verdict_record import find_recorded, publish_verdict
 from pipelines.local.settings import Settings, SlotSettings
-from pipelines.registry.adapter_version import AdapterVersion, GateRecord, policy_digest
+from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
+from pipelines.registry.client.connection import connect
+from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
@@ -127,7 +129,7 @@ def gate_version(
         FingerprintMismatch: A bundle belongs to another backbone than the workspace's.
         CorpusError: The metric cannot be computed on the golden set.
     """
-    client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
+    client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
         load_signing_keys(keys, "verdict")
     case, serving = _prepare(client, repository, slot, settings, version, cache)

@@ -64,8 +64,9 @@ def _champion_changed_since(client: MlflowClient, version: AdapterVersion) -> bo
     """Return whether the slot's champion changed after the server recorded the version's newest verdict."""
     uri = client.tracking_uri
     known = server_api.list_statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
-    after = int(known[0]["seq"]) if known else 0
-    return any(entry["event"] in MOVES for entry in server_api.ledger_entries(uri, version.slot, after=after))
+    newest = next(known, None)
+    after = newest.seq if newest else 0
+    return any(entry.event in MOVES for entry in server_api.ledger_entries(uri, version.slot, after=after))
 
 
 def publish_verdict(
@@ -107,7 +108,7 @@ def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord)
     known = server_api.list_statements(
         client.tracking_uri, model=version.slot.model_name, version=version.version, kind="verdict"
     )
-    found = [parse_statement(read_envelope(row["envelope"]).payload) for row in known]
+    found = [parse_statement(read_envelope(row.envelope).payload) for row in known]
     place = f"{record.evidence}/{EVIDENCE_FILE}"
     return any(isinstance(statement, VerdictStatement) and statement.evidence.path == place for statement in found)
 

@@ -23,7 +23,7 @@ from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
 
 if TYPE_CHECKING:
-    from pipelines.registry.client.champion import Promotion
+    from pipelines.registry.registered_adapter import ChampionChange
 
 INBOX = "inbox"
 """Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
@@ -132,10 +132,10 @@ def slots_with_data(workspace: Workspace) -> list[str]:
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
-def promote_slot(workspace: Workspace, slot: Slot, version: int) -> Promotion:
+def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChange:
     """Make a version that passed the champion; for workspaces with `auto_promote`."""
     from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.tags import policy_digest
+    from pipelines.registry.policies import policy_digest
 
     return promote_version(
         slot,
@@ -143,7 +143,7 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> Promotion:
         policy=policy_digest(workspace.settings.for_slot(slot).gate),
         mlflow_uri=mlflow_uri(workspace),
         by="auto_promote",
-        why="passed the gate",
+        reason="passed the gate",
         log=get_run_logger().info,
     )
 

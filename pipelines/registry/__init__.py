@@ -3,8 +3,8 @@
 `slot`, `policies`      the (site, task) pair and its names; the limits that a slot declares
 `lineage`, `verdict`    frozen records of where an adapter comes from, and of what the gate decided
 `statements`            both as signed in-toto statements (`in_toto`, `verdict_statement`)
-`adapter_version`       one version of the registry, with `tags` and the `description` that MLflow shows
-`registered_adapter`, `champion_change`   what the server reports
+`adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows
+`registered_adapter`    what the server reports
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
 `client`                the client of the MLflow server and of its API
 `pyfunc`                the code that MLflow stores next to a bundle

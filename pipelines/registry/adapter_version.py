@@ -1,17 +1,86 @@
-"""One adapter version of the registry, parsed from MLflow, with its tags and the record of the gate."""
+"""One adapter version of the registry, parsed from MLflow, with its aliases, its tags and the record of the gate."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipelines.errors import RegistryError
+from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags, policy_digest
 
-__all__ = ["CHALLENGER", "CHAMPION", "AdapterVersion", "GateRecord", "Status", "Tags", "policy_digest"]
-
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+"""The two MLflow aliases of a slot."""
 Status = Literal["candidate", "challenger", "champion", "retired", "rejected"]
+
+
+class Tags:
+    """Names of the tags on a version. The short values are listed first: a long hash hides what follows it."""
+
+    VERDICT = "elp.verdict"
+    STATUS = "elp.status"
+    METRIC = "elp.metric"
+    VALUE = "elp.value"
+    KEY = "elp.key"
+    BUNDLE = "elp.bundle"
+    BACKBONE = "elp.backbone"
+    FINGERPRINT = "elp.fingerprint"
+    DATASET = "elp.dataset"
+    DVC_HASH = "elp.dvc_hash"
+    REVISION = "elp.revision"
+    GOLDEN = "elp.golden"
+    CODE = "elp.code"
+    DIRTY = "elp.dirty"
+    SEED = "elp.seed"
+    FLOW_RUN = "elp.flow_run"
+    GATE = "elp.gate"
+    """JSON of `GateRecord`: what the verdict was about."""
+    PROMOTED_AT = "elp.promoted_at"
+    PROMOTED_BY = "elp.promoted_by"
+    PROMOTED_WHY = "elp.promoted_why"
+    PREDECESSOR = "elp.predecessor"
+    """Version that was champion before this one."""
+    OVERRIDE = "elp.override"
+    """On a champion without a verdict that counts: until when, who asked, who approved, why."""
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """What a verdict was about: it shows whether the verdict still holds."""
+
+    verdict: str
+    """passed, failed or undecided."""
+    bundle: str
+    """Digest of the bundle that was judged."""
+    golden: str
+    """Tag of the golden set."""
+    golden_digest: str = ""
+    champion: int | None = None
+    """Version it was compared with; None if the slot had no champion."""
+    champion_bundle: str = ""
+    policy: str = ""
+    """`policy_digest` of the limits that were applied."""
+    evidence: str = ""
+    """Folder of the evidence among the artifacts of the version's run."""
+    decided_at: str = ""
+    """UTC, ISO 8601."""
+
+    def to_json(self) -> str:
+        """Return canonical JSON, which `from_json` reads."""
+        return canonical_json(asdict(self)).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> GateRecord:
+        """Read what `to_json` wrote; raise RegistryError for any other text."""
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise RegistryError(
+                f"the tag {Tags.GATE} is not a gate record ({error}); gate the version again: elp gate"
+            ) from error
 
 
 @dataclass(frozen=True)

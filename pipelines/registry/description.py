@@ -7,8 +7,8 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from pipelines.number_text import metric_title, percent, points
+from pipelines.registry.adapter_version import Tags
 from pipelines.registry.lineage import Lineage
-from pipelines.registry.tags import Tags
 from pipelines.registry.verdict_statement import Span, VerdictStatement
 
 _FLAG = "🔴 **Override, no verdict that counts:**"

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from elp_core.config import to_dict
 from elp_core.errors import ConfigError
+from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
 RENAMED_LIMITS = {"neighbours": "interference_slots", "neighbour_clips": "interference_clips"}
 """Present name of each safety limit by the name that it had in release 0.1. Files with the older names stay readable,
@@ -115,3 +117,11 @@ def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
         return dict(gate)
     names = {old: new for old, new in RENAMED_LIMITS.items() if new not in safety}
     return {**gate, "safety": {names.get(key, key): value for key, value in safety.items()}}
+
+
+def policy_digest(policy: GatePolicy) -> str:
+    """Return the ``sha256:…`` of a gate policy, which shows whether a verdict was made under the present limits."""
+    values = to_dict(policy)
+    older = {new: old for old, new in RENAMED_LIMITS.items()}
+    values["safety"] = {older.get(key, key): value for key, value in values["safety"].items()}
+    return "sha256:" + sha256(canonical_json(values))

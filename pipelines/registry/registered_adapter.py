@@ -1,4 +1,4 @@
-"""What the server reports of every adapter that was ever registered, and of the times when it was champion."""
+"""What the server reports: every adapter that was ever registered, the times when it was champion, and a change."""
 
 from __future__ import annotations
 
@@ -74,3 +74,23 @@ class RegisteredAdapter:
         mine = (self.slot, self.version, self.bundle)
         own = tuple(one for one in periods if (one.slot, one.version, one.bundle) == mine)
         return replace(self, champion_periods=own)
+
+
+@dataclass(frozen=True)
+class ChampionChange:
+    """What a champion transition did to a slot."""
+
+    slot: str
+    """``SITE/TASK``."""
+    version: int | None
+    """The champion now; None after a retirement."""
+    previous: int | None
+    """The champion before; None if there was none."""
+    changed: bool
+    """False if `version` was the champion already."""
+    event: str
+    """promoted, rolled back or retired; empty if nothing changed."""
+    seq: int
+    """Number of the ledger entry; 0 if nothing changed."""
+    by: str
+    """The principal: the login, else the name that the caller claimed."""

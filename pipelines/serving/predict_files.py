@@ -10,8 +10,10 @@ from typing import Any
 from elp_core.decoding import DecodeConfig
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 
 
@@ -39,7 +41,7 @@ def predict_files(
     *,
     mlflow_uri: str,
     cache: Path,
-    version: int | str = model_registry.CHAMPION,
+    version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
@@ -63,9 +65,9 @@ def predict_files(
         raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
     if not files:
         raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
-    client = model_registry.connect(mlflow_uri)
+    client = connect(mlflow_uri)
     found = model_registry.find(client, slot, version)
-    if found is None and version == model_registry.CHAMPION:
+    if found is None and version == CHAMPION:
         raise RegistryError(
             f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
         )

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.number_text import metric_title
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.description import describe_version, version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import Tags
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained, find_trained
 from pipelines.training.lineage_statement import lineage_statement
@@ -106,7 +105,7 @@ def reuse_version(
 def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
     """Return whether the server has a signed lineage of the version."""
     model = version.slot.model_name
-    return bool(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
+    return any(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
 
 
 def _sign(

@@ -14,6 +14,7 @@ from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry, runs
+from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
 from pipelines.training.curves import Curves
@@ -92,7 +93,7 @@ def train_adapters(
         TrainingError: Training failed, and the MLflow run says why. With one slot the error is that of its training;
             with several it names the slots that failed, and all others are registered.
     """
-    client, keys = model_registry.connect(mlflow_uri), keys or key_folder()
+    client, keys = connect(mlflow_uri), keys or key_folder()
     load_signing_keys(keys, "lineage")
     done: dict[Slot, Registered] = {}
     wanted: list[TrainingInputs] = []

@@ -142,8 +142,8 @@ def _fork(order: dict[str, Any], number: int) -> int:
 
 def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], object]) -> None:
     """Move the champion back and forth at random, and say what each try came to."""
-    from pipelines.registry.champion_change import ChampionChange
     from pipelines.registry.ledger.entry import Principal
+    from pipelines.registry.registered_adapter import ChampionChange
     from pipelines.registry.slot import Slot
     from pipelines.server.refusal import Refusal
     from pipelines.server.stores.current import registry

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.audit.server_records import ServerRecords, Stored
+from pipelines.audit.server_records import ServerRecords
 from pipelines.errors import AttestationError
+from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope, sign
@@ -28,7 +29,7 @@ class Recorded(ServerRecords):
     uri: str = field(default="memory", kw_only=True)
     ring: KeyRing
     rows: list[LedgerRow] = field(default_factory=list)
-    stored: list[Stored] = field(default_factory=list)
+    stored: list[StoredStatement] = field(default_factory=list)
 
     def check_server(self) -> None:
         """It answers."""
@@ -48,10 +49,10 @@ class Recorded(ServerRecords):
     def ledger(self, slot: str = "") -> Iterator[LedgerRow]:
         return (row for row in self.rows if not slot or read_entry(row.entry).slot == slot)
 
-    def statements(self, model: str, version: int | None = None) -> Iterator[Stored]:
+    def statements(self, model: str, version: int | None = None) -> Iterator[StoredStatement]:
         return (one for one in reversed(self.stored) if one.model == model and version in (None, one.version))
 
-    def statement(self, digest: str) -> Stored | None:
+    def statement(self, digest: str) -> StoredStatement | None:
         return next((one for one in self.stored if one.digest == digest), None)
 
     def connect(self) -> sa.Connection:
@@ -74,7 +75,7 @@ class Recorded(ServerRecords):
                 statement = parse_statement(read_envelope(one.envelope).payload)
                 values = {"seq": seqs[one.digest], "bundle": statement.bundle, "fingerprint": statement.fingerprint}
                 values |= {"dataset": getattr(statement, "dataset", ""), "outcome": "", "keyid": ""}
-                connection.execute(sa.insert(STATEMENTS).values(**vars(one), **values))
+                connection.execute(sa.insert(STATEMENTS).values(vars(one) | values))
         return engine.connect()
 
     def write(self, event: str, slot: Slot, after: int | None, at: str, **over: Any) -> None:
@@ -109,7 +110,9 @@ class Recorded(ServerRecords):
             **over,
         )
         envelope = sign(statement.payload, self.ring, "lineage")
-        self.stored.append(Stored(envelope.digest, "lineage", slot.model_name, version, _day(at), envelope.text))
+        self.stored.append(
+            StoredStatement(envelope.digest, "lineage", 0, slot.model_name, version, _day(at), envelope.text)
+        )
         self.write("registered", slot, version, at, bundle=statement.bundle, statements=(envelope.digest,))
         return statement
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.local.settings import Settings
-from pipelines.registry.adapter_version import AdapterVersion, Tags, policy_digest
+from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.lineage import BackboneName
+from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys

@@ -7,17 +7,18 @@ from typing import cast
 
 from pipelines.audit.checks.ledger_checks import CheckedLedger
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import Stored, backbone_of, named
+from pipelines.audit.server_records import backbone_of, named
 from pipelines.errors import AttestationError
+from pipelines.registry.adapter_version import Tags
+from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
-from pipelines.registry.tags import Tags
 from pipelines.registry.verdict_statement import VerdictStatement
 
 
-def check_statement(stored: Stored, ring: KeyRing, ledger: CheckedLedger) -> tuple[Fact, Statement | None]:
+def check_statement(stored: StoredStatement, ring: KeyRing, ledger: CheckedLedger) -> tuple[Fact, Statement | None]:
     """Check one statement: its digest, signature and key, and that the ledger recorded it about this version."""
     name = f"{stored.kind} statement"
     recorded = ledger.recorded.get(stored.digest)
@@ -39,7 +40,7 @@ def check_statement(stored: Stored, ring: KeyRing, ledger: CheckedLedger) -> tup
 
 
 def check_lost(
-    ledger: CheckedLedger, slot: str, versions: Sequence[int] | None, stored: Iterable[Stored]
+    ledger: CheckedLedger, slot: str, versions: Sequence[int] | None, stored: Iterable[StoredStatement]
 ) -> list[Fact]:
     """Report statements that the ledger recorded for a slot (all, or some versions) and the server does not have."""
     here = {one.digest for one in stored}

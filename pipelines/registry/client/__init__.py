@@ -5,6 +5,6 @@
 `bundle_models`   bundles as MLflow models: upload and download
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
-`champion`        promote, restore a former champion, retire
+`champion`        promote a challenger that passed
 `users`           users and roles of a server with a login
 """

@@ -10,11 +10,12 @@ import urllib.request
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pipelines.errors import RegistryError, ServiceError
 
 if TYPE_CHECKING:
+    import requests
     from mlflow import MlflowClient
 
 P = ParamSpec("P")
@@ -22,8 +23,9 @@ T = TypeVar("T")
 
 USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 """Environment variables with the login of MLflow's client and of this one."""
-HEALTH_SECONDS = 5.0
-"""Time for the server's answer to the first question."""
+_HEALTH_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0
+"""The server computes the hash of a bundle before some answers."""
 
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -53,11 +55,7 @@ class Account:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client of the MLflow server at `uri`, for tracking and registry, without setting anything global.
-
-    Raises:
-        ServiceError: No MLflow server answers there within a few seconds.
-    """
+    """Return a client for tracking and registry; raise ServiceError if no MLflow server answers in a few seconds."""
     for name, value in {**_QUIET, **_FAIL_FAST}.items():
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
@@ -67,6 +65,17 @@ def connect(uri: str) -> MlflowClient:
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def send_request(uri: str, method: str, path: str, login: Account | None, **content: Any) -> requests.Response:
+    """Return a server's answer, whatever its status; raise ServiceError if no server answers."""
+    import requests
+
+    auth = (login.name, login.password) if login else None
+    try:
+        return requests.request(method, uri.rstrip("/") + path, auth=auth, timeout=_ANSWER_SECONDS, **content)
+    except requests.exceptions.RequestException as error:
+        raise unreachable(uri, type(error).__name__) from error
 
 
 def unreachable(uri: str, reason: object) -> ServiceError:
@@ -112,7 +121,7 @@ def _check_health(uri: str) -> None:
     handlers = [urllib.request.ProxyHandler({})] if host in {"127.0.0.1", "localhost", "::1"} else []
     opener = urllib.request.build_opener(*handlers)
     try:
-        with opener.open(uri.rstrip("/") + "/health", timeout=HEALTH_SECONDS) as answer:
+        with opener.open(uri.rstrip("/") + "/health", timeout=_HEALTH_SECONDS) as answer:
             body = answer.read(64).strip()
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise unreachable(uri, getattr(error, "reason", error)) from error

@@ -6,36 +6,17 @@ server becomes `ServiceError`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import RegistryError
-from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, GateRecord, Tags
-from pipelines.registry.client.connection import answering, connect, missing
+from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
+from pipelines.registry.client.connection import answering, missing
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "AdapterVersion",
-    "GateRecord",
-    "Tags",
-    "candidate",
-    "connect",
-    "create_version",
-    "delete_version",
-    "find",
-    "find_by_key",
-    "find_champion",
-    "get",
-    "list_slots",
-    "list_versions",
-    "model_description",
-]
 
 _PAGE = 200
 
@@ -94,30 +75,18 @@ def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | 
 @answering
 def list_versions(client: MlflowClient, slot: Slot) -> list[AdapterVersion]:
     """Return all versions of a slot, newest first."""
+    # MLflow leaves the aliases of searched versions empty: they come from the registered model
     aliases = _aliases(client, slot)
-    found: list[AdapterVersion] = []
-    token: str | None = None
-    while True:
-        page = client.search_model_versions(f"name='{slot.model_name}'", max_results=_PAGE, page_token=token)
-        # MLflow leaves the aliases of searched versions empty: they come from the registered model
-        found += [_adapter_version(slot, v, *aliases.get(int(v.version), ())) for v in page]
-        token = page.token
-        if not token:
-            return sorted(found, key=lambda version: -version.version)
+    rows = _every(client.search_model_versions, f"name='{slot.model_name}'")
+    found = [_adapter_version(slot, row, *aliases.get(int(row.version), ())) for row in rows]
+    return sorted(found, key=lambda version: -version.version)
 
 
 @answering
 def list_slots(client: MlflowClient) -> list[Slot]:
     """Return every slot that has a registered model, by name."""
-    names: list[str] = []
-    token: str | None = None
-    while True:
-        page = client.search_registered_models(max_results=_PAGE, page_token=token)
-        names += [model.name for model in page]
-        token = page.token
-        if not token:
-            break
-    return [slot for name in sorted(names) if (slot := Slot.of_model(name))]
+    names = sorted(model.name for model in _every(client.search_registered_models))
+    return [slot for name in names if (slot := Slot.of_model(name))]
 
 
 @answering
@@ -172,6 +141,15 @@ def _ensure_model(client: MlflowClient, slot: Slot) -> None:
     except MlflowException as error:
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _every(search: Callable[..., Any], *wanted: str) -> Iterator[Any]:
+    """Return all results of a search, page after page."""
+    token: str | None = ""
+    while token is not None:
+        page = search(*wanted, max_results=_PAGE, page_token=token or None)
+        yield from page
+        token = page.token or None
 
 
 def _aliases(client: MlflowClient, slot: Slot) -> dict[int, list[str]]:

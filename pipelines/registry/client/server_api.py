@@ -6,66 +6,72 @@ refusal of the server becomes GateRefused, any other error RegistryError, both w
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.errors import GateRefused, RegistryError, ServiceError
-from pipelines.registry.champion_change import ChampionChange
-from pipelines.registry.client.connection import PASSWORD, USERNAME, unreachable
+from pipelines.errors import AttestationError, GateRefused, RegistryError, ServiceError
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, send_request, unreachable
+from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
+from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
 
 API = "/elp/api/v1"
 PAGE = 500
 """Statements or ledger entries in one answer."""
-PATIENCE_SECONDS = 60.0
-"""The server computes the hash of a bundle before some answers."""
+
+
+@dataclass(frozen=True)
+class StoredStatement:
+    """A signed statement as the server keeps it."""
+
+    digest: str
+    """SHA-256 (hex) of its payload, by which the ledger names it."""
+    kind: Literal["lineage", "verdict"]
+    seq: int
+    """Number of the ledger entry that recorded it."""
+    model: str
+    version: int
+    at: str
+    """When the server accepted it. UTC, ISO 8601."""
+    envelope: str
+    """DSSE envelope."""
 
 
 def submit_statement(uri: str, model: str, version: int, envelope: str) -> str:
-    """Send a signed statement on a version; a second time changes nothing.
-
-    Args:
-        uri: Address of the MLflow server.
-        model: Registered model: ``elp.<site>.<task>``.
-        version: The version that the statement is about.
-        envelope: Text of the DSSE envelope.
-
-    Returns:
-        The statement's digest (hex).
-    """
+    """Send a signed statement on a version and return its digest (hex); a second time changes nothing."""
     answer = call_server(uri, "POST", "/statements", json={"model": model, "version": version, "envelope": envelope})
     return str(answer["digest"])
 
 
-def list_statements(uri: str, **wanted: str | int) -> list[dict[str, Any]]:
-    """Return one page of recorded statements, the newest first: digest, kind, model, version, envelope and more.
-
-    Args:
-        uri: Address of the MLflow server.
-        wanted: Any of `model`, `version`, `kind`, `fingerprint`, `dataset`, `bundle`.
-    """
-    return [dict(found) for found in call_server(uri, "GET", "/statements", params=wanted)["statements"]]
-
-
-def every_statement(uri: str, **wanted: str | int) -> Iterator[dict[str, Any]]:
-    """Return all recorded statements, page after page, the newest first; filters as for `list_statements`."""
+def list_statements(uri: str, **wanted: str | int) -> Iterator[StoredStatement]:
+    """Return statements, newest first, by `model`, `version`, `kind`, `fingerprint`, `dataset` or `bundle`."""
     before: dict[str, int] = {}
-    while page := list_statements(uri, **wanted, **before, limit=PAGE):
-        yield from page
-        before = {"before": int(page[-1]["seq"])}
+    while page := call_server(uri, "GET", "/statements", params={**wanted, **before, "limit": PAGE})["statements"]:
+        yield from map(_statement, page)
+        before = {"before": page[-1]["seq"]}
 
 
-def find_statement(uri: str, digest: str) -> dict[str, Any] | None:
+def find_statement(uri: str, digest: str) -> StoredStatement | None:
     """Return one recorded statement, or None."""
     try:
-        return dict(call_server(uri, "GET", f"/statements/{digest}"))
+        return _statement(call_server(uri, "GET", f"/statements/{digest}"))
     except RegistryError:
         return None
 
 
 def change_champion(
-    uri: str, action: Literal["promote", "rollback", "retire"], slot: Slot, *, by: str, reason: str, **more: Any
+    uri: str,
+    action: Literal["promote", "rollback", "retire"],
+    slot: Slot,
+    *,
+    version: int | None = None,
+    by: str = "",
+    reason: str = "",
+    again: bool = False,
 ) -> ChampionChange:
     """Ask the server to make another version, or none, champion.
 
@@ -73,79 +79,51 @@ def change_champion(
         uri: Address of the MLflow server.
         action: ``promote`` a version that passed, ``rollback`` to a former champion, or ``retire`` the champion.
         slot: The slot.
-        by: Name of the person who asks. On a server with a login, the login counts.
-        reason: The reason, in a sentence; if it is empty, the server writes one.
-        more: `version` (a rollback without one takes the champion before), and `again` to promote a version that
-            was rolled back.
+        version: The version; a rollback without one takes the champion before.
+        by: Name of the person who asks; empty takes the user of this process. On a server with a login, the login
+            counts.
+        reason: The reason, in a sentence; if it is empty, the server writes one for a promotion or a rollback.
+        again: Promote even a version that was rolled back before.
     """
-    request = {"slot": str(slot), "by": by, "reason": reason, **more}
+    request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
+    request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
     return ChampionChange(**call_server(uri, "POST", f"/{action}", json=request))
 
 
-def request_override(uri: str, slot: Slot, version: int, reason: str, days: float) -> dict[str, Any]:
-    """Request that a version serves without a verdict for some days; it does when a second person approves."""
-    request = {"slot": str(slot), "version": version, "reason": reason, "days": days}
-    return dict(call_server(uri, "POST", "/override", json=request))
+def change_override(
+    uri: str, action: Literal["override", "approve", "withdraw"], slot: Slot, **more: Any
+) -> Mapping[str, Any]:
+    """Request an override (`version`, `reason`, `days`), approve that of another user, or end it (`reason`).
 
-
-def approve_override_request(uri: str, slot: Slot) -> dict[str, Any]:
-    """Approve the override that another user requested."""
-    return dict(call_server(uri, "POST", "/approve", json={"slot": str(slot)}))
-
-
-def withdraw_override_request(uri: str, slot: Slot, reason: str = "") -> dict[str, Any]:
-    """End an override before its time, or withdraw the request for one."""
-    return dict(call_server(uri, "POST", "/withdraw", json={"slot": str(slot), "reason": reason}))
-
-
-def ledger_entries(uri: str, slot: Slot | None = None, event: str = "", after: int = 0) -> list[dict[str, Any]]:
-    """Return entries of the ledger (as in docs/formats/ledger.md), oldest first.
-
-    Args:
-        uri: Address of the MLflow server.
-        slot: Only of this slot.
-        event: Only of this kind, such as ``promoted``.
-        after: Only entries with a higher number.
+    With an approved override a version serves without a verdict for some days.
     """
-    # an entry that cannot be read is left out here: the audit names it
-    return [dict(row["entry"]) for row in ledger_rows(uri, after, str(slot or ""), event) if row["entry"]]
+    return call_server(uri, "POST", f"/{action}", json={"slot": str(slot), **more})
 
 
-def ledger_rows(uri: str, after: int = 0, slot: str = "", event: str = "") -> Iterator[dict[str, Any]]:
-    """Return the rows of the ledger, page after page: seq, text, hash and envelope of each entry, and the entry.
+def ledger_entries(uri: str, slot: Slot | None = None, after: int = 0) -> list[LedgerEntry]:
+    """Return the entries of one slot or of all, oldest first, after the entry with the number `after`."""
+    found = []
+    for row in ledger_rows(uri, str(slot or ""), after):
+        # an entry that cannot be read is left out here: the audit names it
+        with contextlib.suppress(AttestationError):
+            found.append(read_entry(row.entry))
+    return found
 
-    Args:
-        uri: Address of the MLflow server.
-        after: Only entries with a higher number.
-        slot: ``SITE/TASK``; empty takes every slot.
-        event: Only of this kind.
-    """
-    wanted = {"slot": slot or None, "event": event or None, "limit": PAGE}
-    while True:
-        page = call_server(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]
-        yield from page
-        if len(page) < PAGE:
-            return
-        after = int(page[-1]["seq"])
+
+def ledger_rows(uri: str, slot: str = "", after: int = 0) -> Iterator[LedgerRow]:
+    """Return the entries as `ledger_entries` does, in their stored form, page after page."""
+    wanted = {"slot": slot or None, "limit": PAGE}
+    while page := call_server(uri, "GET", "/ledger", params={**wanted, "after": after})["entries"]:
+        for row in page:
+            after = int(row["seq"])
+            yield LedgerRow(after, str(row["text"]), str(row["hash"]), str(row["envelope"]))
 
 
 def call_server(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
-    """Return the server's answer at a route; `content` is passed to `requests.request`.
-
-    Raises:
-        GateRefused: The server refused the request.
-        RegistryError: The server answered with another error.
-        ServiceError: No guarded server answers.
-    """
-    import requests
-
-    user, password = os.environ.get(USERNAME), os.environ.get(PASSWORD)
-    login = (user, password or "") if user else None
-    url = uri.rstrip("/") + API + route
-    try:
-        answer = requests.request(method, url, auth=login, timeout=PATIENCE_SECONDS, **content)
-    except requests.exceptions.RequestException as error:
-        raise unreachable(uri, type(error).__name__) from error
+    """Return the server's answer at a route; `content` is passed to `requests.request`."""
+    user = os.environ.get(USERNAME)
+    login = Account(user, os.environ.get(PASSWORD, "")) if user else None
+    answer = send_request(uri, method, API + route, login, **content)
     try:
         values = answer.json()
     except ValueError:
@@ -171,3 +149,16 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
             "docs/explanation/registry.md"
         )
     return RegistryError(f"the guard at {uri}: {sentence}")
+
+
+def _statement(values: Mapping[str, Any]) -> StoredStatement:
+    # a newer server may send more
+    return StoredStatement(**{name: values[name] for name in StoredStatement.__dataclass_fields__})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a container may run under a user id without a name
+        return "unknown"

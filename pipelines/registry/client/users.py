@@ -1,4 +1,8 @@
-"""The users of an MLflow server with a login, and their roles: MLflow's own accounts, over its API."""
+"""The users of an MLflow server with a login, and their roles: MLflow's own accounts, over its API.
+
+Every function raises UsageError for a name, password or role that is not allowed, RegistryError if the server refuses
+or there is no such user, and ServiceError if no server answers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import RegistryError, UsageError
-from pipelines.registry.client.connection import Account, unreachable
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, send_request
 
 ADMIN_ROLE = "admin"
 """Not one of MLflow's roles: its administrators may do everything."""
@@ -19,7 +23,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 _TAKEN = ("server", "unknown")
 """Names in the ledger of the server itself, and of a caller who sent no name."""
 _WORKSPACE = "default"
-_PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -39,40 +42,25 @@ class Server:
     account: Account
 
     def call(self, method: str, path: str, version: str = "2.0", **content: Any) -> Any:
-        """Send a request to the server's API and return the JSON of its answer.
-
-        Raises:
-            RegistryError: The server refused; the error has its sentence.
-            ServiceError: No server answers.
-        """
-        import requests
-
-        url = f"{self.uri}/api/{version}/mlflow/{path}"
-        send: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
-        try:
-            answer = requests.request(
-                method, url, auth=(self.account.name, self.account.password), timeout=_PATIENCE, **send
-            )
-        except requests.RequestException as error:
-            raise unreachable(self.uri, type(error).__name__) from error
+        """Send a request to the server's API and return the JSON of its answer."""
+        given = "params" if method == "GET" else "json"
+        answer = send_request(self.uri, method, f"/api/{version}/mlflow/{path}", self.account, **{given: content})
         if answer.ok:
             return answer.json() if answer.content else {}
-        raise RegistryError(self._meaning(answer.status_code, answer.text))
-
-    def _meaning(self, status: int, text: str) -> str:
-        import json
-
-        if status == 401:
-            return (
+        if answer.status_code == 401:
+            raise RegistryError(
                 f"the MLflow server at {self.uri} does not know {self.account.name} with this password; set "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to an administrator's"
+                f"{USERNAME} and {PASSWORD} to an administrator's"
             )
-        if status == 404:
-            return f"the MLflow server at {self.uri} has no login, so it has no users; start it with: elp up --auth"
+        if answer.status_code == 404:
+            raise RegistryError(
+                f"the MLflow server at {self.uri} has no login, so it has no users; start it with: elp up --auth"
+            )
         try:
-            return f"the MLflow server at {self.uri} refused: {json.loads(text)['message']}"
+            sentence = answer.json()["message"]
         except (ValueError, KeyError, TypeError):
-            return f"the MLflow server at {self.uri} refused: {text.strip() or status}"
+            sentence = answer.text.strip() or answer.status_code
+        raise RegistryError(f"the MLflow server at {self.uri} refused: {sentence}")
 
 
 def list_users(server: Server) -> list[User]:
@@ -82,12 +70,7 @@ def list_users(server: Server) -> list[User]:
 
 
 def add_user(server: Server, name: str, password: str, roles: tuple[str, ...]) -> User:
-    """Create an account.
-
-    Raises:
-        UsageError: The name or the password is not allowed, or a role is unknown.
-        RegistryError: There is already a user with this name.
-    """
+    """Create an account; RegistryError if there is already a user with this name."""
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise UsageError(
             f"{name!r} is not a user name; expected lower-case letters, digits and . _ @ - (63 at most), so that no "
@@ -101,12 +84,7 @@ def add_user(server: Server, name: str, password: str, roles: tuple[str, ...]) -
 
 
 def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
-    """Give a user exactly these roles.
-
-    Raises:
-        UsageError: A role is unknown.
-        RegistryError: There is no such user.
-    """
+    """Give a user exactly these roles."""
     _check(None, roles)
     held = _find(server, name)
     ids = {r["name"]: r["id"] for r in server.call("GET", "roles/list", "3.0", workspace=_WORKSPACE)["roles"]}
@@ -120,22 +98,13 @@ def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
 
 
 def remove_user(server: Server, name: str) -> None:
-    """Delete an account; the ledger keeps the name.
-
-    Raises:
-        RegistryError: There is no such user, or it is the account of this request.
-    """
+    """Delete an account other than that of the request; the ledger keeps the name."""
     _find(server, name)
     server.call("DELETE", "users/delete", username=name)
 
 
 def set_password(server: Server, name: str, password: str) -> None:
-    """Change a password. An administrator can change every password, other users their own.
-
-    Raises:
-        UsageError: The password is too short.
-        RegistryError: The server refuses.
-    """
+    """Change a password. An administrator can change every password, other users their own."""
     _check(password, ())
     own = {"current_password": server.account.password} if name == server.account.name else {}
     server.call("PATCH", "users/update-password", username=name, password=password, **own)

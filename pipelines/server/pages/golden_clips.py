@@ -17,9 +17,9 @@ from mlflow.exceptions import MlflowException
 
 from elp_core.errors import ElpError
 from elp_core.metrics.scores import ClipScores
+from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.signing.canonical_json import sha256
-from pipelines.registry.tags import CHAMPION
 from pipelines.server.read_models.dependents import Dependents
 from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
 from pipelines.server.storage.artifact_bytes import run_location, served_artifacts, served_path

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from flask import url_for
 
 from pipelines.number_text import metric_title, percent
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.registry.statements import Material
-from pipelines.registry.tags import CHAMPION, Tags
 from pipelines.server.pages.filters import digest_label, utc_text
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 from pipelines.server.read_models.statement_records import RecordedLineage, RecordedVerdict

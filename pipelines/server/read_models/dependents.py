@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.tags import CHAMPION, Tags
+from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.statement_records import (
     RecordedLineage,

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, Tags
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts

@@ -20,9 +20,8 @@ from mlflow.store.model_registry.dbmodels.models import (
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, Tags
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
 from pipelines.server.read_models.by_version import Key, rows_at
 
 _MODELS: Any = SqlRegisteredModel.__table__

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts
 from pipelines.server.read_models.grid import is_stale

@@ -9,7 +9,7 @@ from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlMode
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pipelines.registry.tags import CHAMPION, Tags
+from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.ledger.ledger_tables import STATEMENTS
 

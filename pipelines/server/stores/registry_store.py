@@ -11,8 +11,8 @@ from typing import Any
 
 from mlflow.entities.model_registry import ModelVersionTag
 
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.auth.roles import TRAIN, authorize
 from pipelines.server.refusal import Attempt

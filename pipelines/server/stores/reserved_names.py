@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from pipelines.registry.tags import CHALLENGER, CHAMPION, Tags
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 
 PREFIX = "elp."
 ALIASES = (CHAMPION, CHALLENGER)

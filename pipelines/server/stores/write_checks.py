@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from sqlalchemy.orm import Session
 
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import CHALLENGER, CHAMPION
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.override_requests import open_request

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.registry.champion_change import ChampionChange
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
+from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import ChampionRef
 from pipelines.server.auth.roles import PROMOTE, authorize

@@ -11,9 +11,9 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, GateRecord, Tags
 from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
-from pipelines.registry.tags import CHALLENGER, CHAMPION, GateRecord, Tags
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.storage.version_rows import alias_version, present_champion, tags_of_version, version_row
 from pipelines.server.transitions.version_facts import predecessor

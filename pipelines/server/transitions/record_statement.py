@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from pipelines.errors import AttestationError
+from pipelines.registry.adapter_version import Tags
 from pipelines.registry.ledger.entry import Event, Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
-from pipelines.registry.tags import Tags
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.auth.roles import TRAIN, authorize
 from pipelines.server.ledger.ledger_tables import STATEMENTS

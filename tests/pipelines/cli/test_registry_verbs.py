@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.cli.main import run
-from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
 from tests.support.mlflow_server import free_port
@@ -25,7 +25,7 @@ Elp = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pipelines.comparison.compare_methods import ComparisonRequest, compare_meth
 from pipelines.comparison.trial_runner import TrialRunner
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.connection import connect
 from tests.support.mlflow_server import free_port
 from tests.support.workspaces import Site
 
@@ -40,7 +40,7 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     again, same = compare_methods(copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=told.append)
     assert (again, same) == (found, folder)
     assert sum(line.endswith("already done") for line in told) == 5
-    client = registry.connect(mlflow_uri)
+    client = connect(mlflow_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
     assert len(runs) == 1
     about = ("wer", "lower", "upper", "parameters", "train_seconds", "peak_bytes", "bundle_bytes", "real_time_factor")

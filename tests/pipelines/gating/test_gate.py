@@ -24,14 +24,15 @@ from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import ids_digest
+from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.key_folder import rotate_key
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import parse_statement
-from pipelines.registry.tags import policy_digest
 from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
@@ -48,7 +49,7 @@ EASY, STRICT = {"limit": 1.5}, {"limit": 0.01}
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_what_was_decided_is_signed(
     version = add("k1")
     done = judge(EASY)
     (row,) = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
-    envelope = read_envelope(row["envelope"])
+    envelope = read_envelope(row.envelope)
     statement = parse_statement(envelope.payload)
     assert verify(envelope, load_trusted_keys(key_folder()), "verdict").name == "verdict"
     assert isinstance(statement, VerdictStatement)
@@ -170,7 +171,7 @@ def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
     monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
     judge(EASY)
     (row,) = guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict")
-    assert row["keyid"] == replaced[1].keyid
+    assert read_envelope(row.envelope).keyid == replaced[1].keyid
     assert registry.get(client, slot, 1).status == "challenger"
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import RegistryError
-from pipelines.registry.adapter_version import AdapterVersion, GateRecord, Tags, policy_digest
+from pipelines.registry.adapter_version import AdapterVersion, GateRecord, Tags
 from pipelines.registry.description import describe_version
-from pipelines.registry.policies import GatePolicy, SafetyPolicy, current_gate_names
+from pipelines.registry.policies import GatePolicy, SafetyPolicy, current_gate_names, policy_digest
 from pipelines.registry.slot import Slot
 
 

@@ -10,10 +10,11 @@ from pipelines.errors import GateRefused, RegistryError
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.client.champion import promote_version, restore_version, retire_slot
-from pipelines.registry.policies import GatePolicy
+from pipelines.registry.client.champion import promote_version
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.server_api import change_champion
+from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.slot import Slot
-from pipelines.registry.tags import policy_digest
 from pipelines.registry.verdict import Outcome
 from tests.support.bundles import add_bundle
 from tests.support.versions import make_champion, record_verdict
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture
@@ -40,43 +41,39 @@ def add(client: MlflowClient, tmp_path: Path) -> Callable[[Slot, str], AdapterVe
     return lambda slot, key: add_bundle(client, slot, key, tmp_path)
 
 
-def _of(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "policy"}
-
-
 Add = Callable[[Slot, str], AdapterVersion]
 
 
 def test_champions_follow_each_other_and_come_back(client: MlflowClient, add: Add, options: dict[str, Any]) -> None:
-    slot = Slot("life", "asr")
+    slot, uri = Slot("life", "asr"), options["mlflow_uri"]
     first = record_verdict(client, add(slot, "k1"))
     assert first.aliases == ("challenger",)
     assert promote_version(slot, **options).previous is None
     record_verdict(client, add(slot, "k2"), against=first)
     assert (promote_version(slot, 2, **options).previous, promote_version(slot, 2, **options).changed) == (1, False)
-    assert restore_version(slot, why="noise", **_of(options)).version == 1
+    assert change_champion(uri, "rollback", slot, by="ann", reason="noise").version == 1
     assert [v.status for v in registry.list_versions(client, slot)] == ["retired", "champion"]
     with pytest.raises(GateRefused, match=r"life/asr v2 was rolled back at .* by ann \(noise\).*--again"):
         promote_version(slot, 2, **options)
     assert promote_version(slot, 2, again=True, **options).changed
-    assert restore_version(slot, **_of(options)).version == 1
+    assert change_champion(uri, "rollback", slot).version == 1
     with pytest.raises(GateRefused, match=r"life/asr v1 is the slot's first champion"):
-        restore_version(slot, **_of(options))
+        change_champion(uri, "rollback", slot)
 
 
 def test_a_slot_is_retired_and_a_former_champion_comes_back(
     client: MlflowClient, add: Add, options: dict[str, Any]
 ) -> None:
-    slot = Slot("retired", "asr")
+    slot, uri = Slot("retired", "asr"), options["mlflow_uri"]
     make_champion(client, add(slot, "k1"))
-    done = retire_slot(slot, why="the line was closed", **_of(options))
+    done = change_champion(uri, "retire", slot, reason="the line was closed")
     assert (done.version, done.previous, registry.find_champion(client, slot)) == (None, 1, None)
     with pytest.raises(GateRefused, match="retired/asr has no champion to retire"):
-        retire_slot(slot, why="again", **_of(options))
+        change_champion(uri, "retire", slot, reason="again")
     with pytest.raises(GateRefused, match="judged as a first version, but retired/asr had a champion since"):
         promote_version(slot, 1, **options)
-    assert restore_version(slot, version=1, **_of(options)).version == 1
-    events = [entry["event"] for entry in guard.ledger_entries(options["mlflow_uri"], slot)]
+    assert change_champion(uri, "rollback", slot, version=1).version == 1
+    events = [entry.event for entry in guard.ledger_entries(uri, slot)]
     assert events == ["registered", "gated", "promoted", "retired", "refused", "refused", "rolled back"]
 
 
@@ -125,11 +122,11 @@ def test_a_verdict_on_other_terms_is_refused(
 
 
 def test_without_a_challenger_the_next_step_is_told(client: MlflowClient, add: Add, options: dict[str, Any]) -> None:
-    slot = Slot("nothing", "asr")
+    slot, uri = Slot("nothing", "asr"), options["mlflow_uri"]
     add(slot, "k1")
     with pytest.raises(
         RegistryError, match="has no challenger to promote; gate a candidate first: elp gate nothing/asr"
     ):
         promote_version(slot, **options)
     with pytest.raises(GateRefused, match="has no champion to roll back from"):
-        restore_version(slot, **_of(options))
+        change_champion(uri, "rollback", slot)

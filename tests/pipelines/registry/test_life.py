@@ -9,7 +9,8 @@ from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote_version
-from pipelines.registry.tags import policy_digest
+from pipelines.registry.client.connection import connect
+from pipelines.registry.policies import policy_digest
 from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
@@ -58,6 +59,6 @@ def test_the_champion_answers(site: Site, settings: Settings, options: dict[str,
 
 
 def test_its_page_begins_with_the_verdict(mlflow_uri: str, site: Site, champion: Registered) -> None:
-    version = registry.get(registry.connect(mlflow_uri), site.asv, champion.version)
+    version = registry.get(connect(mlflow_uri), site.asv, champion.version)
     assert version.status == "champion"
     assert version.description.startswith("Passed the gate: EER ")

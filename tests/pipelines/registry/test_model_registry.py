@@ -9,6 +9,7 @@ from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
 from tests.support.versions import add_version, make_champion, record_verdict
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 def test_a_slot_nobody_trained_is_empty(client: MlflowClient) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.training import curves
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 def _dataset() -> tracking.DatasetInput:

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from elp_core.errors import OpsError
 from pipelines.errors import GateRefused, RegistryError, ServiceError
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.ledger.entry import LedgerEntry, Principal
 from tests.support.mlflow_server import free_port
 
 
@@ -66,21 +68,26 @@ def test_a_statement_is_handed_over_as_json(server: Answers) -> None:
 
 
 def test_statements_are_asked_for_by_what_is_wanted(server: Answers) -> None:
-    server.body = b'{"statements": [{"digest": "abc"}]}'
-    assert guard.list_statements(server.uri, model="elp.a.asr", version=3) == [{"digest": "abc"}]
-    assert server.asked[0][1] == "/elp/api/v1/statements?model=elp.a.asr&version=3"
+    stored = guard.StoredStatement("abc", "lineage", 7, "elp.a.asr", 3, "2026-11-01T00:00:00+00:00", "{}")
+    server.body = json.dumps({"statements": [{**vars(stored), "keyid": "k"}]}).encode()
+    assert next(guard.list_statements(server.uri, model="elp.a.asr", version=3)) == stored
+    assert server.asked[0][1] == "/elp/api/v1/statements?model=elp.a.asr&version=3&limit=500"
 
 
 def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = [{"seq": number, "entry": {"seq": number} if number != 4 else None} for number in range(1, 6)]
+    entry = LedgerEntry(
+        0, "", "2026-11-01T00:00:00+00:00", "gated", "a/asr", None, 1, "", Principal("ann", True, ""), ""
+    )
+    texts = [replace(entry, seq=number).text if number != 4 else "not an entry" for number in range(1, 6)]
+    stored = [{"seq": seq, "text": text, "hash": "", "envelope": ""} for seq, text in enumerate(texts, 1)]
 
     def ask(uri: str, method: str, route: str, params: dict[str, Any]) -> dict[str, Any]:
         return {"entries": [row for row in stored if row["seq"] > params["after"]][: params["limit"]]}
 
     monkeypatch.setattr(guard, "call_server", ask)
     monkeypatch.setattr(guard, "PAGE", 2)
-    assert [row["seq"] for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
-    assert [entry["seq"] for entry in guard.ledger_entries("http://host")] == [1, 2, 3, 5]
+    assert [row.seq for row in guard.ledger_rows("http://host", after=1)] == [2, 3, 4, 5]
+    assert [entry.seq for entry in guard.ledger_entries("http://host")] == [1, 2, 3, 5]
 
 
 def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.errors import ServiceError
 from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.training import curves
 from tests.support.mlflow_server import free_port
@@ -39,13 +40,13 @@ def something_else() -> Iterator[str]:
 def test_a_server_that_is_not_up_is_told_at_once(gone: str) -> None:
     began = time.monotonic()
     with pytest.raises(ServiceError, match=rf"no MLflow server answers at {gone} .*elp up"):
-        registry.connect(gone)
+        connect(gone)
     assert time.monotonic() - began < 3
 
 
 def test_another_server_on_the_port_is_not_taken_for_mlflow(something_else: str) -> None:
     with pytest.raises(ServiceError, match=r"is not MLflow; correct servers\.mlflow_uri in elp\.yaml"):
-        registry.connect(something_else)
+        connect(something_else)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.client.connection import connect
 from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.ledger.ledger_checkpoint import read_ledger_checkpoint
@@ -33,7 +34,7 @@ CHAMPION, CHALLENGER, FAILED, UNGATED = 1, 2, 3, 4
 # of the session, as the server is: made twice, a slot's versions would have other numbers
 @pytest.fixture(scope="session")
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture(scope="session")
@@ -84,13 +85,13 @@ def test_a_refusal_says_why_and_is_recorded(
 ) -> None:
     from mlflow.exceptions import MlflowException
 
-    before = guard.ledger_entries(client.tracking_uri)[-1]["seq"]
+    before = guard.ledger_entries(client.tracking_uri)[-1].seq
     with pytest.raises(MlflowException, match="PERMISSION_DENIED") as error:
         call(client)
     assert sentence in str(error.value)
     (entry,) = guard.ledger_entries(client.tracking_uri, after=before)
-    assert (entry["event"], entry["who"]["login"]) == ("refused", False)
-    assert sentence in entry["reason"]
+    assert (entry.event, entry.principal.login) == ("refused", False)
+    assert sentence in entry.reason
     assert registry.find_champion(client, SLOT) == versions[CHAMPION]
 
 
@@ -143,7 +144,7 @@ def test_a_version_is_deleted_and_that_is_recorded(client: MlflowClient, tmp_pat
     registry.delete_version(client, registry.get(client, slot, 1))
     assert registry.find(client, slot, 1) is None
     client.delete_registered_model(slot.model_name)
-    assert [entry["event"] for entry in guard.ledger_entries(client.tracking_uri, slot)] == [
+    assert [entry.event for entry in guard.ledger_entries(client.tracking_uri, slot)] == [
         "registered",
         "deleted",
         "deleted",

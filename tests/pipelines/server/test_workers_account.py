@@ -13,8 +13,8 @@ from pipelines.gating.gate import gate_version
 from pipelines.local import accounts
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.champion import promote_version
-from pipelines.registry.client.connection import Account
-from pipelines.registry.tags import policy_digest
+from pipelines.registry.client.connection import Account, connect
+from pipelines.registry.policies import policy_digest
 from pipelines.training.train import train_adapters
 from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.workspaces import Site
@@ -39,6 +39,6 @@ def test_retraining_goes_on_and_a_promoter_promotes(
         promote_version(site.asr, policy=limits, mlflow_uri=login.uri)
     os.environ.update(Account("anna", PASSWORD).environment())
     assert promote_version(site.asr, policy=limits, mlflow_uri=login.uri, by="mallory").by == "anna"
-    champion = registry.find_champion(registry.connect(login.uri), site.asr)
+    champion = registry.find_champion(connect(login.uri), site.asr)
     assert champion is not None
     assert champion.tags["elp.promoted_by"] == "anna"

@@ -12,7 +12,7 @@ from elp_core.tasks import SpeakerVerification
 from elp_core.testing import tiny_model
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
-from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.serving.predict_files import predict_files
 from tests.support.bundles import add_bundle
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture(scope="module")

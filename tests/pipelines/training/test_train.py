@@ -15,6 +15,7 @@ from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
+from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.statements import LineageStatement, parse_statement
@@ -49,7 +50,7 @@ class Trainer:
 
 @pytest.fixture
 def client(mlflow_uri: str) -> MlflowClient:
-    return registry.connect(mlflow_uri)
+    return connect(mlflow_uri)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_a_version_carries_where_it_came_from(client: MlflowClient, done: Regist
 
 def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Registered, site: Site) -> None:
     (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
-    envelope, ring = read_envelope(row["envelope"]), load_trusted_keys(key_folder())
+    envelope, ring = read_envelope(row.envelope), load_trusted_keys(key_folder())
     statement = parse_statement(envelope.payload)
     assert verify(envelope, ring, "lineage").name == "lineage"
     assert isinstance(statement, LineageStatement)
@@ -105,7 +106,7 @@ def test_a_lineage_that_was_not_signed_in_time_is_signed_by_the_next_call(
     version = train(site.asr).version
     assert [arguments[1:3] for arguments in sent] == [(site.asr.model_name, version)]
     (row,) = known(client.tracking_uri, model=site.asr.model_name, version=version, kind="lineage")
-    assert sent[0][3] == row["envelope"], "the same bundle, signed again by the same key, is the same statement"
+    assert sent[0][3] == row.envelope, "the same bundle, signed again by the same key, is the same statement"
 
 
 @pytest.mark.usefixtures("no_training")

@@ -9,7 +9,7 @@ import pytest
 
 import elp_core.training
 from elp_core.errors import TrainingError
-from pipelines.registry.client import model_registry as registry
+from pipelines.registry.client.connection import connect
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site
@@ -81,7 +81,7 @@ def test_a_slot_that_fails_costs_the_others_nothing(train: Trainer, site: Site, 
     settings = changed(site, asr={"seed": 23, "lr_head": 1e30, "clip_norm": 1e30}, asv={"seed": 23})
     with pytest.raises(TrainingError, match=r"1 slot\(s\) could not be trained.*\nplant-a/asr: the loss is"):
         train(settings)
-    client = registry.connect(mlflow_uri)
+    client = connect(mlflow_uri)
     experiment = client.get_experiment_by_name("elp.plant-a.asr").experiment_id
     assert client.search_runs([experiment], "tags.`elp.error` LIKE 'NonFiniteLoss%'")
     assert train.one(site.asv, settings).reused
