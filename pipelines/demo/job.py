@@ -248,7 +248,7 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
 
 
 def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.client.server_api import promote_version
     from pipelines.registry.policies import policy_digest
 
     reason = "the demo promotes what passed"
