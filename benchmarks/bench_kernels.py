@@ -16,9 +16,8 @@ from torch import Tensor
 from turns import take_turns
 
 from elp_core.backbones import Backbone
-from elp_core.backbones.convolve import convolve
-from elp_core.backbones.gated_attention import GatedAttention
-from elp_core.backbones.spectral import convolve_frames
+from elp_core.backbones.attention import GatedAttention
+from elp_core.backbones.convolutions import convolve, convolve_frames
 from elp_core.dropout import drop
 
 CLIPS, FRAMES, WIDTH, HEADS = 8, 204, 768, 12

@@ -35,12 +35,9 @@ def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> E
 def in_batches(
     durations: Sequence[Seconds], batch_seconds: Seconds, answer: Callable[[list[int]], Iterable[Any]]
 ) -> list[Any]:
-    """Return one answer for each item, in their order, computed in batches of similar length.
+    """Return one answer for each item, in their order, computed in batches of similar length (padding counted).
 
-    Args:
-        durations: Of each item.
-        batch_seconds: Audio in a batch, padding counted.
-        answer: Gives the answers for the positions of one batch, in the order of the positions.
+    `answer` gives the answers for the positions of one batch, in the order of the positions.
     """
     answers: list[Any] = [None] * len(durations)
     for batch in length_buckets(durations, batch_seconds, 0, 0, shuffle=False):
@@ -71,9 +68,7 @@ def model_answers(
 
 def waveform_frames(model: ElpModel, waveforms: Sequence[Waveform]) -> Frames:
     """Return the model's frames for a padded batch of waveforms float32 [samples], on the backbone's device."""
-    padded, lengths = collate(waveforms)
-    device = next(model.backbone.parameters()).device
-    frames: Frames = model(padded.to(device), lengths.to(device))
+    frames: Frames = model(*(tensor.to(model.backbone.device) for tensor in collate(waveforms)))
     return frames
 
 
@@ -125,11 +120,14 @@ def answer_clips(
     where = pick_device(device)
     model.to(where)
 
+    def kept_values(clip: Clip, cache: FeatureCache) -> torch.Tensor:
+        return cache.get(clip.id, RECORDING, lambda: clip_values(model.backbone, model.prefix, load(clip.audio)))
+
     def frames(batch: list[int]) -> Frames:
         chosen = [clips[position] for position in batch]
         if cache is None:
             return waveform_frames(model, [load(clip.audio) for clip in chosen])
-        values, counts = collate_features([_kept_values(model, clip, cache) for clip in chosen])
+        values, counts = collate_features([kept_values(clip, cache) for clip in chosen])
         return model.from_prefix(model.prefix, values.to(where), counts.to(where))
 
     durations = [clip.duration for clip in clips]
@@ -137,28 +135,20 @@ def answer_clips(
     return {clip.id: answer for clip, answer in zip(clips, found, strict=True)}
 
 
-def _kept_values(model: ElpModel, clip: Clip, cache: FeatureCache) -> torch.Tensor:
-    return cache.get(clip.id, RECORDING, lambda: clip_values(model.backbone, model.prefix, load(clip.audio)))
-
-
 def prefix_cache(
     backbone: Backbone, prefix: Prefix, memory_bytes: int = MEMORY_BYTES, store: TensorStore | None = None
 ) -> FeatureCache:
     """Return a cache for the values of `clip_values` on the device that the backbone is on now."""
-    device = next(backbone.parameters()).device
-    return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, device.type)
+    return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, backbone.device.type)
 
 
 @torch.no_grad()
 def clip_values(backbone: Backbone, prefix: Prefix, samples: Waveform) -> torch.Tensor:
-    """Compute the prefix's values of one clip's float32 [samples], without other clips, on the backbone's device.
+    """Return the prefix's values of one clip's float32 [samples]: CNN features [F, C], or n states [n, F, D].
 
-    Returns:
-        CNN features [F, C], or n states [n, F, D].
+    They are computed without other clips, on the backbone's device.
     """
-    waveforms, lengths = collate([samples])
-    device = next(backbone.parameters()).device
-    features, counts = backbone.features(waveforms.to(device), lengths.to(device))
+    features, counts = backbone.features(*(tensor.to(backbone.device) for tensor in collate([samples])))
     return prefix_values(backbone, prefix, features, counts).squeeze(-3)
 
 
@@ -170,7 +160,6 @@ def pick_device(name: str) -> torch.device:
     """
     if name not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"{name!r} is no device, expected auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("the device cuda was asked for and this machine shows none; use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

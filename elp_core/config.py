@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import Checked, below, choices, positive, within
+from elp_core._ranges import Checked, below, one_of, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -118,27 +119,24 @@ class TrainConfig(Checked):
     patience: int = within(8, 0)
     """Validations without improvement before training stops; 0 never stops early."""
     seed: int = within(0, 0)
-    precision: Precision = field(default="no", metadata=choices(Precision))
+    precision: Precision = field(default="no", metadata=one_of(Precision))
     """Mixed precision, on a GPU only."""
-    device: str = field(default="auto", metadata=choices(Device))
+    device: str = field(default="auto", metadata=one_of(Device))
     checkpoint_minutes: float = within(5.0, 0)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as plain JSON values (tuples become lists)."""
+    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
 
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        if isinstance(value, (list, tuple)):
-            return [plain(item) for item in value]
-        if isinstance(value, Mapping):
-            return {str(key): plain(item) for key, item in value.items()}
-        return value
 
-    result: dict[str, Any] = plain(config)
-    return result
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return {str(key): _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configuration") -> T:
@@ -148,10 +146,10 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configurat
         ConfigError: Keys are unknown or values are refused; it names each by its dotted path.
     """
     faults: list[str] = []
-    built = _build(kind, values, "", faults)
+    built: T = _build(kind, values, "", faults)
     if faults:
         raise ConfigError(where, faults)
-    return typing.cast(T, built)
+    return built
 
 
 def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
@@ -201,12 +199,11 @@ def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> An
     )
     before = len(faults)
     arguments = {k: _build(hints[k], v, f"{prefix}{k}", faults) for k, v in value.items() if k in names}
-    missing = [
-        f.name
+    faults.extend(
+        f"missing key {prefix}{f.name}"
         for f in dataclasses.fields(kind)
         if f.name not in value and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    faults.extend(f"missing key {prefix}{name}" for name in missing)
+    )
     if len(faults) > before:
         return None
     try:
@@ -219,15 +216,10 @@ def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> An
 def _scalar(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     if kind is Any:
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, str):
+    if kind is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         # YAML 1.1 reads 1e-3 as a string, and learning rates are often written like this
-        try:
+        with contextlib.suppress(ValueError):
             return float(value)
-        except ValueError:
-            faults.append(f"{path} is {value!r}, expected a number")
-            return value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        faults.append(f"{path} is {value!r}, expected {kind.__name__}")
+        faults.append(f"{path} is {value!r}, expected {'a number' if kind is float else kind.__name__}")
     return value

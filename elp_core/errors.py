@@ -39,10 +39,8 @@ class ConfigError(ElpError):
     exit_code = 2
 
     def __init__(self, where: str, faults: Sequence[str]) -> None:
-        self.where = where
         self.faults = tuple(faults)
-        lines = "\n".join(f"  - {fault}" for fault in self.faults)
-        super().__init__(f"{where}: {len(self.faults)} fault(s)\n{lines}")
+        super().__init__("\n".join([f"{where}: {len(faults)} fault(s)", *(f"  - {fault}" for fault in faults)]))
 
 
 class AudioError(ElpError):
@@ -86,11 +84,9 @@ class TrainingError(ElpError):
 
 
 class NonFiniteLoss(TrainingError):
-    """The loss became NaN or infinite at `step`; `ids` are the clips of that batch."""
+    """The loss became NaN or infinite; `ids` are the clips of that batch."""
 
     def __init__(self, step: int, value: float, ids: Sequence[str]) -> None:
-        self.step = step
-        self.value = value
         self.ids = tuple(ids)
         shown = ", ".join(self.ids[:4]) + (" …" if len(self.ids) > 4 else "")
         super().__init__(
@@ -105,9 +101,8 @@ class NoGradient(TrainingError):
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
         super().__init__(
-            "trainable tensors got no gradient in the first step: "
-            + ", ".join(self.names)
-            + "; switch the part off in the adapter's configuration or freeze these tensors"
+            f"trainable tensors got no gradient in the first step: {', '.join(self.names)}; "
+            "switch the part off in the adapter's configuration or freeze these tensors"
         )
 
 

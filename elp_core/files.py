@@ -16,13 +16,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path next to `path`; put what was written there in the place of `path` at the end.
 
     If the block raises, the temporary file is removed and `path` is unchanged. The folder is made if it is missing.
-
-    Args:
-        path: The file to write.
-        durable: Wait until the disk has the content, for records that must outlive a power failure.
-
-    Raises:
-        OSError: The folder cannot be written to, or the disk is full.
+    With `durable`, wait until the disk has the content, for records that must outlive a power failure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # in the same folder: a rename over a file system's border is a copy, and a copy can be interrupted
@@ -44,12 +38,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     If the block raises, the temporary folder is removed and `path` is unchanged. A process that is killed while the
     old folder is removed leaves no folder, never a mixture of both.
-
-    Args:
-        path: The folder to write; one of this name is replaced.
-
-    Raises:
-        OSError: The parent folder cannot be written to, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
@@ -61,22 +49,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: The file; its folder is made if it is missing.
-        content: Text (written as UTF-8) or bytes.
-        mode: Permission bits that the file has from the beginning, such as ``0o600``; None keeps to the umask.
-        durable: As in `replacing`.
-
-    Raises:
-        OSError: The folder cannot be written to, or the disk is full.
-    """
-    data = content.encode() if isinstance(content, str) else content
+    """Write text (as UTF-8) or bytes by `replacing`; a `mode` such as ``0o600`` holds from the first byte on."""
     with replacing(path, durable=durable) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.write(content.encode() if isinstance(content, str) else content)
 
 
 def _sync(path: Path) -> None:

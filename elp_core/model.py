@@ -50,14 +50,9 @@ class ElpModel(nn.Module):
         return self.adapters if self.attached else Adapters(self.backbone)
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the frames of waveforms.
+        """Return frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
 
-        Args:
-            waveforms: Float32 [B, T], mono 16 kHz.
-            lengths: Int64 [B], samples.
-
-        Returns:
-            Frames float32 [B, F, dim], zero beyond each clip's own, and frame counts int64 [B].
+        `waveforms` are float32 [B, T], mono 16 kHz, `lengths` int64 [B], their samples.
 
         Raises:
             AudioError: ``shape`` if the two do not fit each other, ``too_short`` if a clip gives no frame.
@@ -69,10 +64,7 @@ class ElpModel(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return frames and counts as `forward`, from the values of a prefix no longer than `self.prefix`.
 
-        Args:
-            prefix: The part of the network that is computed already.
-            values: CNN features [B, F, C], or the prefix's n states [n, B, F, D].
-            counts: Int64 [B], real frames.
+        These are CNN features [B, F, C], or the prefix's n states [n, B, F, D], with `counts` int64 [B] real frames.
         """
         adapters = self._active
         network = adapters.network(self.backbone)

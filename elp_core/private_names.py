@@ -72,12 +72,11 @@ def import_after_torchaudio(name: str) -> Any:
 def torchaudio() -> Any:
     """Import torchaudio, without its compiled extension if that does not load. torchaudio: ``_extension``.
 
-    The extension of torchaudio 2.11 does not load with every build of torch. What we use of torchaudio (resampling,
-    MFCC) is plain torch, so a stand-in without compiled operators replaces a broken extension.
+    What we use of torchaudio (resampling, MFCC) is plain torch, so a stand-in replaces a broken extension.
     """
     try:
         return importlib.import_module("torchaudio")
-    except (OSError, ImportError, RuntimeError):
+    except (OSError, ImportError, RuntimeError):  # that of torchaudio 2.11 does not load with every build of torch
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         sys.modules["torchaudio._extension"] = _without_extension()
@@ -85,8 +84,6 @@ def torchaudio() -> Any:
 
 
 def _without_extension() -> types.ModuleType:
-    """Return a module with the names that torchaudio takes from its extension, each of them not available."""
-
     def unavailable(function: Any) -> Any:
         def refuse(*_: Any, **__: Any) -> Any:
             raise RuntimeError(f"torchaudio's {function.__name__} needs its compiled extension, which did not load")

@@ -132,15 +132,10 @@ def names() -> list[str]:
 
 
 _CLASSES = "elp_core.tasks.classification"
+# ASR improves for more epochs than verification needs, and small batches help it
+_ASR_TRAIN = {"epochs": 24, "min_steps": 120}
 for _spec in (
-    # ASR improves for more epochs than verification needs, and small batches help it
-    TaskSpec(
-        "asr",
-        "elp_core.tasks.asr:SpeechRecognition",
-        ("text",),
-        RecognitionOptions,
-        train={"epochs": 24, "min_steps": 120},
-    ),
+    TaskSpec("asr", "elp_core.tasks.asr:SpeechRecognition", ("text",), RecognitionOptions, train=_ASR_TRAIN),
     TaskSpec("asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01),
     TaskSpec("ser", f"{_CLASSES}:EmotionRecognition", ("label",), ClassificationOptions, 0.5, 0.02),
     TaskSpec("sic", f"{_CLASSES}:IntentClassification", ("label",), ClassificationOptions, 0.25, 0.01),

@@ -24,13 +24,9 @@ def tiny_backbone(
 ) -> Backbone:
     """Return a random backbone of 3 layers and 24 dimensions with frames of 20 ms (320 samples).
 
-    Args:
-        family: One of `FAMILY_NAMES`. The CNN has group norm if the family's base size has it and `pre_norm` is false,
-            otherwise layer norm.
-        pre_norm: Large-style layers; data2vec-audio has none.
-        seed: Of the weights; torch's global random state does not change.
-        normalize: Scale waveforms to zero mean and unit variance.
-        **overrides: Values of the transformers configuration.
+    Large-style layers (`pre_norm`; data2vec-audio has none) come with layer norm in the CNN, base-style layers with
+    group norm if the family's base size has it. `normalize` scales waveforms to zero mean and unit variance;
+    `overrides` are values of the transformers configuration. torch's global random state does not change.
     """
     return Backbone.from_model(tiny_model(family, pre_norm, seed, **overrides), f"tiny-{family}-{seed}", normalize)
 
@@ -59,16 +55,10 @@ def tiny_model(family: str = "hubert", pre_norm: bool = False, seed: int = 0, **
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make_model(make_config(values, "tiny"), "cpu").eval()
-        _disturb(model)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:  # the zeros of biases and the ones of norms would hide a forgotten one
+                parameter.data.add_(0.1 * torch.randn_like(parameter))
     return model
-
-
-@torch.no_grad()
-def _disturb(model: nn.Module) -> None:
-    """Change biases and norms from their zeros and ones, which would hide a forgotten one."""
-    for parameter in model.parameters():
-        if parameter.ndim == 1:
-            parameter.add_(0.1 * torch.randn_like(parameter))
 
 
 def tone(frequency: Hertz, seconds: Seconds, level: float = 0.3) -> npt.NDArray[np.float32]:

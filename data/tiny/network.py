@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from elp_core.backbones.convolve import convolve
+from elp_core.backbones.convolutions import convolve
 from elp_core.private_names import import_after_torchaudio
 from tiny.settings import NetworkSettings
 

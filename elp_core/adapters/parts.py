@@ -20,9 +20,7 @@ is not zero, so that `down` and `up` have a gradient from the first step on.
 """
 
 
-def activate(name: Activation) -> nn.Module:
-    """Return the activation of a configuration."""
-    return nn.GELU() if name == "gelu" else nn.ReLU()
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
 class EncoderAdapter(nn.Module):
@@ -34,7 +32,7 @@ class EncoderAdapter(nn.Module):
         self.up = nn.Linear(bottleneck, width)
         self.norm = nn.LayerNorm(width)
         nn.init.constant_(self.norm.weight, INITIAL_GAIN)
-        self._activate = activate(activation)
+        self._activate = _ACTIVATIONS[activation]()
         self._dropout = dropout
 
     def forward(self, outcome: torch.Tensor) -> torch.Tensor:
@@ -51,16 +49,16 @@ class LayerAdapter(nn.Module):
         super().__init__()
         self.down = nn.Linear(width, projected)
         self.norm = nn.LayerNorm(projected)
-        self._activate = activate(activation)
+        self._activate = _ACTIVATIONS[activation]()
         self._dropout = dropout
 
     def forward(self, hidden: torch.Tensor, share: torch.Tensor | None = None) -> torch.Tensor:
         """Project a layer's output [B, F, D] to [B, F, width], times `share` [] if it is given."""
         inner = drop(self._activate(self.down(hidden)), self._dropout, self.training)
-        norm = self.norm
         if share is None:
-            result: torch.Tensor = norm(inner)
+            result: torch.Tensor = self.norm(inner)
             return result
+        norm = self.norm
         # the norm's own gain and bias are the cheapest place to scale its output
         return F.layer_norm(inner, norm.normalized_shape, share * norm.weight, share * norm.bias, norm.eps)
 
@@ -73,15 +71,12 @@ class LayerMix(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = tuple(sorted(layers))
+        self.last = self.layers[-1]
+        """The deepest layer that takes part."""
         for layer in self.layers:
             self.add_module(str(layer), LayerAdapter(width, projected, activation, dropout))
         self.weights = nn.Parameter(torch.zeros(len(self.layers)))
         """Before the softmax: zeros are uniform weights."""
-
-    @property
-    def last(self) -> int:
-        """The deepest layer that takes part."""
-        return self.layers[-1]
 
     def forward(self, outputs: Iterable[torch.Tensor]) -> torch.Tensor:
         """Sum the encoder layers' outputs [B, F, D], in their order, to [B, F, width]; none after the last is read."""

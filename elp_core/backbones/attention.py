@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from elp_core.backbones.gated_attention import GatedAttention
+from elp_core.private_names import cpu_flash_attention
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,13 @@ class Block:
 
 
 def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.Tensor:
-    """Apply multi-head self-attention. The projections take all frames at once; scores are inside each block.
+    """Apply a transformers attention module to [..., D], the frames of the clips of all blocks in their order.
 
-    Args:
-        module: A transformers attention module of one of the families.
-        hidden: [..., D]: the frames of the first block's first clip, of its second clip, and so on.
-        blocks: The blocks of the frames, in their order.
-
-    Returns:
-        The same shape as `hidden`.
+    The projections take all frames at once; scores are inside each block.
     """
     frames = hidden.reshape(-1, hidden.shape[-1])
     inputs = (frames, module.q_proj(frames), module.k_proj(frames), module.v_proj(frames))
-    if len(blocks) == 1:
+    if len(blocks) == 1:  # as in training: the gradient of a split would be a copy
         mixed = _within(module, blocks[0], *inputs)
     else:
         sizes = [block.clips * block.frames for block in blocks]
@@ -61,29 +55,17 @@ def _within(
         return rows.view(block.clips, block.frames, module.num_heads, -1)
 
     queries, keys, values = (by_head(rows).transpose(1, 2) for rows in (query, key, value))
-    if block.bias is None:
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=block.mask)
-    else:
-        mixed = _attend_gated(queries, keys, values, _gate(module, by_head(hidden)), block.bias, block.mask)
+    mask, position = block.mask, block.bias
+    if position is not None:
+        gate = _gate(module, by_head(hidden))
+        learns = torch.is_grad_enabled() and gate.requires_grad and not position.requires_grad
+        if learns and queries.device.type == "cpu" and queries.dtype == gate.dtype == torch.float32:
+            gated: torch.Tensor = GatedAttention.apply(queries, keys, values, gate, position, mask)  # type: ignore[no-untyped-call]
+            return gated.transpose(1, 2).reshape(hidden.shape)
+        bias = (gate * position).to(queries.dtype)
+        mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return mixed.transpose(1, 2).reshape(hidden.shape)
-
-
-def _attend_gated(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    gate: torch.Tensor,
-    position: torch.Tensor,
-    mask: torch.Tensor | None,
-) -> torch.Tensor:
-    learns = torch.is_grad_enabled() and gate.requires_grad and not position.requires_grad
-    if learns and query.device.type == "cpu" and query.dtype == gate.dtype == torch.float32:
-        mixed: torch.Tensor = GatedAttention.apply(query, key, value, gate, position, mask)  # type: ignore[no-untyped-call]
-        return mixed
-    bias = (gate * position).to(query.dtype)
-    if mask is not None:
-        bias = bias.masked_fill(~mask, float("-inf"))
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:
@@ -100,3 +82,58 @@ def _gate(module: Any, heads: torch.Tensor) -> torch.Tensor:
     update, reset = projected.sigmoid().chunk(2, dim=-1)
     gate: torch.Tensor = update * (reset * module.gru_rel_pos_const - 1.0) + 2.0
     return gate
+
+
+class GatedAttention(torch.autograd.Function):
+    """``softmax(q kᵀ / √d + gate · position) v`` (WavLM) with keys after a clip's end left out.
+
+    B clips, H heads, F frames, d dimensions of a head; float32 on the CPU.
+    """
+
+    # Wins 1.11 x PyTorch's speed, forward and backward (`benchmarks/bench_kernels.py`), and the memory of the scores:
+    # PyTorch's fused CPU kernel has no gradient for an additive mask, and the gate, which the mask depends on, needs
+    # one, so autograd would keep and read several [B, H, F, F] tensors a layer. Here the forward pass is the fused
+    # kernel, and the backward pass recomputes one clip's probabilities at a time, in memory that fits the cache.
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        gate: torch.Tensor,
+        position: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Attend with query, key and value [B, H, F, d], gate [B, H, F, 1] and a `Block`'s position bias and mask."""
+        bias = gate * position
+        if mask is not None:
+            bias = bias.masked_fill_(~mask, float("-inf"))
+        mixed, normaliser = cpu_flash_attention(query, key, value, bias)
+        ctx.save_for_backward(query, key, value, gate, position, mask, mixed, normaliser)
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of query, key, value and gate (Dao et al. 2022, arXiv 2205.14135, appendix B.4)."""
+        query, key, value, gate, position, mask, mixed, normaliser = ctx.saved_tensors
+        scale = query.shape[-1] ** -0.5
+        # frames before heads: the projections' gradients read them in this order without a copy
+        found = [torch.empty_like(query.transpose(1, 2)).transpose(1, 2) for _ in range(3)]
+        to_gate = torch.empty_like(gate)
+        shares, scores = (query.new_empty(position.shape) for _ in range(2))
+        heads = query.new_empty(query.shape[1:])
+        for clip in range(len(query)):
+            q, k, v, wanted = query[clip], key[clip], value[clip], gradient[clip]
+            torch.mul(gate[clip], position, out=shares)
+            shares.baddbmm_(q, k.transpose(1, 2), alpha=scale)
+            if mask is not None:
+                shares.masked_fill_(~mask[clip], float("-inf"))
+            shares.sub_(normaliser[clip].unsqueeze(-1)).exp_()
+            found[2][clip] = torch.bmm(shares.transpose(1, 2), wanted, out=heads)
+            offset = torch.mul(wanted, mixed[clip], out=heads).sum(-1, keepdim=True)
+            torch.bmm(wanted, v.transpose(1, 2), out=scores).sub_(offset).mul_(shares)
+            torch.sum(torch.mul(scores, position, out=shares), -1, keepdim=True, out=to_gate[clip])
+            found[0][clip] = torch.baddbmm(heads, scores, k, beta=0, alpha=scale, out=heads)
+            found[1][clip] = torch.baddbmm(heads, scores.transpose(1, 2), q, beta=0, alpha=scale, out=heads)
+        return *found, to_gate, None, None

@@ -1,6 +1,7 @@
 """Families of speech backbones: the one file that touches transformers' model classes.
 
-transformers is imported inside the functions: it takes seconds, and many callers only need the names.
+transformers is imported inside the functions: it takes seconds, and many callers only need the names. What
+it refuses is a `BackboneError`.
 """
 
 from __future__ import annotations
@@ -24,22 +25,25 @@ PARTS = ("feature_extractor", "feature_projection", "encoder")
 class Family:
     """The names of one family in transformers."""
 
-    module: str
-    """Package under ``transformers.models``."""
-    suffix: str
-    """End of the names of the configuration and modelling modules."""
+    package: str
+    """Under ``transformers.models``."""
+    name: str
+    """End of module names; start of tensor names in checkpoints with a task head (such as ``HubertForCTC``)."""
     stem: str
     """Start of class names."""
-    prefix: str
-    """Start of tensor names in checkpoints with a task head (such as ``HubertForCTC``), without the dot."""
+
+    def load(self, file: str, end: str) -> Any:
+        """Return the class whose name has this `end`, from the module ``<file>_<name>``."""
+        module = import_after_torchaudio(f"transformers.models.{self.package}.{file}_{self.name}")
+        return getattr(module, f"{self.stem}{end}")
 
 
 FAMILIES: dict[str, Family] = {
-    "wav2vec2": Family("wav2vec2", "wav2vec2", "Wav2Vec2", "wav2vec2"),
-    "hubert": Family("hubert", "hubert", "Hubert", "hubert"),
-    "wavlm": Family("wavlm", "wavlm", "WavLM", "wavlm"),
-    "data2vec-audio": Family("data2vec", "data2vec_audio", "Data2VecAudio", "data2vec_audio"),
-    "unispeech-sat": Family("unispeech_sat", "unispeech_sat", "UniSpeechSat", "unispeech_sat"),
+    "wav2vec2": Family("wav2vec2", "wav2vec2", "Wav2Vec2"),
+    "hubert": Family("hubert", "hubert", "Hubert"),
+    "wavlm": Family("wavlm", "wavlm", "WavLM"),
+    "data2vec-audio": Family("data2vec", "data2vec_audio", "Data2VecAudio"),
+    "unispeech-sat": Family("unispeech_sat", "unispeech_sat", "UniSpeechSat"),
 }
 """By `model_type` of a checkpoint's config.json."""
 
@@ -71,36 +75,26 @@ ARCHITECTURE_KEYS = (
 
 
 def make_config(values: Mapping[str, Any], where: str) -> Any:
-    """Return the family's transformers configuration from the values of a config.json.
-
-    Raises:
-        BackboneError: The model type is of no supported family, or transformers refuses the values.
-    """
+    """Return the family's transformers configuration from the values of a config.json."""
     kind = values.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise BackboneError(
             f"{where}: model_type is {kind!r}, expected one of {', '.join(FAMILIES)}; "
             "choose a checkpoint of one of these families"
         )
-    family = FAMILIES[kind]
-    module = import_after_torchaudio(f"transformers.models.{family.module}.configuration_{family.suffix}")
+    config = FAMILIES[kind].load("configuration", "Config")
     try:
-        return getattr(module, f"{family.stem}Config").from_dict(dict(values))
+        return config.from_dict(dict(values))
     except Exception as error:  # transformers raises many kinds here; each means the same to the caller
         raise BackboneError(f"{where}: transformers {_version()} refuses this configuration: {error}") from error
 
 
 def make_model(config: Any, device: str) -> nn.Module:
-    """Return the bare model of `config` with unset (`device` ``meta``) or random weights.
-
-    Raises:
-        BackboneError: transformers cannot make a model of these sizes or activations.
-    """
-    family = FAMILIES[config.model_type]
-    module = import_after_torchaudio(f"transformers.models.{family.module}.modeling_{family.suffix}")
+    """Return the bare model of `config` with unset (`device` ``meta``) or random weights."""
+    kind = FAMILIES[config.model_type].load("modeling", "Model")
     try:
         with torch.device(device):
-            model: nn.Module = getattr(module, f"{family.stem}Model")(config)
+            model: nn.Module = kind(config)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, ZeroDivisionError) as error:
         raise BackboneError(
             f"transformers {_version()} cannot make a {config.model_type} of this configuration: "
@@ -115,10 +109,9 @@ def architecture(config: Any, normalize: bool) -> dict[str, Any]:
     `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
     """
     known = type(config)()  # config.json may have keys that the family does not have; they change nothing
-    keys = [key for key in ARCHITECTURE_KEYS if hasattr(known, key)]
-    found = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
+    found = {key: getattr(config, key) for key in ARCHITECTURE_KEYS if hasattr(known, key)}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-    return {**plain, "normalize": normalize}
+    return {key: value for key, value in plain.items() if value is not None} | {"normalize": normalize}
 
 
 def _version() -> str:

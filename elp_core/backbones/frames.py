@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from elp_core.backbones import spectral
+from elp_core.backbones.convolutions import convolve_frames, suits
 
 
 def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:
@@ -29,8 +29,8 @@ def positions(module: Any, hidden: torch.Tensor, real: torch.Tensor | None) -> t
         return hidden
     if getattr(module, "batch_norm", None) is not None:  # it maps zero to something else
         hidden = blank(module.batch_norm(hidden.transpose(1, 2)).transpose(1, 2), real)
-    if spectral.suits(module.conv, hidden):
-        near: torch.Tensor = module.activation(spectral.convolve_frames(module.conv, hidden))
+    if suits(module.conv, hidden):
+        near: torch.Tensor = module.activation(convolve_frames(module.conv, hidden))
         return near
     result: torch.Tensor = module.activation(module.padding(module.conv(hidden.transpose(1, 2))))
     return result.transpose(1, 2)

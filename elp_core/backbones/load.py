@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from elp_core.backbones.convolve import convolve
+from elp_core.backbones.convolutions import convolve
 from elp_core.backbones.families import PARTS, architecture, make_config, make_model
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
 from elp_core.backbones.frames import blank, positions, real_frames
@@ -51,8 +51,10 @@ class Backbone(nn.Module):
         """``dtype shape sha256`` by tensor name."""
         self.architecture = architecture(config, normalize)
         self.fingerprint = fingerprint_of(self.digests, self.architecture)
-        self.min_samples = self._samples_for(1)
+        self.min_samples = 1
         """Samples of the shortest clip that has a frame."""
+        for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
+            self.min_samples = (self.min_samples - 1) * stride + kernel
         super().train(False)
 
     @classmethod
@@ -82,8 +84,13 @@ class Backbone(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """Return the encoder's transformer layers."""
-        layers: nn.ModuleList = self.encoder.layers
-        return layers
+        found: nn.ModuleList = self.encoder.layers
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device that the backbone is on now."""
+        return next(self.parameters()).device
 
     @property
     def layer_count(self) -> int:
@@ -115,12 +122,14 @@ class Backbone(nn.Module):
         if self.normalize:
             waveforms = _standardise(waveforms, lengths)
         if self.config.model_type != "data2vec-audio" and self.config.feat_extract_norm == "group":
-            found = self._by_length(waveforms, lengths, counts)
+            return self._by_length(waveforms, lengths, counts), counts
+        waveforms = waveforms[:, : int(lengths.max())]
+        layers: Any = self.feature_extractor.conv_layers
+        if all(hasattr(layer, "layer_norm") and hasattr(layer, "conv") for layer in layers):
+            found = convolve(self.feature_extractor, waveforms)
         else:
-            waveforms = waveforms[:, : int(lengths.max())]
-            found = self._convolve(waveforms)
-            found = blank(found, real_frames(counts, found.shape[1]))
-        return found, counts
+            found = self.feature_extractor(waveforms).transpose(1, 2)
+        return blank(found, real_frames(counts, found.shape[1])), counts
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """Project CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
@@ -133,23 +142,16 @@ class Backbone(nn.Module):
         real = real_frames(counts, hidden.shape[1])
         hidden = blank(hidden, real)
         hidden = hidden + positions(self.encoder.pos_conv_embed, hidden, real)
-        return hidden if self.pre_norm else self.finish_norm(hidden)
+        return hidden if self.pre_norm else self._norm(hidden)
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the backbone's output from its last layer's [B, F, D]: pre-norm encoders normalise it again."""
-        return self.finish_norm(hidden) if self.pre_norm else hidden
+        return self._norm(hidden) if self.pre_norm else hidden
 
-    def finish_norm(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Apply the encoder's own norm to [B, F, D]; base style has it before the layers, large style after them."""
+    def _norm(self, hidden: torch.Tensor) -> torch.Tensor:
+        # base style has it before the layers, large style after them
         result: torch.Tensor = self.encoder.layer_norm(hidden)
         return result
-
-    def _convolve(self, waveforms: torch.Tensor) -> torch.Tensor:
-        layers: Any = self.feature_extractor.conv_layers
-        if all(hasattr(layer, "layer_norm") and hasattr(layer, "conv") for layer in layers):
-            return convolve(self.feature_extractor, waveforms)
-        found: torch.Tensor = self.feature_extractor(waveforms).transpose(1, 2)
-        return found
 
     def _by_length(self, waveforms: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         found = waveforms.new_zeros(len(lengths), int(counts.max()), self.feature_size)
@@ -179,11 +181,6 @@ class Backbone(nn.Module):
                 f"a clip of {shortest} samples has no frame; this backbone needs {self.min_samples} or more",
             )
 
-    def _samples_for(self, frames: int) -> int:
-        for kernel, stride in reversed(list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))):
-            frames = (frames - 1) * stride + kernel
-        return frames
-
 
 def _standardise(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Scale each clip's own samples to zero mean and unit variance, by the formula of Wav2Vec2FeatureExtractor."""
@@ -195,11 +192,7 @@ def _standardise(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor
 
 
 def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
-    """Give the model its weights (floating ones as float32).
-
-    Raises:
-        BackboneError: Tensors are missing, of another shape, or unknown to the model.
-    """
+    """Give the model its weights (floating ones as float32); refuse any missing, unknown or of another shape."""
     expected = {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in PARTS}
     faults = [f"missing {name}" for name in expected if name not in tensors]
     faults += [f"unexpected {name}" for name in tensors if name not in expected]

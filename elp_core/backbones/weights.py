@@ -1,4 +1,7 @@
-"""Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
+"""Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub.
+
+Files that are missing or unusable are refused by `BackboneError`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from safetensors.torch import load_file
 from elp_core.backbones.families import FAMILIES, PARTS
 from elp_core.errors import BackboneError
 
-_WEIGHT_FILES = (
+_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -28,11 +31,7 @@ _NORM_SPELLINGS = {
 
 
 def find_folder(id_or_path: str) -> Path:
-    """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache (offline if it is there).
-
-    Raises:
-        BackboneError: There is no such folder, or it cannot be fetched from the hub.
-    """
+    """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache, fetched if needed."""
     path = Path(id_or_path).expanduser()
     if path.is_dir():
         return path
@@ -45,11 +44,7 @@ def find_folder(id_or_path: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a checkpoint folder.
-
-    Raises:
-        BackboneError: The file is missing or not a JSON object.
-    """
+    """Read a JSON object from a checkpoint folder."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -62,11 +57,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
-    """Read the backbone's tensors as stored, under the bare model's names; heads and quantisers are left out.
-
-    Raises:
-        BackboneError: There are no weights, or they cannot be read.
-    """
+    """Read the backbone's tensors as stored, under the bare model's names; heads and quantisers are left out."""
     stored: dict[str, torch.Tensor] = {}
     for path in _weight_files(folder):
         stored.update(_read(path))
@@ -75,20 +66,18 @@ def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
 
 def canonical(stored: Mapping[str, torch.Tensor], model_type: str) -> dict[str, torch.Tensor]:
     """Return the tensors of a backbone from `stored`, under the names of the bare model."""
-    prefix = f"{FAMILIES[model_type].prefix}."
-    renamed = {_rename(name.removeprefix(prefix)): tensor for name, tensor in stored.items()}
-    return {name: tensor for name, tensor in renamed.items() if name.partition(".")[0] in PARTS}
-
-
-def _rename(name: str) -> str:
-    for old, new in _NORM_SPELLINGS.items():
-        if name.endswith(old):
-            return name.removesuffix(old) + new
-    return name
+    found = {}
+    for name, tensor in stored.items():
+        bare = name.removeprefix(f"{FAMILIES[model_type].name}.")
+        for old, new in _NORM_SPELLINGS.items():
+            bare = bare.replace(old, new)
+        if bare.partition(".")[0] in PARTS:
+            found[bare] = tensor
+    return found
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    for name in _WEIGHT_FILES:
+    for name in _FILES:
         path = folder / name
         if not path.is_file():
             continue
@@ -98,7 +87,7 @@ def _weight_files(folder: Path) -> list[Path]:
         if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
             raise BackboneError(f"{path} names no shards next to it; fetch the checkpoint again")
         return [folder / shard for shard in sorted(set(shards.values()))]
-    raise BackboneError(f"{folder}: no weights; expected one of {', '.join(_WEIGHT_FILES)}")
+    raise BackboneError(f"{folder}: no weights; expected one of {', '.join(_FILES)}")
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -139,7 +128,7 @@ def _from_hub(repository: str) -> Path:
                 "check the id, or fetch the checkpoint once while online"
             )
         fetch("preprocessor_config.json")
-        for name in _WEIGHT_FILES:
+        for name in _FILES:
             found = fetch(name)
             if found is not None:
                 for shard in _weight_files(config.parent) if name.endswith(".index.json") else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,27 +53,26 @@ _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned
 def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float], size: int) -> str:
     """Return the card as Markdown, without facts that the lineage lacks; `size` is the bytes of the tensors' file."""
     slot = str(lineage.get("slot", ""))
+    rows = [
+        (name, f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}")
+        for name, value in sorted(metrics.items())
+    ]
     return _TEMPLATE.format(
         slot=f" `{_cell(slot)}`" if slot else "",
         method=_METHODS[str(method_to_dict(model.config).get("method", "elp"))],
         task=model.task.name.upper(),
         facts=_table(("", ""), _facts(model, lineage, size)),
-        metrics=_table(("metric", "value"), ((name, _number(name, metrics[name])) for name in sorted(metrics)))
-        if metrics
-        else "None were measured.",
+        metrics=_table(("metric", "value"), rows) if metrics else "None were measured.",
         backbone=model.backbone.id,
     )
 
 
 def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple[str, str]]:
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for name, parameter in model.trainable().items():
-        part = name.partition(".")[0]
-        counts[part] = counts.get(part, 0) + parameter.numel()
+        counts[name.partition(".")[0]] += parameter.numel()
     order = [*(part for part in _PARTS if part in counts), *sorted(counts.keys() - _PARTS.keys())]
     parts = ", ".join(f"{_PARTS.get(part, part)} {counts[part]:,}" for part in order)
-    dataset = lineage.get("dataset")
-    data: Mapping[str, Any] = dataset if isinstance(dataset, Mapping) else {}
     facts = [
         ("slot", lineage.get("slot")),
         ("task", model.task.name),
@@ -80,9 +80,9 @@ def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple
         ("fingerprint", model.backbone.fingerprint),
         ("trainable parameters", f"{model.parameter_count():,} ({parts})"),
         ("size", f"{size / 1e6:.2f} MB"),
-        ("dataset", data.get("tag")),
-        ("Git revision of the data", data.get("revision")),
-        ("DVC hash of the data", data.get("dvc_hash")),
+        ("dataset", _inside(lineage, "dataset", "tag")),
+        ("Git revision of the data", _inside(lineage, "dataset", "revision")),
+        ("DVC hash of the data", _inside(lineage, "dataset", "dvc_hash")),
         ("golden set", _inside(lineage, "golden", "tag")),
         ("code", _inside(lineage, "code", "revision")),
         ("seed", lineage.get("seed")),
@@ -94,10 +94,6 @@ def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple
 def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:
     found = lineage.get(part)
     return found.get(key) if isinstance(found, Mapping) else None
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}"
 
 
 def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:

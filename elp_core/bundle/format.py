@@ -1,4 +1,4 @@
-"""The bundle format, without torch: file names, the manifest, and reading JSON strictly.
+"""The bundle format, without torch: file names, the manifest, and reading JSON strictly; all refuse by `BundleError`.
 
 A bundle is a folder of exactly these files. The manifest lists size and SHA-256 of all others in one canonical
 spelling, so the files determine it byte for byte; the bundle's digest is the SHA-256 of that manifest.
@@ -59,7 +59,13 @@ def render_json(value: Any) -> bytes:
 
 def render_manifest(contents: Mapping[str, bytes]) -> bytes:
     """Return the manifest of files given by their contents."""
-    return _manifest({name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in contents.items()})
+    return manifest_of({name: (len(raw), hashlib.sha256(raw).hexdigest()) for name, raw in contents.items()})
+
+
+def manifest_of(found: Mapping[str, tuple[int, str]]) -> bytes:
+    """Return the manifest of files given by their sizes and SHA-256 (hex)."""
+    files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in found.items()}
+    return render_json({"format": FORMAT, "files": files})
 
 
 def digest_of(manifest: bytes) -> str:
@@ -67,46 +73,24 @@ def digest_of(manifest: bytes) -> str:
     return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
 
-def hash_files(folder: Path) -> tuple[bytes, dict[str, str]]:
-    """Return the manifest that the files in `folder` determine, and their hashes, from their present contents.
-
-    Raises:
-        BundleError: A file is missing, in excess, no plain file or too large.
-    """
-    found: dict[str, tuple[int, str]] = {}
-    for name in check_names(folder):
-        with open_plain(folder, name) as handle:
-            found[name] = os.fstat(handle.fileno()).st_size, hashlib.file_digest(handle, "sha256").hexdigest()
-    return _manifest(found), {name: digest for name, (_, digest) in found.items()}
-
-
-def check_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of a bundle's files, without the manifest.
-
-    Raises:
-        BundleError: The folder or a file is missing, or the folder has another file.
-    """
+def check_names(folder: Path) -> None:
+    """Refuse a folder that does not have exactly the files of a bundle."""
     try:
         names = set(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{folder} is no bundle: there is no such folder") from None
-    missing = {*FILES, MANIFEST} - names
-    extra = names - {*FILES, MANIFEST}
+    missing, extra = {*FILES, MANIFEST} - names, names - {*FILES, MANIFEST}
     if missing:
         raise BundleError(f"{folder} is incomplete: {', '.join(sorted(missing))} missing; fetch the bundle again")
     if extra:
         shown = ", ".join(repr(name) for name in sorted(extra)[:4])
         raise BundleError(f"{folder} holds what no bundle has: {shown}; fetch the bundle again, do not repair it")
-    return FILES
 
 
 def open_plain(folder: Path, name: str) -> Any:
-    """Open a bundle's file for reading; links, pipes and files over the size limits are refused unread.
-
-    Raises:
-        BundleError: The file is refused or cannot be opened.
-    """
+    """Open a bundle's file for reading; links, pipes and files over the size limits are refused unread."""
     try:
+        # without O_NONBLOCK, opening a pipe would wait for its writer
         descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise BundleError(f"{folder / name} cannot be opened: {error.strerror}; expected a plain file") from error
@@ -119,11 +103,7 @@ def open_plain(folder: Path, name: str) -> Any:
 
 
 def parse_object(raw: bytes, where: str) -> dict[str, Any]:
-    """Parse a JSON object strictly: UTF-8, no key twice, no NaN or infinity.
-
-    Raises:
-        BundleError: The text is no such object.
-    """
+    """Parse a JSON object strictly: UTF-8, no key twice, no NaN or infinity."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(items)
@@ -145,19 +125,10 @@ def parse_object(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def check_header(raw: bytes, where: str) -> None:
-    """Refuse a safetensors file whose header is too long, cut off or ambiguous, before anything is allocated for it.
-
-    Raises:
-        BundleError: The header is one of these.
-    """
+    """Refuse a safetensors file whose header is too long, cut off or ambiguous, before anything is allocated for it."""
     length = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or length > min(MAX_HEADER_BYTES, len(raw) - 8):
         raise BundleError(
             f"{where}: the header claims {length} bytes of a file of {len(raw)}; at most {MAX_HEADER_BYTES}"
         )
     parse_object(raw[8 : 8 + length], f"{where} (header)")
-
-
-def _manifest(found: Mapping[str, tuple[int, str]]) -> bytes:
-    files = {name: {"bytes": size, "sha256": digest} for name, (size, digest) in found.items()}
-    return render_json({"format": FORMAT, "files": files})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.bundle.format import (
     CONFIG,
+    FILES,
     FORMAT,
     LINEAGE,
     MANIFEST,
@@ -15,7 +18,7 @@ from elp_core.bundle.format import (
     check_header,
     check_names,
     digest_of,
-    hash_files,
+    manifest_of,
     open_plain,
     parse_object,
     render_manifest,
@@ -35,8 +38,12 @@ def bundle_digest(folder: Path) -> str:
     Raises:
         BundleError: A file is missing, in excess, or no plain file.
     """
-    manifest, _ = hash_files(folder)
-    return digest_of(manifest)
+    check_names(folder)
+    found: dict[str, tuple[int, str]] = {}
+    for name in FILES:
+        with open_plain(folder, name) as handle:
+            found[name] = os.fstat(handle.fileno()).st_size, hashlib.file_digest(handle, "sha256").hexdigest()
+    return digest_of(manifest_of(found))
 
 
 def verify_bundle(folder: Path) -> BundleManifest:
@@ -61,11 +68,7 @@ def load_bundle(folder: Path, backbone: Backbone) -> ElpModel:
 
 
 def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpModel]:
-    """Return what `verify_bundle` and `load_bundle` return, from the same bytes.
-
-    Raises:
-        BundleError, FingerprintMismatch: As `load_bundle`.
-    """
+    """Return what `verify_bundle` and `load_bundle` return, from the same bytes; raise what they raise."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -85,25 +88,18 @@ def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpMo
         raise BundleError(f"{folder / CONFIG} cannot be used: {error}") from error
     except SafetensorError as error:
         raise BundleError(f"{folder / TENSORS} is malformed: {error}; fetch the bundle again") from error
-    return manifest, model.to(next(backbone.parameters()).device).eval()
+    return manifest, model.to(backbone.device).eval()
 
 
 def deployed_threshold(task: Task, folder: Path) -> float | None:
-    """Return the task's decision threshold; bundles of 0.1.0 have it in their lineage, with the validation metrics.
-
-    Args:
-        task: Of the bundle.
-        folder: Of the bundle.
-
-    Returns:
-        None if none was chosen, or if the task compares nothing.
-    """
+    """Return the decision threshold of a bundle's task; None if none was chosen, or if the task compares nothing."""
     from elp_core.tasks import Comparing
 
     if not isinstance(task, Comparing):
         return None
     if task.threshold is not None:
         return task.threshold
+    # bundles of 0.1.0 have it in their lineage, with the validation metrics
     with open_plain(folder, LINEAGE) as handle:
         lineage = parse_object(handle.read(), str(folder / LINEAGE))
     threshold = lineage.get("validation", {}).get("eer.threshold")
@@ -111,16 +107,29 @@ def deployed_threshold(task: Task, folder: Path) -> float | None:
 
 
 def _read(folder: Path) -> tuple[BundleManifest, dict[str, bytes]]:
+    check_names(folder)
     contents = {}
-    for name in (*check_names(folder), MANIFEST):
+    for name in (*FILES, MANIFEST):
         with open_plain(folder, name) as handle:
             contents[name] = handle.read()
     written = contents.pop(MANIFEST)
     files = _check_manifest(folder, written, contents)
     check_header(contents[TENSORS], str(folder / TENSORS))
     lineage = parse_object(contents[LINEAGE], str(folder / LINEAGE))
-    config = parse_object(contents[CONFIG], str(folder / CONFIG))
-    return _manifest(folder, digest_of(written), files, config, lineage), contents
+    where = folder / CONFIG
+    config = parse_object(contents[CONFIG], str(where))
+    _check_format(where, config)
+    missing = [name for name in ("adapter", "backbone", "task") if not isinstance(config.get(name), dict)]
+    if missing:
+        raise BundleError(f"{where} lacks {', '.join(missing)}; fetch the bundle again")
+    backbone, fingerprint = (config["backbone"].get(key) for key in ("id", "fingerprint"))
+    if not (isinstance(backbone, str) and isinstance(fingerprint, str)):
+        raise BundleError(f"{where} lacks the backbone's id or fingerprint; fetch the bundle again")
+    try:
+        adapter = method_from_dict(config["adapter"], str(where))
+    except ConfigError as error:
+        raise BundleError(f"{where} cannot be used: {error}") from error
+    return BundleManifest(digest_of(written), files, backbone, fingerprint, adapter, config["task"], lineage), contents
 
 
 def _check_manifest(folder: Path, written: bytes, contents: dict[str, bytes]) -> dict[str, str]:
@@ -143,26 +152,7 @@ def _check_manifest(folder: Path, written: bytes, contents: dict[str, bytes]) ->
     return {name: str(entry["sha256"]) for name, entry in listed.items()}
 
 
-def _manifest(
-    folder: Path, digest: str, files: dict[str, str], config: dict[str, Any], lineage: dict[str, Any]
-) -> BundleManifest:
-    where = folder / CONFIG
-    _check_format(where, config)
-    missing = [name for name in ("adapter", "backbone", "task") if not isinstance(config.get(name), dict)]
-    if missing:
-        raise BundleError(f"{where} lacks {', '.join(missing)}; fetch the bundle again")
-    texts = [config["backbone"].get(key) for key in ("id", "fingerprint")]
-    if not all(isinstance(text, str) for text in texts):
-        raise BundleError(f"{where} lacks the backbone's id or fingerprint; fetch the bundle again")
-    try:
-        adapter = method_from_dict(config["adapter"], str(where))
-    except ConfigError as error:
-        raise BundleError(f"{where} cannot be used: {error}") from error
-    return BundleManifest(digest, files, texts[0], texts[1], adapter, config["task"], lineage)
-
-
 def _check_format(where: Path, values: dict[str, Any]) -> None:
-    if values.get("format") != FORMAT or isinstance(values.get("format"), bool):
-        raise BundleError(
-            f"{where} is of format {values.get('format')!r}, this version reads {FORMAT}; update elp-foundry to open it"
-        )
+    found = values.get("format")
+    if found != FORMAT or isinstance(found, bool):  # True == 1
+        raise BundleError(f"{where} is of format {found!r}, this version reads {FORMAT}; update elp-foundry to open it")

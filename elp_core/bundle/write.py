@@ -31,16 +31,8 @@ if TYPE_CHECKING:
 def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
     """Write the model's adapters and head, configuration, lineage and card into a new folder, without the backbone.
 
-    The same model, lineage and metrics give the same bytes.
-
-    Args:
-        folder: Must not exist; it appears with all files in it, or not at all.
-        model: On any device.
-        lineage: Plain JSON values, written to lineage.json.
-        metrics: For the model card.
-
-    Returns:
-        The bundle's digest, ``sha256:<hex>``.
+    The same model, lineage (plain JSON values) and metrics (for the card) give the same bytes. The folder appears with
+    all files in it, or not at all. Returns the bundle's digest, ``sha256:<hex>``.
 
     Raises:
         BundleError: The folder exists, a value is not finite, or the lineage is no JSON.
@@ -48,7 +40,11 @@ def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metr
     """
     if folder.exists() or folder.is_symlink():
         raise BundleError(f"{folder} exists already; a bundle is never written over: choose another folder")
-    contents = {TENSORS: _tensors(model), CONFIG: render_json(describe(model)), LINEAGE: _lineage(lineage)}
+    contents = {TENSORS: _tensors(model), CONFIG: render_json(describe(model))}
+    try:
+        contents[LINEAGE] = render_json(dict(lineage))
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the lineage cannot be written as JSON: {error}") from error
     contents[CARD] = render_card(model, lineage, metrics, len(contents[TENSORS])).encode()
     manifest = render_manifest(contents)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +52,10 @@ def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metr
     try:
         scratch.mkdir()
         for name, raw in {**contents, MANIFEST: manifest}.items():
-            _write(scratch / name, raw)
+            with open(scratch / name, "xb") as handle:
+                handle.write(raw)
+                handle.flush()
+                os.fsync(handle.fileno())
         os.rename(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -94,17 +93,3 @@ def _tensors(model: ElpModel) -> bytes:
         raise BundleError(f"{', '.join(broken[:4])}: values are NaN or infinite; train again with lower learning rates")
     raw: bytes = save(state)
     return raw
-
-
-def _lineage(lineage: Mapping[str, Any]) -> bytes:
-    try:
-        return render_json(dict(lineage))
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"the lineage cannot be written as JSON: {error}") from error
-
-
-def _write(path: Path, raw: bytes) -> None:
-    with open(path, "xb") as handle:
-        handle.write(raw)
-        handle.flush()
-        os.fsync(handle.fileno())

@@ -31,7 +31,7 @@ _PAGE = 200
 
 
 def follow(
-    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 1.0, last: Seconds = 0.5
+    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 0.5, last: Seconds = 0.5
 ) -> FollowedRun:
     """Report a run's log and states to `log` until it has ended. The run continues if following stops.
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from elp_core.backbones.convolve import convolve
+from elp_core.backbones.convolutions import convolve
 from tiny.network import MaskedPredictor, configure
 from tiny.settings import Recipe
 

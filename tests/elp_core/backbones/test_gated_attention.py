@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from elp_core.backbones.gated_attention import GatedAttention
+from elp_core.backbones.attention import GatedAttention
 
 CLIPS, HEADS, FRAMES, SIZE = 3, 2, 7, 4
 POSITION = torch.randn(HEADS, FRAMES, FRAMES, generator=torch.Generator().manual_seed(0))

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from elp_core.assemble import build
-from elp_core.backbones import CNN, Prefix, prefix_values
-from elp_core.backbones.prefix import resume
+from elp_core.backbones import CNN, Prefix, prefix_values, resume
 from elp_core.config import (
     AugmentConfig,
     ElpConfig,
@@ -19,7 +18,14 @@ from elp_core.config import (
     PromptConfig,
     TrainConfig,
 )
-from elp_core.methods import BottleneckConfig, FullConfig, LoraConfig, MethodConfig, TopLayersConfig, WeightedSumConfig
+from elp_core.methods.config import (
+    BottleneckConfig,
+    FullConfig,
+    LoraConfig,
+    MethodConfig,
+    TopLayersConfig,
+    WeightedSumConfig,
+)
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch

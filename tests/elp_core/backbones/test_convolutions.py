@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from elp_core.backbones import Adapters, Backbone, layer_outputs, spectral
+from elp_core.backbones import Adapters, Backbone, convolutions, layer_outputs
 from elp_core.testing import tiny_backbone, tiny_model
 
 WIDTH, GROUPS = 12, 3
@@ -25,7 +25,7 @@ def conv(kernel: int, bias: bool = True) -> nn.Conv1d:
 def test_values_and_gradients_are_those_of_the_direct_convolution(frames: int, kernel: int, bias: bool) -> None:
     direct, given = conv(kernel, bias), torch.randn(2, frames, WIDTH, requires_grad=True)
     expected = direct(given.transpose(1, 2)).transpose(1, 2)[:, :frames]
-    found = spectral.convolve_frames(direct, given)
+    found = convolutions.convolve_frames(direct, given)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
     weights = torch.randn_like(expected)
     ours, theirs = (torch.autograd.grad(out, given, weights)[0] for out in (found, expected))
@@ -34,16 +34,16 @@ def test_values_and_gradients_are_those_of_the_direct_convolution(frames: int, k
 
 def test_a_changed_kernel_has_another_spectrum() -> None:
     direct = conv(8)
-    before = spectral.spectrum(direct)
-    assert spectral.spectrum(direct) is before
+    before = convolutions.spectrum(direct)
+    assert convolutions.spectrum(direct) is before
     with torch.no_grad():
         direct.parametrizations.weight.original0.mul_(2.0)
-    torch.testing.assert_close(spectral.spectrum(direct), 2 * before)
+    torch.testing.assert_close(convolutions.spectrum(direct), 2 * before)
 
 
 def test_a_spectrum_goes_with_its_convolution() -> None:
     direct = conv(8)
-    held = weakref.ref(spectral.spectrum(direct))
+    held = weakref.ref(convolutions.spectrum(direct))
     assert held() is not None
     del direct
     gc.collect()
@@ -52,13 +52,13 @@ def test_a_spectrum_goes_with_its_convolution() -> None:
 
 def test_kernels_that_are_short_learn_or_are_listened_to_are_convolved_directly() -> None:
     hidden = torch.randn(1, 4, WIDTH)
-    assert spectral.suits(conv(64), hidden)
-    assert not spectral.suits(conv(32), hidden)
-    assert not spectral.suits(conv(64).requires_grad_(True), hidden)
-    assert not spectral.suits(conv(64), hidden.bfloat16())
+    assert convolutions.suits(conv(64), hidden)
+    assert not convolutions.suits(conv(32), hidden)
+    assert not convolutions.suits(conv(64).requires_grad_(True), hidden)
+    assert not convolutions.suits(conv(64), hidden.bfloat16())
     watched = conv(64)
     watched.register_forward_hook(lambda *_: None)
-    assert not spectral.suits(watched, hidden)
+    assert not convolutions.suits(watched, hidden)
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])
@@ -69,7 +69,7 @@ def test_long_kernels_of_a_backbone_give_what_transformers_give(family: str, pre
     waveforms = torch.randn(2, 30_000)
     expected = model(waveforms, output_hidden_states=True)
     backbone = Backbone.from_model(model, "tiny")
-    assert spectral.suits(backbone.encoder.pos_conv_embed.conv, expected.last_hidden_state)
+    assert convolutions.suits(backbone.encoder.pos_conv_embed.conv, expected.last_hidden_state)
     features = backbone.features(waveforms, torch.tensor([30_000, 30_000]))
     *inner, last = layer_outputs(backbone, *features, Adapters(backbone))
     ours = [*inner, backbone.finish(last)]
@@ -90,6 +90,6 @@ def test_padding_does_not_reach_real_frames_through_the_transform() -> None:
 def test_a_spectrum_worked_out_while_serving_is_good_for_training() -> None:
     direct, given = conv(8), torch.randn(1, 4, WIDTH, requires_grad=True)
     with torch.inference_mode():
-        spectral.convolve_frames(direct, given)
-    spectral.convolve_frames(direct, given).sum().backward()
+        convolutions.convolve_frames(direct, given)
+    convolutions.convolve_frames(direct, given).sum().backward()
     assert given.grad is not None
