@@ -14,10 +14,9 @@ from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import list_slots, list_versions
-from pipelines.registry.client.server_api import change_champion, change_override
+from pipelines.registry.client.server_api import change_champion, change_override, promote_version
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot

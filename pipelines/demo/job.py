@@ -214,7 +214,7 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
     if dataset is None or adapter is None or judged is None:
         raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
     if judged.verdict.passed:
-        from pipelines.registry.client.champion import promote_version
+        from pipelines.registry.client.server_api import promote_version
         from pipelines.registry.policies import policy_digest
 
         uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(stage.slot).gate)
