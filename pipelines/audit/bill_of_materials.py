@@ -109,8 +109,8 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
                 "elp:slot": str(subject.slot),
                 "elp:status": subject.status,
                 "elp:bundle": lineage.bundle,
-                "elp:training-key": lineage.key,
-                "elp:seed": lineage.seed,
+                "elp:training-key": lineage.record.key,
+                "elp:seed": lineage.record.seed,
                 "elp:mlflow-run": lineage.run,
                 "elp:trained": lineage.finished,
                 "elp:code-digest": lineage.digest_of("code", "elpCode"),
@@ -132,7 +132,7 @@ def _card(subject: AdapterRecords, lineage: LineageStatement) -> Json:
             "inputs": [{"format": "waveform, mono, 16 kHz, float32"}],
             "outputs": [{"format": answer}],
         },
-        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.config)}),
+        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.record.config)}),
     }
     if subject.verdict is not None:
         card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(subject.verdict)}
@@ -170,7 +170,7 @@ def _backbone(lineage: LineageStatement) -> Json:
 
 
 def _dataset(lineage: LineageStatement) -> Json:
-    data, training = lineage.material("dataset"), lineage.training
+    data, training = lineage.material("dataset"), lineage.record.training
     return {
         "type": "data",
         "bom-ref": f"data:{lineage.dataset}",
@@ -199,7 +199,7 @@ def _dataset(lineage: LineageStatement) -> Json:
 
 
 def _golden(lineage: LineageStatement) -> list[Json]:
-    tag = lineage.golden
+    tag = lineage.record.golden.tag
     if not tag:
         return []
     return [

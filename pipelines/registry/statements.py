@@ -17,7 +17,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import TrainedClips, TrainerHardware, read_known
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json, sha256
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
@@ -75,51 +75,18 @@ class LineageStatement:
         """Tag of the dataset version."""
         return str(self.asked["dataset"])
 
-    @property
-    def golden(self) -> str:
-        """Tag of the golden set that was kept out of training; empty if the slot had none."""
-        return str(self.asked.get("golden", ""))
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Configuration of adapter, training and task."""
-        return dict(self.asked.get("config", {}))
-
-    @property
-    def seed(self) -> int:
-        """Seed of the training."""
-        return int(self.asked.get("seed", 0))
-
-    @property
-    def key(self) -> str:
-        """Training key."""
-        return str(self.given.get("key", ""))
-
-    @property
-    def flow_run(self) -> str:
-        """Prefect flow run; empty outside a flow."""
-        return str(self.given.get("flow_run", ""))
-
     @cached_property
-    def training(self) -> TrainedClips:
-        """The clips that the training used."""
-        return read_known(TrainedClips, self.given.get("training", {}), "training")
-
-    @cached_property
-    def hardware(self) -> TrainerHardware:
-        """The machine that trained."""
-        return read_known(TrainerHardware, self.given.get("hardware", {}), "hardware")
+    def record(self) -> Lineage:
+        """What the request and the trainer's additions say, as the record of a ``lineage.json``."""
+        tags = {name: {"tag": self.asked.get(name, "")} for name in ("dataset", "golden")}
+        return Lineage.from_json({**self.asked, **self.given, **tags})
 
     def digest_of(self, material: str, algorithm: str) -> str:
         """Return the digits that the statement names for a material; empty if it names none."""
         return next((one.digest.get(algorithm, "") for one in self.materials if one.name == material), "")
 
     def material(self, name: str) -> Material:
-        """Return the material of this name.
-
-        Raises:
-            AttestationError: The statement has no such material.
-        """
+        """Return the material of this name; raise AttestationError if there is none."""
         found = next((material for material in self.materials if material.name == name), None)
         if found is None:
             raise AttestationError("malformed", f"the lineage of {self.bundle} names no {name}")
@@ -153,11 +120,7 @@ def statement_digest(statement: Statement) -> str:
 
 
 def parse_statement(payload: bytes) -> Statement:
-    """Read a statement of either kind; the law: ``parse_statement(s.payload) == s``, and nothing else is read.
-
-    Raises:
-        AttestationError: The payload is not such a statement; the reason is ``malformed``.
-    """
+    """Read a statement of either kind; the law: ``parse_statement(s.payload) == s``, and nothing else is read."""
     values = parse_canonical_json(payload, "statement")
     kind = values.get("predicateType")
     if values.get("_type") != STATEMENT or kind not in (LINEAGE, VERDICT, VERDICT_WITH_PAGE):

@@ -42,7 +42,7 @@ class ReadFolder:
 
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
     """Return facts for the branches ``dataset`` and ``golden set``."""
-    tag, golden = signed.dataset, signed.golden
+    tag, golden = signed.dataset, signed.record.golden.tag
     commit = signed.digest_of("dataset", "gitCommit")
     tag_commit = git.resolve(root, f"refs/tags/{tag}")
     if not tag_commit:
