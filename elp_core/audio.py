@@ -61,11 +61,7 @@ class Measurements:
 
 
 def probe(source: Path | str | bytes) -> AudioInfo:
-    """Read the header only.
-
-    Raises:
-        AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
-    """
+    """Read the header only; raises AudioError `missing`, `empty` or `corrupt` (no format that libsndfile knows)."""
     try:
         info = soundfile.info(_open(source))
     except soundfile.LibsndfileError as error:
@@ -74,13 +70,9 @@ def probe(source: Path | str | bytes) -> AudioInfo:
 
 
 def load(source: Path | str | bytes) -> Waveform:
-    """Decode, mix to mono (mean of the channels) and resample once to 16 kHz.
+    """Return float32 [samples]: decode, mix to mono (mean of the channels) and resample once to 16 kHz.
 
-    Args:
-        source: A file or its bytes: WAV, FLAC, MP3, OGG or another format of libsndfile.
-
-    Returns:
-        float32 [samples] at 16 kHz; not rescaled: ±1 is full scale of the source.
+    The samples are not rescaled: ±1 is full scale of the source.
 
     Raises:
         AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
@@ -148,11 +140,7 @@ def clip_id(samples: Waveform) -> str:
 
 
 def measure(samples: Waveform) -> Measurements:
-    """Measure a clip, float32 [samples] at 16 kHz; the checks of a delivery use these figures.
-
-    Raises:
-        AudioError: `empty`: there is no sample.
-    """
+    """Measure a clip, float32 [samples] at 16 kHz; raises AudioError `empty` if there is no sample."""
     if samples.size == 0:
         raise AudioError("empty", "a clip without samples cannot be measured")
     low, high, total = float(samples.min()), float(samples.max()), samples.size

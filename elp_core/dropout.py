@@ -18,12 +18,8 @@ def drop(values: torch.Tensor, probability: float, training: bool) -> torch.Tens
     """Set each of `values` [...] to zero by chance and scale up the others (Srivastava et al. 2014), as PyTorch does.
 
     On the CPU the scale belongs to the rounded probability, so that the mean stays the same. The random numbers are
-    from PyTorch's generator; one seed gives other zeros than in `torch.nn.functional.dropout`.
-
-    Args:
-        values: Float [...].
-        probability: Of a zero, 0 or more and less than 1.
-        training: If false, `values` are returned unchanged.
+    from PyTorch's generator; one seed gives other zeros than in `torch.nn.functional.dropout`. The `probability` of a
+    zero is less than 1; without `training`, `values` are returned unchanged.
     """
     dropped = round(probability * _STEPS)
     if not training or values.device.type != "cpu" or not 0 < dropped < _STEPS:
