@@ -85,7 +85,7 @@ class AdapterCache:
         return HostedAdapter(manifest.fingerprint, folder, manifest.digest)
 
     def open(self, source: Path | ElpModel) -> HostedAdapter:
-        """Return the adapter of a bundle on disk or of a model, in memory on the backbone's device; raises as `verify`."""
+        """Return the adapter of a bundle on disk or of a model, on the backbone's device; raises as `verify`."""
         if isinstance(source, ElpModel):
             self._check_fingerprint(source.backbone.fingerprint)
             source.adapters.to(self._backbone.device)
