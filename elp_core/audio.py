@@ -78,7 +78,7 @@ def load(source: Path | str | bytes) -> Waveform:
         AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
             by its header) or `nan` (a sample is not a finite number).
     """
-    info = probe(source)
+    info = probe(source)  # a small compressed file can decode to more than the memory
     if info.seconds > MAX_SECONDS:
         raise AudioError("too_long", f"{_name(source)} lasts {info.seconds / 3600:.1f} h, expected at most 1 h; cut it")
     try:
@@ -101,7 +101,7 @@ def resample(samples: Waveform, rate: Hertz, to: Hertz = SAMPLE_RATE) -> Wavefor
     """Resample float32 [samples] from `rate` to `to` Hz, by a band-limited sinc kernel."""
     if rate == to:
         return samples
-    import torch
+    import torch  # here: it loads slowly, and clips at 16 kHz are measured without it
 
     with torch.inference_mode():
         resampled: Waveform = _resampler(rate, to)(torch.from_numpy(samples)).numpy()

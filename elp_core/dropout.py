@@ -25,6 +25,7 @@ def drop(values: torch.Tensor, probability: float, training: bool) -> torch.Tens
     if not training or values.device.type != "cpu" or not 0 < dropped < _STEPS:
         return F.dropout(values, probability, training)
     count = values.numel()
+    # from -2⁶³ without an upper bound: all 64 bits are random
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     kept = words.view(torch.int16)[:count].view(values.shape) >= dropped - _STEPS // 2
     return values * (kept * (_STEPS / (_STEPS - dropped))).to(values.dtype)

@@ -164,6 +164,7 @@ def read_clips(
         sound = record.pop("audio", None) or {"bytes": b"", "path": ""}
         clips.append(Clip(audio=sound["bytes"], path=sound["path"], **record))
     clips.sort(key=lambda clip: clip.id)
+    # a clip in two shards would be in the training twice, or in two splits
     for before, after in itertools.pairwise(clips):
         if before.id == after.id:
             raise CorpusError(f"clip {after.id} is in two shards; the dataset version is inconsistent, add it again")

@@ -59,7 +59,7 @@ class TensorStore:
 
         If the disk refuses, that is logged once and nothing more is written: the values can be computed again.
         """
-        size = values.nbytes + 512
+        size = values.nbytes + 512  # room for the file's header
         if not self._works or size > self._limit:
             return False
         try:

@@ -133,6 +133,7 @@ class AdapterCache:
             for hosted in found:
                 hosted._pins += 1
         try:
+            # after the pins, so that no adapter read here is evicted by the next one
             loaded = {hosted: self._read(hosted) for hosted in dict.fromkeys(found)}
             yield [(hosted, loaded[hosted]) for hosted in found]
         finally:

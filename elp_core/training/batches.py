@@ -58,6 +58,7 @@ class TrainingBatches:
         prefix: Prefix = CNN,
         store: TensorStore | None = None,
     ) -> None:
+        # batches are drawn by position: the caller's order must not change them
         self._clips = sorted(clips, key=lambda clip: clip.id)
         self._task = task
         self._backbone = backbone
@@ -113,6 +114,7 @@ class TrainingBatches:
         def compute() -> torch.Tensor:
             samples = load(clip.audio)
             if variant:  # copy 0 is the recording without augmentation
+                # not `hash`, which differs between processes
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, self._config.augment, rng, needed)

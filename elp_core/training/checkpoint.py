@@ -53,6 +53,7 @@ def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip
         "method": method_to_dict(model.config),
         "train": facts_of(clips),
         "validation": facts_of(validation),
+        # how often a run is saved may change between its parts: it has no effect on the tensors
         "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -143,6 +143,7 @@ class TrainingRun:
         """Set the step's random state and learning rates."""
         progress, config = self._progress, self.config
         seed_step(config.seed, progress.epoch, progress.batch, self.accelerator.process_index)
+        # + 1: neither the first nor the last step of a run has a rate of zero
         done = (progress.epoch + (progress.batch + 1) / (self._steps_per_epoch + 1)) / config.epochs
         self._rates = set_rates(self._optimizer, done, config.warmup)
 
@@ -169,6 +170,7 @@ class TrainingRun:
         if self.config.precision != "fp16" and not math.isfinite(float(norm)):
             raise NonFiniteLoss(self._progress.step + 1, float(norm), batch.ids)
         self._stepper.step()
+        # None, not zeros: AdamW would decay a tensor whose gradient is zero
         self._stepper.zero_grad(set_to_none=True)
 
     def count(self, value: float) -> None:
@@ -228,6 +230,7 @@ def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:
 
 
 def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # on the CPU, `to` alone would return the tensor itself, which the optimizer changes
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
 
