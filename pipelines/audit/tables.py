@@ -1,15 +1,19 @@
-"""An answer as headed tables: what the command line prints and what the HTML page shows."""
+"""An answer as headed tables, which the command line prints, and as one HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pipelines.audit.champion_periods import ChampionsAt, OnBackbone
 from pipelines.audit.erasure_plan import ErasurePlan, Step
 from pipelines.audit.facts import Fact
 from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn
+from pipelines.html_report import render_page
 from pipelines.number_text import count
 
 _SPLITS = ("train", "validation", "test")
@@ -36,15 +40,25 @@ class AuditAnswer:
     tree: Fact | None = None
 
 
+def answer_page(answer: AuditAnswer, source: str) -> str:
+    """Return one self-contained, printable page without scripts; `source` is the address of the server."""
+    return render_page(
+        Path(__file__).with_name("html_page.html"),
+        answer=answer,
+        failed=answer.tree.failed if answer.tree else (),
+        made=datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
+        program=f"elp-foundry {metadata.version('elp-foundry')}",
+        source=source,
+    )
+
+
 def champions_answer(found: ChampionsAt) -> AuditAnswer:
     """Return the answer to ``--at``."""
     rows = []
     for one in found.champions:
         period = one.champion_period
-        period_cells = (
-            (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ("",) * 5
-        )
-        rows.append((one.slot, _version(one.version), *period_cells, one.bundle))
+        cells = (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ()
+        rows.append((one.slot, _version(one.version), *(cells or ("",) * 5), one.bundle))
     serving = sum(one.version is not None for one in found.champions)
     lead = f"{count(serving, 'slot')} of {len(rows)} had a champion at {short(found.at)}, by the ledger."
     head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "reason", "bundle")

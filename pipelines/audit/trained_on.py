@@ -16,7 +16,7 @@ from pipelines.audit.data_index import LEARNING, used_digests
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 
 _FEW_SLOTS = 5
@@ -76,30 +76,18 @@ class TrainedOn:
 def find_trained_on(
     db: sqlite3.Connection, records: ServerRecords, subject: Subject, slot: Slot | None = None
 ) -> TrainedOn:
-    """Find everything that holds, or was trained on, a person or a recording.
-
-    Args:
-        db: The index, up to date.
-        records: The server's.
-        subject: The person or the recording.
-        slot: One slot; None means all slots.
-
-    Raises:
-        UsageError: The first digits of an id fit several clips.
-        ServiceError: The server does not answer.
-    """
-    only = str(slot) if slot else ""
-    clips = _clips(db, subject)
+    """Find everything that holds, or was trained on, a person or a recording, in one slot or in all."""
+    only, clips = str(slot or ""), _clips(db, subject)
     by_file: dict[int, Counter[str]] = {}
     for file, _, _, split in clips:
         by_file.setdefault(file, Counter())[split] += 1
     holdings = _holdings(db, by_file, clips, only)
     counts = {one.tag: one.learnable for one in holdings if one.kind == "data"}
     trained = _trained(db, records, counts, only)
-    adapters, unknown = ([one for one in trained if bool(one.clips) is sure] for sure in (True, False))
+    adapters, unknown = (tuple(one for one in trained if bool(one.clips) is sure) for sure in (True, False))
     ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
     speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
-    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), tuple(adapters), tuple(unknown))
+    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), adapters, unknown)
 
 
 def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
@@ -174,19 +162,10 @@ def _trained(db: sqlite3.Connection, records: ServerRecords, counts: dict[str, i
         note = _why_unknown(adapter, revisions.get(adapter.dataset), gaps.get(adapter.dataset, ""))
         if not note and used.get(adapter.dataset) != adapter.clips_digest:
             note = f"its lineage names other clips than {adapter.dataset} has"
-        if counts.get(adapter.dataset) or note:
-            found.append((adapter, note))
-    slots = sorted({adapter.slot for adapter, _ in found})
-    periods: dict[str, list[ChampionPeriod]] = {}
-    for one in slots if len(slots) <= _FEW_SLOTS else [""]:
-        for period in records.champion_periods(one):
-            periods.setdefault(period.slot, []).append(period)
-    return [
-        TrainedAdapter(**vars(adapter), clips=counts.get(adapter.dataset, 0), certain=not note, note=note).with_periods(
-            periods.get(adapter.slot, ())
-        )
-        for adapter, note in sorted(found, key=lambda one: (one[0].slot, one[0].version))
-    ]
+        if (clips := counts.get(adapter.dataset, 0)) or note:
+            found.append(TrainedAdapter(**vars(adapter), clips=clips, certain=not note, note=note))
+    slots = sorted({adapter.slot for adapter in found})
+    return records.with_periods(found, slots if len(slots) <= _FEW_SLOTS else [""])
 
 
 def _why_unknown(adapter: RegisteredAdapter, revision: str | None, gap: str) -> str:

@@ -39,17 +39,9 @@ def decide_verdict(
 ) -> Verdict:
     """Compare `challenger` with `champion` (None if the slot has no champion yet) on the clips both were scored on.
 
-    Args:
-        challenger: Scores of the adapter that is a candidate for promotion.
-        champion: Scores of the present champion on the same clips in the same order.
-        policy: Declared limits; `resamples` and `seed` fix the draws.
-        checks: Conditions in addition to the statistics.
-        closed_set: Declares that the golden set's speakers are also in the training data: clips are resampled, not
-            speakers.
-        measured: Measurements that the policy's safety limits apply to; None judges the scores alone.
-
-    Raises:
-        CorpusError: The two were not scored on the same clips, or the metric cannot be computed on them.
+    `checks` are conditions in addition to the statistics; without `measured`, the scores alone are judged. In a closed
+    set, the golden set's speakers are also in the training data, so clips are resampled instead of speakers. Raises
+    CorpusError if the two were not scored on the same clips, or if the metric cannot be computed on them.
     """
     found = compare_scores(challenger, champion, policy, closed_set)
     slices = judge_slices(challenger, champion, policy, closed_set, found)

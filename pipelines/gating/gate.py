@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ from pipelines.registry.verdict import GateCheck, Measured, Verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from elp_core.metrics.scores import Evaluation
     from elp_core.model import ElpModel
+    from pipelines.registry.evidence_scores import Scores
 
 Log = Callable[[str], None]
 
@@ -67,19 +67,18 @@ class GateCase:
     @property
     def record(self) -> GateRecord:
         """Return what the verdict is about, with an empty verdict and time."""
-        content = asdict(
-            GateRecord(
-                verdict="",
-                bundle=self.challenger.bundle_digest,
-                golden=self.golden.tag,
-                golden_digest=self.golden.digest,
-                champion=self.champion.version if self.champion else None,
-                champion_bundle=self.champion.bundle_digest if self.champion else "",
-                policy=policy_digest(self.settings.gate),
-            )
+        content = GateRecord(
+            verdict="",
+            bundle=self.challenger.bundle_digest,
+            golden=self.golden.tag,
+            golden_digest=self.golden.digest,
+            champion=self.champion.version if self.champion else None,
+            champion_bundle=self.champion.bundle_digest if self.champion else "",
+            policy=policy_digest(self.settings.gate),
         )
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        return GateRecord(**{**content, "evidence": f"gate/v{self.challenger.version}-{key}"})
+        # not canonical JSON: the folders of verdicts in every registry have names of this digest
+        key = hashlib.sha256(json.dumps(asdict(content), sort_keys=True).encode()).hexdigest()[:16]
+        return replace(content, evidence=f"gate/v{self.challenger.version}-{key}")
 
     @property
     def folder(self) -> Path:
@@ -104,33 +103,16 @@ def gate_version(
     keys: Path | None = None,
     log: Log = print,
 ) -> GateOutcome:
-    """Judge a version of the slot's adapter.
+    """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
     A version that was judged against the same champion, golden set and policy keeps its verdict. The present champion
     keeps the verdict with which it was promoted. A version that passes becomes the challenger; promotion is another
-    step.
-
-    Args:
-        repository: Path or URL of the workspace's Git repository.
-        slot: The slot.
-        settings: Settings of the workspace; they name the slot's policy and the backbone.
-        version: Version to judge; None selects the newest candidate.
-        dry_run: Judge and keep the evidence in `cache`, but change nothing in the registry.
-        mlflow_uri: Address of the MLflow server.
-        cache: Folder for downloaded data, bundles and evidence.
-        keys: Folder of the key that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder.
-        log: Receives one line of progress at a time.
-
-    Raises:
-        AttestationError: This machine has no key to sign a verdict with; raised before anything is judged.
-        GateRefused: The server does not accept the verdict, for example because it does not trust the key.
-        RegistryError: There is no version to judge, or a bundle is not the registered one.
-        VersioningError: The slot has no golden set, or the data cannot be downloaded.
-        FingerprintMismatch: A bundle belongs to another backbone than the workspace's.
-        CorpusError: The metric cannot be computed on the golden set.
+    step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
+    that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
+        # a machine without a key is refused before minutes of judging
         load_signing_keys(keys, "verdict")
     case, serving = _prepare(client, repository, slot, settings, version, cache)
     found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
@@ -156,10 +138,8 @@ def _prepare(
     """Return what is judged, and whether the version is the present champion."""
     from pipelines.datasets.versions import golden_ref
 
-    if version is None:
-        challenger = model_registry.candidate(client, slot)
-    else:
-        challenger = model_registry.get(client, slot, version)
+    registry = model_registry
+    challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
     champion = model_registry.find_champion(client, slot)
@@ -175,21 +155,18 @@ class _Scored:
 
     model: ElpModel
     bundle: Path
-    evaluation: Evaluation
-
-    @property
-    def threshold(self) -> float | None:
-        """Return the threshold at which it decides when it serves."""
-        from elp_core.bundle import deployed_threshold
-
-        return deployed_threshold(self.model.task, self.bundle)
+    scores: Scores
+    also: Mapping[str, float]
+    """Further metrics."""
+    threshold: float | None
+    """The threshold at which it decides when it serves."""
 
 
 def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
-    from elp_core.bundle import load_bundle
+    from elp_core.bundle import deployed_threshold, load_bundle
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import bundle_bytes, measure_speed, memory_digest, overlap_checks
@@ -202,7 +179,9 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        return _Scored(model, bundle, evaluate(model, golden.clips, train.batch_seconds, train.device))
+        found = evaluate(model, golden.clips, train.batch_seconds, train.device)
+        also = {name: round(value, 6) for name, value in found.extra.items()}
+        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle))
 
     challenger = score(case.challenger)
     champion = score(case.champion) if case.champion else None
@@ -222,15 +201,14 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         parameters=challenger.model.parameter_count(),
         speed=speed,
         backbone_before=before,
+        # last: each of the measurements above may have changed a tensor
         backbone_after=memory_digest(backbone),
         interference=interference,
         challenger_threshold=challenger.threshold,
         champion_threshold=champion.threshold if champion else None,
     )
-    scores, champion_scores = challenger.evaluation.scores, champion.evaluation.scores if champion else None
-    verdict = decide_verdict(
-        scores, champion_scores, policy, checks, closed_set=case.golden.closed_set, measured=measured
-    )
+    scores, against, closed_set = challenger.scores, champion.scores if champion else None, case.golden.closed_set
+    verdict = decide_verdict(scores, against, policy, checks, closed_set=closed_set, measured=measured)
     context = EvidenceContext(
         slot=str(case.slot),
         challenger=f"v{case.challenger.version}",
@@ -240,11 +218,7 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         golden={"tag": case.golden.tag, "digest": case.golden.digest, "revision": case.golden.revision},
         backbone={"id": backbone.id, "fingerprint": backbone.fingerprint},
         policy_digest=case.record.policy,
-        challenger_also=_rounded(challenger.evaluation),
-        champion_also=_rounded(champion.evaluation) if champion else {},
+        challenger_also=challenger.also,
+        champion_also=champion.also if champion else {},
     )
-    return Evidence(verdict, scores, champion_scores, context)
-
-
-def _rounded(evaluation: Evaluation) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in evaluation.extra.items()}
+    return Evidence(verdict, scores, against, context)

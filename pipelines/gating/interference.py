@@ -64,15 +64,6 @@ def check_interference(
     If there are more slots than the policy compares, the challenger's digest selects them, so that other versions
     are compared with other slots. A slot whose champion or golden set cannot be loaded is reported as skipped. Every
     slot is skipped if the challenger's method is not ELP, because such an adapter shares no host.
-
-    Args:
-        client: Connection to the MLflow server.
-        challenger: The version that is judged.
-        backbone: The backbone that all share.
-        policy: Number of slots, and of clips for each.
-        repository: The workspace's Git repository.
-        cache: Folder for bundles and data.
-        log: Receives one line of progress at a time.
     """
     most = policy.interference_slots
     others = [slot for slot in model_registry.list_slots(client) if slot != challenger.slot] if most else []

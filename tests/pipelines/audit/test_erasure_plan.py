@@ -10,8 +10,8 @@ from sqlite3 import Connection
 import click
 import pytest
 
+from pipelines.audit.data_index import FILE, open_index
 from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
-from pipelines.audit.index_file import FILE, open_index
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
 from pipelines.datasets.drop import drop_clips
