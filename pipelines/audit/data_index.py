@@ -12,7 +12,7 @@ import itertools
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,21 +231,15 @@ def _extend(
 def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]:
     """Return the numbers of a folder's files; read those that are new."""
     listing = stored.listing(tracked) if tracked else {}
-    known = _known(db, listing)
+    known, wanted = dict[str, int](), iter(listing.values())
+    # SQLite limits the number of values of one statement
+    while some := tuple(itertools.islice(wanted, _MOST_VALUES)):
+        marks = ", ".join("?" * len(some))
+        known |= dict(db.execute(f"SELECT md5, id FROM file WHERE md5 IN ({marks})", some))
     for name, md5 in listing.items():
         if md5 not in known:
             known[md5] = _read_file(db, stored, name, md5)
     return [known[md5] for md5 in listing.values()]
-
-
-def _known(db: sqlite3.Connection, listing: Mapping[str, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    wanted = iter(listing.values())
-    # SQLite limits the number of values of one statement
-    while some := tuple(itertools.islice(wanted, _MOST_VALUES)):
-        marks = ", ".join("?" * len(some))
-        found |= dict(db.execute(f"SELECT md5, id FROM file WHERE md5 IN ({marks})", some))
-    return found
 
 
 def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -> int:
@@ -259,12 +253,12 @@ def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -
         columns = parquet.read(columns=wanted).to_pydict()
     number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
     assert number is not None
-    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", _rows(number, columns))
-    return number
-
-
-def _rows(number: int, columns: Mapping[str, list[Any]]) -> Iterable[tuple[int, bytes, str, str, float]]:
     ids = columns.get("id") or columns.get("sha256") or []
+    # a file in quarantine has neither split nor duration
     splits, lengths = columns.get("split") or [QUARANTINE] * len(ids), columns.get("duration") or [0.0] * len(ids)
-    for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True):
-        yield number, bytes.fromhex(clip), speaker or "", split, seconds
+    rows = (
+        (number, bytes.fromhex(clip), speaker or "", split, seconds)
+        for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True)
+    )
+    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", rows)
+    return number

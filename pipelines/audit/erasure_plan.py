@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipelines.audit.server_records import ServerRecords
@@ -80,13 +80,18 @@ def plan_erasure(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them"
         )
     names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
-    slots = tuple(_slot_plan(db, records, found, name) for name in names)
+    versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
+    newest = {(name, kind): version for name, kind, version in versions}
+    slots = tuple(_slot_plan(newest, records, found, name) for name in names)
     files = _files(db, subject, slot, place)
     return ErasurePlan(found, slots, files, _after(files), _stays(found))
 
 
-def _slot_plan(db: sqlite3.Connection, records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
-    holds = tuple(one for one in found.holdings if one.slot == slot and one.version == _newest(db, one))
+def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
+    # a quarantine belongs to a dataset version
+    kinds = {"data": "data", "golden": "golden", "quarantine": "data"}
+    mine = (one for one in found.holdings if one.slot == slot)
+    holds = tuple(one for one in mine if one.version == newest[slot, kinds[one.kind]])
     trained = tuple(one for one in found.adapters if one.slot == slot)
     champion = next((one for one in trained if one.is_champion), None)
     steps = []
@@ -115,13 +120,6 @@ def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained:
     stop = Step(f"if v{champion.version} must stop at once: {way}", (f"elp {command} {slot} --reason erasure",))
     again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
     return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
-
-
-def _newest(db: sqlite3.Connection, one: Holding) -> int:
-    # a quarantine belongs to a dataset version
-    kind = "golden" if one.kind == "golden" else "data"
-    query = "SELECT MAX(version) FROM release WHERE slot = ? AND kind = ?"
-    return int(db.execute(query, (one.slot, kind)).fetchone()[0])
 
 
 def _files(

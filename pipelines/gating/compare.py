@@ -50,13 +50,7 @@ class PairedComparison:
 def compare_scores(
     challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool
 ) -> PairedComparison:
-    """Measure and resample both systems.
-
-    In a closed set the speakers are given and the recordings vary, so clips are resampled; otherwise speakers are.
-
-    Raises:
-        CorpusError: The two were not scored on the same clips, or the metric cannot be computed on them.
-    """
+    """Measure and resample both systems; raises CorpusError if they were not scored on the same clips."""
     systems = _paired(challenger, champion)
     blocks = blocks_for(challenger, closed_set)
     draws = _resampled(systems, blocks, policy.resamples, policy.seed)
@@ -96,7 +90,7 @@ def delta_draws(challenger: Scores, champion: Scores | None, closed_set: bool, r
 
 
 def blocks_for(scores: Scores, closed_set: bool) -> Blocks:
-    """Return the blocks that are resampled: speakers, or clips in a closed set."""
+    """Return the blocks that are resampled: speakers, or clips in a closed set, which gives the speakers."""
     return blocks_of(scores.speakers, "clips" if closed_set else "speakers")
 
 
@@ -125,21 +119,19 @@ def _paired(challenger: Scores, champion: Scores | None) -> list[Scores]:
     """Return both systems, after a check that they were scored on the same clips in the same order."""
     if champion is None:
         return [challenger]
-    same = type(challenger) is type(champion) and challenger.ids == champion.ids
-    if same and isinstance(challenger, ClipScores) and isinstance(champion, ClipScores):
-        same = (
-            (challenger.metric, challenger.speakers, challenger.references)
-            == (champion.metric, champion.speakers, champion.references)
-        ) and np.array_equal(challenger.tokens, champion.tokens)
-    elif same and isinstance(challenger, TrialScores) and isinstance(champion, TrialScores):
-        columns = ((challenger.a, champion.a), (challenger.b, champion.b), (challenger.targets, champion.targets))
-        same = all(np.array_equal(one, other) for one, other in columns)
-    if not same:
+    if _task_of(challenger) != _task_of(champion):
         raise CorpusError(
             "challenger and champion were not scored on the same clips, speakers and references in the same order; "
             "evaluate both on one golden set in one run"
         )
     return [challenger, champion]
+
+
+def _task_of(scores: Scores) -> tuple[object, ...]:
+    """Return everything but the answers."""
+    if isinstance(scores, ClipScores):
+        return scores.metric, scores.ids, scores.speakers, scores.references, scores.tokens.tolist()
+    return scores.ids, scores.a.tolist(), scores.b.tolist(), scores.targets.tolist()
 
 
 def _growth(challenger: Scores, champion: Scores, difference: float, margin: float) -> float:
@@ -150,8 +142,6 @@ def _growth(challenger: Scores, champion: Scores, difference: float, margin: flo
     """
     if not (isinstance(challenger, ClipScores) and isinstance(champion, ClipScores)):
         return 1.0
-    differing, tokens = int(np.abs(challenger.errors - champion.errors).sum()), int(challenger.tokens.sum())
-    if differing == 0 or tokens == 0:
-        return 1.0
-    rate = differing / tokens
-    return math.sqrt((rate + max(0.0, margin - difference)) / rate)
+    tokens = int(challenger.tokens.sum())
+    rate = int(np.abs(challenger.errors - champion.errors).sum()) / tokens if tokens else 0.0
+    return math.sqrt((rate + max(0.0, margin - difference)) / rate) if rate else 1.0

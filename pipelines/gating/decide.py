@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
-from pipelines.gating.safety import JudgedPair, safety_checks
+from pipelines.gating.safety import safety_checks
 from pipelines.gating.slices import judge_slices
 from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import GateCheck, Measured, Outcome, SliceResult, Verdict
+from pipelines.registry.verdict import GateCheck, Measured, Outcome, Verdict
 
 _RANK = {"failed": 0, "undecided": 1, "passed": 2}
 """Order of the reasons; undecided slices come last, because they do not change the verdict."""
@@ -48,15 +49,13 @@ def decide_verdict(
     limit = found.challenger.judge(policy.limit)
     margin = found.delta.judge(policy.margin) if found.delta else None
     if measured is not None:
-        pair = JudgedPair(challenger, champion, found, slices, closed_set)
-        checks = (*checks, *safety_checks(pair, policy, measured))
+        checks = (*checks, *safety_checks(challenger, champion, found, slices, closed_set, policy, measured))
     parts = [limit] if margin is None else [margin, limit]
     parts += [check.outcome for check in checks] + ["failed" for s in slices if s.outcome == "failed"]
     outcome = combine(parts)
     blocks = _needed_blocks(found, policy, limit, margin) if outcome == "undecided" else None
-    needed = None if blocks is None else math.ceil(blocks * found.clips / found.blocks)
     champion_interval, delta = found.champion, found.delta
-    return Verdict(
+    verdict = Verdict(
         outcome=outcome,
         first_version=champion is None,
         metric=found.metric,
@@ -69,15 +68,16 @@ def decide_verdict(
         blocks=found.blocks,
         unit=found.unit,
         clips=found.clips,
-        needed=needed,
+        needed=None if blocks is None else math.ceil(blocks * found.clips / found.blocks),
         needed_blocks=blocks,
         closed_set=closed_set,
         slices=slices,
         checks=tuple(checks),
-        reasons=_reasons(found, policy, outcome, limit, margin, checks, slices, needed, blocks),
+        reasons=(),
         policy=policy,
         measured=measured,
     )
+    return replace(verdict, reasons=_reasons(verdict, found, limit, margin))
 
 
 def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, margin: Outcome | None) -> int | None:
@@ -89,21 +89,12 @@ def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, 
     return max(known) if known and len(known) == len(wanted) else None
 
 
-def _reasons(
-    found: PairedComparison,
-    policy: GatePolicy,
-    outcome: Outcome,
-    limit: Outcome,
-    margin: Outcome | None,
-    checks: Sequence[GateCheck],
-    slices: Sequence[SliceResult],
-    needed: int | None,
-    blocks: int | None,
-) -> tuple[str, ...]:
+def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: Outcome | None) -> tuple[str, ...]:
     """Return the sentences for people: what failed first, then what is undecided, then what passed."""
+    policy, slices = verdict.policy, verdict.slices
     ranked = [
         (_RANK[c.outcome], f"check {c.name} {'is undecided' if c.undecided else 'failed'}: {c.detail}")
-        for c in checks
+        for c in verdict.checks
         if not c.passed
     ]
     metric = metric_title(found.metric)
@@ -114,8 +105,8 @@ def _reasons(
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
-    if outcome == "undecided" and "undecided" in (limit, margin):
-        ranked.append((1, _size_reason(found, needed, blocks)))
+    if verdict.outcome == "undecided" and "undecided" in (limit, margin):
+        ranked.append((1, _size_reason(verdict)))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))
 
@@ -131,10 +122,11 @@ def _margin_reason(found: PairedComparison, policy: GatePolicy, outcome: Outcome
     return f"{metric} changed by {points(found.delta.value)} ({found.delta.signed_text}): {verdict[outcome]}"
 
 
-def _size_reason(found: PairedComparison, needed: int | None, blocks: int | None) -> str:
-    by_speaker = found.unit == "speakers"
-    size = count(found.clips, "clip") + (f" of {count(found.blocks, 'speaker')}" if by_speaker else "")
-    if needed is None or blocks is None:
+def _size_reason(verdict: Verdict) -> str:
+    by_speaker = verdict.unit == "speakers"
+    size = count(verdict.clips, "clip") + (f" of {count(verdict.blocks, 'speaker')}" if by_speaker else "")
+    if verdict.needed is None or verdict.needed_blocks is None:
         return f"the golden set of {size} cannot decide this, and no larger one would at the difference observed"
-    more = count(needed, "more clip") + (f" ({count(blocks, 'more speaker')})" if by_speaker else "")
+    speakers = f" ({count(verdict.needed_blocks, 'more speaker')})" if by_speaker else ""
+    more = count(verdict.needed, "more clip") + speakers
     return f"the golden set of {size} is too small: about {more} would decide what was observed"

@@ -85,11 +85,6 @@ class GateCase:
         """Return the evidence folder on this machine."""
         return self.cache / "verdicts" / self.slot.site / self.slot.task / self.record.evidence
 
-    def outcome(self, evidence: Evidence, folder: Path, *, reused: bool, dry_run: bool) -> GateOutcome:
-        """Return the outcome of this case from its evidence."""
-        against = self.champion.version if self.champion else None
-        return GateOutcome(evidence.verdict, folder, self.challenger.version, against, reused, dry_run)
-
 
 def gate_version(
     repository: str,
@@ -119,17 +114,18 @@ def gate_version(
     if found is not None:
         evidence = read_evidence(found)
         log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
-        return case.outcome(evidence, found, reused=True, dry_run=dry_run)
-    if (case.folder / EVIDENCE_FILE).is_file():
+    elif (case.folder / EVIDENCE_FILE).is_file():
         log("this machine has already judged exactly these inputs; recording the verdict")
         evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
     else:
-        evidence = _judge(client, case, cache, log)
+        evidence = _judge(client, case, log)
         digest = write_evidence_folder(case.folder, evidence)
-    log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
-    if not dry_run:
-        publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
-    return case.outcome(evidence, case.folder, reused=False, dry_run=dry_run)
+    if found is None:
+        log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
+        if not dry_run:
+            publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
+    against, reused = case.champion.version if case.champion else None, found is not None
+    return GateOutcome(evidence.verdict, found or case.folder, case.challenger.version, against, reused, dry_run)
 
 
 def _prepare(
@@ -162,15 +158,16 @@ class _Scored:
     """The threshold at which it decides when it serves."""
 
 
-def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evidence:
+def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
-    from pipelines.gating.measure import bundle_bytes, measure_speed, memory_digest, overlap_checks
+    from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
 
+    cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
     backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
     before = memory_digest(backbone)
@@ -188,16 +185,14 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
     checks = (
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
         GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
-        *overlap_checks(
-            case.repository, case.challenger, challenger.bundle, golden.clips, case.golden.closed_set, cache
-        ),
+        *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
     )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
     measured = Measured(
         subject=f"{case.slot} {case.challenger.version}",
-        bundle_bytes=bundle_bytes(challenger.bundle),
+        bundle_bytes=sum(path.stat().st_size for path in challenger.bundle.iterdir()),
         parameters=challenger.model.parameter_count(),
         speed=speed,
         backbone_before=before,
@@ -207,7 +202,7 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         challenger_threshold=challenger.threshold,
         champion_threshold=champion.threshold if champion else None,
     )
-    scores, against, closed_set = challenger.scores, champion.scores if champion else None, case.golden.closed_set
+    scores, against = challenger.scores, champion.scores if champion else None
     verdict = decide_verdict(scores, against, policy, checks, closed_set=closed_set, measured=measured)
     context = EvidenceContext(
         slot=str(case.slot),

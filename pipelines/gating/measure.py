@@ -25,11 +25,6 @@ MOST_AUDIO: Seconds = 16.0
 """Audio in a round; if every clip is longer, the shortest clip is used alone."""
 
 
-def bundle_bytes(folder: Path) -> int:
-    """Return the size of a bundle's files."""
-    return sum(path.stat().st_size for path in folder.iterdir())
-
-
 def memory_digest(backbone: Backbone) -> str:
     """Return the ``sha256:…`` of the backbone's tensors as they are in memory."""
     digests = tensor_digests(backbone.state_dict())
