@@ -68,8 +68,7 @@ def model_answers(
 
 def waveform_frames(model: ElpModel, waveforms: Sequence[Waveform]) -> Frames:
     """Return the model's frames for a padded batch of waveforms float32 [samples], on the backbone's device."""
-    device = next(model.backbone.parameters()).device
-    frames: Frames = model(*(tensor.to(device) for tensor in collate(waveforms)))
+    frames: Frames = model(*(tensor.to(model.backbone.device) for tensor in collate(waveforms)))
     return frames
 
 
@@ -140,8 +139,7 @@ def prefix_cache(
     backbone: Backbone, prefix: Prefix, memory_bytes: int = MEMORY_BYTES, store: TensorStore | None = None
 ) -> FeatureCache:
     """Return a cache for the values of `clip_values` on the device that the backbone is on now."""
-    device = next(backbone.parameters()).device
-    return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, device.type)
+    return FeatureCache(backbone.fingerprint, memory_bytes, store, prefix.name, backbone.device.type)
 
 
 @torch.no_grad()
@@ -150,8 +148,7 @@ def clip_values(backbone: Backbone, prefix: Prefix, samples: Waveform) -> torch.
 
     They are computed without other clips, on the backbone's device.
     """
-    device = next(backbone.parameters()).device
-    features, counts = backbone.features(*(tensor.to(device) for tensor in collate([samples])))
+    features, counts = backbone.features(*(tensor.to(backbone.device) for tensor in collate([samples])))
     return prefix_values(backbone, prefix, features, counts).squeeze(-3)
 
 

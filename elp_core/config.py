@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import Checked, below, choices, positive, within
+from elp_core._ranges import Checked, below, one_of, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -119,9 +119,9 @@ class TrainConfig(Checked):
     patience: int = within(8, 0)
     """Validations without improvement before training stops; 0 never stops early."""
     seed: int = within(0, 0)
-    precision: Precision = field(default="no", metadata=choices(Precision))
+    precision: Precision = field(default="no", metadata=one_of(Precision))
     """Mixed precision, on a GPU only."""
-    device: str = field(default="auto", metadata=choices(Device))
+    device: str = field(default="auto", metadata=one_of(Device))
     checkpoint_minutes: float = within(5.0, 0)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,14 +15,29 @@ from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
 from elp_core.errors import ConfigError
 
+M = TypeVar("M", bound=nn.Module)
+
+
+def learning_copy(module: M) -> M:
+    """Return a copy whose parameters all learn, without dropout (the shared backbone has none either)."""
+    return without_dropout(copy.deepcopy(module)).requires_grad_(True)
+
+
+def without_dropout(module: M) -> M:
+    """Switch a module's dropout off for good, in training too, and return the module."""
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    return module
+
 
 class TunedNorms(nn.Module):
     """Copies of one encoder layer's own layer norms, trained in their place."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.attention = _copy(layer.layer_norm)
-        self.final = _copy(layer.final_layer_norm)
+        self.attention = learning_copy(layer.layer_norm)
+        self.final = learning_copy(layer.final_layer_norm)
 
 
 class ElpAdapters(Adapters):
@@ -72,11 +88,10 @@ class ElpAdapters(Adapters):
 
     def inserts(self, layer: int) -> LayerInserts:
         """Return what goes into encoder layer `layer`, from 0."""
-        name = str(layer)
-        after = self.e[name] if name in self.e else None  # noqa: SIM401 (a ModuleDict has no get)
-        if name not in self.norm:
+        after = dict(self.e.items()).get(str(layer))
+        if str(layer) not in self.norm:
             return LayerInserts(after_ffn=after)
-        norms = self.norm[name]
+        norms = self.norm[str(layer)]
         return LayerInserts(norms.get_submodule("attention"), norms.get_submodule("final"), after)
 
 
@@ -103,9 +118,3 @@ def _plan(count: int, config: ElpConfig) -> tuple[tuple[int, ...], tuple[int, ..
     if faults:
         raise ConfigError("adapter", faults)
     return encoder, mixed, used if config.tune_norms else ()
-
-
-def _copy(norm: Any) -> nn.LayerNorm:
-    own = nn.LayerNorm(norm.normalized_shape, eps=norm.eps, device=norm.weight.device)
-    own.load_state_dict(norm.state_dict())
-    return own

@@ -109,10 +109,9 @@ def architecture(config: Any, normalize: bool) -> dict[str, Any]:
     `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
     """
     known = type(config)()  # config.json may have keys that the family does not have; they change nothing
-    keys = [key for key in ARCHITECTURE_KEYS if hasattr(known, key)]
-    found = {key: getattr(config, key) for key in keys if getattr(config, key) is not None}
+    found = {key: getattr(config, key) for key in ARCHITECTURE_KEYS if hasattr(known, key)}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
-    return {**plain, "normalize": normalize}
+    return {key: value for key, value in plain.items() if value is not None} | {"normalize": normalize}
 
 
 def _version() -> str:

@@ -84,8 +84,13 @@ class Backbone(nn.Module):
     @property
     def layers(self) -> nn.ModuleList:
         """Return the encoder's transformer layers."""
-        layers: nn.ModuleList = self.encoder.layers
-        return layers
+        found: nn.ModuleList = self.encoder.layers
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device that the backbone is on now."""
+        return next(self.parameters()).device
 
     @property
     def layer_count(self) -> int:

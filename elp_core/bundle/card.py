@@ -53,7 +53,10 @@ _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned
 def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[str, float], size: int) -> str:
     """Return the card as Markdown, without facts that the lineage lacks; `size` is the bytes of the tensors' file."""
     slot = str(lineage.get("slot", ""))
-    rows = ((name, _number(name, metrics[name])) for name in sorted(metrics))
+    rows = [
+        (name, f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}")
+        for name, value in sorted(metrics.items())
+    ]
     return _TEMPLATE.format(
         slot=f" `{_cell(slot)}`" if slot else "",
         method=_METHODS[str(method_to_dict(model.config).get("method", "elp"))],
@@ -91,10 +94,6 @@ def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple
 def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:
     found = lineage.get(part)
     return found.get(key) if isinstance(found, Mapping) else None
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}"
 
 
 def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:

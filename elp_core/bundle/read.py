@@ -88,7 +88,7 @@ def open_bundle(folder: Path, backbone: Backbone) -> tuple[BundleManifest, ElpMo
         raise BundleError(f"{folder / CONFIG} cannot be used: {error}") from error
     except SafetensorError as error:
         raise BundleError(f"{folder / TENSORS} is malformed: {error}; fetch the bundle again") from error
-    return manifest, model.to(next(backbone.parameters()).device).eval()
+    return manifest, model.to(backbone.device).eval()
 
 
 def deployed_threshold(task: Task, folder: Path) -> float | None:

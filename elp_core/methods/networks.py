@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from elp_core.adapters import ElpAdapters
-from elp_core.adapters.elp_adapters import TunedNorms
+from elp_core.adapters.elp_adapters import TunedNorms, learning_copy, without_dropout
 from elp_core.backbones import Adapters, Backbone
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
@@ -26,8 +26,6 @@ from elp_core.methods.config import (
     WeightedSumConfig,
 )
 from elp_core.private_names import import_after_torchaudio, shallow_copy
-
-M = TypeVar("M", bound=nn.Module)
 
 BOTTLENECK_STD = 1e-2
 """Of both projections' weights (arXiv 1902.00751, section 3.6): a fresh bottleneck is near the identity."""
@@ -45,18 +43,6 @@ def private_network(backbone: Backbone, layers: nn.ModuleDict, norm: nn.Module |
         encoder.layer_norm = norm
     network.encoder = encoder
     return network
-
-
-def learning_copy(module: M) -> M:
-    """Return a copy whose parameters all learn, without dropout (the shared backbone has none either)."""
-    return _without_dropout(copy.deepcopy(module)).requires_grad_(True)
-
-
-def _without_dropout(module: M) -> M:
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    return module
 
 
 class Bottleneck(nn.Module):
@@ -168,7 +154,7 @@ class LoraNetwork(Adapters):
         self.touched = tuple(range(backbone.layer_count))
         own = {id(parameter): parameter for parameter in backbone.layers.parameters()}
         # with the parameters as the copy's memo they are shared, so that updates of them need no second weights
-        copies = _without_dropout(copy.deepcopy(backbone.layers, own))
+        copies = without_dropout(copy.deepcopy(backbone.layers, own))
         self.layers = nn.ModuleDict({str(number): layer for number, layer in enumerate(copies)})
         chosen = peft.LoraConfig(
             r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets), lora_dropout=config.dropout

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from elp_core.config import TrainConfig, to_dict
 from elp_core.errors import CheckpointError
 from elp_core.files import replacing
-from elp_core.methods import method_to_dict
+from elp_core.methods.config import method_to_dict
 from elp_core.model import ElpModel
 from elp_core.types import Clip
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import ServerRecords, backbone_of, named, newest_statements, statement_of
+from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
@@ -126,13 +126,13 @@ def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:
-    training, counts = lineage.training, lineage.material("dataset").annotations
+    training, counts = lineage.record.training, lineage.material("dataset").annotations
     used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
-        Fact("Git commit", named(lineage, "dataset", "gitCommit")),
-        Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
+        Fact("Git commit", lineage.digest_of("dataset", "gitCommit")),
+        Fact("DVC hash", f"md5:{lineage.digest_of('dataset', 'dvcMd5')}"),
         Fact("amount", f"{counts.get('clips', '?')} clips of {counts.get('speakers', '?')} speakers"),
-        Fact("clips used", f"sha256:{named(lineage, 'clips', 'elpIds')}", note=used),
+        Fact("clips used", f"sha256:{lineage.digest_of('clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
     )
     return Fact("dataset", lineage.dataset, note=lineage.material("dataset").uri, children=children)
@@ -158,17 +158,17 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
 
 
 def _golden(lineage: LineageStatement) -> Fact:
-    if not lineage.golden:
+    if not lineage.record.golden.tag:
         return Fact("golden set", "none", note="none was in force at training")
     children = (
-        Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
-        Fact("training clips left out for it", str(lineage.training.excluded)),
+        Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
+        Fact("training clips left out for it", str(lineage.record.training.excluded)),
     )
-    return Fact("golden set", lineage.golden, note="in force at training", children=children)
+    return Fact("golden set", lineage.record.golden.tag, note="in force at training", children=children)
 
 
 def _training(lineage: LineageStatement) -> Fact:
-    code, packages, machine = lineage.material("code"), lineage.material("packages"), lineage.hardware
+    code, packages, machine = lineage.material("code"), lineage.material("packages"), lineage.record.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit, torch = code.digest.get("gitCommit", ""), f"torch {packages.annotations.get('torch', '?')}"
     children = (
@@ -176,9 +176,9 @@ def _training(lineage: LineageStatement) -> Fact:
         Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
         Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=torch),
         Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
-        Fact("seed", str(lineage.seed)),
-        Fact("training key", lineage.key),
-        Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
+        Fact("seed", str(lineage.record.seed)),
+        Fact("training key", lineage.record.key),
+        Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
         Fact("MLflow run", lineage.run),
     )
     return Fact("training", short(lineage.finished), children=children)

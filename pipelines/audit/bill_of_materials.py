@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from pipelines.audit.adapter_records import AdapterRecords
-from pipelines.audit.server_records import backbone_of, named
+from pipelines.audit.server_records import backbone_of
 from pipelines.errors import RegistryError
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement
@@ -70,12 +70,12 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
         "elp:slot": str(subject.slot),
         "elp:status": subject.status,
         "elp:bundle": lineage.bundle,
-        "elp:training-key": lineage.key,
-        "elp:seed": lineage.seed,
+        "elp:training-key": lineage.record.key,
+        "elp:seed": lineage.record.seed,
         "elp:mlflow-run": lineage.run,
         "elp:trained": lineage.finished,
-        "elp:code-digest": named(lineage, "code", "elpCode"),
-        "elp:packages-lock": named(lineage, "packages", "elpLock"),
+        "elp:code-digest": lineage.digest_of("code", "elpCode"),
+        "elp:packages-lock": lineage.digest_of("packages", "elpLock"),
     }
     return {
         "type": "machine-learning-model",
@@ -115,7 +115,7 @@ def _card(subject: AdapterRecords, lineage: LineageStatement) -> Json:
             "inputs": [{"format": "waveform, mono, 16 kHz, float32"}],
             "outputs": [{"format": answer}],
         },
-        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.config)}),
+        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.record.config)}),
     }
     if subject.verdict is not None:
         card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(subject.verdict)}
@@ -148,17 +148,17 @@ def _backbone(lineage: LineageStatement) -> Json:
 
 
 def _dataset(lineage: LineageStatement) -> Json:
-    commit, md5 = named(lineage, "dataset", "gitCommit"), named(lineage, "dataset", "dvcMd5")
+    commit, md5 = lineage.digest_of("dataset", "gitCommit"), lineage.digest_of("dataset", "dvcMd5")
     origin = {
         "elp:git-repository": lineage.material("dataset").uri,
         "elp:git-commit": commit,
         "elp:dvc-md5": md5,
-        "elp:clip-ids-sha256": named(lineage, "clips", "elpIds"),
+        "elp:clip-ids-sha256": lineage.digest_of("clips", "elpIds"),
     }
     content = {
         "type": "dataset",
         "name": lineage.dataset,
-        "description": f"{lineage.training.clips} clips trained on.",
+        "description": f"{lineage.record.training.clips} clips trained on.",
         "sensitiveData": _SENSITIVE,
         "contents": {"properties": _properties(origin)},
     }
@@ -173,7 +173,7 @@ def _dataset(lineage: LineageStatement) -> Json:
 
 
 def _golden(lineage: LineageStatement) -> list[Json]:
-    tag = lineage.golden
+    tag = lineage.record.golden.tag
     if not tag:
         return []
     return [
@@ -182,7 +182,7 @@ def _golden(lineage: LineageStatement) -> list[Json]:
             "bom-ref": f"data:{tag}",
             "name": tag,
             "description": "Golden set in force at training: excluded from training, used to judge adapters.",
-            "hashes": [_sha256(named(lineage, "golden", "elpIds"))],
+            "hashes": [_sha256(lineage.digest_of("golden", "elpIds"))],
             "data": [{"type": "dataset", "name": tag, "sensitiveData": _SENSITIVE}],
         }
     ]

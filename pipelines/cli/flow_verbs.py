@@ -108,12 +108,7 @@ def retrain_verb(
 
 
 def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool) -> None:
-    """Ask for a run of a flow, follow it and report it.
-
-    Raises:
-        OpsError: The run failed.
-        GateRefused: The gate did not pass an adapter.
-    """
+    """Ask for a run of a flow, follow it and report it; GateRefused gives the exit code of a refusal."""
     names = [str(slot) for slot in slots]
     name = run_name(flow, names) if names else "retrain all slots"
     if names:

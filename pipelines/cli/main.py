@@ -28,9 +28,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("setup_verbs:up_verb", "Start the local servers and workers."),
         "down": ("setup_verbs:down_verb", "Stop the local servers and workers."),
         "status": ("setup_verbs:status", "Show servers, workers and addresses."),
-        "users": ("users_verbs:users", "Manage who may log in, and with which roles."),
+        "users": ("access_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
-        "keys": ("keys_verbs:keys", "Manage the keys that sign lineages, verdicts and the ledger."),
+        "keys": ("access_verbs:keys", "Manage the keys that sign lineages, verdicts and the ledger."),
         "demo": ("setup_verbs:demo", "Run the main job on the embedded corpus."),
     },
     "Data": {

@@ -14,10 +14,9 @@ from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import list_slots, list_versions
-from pipelines.registry.client.server_api import change_champion, change_override
+from pipelines.registry.client.server_api import change_champion, change_override, promote_version
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
@@ -54,7 +53,14 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
     if days is not None and not override:
         raise click.UsageError("--days belongs to --override")
     if override:
-        _request_override(workspace, slot, how["version"], how["reason"], 7.0 if days is None else days)
+        version, reason, days = how["version"], how["reason"], 7.0 if days is None else days
+        if not reason.strip():
+            raise click.UsageError("--override needs --reason TEXT")
+        if version is None:
+            raise click.UsageError("--override needs --version N; it does not choose the challenger")
+        asked = change_override(mlflow_uri(workspace), "override", slot, version=version, reason=reason, days=days)
+        text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
+        emit(asked, lambda _: text)
         return
     from pipelines.datasets.versions import golden_ref
 
@@ -64,16 +70,6 @@ def promote_verb(workspace: Workspace, slot: Slot, override: bool, days: float |
         golden = ""  # this workspace has no golden set of the slot: there is nothing to compare the verdict's with
     uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(slot).gate)
     emit(promote_version(slot, mlflow_uri=uri, policy=policy, golden=golden, log=progress, **how), _changed)
-
-
-def _request_override(workspace: Workspace, slot: Slot, version: int | None, reason: str, days: float) -> None:
-    if not reason.strip():
-        raise click.UsageError("--override needs --reason TEXT")
-    if version is None:
-        raise click.UsageError("--override needs --version N; it does not choose the challenger")
-    asked = change_override(mlflow_uri(workspace), "override", slot, version=version, reason=reason, days=days)
-    text = f"{slot} v{version}: {asked['asked_by']} asks; another user approves with: elp approve {slot}"
-    emit(asked, lambda _: text)
 
 
 @click.command(name="approve")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ import soundfile as sf
 
 from elp_core.files import replacing_folder
 from elp_core.types import SAMPLE_RATE, Split
-
-if TYPE_CHECKING:
-    from pipelines.demo.espeak import Synthesiser
 
 Wave = npt.NDArray[np.float32]
 
@@ -138,11 +135,7 @@ def speakers(site: Site) -> list[Speaker]:
 def write_delivery(
     site: Site, plan: DeliveryPlan, folder: Path, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Speak a delivery into `folder` (16 kHz WAV files and ``manifest.jsonl``); an existing one is left as it is.
-
-    Returns:
-        The manifest's path.
-    """
+    """Speak a delivery into `folder` (16 kHz WAV files and a manifest) unless it exists; return the manifest's path."""
     manifest = folder / "manifest.jsonl"
     if manifest.is_file():
         return manifest
@@ -169,7 +162,10 @@ def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generato
         for take in range(plan.per_speaker):
             words, emotion, label = _deal(site, plan, said[speaker.split], rng)
             said[speaker.split] += 1
-            wave = _say(synthesiser, site, speaker, " ".join(words), emotion, rng)
+            voice = f"{site.accent}+{speaker.variant}"
+            rate = round(emotion.rate * (speaker.rate + int(rng.integers(-8, 9))))
+            pitch = min(99, max(0, speaker.pitch + emotion.pitch))
+            wave = synthesiser.say(" ".join(words), voice, rate=rate, pitch=pitch, pitch_range=emotion.pitch_range)
             noisy = take % 2 == 1
             wave = _room(site, wave, noisy, emotion.volume, rng)
             name = f"audio/{speaker.name}-{plan.name}-{take:03}.wav"
@@ -205,15 +201,6 @@ def intents(site: Site) -> list[str]:
     verbs, objects = site.phrases[:2]
     count = len(verbs)
     return [f"{verbs[n % count]} {objects[(n + n // count) % len(objects)]}" for n in range(count * len(objects))]
-
-
-def _say(
-    synthesiser: Synthesiser, site: Site, speaker: Speaker, text: str, emotion: Emotion, rng: np.random.Generator
-) -> Wave:
-    rate = round(emotion.rate * (speaker.rate + int(rng.integers(-8, 9))))
-    pitch = min(99, max(0, speaker.pitch + emotion.pitch))
-    voice = f"{site.accent}+{speaker.variant}"
-    return synthesiser.say(text, voice, rate=rate, pitch=pitch, pitch_range=emotion.pitch_range)
 
 
 def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Generator) -> Wave:

@@ -197,20 +197,15 @@ def _workspace(root: Path, log: Log) -> Workspace:
     if (root / SETTINGS_FILE).exists():
         return open_workspace(root)
     log(f"making the workspace {root}")
-    identity(root)
+    root.mkdir(parents=True, exist_ok=True)
+    git.git(root, "init", "--quiet", "--initial-branch=main")
+    # an identity of the demo's own: a fresh machine has none, and the demo asks no questions
+    git.git(root, "config", "user.name", "ELP Foundry demo")
+    git.git(root, "config", "user.email", "demo@localhost")
     init_workspace(root)
     (root / SETTINGS_FILE).write_text(SETTINGS, encoding="utf-8")
     git.commit(root, [Path(SETTINGS_FILE)], "Set what the demo needs")
     return open_workspace(root)
-
-
-def identity(root: Path) -> None:
-    """Give the demo's repository a Git identity: a fresh machine has none, and the demo asks no questions."""
-    root.mkdir(parents=True, exist_ok=True)
-    if not (root / ".git").exists():
-        git.git(root, "init", "--quiet", "--initial-branch=main")
-    git.git(root, "config", "user.name", "ELP Foundry demo")
-    git.git(root, "config", "user.email", "demo@localhost")
 
 
 def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
@@ -219,7 +214,11 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
     if dataset is None or adapter is None or judged is None:
         raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
     if judged.verdict.passed:
-        _promote(workspace, stage.slot, log)
+        from pipelines.registry.client.server_api import promote_version
+        from pipelines.registry.policies import policy_digest
+
+        uri, policy = mlflow_uri(workspace), policy_digest(workspace.settings.for_slot(stage.slot).gate)
+        promote_version(stage.slot, policy=policy, mlflow_uri=uri, reason="the demo promotes what passed", log=log)
     return Row(
         slot=str(stage.slot),
         delivery=stage.plan.name,
@@ -245,15 +244,6 @@ def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOut
         if run.state_type != "COMPLETED":
             raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
         return read_outcome(client, run.id)
-
-
-def _promote(workspace: Workspace, slot: Slot, log: Log) -> None:
-    from pipelines.registry.client.champion import promote_version
-    from pipelines.registry.policies import policy_digest
-
-    reason = "the demo promotes what passed"
-    policy = policy_digest(workspace.settings.for_slot(slot).gate)
-    promote_version(slot, policy=policy, mlflow_uri=mlflow_uri(workspace), reason=reason, log=log)
 
 
 def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:

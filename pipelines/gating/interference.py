@@ -20,7 +20,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import Task
 from pipelines.datasets.versions import load_golden
 from pipelines.errors import RegistryError, VersioningError
-from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.policies import SafetyPolicy
@@ -71,7 +71,7 @@ def check_interference(
         return Interference((), 0, (), True)
     # a slot is looked up only when it is needed
     found = (model_registry.find_champion(client, slot) for slot in others)
-    champions = (one for one in found if one is not None and one.tags.get(Tags.FINGERPRINT) == backbone.fingerprint)
+    champions = (one for one in found if one is not None and one.fingerprint == backbone.fingerprint)
     model = load_bundle(download_bundle(client, challenger, cache), backbone)
     if not isinstance(model.config, ElpConfig):
         # it is never in one batch with others; its effect on the backbone is a check of its own

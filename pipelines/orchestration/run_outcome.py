@@ -69,12 +69,7 @@ class RunOutcome:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> RunOutcome:
-        """Read what `to_json` returned.
-
-        Raises:
-            ServiceError: A worker of another version wrote another format.
-            ConfigError: A key is unknown, missing or of another type; every such key is named.
-        """
+        """Read what `to_json` returned; raises ServiceError for another format, ConfigError for wrong keys."""
         values = dict(given)
         if (written := values.pop("format")) != FORMAT:
             raise ServiceError(f"the worker reports in format {written}, this elp reads {FORMAT}; install one version")
@@ -125,14 +120,7 @@ def _gate_rows(gate: GateOutcome) -> dict[str, Any]:
 
 
 def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: str) -> None:
-    """Publish a run's outcome: as a table for people (the newest of a slot has its own page), as JSON for the CLI.
-
-    Args:
-        flow: Name of the flow.
-        slot: The slot; None for a run over several slots.
-        outcome: What the run did.
-        title: One line above the table.
-    """
+    """Publish a run's outcome as a table for people (the newest of a slot has its own page) and as JSON for the CLI."""
     from prefect.artifacts import Artifact, create_table_artifact
 
     key = f"outcome-{flow}-{slot.site}-{slot.task}" if slot else f"outcome-{flow}"
@@ -160,11 +148,9 @@ def final_state_of_all(runs: Sequence[SlotRun]) -> State[Any]:
     """Return the state of a run over all slots: failed if one failed, else refused if one was refused."""
     from prefect.states import Completed, Failed
 
-    failed = [run.slot for run in runs if run.state_type != "COMPLETED"]
-    refused = [run.slot for run in runs if run.state == REFUSED]
     count = f"{len(runs)} slot(s)"
-    if failed:
+    if failed := [run.slot for run in runs if run.state_type != "COMPLETED"]:
         return Failed(message=f"{count}, failed: {', '.join(failed)}")
-    if refused:
+    if refused := [run.slot for run in runs if run.state == REFUSED]:
         return Completed(name=REFUSED, message=f"{count}, refused: {', '.join(refused)}")
     return Completed(message=f"{count}, all passed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import BundleError, ElpError, OpsError
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import backbone_of, named
+from pipelines.audit.server_records import backbone_of
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decision
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
@@ -80,13 +80,16 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
 
 def check_training(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, ...]:
     """Check code and packages: against the installed code, and against the list in the run."""
-    code, here = "sha256:" + named(signed, "code", "elpCode"), code_digest()
+    code, here = "sha256:" + signed.digest_of("code", "elpCode"), code_digest()
     if here == code:
         trained = Fact("code", code, "verified", "the code installed here")
     else:
         # other code is no fault: the adapter may have been trained by another release
         trained = Fact("code", code, "not verified", f"the code installed here is {here}")
-    lock, note = "sha256:" + named(signed, "packages", "elpLock"), f"run {signed.run or 'unknown'} has no {_PACKAGES}"
+    lock, note = (
+        "sha256:" + signed.digest_of("packages", "elpLock"),
+        f"run {signed.run or 'unknown'} has no {_PACKAGES}",
+    )
     try:
         if packages := packages_of(client, signed):
             return trained, compared("packages", lock, lock_digest(packages), f"{_PACKAGES} of the run")

@@ -12,10 +12,8 @@ from elp_core.errors import AudioError
 from pipelines.audit.checks.statement_checks import plain_md5
 from pipelines.audit.data_index import LEARNING
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
-from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
@@ -43,15 +41,17 @@ class ReadFolder:
 
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
     """Return facts for the branches ``dataset`` and ``golden set``."""
-    tag, golden = signed.dataset, signed.golden
-    commit = named(signed, "dataset", "gitCommit")
+    tag, golden = signed.dataset, signed.record.golden.tag
+    commit = signed.digest_of("dataset", "gitCommit")
     tag_commit = git.resolve(root, f"refs/tags/{tag}")
     if not tag_commit:
         why = f"{root} has no such tag; verify in its own workspace"
         return {"dataset": (Fact("in Git", tag, "not verified", why),)}
     tagged = compared("tag points to", commit, tag_commit, "Git")
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
-    hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
+    hashes = compared(
+        "tracked at the commit", plain_md5(signed.digest_of("dataset", "dvcMd5")), plain_md5(tracked), "Git"
+    )
     try:
         with dvc_remote(root, remote_only=True) as remote:
             shards = _read_folder(remote, tracked, f"{tag}: shard", log)
@@ -60,7 +60,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     except VersioningError as error:
         return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "not verified", str(error)))}
     used = [clip for clip, split in shards.ids.items() if split in LEARNING and clip not in kept.ids]
-    recorded = "sha256:" + named(signed, "clips", "elpIds")
+    recorded = "sha256:" + signed.digest_of("clips", "elpIds")
     clips = Fact("clips used", recorded, "not verified", "not every file of the data could be read")
     if shards.whole and kept.whole:
         clips = compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
@@ -73,7 +73,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
 def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: ReadFolder) -> tuple[Fact, ...]:
     if not tag:
         return ()
-    recorded = "sha256:" + named(signed, "golden", "elpIds")
+    recorded = "sha256:" + signed.digest_of("golden", "elpIds")
     there = git.resolve(root, f"refs/tags/{tag}")
     tagged = Fact("in Git", tag, "verified") if there else Fact("in Git", tag, "failed", "there is no such tag")
     if not kept.whole or not kept.facts:

@@ -14,7 +14,7 @@ from elp_core.backbones import Backbone
 from elp_core.bundle import bundle_digest, write_bundle
 from elp_core.errors import AudioError, BundleError, ConfigError, FingerprintMismatch, HostError
 from elp_core.inference import AdapterHost, Request
-from elp_core.methods import WeightedSumConfig
+from elp_core.methods.config import WeightedSumConfig
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
 from tests.support.clips import two_speakers

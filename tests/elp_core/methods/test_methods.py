@@ -19,7 +19,7 @@ from elp_core.config import (
     TrainConfig,
 )
 from elp_core.errors import ConfigError, NoGradient
-from elp_core.methods import (
+from elp_core.methods.config import (
     METHODS,
     BottleneckConfig,
     FullConfig,

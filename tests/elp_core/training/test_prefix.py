@@ -18,7 +18,14 @@ from elp_core.config import (
     PromptConfig,
     TrainConfig,
 )
-from elp_core.methods import BottleneckConfig, FullConfig, LoraConfig, MethodConfig, TopLayersConfig, WeightedSumConfig
+from elp_core.methods.config import (
+    BottleneckConfig,
+    FullConfig,
+    LoraConfig,
+    MethodConfig,
+    TopLayersConfig,
+    WeightedSumConfig,
+)
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone, waveform_batch

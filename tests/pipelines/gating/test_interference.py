@@ -11,7 +11,7 @@ import torch
 from elp_core.assemble import build
 from elp_core.backbones import Backbone
 from elp_core.inference import AdapterHost, Request
-from elp_core.methods import WeightedSumConfig
+from elp_core.methods.config import WeightedSumConfig
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
 from pipelines.gating import interference
