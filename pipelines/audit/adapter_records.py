@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -118,11 +119,9 @@ def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) ->
 
 def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(str(slot)):
-        try:
+        # the verification names an entry that cannot be read
+        with contextlib.suppress(AttestationError):
             yield read_entry(row.entry)
-        except AttestationError:
-            # the verification names an entry that cannot be read
-            continue
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:

@@ -26,20 +26,18 @@ class PastChampion:
 
 @dataclass(frozen=True)
 class ChampionsAt:
-    """The answer to ``--at``."""
+    """The answer to ``--at``: a moment in UTC, ISO 8601, and the champions then."""
 
     at: str
-    """UTC, ISO 8601; the end of the day if a date was given."""
     champions: tuple[PastChampion, ...]
 
 
 @dataclass(frozen=True)
 class OnBackbone:
-    """The answer to ``--backbone``."""
+    """The answer to ``--backbone``; `names` is what the trainings called it."""
 
     fingerprint: str
     names: tuple[str, ...]
-    """What the trainings called it."""
     adapters: tuple[RegisteredAdapter, ...]
 
 

@@ -24,10 +24,9 @@ Adapter = TypeVar("Adapter", bound=RegisteredAdapter)
 
 @dataclass
 class ServerRecords:
-    """The records of an MLflow server, through its API. An empty slot, model or fingerprint means all."""
+    """The records of the MLflow server at `uri`, through its API. An empty slot, model or fingerprint means all."""
 
     uri: str
-    """Address of the server."""
 
     def check_server(self) -> None:
         """Raise a ServiceError with the next command if the server does not answer."""

@@ -117,8 +117,8 @@ def verify_registry(tools: Verification, slot: Slot | None = None) -> Fact:
     ledger = tools.checked_ledger()
     in_ledger = {Slot(*entry.slot.split("/")) for entry in ledger.entries if entry.slot}
     slots = [slot] if slot else sorted({*model_registry.list_slots(tools.client), *in_ledger}, key=str)
-    branches = [_check_slot(tools, ledger, one) for one in slots]
     chain = Fact("ledger", "", children=check_chain(ledger, tools.checkpoint, str(tools.checkpoint_at)))
+    branches = (_check_slot(tools, ledger, one) for one in slots)
     return Fact("registry", tools.records.uri, children=(chain, *branches))
 
 

@@ -101,7 +101,7 @@ def findings(
     named = {trial.method: trial for trial in methods}
     paper = filter(None, (_against_paper(task, one, named) for one in differences))
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*_best(methods, differences), *paper, *([advice] if advice else ()), *lost)
+    return (*_best(methods, differences), *paper, *filter(None, [advice]), *lost)
 
 
 def interval_text(trial: MethodTrial) -> str:

@@ -27,10 +27,6 @@ class PairedComparison:
     delta: Interval | None
     """Challenger − champion."""
     clips: int
-    size: int
-    """Number of clips, or of target trials: `min_slice` is compared with it."""
-    counted: str
-    """What `size` counts: ``clips`` or ``target trials``."""
     blocks: int
     unit: Unit
     tokens: float
@@ -39,10 +35,7 @@ class PairedComparison:
     """float64 [systems, R], the challenger's first."""
 
     def interval_of(self, value: float, draws: FloatArray, rate: float, confidence: float) -> Interval:
-        """Return the interval of a `value` derived from the two metrics, with its draws [R].
-
-        `rate` is the true value that the null model assumes.
-        """
+        """Return the interval of a value derived from the two metrics; `rate` is what the null model assumes."""
         floor = binomial_error(rate, self.tokens)
         return confidence_interval(value, draws, self.blocks, floor, self.clips, confidence)
 
@@ -73,8 +66,6 @@ def compare_scores(
         champion=before,
         delta=delta,
         clips=clips,
-        size=challenger.size,
-        counted=challenger.unit,
         blocks=blocks.count,
         unit=blocks.unit,
         tokens=tokens,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines.gating.compare import PairedComparison, compare_scores
-from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
+from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
 from pipelines.gating.safety import safety_checks
 from pipelines.gating.slices import judge_slices
 from pipelines.number_text import count, metric_title, percent, points
@@ -98,10 +98,10 @@ def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: 
         if not c.passed
     ]
     metric = metric_title(found.metric)
-    if margin is None:
+    if margin is None or found.delta is None:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
     else:
-        ranked.append((_RANK[margin], _margin_reason(found, policy, margin, metric)))
+        ranked.append((_RANK[margin], f"{metric} {_margin_reason(found.delta, policy.margin, margin)}"))
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
@@ -111,15 +111,14 @@ def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: 
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))
 
 
-def _margin_reason(found: PairedComparison, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    assert found.delta is not None
-    allowed = points(policy.margin)
+def _margin_reason(delta: Interval, margin: float, outcome: Outcome) -> str:
+    allowed = f"the allowed {points(margin)}"
     verdict = {
-        "passed": f"no worse than the allowed {allowed}",
-        "failed": f"worse than the allowed {allowed} even at the lower end",
-        "undecided": f"the allowed {allowed} is inside this range",
+        "passed": f"no worse than {allowed}",
+        "failed": f"worse than {allowed} even at the lower end",
+        "undecided": f"{allowed} is inside this range",
     }
-    return f"{metric} changed by {points(found.delta.value)} ({found.delta.signed_text}): {verdict[outcome]}"
+    return f"changed by {points(delta.value)} ({delta.signed_text}): {verdict[outcome]}"
 
 
 def _size_reason(verdict: Verdict) -> str:

@@ -63,6 +63,8 @@ class GateCase:
     challenger: AdapterVersion
     champion: AdapterVersion | None
     golden: GoldenRef
+    serving: bool
+    """The challenger is the present champion."""
 
     @property
     def record(self) -> GateRecord:
@@ -109,8 +111,8 @@ def gate_version(
     if not dry_run:
         # a machine without a key is refused before minutes of judging
         load_signing_keys(keys, "verdict")
-    case, serving = _prepare(client, repository, slot, settings, version, cache)
-    found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
+    case = _prepare(client, repository, slot, settings, version, cache)
+    found = find_recorded(client, case.challenger, case.record, case.folder, keep=case.serving)
     if found is not None:
         evidence = read_evidence(found)
         log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
@@ -130,8 +132,7 @@ def gate_version(
 
 def _prepare(
     client: MlflowClient, repository: str, slot: Slot, settings: Settings, version: int | None, cache: Path
-) -> tuple[GateCase, bool]:
-    """Return what is judged, and whether the version is the present champion."""
+) -> GateCase:
     from pipelines.datasets.versions import golden_ref
 
     registry = model_registry
@@ -141,21 +142,19 @@ def _prepare(
     champion = model_registry.find_champion(client, slot)
     serving = champion is not None and champion.version == challenger.version
     against, golden = None if serving else champion, golden_ref(repository, "latest", slot)
-    mine = settings.for_slot(slot)
-    return GateCase(slot, mine, settings.backbone, repository, cache, challenger, against, golden), serving
+    mine, backbone = settings.for_slot(slot), settings.backbone
+    return GateCase(slot, mine, backbone, repository, cache, challenger, against, golden, serving)
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """A version evaluated on the golden set."""
+    """A version evaluated on the golden set: scores, further metrics, and the threshold at which it decides."""
 
     model: ElpModel
     bundle: Path
     scores: Scores
     also: Mapping[str, float]
-    """Further metrics."""
     threshold: float | None
-    """The threshold at which it decides when it serves."""
 
 
 def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:

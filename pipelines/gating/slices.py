@@ -63,7 +63,7 @@ def judge_slices(
         outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= target else "undecided"
         note = _NOTES[outcome]
         if p is None:
-            outcome, note = "undecided", f"{size} {found.counted}, at least {policy.min_slice} are needed"
+            outcome, note = "undecided", f"{size} {challenger.unit}, at least {policy.min_slice} are needed"
         numbers = (found.challenger.value, before, (judged.lower, judged.upper), p)
         results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note))
     return tuple(results)

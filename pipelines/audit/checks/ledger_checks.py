@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -38,21 +39,17 @@ class CheckedLedger:
 def check_ledger(rows: Iterable[LedgerRow], trusted: KeyRing, checkpoint: Head | None) -> CheckedLedger:
     """Check every entry of a ledger, from its first, and keep the entries that can be read."""
     entries: list[LedgerEntry] = []
-    recorded: dict[str, str] = {}
 
     def passing() -> Iterator[LedgerRow]:
         for row in rows:
             yield row
-            try:
-                entry = read_entry(row.entry)
-            except AttestationError:
-                # the check of the chain names it
-                continue
-            entries.append(entry)
-            for digest in entry.statements:
-                recorded.setdefault(digest, entry.at)
+            # the check of the chain names an entry that cannot be read
+            with contextlib.suppress(AttestationError):
+                entries.append(read_entry(row.entry))
 
     chain = verify_chain(passing(), trusted, checkpoint)
+    # backwards, so that the first entry that names a statement counts
+    recorded = {digest: entry.at for entry in reversed(entries) for digest in entry.statements}
     return CheckedLedger(chain, tuple(entries), recorded)
 
 
