@@ -95,6 +95,7 @@ def opened(state: Path) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Commit all that the block writes, or nothing; one writer at a time."""
+    # IMMEDIATE takes the lock of the writer now: two processes that read first could both fail to write later
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -93,6 +93,7 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
         ),
     }
     if version is None:
+        # a version that the ledger recorded as deleted is no fault
         state: State = "" if subject.adapter.deleted else "failed"
         found["bundle"] = (Fact("in the registry", "gone", state, "there is no such version"),)
     else:

@@ -56,6 +56,7 @@ def compare_scores(
 
     before = delta = None
     if champion is not None:
+        # rounding makes verdicts equal on processors whose sums differ in the last bits
         difference = round(values[0] - values[1], 12)
         growth = _growth(challenger, champion, difference, policy.margin)
         before = bounds(values[1], draws[1], policy.limit)

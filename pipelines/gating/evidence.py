@@ -86,6 +86,7 @@ def read_evidence(path: Path) -> Evidence:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
     champion = unpack_scores(values["champion"]) if values.get("champion") else None
     verdict = Verdict.from_json(_with_current_names(values["verdict"]))
+    # a later release may name more; nothing is decided from the context
     known = {item.name for item in fields(EvidenceContext)}
     context = {key: value for key, value in values.get("context", {}).items() if key in known}
     return Evidence(verdict, unpack_scores(values["challenger"]), champion, EvidenceContext(**context))

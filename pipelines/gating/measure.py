@@ -54,6 +54,7 @@ def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) 
         frames, counts = model(padded, lengths)
         model.task.predict(model.head, frames, counts)
 
+    # the first round also pays for loading kernels and allocating memory
     times = [(_seconds(backbone_alone, device), _seconds(with_adapter, device)) for _ in range(rounds + 1)][1:]
     audio = sum(lengths.tolist()) / SAMPLE_RATE
     return Speed(audio, min(alone for alone, _ in times), min(adapted for _, adapted in times), device.type)

@@ -29,6 +29,7 @@ def safety_checks(
     measured: Measured,
 ) -> tuple[GateCheck, ...]:
     """Return every check of the safety policy that applies to the task, with or without a limit."""
+    # the order of the checks is that of the evidence: decided again, it must be the same
     operating: tuple[GateCheck, ...] = ()
     if isinstance(challenger, TrialScores):
         other = champion if isinstance(champion, TrialScores) else None
@@ -114,7 +115,7 @@ def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
     outcome: Outcome = "passed"
     names = {f"{n.slot} v{n.version}": n.unchanged for n in found.compared}
     changed = [name for name, unchanged in names.items() if not unchanged]
-    detail = f"{len(names)} of {count(found.slots, 'other slot')} compared"
+    detail = f"{len(found.compared)} of {count(found.slots, 'other slot')} compared"
     if found.skipped:
         detail += f", not compared: {_listed(found.skipped, '; ')}"
     if policy.safety.interference_slots == 0:

@@ -137,6 +137,7 @@ def _download(client: MlflowClient, run_id: str, artifact: str, place: Path) -> 
     if not client.list_artifacts(run_id, artifact):
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
+    # next to its place, because a folder is only replaced whole within one file system
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
         downloaded = Path(client.download_artifacts(run_id, artifact, scratch))
         shutil.rmtree(place, ignore_errors=True)

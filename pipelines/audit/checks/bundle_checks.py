@@ -31,6 +31,7 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
 
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
+            # unverified, so that a changed bundle is reported file by file
             folder = models.download_unverified(client, version, Path(scratch))
             found, manifest = bundle_digest(folder), verify_bundle(folder)
         except BundleError as error:

@@ -53,6 +53,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
         "tracked at the commit", plain_md5(signed.digest_of("dataset", "dvcMd5")), plain_md5(tracked), "Git"
     )
     try:
+        # the remote only: a local cache may be whole while the remote is not
         with dvc_remote(root, remote_only=True) as remote:
             shards = _read_folder(remote, tracked, f"{tag}: shard", log)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
@@ -128,6 +129,7 @@ def _rows(place: Path) -> Iterator[tuple[str, bytes, str]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(place) as shard:
+        # in batches, because the audio of a whole shard may be larger than the memory
         for batch in shard.iter_batches(batch_size=256, columns=["id", "audio.bytes", "split"]):
             for row in batch.to_pylist():
                 yield row["id"], row["audio"]["bytes"], row["split"]
