@@ -115,11 +115,10 @@ def compare_on_host(
     def outputs(requests: Sequence[Request]) -> list[bytes]:
         return host.answer(requests)[: len(alone)]
 
-    # each setting twice: a host with non-deterministic kernels must not blame the challenger
+    # both settings without the challenger twice: a host with non-deterministic kernels must not blame the challenger
     before, before_again = outputs(alone), outputs(alone)
     host.add("", _with_exact_task(stand_in))
     with_stand_in, with_stand_in_again = outputs(mixed), outputs(mixed)
-    # replaced, not added, so that the adapter has the same place in the batch
     host.replace("", _with_exact_task(challenger))
     with_challenger = outputs(mixed)
     host.remove("")
