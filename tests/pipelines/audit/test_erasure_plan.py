@@ -81,7 +81,7 @@ def test_every_command_of_a_plan_exists(ground: Ground, index: Connection) -> No
         if words[0] != "elp":
             assert shutil.which(words[0]) or words[0] in ("cd", "dvc"), line
             continue
-        context, command = cli.make_context("elp", words[1:]), cli
+        context, command = cli.make_context("elp", ["-w", str(ground.workspace.root), *words[1:]]), cli
         while isinstance(command, click.Group):
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None, line
