@@ -133,7 +133,7 @@ class Backbone(nn.Module):
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """Project CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
-        # float: features from a cache are float16. Some families return the normalised features too
+        # under autocast the CNN gives half precision; some families return the normalised features too
         projected = self.feature_projection(features.float())
         result: torch.Tensor = projected[0] if isinstance(projected, tuple) else projected
         return result
