@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import ServerRecords, backbone_of, named, statement_of
+from pipelines.audit.server_records import ServerRecords, backbone_of, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
@@ -145,13 +145,13 @@ def _bundle(subject: AdapterRecords, checked: Branches) -> Fact:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branches) -> Fact:
-    training, counts = lineage.training, lineage.material("dataset").annotations
+    training, counts = lineage.record.training, lineage.material("dataset").annotations
     used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
-        Fact("Git commit", named(lineage, "dataset", "gitCommit")),
-        Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
+        Fact("Git commit", lineage.digest_of("dataset", "gitCommit")),
+        Fact("DVC hash", f"md5:{lineage.digest_of('dataset', 'dvcMd5')}"),
         Fact("amount", f"{counts.get('clips', '?')} clips of {counts.get('speakers', '?')} speakers"),
-        Fact("clips used", f"sha256:{named(lineage, 'clips', 'elpIds')}", note=used),
+        Fact("clips used", f"sha256:{lineage.digest_of('clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
         *checked.get("dataset", ()),
     )
@@ -178,12 +178,12 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
 
 
 def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
-    tag = lineage.golden
+    tag = lineage.record.golden.tag
     if not tag:
         return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
     children = (
-        Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
-        Fact("training clips left out for it", str(lineage.training.excluded)),
+        Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
+        Fact("training clips left out for it", str(lineage.record.training.excluded)),
     )
     return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))
 
@@ -195,7 +195,7 @@ def _backbone(lineage: LineageStatement, checked: Branches) -> Fact:
 
 def _training(lineage: LineageStatement, checked: Branches) -> Fact:
     code, packages = lineage.material("code"), lineage.material("packages")
-    machine = lineage.hardware
+    machine = lineage.record.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit = code.digest.get("gitCommit", "")
     return Fact(
@@ -206,9 +206,9 @@ def _training(lineage: LineageStatement, checked: Branches) -> Fact:
             Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
             Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=_torch(packages.annotations)),
             Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
-            Fact("seed", str(lineage.seed)),
-            Fact("training key", lineage.key),
-            Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
+            Fact("seed", str(lineage.record.seed)),
+            Fact("training key", lineage.record.key),
+            Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
             Fact("MLflow run", lineage.run),
             *checked.get("training", ()),
         ),

@@ -81,8 +81,8 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within two seconds of being asked for; each look is a write to Prefect's database
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            # a run starts within a second of being asked for; each look is a write to Prefect's database
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
             # the command line shows a run's lines as they come, and waits half a second for its last ones
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
             # threads that spin at a barrier halve the speed of a training if another process needs a core

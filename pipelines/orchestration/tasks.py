@@ -134,7 +134,7 @@ def slots_with_data(workspace: Workspace) -> list[str]:
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
 def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChange:
     """Make a version that passed the champion; for workspaces with `auto_promote`."""
-    from pipelines.registry.client.champion import promote_version
+    from pipelines.registry.client.server_api import promote_version
     from pipelines.registry.policies import policy_digest
 
     return promote_version(

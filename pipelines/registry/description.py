@@ -90,16 +90,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
 
 
 def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
-    """Return Markdown for the MLflow UI: a sentence, a table of the verdict and the metrics, and the lineage below.
-
-    Args:
-        headline: One plain sentence; the list of versions shows its characters as they are.
-        rows: Name and value, verdict first.
-        tags: The version's tags; the lineage is taken from them.
-
-    Raises:
-        ValueError: The headline begins with a character of Markdown.
-    """
+    """Return Markdown: a sentence, a table of the verdict and the metrics, and the lineage from the version's tags."""
     if headline.startswith(("#", "|", "-", "*")):
         raise ValueError(f"the description would begin with markup: {headline[:40]!r}")
     lineage = [(name, f"`{tags[tag]}`") for name, tag in _LINEAGE if tags.get(tag)]
@@ -109,12 +100,7 @@ def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mappi
 
 
 def flagged(description: str, override: str) -> str:
-    """Return the description with a red first line about an override, or without that line when the override ended.
-
-    Args:
-        description: The description so far, with or without such a line.
-        override: The text of the line; empty for none.
-    """
+    """Return the description with a red first line about an override, or without that line if `override` is empty."""
     if description.startswith(_FLAG):
         description = description.partition("\n\n")[2]
     line = " ".join(override.split())

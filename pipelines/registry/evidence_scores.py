@@ -53,11 +53,7 @@ def pack_scores(scores: Scores) -> dict[str, Any]:
 
 
 def unpack_scores(values: Mapping[str, Any]) -> Scores:
-    """Return the scores that `pack_scores` packed.
-
-    Raises:
-        CorpusError: The values are not packed scores.
-    """
+    """Return the scores that `pack_scores` packed; raise CorpusError for other values."""
     try:
         kind = _KINDS[values["kind"]]
         columns: dict[str, Any] = {name: tuple(values[name]) for name in _TEXTS[kind]}

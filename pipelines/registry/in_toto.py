@@ -33,11 +33,7 @@ def read_subject(values: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def check_prefixed(text: str, where: str) -> str:
-    """Return `text` if it is ``sha256:`` and 64 hexadecimal digits.
-
-    Raises:
-        AttestationError: It is not.
-    """
+    """Return `text` if it is ``sha256:`` and 64 hexadecimal digits; raise AttestationError if not."""
     if not _PREFIXED.fullmatch(text):
         raise AttestationError("malformed", f"{where}: {text[:80]!r} is no sha256:<64 hexadecimal digits>")
     return text

@@ -124,11 +124,7 @@ class Lineage:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str = "lineage") -> Lineage:
-        """Read a ``lineage.json`` of any release: what it lacks is empty, and a key that is not known here is ignored.
-
-        Raises:
-            ConfigError: A value has another type than it must have.
-        """
+        """Read a ``lineage.json`` of any release: missing keys become empty, and unknown keys are ignored."""
         return read_known(cls, values, where)
 
     def to_json(self) -> dict[str, Any]:
@@ -143,11 +139,7 @@ class Lineage:
 
 
 def read_known(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Build a record from the keys that it knows, here and in the records inside it.
-
-    Raises:
-        ConfigError: A value has another type than it must have.
-    """
+    """Build a record from the keys that it knows, here and in the records inside it."""
     return from_dict(kind, _known(kind, values), where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +18,7 @@ and a policy's digest is still computed over them: otherwise every verdict of th
 
 @dataclass(frozen=True)
 class SafetyPolicy:
-    """Limits of the gate's safety checks. With None there is no limit: the measurement is reported only.
-
-    Raises:
-        ConfigError: Limits are out of their range; every one is named.
-    """
+    """Limits of the gate's safety checks. With None there is no limit: the measurement is reported only."""
 
     max_false_accepts: float | None = None
     """Share of impostor trials that may be accepted at the threshold the bundle carries (ASV)."""
@@ -50,24 +47,17 @@ class SafetyPolicy:
 
     def __post_init__(self) -> None:
         shares = ("max_false_accepts", "max_false_rejects", "operating_margin", "max_improvement", "least_metric")
-        faults = [f"{name} is {getattr(self, name)}, expected a share from 0 to 1" for name in self._outside(shares, 1)]
-        amounts = (
-            "max_slice",
-            "max_megabytes",
-            "max_parameters",
-            "max_slowdown",
-            "max_real_time_factor",
-            "interference_slots",
-        )
-        faults += [f"{name} is {getattr(self, name)}, expected 0 or more" for name in self._outside(amounts)]
-        if self.interference_clips < 1:
-            faults.append(f"interference_clips is {self.interference_clips}, expected 1 or more")
+        amounts = ("max_slice", "max_megabytes", "max_parameters", "max_slowdown", "max_real_time_factor")
+        ranges = dict.fromkeys(shares, (0, 1.0, "a share from 0 to 1"))
+        ranges |= dict.fromkeys((*amounts, "interference_slots"), (0, math.inf, "0 or more"))
+        ranges["interference_clips"] = (1, math.inf, "1 or more")
+        faults = [
+            f"{name} is {value}, expected {expected}"
+            for name, (least, most, expected) in ranges.items()
+            if (value := getattr(self, name)) is not None and not least <= value <= most
+        ]
         if faults:
             raise ConfigError(type(self).__name__, faults)
-
-    def _outside(self, names: tuple[str, ...], most: float = float("inf")) -> list[str]:
-        values = {name: getattr(self, name) for name in names}
-        return [name for name, value in values.items() if value is not None and not 0 <= value <= most]
 
 
 @dataclass(frozen=True)

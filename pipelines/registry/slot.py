@@ -23,12 +23,7 @@ class Slot:
 
     @classmethod
     def parse(cls, text: str) -> Slot:
-        """Read ``SITE/TASK``.
-
-        Raises:
-            UsageError: The site is not made of lower-case letters, digits and inner hyphens (40 at most), or the task
-                is unknown.
-        """
+        """Read ``SITE/TASK``; raise UsageError for a site that is no slug of 40 characters or for an unknown task."""
         site, slash, task = text.partition("/")
         if not slash or not _NAME.fullmatch(site):
             raise UsageError(

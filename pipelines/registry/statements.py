@@ -6,8 +6,9 @@ returns exactly what was rendered or refuses it. Format: docs/formats/statements
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import TrainedClips, TrainerHardware, read_known
+from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json, sha256
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
@@ -74,47 +75,18 @@ class LineageStatement:
         """Tag of the dataset version."""
         return str(self.asked["dataset"])
 
-    @property
-    def golden(self) -> str:
-        """Tag of the golden set that was kept out of training; empty if the slot had none."""
-        return str(self.asked.get("golden", ""))
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Configuration of adapter, training and task."""
-        return dict(self.asked.get("config", {}))
-
-    @property
-    def seed(self) -> int:
-        """Seed of the training."""
-        return int(self.asked.get("seed", 0))
-
-    @property
-    def key(self) -> str:
-        """Training key."""
-        return str(self.given.get("key", ""))
-
-    @property
-    def flow_run(self) -> str:
-        """Prefect flow run; empty outside a flow."""
-        return str(self.given.get("flow_run", ""))
-
     @cached_property
-    def training(self) -> TrainedClips:
-        """The clips that the training used."""
-        return read_known(TrainedClips, self.given.get("training", {}), "training")
+    def record(self) -> Lineage:
+        """What the request and the trainer's additions say, as the record of a ``lineage.json``."""
+        tags = {name: {"tag": self.asked.get(name, "")} for name in ("dataset", "golden")}
+        return Lineage.from_json({**self.asked, **self.given, **tags})
 
-    @cached_property
-    def hardware(self) -> TrainerHardware:
-        """The machine that trained."""
-        return read_known(TrainerHardware, self.given.get("hardware", {}), "hardware")
+    def digest_of(self, material: str, algorithm: str) -> str:
+        """Return the digits that the statement names for a material; empty if it names none."""
+        return next((one.digest.get(algorithm, "") for one in self.materials if one.name == material), "")
 
     def material(self, name: str) -> Material:
-        """Return the material of this name.
-
-        Raises:
-            AttestationError: The statement has no such material.
-        """
+        """Return the material of this name; raise AttestationError if there is none."""
         found = next((material for material in self.materials if material.name == name), None)
         if found is None:
             raise AttestationError("malformed", f"the lineage of {self.bundle} names no {name}")
@@ -148,11 +120,7 @@ def statement_digest(statement: Statement) -> str:
 
 
 def parse_statement(payload: bytes) -> Statement:
-    """Read a statement of either kind; the law: ``parse_statement(s.payload) == s``, and nothing else is read.
-
-    Raises:
-        AttestationError: The payload is not such a statement; the reason is ``malformed``.
-    """
+    """Read a statement of either kind; the law: ``parse_statement(s.payload) == s``, and nothing else is read."""
     values = parse_canonical_json(payload, "statement")
     kind = values.get("predicateType")
     if values.get("_type") != STATEMENT or kind not in (LINEAGE, VERDICT, VERDICT_WITH_PAGE):
@@ -177,26 +145,42 @@ def _resource(material: Material) -> dict[str, Any]:
     return {name: value for name, value in to_dict(material).items() if value}
 
 
-def _lineage(values: Mapping[str, Any]) -> LineageStatement:
+def stored_lineage(payload: bytes) -> LineageStatement:
+    """Build a lineage from a payload that was verified before it was stored; much quicker than `parse_statement`.
+
+    Raises:
+        KeyError, TypeError, ValueError: The payload is not a lineage.
+    """
+    values = json.loads(payload)
+    return _build(
+        values, [Material(**entry) for entry in values["predicate"]["buildDefinition"]["resolvedDependencies"]]
+    )
+
+
+def _build(values: Mapping[str, Any], materials: Iterable[Material]) -> LineageStatement:
     model, bundle = read_subject(values)
     build, details = values["predicate"]["buildDefinition"], values["predicate"]["runDetails"]
-    materials = tuple(from_dict(Material, entry, "material") for entry in build["resolvedDependencies"])
-    found = LineageStatement(
+    return LineageStatement(
         model=model,
         bundle=bundle,
         files={entry["name"]: entry["digest"]["sha256"] for entry in values["subject"][1:]},
         asked=dict(build["externalParameters"]),
         given=dict(build["internalParameters"]),
-        materials=materials,
+        materials=tuple(materials),
         versions=dict(details["builder"]["version"]),
         run=details["metadata"]["invocationId"],
         finished=details["metadata"]["finishedOn"],
     )
-    for digests in (*(material.digest for material in materials), found.files):
+
+
+def _lineage(values: Mapping[str, Any]) -> LineageStatement:
+    entries = values["predicate"]["buildDefinition"]["resolvedDependencies"]
+    found = _build(values, [from_dict(Material, entry, "material") for entry in entries])
+    for digests in (*(material.digest for material in found.materials), found.files):
         for name, value in digests.items():
             if not _HEX.fullmatch(value):
                 raise AttestationError("malformed", f"digest {name} is {value[:80]!r}, expected hexadecimal digits")
-    if len({material.name for material in materials}) != len(materials):
+    if len({material.name for material in found.materials}) != len(found.materials):
         raise AttestationError("malformed", "the lineage names a material twice")
     check_prefixed(found.fingerprint, "backbone")
     moment(found.finished, "finishedOn")

@@ -186,11 +186,7 @@ class Verdict:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Verdict:
-        """Read what `to_json` returned.
-
-        Raises:
-            ConfigError: A key is unknown, missing or of another type; every such key is named.
-        """
+        """Read what `to_json` returned; raise ConfigError that names every wrong key."""
         restored = dict(values)
         for key in ("interval", "challenger_interval", "champion_interval"):
             restored[key] = _bounds(restored.get(key))

@@ -11,7 +11,7 @@ from typing import Any
 
 from elp_core.bundle.format import CARD, FILES, MANIFEST, digest_of, render_manifest
 from pipelines.registry.lineage import BackboneName
-from pipelines.registry.pyfunc import CODE
+from pipelines.registry.pyfunc.served_files import CODE
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import LineageStatement, Material

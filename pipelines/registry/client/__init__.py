@@ -5,6 +5,5 @@
 `bundle_models`   bundles as MLflow models: upload and download
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
-`champion`        promote a challenger that passed
 `users`           users and roles of a server with a login
 """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client.connection import answering
-from pipelines.registry.pyfunc import CODE, PACKAGES
+from pipelines.registry.pyfunc.served_files import CODE, PACKAGES
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,14 +24,7 @@ _MODELS = "models:/m-"
 
 @answering
 def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str:
-    """Log a bundle as the run's model, if there is none for this key yet, and return the model's id.
-
-    Args:
-        client: Client of the MLflow server.
-        run_id: The training run.
-        folder: The bundle; its last name must be ``bundle``.
-        key: Training key.
-    """
+    """Log a bundle as the run's model, if none has this training key yet, and return the model's id."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     if folder.name != BUNDLE:
@@ -55,11 +48,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
 
 @answering
 def download_unverified(client: MlflowClient, version: AdapterVersion, folder: Path) -> Path:
-    """Download the version's bundle into `folder` as the registry has it now, without verification.
-
-    Raises:
-        RegistryError: The version is not a logged model: another program registered it.
-    """
+    """Download the bundle as the registry has it now; raise RegistryError if it is not a logged model."""
     import mlflow.artifacts
 
     if not version.source.startswith(_MODELS):
@@ -73,12 +62,7 @@ def download_unverified(client: MlflowClient, version: AdapterVersion, folder: P
 
 
 def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) -> Path:
-    """Return the bundle as a verified local folder, kept under its digest, so that a second call copies nothing.
-
-    Raises:
-        RegistryError: The version has no digest, or the download is not the bundle that was registered.
-        BundleError: The bundle is incomplete or altered.
-    """
+    """Return the bundle as a verified local folder, kept under its digest: a second call copies nothing."""
     from elp_core.bundle import bundle_digest, verify_bundle
 
     expected = version.bundle_digest

@@ -27,13 +27,11 @@ _HEALTH_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0
 """The server computes the hash of a bundle before some answers."""
 
-_QUIET = {
+_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
-_FAIL_FAST = {
     # MLflow's own defaults wait for minutes before they report that no server answers
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -56,7 +54,7 @@ class Account:
 
 def connect(uri: str) -> MlflowClient:
     """Return a client for tracking and registry; raise ServiceError if no MLflow server answers in a few seconds."""
-    for name, value in {**_QUIET, **_FAIL_FAST}.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
         _check_health(uri)
@@ -96,7 +94,12 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
         except requests.exceptions.RequestException as error:
             raise unreachable(client.tracking_uri, type(error).__name__) from error
         except MlflowException as error:
-            raise _translate(client.tracking_uri, error) from error
+            uri, text = client.tracking_uri, str(error)
+            if any(sign in text for sign in _UNREACHABLE):
+                raise unreachable(uri, "the connection broke") from error
+            refused = getattr(error, "error_code", "") == "PERMISSION_DENIED"
+            shown = f"the MLflow server at {uri} refused" if refused else f"MLflow at {uri}"
+            raise RegistryError(f"{shown}: {text}") from error
 
     return wrapped
 
@@ -105,15 +108,6 @@ def missing(error: Exception) -> bool:
     """Return whether MLflow reports that something does not exist; it has two ways to report that."""
     code = getattr(error, "error_code", "")
     return code == "RESOURCE_DOES_NOT_EXIST" or (code == "INVALID_PARAMETER_VALUE" and "not found" in str(error))
-
-
-def _translate(uri: str, error: Exception) -> RegistryError | ServiceError:
-    text = str(error)
-    if any(sign in text for sign in _UNREACHABLE):
-        return unreachable(uri, "the connection broke")
-    if getattr(error, "error_code", "") == "PERMISSION_DENIED":
-        return RegistryError(f"the MLflow server at {uri} refused: {text}")
-    return RegistryError(f"MLflow at {uri}: {text}")
 
 
 def _check_health(uri: str) -> None:

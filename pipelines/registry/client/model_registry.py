@@ -23,11 +23,7 @@ _PAGE = 200
 
 @answering
 def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
-    """Return the version with this number, or the one behind this alias.
-
-    Raises:
-        RegistryError: The slot has no such version or alias.
-    """
+    """Return the version with this number, or the one behind this alias; raise RegistryError if there is none."""
     found = find(client, slot, version)
     if found is None:
         what = f"version {version}" if str(version).isdigit() else f"version with the alias {version}"
@@ -121,10 +117,7 @@ def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
 
 
 def model_description(slot: Slot) -> str:
-    """Return the Markdown text of a slot's page in MLflow.
-
-    The link is relative: it leads to the console of the same server, whatever its address and prefix.
-    """
+    """Return the Markdown text of a slot's page in MLflow."""
     return (
         f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
         f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.errors import AttestationError, GateRefused, RegistryError, ServiceError
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, send_request, unreachable
+from pipelines.registry.adapter_version import CHALLENGER, AdapterVersion
+from pipelines.registry.client import model_registry
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, connect, send_request, unreachable
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
@@ -73,30 +75,56 @@ def change_champion(
     reason: str = "",
     again: bool = False,
 ) -> ChampionChange:
-    """Ask the server to make another version, or none, champion.
+    """Promote a version that passed, roll back to a former champion, or retire the champion.
 
-    Args:
-        uri: Address of the MLflow server.
-        action: ``promote`` a version that passed, ``rollback`` to a former champion, or ``retire`` the champion.
-        slot: The slot.
-        version: The version; a rollback without one takes the champion before.
-        by: Name of the person who asks; empty takes the user of this process. On a server with a login, the login
-            counts.
-        reason: The reason, in a sentence; if it is empty, the server writes one for a promotion or a rollback.
-        again: Promote even a version that was rolled back before.
+    A rollback without `version` takes the champion before. An empty `by` takes the user of this process; on a server
+    with a login, the login counts. For an empty `reason` the server writes one, but not for a retirement. `again`
+    promotes even a version that was rolled back before.
     """
     request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
     request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
     return ChampionChange(**call_server(uri, "POST", f"/{action}", json=request))
 
 
+def promote_version(
+    slot: Slot,
+    version: int | None = None,
+    *,
+    mlflow_uri: str,
+    policy: str,
+    golden: str = "",
+    by: str = "",
+    reason: str = "",
+    again: bool = False,
+    log: Callable[[str], None] = print,
+) -> ChampionChange:
+    """Make a version, or the challenger, the champion if its signed verdict passed against the present champion.
+
+    The server decides. The client refuses only what the server cannot know: a verdict under other limits than the
+    workspace has now (`policy`, their `policy_digest`), or on another golden set than the one pinned now (`golden`, its
+    tag; empty does not compare it). `by`, `reason` and `again` are as in `change_champion`.
+    """
+    client = connect(mlflow_uri)
+    present = model_registry.find_champion(client, slot)
+    if version is not None:
+        chosen = model_registry.get(client, slot, version)
+    elif challenger := model_registry.find(client, slot, CHALLENGER):
+        chosen = challenger
+    else:
+        serving = f"; the champion is v{present.version}" if present else ""
+        raise RegistryError(f"{slot} has no challenger to promote{serving}; gate a candidate first: elp gate {slot}")
+    if present is None or chosen.version != present.version:
+        _refuse_other_terms(chosen, policy, golden)
+    done = change_champion(mlflow_uri, "promote", slot, version=chosen.version, by=by, reason=reason, again=again)
+    instead = f", in place of v{done.previous}" if done.previous else ""
+    log(f"{chosen.name} is the champion now{instead}" if done.changed else f"{chosen.name} is the champion already")
+    return done
+
+
 def change_override(
     uri: str, action: Literal["override", "approve", "withdraw"], slot: Slot, **more: Any
 ) -> Mapping[str, Any]:
-    """Request an override (`version`, `reason`, `days`), approve that of another user, or end it (`reason`).
-
-    With an approved override a version serves without a verdict for some days.
-    """
+    """Request an override for some days (`version`, `reason`, `days`), approve another's, or end it (`reason`)."""
     return call_server(uri, "POST", f"/{action}", json={"slot": str(slot), **more})
 
 
@@ -149,6 +177,17 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
             "docs/explanation/registry.md"
         )
     return RegistryError(f"the guard at {uri}: {sentence}")
+
+
+def _refuse_other_terms(chosen: AdapterVersion, policy: str, golden: str) -> None:
+    """Refuse a verdict made under other limits, or on another golden set, than this workspace has now."""
+    record, gate = chosen.gate_record, f"gate it again: elp gate {chosen.slot} --version {chosen.version}"
+    if record is None or record.verdict != "passed":
+        return
+    if record.policy != policy:
+        raise GateRefused(f"{chosen.name} passed under other limits than elp.yaml has now; {gate}")
+    if golden and record.golden != golden:
+        raise GateRefused(f"{chosen.name} passed on {record.golden}, but {golden} is pinned now; {gate}")
 
 
 def _statement(values: Mapping[str, Any]) -> StoredStatement:

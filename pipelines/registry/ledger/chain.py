@@ -66,13 +66,7 @@ class _State:
 
 
 def verify_chain(rows: Iterable[LedgerRow], trusted_keys: KeyRing, checkpoint: Head | None = None) -> Chain:
-    """Check a whole ledger.
-
-    Args:
-        rows: All entries in the order of their numbers.
-        trusted_keys: The trusted keys.
-        checkpoint: The newest entry that the ledger is known to have had; None does not check the end.
-    """
+    """Check a whole ledger, in the order of its numbers; without a checkpoint its end is not checked."""
     state = _State()
     for row in rows:
         state.count += 1

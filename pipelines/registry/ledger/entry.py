@@ -1,6 +1,7 @@
 """Entries of the ledger: one for each event of a slot, with the hash of the entry before it.
 
-The functions are pure; the server has the tables. Format: docs/formats/ledger.md.
+The functions are pure; the server has the tables. A text that is no entry raises AttestationError. Format:
+docs/formats/ledger.md.
 """
 
 from __future__ import annotations
@@ -114,13 +115,7 @@ class Head:
 
 
 def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
-    """Return the entry that follows `head`. Its date is now, or that of the entry before if the clock was set back.
-
-    Args:
-        head: Newest entry of the ledger.
-        last_at: `at` of that entry; empty if the ledger has no entry.
-        fields: Every other field of `LedgerEntry`.
-    """
+    """Return the entry that follows `head`, with the other `fields`; `last_at` is the date of `head`, or empty."""
     at = utc_now()
     if last_at and moment(last_at, "at") > moment(at, "at"):
         at = last_at
@@ -128,11 +123,7 @@ def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
 
 
 def sign_entry(entry: LedgerEntry, trusted_keys: KeyRing) -> LedgerRow:
-    """Return the signed row of an entry.
-
-    Raises:
-        AttestationError: There is no private key of the role ``ledger``, or the entry is longer than `MAX_ENTRY`.
-    """
+    """Return the signed row of an entry, which must be no longer than `MAX_ENTRY`."""
     content = entry.text.encode()
     if len(content) > MAX_ENTRY:
         raise AttestationError(
@@ -142,11 +133,7 @@ def sign_entry(entry: LedgerEntry, trusted_keys: KeyRing) -> LedgerRow:
 
 
 def read_entry(text: str) -> LedgerEntry:
-    """Read an entry; the law: ``read_entry(e.text) == e``, and nothing else is read.
-
-    Raises:
-        AttestationError: The text is not an entry; the reason is ``malformed``.
-    """
+    """Read an entry; the law: ``read_entry(e.text) == e``, and nothing else is read."""
     values = parse_canonical_json(text.encode(), "ledger entry")
     try:
         values |= {"before": values.pop("from"), "after": values.pop("to"), "principal": values.pop("who")}
@@ -161,11 +148,7 @@ def read_entry(text: str) -> LedgerEntry:
 
 
 def envelope_of(row: LedgerRow) -> Envelope:
-    """Return the row's envelope, whose payload is the entry.
-
-    Raises:
-        AttestationError: The envelope is malformed, or contains another entry than the row.
-    """
+    """Return the row's envelope, whose payload must be the entry."""
     envelope = read_envelope(row.envelope)
     if envelope.text != row.envelope:
         raise AttestationError("malformed", "the envelope is not in its canonical spelling")

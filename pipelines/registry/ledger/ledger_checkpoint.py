@@ -29,11 +29,7 @@ def checkpoint_file(state: Path) -> Path:
 
 
 def read_ledger_checkpoint(path: Path) -> Head | None:
-    """Return the head that was written last; None if there is no file yet.
-
-    Raises:
-        AttestationError: The file is damaged.
-    """
+    """Return the head that was written last, or None; raise AttestationError if the file is damaged."""
     try:
         values = parse_json(path.read_bytes(), str(path))
         head = Head(**values)

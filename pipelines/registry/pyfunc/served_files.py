@@ -12,8 +12,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipelines.registry.pyfunc import CODE, PACKAGES
-
+CODE = Path(__file__).with_name("adapter.py")
+"""The file that is logged with each bundle (models from code)."""
+PACKAGES = frozenset({"elp-foundry", "torch", "torchaudio", "transformers", "safetensors"})
+"""Packages that a served bundle needs."""
 KNOWN_CODES = frozenset(
     {
         "8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38",
@@ -38,11 +40,7 @@ _BUILDERS = frozenset({"pip", "setuptools", "wheel"})
 
 
 def fault_of(folder: Path) -> str:
-    """Return what is wrong with the folder of a logged model, in a few words; empty if this project wrote it.
-
-    Args:
-        folder: The folder; its bundle is not checked.
-    """
+    """Return in a few words what is wrong with a logged model's folder, but for its bundle; empty if nothing is."""
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     beside = {name for name in found if posixpath.dirname(name) != BUNDLE}
     strange = sorted(beside - {MODEL, CODE.name, REQUIREMENTS, CONDA, VIRTUALENV})

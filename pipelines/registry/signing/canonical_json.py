@@ -14,11 +14,7 @@ MAX_BYTES = 4 * 2**20
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return `value` with sorted keys, no spaces, in UTF-8 and without NaN: equal values have equal bytes.
-
-    Raises:
-        AttestationError: JSON cannot express the value, such as NaN or half a surrogate pair.
-    """
+    """Return `value` with sorted keys, no spaces, in UTF-8 and without NaN: equal values have equal bytes."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return text.encode()
@@ -32,11 +28,7 @@ def sha256(content: bytes) -> str:
 
 
 def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
-    """Read a JSON object strictly: UTF-8, no repeated key, no NaN, at most `MAX_BYTES`.
-
-    Raises:
-        AttestationError: The text is no such object; the reason is ``malformed``.
-    """
+    """Read a JSON object strictly: UTF-8, no repeated key, no NaN, at most `MAX_BYTES`."""
     if len(raw) > MAX_BYTES:
         raise AttestationError("malformed", f"{where} has {len(raw)} bytes, expected at most {MAX_BYTES}")
 
@@ -62,11 +54,7 @@ def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
 
 
 def parse_canonical_json(raw: bytes, where: str) -> dict[str, Any]:
-    """Read a JSON object like `parse_json`, from its canonical spelling only: one value has one digest.
-
-    Raises:
-        AttestationError: The text is no JSON object, or has another spelling.
-    """
+    """Read a JSON object like `parse_json`, from its canonical spelling only: one value has one digest."""
     value = parse_json(raw, where)
     if canonical_json(value) != raw:
         raise AttestationError("malformed", f"{where} is not canonical JSON (sorted keys, no spaces, UTF-8)")
@@ -79,11 +67,7 @@ def utc_now() -> str:
 
 
 def moment(text: str, where: str) -> datetime:
-    """Read an ISO 8601 moment with its offset from UTC.
-
-    Raises:
-        AttestationError: The text is no such moment.
-    """
+    """Read an ISO 8601 moment with its offset from UTC."""
     try:
         found = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:

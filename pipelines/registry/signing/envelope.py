@@ -43,11 +43,7 @@ class Envelope:
 
 
 def sign(payload: bytes, trusted_keys: KeyRing, role: Role) -> Envelope:
-    """Sign `payload` with the active key of a role.
-
-    Raises:
-        AttestationError: There is no such private key, or its file cannot be used.
-    """
+    """Sign `payload` with the active key of a role."""
     from securesystemslib.dsse import Envelope as Dsse
 
     dsse = Dsse(payload, PAYLOAD_TYPES[role], {})
@@ -56,11 +52,7 @@ def sign(payload: bytes, trusted_keys: KeyRing, role: Role) -> Envelope:
 
 
 def read_envelope(text: str | bytes) -> Envelope:
-    """Read an envelope strictly, without verification: one signature, no unknown field, standard base64.
-
-    Raises:
-        AttestationError: The text is no such envelope; the reason is ``malformed``.
-    """
+    """Read an envelope strictly, without verification: one signature, no unknown field, standard base64."""
     values = _fields(parse_json(text, "envelope"), {"payload", "payloadType", "signatures"}, "envelope")
     signatures = values["signatures"]
     if not isinstance(signatures, list) or len(signatures) != 1:
@@ -78,20 +70,11 @@ def read_envelope(text: str | bytes) -> Envelope:
 
 
 def verify(envelope: Envelope, trusted_keys: KeyRing, role: Role, recorded_at: str | None = None) -> TrustedKey:
-    """Verify the signature, and check that its key may sign for the role.
+    """Verify the signature, check that its key may sign for the role, and return the key.
 
-    Args:
-        envelope: As `read_envelope` returned it.
-        trusted_keys: The trusted keys.
-        role: The role that the key must have.
-        recorded_at: When the ledger recorded the payload; None for a new one, which a retired key may not sign.
-
-    Returns:
-        The key that signed.
-
-    Raises:
-        AttestationError: The signature does not count; the reason is ``malformed`` (another payload type),
-            ``unknown key``, ``wrong role``, ``retired``, ``revoked`` or ``bad signature``.
+    `recorded_at` is when the ledger recorded the payload; None for a new one, which a retired key may not sign. The
+    reason of the AttestationError is ``malformed`` (another payload type), ``unknown key``, ``wrong role``,
+    ``retired``, ``revoked`` or ``bad signature``.
     """
     if envelope.payload_type != PAYLOAD_TYPES[role]:
         got = envelope.payload_type[:80]

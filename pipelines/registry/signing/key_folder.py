@@ -1,9 +1,12 @@
-"""Create, rotate, retire, revoke and exchange the keys on disk."""
+"""Create, rotate, retire, revoke and exchange the keys on disk.
+
+A text that does not name exactly one key raises UsageError; a malformed folder or export raises AttestationError.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +28,8 @@ from pipelines.registry.signing.keys import (
 
 
 def ensure_keys(folder: Path, roles: Sequence[Role] = ROLES) -> KeyRing:
-    """Create a key for each role for which the folder never had one; existing keys stay as they are.
-
-    Raises:
-        AttestationError: The folder is malformed or cannot be written.
-    """
-    with _locked(folder):
-        trusted_keys = _read(folder)
+    """Create a key for each role for which the folder never had one; existing keys stay as they are."""
+    with _locked(folder) as trusted_keys:
         for role in roles:
             if not any(role in key.roles for key in trusted_keys.keys):
                 trusted_keys, _ = _make(trusted_keys, role, (role,))
@@ -39,88 +37,51 @@ def ensure_keys(folder: Path, roles: Sequence[Role] = ROLES) -> KeyRing:
 
 
 def new_key(folder: Path, name: str, roles: tuple[Role, ...]) -> TrustedKey:
-    """Create a key pair: the private half stays in the folder, the public half is trusted here.
-
-    Raises:
-        AttestationError: The folder is malformed or cannot be written.
-    """
-    with _locked(folder):
-        return _make(_read(folder), name, roles)[1]
+    """Create a key pair: the private half stays in the folder, the public half is trusted here."""
+    with _locked(folder) as trusted_keys:
+        return _make(trusted_keys, name, roles)[1]
 
 
 def rotate_key(folder: Path, key: str) -> tuple[TrustedKey, TrustedKey]:
-    """Replace a key by a new one of the same name and roles, and retire it.
-
-    Returns:
-        The retired key and the new one.
-
-    Raises:
-        UsageError: `key` names no active key, or more than one.
-        AttestationError: The folder is malformed or cannot be written.
-    """
-    with _locked(folder):
-        trusted_keys = _read(folder)
+    """Replace an active key by a new one of the same name and roles; return the retired key and the new one."""
+    with _locked(folder) as trusted_keys:
         old = choose_key(trusted_keys, key)
         if not old.active:
             raise UsageError(
                 f"key {old.name} ({old.keyid[:12]}) is already {old.state}; create a key with: elp keys new"
             )
+        # the new key first: at no moment is the folder without a key that signs
         trusted_keys, made = _make(trusted_keys, old.name, old.roles)
-        retired = replace(old, retired=made.created)
-        _store(_with(trusted_keys, retired))
-        _forget(trusted_keys, old)
-        return retired, made
+        return _end(trusted_keys, replace(old, retired=made.created)), made
 
 
 def retire_key(folder: Path, key: str) -> TrustedKey:
-    """End a key: its private half is deleted here, and what the ledger recorded before still counts.
-
-    Raises:
-        UsageError: `key` names no key, or more than one.
-        AttestationError: The folder is malformed or cannot be written.
-    """
-    return _change(folder, key, lambda old: old if old.retired else replace(old, retired=utc_now()))
+    """End a key: its private half is deleted here, and what the ledger recorded before still counts."""
+    with _locked(folder) as trusted_keys:
+        old = choose_key(trusted_keys, key)
+        return _end(trusted_keys, replace(old, retired=old.retired or utc_now()))
 
 
 def revoke_key(folder: Path, key: str) -> TrustedKey:
-    """Withdraw the trust in everything that a key ever signed; its private half is deleted here.
-
-    Raises:
-        UsageError: `key` names no key, or more than one.
-        AttestationError: The folder is malformed or cannot be written.
-    """
-    return _change(folder, key, lambda old: old if old.revoked else replace(old, revoked=utc_now()))
+    """Withdraw the trust in everything that a key ever signed; its private half is deleted here."""
+    with _locked(folder) as trusted_keys:
+        old = choose_key(trusted_keys, key)
+        return _end(trusted_keys, replace(old, revoked=old.revoked or utc_now()))
 
 
 def add_keys(folder: Path, text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
-    """Trust the keys of an export. Of a known key, a retirement or revocation is taken over and never undone.
-
-    Returns:
-        The keys that are new or changed here.
-
-    Raises:
-        AttestationError: The text is not an export, or gives a known key another name or other roles.
-    """
-    with _locked(folder):
-        trusted_keys = _read(folder)
-        changed = []
-        for key in read_keys(text, where):
-            known = trusted_keys.find(key.keyid)
-            merged = key if known is None else _merge(known, key)
-            if merged != known:
-                changed.append(merged)
-                trusted_keys = _with(trusted_keys, merged)
+    """Trust the keys of an export, and return the new or changed ones. A retirement or revocation is never undone."""
+    with _locked(folder) as trusted_keys:
+        known = {key.keyid: key for key in trusted_keys.keys}
+        given = [_merge(known.get(key.keyid, key), key) for key in read_keys(text, where)]
+        changed = tuple(key for key in given if known.get(key.keyid) != key)
         if changed:
-            _store(trusted_keys)
-        return tuple(changed)
+            _store(trusted_keys, *changed)
+        return changed
 
 
 def choose_key(trusted_keys: KeyRing, text: str) -> TrustedKey:
-    """Return the key that `text` names by the beginning of its id (at least 8 digits), or by the name if it is active.
-
-    Raises:
-        UsageError: No key or more than one fits.
-    """
+    """Return the key with this beginning of its id (at least 8 digits), or the active key with this name."""
     by_id = [key for key in trusted_keys.keys if len(text) >= 8 and key.keyid.startswith(text.lower())]
     found = by_id or [key for key in trusted_keys.keys if key.name == text and key.active]
     if len(found) != 1:
@@ -146,15 +107,6 @@ def _earlier(one: str, other: str) -> str:
     return min((text for text in (one, other) if text), key=lambda text: moment(text, "key"), default="")
 
 
-def _change(folder: Path, key: str, change: Callable[[TrustedKey], TrustedKey]) -> TrustedKey:
-    with _locked(folder):
-        trusted_keys = _read(folder)
-        changed = change(choose_key(trusted_keys, key))
-        _store(_with(trusted_keys, changed))
-        _forget(trusted_keys, changed)
-        return changed
-
-
 def _make(trusted_keys: KeyRing, name: str, roles: tuple[Role, ...]) -> tuple[KeyRing, TrustedKey]:
     """Create a pair; the private half is on disk before the public half is trusted."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -168,29 +120,21 @@ def _make(trusted_keys: KeyRing, name: str, roles: tuple[Role, ...]) -> tuple[Ke
     path.parent.mkdir(mode=0o700, exist_ok=True)
     content = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     _write(path, content, 0o600)
-    trusted_keys = _with(trusted_keys, made)
-    _store(trusted_keys)
-    return trusted_keys, made
+    return _store(trusted_keys, made), made
 
 
-def _with(trusted_keys: KeyRing, key: TrustedKey) -> KeyRing:
-    """Return the keys with `key` in place of the one with its id, or at the end."""
-    if trusted_keys.find(key.keyid) is None:
-        return KeyRing((*trusted_keys.keys, key), trusted_keys.folder)
-    return KeyRing(tuple(key if key.keyid == old.keyid else old for old in trusted_keys.keys), trusted_keys.folder)
+def _end(trusted_keys: KeyRing, key: TrustedKey) -> TrustedKey:
+    """Store a key that signs nothing new, and delete its private half."""
+    _store(trusted_keys, key).private(key).unlink(missing_ok=True)
+    return key
 
 
-def _read(folder: Path) -> KeyRing:
-    """Return the folder's trusted keys; none if it has no file yet."""
-    return load_trusted_keys(folder) if (folder / TRUSTED_FILE).exists() else KeyRing((), folder)
-
-
-def _store(trusted_keys: KeyRing) -> None:
-    _write(trusted_keys.folder / TRUSTED_FILE, write_keys(trusted_keys.keys).encode(), 0o644)
-
-
-def _forget(trusted_keys: KeyRing, key: TrustedKey) -> None:
-    trusted_keys.private(key).unlink(missing_ok=True)
+def _store(trusted_keys: KeyRing, *changed: TrustedKey) -> KeyRing:
+    """Write and return the keys with `changed` in place of those with the same ids, or at the end."""
+    by_id = {key.keyid: key for key in (*trusted_keys.keys, *changed)}
+    stored = KeyRing(tuple(by_id.values()), trusted_keys.folder)
+    _write(stored.folder / TRUSTED_FILE, write_keys(stored.keys).encode(), 0o644)
+    return stored
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
@@ -203,11 +147,11 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change the folder."""
+def _locked(folder: Path) -> Iterator[KeyRing]:
+    """Let one process at a time change the folder, and return its trusted keys; none if it has no file yet."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(file_lock(folder / ".lock"))
         except OSError as error:
             raise AttestationError("key file", f"{folder} cannot be written: {error.strerror}; set ELP_KEYS") from error
-        yield
+        yield load_trusted_keys(folder) if (folder / TRUSTED_FILE).exists() else KeyRing((), folder)

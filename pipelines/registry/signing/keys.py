@@ -36,11 +36,7 @@ FOLDER_VARIABLE = "ELP_KEYS"
 
 
 def key_folder(state: Path | None = None) -> Path:
-    """Return the folder in ELP_KEYS, or `keys` in the workspace's state folder (``.elp``).
-
-    Args:
-        state: The state folder; None takes the one of the workspace in ELP_WORKSPACE, or of the current folder.
-    """
+    """Return the folder in ELP_KEYS, or `keys` in the state folder: the given one, else that of the workspace."""
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser()
     if state is None:
@@ -112,11 +108,7 @@ class KeyRing:
         return self.folder / PRIVATE_FOLDER / f"{key.keyid}.pem"
 
     def signer(self, role: Role) -> CryptoSigner:
-        """Return the newest active key of a role that has its private half here.
-
-        Raises:
-            AttestationError: There is none, or others can read its file, or the file has another key.
-        """
+        """Return the newest active key of a role that has its private half here."""
         mine = [key for key in self.active(role) if self.signs(key)]
         if not mine:
             raise AttestationError(
@@ -136,11 +128,7 @@ class KeyRing:
 
 
 def load_trusted_keys(folder: Path) -> KeyRing:
-    """Read and check the trusted keys of a folder.
-
-    Raises:
-        AttestationError: There is no key folder, its file is malformed, or others can write the file.
-    """
+    """Read and check the trusted keys of a folder, which others must not be able to write."""
     path = folder / TRUSTED_FILE
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -158,22 +146,14 @@ def load_trusted_keys(folder: Path) -> KeyRing:
 
 
 def load_signing_keys(folder: Path, role: Role) -> KeyRing:
-    """Return the trusted keys of a folder that can sign for a role. Call it before long work, not after it.
-
-    Raises:
-        AttestationError: There is no key folder, or no usable private key of the role in it.
-    """
+    """Return the keys of a folder that can sign for a role. Call it before long work, not after it."""
     trusted_keys = load_trusted_keys(folder)
     trusted_keys.signer(role)
     return trusted_keys
 
 
 def read_keys(text: str | bytes, where: str) -> tuple[TrustedKey, ...]:
-    """Read the keys of a `trusted.json` or of an export.
-
-    Raises:
-        AttestationError: The text is malformed; the first fault is named.
-    """
+    """Read the keys of a `trusted.json` or of an export."""
     values = parse_json(text, where)
     if values.get("format") != FORMAT or set(values) != {"format", "keys"} or not isinstance(values["keys"], list):
         raise AttestationError("malformed", f"{where}: expected format {FORMAT} and a list of keys, nothing else")
@@ -190,11 +170,7 @@ def write_keys(keys: tuple[TrustedKey, ...]) -> str:
 
 
 def read_public(pem: str, where: str) -> Ed25519PublicKey:
-    """Read an Ed25519 public key from its PEM text.
-
-    Raises:
-        AttestationError: The text is no such key.
-    """
+    """Read an Ed25519 public key from its PEM text."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -216,11 +192,7 @@ def key_id(public: Ed25519PublicKey) -> str:
 
 
 def read_private(path: Path, key: TrustedKey) -> CryptoSigner:
-    """Return the private half of `key` as a signer.
-
-    Raises:
-        AttestationError: Others can read the file, or it has no Ed25519 key or another key.
-    """
+    """Return the private half of `key` as a signer; others must not be able to read the file."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner

@@ -23,8 +23,8 @@ from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import connect
+from pipelines.registry.client.server_api import promote_version
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256

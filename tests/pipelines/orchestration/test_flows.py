@@ -30,11 +30,18 @@ class Steps:
         self.verdict = "passed"
         self.waiting: list[Path] = []
         self.settings: list[Settings] = []
+        self.meanwhile: Callable[[], None] | None = None
         self.after_training: Callable[[], object] = lambda: None
         self.published = RunOutcome()
 
-    def ingest_delivery(self, workspace: Workspace, slot: Slot, source: str, options: Any = None) -> None:
+    def import_training(self) -> None:
+        self.called.append("import")
+
+    def ingest_delivery(
+        self, workspace: Workspace, slot: Slot, source: str, options: Any = None, meanwhile: Any = None
+    ) -> None:
         self.called.append(f"ingest {source}")
+        self.meanwhile = meanwhile
         if "bad" in source:
             raise DataRefused(str(slot), ["half of it is noise"])
 
@@ -76,6 +83,7 @@ def test_retrain_is_ingest_train_gate(workspace: Workspace, steps: Steps) -> Non
     state = flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/monday")
     assert steps.called == ["ingest /in/monday", "dataset latest", "train data/plant-a/asr/v2", "gate 5"]
     assert state.name == "Completed"
+    assert steps.meanwhile == steps.import_training
     assert steps.published == RunOutcome(DATASET, REGISTERED, JUDGED)
 
 

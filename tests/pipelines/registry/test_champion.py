@@ -10,9 +10,8 @@ from pipelines.errors import GateRefused, RegistryError
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import connect
-from pipelines.registry.client.server_api import change_champion
+from pipelines.registry.client.server_api import change_champion, promote_version
 from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import Outcome

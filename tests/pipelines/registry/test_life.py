@@ -8,8 +8,8 @@ import pytest
 from pipelines.gating.gate import gate_version
 from pipelines.local.settings import Settings
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import connect
+from pipelines.registry.client.server_api import promote_version
 from pipelines.registry.policies import policy_digest
 from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered

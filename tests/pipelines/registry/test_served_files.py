@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.registry.pyfunc import CODE
-from pipelines.registry.pyfunc.served_files import fault_of
+from pipelines.registry.pyfunc.served_files import CODE, fault_of
 from tests.support.versions_by_hand import GOLDEN_BUNDLE, MLMODEL
 
 

@@ -12,8 +12,8 @@ from pipelines.errors import GateRefused
 from pipelines.gating.gate import gate_version
 from pipelines.local import accounts
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client.champion import promote_version
 from pipelines.registry.client.connection import Account, connect
+from pipelines.registry.client.server_api import promote_version
 from pipelines.registry.policies import policy_digest
 from pipelines.training.train import train_adapters
 from tests.support.login_server import PASSWORD, LoginServer
