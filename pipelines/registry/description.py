@@ -31,11 +31,8 @@ _HEADLINES = {"passed": "Passed the gate", "failed": "Refused by the gate", "und
 
 
 def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float) -> dict[str, str]:
-    """Return the tags of a version at its registration, from its lineage and its validation metric.
-
-    Tags that claim a decision (verdict, status, golden set) are not among them: the server writes those from signed
-    statements.
-    """
+    """Return the tags of a version at its registration, from its lineage and its validation metric."""
+    # the server writes the tags that claim a decision (verdict, status, golden set), from signed statements
     return {
         Tags.METRIC: metric,
         Tags.VALUE: f"{value:.4f}",

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from elp_core.config import from_dict, to_dict
+from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import Lineage
-from pipelines.registry.signing.canonical_json import moment, parse_canonical_json, sha256
+from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
 LINEAGE = "https://slsa.dev/provenance/v1"
@@ -96,7 +96,8 @@ class LineageStatement:
                 "buildType": TRAINING,
                 "externalParameters": dict(self.asked),
                 "internalParameters": dict(self.given),
-                "resolvedDependencies": [_resource(material) for material in self.materials],
+                # without empty fields, as in-toto's ResourceDescriptor has them
+                "resolvedDependencies": [{k: v for k, v in vars(found).items() if v} for found in self.materials],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": dict(self.versions)},
@@ -107,11 +108,6 @@ class LineageStatement:
 
 
 Statement = LineageStatement | VerdictStatement
-
-
-def statement_digest(statement: Statement) -> str:
-    """Return the SHA-256 (hex) of the payload, by which the ledger and the server name the statement."""
-    return sha256(statement.payload)
 
 
 def parse_statement(payload: bytes) -> Statement:
@@ -134,10 +130,6 @@ def parse_statement(payload: bytes) -> Statement:
     if not same:
         raise AttestationError("malformed", "the statement has fields or spellings that this format does not have")
     return found
-
-
-def _resource(material: Material) -> dict[str, Any]:
-    return {name: value for name, value in to_dict(material).items() if value}
 
 
 def _lineage(values: Mapping[str, Any]) -> LineageStatement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -86,13 +87,6 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
     return place
 
 
-def requirements() -> list[str]:
-    """Return the pinned packages that a served bundle needs; with this list MLflow does not infer them."""
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in sorted(PACKAGES)]
-
-
 def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:
     """Write the MLflow model folder: MLmodel, the code file, the bundle."""
     with warnings.catch_warnings():
@@ -106,8 +100,10 @@ def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) 
             path=str(place),
             python_model=str(CODE),
             artifacts={BUNDLE: str(folder)},
-            pip_requirements=requirements(),
+            # without this list MLflow tries to infer one
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in sorted(PACKAGES)],
             mlflow_model=described,
         )
+    # the check of a served model allows no other file than ours
     for compiled in place.rglob("__pycache__"):
         shutil.rmtree(compiled, ignore_errors=True)

@@ -164,13 +164,11 @@ def _experiment(client: MlflowClient, slot: Slot) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(slot.model_name)
-    if found is not None:
-        return str(found.experiment_id)
-    try:
-        return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
-    except MlflowException:
-        # another worker created it at the same moment
-        found = client.get_experiment_by_name(slot.model_name)
-        if found is None:
-            raise
-        return str(found.experiment_id)
+    if found is None:
+        try:
+            return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
+        except MlflowException:
+            # another worker created it at the same moment
+            if (found := client.get_experiment_by_name(slot.model_name)) is None:
+                raise
+    return str(found.experiment_id)
