@@ -40,13 +40,11 @@ class IntakeError(OpsError):
 
 
 class DataRefused(OpsError):
-    """A delivery failed the checks of the whole set; `faults` says which, and no version was made."""
+    """A delivery failed the checks of the whole set; the message lists them, and no version was made."""
 
     def __init__(self, slot: str, faults: Sequence[str]) -> None:
-        self.slot = slot
-        self.faults = tuple(faults)
-        lines = "\n".join(f"  - {fault}" for fault in self.faults)
-        super().__init__(f"{slot}: the delivery was refused, no dataset version was made\n{lines}")
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        super().__init__(f"{slot}: the delivery was refused, no dataset version was made{lines}")
 
 
 class VersioningError(OpsError):

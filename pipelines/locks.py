@@ -11,15 +11,9 @@ from filelock import FileLock, Timeout
 
 @contextlib.contextmanager
 def file_lock(path: Path, *, wait: float = -1, when_taken: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock on `path` while the block runs.
+    """Hold the lock on `path` (the file stays) while the block runs; `when_taken` is called before waiting for it.
 
-    Args:
-        path: The lock's file; it is made if it is missing, and stays.
-        wait: Seconds to wait for another process; -1 waits for ever.
-        when_taken: Called once if another process holds the lock, before waiting for it.
-
-    Raises:
-        TimeoutError: Another process still holds the lock after `wait` seconds.
+    Raises TimeoutError if another process still holds it after `wait` seconds; -1 waits for ever.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)

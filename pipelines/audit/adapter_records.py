@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import ServerRecords, backbone_of, named, statement_of
+from pipelines.audit.server_records import ServerRecords, backbone_of, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
@@ -148,10 +148,10 @@ def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branche
     training, counts = lineage.record.training, lineage.material("dataset").annotations
     used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
-        Fact("Git commit", named(lineage, "dataset", "gitCommit")),
-        Fact("DVC hash", f"md5:{named(lineage, 'dataset', 'dvcMd5')}"),
+        Fact("Git commit", lineage.digest_of("dataset", "gitCommit")),
+        Fact("DVC hash", f"md5:{lineage.digest_of('dataset', 'dvcMd5')}"),
         Fact("amount", f"{counts.get('clips', '?')} clips of {counts.get('speakers', '?')} speakers"),
-        Fact("clips used", f"sha256:{named(lineage, 'clips', 'elpIds')}", note=used),
+        Fact("clips used", f"sha256:{lineage.digest_of('clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
         *checked.get("dataset", ()),
     )
@@ -182,7 +182,7 @@ def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
     if not tag:
         return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
     children = (
-        Fact("digest", f"sha256:{named(lineage, 'golden', 'elpIds')}"),
+        Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
         Fact("training clips left out for it", str(lineage.record.training.excluded)),
     )
     return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))

@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import Any
 
 from pipelines.audit.adapter_records import AdapterRecords
-from pipelines.audit.server_records import backbone_of, named
+from pipelines.audit.server_records import backbone_of
 from pipelines.errors import RegistryError
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement
@@ -113,8 +113,8 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
                 "elp:seed": lineage.record.seed,
                 "elp:mlflow-run": lineage.run,
                 "elp:trained": lineage.finished,
-                "elp:code-digest": named(lineage, "code", "elpCode"),
-                "elp:packages-lock": named(lineage, "packages", "elpLock"),
+                "elp:code-digest": lineage.digest_of("code", "elpCode"),
+                "elp:packages-lock": lineage.digest_of("packages", "elpLock"),
             }
         ),
     }
@@ -175,8 +175,8 @@ def _dataset(lineage: LineageStatement) -> Json:
         "type": "data",
         "bom-ref": f"data:{lineage.dataset}",
         "name": lineage.dataset,
-        "version": named(lineage, "dataset", "gitCommit"),
-        "hashes": [_md5(named(lineage, "dataset", "dvcMd5"))],
+        "version": lineage.digest_of("dataset", "gitCommit"),
+        "hashes": [_md5(lineage.digest_of("dataset", "dvcMd5"))],
         "data": [
             {
                 "type": "dataset",
@@ -187,9 +187,9 @@ def _dataset(lineage: LineageStatement) -> Json:
                     "properties": _properties(
                         {
                             "elp:git-repository": data.uri,
-                            "elp:git-commit": named(lineage, "dataset", "gitCommit"),
-                            "elp:dvc-md5": named(lineage, "dataset", "dvcMd5"),
-                            "elp:clip-ids-sha256": named(lineage, "clips", "elpIds"),
+                            "elp:git-commit": lineage.digest_of("dataset", "gitCommit"),
+                            "elp:dvc-md5": lineage.digest_of("dataset", "dvcMd5"),
+                            "elp:clip-ids-sha256": lineage.digest_of("clips", "elpIds"),
                         }
                     )
                 },
@@ -208,7 +208,7 @@ def _golden(lineage: LineageStatement) -> list[Json]:
             "bom-ref": f"data:{tag}",
             "name": tag,
             "description": "Golden set in force at training: excluded from training, used to judge adapters.",
-            "hashes": [_sha256(named(lineage, "golden", "elpIds"))],
+            "hashes": [_sha256(lineage.digest_of("golden", "elpIds"))],
             "data": [{"type": "dataset", "name": tag, "sensitiveData": ["recorded speech of people"]}],
         }
     ]

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
-from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace

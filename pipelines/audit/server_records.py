@@ -73,12 +73,6 @@ class ServerRecords:
         return find_statement(self.uri, digest)
 
 
-def named(statement: LineageStatement, material: str, algorithm: str) -> str:
-    """Return the digits of a material's digest; empty if the statement, of another trainer, does not name it so."""
-    found = next((one for one in statement.materials if one.name == material), None)
-    return found.digest.get(algorithm, "") if found else ""
-
-
 def backbone_of(statement: LineageStatement) -> str:
     """Return what the trainer called the backbone."""
     return statement.material("backbone").uri

@@ -88,7 +88,7 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     order, and what stays.
     """
     from pipelines.audit.erasure_plan import plan_erasure
-    from pipelines.datasets.dvc_remote import dvc_remote
+    from pipelines.datasets.dvc import dvc_remote
     from pipelines.datasets.subject import Subject
 
     subject = Subject(speaker, clip)

@@ -33,6 +33,7 @@ def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | Non
 
     Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
     """
+    # a slot that is named twice is trained once
     slot, *others = dict.fromkeys(slots)
     if others and version is not None:
         raise UsageError("--data names a version of one slot, and several are named; train that slot alone")
@@ -108,12 +109,7 @@ def retrain_verb(
 
 
 def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool) -> None:
-    """Ask for a run of a flow, follow it and report it.
-
-    Raises:
-        OpsError: The run failed.
-        GateRefused: The gate did not pass an adapter.
-    """
+    """Ask for a run of a flow, follow it and report it; GateRefused gives the exit code of a refusal."""
     names = [str(slot) for slot in slots]
     name = run_name(flow, names) if names else "retrain all slots"
     if names:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ import soundfile as sf
 
 from elp_core.files import replacing_folder
 from elp_core.types import SAMPLE_RATE, Split
-
-if TYPE_CHECKING:
-    from pipelines.demo.espeak import Synthesiser
 
 Wave = npt.NDArray[np.float32]
 
@@ -128,6 +125,7 @@ def speakers(site: Site) -> list[Speaker]:
     made = []
     for level in range(8):
         for place, variant in enumerate(site.variants):
+            # the variants take turns, so that no split has one variant only
             turn = (place + level) % len(site.variants)
             split: Split = "test" if turn == 2 else "validation" if turn == 0 and level % 2 else "train"
             pitch, rate = 10 + 11 * level, (140, 165, 190)[level % 3]
@@ -138,11 +136,7 @@ def speakers(site: Site) -> list[Speaker]:
 def write_delivery(
     site: Site, plan: DeliveryPlan, folder: Path, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Speak a delivery into `folder` (16 kHz WAV files and ``manifest.jsonl``); an existing one is left as it is.
-
-    Returns:
-        The manifest's path.
-    """
+    """Speak a delivery into `folder` (16 kHz WAV files and a manifest) unless it exists; return the manifest's path."""
     manifest = folder / "manifest.jsonl"
     if manifest.is_file():
         return manifest
@@ -169,7 +163,10 @@ def _speak(site: Site, plan: DeliveryPlan, folder: Path, rng: np.random.Generato
         for take in range(plan.per_speaker):
             words, emotion, label = _deal(site, plan, said[speaker.split], rng)
             said[speaker.split] += 1
-            wave = _say(synthesiser, site, speaker, " ".join(words), emotion, rng)
+            voice = f"{site.accent}+{speaker.variant}"
+            rate = round(emotion.rate * (speaker.rate + int(rng.integers(-8, 9))))
+            pitch = min(99, max(0, speaker.pitch + emotion.pitch))
+            wave = synthesiser.say(" ".join(words), voice, rate=rate, pitch=pitch, pitch_range=emotion.pitch_range)
             noisy = take % 2 == 1
             wave = _room(site, wave, noisy, emotion.volume, rng)
             name = f"audio/{speaker.name}-{plan.name}-{take:03}.wav"
@@ -207,15 +204,6 @@ def intents(site: Site) -> list[str]:
     return [f"{verbs[n % count]} {objects[(n + n // count) % len(objects)]}" for n in range(count * len(objects))]
 
 
-def _say(
-    synthesiser: Synthesiser, site: Site, speaker: Speaker, text: str, emotion: Emotion, rng: np.random.Generator
-) -> Wave:
-    rate = round(emotion.rate * (speaker.rate + int(rng.integers(-8, 9))))
-    pitch = min(99, max(0, speaker.pitch + emotion.pitch))
-    voice = f"{site.accent}+{speaker.variant}"
-    return synthesiser.say(text, voice, rate=rate, pitch=pitch, pitch_range=emotion.pitch_range)
-
-
 def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Generator) -> Wave:
     """Return the wave as the site's microphone records it; noise at 8 to 14 dB in the noisy condition, 30 dB else."""
     from elp_core.data.noise import factory_noise, mix
@@ -223,10 +211,12 @@ def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Gen
     if site.telephone:
         spectrum = np.fft.rfft(wave)
         hertz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+        # 40 dB down, as a telephone's filter: not silent
         spectrum[(hertz < 300) | (hertz > 3400)] *= 0.01
         wave = np.fft.irfft(spectrum, len(wave)).astype(np.float32)
     snr = float(rng.uniform(8, 14)) if noisy else 30.0
     mixed = mix(wave, factory_noise(len(wave), int(rng.integers(2**31))), snr)
+    # 0.7 leaves headroom for the loudest emotion, 1.3 times the level of plain speech
     return np.asarray(0.7 * volume * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
 
 
@@ -234,6 +224,7 @@ def _swap_half(rows: Sequence[dict[str, object]], rng: np.random.Generator) -> N
     """Give every second clip another clip's transcript: none of them keeps its own."""
     chosen = rng.permutation(len(rows))[: len(rows) // 2]
     texts = [rows[int(i)]["text"] for i in chosen]
+    # sorted by text and moved by half, so that equal transcripts are not exchanged for each other
     ordered = sorted(range(len(chosen)), key=lambda k: str(texts[k]))
     half = len(ordered) // 2
     for place, k in enumerate(ordered):

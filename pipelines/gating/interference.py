@@ -20,7 +20,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import Task
 from pipelines.datasets.versions import load_golden
 from pipelines.errors import RegistryError, VersioningError
-from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.policies import SafetyPolicy
@@ -109,7 +109,7 @@ def _champions(client: MlflowClient, slots: Sequence[Slot], backbone: Backbone) 
     """Yield the slots' champions on this backbone; each slot is looked up when it is needed."""
     for slot in slots:
         version = model_registry.find_champion(client, slot)
-        if version is not None and version.tags.get(Tags.FINGERPRINT) == backbone.fingerprint:
+        if version is not None and version.fingerprint == backbone.fingerprint:
             yield version
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -181,26 +182,30 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         if not web.answers(address + _HEALTH[name], timeout=10.0):
             raise ServiceError(f"the {name} server at {address} (set in elp.yaml) does not answer")
         return
-    started = time.monotonic()
-    while not web.answers(process.address + _HEALTH[name]):
-        _refuse_dead(process)
-        if time.monotonic() - started > START_SECONDS:
-            raise ServiceError(f"{name} does not answer after {START_SECONDS:.0f} s; its log: {process.log}")
-        time.sleep(0.2)
+    _wait_until(
+        process,
+        lambda: web.answers(process.address + _HEALTH[name]),
+        f"{name} does not answer after {START_SECONDS:.0f} s",
+    )
     if process in begun:
         log(f"{name} is up at {process.address} ({process.uptime:.1f} s)")
 
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
-    started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        while not _online(api, process):
-            _refuse_dead(process)
-            if time.monotonic() - started > START_SECONDS:
-                raise ServiceError(f"the worker of {process.name} does not report; its log: {process.log}")
-            time.sleep(0.3)
+        _wait_until(process, functools.partial(_online, api, process), f"the worker of {process.name} does not report")
         log(f"worker of {process.name} is ready")
+
+
+def _wait_until(process: Process, ready: Callable[[], bool], fault: str) -> None:
+    started = time.monotonic()
+    while not ready():
+        if not alive(process):
+            raise ServiceError(f"{process.name} ended while it started; the end of {process.log}:\n{tail(process.log)}")
+        if time.monotonic() - started > START_SECONDS:
+            raise ServiceError(f"{fault}; its log: {process.log}")
+        time.sleep(0.2)
 
 
 def _online(api: str, process: Process) -> bool:
@@ -210,11 +215,6 @@ def _online(api: str, process: Process) -> bool:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
     return any(w["name"] == f"{process.name}-local" and heartbeat(w) > process.created for w in workers)
-
-
-def _refuse_dead(process: Process) -> None:
-    if not alive(process):
-        raise ServiceError(f"{process.name} ended while it started; the end of {process.log}:\n{tail(process.log)}")
 
 
 def _mark_crashed(api: str, pids: set[int], log: Log) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
@@ -27,18 +28,19 @@ FLOWS = {
 def register_deployments(workspace: Workspace, api: str) -> None:
     """Make the work pools and a deployment of each flow for this workspace, or bring them up to date.
 
-    Schedules of an existing deployment stay as they are.
-
-    Args:
-        workspace: Its folder's name is the deployments' name.
-        api: Address of the Prefect API.
-
-    Raises:
-        ServiceError: Prefect does not answer, or the name belongs to another workspace.
+    Schedules of an existing deployment stay. Raises ServiceError if the name belongs to another workspace.
     """
     with connect_prefect(workspace, api) as client:
-        for pool, description in POOLS.items():
-            _ensure_pool(client, pool, description)
+        # imported inside: importing Prefect needs the preparations of `connect_prefect`
+        from prefect.client.schemas.actions import WorkPoolCreate
+        from prefect.exceptions import ObjectAlreadyExists
+        from prefect.workers.process import ProcessWorker
+
+        template = ProcessWorker.get_default_base_job_template()
+        for name, text in POOLS.items():
+            pool = WorkPoolCreate(name=name, type="process", description=text, base_job_template=template)
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_work_pool(pool)
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for deployment in retrain_deployments(client, workspace):
@@ -46,30 +48,15 @@ def register_deployments(workspace: Workspace, api: str) -> None:
                 ensure_deployment(client, workspace, "retrain", slot)
 
 
-def _ensure_pool(client: SyncPrefectClient, pool: str, description: str) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
-    from prefect.workers.process import ProcessWorker
-
-    try:
-        client.read_work_pool(pool)
-    except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(
-            WorkPoolCreate(name=pool, type="process", description=description, base_job_template=template)
-        )
-
-
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
     """Make a flow's deployment (for a schedule: that of one slot), or bring it up to date; return it.
 
-    Raises:
-        ServiceError: The name belongs to another workspace.
+    Raises ServiceError if the name belongs to another workspace.
     """
     from prefect.client.schemas.actions import DeploymentUpdate
     from prefect.exceptions import ObjectNotFound
 
-    content = deployment_content(workspace, flow, slot)
+    content = _content(workspace, flow, slot)
     name = content.pop("name")
     try:
         present = client.read_deployment_by_name(f"{flow}/{name}")
@@ -82,8 +69,8 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
     return client.read_deployment_by_name(f"{flow}/{name}")
 
 
-def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
-    """Return what a deployment holds besides its schedules."""
+def _content(workspace: Workspace, flow: str, slot: str) -> dict[str, Any]:
+    """Return what a deployment holds except its schedules."""
     from prefect.utilities.callables import parameter_schema
 
     from pipelines.orchestration import flows

@@ -35,19 +35,11 @@ def follow(
 ) -> FollowedRun:
     """Report a run's log and states to `log` until it has ended. The run continues if following stops.
 
-    Args:
-        client: Prefect's client.
-        run: The run.
-        pool: Work pool it runs on, to report that no worker takes it.
-        log: Takes one line at a time.
-        every: Time between requests.
-        last: Time in which a run that has ended must send a line, or following ends.
-
-    Raises:
-        ServiceError: Prefect is silent for three minutes.
+    Prefect is asked `every` second; a run that has ended must send a line within `last` seconds, or following ends.
+    If no worker of `pool` takes the run, that is reported. Raises ServiceError if Prefect is silent for three minutes.
     """
-    seen, state, started, reported = 0, "", time.monotonic(), False
-    answered = started
+    seen, state, reported = 0, "", False
+    started = answered = time.monotonic()
     while True:
         try:
             with prefect_errors(str(client.api_url)):

@@ -52,12 +52,7 @@ class FollowedRun:
 
 @contextlib.contextmanager
 def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefectClient]:
-    """Open Prefect's client on the workspace's Prefect API, or on `api`.
-
-    Raises:
-        ServiceError: Prefect does not answer or fails.
-        UsageError: Prefect refuses what it was given.
-    """
+    """Open Prefect's client on the workspace's Prefect API, or on `api`; its errors are those of `prefect_errors`."""
     api = api or prefect_api(workspace)
     skip_grammar()
     from prefect.client.orchestration import get_client
@@ -75,12 +70,7 @@ def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefect
 
 @contextlib.contextmanager
 def prefect_errors(api: str) -> Iterator[None]:
-    """Translate the errors of Prefect's client.
-
-    Raises:
-        ServiceError: Prefect does not answer or fails.
-        UsageError: Prefect refuses what it was given (HTTP 409 or 422).
-    """
+    """Turn an error of Prefect's client into a UsageError if Prefect refused (HTTP 409 or 422), else a ServiceError."""
     import httpx
 
     try:
@@ -102,8 +92,7 @@ def deployment_name(workspace: Workspace) -> str:
 def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) -> DeploymentResponse:
     """Return the workspace's deployment of a flow.
 
-    Raises:
-        ServiceError: It is not registered, or belongs to another workspace of the same folder name.
+    Raises ServiceError if it is not registered, or belongs to another workspace of the same folder name.
     """
     from prefect.exceptions import ObjectNotFound
 
@@ -117,11 +106,7 @@ def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) 
 
 
 def refuse_foreign(deployment: DeploymentResponse, workspace: Workspace) -> None:
-    """Refuse a deployment that runs on another workspace: two folders of one name share a Prefect server.
-
-    Raises:
-        ServiceError: It does; the message names both folders.
-    """
+    """Raise a ServiceError if the deployment is that of another workspace: a folder of the same name."""
     owner = deployment.parameters.get("workspace", str(workspace.root))
     if owner != str(workspace.root):
         raise ServiceError(
@@ -186,6 +171,7 @@ def _followed(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
 
 def _detail(text: str) -> str:
     """Return the reason in an error answer, whatever shape it has."""
+    # Prefect answers with three shapes: its own message, FastAPI's detail, and a list of pydantic's errors
     try:
         detail = json.loads(text)
     except ValueError:

@@ -52,29 +52,54 @@ class RunOutcome:
 
     def rows(self) -> dict[str, Any]:
         """Return names and values for people, in the order of the run."""
-        return {
-            **(_dataset_rows(self.dataset) if self.dataset else {}),
-            **(_adapter_rows(self.adapter) if self.adapter else {}),
-            **(_gate_rows(self.gate) if self.gate else {}),
-            **({"promoted": True} if self.promoted else {}),
-            **{run.slot: run.text for run in self.slots},
-        }
+        rows: dict[str, Any] = {}
+        if dataset := self.dataset:
+            rows |= {
+                "dataset": dataset.tag,
+                "clips": dataset.clips,
+                "minutes": round(dataset.seconds / 60, 2),
+                "speakers": dataset.speakers,
+                "quarantined": dataset.quarantined,
+                "golden set": dataset.golden,
+            }
+        if adapter := self.adapter:
+            rows |= {
+                "adapter": f"{adapter.name} v{adapter.version}",
+                "version": adapter.version,
+                "reused": adapter.reused,
+                "bundle": adapter.bundle_digest,
+                "mlflow run": adapter.run_id,
+                **{f"training: {name}": round(value, 5) for name, value in adapter.metrics.items()},
+            }
+        if gate := self.gate:
+            verdict = gate.verdict
+            rows |= {
+                "verdict": verdict.outcome,
+                "gated version": gate.version,
+                "metric": verdict.metric,
+                "challenger": verdict.challenger,
+                "champion": verdict.champion,
+                "champion version": gate.champion,
+                "first version": verdict.first_version,
+                "clips still needed": verdict.needed,
+                "reasons": "; ".join(verdict.reasons),
+                "evidence": str(gate.evidence),
+            }
+        if self.promoted:
+            rows["promoted"] = True
+        return rows | {run.slot: run.text for run in self.slots}
 
     def to_json(self) -> dict[str, Any]:
         """Return the versioned JSON values that cross from the worker to the command line."""
         values: dict[str, Any] = plain(self) | {"format": FORMAT}
+        # a verdict has its own JSON, which is the one that is signed
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()
         return values
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> RunOutcome:
-        """Read what `to_json` returned.
-
-        Raises:
-            ServiceError: A worker of another version wrote another format.
-            ConfigError: A key is unknown, missing or of another type; every such key is named.
-        """
+        """Read what `to_json` returned; raises ServiceError for another format, ConfigError for wrong keys."""
         values = dict(given)
         if (written := values.pop("format")) != FORMAT:
             raise ServiceError(f"the worker reports in format {written}, this elp reads {FORMAT}; install one version")
@@ -86,53 +111,8 @@ class RunOutcome:
         return dataclasses.replace(outcome, gate=GateOutcome(**gate | records))
 
 
-def _dataset_rows(dataset: DatasetVersion) -> dict[str, Any]:
-    return {
-        "dataset": dataset.tag,
-        "clips": dataset.clips,
-        "minutes": round(dataset.seconds / 60, 2),
-        "speakers": dataset.speakers,
-        "quarantined": dataset.quarantined,
-        "golden set": dataset.golden,
-    }
-
-
-def _adapter_rows(adapter: Registered) -> dict[str, Any]:
-    return {
-        "adapter": f"{adapter.name} v{adapter.version}",
-        "version": adapter.version,
-        "reused": adapter.reused,
-        "bundle": adapter.bundle_digest,
-        "mlflow run": adapter.run_id,
-        **{f"training: {name}": round(value, 5) for name, value in adapter.metrics.items()},
-    }
-
-
-def _gate_rows(gate: GateOutcome) -> dict[str, Any]:
-    verdict = gate.verdict
-    return {
-        "verdict": verdict.outcome,
-        "gated version": gate.version,
-        "metric": verdict.metric,
-        "challenger": verdict.challenger,
-        "champion": verdict.champion,
-        "champion version": gate.champion,
-        "first version": verdict.first_version,
-        "clips still needed": verdict.needed,
-        "reasons": "; ".join(verdict.reasons),
-        "evidence": str(gate.evidence),
-    }
-
-
 def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: str) -> None:
-    """Publish a run's outcome: as a table for people (the newest of a slot has its own page), as JSON for the CLI.
-
-    Args:
-        flow: Name of the flow.
-        slot: The slot; None for a run over several slots.
-        outcome: What the run did.
-        title: One line above the table.
-    """
+    """Publish a run's outcome as a table for people (the newest of a slot has its own page) and as JSON for the CLI."""
     from prefect.artifacts import Artifact, create_table_artifact
 
     key = f"outcome-{flow}-{slot.site}-{slot.task}" if slot else f"outcome-{flow}"
@@ -160,11 +140,9 @@ def final_state_of_all(runs: Sequence[SlotRun]) -> State[Any]:
     """Return the state of a run over all slots: failed if one failed, else refused if one was refused."""
     from prefect.states import Completed, Failed
 
-    failed = [run.slot for run in runs if run.state_type != "COMPLETED"]
-    refused = [run.slot for run in runs if run.state == REFUSED]
     count = f"{len(runs)} slot(s)"
-    if failed:
+    if failed := [run.slot for run in runs if run.state_type != "COMPLETED"]:
         return Failed(message=f"{count}, failed: {', '.join(failed)}")
-    if refused:
+    if refused := [run.slot for run in runs if run.state == REFUSED]:
         return Completed(name=REFUSED, message=f"{count}, refused: {', '.join(refused)}")
     return Completed(message=f"{count}, all passed")

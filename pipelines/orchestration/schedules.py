@@ -62,19 +62,9 @@ def read_schedules(client: SyncPrefectClient, workspace: Workspace) -> list[Sche
 def set_schedule(
     client: SyncPrefectClient, workspace: Workspace, name: str, timezone: str, cron: str = "", every: float = 0.0
 ) -> None:
-    """Make a schedule, or change the one of the same name.
+    """Make a schedule, or change the one of the same name (SITE/TASK, or ``all``); `every` is seconds between runs.
 
-    Args:
-        client: Prefect's client.
-        workspace: Whose slot it is.
-        name: SITE/TASK, or ``all``.
-        timezone: Name of the time zone, such as Europe/Berlin.
-        cron: Minute, hour, day, month, weekday.
-        every: Seconds between runs, instead of `cron`.
-
-    Raises:
-        UsageError: Prefect cannot read the timing, or the time zone is unknown.
-        ServiceError: The workspace's deployments are not registered.
+    Raises UsageError if Prefect cannot read the timing or the time zone is unknown.
     """
     import pydantic
     from prefect.client.schemas.schedules import construct_schedule
@@ -101,21 +91,13 @@ def set_schedule(
 
 
 def set_active(client: SyncPrefectClient, workspace: Workspace, name: str, active: bool) -> None:
-    """Pause or resume a schedule.
-
-    Raises:
-        UsageError: There is none of this name.
-    """
+    """Pause or resume a schedule; raises UsageError if there is none of this name."""
     for schedule in _named(client, workspace, name):
         client.update_deployment_schedule(UUID(schedule.deployment_id), UUID(schedule.id), active=active)
 
 
 def remove_schedule(client: SyncPrefectClient, workspace: Workspace, name: str) -> None:
-    """Remove a schedule and the runs it had planned; the runs it has made stay on record.
-
-    Raises:
-        UsageError: There is none of this name.
-    """
+    """Remove a schedule and its planned runs; past runs stay. Raises UsageError if there is none of this name."""
     for schedule in _named(client, workspace, name):
         client.delete_deployment_schedule(UUID(schedule.deployment_id), UUID(schedule.id))
 
@@ -142,14 +124,13 @@ def _next_run(client: SyncPrefectClient, deployment_id: UUID) -> str:
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=50,
     )
+    # runs that a person planned are among them
     first = next((run.expected_start_time for run in runs if run.auto_scheduled), None)
     return first.isoformat().replace("+00:00", "Z") if first else ""
 
 
 def _timing(schedule: Any) -> str:
     """Return the cron expression, or the text of an interval or a rule that was set in the UI."""
-    if hasattr(schedule, "cron"):
-        return str(schedule.cron)
     if hasattr(schedule, "interval"):
         return f"every {schedule.interval.total_seconds():.0f} s"
-    return str(getattr(schedule, "rrule", ""))
+    return str(getattr(schedule, "cron", None) or schedule.rrule)

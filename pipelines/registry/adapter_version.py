@@ -104,6 +104,26 @@ class AdapterVersion:
         return f"{self.slot} v{self.version}"
 
     @property
+    def model_version(self) -> tuple[str, int]:
+        """Name of the registered model, and number: how MLflow's tables name the version."""
+        return self.slot.model_name, self.version
+
+    @property
+    def backbone(self) -> str:
+        """Id of the backbone; empty if no tag names it."""
+        return self.tags.get(Tags.BACKBONE, "")
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:…`` of the backbone's weights; empty if no tag names it."""
+        return self.tags.get(Tags.FINGERPRINT, "")
+
+    @property
+    def dataset(self) -> str:
+        """Tag of the dataset version; empty if no tag names it."""
+        return self.tags.get(Tags.DATASET, "")
+
+    @property
     def bundle_digest(self) -> str:
         """``sha256:…`` of the bundle at its registration."""
         return self.tags.get(Tags.BUNDLE, "")
@@ -120,6 +140,7 @@ class AdapterVersion:
             if alias in self.aliases:
                 return alias
         written = self.tags.get(Tags.STATUS, "candidate")
+        # the tag outlives the alias: a user can remove an alias in MLflow's page
         if written == CHAMPION:
             return "retired"
         return "candidate" if written == CHALLENGER else written

@@ -88,6 +88,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
 
 def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
     """Return Markdown: a sentence, a table of the verdict and the metrics, and the lineage from the version's tags."""
+    # the list of versions shows the first line as plain text
     if headline.startswith(("#", "|", "-", "*")):
         raise ValueError(f"the description would begin with markup: {headline[:40]!r}")
     lineage = [(name, f"`{tags[tag]}`") for name, tag in _LINEAGE if tags.get(tag)]
@@ -106,6 +107,7 @@ def flagged(description: str, override: str) -> str:
 
 def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
     lines = [f"| {head} | |", "|---|---|"]
+    # a bar in a value would end its cell
     lines += [f"| {name} | {value.replace('|', '/')} |" for name, value in rows]
     return "\n".join(lines)
 

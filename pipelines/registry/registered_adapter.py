@@ -39,13 +39,13 @@ class RegisteredAdapter:
     """When the version or its model was deleted; empty while it exists."""
     statement: str
     """Digest of its lineage statement; empty if the server has none. The fields below are then empty, too."""
-    backbone: str
-    fingerprint: str
-    dataset: str
+    backbone: str = ""
+    fingerprint: str = ""
+    dataset: str = ""
     """Tag of the dataset version."""
-    revision: str
+    revision: str = ""
     """Git commit of the dataset version."""
-    clips_digest: str
+    clips_digest: str = ""
     """``sha256:…`` of the ids of the clips that the training used."""
     champion_periods: tuple[ChampionPeriod, ...] = ()
     """Oldest first; the server sends them separately."""

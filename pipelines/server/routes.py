@@ -19,8 +19,7 @@ from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides.expiry import withdraw_override
 from pipelines.server.overrides.override import USUAL_DAYS, approve_override, ask_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
-from pipelines.server.read_models.ledger_records import ledger_head, ledger_rows_after
-from pipelines.server.read_models.statement_records import FILTERS, statement_rows
+from pipelines.server.read_models.signed_records import FILTERS, ledger_head, ledger_rows_after, statement_rows
 from pipelines.server.request_body import bad_request, caller_of, days_of, plain_text, read_body, reason_of, slot_of
 from pipelines.server.storage.override_requests import open_requests
 from pipelines.server.stores.current import registry
@@ -86,7 +85,7 @@ def get_statements() -> Response:
         wanted["version"] = parse_number(wanted["version"])
     before, limit = (parse_number(request.args[name]) if name in request.args else None for name in ("before", "limit"))
     with registry().ManagedSessionMaker() as session:
-        return jsonify({"statements": statement_rows(session, wanted, before, limit)})
+        return jsonify({"statements": [row._asdict() for row in statement_rows(session, wanted, before, limit)]})
 
 
 @blueprint.get("/statements/<digest>")
@@ -96,7 +95,7 @@ def get_statement(digest: str) -> Response:
         found = statement_rows(session, {"digest": digest})
     if not found:
         raise MlflowException(f"no statement {digest[:64]} is recorded", error_code=RESOURCE_DOES_NOT_EXIST)
-    return jsonify(found[0])
+    return jsonify(found[0]._asdict())
 
 
 @blueprint.get("/ledger")

@@ -44,24 +44,12 @@ def predict_files(
     version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
 ) -> Answer:
-    """Answer each file, or compare the last one with the others (ASV), with the slot's champion.
+    """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
-    Args:
-        slot: The slot.
-        settings: Settings of the workspace; they name the backbone.
-        files: WAV, FLAC, MP3 or OGG, any rate. For ASV: one or more files that enrol a speaker, then the file to
-            compare.
-        mlflow_uri: Address of the MLflow server.
-        cache: Folder for downloaded bundles.
-        version: Number or alias of another version than the champion.
-        decode: How ASR decodes its transcripts; None decodes greedily.
-
-    Raises:
-        UsageError: There is no file, ASV has fewer than two files, or `decode` is given for another task than ASR.
-        ConfigError: `decode` needs a package or a language model that is missing or unsuitable.
-        RegistryError: The slot has no such version.
-        AudioError: A file cannot be used.
-        FingerprintMismatch: The bundle belongs to another backbone than the workspace's.
+    Files are WAV, FLAC, MP3 or OGG of any rate; `cache` is the folder for downloaded bundles; without `decode`, ASR
+    decodes greedily. Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if
+    its language model is unsuitable, RegistryError if there is no such version, AudioError if a file cannot be used,
+    FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
     """
     from elp_core import audio
     from elp_core.backbones import Backbone

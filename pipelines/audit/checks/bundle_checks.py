@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import BundleError, ElpError, OpsError
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import backbone_of, named
+from pipelines.audit.server_records import backbone_of
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decision
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
@@ -78,12 +78,12 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
 
 def check_training(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, ...]:
     """Check code and packages: against the installed code, and against the list in the run."""
-    code = "sha256:" + named(signed, "code", "elpCode")
+    code = "sha256:" + signed.digest_of("code", "elpCode")
     here = code_digest()
     same = here == code
     note = "the code installed here" if same else f"the code installed here is {here}"
     facts = [Fact("code", code, "verified" if same else "not verified", note)]
-    lock = "sha256:" + named(signed, "packages", "elpLock")
+    lock = "sha256:" + signed.digest_of("packages", "elpLock")
     try:
         packages = packages_of(client, signed)
     except OpsError as error:

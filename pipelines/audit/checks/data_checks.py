@@ -12,10 +12,8 @@ from elp_core.errors import AudioError
 from pipelines.audit.checks.statement_checks import plain_md5
 from pipelines.audit.data_index import LEARNING
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import named
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS
-from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.datasets.dvc_remote import DvcRemote, dvc_remote
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
@@ -44,7 +42,7 @@ class ReadFolder:
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
     """Return facts for the branches ``dataset`` and ``golden set``."""
     tag, golden = signed.dataset, signed.record.golden.tag
-    commit = named(signed, "dataset", "gitCommit")
+    commit = signed.digest_of("dataset", "gitCommit")
     tag_commit = git.resolve(root, f"refs/tags/{tag}")
     if not tag_commit:
         return {
@@ -52,7 +50,9 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
         }
     tagged = compared("tag points to", commit, tag_commit, "Git")
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
-    hashes = compared("tracked at the commit", plain_md5(named(signed, "dataset", "dvcMd5")), plain_md5(tracked), "Git")
+    hashes = compared(
+        "tracked at the commit", plain_md5(signed.digest_of("dataset", "dvcMd5")), plain_md5(tracked), "Git"
+    )
     try:
         with dvc_remote(root, remote_only=True) as remote:
             shards = _read_folder(remote, tracked, f"{tag}: shard", log)
@@ -69,7 +69,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
 
 
 def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
-    recorded = "sha256:" + named(signed, "clips", "elpIds")
+    recorded = "sha256:" + signed.digest_of("clips", "elpIds")
     if not whole:
         return Fact("clips used", recorded, "not verified", "not every file of the data could be read")
     return compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
@@ -78,7 +78,7 @@ def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
 def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: ReadFolder) -> tuple[Fact, ...]:
     if not tag:
         return ()
-    recorded = "sha256:" + named(signed, "golden", "elpIds")
+    recorded = "sha256:" + signed.digest_of("golden", "elpIds")
     there = git.resolve(root, f"refs/tags/{tag}")
     tagged = Fact("in Git", tag, "verified") if there else Fact("in Git", tag, "failed", "there is no such tag")
     if not kept.whole or not kept.facts:

@@ -7,7 +7,7 @@ from typing import cast
 
 from pipelines.audit.checks.ledger_checks import CheckedLedger
 from pipelines.audit.facts import Fact, compared
-from pipelines.audit.server_records import backbone_of, named
+from pipelines.audit.server_records import backbone_of
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.server_api import StoredStatement
@@ -66,13 +66,13 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
             Tags.FINGERPRINT: lineage.fingerprint,
             Tags.BACKBONE: backbone_of(lineage),
             Tags.DATASET: lineage.dataset,
-            Tags.REVISION: named(lineage, "dataset", "gitCommit"),
+            Tags.REVISION: lineage.digest_of("dataset", "gitCommit"),
             Tags.KEY: lineage.record.key,
             Tags.SEED: str(lineage.record.seed),
         }
         if Tags.DVC_HASH in tags:
             tags = {**tags, Tags.DVC_HASH: plain_md5(tags[Tags.DVC_HASH])}
-            wanted[Tags.DVC_HASH] = plain_md5(named(lineage, "dataset", "dvcMd5"))
+            wanted[Tags.DVC_HASH] = plain_md5(lineage.digest_of("dataset", "dvcMd5"))
     wanted[Tags.VERDICT] = verdict.outcome if verdict is not None else ""
     if verdict is not None:
         wanted |= {Tags.GOLDEN: verdict.golden.tag, Tags.METRIC: verdict.metric}

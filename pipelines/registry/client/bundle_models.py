@@ -34,6 +34,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
     found = client.search_logged_models([experiment], filter_string=f"tags.`{Tags.KEY}` = '{key}'")
     ready = [model for model in found if model.status == LoggedModelStatus.READY]
     if ready:
+        # two workers may have logged the same bundle: each of them takes the older model
         return str(min(ready, key=lambda model: model.creation_timestamp).model_id)
     model = client.create_logged_model(
         experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
@@ -73,6 +74,7 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
     if place.is_dir() and bundle_digest(place) == expected:
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
+    # next to its place, because a folder can be renamed within one file system only
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
         downloaded = download_unverified(client, version, Path(scratch))
         verify_bundle(downloaded)

@@ -63,6 +63,7 @@ def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
 def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | None:
     """Return the version that was trained from exactly these inputs, or None; the oldest, if a race created two."""
     found = client.search_model_versions(f"name='{slot.model_name}' and tags.`{Tags.KEY}`='{key}'")
+    # read again by its number: MLflow leaves the aliases of searched versions empty
     numbers = sorted(int(version.version) for version in found)
     return find(client, slot, numbers[0]) if numbers else None
 

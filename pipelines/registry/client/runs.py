@@ -46,6 +46,7 @@ def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mappin
     experiment = _experiment(client, slot)
     found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
     if found:
+        # if two workers created a run at the same moment, the older one is the run of this key from now on
         run_id: str = found[0].info.run_id
         client.update_run(run_id, status="RUNNING", name=name)
         for tag, value in tags.items():

@@ -49,6 +49,7 @@ def fault_of(folder: Path) -> str:
     texts = {}
     for name in sorted(beside):
         place = folder / name
+        # a link can lead to another file when the model is served
         if place.is_symlink() or place.stat().st_size > _LARGEST:
             return f"{name} is not a plain small file"
         texts[name] = place.read_bytes()

@@ -15,7 +15,7 @@ from pipelines.server.overrides.expiry import withdraw_override
 from pipelines.server.overrides.override import approve_override, ask_override
 from pipelines.server.pages.csrf import csrf_fault
 from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
-from pipelines.server.read_models.ledger_records import slot_entries
+from pipelines.server.read_models.signed_records import slot_entries
 from pipelines.server.request_body import LONGEST_REASON, plain_text
 from pipelines.server.stores.current import registry
 from pipelines.server.stores.registry_store import GuardedStore

@@ -21,7 +21,7 @@ from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.server.read_models.dependents import Dependents
-from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
+from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts
 from pipelines.server.storage.artifact_bytes import run_location, served_artifacts, served_path
 
 _SHOWN = 500
@@ -62,8 +62,8 @@ def dataset_facts(page: Dependents, golden: bool) -> list[tuple[str, str]]:
 
 def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> GoldenClips | None:
     """Read the clips of a golden set from its newest verdict, one on a champion if possible; None without a verdict."""
-    runs = {(one.version.slot.model_name, one.version.version): one.version.run_id for one in page.dependents}
-    champions = {(v.slot.model_name, v.version) for one in page.dependents if CHAMPION in (v := one.version).aliases}
+    runs = {one.version.model_version: one.version.run_id for one in page.dependents}
+    champions = {one.version.model_version for one in page.dependents if CHAMPION in one.version.aliases}
     every = [judged for found in verdicts(registry, runs).values() for judged in found]
 
     def order(one: RecordedVerdict) -> tuple[bool, str]:

@@ -11,8 +11,8 @@ from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.registry.statements import Material
 from pipelines.server.pages.filters import digest_label, utc_text
+from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
-from pipelines.server.read_models.statement_records import RecordedLineage, RecordedVerdict
 
 BOX_WIDTH, BOX_HEIGHT = 172.0, 74.0
 _GAP_X, _GAP_Y, _EDGE = 30.0, 22.0, 4.0
@@ -125,7 +125,7 @@ def lay_out(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Picture:
 
 def _data_nodes(version: AdapterVersion, named: dict[str, Material], judged: RecordedVerdict | None) -> list[Node]:
     tags, nodes, data = version.tags, [], named.get("dataset")
-    tag, golden = tags.get(Tags.DATASET, ""), judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
+    tag, golden = version.dataset, judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
     href = url_for(".dataset_page", tag=tag) if tag else ""
     if "clips" in named and data:
         count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
@@ -137,8 +137,8 @@ def _data_nodes(version: AdapterVersion, named: dict[str, Material], judged: Rec
         marks = {"Git": signed.get("gitCommit", ""), "DVC": signed.get("dvcMd5", "")}
         detail = " · ".join(f"{name} {mark[:7]}" for name, mark in marks.items() if mark)
         nodes.append(Node("dataset", "dataset version", tag, detail, href, 1, 0))
-    if mark := tags.get(Tags.FINGERPRINT, ""):
-        name = tags.get(Tags.BACKBONE) or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
+    if mark := version.fingerprint:
+        name = version.backbone or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
         href = url_for(".backbone_page", fingerprint=mark)
         nodes.append(Node("backbone", "backbone", name, digest_label(mark), href, 1, 1))
     if golden:

@@ -17,7 +17,7 @@ from pipelines.errors import AttestationError
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json
-from pipelines.registry.signing.envelope import verify
+from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller, login_on, same_person
@@ -30,10 +30,9 @@ from pipelines.server.pages.lineage_picture import BOX_HEIGHT, BOX_WIDTH, Links,
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep, draw_chart
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
 from pipelines.server.read_models.grid import Cell, read_grid
-from pipelines.server.read_models.ledger_records import entry_at
-from pipelines.server.read_models.mlflow_tables import experiment_ids
+from pipelines.server.read_models.mlflow_tables import experiment_of
+from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
-from pipelines.server.read_models.statement_records import RecordedVerdict, recorded_envelope
 from pipelines.server.stores.current import registry, tracking
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
@@ -89,7 +88,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
     with tracking().engine.connect() as runs:
-        links = Links(_prefix(), experiment_ids(runs, [row.version.run_id] if row else []))
+        links = Links(_prefix(), {row.version.run_id: experiment_of(runs, row.version.run_id)} if row else {})
     serving = page.champion.version if page.champion else None
     champion_row = page.row(serving) if serving else None
     periods = _periods(page)
@@ -146,14 +145,14 @@ def dataset_page(tag: str) -> Response:
 def statement_page(digest: str) -> Response:
     """Show a signed statement, verified while the page is made."""
     with registry().engine.connect() as records:
-        row = recorded_envelope(records, digest) or abort(404)
-    fault = ""
+        [row, *_] = statement_rows(records, {"digest": digest}) or abort(404)
+    envelope, fault = read_envelope(row.envelope), ""
     try:
-        verify(row.envelope, load_trusted_keys(key_folder()), row.kind, recorded_at=row.at)
+        verify(envelope, load_trusted_keys(key_folder()), row.kind, recorded_at=row.at)
     except AttestationError as error:
         fault = str(error)
-    text = json.dumps(parse_json(row.envelope.payload, "statement"), indent=2, ensure_ascii=False)
-    return _page("statement.html", row=row, fault=fault, payload=text)
+    text = json.dumps(parse_json(envelope.payload, "statement"), indent=2, ensure_ascii=False)
+    return _page("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
 
 
 @blueprint.errorhandler(HTTPException)

@@ -1,7 +1,6 @@
 """What pages and API show, read in a fixed number of queries from the tables of the registry and of the runs.
 
-`ledger_records`     entries of the ledger
-`statement_records`  signed verdicts and lineages
+`signed_records`     entries of the ledger, signed verdicts and lineages
 `adapter_history`    every adapter ever registered and every champion period, for the audit
 `mlflow_tables`      versions with tags and aliases, and training runs
 `by_version`         rows on many versions in one query

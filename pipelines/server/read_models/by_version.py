@@ -18,12 +18,8 @@ def rows_at(
 ) -> list[Any]:
     """Return the rows of one table on these versions.
 
-    Args:
-        connection: To the registry's database.
-        keys: The versions.
-        name: The column with the model's name, in a table that has a column `version`.
-        columns: What to select, the version among it.
-        conditions: More conditions on the table.
+    `name` is the column with the model's name, in a table that has a column `version`; `columns` select the version
+    among others; `conditions` are on the same table.
     """
     table, these = name.table, wanted(connection, keys)
     same = sa.and_(name == these.c.name, table.c.version == these.c.number, *conditions)

@@ -8,11 +8,11 @@ import sqlalchemy as sa
 
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.server.read_models import mlflow_tables
-from pipelines.server.read_models.statement_records import (
+from pipelines.server.read_models.signed_records import (
     RecordedLineage,
     RecordedVerdict,
-    lineage_digests,
-    lineages,
+    newest_lineages,
+    read_lineage,
     verdicts,
 )
 from pipelines.server.storage.override_requests import OverrideRequest, open_requests
@@ -57,9 +57,7 @@ class Dependents:
 def backbone_dependents(registry: sa.Connection, fingerprint: str, first: int = 0) -> Dependents | None:
     """Return a page of the adapters on a backbone; None if there is none."""
     found = _dependents(registry, Tags.FINGERPRINT, fingerprint, first)
-    if found is None:
-        return None
-    return replace(found, name=found.dependents[0].version.tags.get(Tags.BACKBONE, fingerprint))
+    return found and replace(found, name=found.dependents[0].version.backbone or fingerprint)
 
 
 def dataset_dependents(registry: sa.Connection, tag: str, first: int = 0) -> Dependents | None:
@@ -67,26 +65,26 @@ def dataset_dependents(registry: sa.Connection, tag: str, first: int = 0) -> Dep
     return _dependents(registry, Tags.GOLDEN if tag.startswith("golden/") else Tags.DATASET, tag, first)
 
 
-def _dependents(registry: sa.Connection, key: str, value: str, first: int) -> Dependents | None:
-    every = mlflow_tables.versions_by_tag(registry, key, value)
+def _dependents(registry: sa.Connection, tag: str, value: str, first: int) -> Dependents | None:
+    aliases = mlflow_tables.version_aliases(registry)
+    champions = {key for key, names in aliases.items() if CHAMPION in names}
+    every = sorted(mlflow_tables.versions_by_tag(registry, tag, value), key=lambda key: (key not in champions, *key))
     keys = every[first : first + PAGE]
-    found = {(v.slot.model_name, v.version): v for v in mlflow_tables.versions_at(registry, keys)}
+    found = {version.model_version: version for version in mlflow_tables.versions_at(registry, keys)}
     if not found:
         return None
-    signed, judged = lineage_digests(registry, found), verdicts(registry, found)
+    signed, judged = newest_lineages(registry, found), verdicts(registry, found)
     held = {(request.slot, request.version): request for request in open_requests(registry)}
     dependents = [
         Dependent(
             version=version,
-            judged=judged[name][-1] if name in judged else None,
-            lineage=signed.get(name, ""),
+            judged=judged[key][-1] if key in judged else None,
+            lineage=signed[key].digest if key in signed else "",
             override=held.get((str(version.slot), version.version)),
         )
-        for name in keys
-        if (version := found.get(name)) is not None
+        for key in keys
+        if (version := found.get(key)) is not None
     ]
-    newest = max((name for name in keys if name in signed), key=lambda name: found[name].created, default=None)
-    origin = lineages(registry, [newest])[newest] if newest else None
-    aliases = mlflow_tables.version_aliases(registry)
-    champions = sum(CHAMPION in aliases.get(name, ()) for name in every)
-    return Dependents(value, len(every), champions, first, tuple(dependents), origin)
+    newest = max((key for key in keys if key in signed), key=lambda key: found[key].created, default=None)
+    origin = read_lineage(signed[newest]) if newest else None
+    return Dependents(value, len(every), len(champions.intersection(every)), first, tuple(dependents), origin)

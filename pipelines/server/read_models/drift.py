@@ -14,7 +14,7 @@ from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import ChampionRef, VerdictStatement
 from pipelines.server.read_models.by_version import Key
-from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts_after
+from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts_after
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,7 @@ def find_drifts(
 ) -> dict[str, Drift]:
     """Return, by slot, the drift of each champion, in one query for all slots.
 
-    Args:
-        registry: Connection to the registry's database.
-        changes: The newest change of champion of each slot.
-        verdicts: The verdicts on the champions, oldest first.
+    `changes` are the newest changes of champion of each slot, `verdicts` those on the champions, oldest first.
     """
     began: dict[str, RecordedVerdict] = {}
     for change in changes:
@@ -56,14 +53,8 @@ def find_drifts(
 
 
 def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> RecordedVerdict | None:
-    """Return the verdict under which a version became champion, or None.
-
-    An override names no verdict: then it is the newest one that was known.
-
-    Args:
-        change: The change of champion.
-        own: The verdicts on the version, oldest first.
-    """
+    """Return the verdict under which a version became champion, or None; `own` are those on it, oldest first."""
+    # an override names no verdict: then it is the newest one that was known
     named = [one for one in own if one.digest in change.statements]
     before = [one for one in own if one.seq < change.seq and one.statement.bundle == change.bundle]
     return next(reversed(named or before), None)
@@ -72,9 +63,7 @@ def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> Re
 def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drift | None:
     """Compare the newest later measurement with the first; None if no verdict measured the champion by the same metric.
 
-    Args:
-        then: The verdict under which it became champion.
-        later: The slot's later verdicts, newest first; read up to the first that measured the champion.
+    `later` are the slot's later verdicts, newest first; they are read up to the first that measured the champion.
     """
     first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:

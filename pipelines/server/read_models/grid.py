@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, Tags
-from pipelines.registry.ledger.entry import LedgerEntry
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts
-from pipelines.server.read_models.ledger_records import last_changes
 from pipelines.server.read_models.mlflow_tables import TrainingRun
-from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
+from pipelines.server.read_models.signed_records import RecordedVerdict, last_changes, verdicts
 from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 
 
@@ -70,27 +68,46 @@ class Grid:
 
 def read_grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
     """Read the grid in a fixed number of queries, however many slots there are."""
-    slots, current = mlflow_tables.registered_slots(registry), mlflow_tables.current_versions(registry)
+    current = mlflow_tables.current_versions(registry)
     by_slot: dict[Slot, list[AdapterVersion]] = {}
     for version in current:
         by_slot.setdefault(version.slot, []).append(version)
-    judged = verdicts(registry, [(v.slot.model_name, v.version) for v in current])
+    judged = verdicts(registry, [version.model_version for version in current])
     changes, runs = last_changes(registry), mlflow_tables.last_runs(tracking)
     drifts = find_drifts(registry, changes.values(), judged)
     held = {request.slot: request for request in open_requests(registry)}
-    cells = tuple(
-        _cell(
-            slot,
-            by_slot.get(slot, ()),
-            judged,
-            changes.get(str(slot)),
-            drifts.get(str(slot)),
-            held.get(str(slot)),
-            runs.get(slot),
+    cells = []
+    for slot in mlflow_tables.registered_slots(registry):
+        versions, change = by_slot.get(slot, ()), changes.get(str(slot))
+        champion = next((v for v in versions if CHAMPION in v.aliases), None)
+        contender = find_contender(versions, champion)
+        of_champion, of_contender = newest_verdict(judged, champion), newest_verdict(judged, contender)
+        since = change.at if change and champion and change.after == champion.version else ""
+        unjudged = "not gated" if contender else ""
+        cell = Cell(
+            slot=slot,
+            champion=champion,
+            judged=of_champion,
+            since=since,
+            contender=contender,
+            verdict=of_contender.statement.outcome if of_contender else unjudged,
+            stale=of_contender is not None and is_stale(of_contender, champion),
+            drift=drifts.get(str(slot)) if since else None,
+            override=held.get(str(slot)),
+            run=runs.get(slot),
         )
-        for slot in slots
-    )
-    return Grid(cells, _backbones(current))
+        cells.append(cell)
+    names = {version.fingerprint: version.backbone for version in current if version.fingerprint}
+    serving = Counter(version.fingerprint for version in current if CHAMPION in version.aliases)
+    backbones = sorted((name, fingerprint, serving[fingerprint]) for fingerprint, name in names.items())
+    return Grid(tuple(cells), tuple(backbones))
+
+
+def newest_verdict(
+    judged: Mapping[Key, Sequence[RecordedVerdict]], version: AdapterVersion | None
+) -> RecordedVerdict | None:
+    """Return the newest of the verdicts on a version, which come oldest first; None without any."""
+    return next(reversed(judged.get(version.model_version, ())), None) if version else None
 
 
 def find_contender(versions: Sequence[AdapterVersion], champion: AdapterVersion | None) -> AdapterVersion | None:
@@ -104,37 +121,3 @@ def is_stale(judged: RecordedVerdict, champion: AdapterVersion | None) -> bool:
     """Return whether a verdict compares with another champion than the present one."""
     against = judged.statement.against
     return (against.version if against else None) != (champion.version if champion else None)
-
-
-def _cell(
-    slot: Slot,
-    versions: Sequence[AdapterVersion],
-    judged: Mapping[Key, Sequence[RecordedVerdict]],
-    change: LedgerEntry | None,
-    drift: Drift | None,
-    override: OverrideRequest | None,
-    run: TrainingRun | None,
-) -> Cell:
-    champion = next((v for v in versions if CHAMPION in v.aliases), None)
-    next_one = find_contender(versions, champion)
-    of_champion = judged.get((slot.model_name, champion.version), ()) if champion else ()
-    of_next = judged.get((slot.model_name, next_one.version), ()) if next_one else ()
-    since = change.at if change and champion and change.after == champion.version else ""
-    return Cell(
-        slot=slot,
-        champion=champion,
-        judged=of_champion[-1] if of_champion else None,
-        since=since,
-        contender=next_one,
-        verdict=of_next[-1].statement.outcome if of_next else ("not gated" if next_one else ""),
-        stale=bool(of_next) and is_stale(of_next[-1], champion),
-        drift=drift if since else None,
-        override=override,
-        run=run,
-    )
-
-
-def _backbones(current: Sequence[AdapterVersion]) -> tuple[tuple[str, str, int], ...]:
-    names = {v.tags.get(Tags.FINGERPRINT, ""): v.tags.get(Tags.BACKBONE, "") for v in current}
-    serving = Counter(v.tags.get(Tags.FINGERPRINT, "") for v in current if CHAMPION in v.aliases)
-    return tuple(sorted((name, found, serving[found]) for found, name in names.items() if found))

@@ -5,12 +5,13 @@ Each query selects tags by key: their primary key is (workspace, key, name, vers
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import (
     SqlModelVersion,
     SqlModelVersionTag,
@@ -36,7 +37,7 @@ _SHOWN_TAGS = (
     *(Tags.GOLDEN, Tags.REVISION, Tags.DVC_HASH, Tags.CODE, Tags.DIRTY, Tags.FLOW_RUN),
 )
 _GRID_TAGS = (Tags.STATUS, Tags.BACKBONE, Tags.FINGERPRINT)
-_DELETED = "Deleted_Internal"
+_EXISTING = _VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, _VERSIONS.c.current_stage != STAGE_DELETED_INTERNAL
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,24 @@ def registered_slots(connection: sa.Connection) -> list[Slot]:
 
 def slot_versions(connection: sa.Connection, slot: Slot) -> list[AdapterVersion]:
     """Return all versions of a slot, newest first."""
-    numbers = connection.scalars(_existing(_VERSIONS.c.version).where(_VERSIONS.c.name == slot.model_name))
+    numbers = connection.scalars(sa.select(_VERSIONS.c.version).where(_VERSIONS.c.name == slot.model_name, *_EXISTING))
     found = versions_at(connection, [(slot.model_name, number) for number in numbers])
     return sorted(found, key=lambda version: -version.version)
 
 
 def current_versions(connection: sa.Connection) -> list[AdapterVersion]:
     """Return all champions and challengers, and the newest version of each slot, with the tags of the grid."""
-    newest = _existing(_VERSIONS.c.name, sa.func.max(_VERSIONS.c.version)).group_by(_VERSIONS.c.name)
-    keys = {(name, version) for name, version in connection.execute(newest.where(_VERSIONS.c.name.like("elp.%")))}
+    newest = sa.select(_VERSIONS.c.name, sa.func.max(_VERSIONS.c.version)).group_by(_VERSIONS.c.name)
+    keys = [(name, n) for name, n in connection.execute(newest.where(_VERSIONS.c.name.like("elp.%"), *_EXISTING))]
     return versions_at(connection, [*keys, *version_aliases(connection)], _GRID_TAGS)
 
 
 def versions_by_tag(connection: sa.Connection, key: str, value: str) -> list[Key]:
-    """Return the versions whose tag `key` is `value`, champions first, then by name and number."""
+    """Return the versions whose tag `key` is `value`."""
     query = sa.select(_TAGS.c.name, _TAGS.c.version).where(
         _TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, _TAGS.c.key == key, _TAGS.c.value == value
     )
-    aliases = version_aliases(connection)
-    found = [(name, version) for name, version in connection.execute(query)]
-    return sorted(found, key=lambda one: (CHAMPION not in aliases.get(one, ()), *one))
+    return [(name, version) for name, version in connection.execute(query)]
 
 
 def versions_at(
@@ -89,14 +88,25 @@ def versions_at(
 ) -> list[AdapterVersion]:
     """Return those of these versions that exist and belong to a slot, with the tags in `names`."""
     tags: dict[Key, dict[str, str]] = {}
-    existing = _VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, _VERSIONS.c.current_stage != _DELETED
     named = _TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, _TAGS.c.key.in_(names)
     pairs = _TAGS.c.name, _TAGS.c.version, _TAGS.c.key, _TAGS.c.value
     for name, version, key, value in rows_at(connection, keys, _TAGS.c.name, pairs, *named):
         tags.setdefault((name, version), {})[key] = value or ""
     columns = _VERSIONS.c.name, _VERSIONS.c.version, _VERSIONS.c.run_id, _VERSIONS.c.source, _VERSIONS.c.creation_time
-    rows = rows_at(connection, keys, _VERSIONS.c.name, columns, *existing)
-    return _adapter_versions(rows, tags, version_aliases(connection))
+    aliases = version_aliases(connection)
+    return [
+        AdapterVersion(
+            slot=slot,
+            version=row.version,
+            run_id=row.run_id or "",
+            source=row.source or "",
+            created=_utc(row.creation_time),
+            tags=tags.get((row.name, row.version), {}),
+            aliases=tuple(sorted(aliases.get((row.name, row.version), ()))),
+        )
+        for row in rows_at(connection, keys, _VERSIONS.c.name, columns, *_EXISTING)
+        if (slot := Slot.of_model(row.name)) is not None
+    ]
 
 
 def version_aliases(connection: sa.Connection) -> dict[Key, list[str]]:
@@ -123,46 +133,18 @@ def last_runs(connection: sa.Connection) -> dict[Slot, TrainingRun]:
         .join_from(ranked, _EXPERIMENTS, _EXPERIMENTS.c.experiment_id == ranked.c.experiment_id)
         .where(ranked.c.place == 1, _EXPERIMENTS.c.name.like("elp.%"))
     )
-    rows = [(Slot.of_model(row.name), row) for row in connection.execute(query)]
     return {
-        slot: TrainingRun(
-            row.run_uuid, str(row.experiment_id), row.status, _utc(row.start_time) if row.start_time else ""
-        )
-        for slot, row in rows
-        if slot
+        slot: TrainingRun(row.run_uuid, str(row.experiment_id), row.status, _utc(row.start_time))
+        for row in connection.execute(query)
+        if (slot := Slot.of_model(row.name)) is not None
     }
 
 
-def experiment_ids(connection: sa.Connection, runs: Iterable[str]) -> dict[str, str]:
-    """Return the number of the experiment by run, for those of these runs that exist."""
-    query = sa.select(_RUNS.c.run_uuid, _RUNS.c.experiment_id).where(_RUNS.c.run_uuid.in_(sorted(set(runs))))
-    return {run: str(experiment) for run, experiment in connection.execute(query)}
+def experiment_of(connection: sa.Connection, run: str) -> str:
+    """Return the number of a run's experiment; empty if the run does not exist."""
+    found = connection.scalar(sa.select(_RUNS.c.experiment_id).where(_RUNS.c.run_uuid == run))
+    return "" if found is None else str(found)
 
 
-def _existing(*columns: Any) -> Any:
-    """Select from the versions that were not deleted."""
-    return sa.select(*columns).where(
-        _VERSIONS.c.workspace == DEFAULT_WORKSPACE_NAME, _VERSIONS.c.current_stage != _DELETED
-    )
-
-
-def _adapter_versions(
-    rows: Iterable[Any], tags: Mapping[Key, Mapping[str, str]], aliases: Mapping[Key, Sequence[str]]
-) -> list[AdapterVersion]:
-    return [
-        AdapterVersion(
-            slot=slot,
-            version=row.version,
-            run_id=row.run_id or "",
-            source=row.source or "",
-            created=_utc(row.creation_time or 0),
-            tags=tags.get((row.name, row.version), {}),
-            aliases=tuple(sorted(aliases.get((row.name, row.version), ()))),
-        )
-        for row in rows
-        if (slot := Slot.of_model(row.name)) is not None
-    ]
-
-
-def _utc(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+def _utc(milliseconds: int | None) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds") if milliseconds else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,12 +10,17 @@ import sqlalchemy as sa
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
-from pipelines.server.read_models.by_version import Key
 from pipelines.server.read_models.drift import Drift, find_drifts
-from pipelines.server.read_models.grid import is_stale
-from pipelines.server.read_models.ledger_records import slot_entries
+from pipelines.server.read_models.grid import is_stale, newest_verdict
 from pipelines.server.read_models.mlflow_tables import registered_slots, slot_versions
-from pipelines.server.read_models.statement_records import RecordedLineage, RecordedVerdict, lineages, verdicts
+from pipelines.server.read_models.signed_records import (
+    RecordedLineage,
+    RecordedVerdict,
+    newest_lineages,
+    read_lineage,
+    slot_entries,
+    verdicts,
+)
 from pipelines.server.storage.override_requests import OverrideRequest, open_requests
 from pipelines.server.transitions.version_facts import predecessor
 
@@ -36,6 +41,14 @@ class VersionRow:
     """Whether the verdict compares with another champion than the present one."""
     rolled_back: LedgerEntry | None
     """The rollback that removed it, if that was the last change: it must be promoted again on purpose."""
+
+    @property
+    def choice(self) -> tuple[int, str]:
+        """Number and verdict, as a form lists them."""
+        if self.judged is None:
+            return self.version.version, "not gated"
+        text = self.judged.statement.outcome + (" against an older champion" if self.stale else "")
+        return self.version.version, f"{text}, rolled back" if self.rolled_back else text
 
 
 @dataclass(frozen=True)
@@ -74,13 +87,13 @@ class SlotPage:
     @property
     def overridable(self) -> list[tuple[int, str]]:
         """Versions for which an override can be requested, with their verdict, newest first."""
-        return [(row.version.version, _verdict_text(row)) for row in self.rows if CHAMPION not in row.version.aliases]
+        return [row.choice for row in self.rows if CHAMPION not in row.version.aliases]
 
     @property
     def promotable(self) -> list[tuple[int, str]]:
         """Versions for which a promotion can be requested, with their verdict, the challenger first."""
         found = [
-            (row.version.version, _verdict_text(row))
+            row.choice
             for row in self.rows
             if CHAMPION not in row.version.aliases and (row.judged or row.version.status == "candidate")
         ]
@@ -89,29 +102,32 @@ class SlotPage:
 
 
 def read_slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) -> SlotPage | None:
-    """Read a slot's page; None if the registry has no such slot.
-
-    Args:
-        registry: Connection to the registry's database.
-        slot: The slot.
-        before: Show the ledger's entries before this number.
-    """
+    """Read a slot's page, with the ledger's entries before a number; None if the registry has no such slot."""
     versions = slot_versions(registry, slot)
     ledger = slot_entries(registry, slot, before=before, limit=_ENTRIES + 1)
     if not versions and not ledger and slot not in registered_slots(registry):
         return None
-    judged = verdicts(registry, [(slot.model_name, v.version) for v in versions])
+    judged = verdicts(registry, [version.model_version for version in versions])
     changes = slot_entries(registry, slot, MOVES, limit=_CHANGES)
     champion = next((v for v in versions if CHAMPION in v.aliases), None)
     last = changes[0] if changes else None
     since = last.at if last and champion and last.after == champion.version else ""
     held = next((request for request in open_requests(registry) if request.slot == str(slot)), None)
     gone = rolled_back(changes)
-    rows = tuple(_row(version, judged, held, champion, gone.get(version.version)) for version in versions)
+    rows = [
+        VersionRow(
+            version=version,
+            judged=(newest := newest_verdict(judged, version)),
+            override=held if held and held.version == version.version else None,
+            stale=newest is not None and is_stale(newest, champion),
+            rolled_back=gone.get(version.version),
+        )
+        for version in versions
+    ]
     back = predecessor(registry, str(slot), champion.version) if champion else None
     return SlotPage(
         slot=slot,
-        rows=rows,
+        rows=tuple(rows),
         champion=champion,
         challenger=next((v for v in versions if CHALLENGER in v.aliases), None),
         predecessor=back if back in {version.version for version in versions} else None,
@@ -126,35 +142,13 @@ def read_slot_page(registry: sa.Connection, slot: Slot, before: int | None = Non
 
 def version_lineage(registry: sa.Connection, slot: Slot, version: int) -> RecordedLineage | None:
     """Return the newest signed lineage of a version, or None."""
-    return lineages(registry, [(slot.model_name, version)]).get((slot.model_name, version))
-
-
-def _row(
-    version: AdapterVersion,
-    recorded: Mapping[Key, Sequence[RecordedVerdict]],
-    held: OverrideRequest | None,
-    champion: AdapterVersion | None,
-    gone: LedgerEntry | None,
-) -> VersionRow:
-    judged = recorded.get((version.slot.model_name, version.version), ())
-    override = held if held and held.version == version.version else None
-    newest = judged[-1] if judged else None
-    return VersionRow(version, newest, override, newest is not None and is_stale(newest, champion), gone)
-
-
-def _verdict_text(row: VersionRow) -> str:
-    if row.judged is None:
-        return "not gated"
-    text = row.judged.statement.outcome + (" against an older champion" if row.stale else "")
-    return f"{text}, rolled back" if row.rolled_back else text
+    key = slot.model_name, version
+    row = newest_lineages(registry, [key]).get(key)
+    return None if row is None else read_lineage(row)
 
 
 def rolled_back(changes: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
-    """Return, by version, the rollback that removed it, if no later change concerns the version.
-
-    Args:
-        changes: Every change of the slot's champion, newest first.
-    """
+    """Return, by version, the rollback that removed it, if no later one of the `changes` (newest first) concerns it."""
     last = {version: change for change in reversed(changes) for version in (change.before, change.after) if version}
     return {
         version: change

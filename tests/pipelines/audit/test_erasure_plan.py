@@ -15,7 +15,7 @@ from pipelines.audit.index_file import FILE, open_index
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
 from pipelines.datasets.drop import drop_clips
-from pipelines.datasets.dvc_remote import dvc_remote
+from pipelines.datasets.dvc import dvc_remote
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.local.workspace import Workspace, open_workspace

@@ -11,7 +11,7 @@ import pytest
 from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.drift import drift_since, verdict_of_change
-from pipelines.server.read_models.statement_records import RecordedVerdict
+from pipelines.server.read_models.signed_records import RecordedVerdict
 from tests.support.registry_rows import WHO, verdict
 
 HERE = Slot("plant-a", "asr")

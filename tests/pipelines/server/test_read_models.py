@@ -20,9 +20,8 @@ from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
 from pipelines.server.read_models import dependents
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.grid import find_contender, is_stale, read_grid
-from pipelines.server.read_models.ledger_records import entry_at
+from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, verdicts
 from pipelines.server.read_models.slot_page import read_slot_page, rolled_back
-from pipelines.server.read_models.statement_records import RecordedVerdict, verdicts
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.environment import environment_of, lasting
 from tests.support.postgres import postgres_server

@@ -17,7 +17,7 @@ from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
-from pipelines.server.read_models.statement_records import verdicts
+from pipelines.server.read_models.signed_records import verdicts
 from pipelines.server.storage import override_requests
 from pipelines.server.stores import current as server
 from tests.support.html import faults, read_html
