@@ -14,7 +14,8 @@ from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decisio
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
-from pipelines.registry.statements import LineageStatement, statement_digest
+from pipelines.registry.signing.canonical_json import sha256
+from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.training.lineage_statement import lineage_statement
 from pipelines.training.provenance import code_digest, lock_digest
@@ -43,10 +44,10 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
     store = "the artifact store"
     names = sorted(signed.files.keys() | manifest.files.keys())
     files = (compared(name, signed.files.get(name, ""), manifest.files.get(name, ""), store) for name in names)
-    again = statement_digest(lineage_statement(signed.model, manifest))
+    again = sha256(lineage_statement(signed.model, manifest).payload)
     return (
         compared("in the artifact store", signed.bundle, found, store, tuple(files)),
-        compared("lineage.json", statement_digest(signed), again, "the bundle's lineage.json"),
+        compared("lineage.json", sha256(signed.payload), again, "the bundle's lineage.json"),
     )
 
 

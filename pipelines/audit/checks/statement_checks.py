@@ -12,9 +12,10 @@ from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerEntry
+from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
-from pipelines.registry.statements import LineageStatement, Statement, parse_statement, statement_digest
+from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
 
 CheckedStatement = tuple[Fact, Statement | None]
@@ -97,7 +98,7 @@ def check_reason(entry: LedgerEntry, proven: Iterable[Statement | None]) -> Fact
     verdict = next((one for one in proven if isinstance(one, VerdictStatement)), None)
     if verdict is None:
         return Fact("rests on", name, "failed", "it names no verdict with a valid signature")
-    digest = statement_digest(verdict)[:12]
+    digest = sha256(verdict.payload)[:12]
     if (verdict.version, verdict.bundle, verdict.outcome) == (entry.after, entry.bundle, "passed"):
         return Fact("rests on", name, "verified", f"verdict {digest}: passed")
     note = f"verdict {digest} is {verdict.outcome} about v{verdict.version}, {verdict.bundle}"
