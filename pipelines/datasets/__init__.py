@@ -5,7 +5,7 @@ A delivery: `importers` read it into `delivery`; `measuring` decodes and measure
 does all of it.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
-`slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` and `dvc_remote` store the files.
+`slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` stores the files.
 
 Other rooms import only the read side: `versions` and `dataset_version`.
 """

@@ -73,18 +73,10 @@ def require_good_set(
     quarantined: Sequence[ClipFault],
     conflicts: Sequence[str] = (),
 ) -> None:
-    """Check a delivery and the slot's data as a whole by the slot's policy.
+    """Check a delivery and the slot's data as a whole by the slot's policy; DataRefused lists all that failed.
 
-    Args:
-        workspace: The workspace, which has the policy.
-        slot: The slot.
-        totals: Figures of all the slot's data, the new clips included.
-        delivered: Number of clips in the delivery.
-        quarantined: Faults of those of them that go to quarantine.
-        conflicts: Sentences on sounds that were delivered twice with different words.
-
-    Raises:
-        DataRefused: A check failed; the message lists every failed check in a sentence.
+    `totals` counts all the slot's data with the new clips; of the `delivered` clips, those with the faults
+    `quarantined` go to quarantine; `conflicts` are sentences on sounds that were delivered twice with different words.
     """
     policy = workspace.settings.for_slot(slot).data
     faults = [f"duplicate content: {conflict}" for conflict in conflicts[:_SHOWN]]

@@ -167,11 +167,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
 
 
 def parse_record(kind: type[Record], text: str) -> Record:
-    """Parse the text of a record, whose revision is then empty; the inverse of `record_text`.
-
-    Raises:
-        VersioningError: The text is not a record of this kind, or has a later format.
-    """
+    """Return the record, without its revision, from a text of `record_text`; raise VersioningError for another text."""
     name = RECORD_FILES[kind]
     try:
         values = json.loads(text)

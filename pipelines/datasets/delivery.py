@@ -98,8 +98,7 @@ class DeliveryOptions:
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
     """Check plain values (`noise`, `snr`, `condition`); None and empty text count as not given.
 
-    Raises:
-        UsageError: An option is unknown, or its value is not allowed. The message names every such option.
+    A UsageError names every option that is unknown or has a value that is not allowed.
     """
     given = {key: value for key, value in values.items() if value is not None and value != ""}
     faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition")]
@@ -144,20 +143,11 @@ class DeliveryContent:
 def read_delivery(
     source: Path, importer: Importer, options: DeliveryOptions, policy: DataPolicy, spool: Path
 ) -> DeliveryContent:
-    """Read a source, the bytes of every clip included, and compute the delivery's key; nothing is decoded.
+    """Read a manifest, a folder or an archive with the bytes of every clip, and compute the delivery's key.
 
-    Up to `HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are decoded and kept
-    in quarantine. Beyond that, files are read again later, and members of an archive are written to `spool`.
-
-    Args:
-        source: A manifest, a folder or an archive.
-        importer: The importer of its format.
-        options: The options of the delivery, which are part of the key.
-        policy: The data policy of the slot, which is part of the key.
-        spool: A folder for members of a large archive; it is made if it is needed.
-
-    Raises:
-        IntakeError: A file cannot be read, or the source has faults; the message lists them.
+    Nothing is decoded. Up to `HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are
+    decoded and kept in quarantine. Beyond that, files are read again later, and members of an archive are written to
+    the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(

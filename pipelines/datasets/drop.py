@@ -25,12 +25,12 @@ from pipelines.datasets.dataset_version import (
     utc_seconds,
 )
 from pipelines.datasets.expectations import validate_rows
-from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
     count_shards,
-    next_dataset_version,
+    next_records,
+    pinned_golden,
     restore_shards,
     slot_shards,
     without_clips,
@@ -75,17 +75,9 @@ class _Folder:
 def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
     """Make a new version of the slot's data without the clips of a speaker, or without one clip.
 
-    Args:
-        workspace: The workspace.
-        slot: The slot.
-        subject: The speaker or the clip.
-
-    Raises:
-        UsageError: The newest version and the golden set hold no such clip.
-        DataRefused: The remaining data would fail the checks of a delivery, or no golden clip would remain.
-        WorkspaceError: Git has no identity, the slot's folder has uncommitted changes, the disk is full, or another
-            run does not end.
-        VersioningError: Git or DVC failed; nothing was changed.
+    Raise UsageError if the newest version and the golden set hold no such clip, DataRefused if the remaining data would
+    fail the checks of a delivery or no golden clip would remain, WorkspaceError if the workspace cannot be changed now,
+    VersioningError if Git or DVC failed; then nothing was changed.
     """
     with slot_transaction(workspace, slot) as stage:
         current = version_at(workspace, "latest", slot)
@@ -133,19 +125,15 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folde
 
 
 def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]) -> SlotChange:
-    slot, number, shards = current.slot, current.version + 1, found[SHARDS].files
-    totals = count_shards(shards)
+    slot, number, clips, golden = current.slot, current.version + 1, found[SHARDS], found[GOLDEN]
+    totals = count_shards(clips.files)
     if not totals.ids:
         raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
-    checked = check_clips(found[SHARDS].arriving, workspace, slot, "drop", validate_rows)
-    faults = list(checked.faults.values())
-    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=faults)
-    golden, pinned = None, pinned_golden(workspace, slot)
-    if found[GOLDEN].leaving:
-        if not found[GOLDEN].files:
-            raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
-        closed = bool(totals.shared)
-        golden = next_golden_ref(workspace, slot, found[GOLDEN].files, slot.tag(number), closed_set=closed)
+    checked = check_clips(clips.arriving, workspace, slot, "drop", validate_rows)
+    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()])
+    if golden.leaving and not golden.files:
+        pinned = pinned_golden(workspace, slot)
+        raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
     delivery = Delivery(
         key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
         name=f"drop-v{number}",
@@ -153,7 +141,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         importer="drop",
         options={},
         delivered=0,
-        clips=-len(found[SHARDS].dropped),
+        clips=-len(clips.dropped),
         seconds=round(totals.seconds - current.seconds, 3),
         quarantined=-len(found[QUARANTINE].dropped),
         repeats=0,
@@ -161,23 +149,18 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         created=utc_seconds(),
         withdrawn=len(gone),
     )
-    version = next_dataset_version(
+    version, ref = next_records(
+        workspace,
         slot,
         current,
         delivery,
         totals,
-        shards=shards,
+        golden=golden.files if golden.leaving else [],
         quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
-        golden=golden.tag if golden else pinned,
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
     )
-    return SlotChange(
-        slot,
-        # the subject's name stays out of Git, whose history cannot be erased
-        f"Drop {len(gone)} clips from {slot} (v{number})",
-        version,
-        golden,
-        arriving={name: folder.arriving for name, folder in found.items()},
-        leaving={name: folder.leaving for name, folder in found.items()},
-    )
+    arriving = {name: folder.arriving for name, folder in found.items()}
+    leaving = {name: folder.leaving for name, folder in found.items()}
+    # the subject's name stays out of Git, whose history cannot be erased
+    return SlotChange(slot, f"Drop {len(gone)} clips from {slot} (v{number})", version, ref, arriving, leaving)

@@ -1,12 +1,14 @@
-"""DVC's tracked folders: track, push and pull them in a workspace, fetch one of any revision without a checkout."""
+"""DVC: track, push and pull folders; fetch one of any revision, or read the remote's files, without a checkout."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from elp_core.files import replacing, write_whole
 from pipelines.errors import VersioningError
@@ -16,8 +18,6 @@ from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     """Track folders (relative to `root`) as they are now, and return the hash of each (``md5:….dir``)."""
-    if not folders:
-        return {}
     with dvc_repository(root, "add") as repository:
         repository.add([str(root / folder) for folder in folders])
     return {folder: tracked_hash((root / metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
@@ -25,8 +25,6 @@ def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
 
 def push(root: Path, folders: Sequence[Path]) -> None:
     """Copy the folders' files to the remote; files that the remote has are not sent again."""
-    if not folders:
-        return
     with dvc_repository(root, "push") as repository:
         repository.push(targets=[str(root / metafile(folder)) for folder in folders])
 
@@ -53,19 +51,10 @@ def tracked_hash(text: str | None) -> str:
 
 
 def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> list[Path]:
-    """Fetch the files of a tracked folder at a revision, without a checkout.
+    """Fetch the files of a tracked folder at a tag or commit, without a checkout; return paths in the cache, by name.
 
-    Args:
-        repository: A folder on this machine, or a Git URL.
-        revision: A tag or commit.
-        path: Path of the folder in the repository.
-        cache: The folder for fetched files, by the hash of their content; a file in it is not fetched again.
-
-    Returns:
-        Paths in the cache, in the order of the files' names.
-
-    Raises:
-        VersioningError: The folder is not tracked at that revision, or a file of the remote is missing or changed.
+    The repository is a folder or a Git URL. Files in the cache are named by their content and not fetched again. Raise
+    VersioningError if the folder is not tracked at that revision, or a file of the remote is missing or changed.
     """
     digest = tracked_hash(git.show(git.local_copy(repository, cache), revision, metafile(path)))
     if not digest:
@@ -110,3 +99,84 @@ def _fetch_file(system: Any, name: str, md5: str, cache: Path) -> Path:
 
 def _place(cache: Path, md5: str) -> Path:
     return cache / "files" / md5[:2] / f"{md5}.parquet"
+
+
+@dataclass(frozen=True)
+class FileDigests:
+    """Two hashes of one file, in hex."""
+
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DvcRemote:
+    """The DVC remote of a workspace, and DVC's cache on this machine; `dvc_remote` opens it."""
+
+    remote: Any
+    cache: Any
+    """None reads the remote only."""
+
+    def listing(self, folder: str) -> dict[str, str]:
+        """Return the MD5 of each file of a tracked folder (given by its DVC hash, ``md5:<hex>.dir``), by name.
+
+        Raises:
+            VersioningError: The listing is missing, or does not have its hash.
+        """
+        name = folder.removeprefix("md5:")
+        with self.open(name) as file:
+            content = file.read()
+        got = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if got != name.removesuffix(".dir"):
+            raise VersioningError(
+                f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
+            )
+        return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+
+    @contextlib.contextmanager
+    def open(self, md5: str) -> Iterator[IO[bytes]]:
+        """Open a file by its hash; only the parts that are read are fetched.
+
+        Raises:
+            VersioningError: The file is in neither place, or the remote does not answer.
+        """
+        for store in (self.cache, self.remote):
+            if store is None:
+                continue
+            try:
+                file = store.fs.open(store.oid_to_path(md5), "rb")
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                # each kind of storage has its own error classes
+                raise VersioningError(f"the DVC remote cannot read {md5}: {error}") from error
+            with file:
+                yield file
+            return
+        raise VersioningError(
+            f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
+        )
+
+    def copy(self, md5: str, target: Path) -> FileDigests:
+        """Copy a file to `target` as `open` reads it, and return both hashes of its bytes."""
+        sums = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        with self.open(md5) as file, target.open("wb") as out:
+            while block := file.read(2**20):
+                out.write(block)
+                for one in sums:
+                    one.update(block)
+        return FileDigests(sums[0].hexdigest(), sums[1].hexdigest())
+
+    def place(self, md5: str) -> str:
+        """Return where the remote keeps a file: a path, or an address."""
+        return str(self.remote.fs.unstrip_protocol(self.remote.oid_to_path(md5))).removeprefix("local://")
+
+
+@contextlib.contextmanager
+def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
+    """Open the DVC remote of the workspace `root` while the block runs; raise VersioningError if it has none.
+
+    With `remote_only`, DVC's cache on this machine is not read, to see what the remote itself holds.
+    """
+    with dvc_repository(root, "look into the remote") as repository:
+        yield DvcRemote(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)

@@ -12,20 +12,20 @@ from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
-from pipelines.datasets.golden_set import next_golden_ref, pinned_golden
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
     count_shards,
-    next_dataset_version,
+    next_records,
     only_split,
+    pinned_golden,
     restore_shards,
     slot_shards,
     without_clips,
 )
-from pipelines.datasets.staging import Progress, known_clips, stage_clips
+from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -40,27 +40,14 @@ def add_delivery(
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> DatasetVersion:
-    """Take `source` into the slot as a new dataset version.
+    """Take a manifest, a folder or an archive into the slot; return the new version, or the newest if nothing is new.
 
-    Args:
-        workspace: The workspace.
-        slot: The slot.
-        source: A manifest, a folder or an archive.
-        importer: Name of its format; None finds it out.
-        options: `noise`, `snr`, `condition` (see `pipelines.datasets.delivery`).
-        progress: Called with clips done, clips in all, seconds of audio done.
-        meanwhile: Called if the delivery is new: work for later, to be done while another process starts.
+    Options are those of `delivery_options`. `progress` is called with clips done, clips in all and seconds of audio
+    done; `meanwhile` once, if the delivery is new, while another process starts: it can do work for later.
 
-    Returns:
-        The new version, or the newest one if the delivery contains nothing new.
-
-    Raises:
-        UsageError: A format or an option is unknown.
-        IntakeError: The source cannot be read in its format.
-        DataRefused: The data as a whole failed its checks.
-        WorkspaceError: Git has no identity, the slot's folder has uncommitted changes, the disk is full, or another
-            run does not end.
-        VersioningError: Git or DVC failed; nothing was changed.
+    Raise UsageError for an unknown format or option, IntakeError if the source cannot be read in its format,
+    DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
+    VersioningError if Git or DVC failed. Nothing was changed then.
     """
     chosen, checked = choose_importer(source, importer), delivery_options(options or {})
     with slot_transaction(workspace, slot) as stage:
@@ -94,58 +81,50 @@ def _prepare(
     validate: Validate,
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
-    present = slot_shards(workspace, slot, SHARDS)
+    present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
-    withdrawn = current.withdrawn if current else ()
-    staged = stage_clips(content, settings, known_clips(present), stage / "parts", progress, frozenset(withdrawn))
+    withdrawn = frozenset(current.withdrawn if current else ())
+    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate)
     faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
     faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
+    faults = dict(sorted(faults.items()))
     repeats = [repeat for repeat in staged.repeats if repeat.id not in checked.faults]
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
-    require_good_set(
-        workspace,
-        slot,
-        totals,
-        delivered=len(content.clips),
-        quarantined=[faults[index] for index in sorted(faults)],
-        conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
-    )
-    quarantine = _write_faults(content, faults, slot_shards(workspace, slot, QUARANTINE), stage / QUARANTINE)
-    pinned, number = pinned_golden(workspace, slot), current.version + 1 if current else 1
-    test = [] if pinned else only_split([*present, *shards], "test", stage / GOLDEN)
-    closed = bool(totals.shared)
-    golden = next_golden_ref(workspace, slot, test, slot.tag(number), closed_set=closed) if test else None
+    conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
+    require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
+    test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
     delivery = Delivery(
         key=content.key,
         name=content.name,
         source=content.source,
         importer=content.importer,
         options=asdict(content.options),
-        delivered=len(content.clips),
+        delivered=delivered,
         clips=len(staged.indices) - checked.summary.failed,
         seconds=round(staged.seconds, 3),
         quarantined=len(faults),
         repeats=len(repeats),
-        version=number,
+        version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
     )
-    version = next_dataset_version(
+    version, golden = next_records(
+        workspace,
         slot,
         current,
         delivery,
         totals,
-        shards=[*present, *shards],
-        quarantine=dict(Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values()))),
-        golden=golden.tag if golden else pinned,
+        golden=test,
+        quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
     )
+    quarantine = _write_faults(content, faults, slot_shards(workspace, slot, QUARANTINE), stage / QUARANTINE)
     arriving = {SHARDS: shards, QUARANTINE: quarantine, GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} (v{number})", version, golden, arriving)
+    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)
 
 
 def _write_faults(
@@ -153,6 +132,6 @@ def _write_faults(
 ) -> list[Path]:
     """Write the faulty clips that are not in quarantine for the same reason already."""
     known = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(quarantine)}
-    faulty = ((content.clips[index], faults[index]) for index in sorted(faults))
+    faulty = ((content.clips[index], fault) for index, fault in faults.items())
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in known]
     return write_quarantine(new, content.name, folder)

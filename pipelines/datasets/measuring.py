@@ -41,10 +41,7 @@ def measure_clips(
 ) -> Iterator[ShardRow | ClipFault]:
     """Yield the row or the fault of every clip, in order. At most a few hundred rows are in memory at once.
 
-    Args:
-        clips: The clips of a delivery.
-        settings: Shared by all clips.
-        workers: Number of processes; None means as many as there are cores, at most 8.
+    `workers` is the number of processes: by default as many as there are cores, at most 8.
     """
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
     if len(clips) < _POOL_FROM or count < 2:

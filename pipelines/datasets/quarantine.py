@@ -45,13 +45,7 @@ class QuarantinedClip:
 
 
 def write_quarantine(faulty: Iterable[tuple[SourceClip, ClipFault]], delivery: str, folder: Path) -> list[Path]:
-    """Write faulty clips to Parquet files named by their content, and return their paths.
-
-    Args:
-        faulty: The clips as they were delivered, with their faults.
-        delivery: Short name of the delivery.
-        folder: The folder for the files.
-    """
+    """Write faulty clips to Parquet files in `folder`, named by their content, and return their paths."""
     written: list[Path] = []
     records: list[dict[str, Any]] = []
     held = 0
@@ -80,15 +74,9 @@ def read_quarantine(paths: Iterable[Path]) -> Iterator[QuarantinedClip]:
 def split_quarantine(
     path: Path, taken: Callable[[Mapping[str, Any]], bool], folder: Path
 ) -> tuple[list[Path], list[QuarantinedClip]]:
-    """Write a quarantine file without some rows as a new file in `folder`.
+    """Write a quarantine file without the rows that are `taken` as a new file in `folder`, unless all or none are.
 
-    Args:
-        path: The quarantine file.
-        taken: Returns True for a row to leave out.
-        folder: The folder for the new file.
-
-    Returns:
-        The new file (none if every row or no row is left out), and the clips that were left out.
+    Return the new files, one at most, and the clips that were left out.
     """
     rows = pq.read_table(path).to_pylist()
     kept = [row for row in rows if not taken(row)]

@@ -56,16 +56,9 @@ class SlotChange:
 def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECONDS) -> Iterator[Path]:
     """Hold the lock on the workspace's data while the block runs, and give an empty staging folder on its disk.
 
-    An earlier run that was killed is finished or undone first. The staging folder is removed at the end.
-
-    Args:
-        workspace: The workspace.
-        slot: The slot that is going to change.
-        wait: Seconds to wait for another run.
-
-    Raises:
-        WorkspaceError: Another run does not end within `wait` seconds, Git has no identity, the slot's folder has
-            uncommitted changes, or the disk is full.
+    An earlier run that was killed is finished or undone first. The staging folder is removed at the end. Raise
+    WorkspaceError if another run does not end within `wait` seconds, Git has no identity, the slot's folder has
+    uncommitted changes, or the disk is full.
     """
     root, lock, folder = workspace.root, workspace.state / "locks" / "data.lock", _staging(workspace, slot)
     with contextlib.ExitStack() as stack:
@@ -94,11 +87,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Check that the disk of `folder` has about `needed` bytes free.
-
-    Raises:
-        WorkspaceError: It has fewer.
-    """
+    """Raise WorkspaceError unless the disk of `folder` has about `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise WorkspaceError(
@@ -108,48 +97,44 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
-    """Carry out a change: move files, `dvc add`, `dvc push`, commit, tag, in this order.
+    """Carry out a change: move files, `dvc add`, `dvc push`, commit, tag, in this order; return it as it was stored.
 
     Whatever fails before the commit is undone. After the commit only tags can be missing, and `recover` sets them.
-
-    Returns:
-        The change with the records as they were stored, with their DVC hashes and their revision.
     """
-    slot, root, paths = change.slot, workspace.root, metafiles(change.slot)
+    slot, root, folder, paths = change.slot, workspace.root, change.slot.folder, metafiles(change.slot)
     # another program may commit at the same time: the token identifies the commit of this change
     token = uuid.uuid4().hex
+    # two folders of a slot may hold files of the same name: each has its own folder for files that go away
     aside = _staging(workspace, slot) / "aside"
-    arriving = {staged: slot.folder / name / staged.name for name, files in change.arriving.items() for staged in files}
-    leaving = [slot.folder / name / path.name for name, files in change.leaving.items() for path in files]
-    journal: dict[str, Any] = {
+    leaving = {folder / kind / path.name: aside / kind / path.name for kind, path in _by_folder(change.leaving)}
+    arriving = {folder / kind / staged.name: staged for kind, staged in _by_folder(change.arriving)}
+    # a shard is named by its content: a file of this name is the same shard
+    added = {target: staged for target, staged in arriving.items() if not (root / target).exists()}
+    journal = {
         "head": git.resolve(root),
         "token": token,
         "tags": _tags(change),
-        "added": [str(target) for target in arriving.values() if not (root / target).exists()],
-        "left": {str(path): str(_aside(aside, path)) for path in leaving},
+        "added": [str(target) for target in added],
+        "left": {str(path): str(place) for path, place in leaving.items()},
         "texts": {str(path): _text(root / path) for path in paths},
     }
     write_whole(_journal(workspace, slot), json.dumps(journal))
     try:
-        for path in leaving:
-            _aside(aside, path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).replace(_aside(aside, path))
-        for staged, target in arriving.items():
+        for source, target in (*leaving.items(), *((staged, target) for target, staged in added.items())):
+            # an absolute path replaces `root`
             (root / target).parent.mkdir(parents=True, exist_ok=True)
-            # a shard is named by its content: a file of this name is the same shard
-            if not (root / target).exists():
-                staged.replace(root / target)
-        folders = sorted({target.parent for target in (*arriving.values(), *leaving)})
+            (root / source).replace(root / target)
+        folders = sorted({target.parent for target in (*arriving, *leaving)})
         hashes = dvc.track(root, folders)
         # before the commit: a version must never name files that the remote lacks
         dvc.push(root, folders)
         dataset, golden = change.dataset, change.golden
         if dataset:
-            dataset = replace(dataset, dvc_hash=hashes.get(slot.folder / SHARDS, dataset.dvc_hash))
-            write_whole(root / slot.folder / DATASET_FILE, record_text(dataset))
+            dataset = replace(dataset, dvc_hash=hashes.get(folder / SHARDS, dataset.dvc_hash))
+            write_whole(root / folder / DATASET_FILE, record_text(dataset))
         if golden:
-            golden = replace(golden, dvc_hash=hashes[slot.folder / GOLDEN])
-            write_whole(root / slot.folder / GOLDEN_FILE, record_text(golden))
+            golden = replace(golden, dvc_hash=hashes[folder / GOLDEN])
+            write_whole(root / folder / GOLDEN_FILE, record_text(golden))
         present = [path for path in paths if (root / path).exists()]
         revision = git.commit(root, present, f"{change.subject}\n\nChange-Id: {token}")
     finally:
@@ -169,7 +154,10 @@ def recover(workspace: Workspace, slot: Slot) -> None:
     if text is None:
         return
     journal = json.loads(text)
-    if revision := _committed(root, journal["head"], journal["token"]):
+    before = f"{journal['head']}.." if journal["head"] else ""
+    grep = ("--format=%H", "--fixed-strings", f"--grep=Change-Id: {journal['token']}")
+    # `git log` refuses a repository without a commit
+    if revision := git.resolve(root) and git.git(root, "log", *grep, f"{before}HEAD"):
         for tag, message in journal["tags"].items():
             if not git.resolve(root, f"refs/tags/{tag}"):
                 git.tag(root, tag, message, revision)
@@ -198,26 +186,14 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
 
 
 def _tags(change: SlotChange) -> dict[str, str]:
-    """Git's tags for the new records, with their messages."""
-    tags = {}
-    if change.dataset:
-        tags[change.dataset.tag] = f"{change.dataset.clips} clips, {change.dataset.seconds / 60:.1f} minutes"
-    if change.golden:
-        tags[change.golden.tag] = f"{change.golden.clips} clips, {change.golden.digest}"
-    return tags
+    """Return Git's tags for the new records, with their messages."""
+    data, golden = change.dataset, change.golden
+    tags = {data.tag: f"{data.clips} clips, {data.seconds / 60:.1f} minutes"} if data else {}
+    return tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {})
 
 
-def _committed(root: Path, head: str, token: str) -> str:
-    """The commit that the change `token` made since `head`, or empty."""
-    if git.resolve(root) == head:
-        return ""
-    span = f"{head}..HEAD" if head else "HEAD"
-    return git.git(root, "log", "--format=%H", "--fixed-strings", f"--grep=Change-Id: {token}", span)
-
-
-def _aside(folder: Path, path: Path) -> Path:
-    """The place for a file that goes away; two folders of a slot may hold files of the same name."""
-    return folder / path.parent.name / path.name
+def _by_folder(files: Files) -> Iterator[tuple[str, Path]]:
+    return ((name, path) for name, paths in files.items() for path in paths)
 
 
 def _journal(workspace: Workspace, slot: Slot) -> Path:

@@ -19,12 +19,16 @@ from pipelines.datasets.dataset_version import (
     SHARDS,
     DatasetVersion,
     Delivery,
+    GoldenRef,
     ValidationSummary,
+    parse_record,
+    utc_seconds,
 )
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
-from pipelines.datasets.versions import version_at
+from pipelines.datasets.versions import latest_number, version_at
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
+from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
 
 
@@ -34,11 +38,7 @@ def slot_shards(workspace: Workspace, slot: Slot, folder: str) -> list[Path]:
 
 
 def quarantined_clips(workspace: Workspace, slot: Slot) -> list[QuarantinedClip]:
-    """Return every clip in the slot's quarantine, by path; the remote gives the files that are missing here.
-
-    Raises:
-        VersioningError: The slot has no version yet, or the remote does not give what is missing.
-    """
+    """Return every clip in the slot's quarantine, by path; the remote gives the files that are missing here."""
     if version_at(workspace, "latest", slot).quarantined and not slot_shards(workspace, slot, QUARANTINE):
         dvc.pull(workspace.root, slot.folder / QUARANTINE)
     found = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
@@ -46,17 +46,10 @@ def quarantined_clips(workspace: Workspace, slot: Slot) -> list[QuarantinedClip]
 
 
 def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | None, *, golden: bool = False) -> None:
-    """Fetch the slot's missing files: `dvc add` would drop what is not here.
+    """Fetch the missing files of the slot's newest version: `dvc add` would drop what is not here.
 
-    Args:
-        workspace: The workspace.
-        slot: The slot.
-        current: Its newest version; None restores nothing.
-        golden: Restore the golden set's folder, too.
-
-    Raises:
-        WorkspaceError: The folder of shards holds a file that belongs to no version.
-        VersioningError: The remote does not give what is missing.
+    With `golden`, the golden set's folder is restored, too. Raise WorkspaceError if the folder of shards holds a file
+    that belongs to no version.
     """
     if current is None:
         return
@@ -78,12 +71,9 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
 
 
 def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path) -> list[Path]:
-    """Return new shards in `folder` without some clips; a shard that loses nothing is moved there as it is.
+    """Return new shards in `folder` without the clips `dropped` (ids).
 
-    Args:
-        shards: The shards. They are on the disk of `folder`.
-        dropped: Ids of the clips to leave out.
-        folder: It is made if it is missing.
+    A shard that loses nothing is moved there as it is, so it must be on the disk of `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -106,6 +96,8 @@ def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
 class ShardTotals:
     """Figures of a set of shards."""
 
+    shards: tuple[str, ...]
+    """Names of the files."""
     ids: tuple[str, ...]
     seconds: Seconds
     speakers: int
@@ -118,7 +110,7 @@ class ShardTotals:
     """Clips by label, for each split; clips without a label are not counted."""
 
 
-def count_shards(shards: Iterable[Path]) -> ShardTotals:
+def count_shards(shards: Sequence[Path]) -> ShardTotals:
     """Count what shards hold; the audio is not read."""
     ids: list[str] = []
     splits: Counter[str] = Counter()
@@ -139,6 +131,7 @@ def count_shards(shards: Iterable[Path]) -> ShardTotals:
             if label:
                 classes[split][label] += 1
     return ShardTotals(
+        shards=tuple(sorted(shard.name for shard in shards)),
         ids=tuple(ids),
         seconds=sum(lengths.values()),
         speakers=len(homes),
@@ -150,35 +143,31 @@ def count_shards(shards: Iterable[Path]) -> ShardTotals:
     )
 
 
-def next_dataset_version(
+def next_records(
+    workspace: Workspace,
     slot: Slot,
     current: DatasetVersion | None,
     delivery: Delivery,
     totals: ShardTotals,
     *,
-    shards: Iterable[Path],
+    golden: Sequence[Path],
     quarantine: Mapping[str, int],
-    golden: str,
     validation: ValidationSummary,
     withdrawn: Iterable[str],
-) -> DatasetVersion:
-    """Return the record of the version after `current`; its DVC hash is that of `current` until it is stored.
+) -> tuple[DatasetVersion, GoldenRef | None]:
+    """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
-    Args:
-        slot: The slot.
-        current: Its newest version; None makes the first.
-        delivery: What came in or was dropped; it carries the new version's number and time.
-        totals: Figures of all shards of the new version.
-        shards: All shards of the new version.
-        quarantine: Number of files in quarantine, by reason.
-        golden: Tag of the golden set that is in force from now on, or empty.
-        validation: Outcome of the checks.
-        withdrawn: Ids of all clips that stay out for good.
+    `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
+    new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
+    the ids of all clips that stay out for good.
     """
-    return DatasetVersion(
+    tag, closed = slot.tag(delivery.version), bool(totals.shared)
+    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed) if golden else None
+    version = DatasetVersion(
         slot=slot,
         version=delivery.version,
-        tag=slot.tag(delivery.version),
+        tag=tag,
+        # quarantine alone may have changed: `store_change` then keeps the hash of the shards
         dvc_hash=current.dvc_hash if current else "",
         clips=len(totals.ids),
         seconds=round(totals.seconds, 3),
@@ -189,11 +178,41 @@ def next_dataset_version(
         classes=totals.classes if "label" in slot.task_spec.needs else {},
         quarantined=sum(quarantine.values()),
         quarantine=dict(sorted(quarantine.items())),
-        golden=golden,
+        golden=ref.tag if ref else pinned_golden(workspace, slot),
         created=delivery.created,
-        closed_set=bool(totals.shared),
-        shards=tuple(sorted(path.name for path in shards)),
+        closed_set=closed,
+        shards=totals.shards,
         deliveries=(*(current.deliveries if current else ()), delivery),
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
+    )
+    return version, ref
+
+
+def pinned_golden(workspace: Workspace, slot: Slot) -> str:
+    """Return the tag of the golden set in force in the workspace, or an empty text."""
+    # not from the newest dataset version: a golden set can be pinned after it
+    path = workspace.root / slot.folder / GOLDEN_FILE
+    return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
+
+
+def next_golden_ref(
+    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+) -> GoldenRef:
+    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
+    totals = count_shards(shards)
+    number = latest_number(workspace.root, slot, "golden") + 1
+    return GoldenRef(
+        slot=slot,
+        version=number,
+        tag=slot.tag(number, "golden"),
+        digest=ids_digest(totals.ids),
+        dvc_hash="",
+        clips=len(totals.ids),
+        seconds=round(totals.seconds, 3),
+        speakers=totals.speakers,
+        conditions=totals.conditions,
+        source_tag=source_tag,
+        created=utc_seconds(),
+        closed_set=closed_set,
     )

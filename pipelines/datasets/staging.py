@@ -59,37 +59,19 @@ class StagedClips:
     """Audio read, the repeats included."""
 
 
-def known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
-    """Return the records in shards by clip id; the audio is not read."""
-    known: dict[str, KnownClip] = {}
-    for shard in shards:
-        table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
-        # pyarrow names a leaf that is read alone without its parent
-        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
-        for clip_id, *words in zip(*columns, strict=True):
-            known[clip_id] = KnownClip(*words)
-    return known
-
-
 def stage_clips(
     content: DeliveryContent,
     settings: IntakeSettings,
-    known: dict[str, KnownClip],
+    present: Iterable[Path],
     folder: Path,
     progress: Progress | None = None,
     withdrawn: Collection[str] = (),
 ) -> StagedClips:
     """Measure a delivery and write its new clips to parts in `folder`.
 
-    Args:
-        content: The delivery.
-        settings: How its clips are measured.
-        known: What the slot has already; the new clips are added to it.
-        folder: The folder for the parts.
-        progress: Called after every clip.
-        withdrawn: Ids of clips that stay out.
+    A clip of the slot's `present` shards that is delivered again is a repeat; clips with the ids `withdrawn` stay out.
     """
-    staged = StagedClips()
+    staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
     for index, measured in enumerate(measure_clips(content.clips, settings)):
@@ -109,6 +91,18 @@ def stage_clips(
         if progress:
             progress(index + 1, total, staged.seconds)
     return staged
+
+
+def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
+    """Return the records in shards by clip id; the audio is not read."""
+    known: dict[str, KnownClip] = {}
+    for shard in shards:
+        table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
+        # pyarrow names a leaf that is read alone without its parent
+        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
+        for clip_id, *words in zip(*columns, strict=True):
+            known[clip_id] = KnownClip(*words)
+    return known
 
 
 def _is_new(index: int, row: ShardRow, known: dict[str, KnownClip], staged: StagedClips) -> bool:

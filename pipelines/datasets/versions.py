@@ -65,8 +65,7 @@ def find_latest(repository: Repository, slot: Slot) -> DatasetVersion | None:
 def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersion:
     """Return the version called ``v3``, ``3``, ``latest``, by its tag, or in force at any other Git revision.
 
-    Raises:
-        VersioningError: There is no such version.
+    Raise VersioningError if there is no such version.
     """
     found = _record_at(DatasetVersion, repository, version, slot)
     if found is not None:
@@ -100,20 +99,10 @@ def load_split(
     cache: Path,
     columns: Literal["all", "meta"] = "all",
 ) -> list[Clip]:
-    """Return the clips of some splits of a dataset version, sorted by id.
+    """Return the clips of some splits (None: of all) of a dataset version, sorted by id.
 
-    The training and validation splits never contain a clip of the golden set in force at that version.
-
-    Args:
-        repository: A folder on this machine, or a Git URL.
-        version_or_tag: As `version_at` takes it.
-        slot: The slot.
-        splits: The splits to read; None reads all.
-        cache: The folder for fetched files, which are kept by their hash.
-        columns: ``meta`` leaves the audio out.
-
-    Raises:
-        VersioningError: The version does not exist, or its files cannot be fetched.
+    The training and validation splits never contain a clip of the golden set in force at that version. With the columns
+    ``meta`` the audio is left out. Raise VersioningError if the version does not exist or cannot be fetched.
     """
     return _clips(repository, version_at(repository, version_or_tag, slot), slot, splits, cache, columns)
 
@@ -121,14 +110,7 @@ def load_split(
 def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -> TrainingData:
     """Return the dataset version, its golden set and both training splits, each read once.
 
-    Args:
-        repository: A folder on this machine, or a Git URL.
-        version: As `version_at` takes it: ``v3``, a tag, ``latest`` or another Git revision.
-        slot: The slot.
-        cache: The folder for fetched files, which are kept by their hash.
-
-    Raises:
-        VersioningError: The version does not exist, or its files cannot be fetched.
+    Raise VersioningError if the version does not exist or cannot be fetched.
     """
     dataset = version_at(repository, version, slot)
     golden = golden_ref(repository, dataset.golden, slot) if dataset.golden else None
@@ -154,16 +136,7 @@ def _clips(
 
 
 def golden_ref(repository: Repository, revision: str, slot: Slot) -> GoldenRef:
-    """Return the golden set in force at a revision.
-
-    Args:
-        repository: A workspace, a folder or a Git URL.
-        revision: A tag of a dataset version or golden set, a commit, ``latest`` or ``v3``.
-        slot: The slot.
-
-    Raises:
-        VersioningError: No golden set is pinned at that revision.
-    """
+    """Return the golden set in force at a tag, a commit, ``latest`` or ``v3``, or raise VersioningError."""
     found = _record_at(GoldenRef, repository, revision, slot)
     if found is None:
         raise VersioningError(
@@ -176,8 +149,7 @@ def golden_ref(repository: Repository, revision: str, slot: Slot) -> GoldenRef:
 def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> GoldenSet:
     """Return the golden set in force at a revision (see `golden_ref`), with its clips sorted by id.
 
-    Raises:
-        VersioningError: No golden set is pinned there, or the fetched clips are not the pinned ones.
+    Raise VersioningError if none is pinned there, or the fetched clips are not the pinned ones.
     """
     ref = golden_ref(repository, revision, slot)
     clips = _golden_clips(repository, ref.revision, slot, cache, "all")

@@ -23,18 +23,10 @@ from pipelines.server.stores.tracking_store import GuardedTracking, guard_tracki
 
 
 def create_app(app: Flask = mlflow_app) -> Any:
-    """Add the guard to MLflow's application.
+    """Add the guard to MLflow's application; return an ASGI application for uvicorn, the Flask one for another server.
 
-    Args:
-        app: MLflow's Flask application.
-
-    Returns:
-        An ASGI application around it for uvicorn, the Flask application for another server.
-
-    Raises:
-        ServiceError: A login is required, and this server cannot have one.
-        RuntimeError: The registry, the runs or the artifacts of this server are not guarded. A guard on some of them
-            would protect nothing.
+    Raise ServiceError if a login is required and this server cannot have one, RuntimeError if the registry, the runs or
+    the artifacts of this server are not guarded: a guard on some of them would protect nothing.
     """
     from mlflow.environment_variables import _MLFLOW_SGI_NAME
     from mlflow.server.handlers import _add_static_prefix

@@ -19,11 +19,7 @@ class Attempt:
     version: int | None = None
 
     def refused(self, sentence: str) -> Refusal:
-        """Return the refusal of this attempt.
-
-        Args:
-            sentence: What is refused, why, and the command to run next. MLflow's pages show it.
-        """
+        """Return the refusal of this attempt; the sentence says what is refused, why, and the next command."""
         return Refusal(sentence, self)
 
 

@@ -24,11 +24,7 @@ _LINES = "\n\r\t"
 
 
 def read_body(needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """Return the request's JSON object, which has all needed fields and no others except the optional ones.
-
-    Raises:
-        MlflowException: The body is not such an object.
-    """
+    """Return the request's JSON object if it has all needed fields and no others except the optional ones."""
     if request.mimetype != "application/json":
         raise bad_request(f"expected Content-Type application/json, got {request.mimetype or 'none'}")
     if (request.content_length or 0) > _LARGEST:
@@ -81,11 +77,7 @@ def bad_request(message: str) -> MlflowException:
 
 
 def plain_text(what: str, text: str) -> str:
-    """Return `text` if every database and terminal can hold it: it has no control character and no lone surrogate.
-
-    Raises:
-        MlflowException: The text has one.
-    """
+    """Return `text` if every database and terminal can hold it: no control character, no lone surrogate."""
     if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in _LINES for letter in text):
         raise bad_request(f"{what} has control characters: {ascii(text)[:80]}")
     return text

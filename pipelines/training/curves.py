@@ -88,11 +88,7 @@ class Curves:
         self._send_if_due()
 
     def finish(self) -> None:
-        """Send the points that are left.
-
-        Raises:
-            ServiceError: The server is still away.
-        """
+        """Send the points that are left; raise ServiceError if the server is still away."""
         log_points(self._client, self._run_id, self._points)
         self._points = []
 

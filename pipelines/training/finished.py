@@ -91,22 +91,12 @@ def finish_training(
     run_id: str,
     flow_run_id: str,
     seconds: float,
-    beside: tuple[str, ...],
+    others: tuple[str, ...],
 ) -> Trained:
     """Score the trained model, and write the bundle, the report and, last, the file that marks it as finished.
 
-    Args:
-        inputs: What was trained.
-        model: With the best epoch's state.
-        result: Of the training loop.
-        folder: See `training_folder`.
-        run_id: MLflow run.
-        flow_run_id: Prefect flow run, empty outside a flow.
-        seconds: Duration of the training.
-        beside: Other slots that were trained in the same pass; they change the result by rounding only.
-
-    Raises:
-        WorkspaceError: The disk is full or cannot be written to.
+    `model` has the best epoch's state; `seconds` is the duration of the training; `others` are the slots that were
+    trained in the same pass, which change the result by rounding only.
     """
     from elp_core.assemble import evaluate, settle
     from elp_core.bundle import write_bundle
@@ -126,7 +116,7 @@ def finish_training(
             "trainable_parameters": float(model.parameter_count()),
         }
         validation = {"metric": value.metric, **measured}
-        lineage = _lineage(inputs, packages, beside, run_id, flow_run_id, validation)
+        lineage = _lineage(inputs, packages, others, run_id, flow_run_id, validation)
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
@@ -142,7 +132,7 @@ def finish_training(
 def _lineage(
     inputs: TrainingInputs,
     packages: list[str],
-    beside: tuple[str, ...],
+    others: tuple[str, ...],
     run_id: str,
     flow_run_id: str,
     validation: Mapping[str, Any],
@@ -161,7 +151,7 @@ def _lineage(
             seconds=round(sum(clip.duration for clip in data.train), 3),
             ids=inputs.ids,
             excluded=sum(data.dataset.splits.get(split, 0) - clips for split, clips in used.items()),
-            beside=beside,
+            beside=others,
         ),
         backbone=BackboneName(inputs.backbone.id, inputs.backbone.fingerprint),
         config=inputs.config,
@@ -194,11 +184,7 @@ def one_at_a_time(cache: Path, key: str, log: Callable[[str], None]) -> Abstract
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the error of a full or read-only disk into one that says what to do.
-
-    Raises:
-        WorkspaceError: The disk is full or cannot be written to.
-    """
+    """Turn the error of a full or read-only disk into a WorkspaceError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -58,9 +58,8 @@ class TrainingInputs:
 def gather_inputs(repository: str, tags: Mapping[Slot, str], settings: Settings, cache: Path) -> list[TrainingInputs]:
     """Read the dataset version of each slot once, and load the backbone that all share.
 
-    Raises:
-        VersioningError: A dataset version does not exist or cannot be fetched.
-        DataRefused: A version has no clips to train on or to validate with.
+    Raise VersioningError if a version cannot be fetched, DataRefused if it has no clips to train on or to validate
+    with.
     """
     from elp_core.backbones import Backbone
     from pipelines.datasets.versions import load_training_data

@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 
 
 def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
-    """The statement on a verified bundle; the same bundle always gives the same statement.
-
-    Args:
-        model: Registered model: ``elp.<site>.<task>``.
-        bundle: What `verify_bundle` gave.
-    """
+    """Return the statement on a verified bundle of a registered model; one bundle always gives the same statement."""
     lineage = Lineage.from_json(bundle.lineage)
     values = lineage.to_json()
     return LineageStatement(

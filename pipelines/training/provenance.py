@@ -30,19 +30,12 @@ trained by other code, such as a checkout between two releases, is not recognise
 def training_key(
     dataset_dvc_hash: str, settings: Mapping[str, Any], backbone_fingerprint: str, seed: int, clips: str, **code: Any
 ) -> str:
-    """Identify a training by its inputs: equal inputs have equal keys, so that nothing is trained twice.
+    """Identify a training by its inputs, as 64 hexadecimal digits: equal inputs have equal keys.
 
-    Args:
-        dataset_dvc_hash: DVC hash of the slot's shards.
-        settings: The slot, and its adapter and training configuration, as plain values.
-        backbone_fingerprint: ``sha256:…`` of the frozen model.
-        seed: Seed of the training.
-        clips: `ids_digest` of the clips used: those of the golden set are left out of the dataset.
-        **code: ``recipe=`` the recipe version (`elp_core.training.recipe`). Keys of release 0.1.0 have ``code=`` the
-            `code_digest` instead, so that every change of `elp_core` made other keys.
-
-    Returns:
-        64 hexadecimal digits.
+    So nothing is trained twice. `settings` are the slot and its adapter and training configuration as plain values;
+    `clips` is the `ids_digest` of the clips used (those of the golden set are left out of the dataset); `code` is
+    ``recipe=``, the recipe version (`elp_core.training.recipe`). Keys of release 0.1.0 have ``code=``, the
+    `code_digest`, so that every change of `elp_core` made other keys.
     """
     parts = {
         "backbone": backbone_fingerprint,

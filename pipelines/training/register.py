@@ -57,12 +57,8 @@ def register_trained(
     """Log the run, the bundle as its model, the slot's next version, and its signed lineage, in this order.
 
     After an interruption the next call continues: a version exists only when everything it refers to does, and
-    `reuse_version` signs for one without a signed lineage.
-
-    Raises:
-        ServiceError: The server is gone; the training stays on this machine.
-        AttestationError: This machine may not sign a lineage.
-        GateRefused: The server does not trust the key.
+    `reuse_version` signs for one without a signed lineage. Raise ServiceError if the server is gone (the training stays
+    on this machine), AttestationError or GateRefused if the lineage cannot be signed or its key is not trusted.
     """
     lineage = trained.lineage
     runs.log_params(client, run_id, _params(lineage))
@@ -84,13 +80,7 @@ def register_trained(
 def reuse_version(
     client: MlflowClient, version: AdapterVersion, cache: Path, keys: Path, log: Callable[[str], None]
 ) -> Registered:
-    """Return a version that was trained from the same inputs before, and complete it if that was interrupted.
-
-    Raises:
-        ServiceError: No ELP server answers.
-        AttestationError: This machine may not sign a lineage.
-        GateRefused: The server does not trust the key.
-    """
+    """Return a version that was trained from the same inputs before, and complete it if that was interrupted."""
     log(f"{version.name} was trained from exactly this already; nothing to do")
     if not _is_signed(client, version):
         trained = find_trained(cache, version.key)

@@ -75,23 +75,14 @@ def train_adapters(
     registered; an interrupted training continues from its checkpoint. The slots that are left are trained in one pass
     over the backbone. Slots whose settings name another device or precision have a separate pass.
 
-    Args:
-        repository: Path or URL of the workspace's Git repository.
-        tags: Dataset version by slot, such as ``data/plant-a/asr/v3``.
-        settings: Of the workspace.
-        mlflow_uri: Address of the MLflow server.
-        cache: Folder for fetched data, trainings and bundles.
-        keys: Folder of the key that signs the lineages; None takes ELP_KEYS, else that of the present workspace.
-        flow_run_id: Prefect flow run this belongs to, for the lineage.
-        log: Called with one line of progress at a time.
+    `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `cache` holds fetched data,
+    trainings and bundles; `keys` is the folder of the key that signs the lineages (None takes ELP_KEYS, else that of
+    the present workspace).
 
-    Raises:
-        AttestationError: This machine has no key to sign a lineage with; nothing was trained.
-        ServiceError: MLflow is gone: before training, or after it, and then the result is kept for the next call.
-        VersioningError: A dataset version does not exist or cannot be fetched.
-        DataRefused: A version has no clips to train on or to validate with.
-        TrainingError: Training failed, and the MLflow run says why. With one slot the error is that of its training;
-            with several it names the slots that failed, and all others are registered.
+    Raise AttestationError if this machine has no key to sign with (nothing was trained); ServiceError if MLflow is gone
+    (a finished training is kept for the next call); VersioningError or DataRefused if a version cannot be fetched or
+    has no clips to train on or to validate with; TrainingError if training failed. With several slots that error names
+    those that failed, and all others are registered.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     load_signing_keys(keys, "lineage")
@@ -174,12 +165,12 @@ def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str
             with noting_failure(training):
                 if isinstance(result, ElpError):
                     raise result
-                model, beside = jobs[slot].model, tuple(str(other) for other in jobs if other != slot)
+                model, others = jobs[slot].model, tuple(str(other) for other in jobs if other != slot)
                 trained = finish_training(
-                    training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, beside
+                    training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, others
                 )
-                told = f"{trained.metric} {trained.value:.2%} on the validation split"
-                training.log(f"trained in {seconds:.0f} s: {told}")
+                reached = f"{trained.metric} {trained.value:.2%} on the validation split"
+                training.log(f"trained in {seconds:.0f} s: {reached}")
                 ends[slot] = trained
     except BaseException as error:
         for training in group:

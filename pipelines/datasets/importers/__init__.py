@@ -15,12 +15,7 @@ IMPORTERS: tuple[Importer, ...] = (NEMO, AUDIOFOLDER, FSDD)
 
 
 def choose_importer(source: Path, name: str | None = None) -> Importer:
-    """Return the importer called `name`, or the first that accepts the source.
-
-    Raises:
-        UsageError: No importer has that name.
-        IntakeError: The source does not exist, or no importer accepts it.
-    """
+    """Return the importer called `name` (else UsageError), or the first that accepts the source (else IntakeError)."""
     known = {importer.name: importer for importer in IMPORTERS}
     if name is not None and name not in known:
         raise UsageError(f"unknown format {name!r}; expected one of {', '.join(known)}")

@@ -13,11 +13,7 @@ _AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", 
 
 
 def audiofolder_clips(source: Path) -> Iterator[SourceClip]:
-    """Yield the clips of every metadata file, then the audio files that none of them names (as faults: `not_listed`).
-
-    Raises:
-        IntakeError: Rows are malformed, or name files that are missing or outside the metadata's folder.
-    """
+    """Yield the clips of every metadata file, then the audio files that none names (with the fault `not_listed`)."""
     names = ((path, "" if path.parent == source else path.parent.name) for path in _metadata_files(source))
     splits = ((path, name if name.lower() in SPLIT_NAMES else "") for path, name in names)
     clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects)

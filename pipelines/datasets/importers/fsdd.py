@@ -25,11 +25,7 @@ _FOLDER = "recordings"
 
 
 def fsdd_clips(source: Path) -> Iterator[SourceClip]:
-    """Yield the clips of the folder (sorted by name) or the archive (in its order); a wrong name is a fault.
-
-    Raises:
-        IntakeError: The archive is damaged, or there is no recording.
-    """
+    """Yield the clips of the folder (sorted by name) or the archive (in its order); a wrong name is a fault."""
     found = 0
     for name, audio in _archive(source) if source.is_file() else _folder(source):
         found += 1

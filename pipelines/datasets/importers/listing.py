@@ -23,15 +23,9 @@ _SPEAKER_KEYS = ("speaker", "speaker_id")
 def listed_clips(source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str) -> list[SourceClip]:
     """Return the clips that the listings of a source describe, in the order of their lines.
 
-    Args:
-        source: The source of the delivery: a listing, or a folder that holds the listings.
-        listings: CSV files and JSONL files, each with the split of the lines that name none (or an empty text).
-        key: The key of the audio file's name, which is relative to the listing's folder.
-        expects: What the source has to look like, for the message if it names no clip.
-
-    Raises:
-        IntakeError: A line is malformed, a file is missing or outside the listing's folder, or there is no clip. The
-            message lists every such line.
+    Each listing, a CSV or JSONL file, has the split of the lines that name none, or an empty text. `key` names the
+    audio file, relative to the listing's folder. An IntakeError lists every line that is malformed or names a file that
+    is missing or outside that folder; if there is no clip, it says what was expected.
     """
     faults: list[str] = []
     clips: list[SourceClip] = []
@@ -111,7 +105,7 @@ def _seconds(row: Mapping[str, Any], key: str, faults: list[str]) -> Seconds | N
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(_text(path, "utf-8-sig"), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         for row in reader:
             broken = None in row or None in row.values()
@@ -122,7 +116,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(_text(path, "utf-8").split("\n"), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)
@@ -132,9 +126,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 yield number, row if isinstance(row, dict) else "expected a JSON object"
 
 
-def _text(path: Path, encoding: str) -> str:
-    # bytes that are not UTF-8 become lone surrogates: only the clip that they belong to is faulty
-    return path.read_bytes().decode(encoding, "surrogateescape")
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    if b"\0" in content:
+        raise IntakeError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 has); save it as UTF-8")
+    # other bytes that are not UTF-8 become lone surrogates: only the clip that they belong to is faulty
+    return content.decode("utf-8-sig", "surrogateescape")
 
 
 def _undecodable(text: str) -> bool:

@@ -16,9 +16,6 @@ def nemo_clips(source: Path) -> Iterator[SourceClip]:
 
     An object may also name ``speaker``, ``label``, ``split``, ``condition`` and ``offset`` (which, with ``duration``,
     cuts a clip out of a longer file). ``train_manifest.json`` gives its split to the lines that name none.
-
-    Raises:
-        IntakeError: Lines are malformed, or name files that are missing or outside the manifest's folder.
     """
     manifests = ((path, path.name.split("manifest")[0].strip("_-.").lower()) for path in _manifests(source))
     splits = ((path, prefix if prefix in SPLIT_NAMES else "") for path, prefix in manifests)

@@ -36,11 +36,9 @@ _LONGEST = 200
 class AuthMiddleware:
     """The ASGI layer that gives every request its caller, and refuses a request without a login.
 
-    Args:
-        app: The application behind it.
-        login: Returns the caller with a user name and password, or None if they are wrong. Without `login` every
-            request is let in under the name ``unknown``.
-        record: Records (principal, what, sentence) of a request whose caller lacks the right.
+    `login` returns the caller with a user name and password, or None if they are wrong; without it every request is let
+    in under the name ``unknown``. `record` records (principal, what, sentence) of a request whose caller lacks the
+    right.
     """
 
     def __init__(self, app: ASGIApp, login: Login | None = None, record: Record | None = None) -> None:

@@ -32,17 +32,10 @@ _LONGEST = 200
 
 
 def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
-    """Add MLflow's basic auth to the Flask app, before any hook of ours, and create the roles.
+    """Add MLflow's basic auth to the Flask app, before any hook of ours, with the roles; return its FastAPI app.
 
-    Args:
-        flask_app: MLflow's Flask application.
-        record: Records a change of users or roles.
-
-    Returns:
-        MLflow's FastAPI app around it. When all pages are added, wrap it in `AuthMiddleware(app, authenticate)`.
-
-    Raises:
-        ServiceError: Another server than uvicorn would bypass `AuthMiddleware`, or the settings are missing.
+    When all pages are added, wrap that in `AuthMiddleware(app, authenticate)`. Raise ServiceError if another server
+    than uvicorn would bypass it, or the settings are missing.
     """
     if os.environ.get("_MLFLOW_SGI_NAME", "uvicorn") != "uvicorn":
         raise ServiceError(

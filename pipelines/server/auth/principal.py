@@ -48,11 +48,7 @@ def acting_as(caller: Caller) -> Iterator[None]:
 
 
 def current_caller(claimed: str = "") -> Caller:
-    """Return the caller of the request that is being answered.
-
-    Args:
-        claimed: The name that the request states. It counts only if the caller did not log in.
-    """
+    """Return the caller of the request; the `claimed` name counts only if the caller did not log in."""
     # a request that bypassed the middleware of a server with a login gets no rights: a login without any role
     caller = _caller.get() or Caller(UNKNOWN, login_on(), _flask_address())
     return replace(caller, name=claimed[:_LONGEST]) if claimed and not caller.login else caller

@@ -94,11 +94,7 @@ def denial(caller: Caller, right: str) -> str:
 
 
 def authorize(right: str, attempt: Attempt) -> None:
-    """Refuse the current caller if they lack a right.
-
-    Raises:
-        Refusal: The caller logged in, and none of their roles has the right.
-    """
+    """Raise Refusal if the current caller logged in and none of their roles has the right."""
     caller = current_caller()
     if not has_right(caller, right):
         raise attempt.refused(denial(caller, right))

@@ -38,11 +38,7 @@ class LedgerTransaction:
         statements: tuple[str, ...] = (),
         detail: Mapping[str, Any] | None = None,
     ) -> LedgerEntry:
-        """Write the next entry. It counts only if the database transaction is committed.
-
-        Raises:
-            AttestationError: The server has no private key of the role ``ledger``.
-        """
+        """Write the next entry. It counts only if the database transaction is committed."""
         subject = {"event": event, "slot": slot, "before": before, "after": after, "bundle": bundle}
         # a `Caller` has rights too, which are no part of the format
         recorded = Principal(principal.name, principal.login, principal.address)
@@ -62,9 +58,8 @@ class LedgerTransaction:
 def lock_ledger(session: Session, keys: Callable[[], KeyRing]) -> LedgerTransaction:
     """Lock the ledger until the transaction ends: SQLite locks the database for writers, PostgreSQL the head's row.
 
-    Args:
-        session: A session whose transaction has not read anything yet, so that all that it reads is the newest.
-        keys: Reads the trusted keys. It is called after the lock is taken: a key may be revoked while others hold it.
+    The session's transaction has not read anything yet, so that all that it reads is the newest. The trusted keys are
+    read after the lock is taken: a key may be revoked while others hold it.
     """
     # an update without a change takes the same lock as one with a change
     session.execute(update(HEAD).values(seq=HEAD.c.seq))

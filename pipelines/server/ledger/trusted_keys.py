@@ -21,11 +21,7 @@ class TrustedKeys:
         self._cached: tuple[tuple[int, int, int], KeyRing] | None = None
 
     def read(self) -> KeyRing:
-        """Return the keys that the folder holds at this moment.
-
-        Raises:
-            AttestationError: The file is missing or damaged.
-        """
+        """Return the keys that the folder holds at this moment."""
         try:
             status = (self.folder / TRUSTED_FILE).stat()
         except OSError:

@@ -43,17 +43,7 @@ _log = logging.getLogger(__name__)
 
 
 def withdraw_override(store: LockedStore, slot: Slot, reason: str, *, seen: int | None = None) -> OverrideRequest:
-    """End an override before its time, or a request that was not approved.
-
-    Args:
-        store: The registry.
-        slot: The slot.
-        reason: Why.
-        seen: Number of the request that the caller saw; None takes the open one.
-
-    Raises:
-        Refusal: The slot has no open request, or the caller lacks the right; recorded in the ledger.
-    """
+    """End an override before its time, or a request that was not approved. A Refusal is recorded in the ledger."""
     caller = current_caller()
     with store.refusing(caller):
         authorize(PROMOTE, Attempt("withdraw an override", slot.model_name))
@@ -72,14 +62,9 @@ def withdraw_override(store: LockedStore, slot: Slot, reason: str, *, seen: int 
 def end_expired_overrides(
     store: LockedStore, now: datetime | None = None
 ) -> tuple[list[OverrideRequest], datetime | None]:
-    """End the overrides whose time is over. If several processes do this at once, one of them ends each.
+    """End the overrides whose time is over; return the requests that this call ended and the time of the next expiry.
 
-    Args:
-        store: The registry.
-        now: The present time; None asks the clock.
-
-    Returns:
-        The requests that this call ended, and the time of the next expiry.
+    If several processes do this at once, one of them ends each.
     """
     now = now or datetime.now(UTC)
     with store.ManagedSessionMaker() as session:
@@ -100,11 +85,7 @@ def end_expired_overrides(
 
 
 def start_expiry_thread(store: Callable[[], LockedStore]) -> threading.Thread:
-    """Start the thread that ends overrides when their time is over, until the process ends.
-
-    Args:
-        store: Returns the registry of this process.
-    """
+    """Start the thread that ends overrides when their time is over, until the process ends."""
     thread = threading.Thread(target=_run, args=(store,), name="elp-overrides", daemon=True)
     thread.start()
     return thread

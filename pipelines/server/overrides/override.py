@@ -40,18 +40,9 @@ override_begun = threading.Event()
 
 
 def ask_override(store: LockedStore, slot: Slot, version: int, reason: str, lasting: timedelta) -> OverrideRequest:
-    """Ask for an override. The champion stays until a second person approves.
+    """Ask for an override of `lasting` from its approval on; the champion stays until a second person approves.
 
-    Args:
-        store: The registry.
-        slot: The slot.
-        version: The version that is to become champion.
-        reason: Why; every page that shows the override shows it.
-        lasting: How long it is in force after the approval, at most `LONGEST`.
-
-    Raises:
-        Refusal: The request is not allowed; recorded in the ledger.
-        MlflowException: The version does not exist.
+    Every page that shows the override shows the reason. A Refusal is recorded in the ledger.
     """
     caller, row, attempt = current_caller(), store.row(slot.model_name, version), override_attempt(slot, version)
     with store.refusing(caller):
@@ -74,15 +65,9 @@ def ask_override(store: LockedStore, slot: Slot, version: int, reason: str, last
 
 
 def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None) -> OverrideRequest:
-    """Approve a request as the second person: the version becomes champion.
+    """Approve a request as the second person: the version becomes champion. A Refusal is recorded in the ledger.
 
-    Args:
-        store: The registry.
-        slot: The slot.
-        seen: Number of the request that the caller saw; None takes the one that waits.
-
-    Raises:
-        Refusal: The approval is not allowed; recorded in the ledger.
+    `seen` is the number of the request that the caller saw; None takes the one that waits.
     """
     caller = current_caller()
     with store.refusing(caller):
@@ -118,11 +103,7 @@ def override_attempt(slot: Slot, version: int | None) -> Attempt:
 
 
 def refuse_other_request(slot: Slot, request: OverrideRequest, seen: int | None) -> None:
-    """Refuse a decision about another request than the one that the caller saw.
-
-    Raises:
-        Refusal: The request that the caller saw has ended, and the slot has a new one.
-    """
+    """Refuse a decision about another request than the one that the caller saw, which has ended."""
     if seen is not None and request.id != seen:
         raise override_attempt(slot, request.version).refused(
             f"the request that you looked at is over; {slot} has another one now, by {request.asked_by} for "

@@ -30,12 +30,9 @@ def freeze(session: Session, path: str, folder: FrozenFolder) -> None:
 
 
 def frozen_by(session: Session, path: str, *, tree: bool = False) -> FrozenFolder | None:
-    """Return the frozen folder that a path is in, or None.
+    """Return the frozen folder that a path of the served artifact store (``""`` is the store itself) is in, or None.
 
-    Args:
-        session: A session of the registry's database.
-        path: Of a file or folder in the served artifact store; ``""`` is the store itself.
-        tree: Look for frozen folders below the path too, as a deletion must.
+    With `tree`, look for frozen folders below the path too, as a deletion must.
     """
     wanted: list[ColumnElement[bool]] = [FROZEN.c.path.in_(_upwards(path))]
     if tree:

@@ -41,14 +41,9 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
     """The registry's database, with one transaction for MLflow's writes and the guard's and the ledger locked in it."""
 
     def __init__(self, store_uri: str, read_db_uri: str | None = None) -> None:
-        """Open the database and create the guard's tables if they are missing.
+        """Open ``elp+sqlite:///…`` or ``elp+postgresql://…``, and create the guard's tables if they are missing.
 
-        Args:
-            store_uri: ``elp+sqlite:///…`` or ``elp+postgresql://…``.
-            read_db_uri: A read replica. It is not supported: the guard must read what it has just locked.
-
-        Raises:
-            MlflowException: MLflow's workspaces are on, or a replica is given.
+        MLflow's workspaces are refused, and so is a read replica: the guard must read what it has just locked.
         """
         if MLFLOW_ENABLE_WORKSPACES.get() or read_db_uri:
             raise MlflowException(
@@ -81,9 +76,6 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
         """Run the block in one transaction with the ledger locked, and write the checkpoint after it.
 
         All reads inside see the newest rows, and all writes are committed or none.
-
-        Raises:
-            MlflowException: The server has no key to sign the ledger with.
         """
         present = self._open.get()
         if present is not None:
@@ -155,22 +147,14 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
         return None if found is None else str(found)
 
     def trusted_keys(self) -> KeyRing:
-        """Return the keys that are trusted now.
-
-        Raises:
-            MlflowException: The file of trusted keys is missing or damaged.
-        """
+        """Return the keys that are trusted now."""
         try:
             return self._trusted_keys.read()
         except AttestationError as error:
             raise MlflowException(str(error), error_code=INVALID_STATE) from error
 
     def row(self, model: str, version: int) -> Any:
-        """Return the database row of a version.
-
-        Raises:
-            MlflowException: The version does not exist.
-        """
+        """Return the database row of a version; raise MlflowException if there is none."""
         with self.ManagedSessionMaker() as session:
             found = version_row(session, model, version)
             if found is None:

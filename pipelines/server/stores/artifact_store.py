@@ -29,15 +29,9 @@ _PREFIX = "elp+"
 
 
 def guarded_repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
-    """Return the repository for the artifacts that this server serves.
+    """Return the repository for the artifacts that this server serves (``--artifacts-destination``).
 
-    Args:
-        artifact_uri: ``elp+file:///…`` or ``elp+s3://…``, as in ``--artifacts-destination``.
-        tracking_uri: As MLflow gives it.
-        registry_uri: As MLflow gives it.
-
-    Raises:
-        MlflowException: The URI is another one: a second root would give the same files other paths.
+    Any other URI is refused: a second root would give the same files other paths.
     """
     from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
 
@@ -51,16 +45,7 @@ def guarded_repository(artifact_uri: str, tracking_uri: str | None = None, regis
 
 
 def refuse_frozen(path: str, what: str, *, tree: bool = False) -> None:
-    """Refuse to change a path in a frozen folder; the refusal is recorded.
-
-    Args:
-        path: The path in the served artifact store.
-        what: What is tried.
-        tree: Whether everything below the path changes as well.
-
-    Raises:
-        Refusal: The path is frozen.
-    """
+    """Refuse to change a path in a frozen folder, or with `tree` also one above it; the refusal is recorded."""
     store = registry()
     with store.refusing(current_caller()):
         with store.ManagedSessionMaker() as session:

@@ -9,11 +9,7 @@ if TYPE_CHECKING:
 
 
 def registry() -> GuardedStore:
-    """Return this process's registry store.
-
-    Raises:
-        RuntimeError: The server was started without the guarded store.
-    """
+    """Return this process's registry store; raise RuntimeError if the server was started without the guard."""
     # `import mlflow` loads our artifact store, which imports this module: MLflow is not ready for GuardedStore then
     from mlflow.server.handlers import _get_model_registry_store
 

@@ -33,11 +33,7 @@ _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
 
 
 def parse_number(value: Any) -> int:
-    """Return a version, or another whole number, from whatever the caller sent.
-
-    Raises:
-        MlflowException: It is not a whole number; the message is MLflow's.
-    """
+    """Return a version, or another whole number, from whatever the caller sent, or raise MLflow's own error."""
     text = str(value)
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= _LARGEST):
         raise MlflowException(
@@ -172,13 +168,7 @@ def check_stage(model: str, version: int) -> None:
 
 
 def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
-    """Refuse to delete the champion, and the version that returns when an override ends.
-
-    Args:
-        session: The session of the ledger transaction.
-        slot: The slot.
-        version: The version to delete; None for the whole model.
-    """
+    """Refuse to delete the champion, the version that returns when an override ends, or (None) a model that has one."""
     attempt = Attempt("delete a version" if version else "delete a model", slot.model_name, version)
     present = alias_version(session, slot.model_name, CHAMPION)
     # None deletes the whole model, with its champion

@@ -40,9 +40,7 @@ def move_champion(
 ) -> ChampionChange:
     """Move the alias champion to a version if the rules allow it; change nothing if it is the champion already.
 
-    Raises:
-        Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
-        MlflowException: The version does not exist.
+    A Refusal, by the rules or because the caller lacks the right, is recorded in the ledger.
     """
     attempt = Attempt("rollback" if kind == "rollback" else "promote", slot.model_name, version)
     location = store.row(slot.model_name, version).storage_location
@@ -70,19 +68,9 @@ def move_champion(
 def roll_back(
     store: LockedStore, slot: Slot, version: int | None, principal: Principal, reason: str, *, seen: int | None = None
 ) -> ChampionChange:
-    """Bring a former champion back.
+    """Bring a former champion back; None takes the one that the present champion replaced.
 
-    Args:
-        store: The registry.
-        slot: The slot.
-        version: The former champion; None takes the one that the present champion replaced.
-        principal: Who asks.
-        reason: Why.
-        seen: The champion that the caller means to replace; None takes the present one.
-
-    Raises:
-        Refusal: The rules deny it, or the caller lacks the right; recorded in the ledger.
-        MlflowException: The version does not exist.
+    `seen` is the champion that the caller means to replace; None takes the present one. A Refusal is recorded.
     """
     with store.refusing(principal):
         if version is None:
@@ -94,18 +82,7 @@ def roll_back(
 def retire_champion(
     store: LockedStore, slot: Slot, principal: Principal, reason: str, *, seen: int | None = None
 ) -> ChampionChange:
-    """Leave a slot without a champion.
-
-    Args:
-        store: The registry.
-        slot: The slot.
-        principal: Who asks.
-        reason: Why; it must not be empty.
-        seen: The champion that the caller means to retire; None takes the present one.
-
-    Raises:
-        Refusal: There is no champion, no reason is given, or the caller lacks the right; recorded in the ledger.
-    """
+    """Leave a slot without a champion, for a reason. A Refusal is recorded in the ledger."""
     with store.refusing(principal), store.locked() as transaction:
         authorize(PROMOTE, Attempt("retire", slot.model_name))
         champion = present_champion(transaction.session, slot.model_name)
@@ -130,16 +107,8 @@ def apply_change(
 ) -> LedgerEntry:
     """Change the champion: append the ledger entry, move the alias, write the tags. Nothing else moves the alias.
 
-    The caller has asked the rules. A request for an override is about the champion before, so this ends it.
-
-    Args:
-        transaction: The ledger transaction.
-        slot: The slot.
-        event: The event that changes the champion.
-        before: The champion before.
-        after: The champion after; None leaves the slot without one.
-        principal: Who does it.
-        evidence: `bundle`, `reason`, `statements` and `detail`, as `LedgerTransaction.append` takes them.
+    The caller has asked the rules. A request for an override is about the champion before, so this ends it. `evidence`
+    is `bundle`, `reason`, `statements` and `detail`, as `LedgerTransaction.append` takes them.
     """
     session, previous = transaction.session, before.version if before else None
     entry = transaction.append(event, str(slot), principal, before=previous, after=after, **evidence)

@@ -47,13 +47,7 @@ def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]
 
 
 def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
-    """Move the alias champion as a ledger entry says, and write the tags of both versions.
-
-    Args:
-        session: The session of the ledger transaction.
-        model: Registered model.
-        entry: The entry: the champion `before` is replaced by `after`, or by none.
-    """
+    """Move the alias champion as a ledger entry says, and write the tags of both versions."""
     if entry.before is not None and version_row(session, model, entry.before) is not None:
         set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
     if entry.after is None:

@@ -33,21 +33,10 @@ _AHEAD = timedelta(minutes=10)
 
 
 def record_statement(store: LockedStore, model: str, version: int, text: str, principal: Principal) -> str:
-    """Record a lineage or a verdict. A statement that is recorded already changes nothing.
+    """Record a lineage or a verdict in a DSSE envelope, and return its digest; one that is recorded changes nothing.
 
-    Args:
-        store: The registry.
-        model: Registered model.
-        version: Version that the statement is submitted for.
-        text: The DSSE envelope.
-        principal: Who sends it. The signature decides, not the sender.
-
-    Returns:
-        The statement's digest.
-
-    Raises:
-        Refusal: No trusted key of its role signed it, or it is not about this version as it is now.
-        MlflowException: The version does not exist.
+    The signature decides, not the sender. Raise Refusal if no trusted key of its role signed it, or it is not about
+    this version as it is now.
     """
     row, attempt = store.row(model, version), Attempt("submit a statement", model, version)
     with store.refusing(principal):

@@ -90,12 +90,10 @@ class Denied:
 
 
 def decide_transition(facts: VersionFacts, kind: TransitionKind, *, again: bool = False) -> Allowed | Denied:
-    """Decide whether a version may become champion.
+    """Decide by facts read under the lock (the bytes just before it) if a version may become champion.
 
-    Args:
-        facts: The facts of this moment, read under the lock (the bytes just before it).
-        kind: What was asked for. With ``any``, a version that may not be promoted may still be rolled back to.
-        again: Promote even a version that was rolled back.
+    With the kind ``any``, a version that may not be promoted may still be rolled back to. With `again`, even a version
+    that was rolled back may be promoted.
     """
     fault = _damage(facts)
     if fault:

@@ -21,14 +21,7 @@ from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion
 
 
 def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashed: HashedBundle) -> VersionFacts:
-    """Read the facts for `rules.decide_transition`.
-
-    Args:
-        transaction: The ledger transaction.
-        slot: The slot.
-        version: The version that is to become champion.
-        hashed: The version's bytes, hashed just before.
-    """
+    """Read the facts for `rules.decide_transition`; `hashed` are the version's bytes, hashed just before."""
     session, keys, model = transaction.session, transaction.keys, slot.model_name
     newest = newest_change(session, str(slot))
     last, details = _last_change(session, str(slot), version)

@@ -77,6 +77,21 @@ def test_a_transcript_that_is_not_utf8_is_that_clip_s_fault(tmp_path: Path) -> N
     assert not any(clip.fault for clip in good)
 
 
+def test_a_byte_order_mark_is_not_part_of_the_first_line(tmp_path: Path) -> None:
+    manifest = write_delivery(tmp_path, each=1)
+    manifest.write_bytes(b"\xef\xbb\xbf" + manifest.read_bytes())
+    assert next(nemo_clips(manifest)).path == "audio/anna_0.wav"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_manifest_in_utf16_is_refused_in_one_sentence(tmp_path: Path, encoding: str) -> None:
+    manifest = write_delivery(tmp_path, each=1)
+    manifest.write_bytes(manifest.read_text().encode(encoding))
+    with pytest.raises(IntakeError, match=r"jsonl is not UTF-8 text .*; save it as UTF-8$") as caught:
+        list(nemo_clips(manifest))
+    assert caught.value.faults == ()
+
+
 def test_an_empty_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match="names no clip"):
         list(nemo_clips(write_manifest(tmp_path, [])))
