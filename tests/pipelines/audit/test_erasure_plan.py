@@ -10,8 +10,8 @@ from sqlite3 import Connection
 import click
 import pytest
 
+from pipelines.audit.data_index import FILE, open_index
 from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
-from pipelines.audit.index_file import FILE, open_index
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
 from pipelines.datasets.drop import drop_clips
@@ -75,7 +75,8 @@ def test_a_subject_that_nothing_holds_is_refused(ground: Ground, index: Connecti
         plan_erasure(index, ground.records, Subject(speaker="nobody"), ASR)
 
 
-def test_every_command_of_a_plan_exists(ground: Ground, index: Connection) -> None:
+def test_every_command_of_a_plan_exists(ground: Ground, index: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELP_WORKSPACE", str(ground.workspace.root))
     for line in _commands(plan_erasure(index, ground.records, Subject(speaker="ann"))):
         words = shlex.split(line)
         if words[0] != "elp":
