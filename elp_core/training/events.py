@@ -22,8 +22,14 @@ class Observer(Protocol):
         """Handle the end of an epoch (from 1): its mean training loss and the metric on the validation clips."""
 
 
-class Silent(Observer):
+class Silent:
     """An observer that does nothing."""
+
+    def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def on_epoch(self, epoch: int, loss: float, value: float) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
