@@ -33,6 +33,7 @@ def create(workspace: Workspace) -> Account | None:
     """Make the missing files of a server with a login; return the first administrator if this call made the account."""
     folder = _folder(workspace)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkdir leaves the mode of a folder that exists
     folder.chmod(0o700)
     _write_once(folder / "secret-key", secrets.token_urlsafe(32))
     _write_once(folder / "service.json", json.dumps({"username": SERVICE, "password": secrets.token_urlsafe(24)}))
@@ -46,6 +47,7 @@ def create(workspace: Workspace) -> Account | None:
         "admin_password": admin.password,
         "auth_cache_ttl_seconds": str(_STALE_SECONDS),
     }
+    # of two calls at once only the one whose file is kept knows the password
     return admin if _write_once(folder / "server.ini", _text(settings)) else None
 
 
