@@ -31,7 +31,7 @@ _STALE_SECONDS = 10
 
 def create(workspace: Workspace) -> Account | None:
     """Make the missing files of a server with a login; return the first administrator if this call made the account."""
-    folder = _folder(workspace)
+    folder = workspace.state / "auth"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # mkdir leaves the mode of a folder that exists
     folder.chmod(0o700)
@@ -53,7 +53,7 @@ def create(workspace: Workspace) -> Account | None:
 
 def login_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment in which the guarded MLflow server asks for a login."""
-    folder = _folder(workspace)
+    folder = workspace.state / "auth"
     return {
         "ELP_AUTH": "1",
         "ELP_SERVICE_ACCOUNT": str(folder / "service.json"),
@@ -64,7 +64,7 @@ def login_environment(workspace: Workspace) -> dict[str, str]:
 
 def service(workspace: Workspace) -> Account | None:
     """Return the account of this workspace's workers; None if its server never asked for a login."""
-    path = _folder(workspace) / "service.json"
+    path = workspace.state / "auth" / "service.json"
     if not path.is_file():
         return None
     try:
@@ -76,7 +76,7 @@ def service(workspace: Workspace) -> Account | None:
 
 def first_admin(workspace: Workspace) -> Account | None:
     """Return the administrator that `elp up --auth` made; None if the password was changed since."""
-    path = _folder(workspace) / "server.ini"
+    path = workspace.state / "auth" / "server.ini"
     settings = configparser.ConfigParser()
     settings.read(path, encoding="utf-8")
     password = settings.get("mlflow", "admin_password", fallback="")
@@ -85,7 +85,7 @@ def first_admin(workspace: Workspace) -> Account | None:
 
 def forget_first_password(workspace: Workspace) -> None:
     """Remove the first administrator's password from `server.ini`, after it was changed."""
-    path = _folder(workspace) / "server.ini"
+    path = workspace.state / "auth" / "server.ini"
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(path, encoding="utf-8")
     settings.remove_option("mlflow", "admin_password")
@@ -106,10 +106,6 @@ def log_in(workspace: Workspace) -> None:
     """
     if not os.environ.get(USERNAME) and (account := service(workspace)):
         os.environ.update(account.environment())
-
-
-def _folder(workspace: Workspace) -> Path:
-    return workspace.state / "auth"
 
 
 def _text(settings: configparser.ConfigParser) -> str:
