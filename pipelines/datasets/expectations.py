@@ -33,6 +33,10 @@ def validation_process() -> Iterator[Validate]:
 
     The function raises OpsError if Great Expectations fails.
     """
+    if "great_expectations" in sys.modules:
+        # the import is done: another process would only do it again
+        yield validate_rows
+        return
     # not multiprocessing: its children import the parent's main module again, which in a flow run is all of Prefect
     command = [sys.executable, "-P", "-m", "pipelines.datasets.expectations"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -61,7 +65,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # what Great Expectations prints must not get among the answers
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _import_quietly()
+    import_great_expectations()
     with contextlib.suppress(EOFError):
         while True:
             request = pickle.load(sys.stdin.buffer)
@@ -73,7 +77,8 @@ def main() -> None:
             answers.flush()
 
 
-def _import_quietly() -> None:
+def import_great_expectations() -> None:
+    """Import what `validate_rows` needs."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
         # it imports modules of the standard library that are deprecated
@@ -95,7 +100,7 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
     Returns:
         For each rule, the ids of the clips that broke it.
     """
-    _import_quietly()
+    import_great_expectations()
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 

@@ -59,8 +59,11 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _fresh_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from pipelines.datasets.expectations import import_great_expectations
     from pipelines.local.initialise import init_workspace
 
+    # tests that take deliveries in then do it in their own process, and not in one for each delivery
+    import_great_expectations()
     with pytest.MonkeyPatch.context() as patch:
         isolate(tmp_path_factory.mktemp("home"), patch)
         return init_workspace(tmp_path_factory.mktemp("fresh") / "workspace").root

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.ingest import add_delivery
 from pipelines.local.initialise import init_workspace
 from pipelines.local.settings import Settings
@@ -79,6 +80,8 @@ def workspace_with_data(root: Path, slots: Sequence[Slot], settings: str = "") -
         subprocess.run(["git", "-C", str(root), "commit", "-q", "-am", "Set it up"], check=True)
         workspace = open_workspace(root)
     source = delivery(root.parent / "delivery")
+    # once in a test process, and not in a process for each delivery
+    import_great_expectations()
     for slot in slots:
         add_delivery(workspace, slot, source)
     return workspace

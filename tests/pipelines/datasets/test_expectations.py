@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule, rules_for
-from pipelines.datasets.expectations import validate_rows, validation_process
+from pipelines.datasets.expectations import import_great_expectations, validate_rows, validation_process
 from pipelines.registry.policies import DataPolicy
 
 RULES = (
@@ -57,7 +58,20 @@ def frame_of(*texts: str) -> pd.DataFrame:
     return pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": texts})
 
 
+@pytest.fixture
+def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations is not imported in this process, so that another one is started."""
+    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+
+
+def test_no_process_is_started_if_great_expectations_is_imported_here() -> None:
+    import_great_expectations()
+    with validation_process() as validate:
+        assert validate is validate_rows
+
+
 @pytest.mark.integration
+@pytest.mark.usefixtures("not_imported")
 def test_a_validation_process_answers_request_after_request(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with validation_process() as validate:
         for texts, broken in ((("yes", "öl"), ("1",)), (("nein!", "no"), ("0",))):
@@ -67,6 +81,7 @@ def test_a_validation_process_answers_request_after_request(tmp_path: Path, capf
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("not_imported")
 def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on(tmp_path: Path) -> None:
     with validation_process() as validate:
         with pytest.raises(OpsError, match=r"too_long: .*duration"):
@@ -75,6 +90,7 @@ def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("not_imported")
 def test_the_end_of_the_validation_process_is_an_error_and_no_hang(tmp_path: Path) -> None:
     with validation_process() as validate:
         (child,) = (child for child in psutil.Process().children() if "expectations" in " ".join(child.cmdline()))
