@@ -85,7 +85,7 @@ def eer(scores: FloatArray, targets: BoolArray) -> Eer:
 
 
 def false_rates(scores: FloatArray, targets: BoolArray, threshold: float) -> tuple[float, float]:
-    """Return the share of impostor trials that a fixed threshold accepts, and of targets that it rejects, for scores [N].
+    """Return the share of impostor trials (scores [N]) that a threshold accepts, and of targets that it rejects.
 
     Raises:
         CorpusError: There are no target trials or no impostor trials.
@@ -126,8 +126,8 @@ def min_dcf(
 ) -> MinDcf:
     """Return the minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior as in VoxSRC).
 
-    Scores and targets are [N]; `prior` is the probability of a target trial. Of thresholds with the same cost, the highest is selected, because it
-    accepts the fewest impostors.
+    Scores and targets are [N]; `prior` is the probability of a target trial. Of thresholds with the same cost, the
+    highest is selected, because it accepts the fewest impostors.
     """
     miss, false_alarm, thresholds = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
