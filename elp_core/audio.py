@@ -61,7 +61,11 @@ class Measurements:
 
 
 def probe(source: Path | str | bytes) -> AudioInfo:
-    """Read the header only; raises AudioError `missing`, `empty` or `corrupt` (no format that libsndfile knows)."""
+    """Read the header only.
+
+    Raises:
+        AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
+    """
     try:
         info = soundfile.info(_open(source))
     except soundfile.LibsndfileError as error:
@@ -141,7 +145,11 @@ def clip_id(samples: Waveform) -> str:
 
 
 def measure(samples: Waveform) -> Measurements:
-    """Measure a clip, float32 [samples] at 16 kHz; raises AudioError `empty` if there is no sample."""
+    """Measure a clip, float32 [samples] at 16 kHz.
+
+    Raises:
+        AudioError: `empty`: there is no sample.
+    """
     if samples.size == 0:
         raise AudioError("empty", "a clip without samples cannot be measured")
     low, high, total = float(samples.min()), float(samples.max()), samples.size

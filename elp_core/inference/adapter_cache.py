@@ -78,14 +78,22 @@ class AdapterCache:
             return self._nbytes
 
     def verify(self, folder: Path) -> HostedAdapter:
-        """Return the adapter of a bundle on disk, verified and not opened; raises as `AdapterHost.load`."""
+        """Return the adapter of a bundle on disk, verified and not opened.
+
+        Raises:
+            BundleError, FingerprintMismatch, HostError: As `AdapterHost.load`.
+        """
         manifest = verify_bundle(folder)
         self._check_fingerprint(manifest.fingerprint)
         _check_method(manifest.adapter)
         return HostedAdapter(manifest.fingerprint, folder, manifest.digest)
 
     def open(self, source: Path | ElpModel) -> HostedAdapter:
-        """Return the adapter of a bundle on disk or of a model, on the backbone's device; raises as `verify`."""
+        """Return the adapter of a bundle on disk or of a model, on the backbone's device.
+
+        Raises:
+            BundleError, FingerprintMismatch, HostError: As `AdapterHost.load`.
+        """
         if isinstance(source, ElpModel):
             self._check_fingerprint(source.backbone.fingerprint)
             source.adapters.to(self._backbone.device)
@@ -95,7 +103,11 @@ class AdapterCache:
         return HostedAdapter(manifest.fingerprint, source, manifest.digest, _loaded(model))
 
     def add(self, name: str, hosted: HostedAdapter) -> None:
-        """Serve an adapter under a new name; raises HostError if the name is in use."""
+        """Serve an adapter under a new name.
+
+        Raises:
+            HostError: The name is in use.
+        """
         with self._lock:
             if name in self._by_name:
                 raise HostError(f"{name} is served already; give it another adapter with replace")
@@ -105,7 +117,8 @@ class AdapterCache:
     def replace(self, name: str, hosted: HostedAdapter) -> HostedAdapter:
         """Serve another adapter under a name, read into memory first; return the previous one.
 
-        It raises as `AdapterHost.replace`, and BundleError if the bundle is no longer the one that was registered.
+        Raises:
+            BundleError, FingerprintMismatch, HostError: As `AdapterHost.replace`.
         """
         self._check_fingerprint(hosted.fingerprint)
         if hosted._loaded is None:
@@ -118,7 +131,11 @@ class AdapterCache:
         return before
 
     def remove(self, name: str) -> HostedAdapter:
-        """Remove a name, and return its adapter; raises HostError if the name is not in use."""
+        """Remove a name, and return its adapter.
+
+        Raises:
+            HostError: The name is not in use.
+        """
         with self._lock:
             before = self._find(name)
             del self._by_name[name]
@@ -127,7 +144,11 @@ class AdapterCache:
 
     @contextlib.contextmanager
     def pinned(self, names: Sequence[str]) -> Iterator[list[tuple[HostedAdapter, LoadedAdapter]]]:
-        """Give the present adapter of each name, and keep it in memory until the block ends; raises as `answer`."""
+        """Give the present adapter of each name, and keep it in memory until the block ends.
+
+        Raises:
+            BundleError, HostError: As `AdapterHost.answer`.
+        """
         with self._lock:
             found = [self._find(name) for name in names]
             for hosted in found:

@@ -4,8 +4,7 @@ A trial is accepted if its score reaches the threshold. The miss rate rises with
 falls. The EER is the rate at which the two are equal, on the straight line between the two nearest operating points
 (tied scores are one operating point).
 
-All functions take N trials: scores float64 [N] (higher means more similar) and targets bool [N]. They raise
-`CorpusError` if there are no target trials or no impostor trials.
+All functions take N trials: scores float64 [N], higher means more similar, and targets bool [N].
 """
 
 from __future__ import annotations
@@ -47,6 +46,9 @@ def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray,
     """Return the operating points of N trials: miss, false alarm and threshold, [K + 1] each for K distinct scores.
 
     The first threshold is the lowest score; the last one is above the highest score and accepts nothing.
+
+    Raises:
+        CorpusError: There are no target trials or no impostor trials.
     """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
     _refuse_one_kind(targets)
@@ -62,7 +64,11 @@ def detection_curve(scores: FloatArray, targets: BoolArray) -> tuple[FloatArray,
 
 
 def eer(scores: FloatArray, targets: BoolArray) -> Eer:
-    """Return the equal error rate of N trials as a share, with its threshold; the scores are finite."""
+    """Return the equal error rate of N trials, finite scores [N], as a share, with its threshold.
+
+    Raises:
+        CorpusError: There are no target trials or no impostor trials.
+    """
     scores, targets = np.asarray(scores, np.float64), np.asarray(targets, np.bool_)
     _refuse_one_kind(targets)
     # two sorts without a permutation and a bisection: 20 times faster than a curve over all thresholds
@@ -79,7 +85,11 @@ def eer(scores: FloatArray, targets: BoolArray) -> Eer:
 
 
 def false_rates(scores: FloatArray, targets: BoolArray, threshold: float) -> tuple[float, float]:
-    """Return the share of impostor trials that a fixed threshold accepts, and of target trials that it rejects."""
+    """Return the share of impostor trials (scores [N]) that a threshold accepts, and of targets that it rejects.
+
+    Raises:
+        CorpusError: There are no target trials or no impostor trials.
+    """
     accepted, targets = np.asarray(scores, np.float64) >= threshold, np.asarray(targets, np.bool_)
     _refuse_one_kind(targets)
     return float(accepted[~targets].mean()), 1.0 - float(accepted[targets].mean())
@@ -116,8 +126,8 @@ def min_dcf(
 ) -> MinDcf:
     """Return the minimum normalised detection cost (NIST SRE 2008 evaluation plan, section 2.3; prior as in VoxSRC).
 
-    `prior` is the probability of a target trial. Of thresholds with the same cost, the highest is selected, because it
-    accepts the fewest impostors.
+    Scores and targets are [N]; `prior` is the probability of a target trial. Of thresholds with the same cost, the
+    highest is selected, because it accepts the fewest impostors.
     """
     miss, false_alarm, thresholds = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm

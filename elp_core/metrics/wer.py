@@ -36,7 +36,11 @@ def wer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 
 
 def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return the character error rate of the whole set, as a share, spaces included; raises as `word_errors`."""
+    """Return the character error rate of the whole set, as a share, spaces included.
+
+    Raises:
+        CorpusError: The two lists differ in length.
+    """
     return error_rate(*_edits(hypotheses, references))
 
 

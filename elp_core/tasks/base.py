@@ -75,14 +75,22 @@ def compares(task: type[Any]) -> bool:
 
 
 def require_column(clips: Sequence[Clip], column: Column, noun: str, whose: str = "training clip(s)") -> None:
-    """Raise CorpusError if a clip has an empty `column`; the message calls it `noun`."""
+    """Refuse clips that lack a value.
+
+    Raises:
+        CorpusError: A clip has an empty `column`; the message calls it `noun`.
+    """
     empty = [clip.id for clip in clips if not getattr(clip, column)]
     if empty:
         raise CorpusError(f"{len(empty)} {whose} have no {noun}, the first is {empty[0]}")
 
 
 def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> tuple[str, ...]:
-    """Return the different values of a column of training clips, sorted; CorpusError if a clip has none, or all one."""
+    """Return the different values of a column of training clips, sorted.
+
+    Raises:
+        CorpusError: A clip has none, or all have the same.
+    """
     require_column(clips, column, noun)
     values = tuple(sorted({getattr(clip, column) for clip in clips}))
     if len(values) < 2:
@@ -91,7 +99,11 @@ def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> 
 
 
 def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> torch.Tensor:
-    """Return the position of each value in `known`, int64 [B]; CorpusError if one is not among them."""
+    """Return the position of each value in `known`, int64 [B].
+
+    Raises:
+        CorpusError: A value is not among them.
+    """
     places = {value: place for place, value in enumerate(known)}
     strange = sorted(set(values) - places.keys())
     if strange:

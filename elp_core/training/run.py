@@ -151,7 +151,8 @@ class TrainingRun:
     def loss(self, batch: Batch, frames: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return this process's part of the loss of frames [B, F, dim] with `counts` [B] real ones, and the whole loss.
 
-        A loss that is NaN or infinite raises NonFiniteLoss.
+        Raises:
+            NonFiniteLoss: The loss is NaN or infinite.
         """
         targets = _move(batch.targets, self.accelerator.device)
         # ASR computes its loss on the CPU
@@ -163,7 +164,12 @@ class TrainingRun:
         return loss, value
 
     def update(self, batch: Batch) -> None:
-        """Step the optimizer by the gradients of the batch's loss; raises NonFiniteLoss, or NoGradient in step 1."""
+        """Step the optimizer by the gradients of the batch's loss.
+
+        Raises:
+            NoGradient: In the first step a trainable tensor has none.
+            NonFiniteLoss: The gradient is NaN or infinite.
+        """
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.clip_norm)
         # transformers reads some weights without calling their module: an adapter there never learns, without an error
         if self._progress.step == 0:
