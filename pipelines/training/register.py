@@ -17,7 +17,7 @@ from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained, find_trained
-from pipelines.training.lineage_statement import lineage_statement
+from pipelines.training.provenance import lineage_statement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

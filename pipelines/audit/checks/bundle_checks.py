@@ -16,8 +16,7 @@ from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.statements import LineageStatement, statement_digest
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.training.lineage_statement import lineage_statement
-from pipelines.training.provenance import code_digest, lock_digest
+from pipelines.training.provenance import code_digest, lineage_statement, lock_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
