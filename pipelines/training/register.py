@@ -93,7 +93,6 @@ def reuse_version(
 
 
 def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
-    """Return whether the server has a signed lineage of the version."""
     model = version.slot.model_name
     return any(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
 
