@@ -117,6 +117,7 @@ def finish_training(
         }
         validation = {"metric": value.metric, **measured}
         lineage = _lineage(inputs, packages, others, run_id, flow_run_id, validation)
+        # a run that was killed here left a bundle, and `write_bundle` refuses a folder that exists
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))

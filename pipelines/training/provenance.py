@@ -44,15 +44,8 @@ def training_key(
     ``recipe=``, the recipe version (`elp_core.training.recipe`). Keys of release 0.1.0 have ``code=``, the
     `code_digest`, so that every change of `elp_core` made other keys.
     """
-    parts = {
-        "backbone": backbone_fingerprint,
-        "clips": clips,
-        "dataset": dataset_dvc_hash,
-        "seed": seed,
-        "settings": settings,
-        **code,
-    }
-    return sha256(canonical_json(parts))
+    parts = {"backbone": backbone_fingerprint, "clips": clips, "dataset": dataset_dvc_hash, "seed": seed}
+    return sha256(canonical_json({**parts, "settings": settings, **code}))
 
 
 def code_digest() -> str:

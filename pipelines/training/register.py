@@ -171,5 +171,5 @@ def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
     ]
     if lineage.dataset.closed_set:
-        rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
+        rows.append(("closed set", "yes: the speakers of the evaluation are in the training data, too"))
     return describe_version(headline, rows, {**tags, Tags.GOLDEN: lineage.golden.tag})

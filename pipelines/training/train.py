@@ -54,6 +54,7 @@ class _SlotTraining:
         """End the MLflow run as failed with the reason; if MLflow is gone too, `error` is the one to report."""
         with contextlib.suppress(OpsError):
             runs.set_run_tags(self.client, self.run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
+            # an interrupt or a cancelled flow is no fault of the training
             runs.close_run(self.client, self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
 
