@@ -58,6 +58,7 @@ class TrainingBatches:
         prefix: Prefix = CNN,
         store: TensorStore | None = None,
     ) -> None:
+        # batches are drawn by position: the caller's order must not change them
         self._clips = sorted(clips, key=lambda clip: clip.id)
         self._task = task
         self._backbone = backbone
@@ -113,6 +114,7 @@ class TrainingBatches:
         def compute() -> torch.Tensor:
             samples = load(clip.audio)
             if variant:  # copy 0 is the recording without augmentation
+                # not `hash`, which differs between processes
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, self._config.augment, rng, needed)
@@ -142,24 +144,20 @@ def trainable_clips(
     Raises:
         TrainingError: No training clip is long enough, or there are no validation clips.
     """
-    fit: list[Clip] = []
-    short: list[str] = []
-    for clip in train_clips:
-        frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
-        if frames >= task.frames_needed(clip):
-            fit.append(clip)
-        else:
-            short.append(clip.id)
+
+    def long_enough(clip: Clip) -> bool:
+        return (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip)
+
+    fit = [clip for clip in train_clips if long_enough(clip)]
+    short = tuple(clip.id for clip in train_clips if not long_enough(clip))
     if not fit or not validation_clips:
         raise TrainingError(
             f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
             "expected one or more of each"
         )
     if short:
+        counts = f"{len(short)} of {len(train_clips)}"
         log.warning(
-            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
-            len(short),
-            len(train_clips),
-            short[0],
+            "%s training clips have fewer frames than their target needs, such as %s: left out", counts, short[0]
         )
-    return fit, tuple(short)
+    return fit, short
