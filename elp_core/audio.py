@@ -117,6 +117,7 @@ def _resampler(rate: Hertz, to: Hertz) -> Any:
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:
     """Convert float32 [samples] to little-endian 16-bit samples, clipped at full scale."""
+    # libsndfile divides 16-bit samples by 32768: this factor gives them back exactly
     scaled: npt.NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
     return scaled
 

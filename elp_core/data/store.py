@@ -51,6 +51,7 @@ class TensorStore:
         except (OSError, SafetensorError):
             return None
         with contextlib.suppress(OSError):  # another process may have deleted it, or the folder may be read-only
+            # the time of change stands for the last use, because many file systems record no access times
             os.utime(path)
         return found
 

@@ -157,6 +157,7 @@ class AdapterCache:
                 loaded = _loaded(model)
             with self._lock:
                 hosted._loaded = loaded
+                # its name may have been removed while the file was read
                 if hosted._names or hosted._pins:
                     self._keep(hosted, loaded)
                 self._evict()
@@ -195,6 +196,7 @@ class AdapterCache:
         """Over the limit, drop unpinned bundles from memory, the least recently used first."""
         if self._limit is None or self._nbytes <= self._limit:
             return
+        # a model without a folder could not be read again
         for hosted in [h for h in self._resident if not h._pins and h.folder is not None]:
             self._nbytes -= self._resident.pop(hosted)
             hosted._loaded = None

@@ -153,6 +153,7 @@ class AdapterHost:
             ]
             # requests for one sound in a row, so that they share a batch or two neighbouring ones
             rows.sort(key=lambda row: (len(row.waveform), row.sound))
+            # of the previous batch only: in this order no older sound comes back
             features: dict[bytes, torch.Tensor] = {}
 
             def answer_batch(positions: list[int]) -> list[Any]:

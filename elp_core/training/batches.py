@@ -26,6 +26,7 @@ from elp_core.types import SAMPLE_RATE, Clip, Samples
 
 log = logging.getLogger(__name__)
 
+# the strides of the supported families' CNNs have this product: a frame every 20 ms
 HOP: Samples = 320
 _WAVEFORM, _MASK = 11, 12
 """Numbers that keep the random streams of waveforms and masks apart."""
@@ -71,6 +72,7 @@ class TrainingBatches:
         remade = augment.time_mask > 0 or augment.feature_mask > 0 or (task.joins and augment.join > 0)
         self.prefix = CNN if remade else prefix
         """The part of the network that is already computed in the batches' values."""
+        # a copy that no later epoch takes again is not worth the memory
         self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if self._variants else 0, store)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
@@ -79,6 +81,7 @@ class TrainingBatches:
         share = augment.join if self._task.joins else 0.0
         groups = join_groups(len(self._clips), share, augment.join_clips, seed, epoch)
         durations = [sum(self._clips[position].duration for position in group) for group in groups]
+        # a small corpus gets smaller batches, because one or two steps an epoch learn too little
         budget = min(self._config.batch_seconds, sum(durations) / self._config.min_steps)
         batches = length_buckets(durations, budget, seed, epoch)
         return [[groups[number] for number in batch] for batch in batches]
@@ -116,6 +119,7 @@ class TrainingBatches:
             if variant:  # copy 0 is the recording without augmentation
                 # not `hash`, which differs between processes
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
+                # a faster copy is shorter, and CTC needs a frame for each symbol of the target
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, self._config.augment, rng, needed)
             return clip_values(self._backbone, self.prefix, samples)

@@ -67,6 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
     """
     parts = {"m": checkpoint.tensors, "best": checkpoint.best, "o": checkpoint.moments}
     tensors = {
+        # copied, because safetensors refuses tensors that share memory or have gaps
         f"{part}.{name}": value.detach().to("cpu", copy=True).contiguous()
         for part, values in parts.items()
         for name, value in values.items()

@@ -164,6 +164,7 @@ def step_together(drawn: Drawn, each: Map = map) -> list[ElpError | None]:
         # each run has its own scaler, so the losses are scaled before they are added
         scalers = [drawn[place][0].accelerator.scaler for place in losses]
         scaled = [s.scale(loss) if s else loss for s, (loss, _) in zip(scalers, losses.values(), strict=True)]
+        # one backward pass: the losses share the graph of the frozen encoder, which the first pass frees
         torch.autograd.backward(torch.stack(scaled).sum())
     updates = list(each(lambda one: _failure(one[0].update, one[1]), [drawn[place] for place in losses]))
     for (place, (_, value)), failed in zip(losses.items(), updates, strict=True):

@@ -104,6 +104,7 @@ class TrainingRun:
             self._steps_per_epoch = len(self._data.plan(progress.epoch))
             for batch in self._data.batches(progress.epoch, progress.batch, part, parts):
                 yield batch
+                # the caller has learned from the batch by the time it asks for the next one
                 if self._folder and time.monotonic() - self._saved >= 60 * config.checkpoint_minutes:
                     self._save()
             self._validate()
@@ -164,6 +165,7 @@ class TrainingRun:
     def update(self, batch: Batch) -> None:
         """Step the optimizer by the gradients of the batch's loss; raises NonFiniteLoss, or NoGradient in step 1."""
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.clip_norm)
+        # transformers reads some weights without calling their module: an adapter there never learns, without an error
         if self._progress.step == 0:
             _check_gradients(self._parameters)
         # in float16 the scaler skips a step that overflowed
@@ -178,6 +180,7 @@ class TrainingRun:
         progress = self._progress
         progress.step, progress.batch = progress.step + 1, progress.batch + 1
         progress.loss_sum += value
+        # joined clips make epochs of different lengths: the estimate may be below what is done
         total = max(progress.step, self._steps_per_epoch * self.config.epochs)
         self._observer.on_step(progress.step, total, value, self._rates)
 

@@ -134,6 +134,7 @@ def finish_training(
         }
         # last, as its presence means that all else is complete
         write_whole(folder / _DONE, json.dumps(done, indent=1, sort_keys=True))
+        # after the mark: a run that is killed before it continues from the checkpoint
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return trained
 

@@ -71,6 +71,7 @@ def authenticate(username: str, password: str) -> Caller | None:
     """Return the caller with this name and password, or None if they are wrong."""
     from mlflow.server import auth
 
+    # a browser sends the password with every request, and its check is slow on purpose
     user = auth._authenticate_cached(username, password)
     if user is None:
         return None

@@ -29,6 +29,7 @@ class Caller(Principal):
 SERVER = Caller("server", True, "", admin=True)
 """The server itself, such as the thread that ends overrides; it has every right."""
 
+# not thread-local: an async server handles many requests in one thread
 _caller: ContextVar[Caller | None] = ContextVar("elp_caller", default=None)
 
 

@@ -71,9 +71,11 @@ def right_needed(method: str, path: str) -> str:
     found = _FAMILY.match(path)
     rest = found["rest"] if found else path.lstrip("/")
     reading = method in ("GET", "HEAD", "OPTIONS")
+    # MLflow's GraphQL changes nothing: its mutations are searches
     if rest in _READING_POSTS or rest == "graphql":
         return READ
     if _ADMINISTER.match(rest):
+        # the gateway proxy passes a GET on to another server
         return READ if reading and not rest.startswith("gateway-proxy") else ADMINISTER
     if reading:
         return READ

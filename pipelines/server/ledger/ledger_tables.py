@@ -22,6 +22,7 @@ HEAD = Table(
 LEDGER = Table(
     "elp_ledger",
     METADATA,
+    # the chain gives the numbers: those of a database sequence have gaps after a rollback
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("at", String(40), nullable=False),
     Column("slot", String(80), nullable=False),
@@ -101,6 +102,7 @@ def create_tables(engine: Engine) -> None:
             return
     try:
         with engine.begin() as connection:
+            # the fixed id makes the second of two inserts fail
             connection.execute(insert(HEAD).values(id=_ONLY, seq=0, hash=NOTHING, at=""))
     except IntegrityError:
         # another process inserted it at the same moment

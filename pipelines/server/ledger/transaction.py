@@ -62,6 +62,7 @@ def lock_ledger(session: Session, keys: Callable[[], KeyRing]) -> LedgerTransact
     read after the lock is taken: a key may be revoked while others hold it.
     """
     # an update without a change takes the same lock as one with a change
+    # SQLite has no SELECT … FOR UPDATE
     session.execute(update(HEAD).values(seq=HEAD.c.seq))
     seq, digest, at = session.execute(select(HEAD.c.seq, HEAD.c.hash, HEAD.c.at)).one()
     return LedgerTransaction(session, keys(), Head(int(seq), str(digest)), str(at))

@@ -23,6 +23,7 @@ class TrustedKeys:
     def read(self) -> KeyRing:
         """Return the keys that the folder holds at this moment."""
         try:
+            # before the content is read: a file that changes in between is then read again by the next request
             status = (self.folder / TRUSTED_FILE).stat()
         except OSError:
             return load_trusted_keys(self.folder)

@@ -93,6 +93,7 @@ def start_expiry_thread(store: Callable[[], LockedStore]) -> threading.Thread:
 
 def _run(store: Callable[[], LockedStore]) -> None:
     while True:
+        # before the overrides are read: one that begins meanwhile sets it again
         override_begun.clear()
         wait = EVERY_SECONDS
         try:

@@ -93,6 +93,7 @@ def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None)
                 raise attempt.refused(f"the request for {slot} changed at this moment; look again")
             facts = gather_facts(transaction, slot, request.version, hashed)
             approved = _begin(transaction, slot, request, facts, caller)
+    # after the commit: the expiry thread would not see the override before
     override_begun.set()
     return approved
 
