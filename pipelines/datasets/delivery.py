@@ -174,7 +174,12 @@ class _AudioReader:
     def read(self, audio: Path | bytes) -> tuple[Path | bytes, str]:
         """Return the audio's bytes, or a file with them, and their SHA-256."""
         if isinstance(audio, bytes):
-            return self._member(audio)
+            digest = hashlib.sha256(audio).hexdigest()
+            if self._holds(len(audio)):
+                return audio, digest
+            self.spool.mkdir(parents=True, exist_ok=True)
+            (self.spool / digest).write_bytes(audio)
+            return self.spool / digest, digest
         if audio not in self.files:
             try:
                 self.files[audio] = self._file(audio)
@@ -188,15 +193,6 @@ class _AudioReader:
                 content = file.read()
                 return content, hashlib.sha256(content).hexdigest()
             return path, hashlib.file_digest(file, "sha256").hexdigest()
-
-    def _member(self, content: bytes) -> tuple[Path | bytes, str]:
-        digest = hashlib.sha256(content).hexdigest()
-        if self._holds(len(content)):
-            return content, digest
-        self.spool.mkdir(parents=True, exist_ok=True)
-        path = self.spool / digest
-        path.write_bytes(content)
-        return path, digest
 
     def _holds(self, size: int) -> bool:
         self.size += size

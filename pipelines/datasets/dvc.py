@@ -118,11 +118,7 @@ class DvcRemote:
     """None reads the remote only."""
 
     def listing(self, folder: str) -> dict[str, str]:
-        """Return the MD5 of each file of a tracked folder (given by its DVC hash, ``md5:<hex>.dir``), by name.
-
-        Raises:
-            VersioningError: The listing is missing, or does not have its hash.
-        """
+        """Return the MD5 of each file of a tracked folder (given by its DVC hash, ``md5:<hex>.dir``), by name."""
         name = folder.removeprefix("md5:")
         with self.open(name) as file:
             content = file.read()
@@ -136,11 +132,7 @@ class DvcRemote:
 
     @contextlib.contextmanager
     def open(self, md5: str) -> Iterator[IO[bytes]]:
-        """Open a file by its hash; only the parts that are read are fetched.
-
-        Raises:
-            VersioningError: The file is in neither place, or the remote does not answer.
-        """
+        """Open a file by its hash; only the parts that are read are fetched. Raise VersioningError if there is none."""
         for store in (self.cache, self.remote):
             if store is None:
                 continue

@@ -88,17 +88,10 @@ def import_great_expectations() -> None:
 
 
 def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: str, docs: Path) -> list[tuple[str, ...]]:
-    """Evaluate the rules on every row of `frame`, and write the Data Docs page of this run.
+    """Return for each rule the ids of the clips that broke it, and write the run's page to the Data Docs in `docs`.
 
-    Args:
-        frame: One row per clip, with `id` and every column that the rules name; empty text is None.
-        rules: What is expected of the rows.
-        name: Name of the suite, such as ``plant-a-asr``.
-        run: Name of the run: the delivery's.
-        docs: Folder of the Data Docs, with ``index.html`` at the top.
-
-    Returns:
-        For each rule, the ids of the clips that broke it.
+    `frame` has a row per clip, with `id` and every column of the rules; empty text is None. `name` is the suite's, such
+    as ``plant-a-asr``; `run` is the delivery's.
     """
     import_great_expectations()
     import great_expectations as gx
@@ -110,7 +103,10 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
         context.delete_data_docs_site(site)
         # the context makes this folder for its default site, and never removes it
         shutil.rmtree(config["store_backend"]["base_directory"], ignore_errors=True)
-    context.add_data_docs_site("docs", _site(docs))
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    builder = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "site_index_builder": index}
+    context.add_data_docs_site("docs", builder | {"store_backend": store})
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for number, rule in enumerate(rules):
         suite.add_expectation(_expectation(rule, number))
@@ -160,15 +156,6 @@ def _expectation(rule: Rule, number: int) -> Any:
             return gxe.ExpectColumnValuesToBeInSet(value_set=list(rule.values), **common)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(**common)
-
-
-def _site(docs: Path) -> dict[str, Any]:
-    return {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
-    }
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
-from pipelines.datasets.delivery import ClipFault, DeliveryContent, delivery_options, read_delivery
+from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
@@ -122,16 +122,9 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
     )
-    quarantine = _write_faults(content, faults, slot_shards(workspace, slot, QUARANTINE), stage / QUARANTINE)
-    arriving = {SHARDS: shards, QUARANTINE: quarantine, GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)
-
-
-def _write_faults(
-    content: DeliveryContent, faults: Mapping[int, ClipFault], quarantine: Sequence[Path], folder: Path
-) -> list[Path]:
-    """Write the faulty clips that are not in quarantine for the same reason already."""
-    known = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(quarantine)}
+    held = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(slot_shards(workspace, slot, QUARANTINE))}
     faulty = ((content.clips[index], fault) for index, fault in faults.items())
-    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in known]
-    return write_quarantine(new, content.name, folder)
+    # a clip that is in quarantine for the same reason already is not written again
+    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
+    arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
+    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)

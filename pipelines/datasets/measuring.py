@@ -45,8 +45,7 @@ def measure_clips(
     """
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
     if len(clips) < _POOL_FROM or count < 2:
-        for clip in clips:
-            yield measure_clip(clip, settings)
+        yield from (measure_clip(clip, settings) for clip in clips)
         return
     # spawn, because a fork would copy the locks of a threaded parent; threads would wait for the interpreter's lock
     context = multiprocessing.get_context("spawn")
@@ -55,6 +54,7 @@ def measure_clips(
         try:
             for start in range(0, len(clips), _CHUNK):
                 pending.append(pool.submit(_measure_chunk, clips[start : start + _CHUNK], settings))
+                # two chunks for each worker: none is idle while the oldest chunk is waited for
                 if len(pending) >= 2 * count:
                     yield from pending.popleft().result()
             while pending:

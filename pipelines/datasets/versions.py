@@ -29,6 +29,8 @@ from pipelines.registry.slot import Slot
 
 Repository = Workspace | str | Path
 """A workspace, or a repository by folder or Git URL."""
+Columns = Literal["all", "meta"]
+"""With ``meta`` the audio is left out."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,14 @@ def load_split(
     slot: Slot,
     splits: Collection[Split] | None,
     cache: Path,
-    columns: Literal["all", "meta"] = "all",
+    columns: Columns = "all",
 ) -> list[Clip]:
     """Return the clips of some splits (None: of all) of a dataset version, sorted by id.
 
-    The training and validation splits never contain a clip of the golden set in force at that version. With the columns
-    ``meta`` the audio is left out. Raise VersioningError if the version does not exist or cannot be fetched.
+    The training and validation splits never contain a clip of the golden set in force at that version. Raise
+    VersioningError if the version does not exist or cannot be fetched.
     """
-    return _clips(repository, version_at(repository, version_or_tag, slot), slot, splits, cache, columns)
+    return _clips(repository, version_at(repository, version_or_tag, slot), splits, cache, columns)
 
 
 def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -> TrainingData:
@@ -114,24 +116,20 @@ def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -
     """
     dataset = version_at(repository, version, slot)
     golden = golden_ref(repository, dataset.golden, slot) if dataset.golden else None
-    clips = _clips(repository, dataset, slot, ("train", "validation"), cache, "all")
+    clips = _clips(repository, dataset, ("train", "validation"), cache, "all")
     train, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
     return TrainingData(dataset, golden, train, validation)
 
 
 def _clips(
-    repository: str,
-    dataset: DatasetVersion,
-    slot: Slot,
-    splits: Collection[Split] | None,
-    cache: Path,
-    columns: Literal["all", "meta"],
+    repository: str, dataset: DatasetVersion, splits: Collection[Split] | None, cache: Path, columns: Columns
 ) -> list[Clip]:
-    clips = read_clips(dvc.fetch_folder(repository, dataset.revision, slot.folder / SHARDS, cache), splits, columns)
+    shards = dvc.fetch_folder(repository, dataset.revision, dataset.slot.folder / SHARDS, cache)
+    clips = read_clips(shards, splits, columns)
     if not dataset.golden:
         return clips
     # by id, because the golden set outlives the splits of the version that it was made from
-    pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, slot, cache, "meta")}
+    pinned = {clip.id for clip in _golden_clips(repository, dataset.revision, dataset.slot, cache, "meta")}
     return [clip for clip in clips if clip.split == "test" or clip.id not in pinned]
 
 
@@ -161,9 +159,7 @@ def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> Gold
     return GoldenSet(ref.tag, ref.digest, clips)
 
 
-def _golden_clips(
-    repository: str, revision: str, slot: Slot, cache: Path, columns: Literal["all", "meta"]
-) -> list[Clip]:
+def _golden_clips(repository: str, revision: str, slot: Slot, cache: Path, columns: Columns) -> list[Clip]:
     return read_clips(dvc.fetch_folder(repository, revision, slot.folder / GOLDEN, cache), None, columns)
 
 

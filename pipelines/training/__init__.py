@@ -1,9 +1,9 @@
 """Training: from a dataset version to a registered version with a signed lineage.
 
-`inputs`             data, settings and backbone of one slot's training, and its training key
-`provenance`         the training key, and what a lineage records of this moment
-`train`              train one slot or several, each only once
-`curves`             training curves for MLflow and for the report
-`finished`           finished trainings on this machine, kept until the registry has them
-`register`, `lineage_statement`   a finished training becomes a version with a signed lineage
+`inputs`       data, settings and backbone of one slot's training, and its training key
+`provenance`   the training key, what a lineage records of this moment, and its statement to sign
+`train`        train one slot or several, each only once
+`curves`       training curves for MLflow and for the report
+`finished`     finished trainings on this machine, kept until the registry has them
+`register`     a finished training becomes a version with a signed lineage
 """

@@ -117,7 +117,7 @@ def finish_training(
         }
         validation = {"metric": value.metric, **measured}
         lineage = _lineage(inputs, packages, others, run_id, flow_run_id, validation)
-        # a bundle without the file of a finished training is that of a run that was killed
+        # a run that was killed here left a bundle, and `write_bundle` refuses a folder that exists
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
@@ -125,7 +125,15 @@ def finish_training(
         write_whole(trained.report / "lineage.json", (trained.bundle / "lineage.json").read_bytes())
         write_whole(trained.report / "packages.txt", "\n".join(packages) + "\n")
         draw_curves(trained.history, value.metric, trained.report / "curves.png")
-        _mark_finished(trained)
+        done = {
+            "bundle_digest": digest,
+            "metric": value.metric,
+            "value": value.value,
+            "metrics": metrics,
+            "history": [asdict(entry) for entry in result.history],
+        }
+        # last, as its presence means that all else is complete
+        write_whole(folder / _DONE, json.dumps(done, indent=1, sort_keys=True))
         # after the mark: a run that is killed before it continues from the checkpoint
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return trained
@@ -165,17 +173,6 @@ def _lineage(
         mlflow_run=run_id,
         validation=validation,
     )
-
-
-def _mark_finished(trained: Trained) -> None:
-    values = {
-        "bundle_digest": trained.bundle_digest,
-        "metric": trained.metric,
-        "value": trained.value,
-        "metrics": dict(trained.metrics),
-        "history": [asdict(entry) for entry in trained.history],
-    }
-    write_whole(trained.folder / _DONE, json.dumps(values, indent=1, sort_keys=True))
 
 
 def one_at_a_time(cache: Path, key: str, log: Callable[[str], None]) -> AbstractContextManager[None]:

@@ -36,11 +36,8 @@ class TrainingInputs:
     """Training key."""
     former_keys: tuple[str, ...]
     """Keys that earlier releases gave the same training."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The settings that shape the adapter, as plain values."""
-        return _shaping(self.settings)
+    config: Mapping[str, Any]
+    """The settings that shape the adapter, as plain values."""
 
     def new_model(self) -> ElpModel:
         """Return the untrained model."""
@@ -80,12 +77,10 @@ def _inputs(
     from elp_core.training.recipe import RECIPE_VERSION
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
-    config = {"slot": str(slot), **_shaping(settings), "task_code": task_digest(slot.task_spec)}
-    given = (data.dataset.dvc_hash, config, backbone.fingerprint, settings.train.seed, ids)
+    config = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    # a task from elsewhere has no recipe version: its code is part of the key
+    keyed = {"slot": str(slot), **config, "task_code": task_digest(slot.task_spec)}
+    given = (data.dataset.dvc_hash, keyed, backbone.fingerprint, settings.train.seed, ids)
     former = tuple(training_key(*given, code=digest) for digest in RELEASED_CODE.get(RECIPE_VERSION, ()))
     key = training_key(*given, recipe=RECIPE_VERSION)
-    return TrainingInputs(slot, repository, data, settings, backbone, ids, key, former)
-
-
-def _shaping(settings: SlotSettings) -> dict[str, Any]:
-    return {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    return TrainingInputs(slot, repository, data, settings, backbone, ids, key, former, config)

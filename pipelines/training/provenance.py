@@ -1,22 +1,29 @@
-"""The training key, and what a lineage records of this moment: code, packages, machine."""
+"""The training key, what a lineage records of this moment (code, packages, machine), and the statement to sign."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import elp_core
+from elp_core.config import to_dict
 from elp_core.task_specs import TaskSpec
-from pipelines.registry.lineage import TrainerCode, TrainerHardware
+from pipelines.errors import VersioningError
+from pipelines.local import git
+from pipelines.registry.lineage import Lineage, PinnedGolden, TrainerCode, TrainerHardware, TrainingDataset
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
+from pipelines.registry.statements import LineageStatement, Material
+
+if TYPE_CHECKING:
+    from elp_core.bundle import BundleManifest
 
 _NAMED = ("torch", "torchaudio", "transformers", "accelerate", "numpy", "safetensors", "mlflow", "prefect", "dvc")
 RELEASED_CODE = {1: ("sha256:90568c3ba975d3694b3958e863f469fdb5e73e9fe389035ea6cd366f7246ed1a",)}
@@ -37,15 +44,8 @@ def training_key(
     ``recipe=``, the recipe version (`elp_core.training.recipe`). Keys of release 0.1.0 have ``code=``, the
     `code_digest`, so that every change of `elp_core` made other keys.
     """
-    parts = {
-        "backbone": backbone_fingerprint,
-        "clips": clips,
-        "dataset": dataset_dvc_hash,
-        "seed": seed,
-        "settings": settings,
-        **code,
-    }
-    return sha256(canonical_json(parts))
+    parts = {"backbone": backbone_fingerprint, "clips": clips, "dataset": dataset_dvc_hash, "seed": seed}
+    return sha256(canonical_json({**parts, "settings": settings, **code}))
 
 
 def code_digest() -> str:
@@ -72,11 +72,13 @@ def code_version() -> TrainerCode:
 
     root = Path(elp_core.__file__).resolve().parents[1]
     found = TrainerCode(metadata.version("elp-foundry"), code_digest(), recipe=RECIPE_VERSION)
-    revision = _git(root, "rev-parse", "HEAD") if (root / ".git").exists() else ""
-    if not revision:
-        return found
-    changed = _git(root, "status", "--porcelain", "--untracked-files=all", "--", "elp_core", "pipelines")
-    return replace(found, revision=revision, dirty=bool(changed))
+    # a fault of Git must not lose a training that is done
+    with contextlib.suppress(VersioningError):
+        # not the revision of another repository that the installed package may be in
+        if (root / ".git").exists() and (revision := git.resolve(root)):
+            changed = git.git(root, "status", "--porcelain", "--untracked-files=all", "--", "elp_core", "pipelines")
+            return replace(found, revision=revision, dirty=bool(changed))
+    return found
 
 
 def installed_packages() -> list[str]:
@@ -115,12 +117,65 @@ def hardware() -> TrainerHardware:
     )
 
 
-def _git(root: Path, *arguments: str) -> str:
-    """Return Git's output; empty if Git is missing or the command fails."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
+    """Return the statement on a verified bundle of a registered model; one bundle always gives the same statement."""
+    lineage = Lineage.from_json(bundle.lineage)
+    values = lineage.to_json()
+    return LineageStatement(
+        model=model,
+        bundle=bundle.digest,
+        files=dict(bundle.files),
+        asked={
+            "slot": lineage.slot,
+            "dataset": lineage.dataset.tag,
+            "golden": lineage.golden.tag,
+            "config": values["config"],
+            "seed": lineage.seed,
+        },
+        given={
+            "key": lineage.key,
+            "training": values["training"],
+            "hardware": values["hardware"],
+            "flow_run": lineage.flow_run,
+        },
+        materials=_materials(lineage),
+        versions={"elp-foundry": lineage.code.version},
+        run=lineage.mlflow_run,
+        finished=lineage.created,
+    )
+
+
+def _materials(lineage: Lineage) -> tuple[Material, ...]:
+    data, golden, backbone, code = lineage.dataset, lineage.golden, lineage.backbone, lineage.code
+    revision = {"gitCommit": code.revision} if code.revision else {}
+    pinned = Material("golden", {"elpIds": _hex(golden.digest)}, annotations=_without(golden, "digest"))
+    return (
+        Material(
+            "dataset",
+            {"gitCommit": data.revision, "dvcMd5": _hex(data.dvc_hash).removesuffix(".dir")},
+            uri=data.repository,
+            annotations=_without(data, "repository", "revision", "dvc_hash"),
+        ),
+        Material("clips", {"elpIds": _hex(lineage.training.ids)}),
+        *((pinned,) if golden.tag else ()),
+        Material("backbone", {"elpFingerprint": _hex(backbone.fingerprint)}, uri=backbone.id),
+        Material(
+            "code",
+            {"elpCode": _hex(code.digest), **revision},
+            annotations={"version": code.version, "dirty": code.dirty},
+        ),
+        Material(
+            "packages",
+            {"elpLock": _hex(lineage.packages["lock"])},
+            annotations={name: value for name, value in lineage.packages.items() if name != "lock"},
+        ),
+    )
+
+
+def _hex(prefixed: str) -> str:
+    """Return the digits of a digest that may name its algorithm, such as ``sha256:…`` or DVC's ``md5:…``."""
+    return prefixed.rpartition(":")[2]
+
+
+def _without(record: TrainingDataset | PinnedGolden, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in to_dict(record).items() if name not in names}

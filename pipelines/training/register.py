@@ -17,7 +17,7 @@ from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained, find_trained
-from pipelines.training.lineage_statement import lineage_statement
+from pipelines.training.provenance import lineage_statement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,7 +93,6 @@ def reuse_version(
 
 
 def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
-    """Return whether the server has a signed lineage of the version."""
     model = version.slot.model_name
     return any(server_api.list_statements(client.tracking_uri, model=model, version=version.version, kind="lineage"))
 
@@ -172,5 +171,5 @@ def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
     ]
     if lineage.dataset.closed_set:
-        rows.append(("closed set", "yes: the speakers of the evaluation were heard in training"))
+        rows.append(("closed set", "yes: the speakers of the evaluation are in the training data, too"))
     return describe_version(headline, rows, {**tags, Tags.GOLDEN: lineage.golden.tag})

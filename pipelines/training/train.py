@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
-from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry, runs
 from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
@@ -55,6 +54,7 @@ class _SlotTraining:
         """End the MLflow run as failed with the reason; if MLflow is gone too, `error` is the one to report."""
         with contextlib.suppress(OpsError):
             runs.set_run_tags(self.client, self.run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
+            # an interrupt or a cancelled flow is no fault of the training
             runs.close_run(self.client, self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
 
 
@@ -72,24 +72,23 @@ def train_adapters(
     """Train an adapter for each slot on its dataset version, and register it as a candidate.
 
     A version that the registry has already is returned; a training that this machine finished but could not register is
-    registered; an interrupted training continues from its checkpoint. The slots that are left are trained in one pass
-    over the backbone. Slots whose settings name another device or precision have a separate pass.
+    registered; an interrupted training continues from its checkpoint. The other slots are trained in one pass over the
+    backbone, or in several if their settings name different devices or precisions.
 
-    `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `cache` holds fetched data,
-    trainings and bundles; `keys` is the folder of the key that signs the lineages (None takes ELP_KEYS, else that of
-    the present workspace).
+    `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
+    signs the lineages (None takes ELP_KEYS, else that of the present workspace).
 
-    Raise AttestationError if this machine has no key to sign with (nothing was trained); ServiceError if MLflow is gone
-    (a finished training is kept for the next call); VersioningError or DataRefused if a version cannot be fetched or
-    has no clips to train on or to validate with; TrainingError if training failed. With several slots that error names
-    those that failed, and all others are registered.
+    Raise AttestationError if this machine has no key to sign with, ServiceError if MLflow is gone (a finished training
+    is kept for the next call), an error of `gather_inputs`, or TrainingError. With several slots that one names those
+    that failed, and all others are registered.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     load_signing_keys(keys, "lineage")
     done: dict[Slot, Registered] = {}
     wanted: list[TrainingInputs] = []
     for inputs in gather_inputs(repository, tags, settings, cache):
-        if known := _find_version(client, inputs):
+        registered = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
+        if known := next(filter(None, registered), None):
             done[inputs.slot] = reuse_version(client, known, cache, keys, log)
         else:
             wanted.append(inputs)
@@ -111,11 +110,6 @@ def train_adapters(
                 done[slot] = register_trained(client, slot, training.run_id, end, keys, reused=reused, log=log)
     _raise_failures(len(tags), {slot: end for slot, end in ends.items() if isinstance(end, ElpError)})
     return {slot: done[slot] for slot in tags}
-
-
-def _find_version(client: MlflowClient, inputs: TrainingInputs) -> AdapterVersion | None:
-    found = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
-    return next(filter(None, found), None)
 
 
 def _open(client: MlflowClient, inputs: TrainingInputs, cache: Path, log: Log) -> _SlotTraining:

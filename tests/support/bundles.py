@@ -24,7 +24,7 @@ from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.training.lineage_statement import lineage_statement
+from pipelines.training.provenance import lineage_statement
 from tests.support.clips import two_speakers
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from pipelines.registry.client import runs as tracking
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.training.lineage_statement import lineage_statement
-from pipelines.training.provenance import code_digest, lock_digest
+from pipelines.training.provenance import code_digest, lineage_statement, lock_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -19,7 +19,7 @@ from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.keys import KeyRing, read_keys
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictDetails, VerdictStatement, stored_verdict
-from pipelines.training.lineage_statement import lineage_statement
+from pipelines.training.provenance import lineage_statement
 
 GOLDENS = Path("tests/goldens")
 RECORDS = GOLDENS / "statements"

@@ -10,7 +10,7 @@ from elp_core.bundle import BundleManifest, verify_bundle
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
-from pipelines.training.lineage_statement import lineage_statement
+from pipelines.training.provenance import lineage_statement
 from tests.support import bundles
 
 SLOT = Slot("plant-a", "asr")
