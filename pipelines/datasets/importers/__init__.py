@@ -1,12 +1,13 @@
-"""Importers, one for each format of delivery. A new corpus is one more module and one more line here."""
+"""Importers, one module for each format of delivery. A new corpus is one more module and one more line here."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer
+from pipelines.datasets.importers.audiofolder import AUDIOFOLDER
 from pipelines.datasets.importers.fsdd import FSDD
-from pipelines.datasets.importers.listing import AUDIOFOLDER, NEMO
+from pipelines.datasets.importers.nemo import NEMO
 from pipelines.errors import IntakeError, UsageError
 
 IMPORTERS: tuple[Importer, ...] = (NEMO, AUDIOFOLDER, FSDD)

@@ -1,7 +1,4 @@
-"""Formats that list their clips: NeMo manifests (one JSON object a line) and Hugging Face audiofolders.
-
-Their lines become clips, and every fault is named with its line.
-"""
+"""Manifests and metadata files: their lines become clips, and every fault is named with its line."""
 
 from __future__ import annotations
 
@@ -14,73 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Seconds, Split
-from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
 from pipelines.errors import IntakeError
 
 Row = Mapping[str, Any] | str
 """The values of a line, or a sentence on what is wrong with the line."""
 _TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
 _SPEAKER_KEYS = ("speaker", "speaker_id")
-_MANIFESTS = (".jsonl", ".json")
-_METADATA = ("metadata.csv", "metadata.jsonl")
-_AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
-
-
-def nemo_clips(source: Path) -> Iterator[SourceClip]:
-    """Yield the clips of all manifests of `source`, in the order of the lines. Paths are relative to the manifest.
-
-    An object may also name ``speaker``, ``label``, ``split``, ``condition`` and ``offset`` (which, with ``duration``,
-    cuts a clip out of a longer file). ``train_manifest.json`` gives its split to the lines that name none.
-    """
-    manifests = ((path, path.name.split("manifest")[0].strip("_-.").lower()) for path in _manifests(source))
-    splits = ((path, prefix if prefix in SPLIT_NAMES else "") for path, prefix in manifests)
-    yield from listed_clips(source, splits, "audio_filepath", NEMO.expects)
-
-
-def _manifests(source: Path) -> list[Path]:
-    """The manifest that `source` is, or the manifests in it (``manifest.jsonl``, ``train_manifest.json`` …)."""
-    if source.is_file():
-        return [source] if source.suffix in _MANIFESTS else []
-    return sorted(path for path in source.glob("*manifest*") if path.suffix in _MANIFESTS and path.is_file())
-
-
-NEMO = Importer(
-    name="nemo",
-    expects="a JSONL manifest with audio_filepath, text, speaker … or a folder that holds one",
-    accepts=lambda source: bool(_manifests(source)),
-    read=nemo_clips,
-)
-
-
-def audiofolder_clips(source: Path) -> Iterator[SourceClip]:
-    """Yield the clips of every metadata file, then the audio files that none names (with the fault `not_listed`)."""
-    names = ((path, "" if path.parent == source else path.parent.name) for path in _metadata_files(source))
-    splits = ((path, name if name.lower() in SPLIT_NAMES else "") for path, name in names)
-    clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects)
-    yield from clips
-    # listed clips have resolved paths: a link to a listed file is listed, too
-    listed = {clip.audio for clip in clips}
-    for path in sorted(source.rglob("*")):
-        if path.suffix.lower() in _AUDIO_SUFFIXES and path.is_file() and path.resolve() not in listed:
-            fault = ClipFault("not_listed", "no metadata file names it")
-            yield SourceClip(path.relative_to(source).as_posix(), path, fault=fault)
-
-
-def _metadata_files(source: Path) -> list[Path]:
-    """Metadata files at the top of `source`, in its split folders and in ``data/`` (as `datasets` looks for them)."""
-    if not source.is_dir():
-        return []
-    splits = [folder for folder in source.iterdir() if folder.is_dir() and folder.name.lower() in SPLIT_NAMES]
-    folders = [source, source / "data", *splits]
-    return sorted(folder / name for folder in folders for name in _METADATA if (folder / name).is_file())
-
-
-AUDIOFOLDER = Importer(
-    name="audiofolder",
-    expects="a folder with metadata.csv or metadata.jsonl (column file_name) next to its audio, or in split folders",
-    accepts=lambda source: bool(_metadata_files(source)),
-    read=audiofolder_clips,
-)
 
 
 def listed_clips(source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str) -> list[SourceClip]:

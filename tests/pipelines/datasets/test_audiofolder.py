@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets.importers.listing import AUDIOFOLDER, audiofolder_clips
+from pipelines.datasets.importers.audiofolder import AUDIOFOLDER, audiofolder_clips
 from pipelines.errors import IntakeError
 from tests.support.clips import voice, wav
 

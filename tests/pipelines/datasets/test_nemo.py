@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets.importers.listing import nemo_clips
+from pipelines.datasets.importers.nemo import nemo_clips
 from pipelines.errors import IntakeError
 from tests.support.deliveries import write_delivery, write_manifest
 

@@ -1,0 +1,43 @@
+"""Hugging Face audiofolders: audio with a ``metadata.csv`` or ``metadata.jsonl`` next to it, splits as folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
+from pipelines.datasets.importers.listing import listed_clips
+
+_METADATA = ("metadata.csv", "metadata.jsonl")
+_AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
+
+
+def audiofolder_clips(source: Path) -> Iterator[SourceClip]:
+    """Yield the clips of every metadata file, then the audio files that none names (with the fault `not_listed`)."""
+    names = ((path, "" if path.parent == source else path.parent.name) for path in _metadata_files(source))
+    splits = ((path, name if name.lower() in SPLIT_NAMES else "") for path, name in names)
+    clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects)
+    yield from clips
+    # listed clips have resolved paths: a link to a listed file is listed, too
+    listed = {clip.audio for clip in clips}
+    for path in sorted(source.rglob("*")):
+        if path.suffix.lower() in _AUDIO_SUFFIXES and path.is_file() and path.resolve() not in listed:
+            fault = ClipFault("not_listed", "no metadata file names it")
+            yield SourceClip(path.relative_to(source).as_posix(), path, fault=fault)
+
+
+def _metadata_files(source: Path) -> list[Path]:
+    """Metadata files at the top of `source`, in its split folders and in ``data/`` (as `datasets` looks for them)."""
+    if not source.is_dir():
+        return []
+    splits = [folder for folder in source.iterdir() if folder.is_dir() and folder.name.lower() in SPLIT_NAMES]
+    folders = [source, source / "data", *splits]
+    return sorted(folder / name for folder in folders for name in _METADATA if (folder / name).is_file())
+
+
+AUDIOFOLDER = Importer(
+    name="audiofolder",
+    expects="a folder with metadata.csv or metadata.jsonl (column file_name) next to its audio, or in split folders",
+    accepts=lambda source: bool(_metadata_files(source)),
+    read=audiofolder_clips,
+)
