@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
@@ -152,8 +153,9 @@ def trainable_clips(
     def long_enough(clip: Clip) -> bool:
         return (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip)
 
-    fit = [clip for clip in train_clips if long_enough(clip)]
-    short = tuple(clip.id for clip in train_clips if not long_enough(clip))
+    fits = [long_enough(clip) for clip in train_clips]
+    fit = list(itertools.compress(train_clips, fits))
+    short = tuple(clip.id for clip, fitting in zip(train_clips, fits, strict=True) if not fitting)
     if not fit or not validation_clips:
         raise TrainingError(
             f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "

@@ -157,13 +157,13 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
 
 
 def _golden(lineage: LineageStatement) -> Fact:
-    if not lineage.record.golden.tag:
+    if not lineage.golden:
         return Fact("golden set", "none", note="none was in force at training")
     children = (
         Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
         Fact("training clips left out for it", str(lineage.record.training.excluded)),
     )
-    return Fact("golden set", lineage.record.golden.tag, note="in force at training", children=children)
+    return Fact("golden set", lineage.golden, note="in force at training", children=children)
 
 
 def _training(lineage: LineageStatement) -> Fact:
@@ -175,8 +175,8 @@ def _training(lineage: LineageStatement) -> Fact:
         Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
         Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=torch),
         Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
-        Fact("seed", str(lineage.record.seed)),
-        Fact("training key", lineage.record.key),
+        Fact("seed", str(lineage.seed)),
+        Fact("training key", lineage.key),
         Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
         Fact("MLflow run", lineage.run),
     )

@@ -70,8 +70,8 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
         "elp:slot": str(subject.slot),
         "elp:status": subject.status,
         "elp:bundle": lineage.bundle,
-        "elp:training-key": lineage.record.key,
-        "elp:seed": lineage.record.seed,
+        "elp:training-key": lineage.key,
+        "elp:seed": lineage.seed,
         "elp:mlflow-run": lineage.run,
         "elp:trained": lineage.finished,
         "elp:code-digest": lineage.digest_of("code", "elpCode"),
@@ -173,7 +173,7 @@ def _dataset(lineage: LineageStatement) -> Json:
 
 
 def _golden(lineage: LineageStatement) -> list[Json]:
-    tag = lineage.record.golden.tag
+    tag = lineage.golden
     if not tag:
         return []
     return [

@@ -10,8 +10,10 @@ import importlib
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,7 +33,7 @@ Validate = Callable[["pd.DataFrame", Sequence[Rule], str, str, Path], list[tuple
 def validation_process() -> Iterator[Validate]:
     """Start a process that imports Great Expectations; yield the function that evaluates rules in it.
 
-    The function raises OpsError if Great Expectations fails.
+    The function raises what `validate_rows` raises, and OpsError if Great Expectations fails in another way.
     """
     if "great_expectations" in sys.modules:
         # the import is done: another process would only do it again
@@ -47,10 +49,10 @@ def validation_process() -> Iterator[Validate]:
             pickle.dump(request, requests)
             requests.flush()
             found, failure = pickle.load(answers)
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise OpsError(f"Great Expectations ended with code {process.wait()}; try again") from error
         if failure:
-            raise OpsError(f"Great Expectations could not evaluate the rules: {failure}")
+            raise failure
         return list(found)
 
     try:
@@ -65,16 +67,28 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # what Great Expectations prints must not get among the answers
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    import_great_expectations()
+    # Ctrl-C reaches this process too, and the caller ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # a missing package is the answer to the first request
+    with contextlib.suppress(ImportError):
+        import_great_expectations()
     with contextlib.suppress(EOFError):
         while True:
-            request = pickle.load(sys.stdin.buffer)
-            try:
-                answer = validate_rows(*request), ""
-            except Exception as error:  # the caller reports whatever it is
-                answer = [], f"{type(error).__name__}: {error}"
-            pickle.dump(answer, answers)
+            pickle.dump(_answer(pickle.load(sys.stdin.buffer)), answers)
             answers.flush()
+
+
+def _answer(request: tuple[Any, ...]) -> tuple[list[tuple[str, ...]], Exception | None]:
+    """Return what `validate_rows` returns, and what it raises, if that is an error with a sentence of its own."""
+    try:
+        return validate_rows(*request), None
+    except (OSError, ImportError, OpsError) as error:
+        return [], error
+    except Exception as error:
+        # errors of libraries may not survive the way to the caller, and their traceback does not
+        failure = OpsError(f"Great Expectations could not evaluate the rules: {type(error).__name__}: {error}")
+        failure.add_note(traceback.format_exc())
+        return [], failure
 
 
 def import_great_expectations() -> None:
@@ -134,7 +148,8 @@ def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:
             info = outcome.exception_info or {}
             for raised in (info, *info.values()):
                 if isinstance(raised, dict) and raised.get("raised_exception"):
-                    raise RuntimeError(f"{outcome.expectation_config.meta['reason']}: {raised['exception_message']}")
+                    reason = outcome.expectation_config.meta["reason"]
+                    raise OpsError(f"Great Expectations could not evaluate {reason}: {raised['exception_message']}")
             ids = (str(row["id"]) for row in outcome.result.get("unexpected_index_list") or ())
             broken[outcome.expectation_config.meta["rule"]] = tuple(ids)
     return [broken[number] for number in range(len(rules))]

@@ -189,6 +189,7 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         process,
         lambda: web.answers(process.address + _HEALTH[name]),
         f"{name} does not answer after {START_SECONDS:.0f} s",
+        time.monotonic(),
     )
     if process in begun:
         log(f"{name} is up at {process.address} ({process.uptime:.1f} s)")
@@ -196,13 +197,15 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
+    started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        _wait_until(process, functools.partial(_online, api, process), f"the worker of {process.name} does not report")
+        _wait_until(
+            process, functools.partial(_online, api, process), f"the worker of {process.name} does not report", started
+        )
         log(f"worker of {process.name} is ready")
 
 
-def _wait_until(process: Process, ready: Callable[[], bool], fault: str) -> None:
-    started = time.monotonic()
+def _wait_until(process: Process, ready: Callable[[], bool], fault: str, started: float) -> None:
     while not ready():
         if not alive(process):
             raise ServiceError(f"{process.name} ended while it started; the end of {process.log}:\n{tail(process.log)}")

@@ -75,6 +75,22 @@ class LineageStatement:
         """Tag of the dataset version."""
         return str(self.asked["dataset"])
 
+    # one by one, since a signed part that cannot be read must not hide the others from an audit
+    @property
+    def golden(self) -> str:
+        """Tag of the golden set that was kept out of training; empty if the slot had none."""
+        return str(self.asked.get("golden", ""))
+
+    @property
+    def key(self) -> str:
+        """Training key."""
+        return str(self.given.get("key", ""))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.asked.get("seed", 0))
+
     @cached_property
     def record(self) -> Lineage:
         """What the request and the trainer's additions say, as the record of a ``lineage.json``."""

@@ -41,7 +41,7 @@ class ReadFolder:
 
 def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
     """Return facts for the branches ``dataset`` and ``golden set``."""
-    tag, golden = signed.dataset, signed.record.golden.tag
+    tag, golden = signed.dataset, signed.golden
     commit = signed.digest_of("dataset", "gitCommit")
     # by the full name, because Git finds branches by a short one too
     tag_commit = git.resolve(root, f"refs/tags/{tag}")

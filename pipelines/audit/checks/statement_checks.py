@@ -71,8 +71,8 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
             Tags.BACKBONE: backbone_of(lineage),
             Tags.DATASET: lineage.dataset,
             Tags.REVISION: lineage.digest_of("dataset", "gitCommit"),
-            Tags.KEY: lineage.record.key,
-            Tags.SEED: str(lineage.record.seed),
+            Tags.KEY: lineage.key,
+            Tags.SEED: str(lineage.seed),
         }
         if Tags.DVC_HASH in tags:
             tags = {**tags, Tags.DVC_HASH: plain_md5(tags[Tags.DVC_HASH])}

@@ -60,7 +60,7 @@ def connect(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
         # before the import of MLflow, which takes more than a second
-        _check_health(uri)
+        check_health(uri)
     with warnings.catch_warnings():
         # MLflow warns about its own type hints while it is imported
         warnings.simplefilter("ignore")
@@ -113,7 +113,8 @@ def missing(error: Exception) -> bool:
     return code == "RESOURCE_DOES_NOT_EXIST" or (code == "INVALID_PARAMETER_VALUE" and "not found" in str(error))
 
 
-def _check_health(uri: str) -> None:
+def check_health(uri: str) -> None:
+    """Raise ServiceError unless an MLflow server answers."""
     host = urllib.parse.urlsplit(uri).hostname or ""
     # a proxy cannot reach a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if host in {"127.0.0.1", "localhost", "::1"} else []

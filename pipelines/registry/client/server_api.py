@@ -16,7 +16,15 @@ from typing import Any, Literal
 from pipelines.errors import AttestationError, GateRefused, RegistryError, ServiceError
 from pipelines.registry.adapter_version import CHALLENGER, AdapterVersion
 from pipelines.registry.client import model_registry
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, connect, send_request, unreachable
+from pipelines.registry.client.connection import (
+    PASSWORD,
+    USERNAME,
+    Account,
+    check_health,
+    connect,
+    send_request,
+    unreachable,
+)
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
@@ -84,6 +92,8 @@ def change_champion(
     request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
     # the server refuses a key that the action does not have
     request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
+    # a server that hangs is reported in seconds
+    check_health(uri)
     return ChampionChange(**call_server(uri, "POST", f"/{action}", json=request))
 
 
@@ -146,6 +156,8 @@ def ledger_rows(uri: str, slot: str = "", after: int = 0) -> Iterator[LedgerRow]
         for row in page:
             after = int(row["seq"])
             yield LedgerRow(after, str(row["text"]), str(row["hash"]), str(row["envelope"]))
+        if len(page) < PAGE:
+            return
 
 
 def call_server(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:

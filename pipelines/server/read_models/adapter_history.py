@@ -115,7 +115,7 @@ def _learn(connection: sa.Connection, rows: Iterable[Any]) -> None:
     unread = {(row.model, row.after_version) for row in rows if row.digest and row.digest not in _known}
     for row in rows_at(connection, unread, STATEMENTS.c.model, STATEMENTS.c, STATEMENTS.c.kind == "lineage"):
         # an attribute of the lineage is looked up in what the trainer wrote
-        with suppress(AttestationError, LookupError):
+        with suppress(AttestationError, LookupError, AttributeError):
             lineage = read_lineage(row).statement
             _known[row.digest] = RegisteredAdapter(
                 *("", 0, lineage.bundle, "", "", ""),

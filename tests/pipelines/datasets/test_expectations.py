@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_a_validation_process_answers_request_after_request(tmp_path: Path, capf
 @pytest.mark.usefixtures("not_imported")
 def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on(tmp_path: Path) -> None:
     with validation_process() as validate:
-        with pytest.raises(OpsError, match=r"too_long: .*duration"):
+        with pytest.raises(OpsError, match=r"evaluate too_long: .*duration"):
             validate(frame_of("yes"), RULES[:1], "plant-a-asr", "delivery", tmp_path)
         assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
 
@@ -97,3 +98,21 @@ def test_the_end_of_the_validation_process_is_an_error_and_no_hang(tmp_path: Pat
         child.kill()
         with pytest.raises(OpsError, match=r"ended with code -9; try again"):
             validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path)
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("not_imported")
+def test_a_disk_error_in_the_validation_process_is_that_error_here(tmp_path: Path) -> None:
+    (tmp_path / "docs").write_text("a file in the place of the folder")
+    with validation_process() as validate, pytest.raises(OSError, match="docs"):
+        validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path / "docs")
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("not_imported")
+def test_ctrl_c_does_not_end_the_validation_process_before_its_caller(tmp_path: Path) -> None:
+    with validation_process() as validate:
+        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+        (child,) = (child for child in psutil.Process().children() if "expectations" in " ".join(child.cmdline()))
+        child.send_signal(signal.SIGINT)
+        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
