@@ -7,7 +7,6 @@ with 401, and checks that the caller has the right that the request needs. MLflo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import anyio
@@ -19,6 +18,7 @@ from werkzeug.datastructures import Authorization
 from pipelines.registry.ledger.entry import Principal
 from pipelines.server.auth.principal import UNKNOWN, Caller, acting_as
 from pipelines.server.auth.roles import denial, has_right, right_needed
+from pipelines.server.mlflow_private import static_prefix
 
 Login = Callable[[str, str], "Caller | None"]
 Record = Callable[[Principal, str, str], None]
@@ -27,8 +27,6 @@ _OPEN = ("/health", "/favicon.ico")
 _OPEN_BELOW = "/static-files/"
 _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
-_STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
-"""What `mlflow server --static-prefix` sets."""
 _LONGEST = 200
 """Characters of a request's path in the ledger."""
 
@@ -93,7 +91,7 @@ def _is_open(path: str) -> bool:
 def _route_path(scope: Scope) -> str:
     """Return the path as the routes spell it, without the prefixes of a proxy and of MLflow."""
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).removeprefix(os.environ.get(_STATIC_PREFIX, ""))
+    return path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

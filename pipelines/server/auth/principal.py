@@ -49,16 +49,13 @@ def acting_as(caller: Caller) -> Iterator[None]:
 
 def current_caller(claimed: str = "") -> Caller:
     """Return the caller of the request; the `claimed` name counts only if the caller did not log in."""
-    # a request that bypassed the middleware of a server with a login gets no rights: a login without any role
-    caller = _caller.get() or Caller(UNKNOWN, login_on(), _flask_address())
-    return replace(caller, name=claimed[:_LONGEST]) if claimed and not caller.login else caller
-
-
-def _flask_address() -> str:
-    """Return the address of a Flask request; servers other than uvicorn do not run `AuthMiddleware`."""
     from flask import has_request_context, request
 
-    return (request.remote_addr or "") if has_request_context() else ""
+    # servers other than uvicorn do not run `AuthMiddleware`
+    address = (request.remote_addr or "") if has_request_context() else ""
+    # a request that bypassed the middleware of a server with a login gets no rights: a login without any role
+    caller = _caller.get() or Caller(UNKNOWN, login_on(), address)
+    return replace(caller, name=claimed[:_LONGEST]) if claimed and not caller.login else caller
 
 
 def same_person(one: str, other: str) -> bool:

@@ -1,1 +1,1 @@
-"""The ledger in the registry's database: `ledger_tables`, `transaction`, `trusted_keys`."""
+"""The ledger in the registry's database."""

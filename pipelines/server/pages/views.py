@@ -21,7 +21,8 @@ from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller, login_on, same_person
-from pipelines.server.overrides.override import LONGEST, USUAL_DAYS
+from pipelines.server.mlflow_private import static_prefix, tracking_store
+from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.csrf import csrf_token, set_csrf_cookie
 from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
@@ -33,7 +34,7 @@ from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.mlflow_tables import experiment_of
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
-from pipelines.server.stores.current import registry, tracking
+from pipelines.server.stores.registry_store import registry
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(add_headers)
@@ -50,7 +51,7 @@ REQUESTS = ("override asked", "override withdrawn")
 def grid_page() -> Response:
     """Show all slots by site and task."""
     wanted = request.args.get("site", "").strip().lower()
-    with registry().engine.connect() as records, tracking().engine.connect() as runs:
+    with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page = read_grid(records, runs)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
@@ -87,8 +88,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
             abort(404)
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
-    with tracking().engine.connect() as runs:
-        links = Links(_prefix(), {row.version.run_id: experiment_of(runs, row.version.run_id)} if row else {})
+    with tracking_store().engine.connect() as runs:
+        links = Links(static_prefix(), {row.version.run_id: experiment_of(runs, row.version.run_id)} if row else {})
     serving = page.champion.version if page.champion else None
     champion_row = page.row(serving) if serving else None
     periods = _periods(page)
@@ -177,14 +178,14 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
             **values,
             request=request,
             now=datetime.now(UTC),
-            prefix=_prefix(),
+            prefix=static_prefix(),
             user=current_caller().name if login_on() else "",
             token=token,
             url_for=url_for,
         )
     )
     response = make_response(text, status)
-    set_csrf_cookie(request, response, token, f"{_prefix()}/elp")
+    set_csrf_cookie(request, response, token, f"{static_prefix()}/elp")
     return response
 
 
@@ -203,13 +204,6 @@ def _environment() -> jinja2.Environment:
 
 def _first() -> int:
     return max(0, request.args.get("first", 0, type=int))
-
-
-def _prefix() -> str:
-    """Return the prefix of all addresses: `mlflow server --static-prefix`."""
-    from mlflow.server.handlers import _add_static_prefix
-
-    return str(_add_static_prefix(""))
 
 
 def _done(entry: LedgerEntry | None, slot: Slot) -> LedgerEntry | None:

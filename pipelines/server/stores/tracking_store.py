@@ -1,7 +1,7 @@
 """MLflow's SQL tracking store with the guard in it: runs and logged models that a slot's version is based on stay.
 
-In a guarded server the schemes `sqlite` and `postgresql` build this store (`guard_tracking`), so that the command line
-keeps MLflow's plain address for runs.
+In a guarded server the schemes `sqlite` and `postgresql` build this store (`mlflow_private.build_stores`), so that the
+command line keeps MLflow's plain address for runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy import select
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.refusal import Attempt
-from pipelines.server.stores.current import registry
+from pipelines.server.stores.registry_store import registry
 
 _SOURCE = "models:/"
 
@@ -87,30 +87,6 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
             models = set(session.scalars(select(SqlLoggedModel.model_id).where(SqlLoggedModel.experiment_id == number)))
         inside = [one for one in _origins() if one.run_id in runs or one.source.removeprefix(_SOURCE) in models]
         _refuse(inside, f"experiment {experiment_id}", what)
-
-
-def guard_tracking() -> None:
-    """Make this process build guarded stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
-
-    Parts of the server (jobs, the demo's deletion) use that client, which has the plain address of the database.
-    """
-    from mlflow.server import handlers
-    from mlflow.tracking._model_registry import utils as client_registry
-    from mlflow.tracking._tracking_service import utils as client_tracking
-
-    def build_tracking(store_uri: str, artifact_uri: str) -> GuardedTracking:
-        return GuardedTracking(store_uri, artifact_uri)
-
-    def build_registry(store_uri: str, **_: Any) -> Any:
-        return registry()
-
-    for scheme in ("sqlite", "postgresql"):
-        handlers._tracking_store_registry.register(scheme, build_tracking)
-        client_tracking._tracking_store_registry.register(scheme, build_tracking)
-        client_registry._get_store_registry().register(scheme, build_registry)
-    # MLflow may have built its own store before this call
-    if not isinstance(handlers._tracking_store, GuardedTracking):
-        handlers._tracking_store = None
 
 
 def _origins(*where: Any) -> list[VersionOrigin]:

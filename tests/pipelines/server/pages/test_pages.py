@@ -19,7 +19,7 @@ from pipelines.server import pages as console
 from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
 from pipelines.server.read_models.signed_records import verdicts
 from pipelines.server.storage import override_requests
-from pipelines.server.stores import current as server
+from pipelines.server.stores import registry_store as server
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT, verdict
 
