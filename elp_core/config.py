@@ -197,6 +197,7 @@ def _build_dataclass(kind: type, value: Any, path: str, faults: list[str]) -> An
     faults.extend(
         f"unknown key {prefix}{key}, expected one of {', '.join(sorted(names))}" for key in value if key not in names
     )
+    # of a record with a fault none is made: its own checks would report the same fault again
     before = len(faults)
     arguments = {k: _build(hints[k], v, f"{prefix}{k}", faults) for k, v in value.items() if k in names}
     faults.extend(

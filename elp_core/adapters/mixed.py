@@ -17,7 +17,6 @@ import torch
 from torch import nn
 
 from elp_core.adapters.elp_adapters import ElpAdapters
-from elp_core.adapters.parts import LayerMix
 from elp_core.backbones import Backbone
 from elp_core.backbones.attention import Block
 from elp_core.backbones.forward import LayerInserts, Transform, block_of, run_layer
@@ -43,21 +42,18 @@ def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None =
     Adjacent parts of equal length, pseudo features counted, share one block of attention: on a GPU pad parts to one
     length and sort them by their number of pseudo features.
 
-    Args:
-        backbone: The one that made the features.
-        parts: In any order; of any adapters made for this backbone.
-        stack: Run adjacent parts of one configuration and one number of frames through stacked weights, a batched
-            product for each layer, instead of one after the other. Their dropout is then drawn together. None does so
-            on a GPU outside of training: it saves kernel launches and copies the weights once, and a CPU has no
-            launches to save (`benchmarks/bench_host.py` measures both).
+    With `stack`, adjacent parts of one configuration and one number of frames run through stacked weights, a batched
+    product for each layer, instead of one after the other. Their dropout is then drawn together. None does so on a GPU
+    outside of training: it saves kernel launches and copies the weights once, and a CPU has no launches to save
+    (`benchmarks/bench_host.py` measures both).
     """
     grouped = _groups(parts, stack)
     entered = [_enter(backbone, list(block)) for _, block in itertools.groupby(grouped, key=lambda group: group.width)]
     hidden = torch.cat([frames.flatten(0, 1) for frames, _ in entered])
     blocks = [block for _, block in entered]
     sizes = [group.size for group in grouped]
-    depth = max(group.last(backbone.layer_count) for group in grouped)
-    for number in range(depth + 1):
+    depth = max(group.mixes[0].last + 1 if group.mixes else backbone.layer_count for group in grouped)
+    for number in range(depth):
         hidden = run_layer(backbone, number, hidden, blocks, _inserts(backbone, grouped, sizes, number))
         for group, frames in zip(grouped, torch.split(hidden, sizes), strict=True):
             group.collect(number, frames)
@@ -73,7 +69,8 @@ class _Group:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
         self.first = parts[0].adapters
-        self.mix = self.first.l
+        # of all parts or of none: they have one configuration
+        self.mixes = [part.adapters.l for part in parts if part.adapters.l is not None]
         joined = [part.adapters.join(part.features, part.counts) for part in parts]
         self.features = _cat([features for features, _ in joined])
         self.counts = _cat([counts for _, counts in joined])
@@ -81,15 +78,7 @@ class _Group:
         self.size = len(self.features) * self.width
         self.drawing = parts[0].drawing if len(parts) == 1 else contextlib.nullcontext
         self.total: torch.Tensor | None = None
-        self.shares = {} if self.mix is None else self._shares(self.mix.layers)
-
-    def last(self, layers: int) -> int:
-        """Return the deepest layer that these parts need, of `layers`."""
-        return layers - 1 if self.mix is None else self.mix.last
-
-    def inserts(self, layer: int) -> tuple[LayerInserts, ...]:
-        """Return what each part puts into a layer."""
-        return tuple(part.adapters.inserts(layer) for part in self.parts)
+        self.shares = self._shares()
 
     def pass_through(self, modules: Sequence[nn.Module], frames: torch.Tensor) -> torch.Tensor:
         """Pass each part's frames through its own module; [G * B * W, D] or [G * B, F, D]."""
@@ -101,10 +90,10 @@ class _Group:
     def collect(self, layer: int, frames: torch.Tensor) -> None:
         """Add a layer's output [G * B * W, D] to what the head will process."""
         hidden = frames.view(-1, self.width, frames.shape[1])
-        if self.mix is None:
+        if not self.mixes:
             self.total = hidden
         elif layer in self.shares:
-            modules, share = [_mix_of(part).get_submodule(str(layer)) for part in self.parts], self.shares[layer]
+            modules, share = [mix.get_submodule(str(layer)) for mix in self.mixes], self.shares[layer]
             with self.drawing():
                 alone = len(modules) == 1
                 term = modules[0](hidden, share) if alone else share * self.pass_through(modules, hidden)
@@ -114,17 +103,18 @@ class _Group:
         """Yield the frames of each part."""
         assert self.total is not None
         total = self.first.drop(self.total)
-        total = backbone.finish(total) if self.mix is None else total
+        total = total if self.mixes else backbone.finish(total)
         for part, frames in zip(self.parts, total.chunk(len(self.parts)), strict=True):
             yield blank(frames, real_frames(part.counts, frames.shape[1]))
 
-    def _shares(self, layers: Sequence[int]) -> dict[int, torch.Tensor]:
+    def _shares(self) -> dict[int, torch.Tensor]:
         """Return, by layer, the weight of each clip's own mix: [] or [G * B, 1, 1]."""
-        weights = torch.stack([_mix_of(part).weights.softmax(0) for part in self.parts], dim=1)
-        if len(self.parts) > 1:
-            clips = len(self.features) // len(self.parts)
-            return dict(zip(layers, weights.repeat_interleave(clips, 1)[:, :, None, None].unbind(), strict=True))
-        return dict(zip(layers, weights.squeeze(1).unbind(), strict=True))
+        if not self.mixes:
+            return {}
+        shares = torch.stack([mix.weights.softmax(0) for mix in self.mixes], dim=1).squeeze(1)
+        if len(self.mixes) > 1:
+            shares = shares.repeat_interleave(len(self.features) // len(self.mixes), 1)[:, :, None, None]
+        return dict(zip(self.mixes[0].layers, shares.unbind(), strict=True))
 
 
 def _groups(parts: Sequence[Part], stack: bool | None) -> list[_Group]:
@@ -146,7 +136,7 @@ def _enter(backbone: Backbone, groups: Sequence[_Group]) -> tuple[torch.Tensor, 
 
 def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], layer: int) -> LayerInserts:
     """Return what goes into a layer for the frames [N, D] of all groups; None for what no group has."""
-    inserts = [group.inserts(layer) for group in groups]
+    inserts = [[part.adapters.inserts(layer) for part in group.parts] for group in groups]
 
     def each(name: str, instead: nn.Module | None, drawn: bool = False) -> Transform | None:
         chosen: list[list[Any]] = [[getattr(one, name) or instead for one in group] for group in inserts]
@@ -179,11 +169,6 @@ def _stacked(modules: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor
 
     result: torch.Tensor = torch.vmap(call, randomness="different")(weights, inputs)
     return result
-
-
-def _mix_of(part: Part) -> LayerMix:
-    assert part.adapters.l is not None
-    return part.adapters.l
 
 
 def _cat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -133,6 +133,7 @@ class Backbone(nn.Module):
 
     def project(self, features: torch.Tensor) -> torch.Tensor:
         """Project CNN features [B, F, C] to the encoder's dimension, [B, F, D]."""
+        # under autocast the CNN gives half precision; some families return the normalised features too
         projected = self.feature_projection(features.float())
         result: torch.Tensor = projected[0] if isinstance(projected, tuple) else projected
         return result
@@ -156,6 +157,7 @@ class Backbone(nn.Module):
     def _by_length(self, waveforms: torch.Tensor, lengths: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         found = waveforms.new_zeros(len(lengths), int(counts.max()), self.feature_size)
         for length in sorted(set(lengths.tolist())):
+            # without its padding, which the norm over time would count
             rows = (lengths == length).nonzero().squeeze(1).to(waveforms.device)
             part = self.feature_extractor(waveforms[rows, :length]).transpose(1, 2)
             found[rows, : part.shape[1]] = part.to(found.dtype)

@@ -130,7 +130,7 @@ def _from_hub(repository: str) -> Path:
         fetch("preprocessor_config.json")
         for name in _FILES:
             found = fetch(name)
-            if found is not None:
+            if found is not None:  # the first kind that exists, safetensors before PyTorch's
                 for shard in _weight_files(config.parent) if name.endswith(".index.json") else ():
                     fetch(shard.name)
                 break

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,8 @@ def parse_object(raw: bytes, where: str) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         seen = dict(items)
         if len(seen) != len(items):
-            twice = sorted({key for key, _ in items if sum(key == other for other, _ in items) > 1})
-            raise BundleError(f"{where}: key {twice[0]!r} occurs twice in one object")
+            twice = min(key for key, count in Counter(key for key, _ in items).items() if count > 1)
+            raise BundleError(f"{where}: key {twice!r} occurs twice in one object")
         return seen
 
     def constant(name: str) -> NoReturn:

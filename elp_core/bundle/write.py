@@ -48,6 +48,7 @@ def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metr
     contents[CARD] = render_card(model, lineage, metrics, len(contents[TENSORS])).encode()
     manifest = render_manifest(contents)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # next to the folder: a rename over a file system's border would be a copy
     scratch = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     try:
         scratch.mkdir()

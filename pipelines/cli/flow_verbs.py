@@ -33,6 +33,7 @@ def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | Non
 
     Several slots are trained in one pass over the backbone that they share, each on its latest dataset version.
     """
+    # a slot that is named twice is trained once
     slot, *others = dict.fromkeys(slots)
     if others and version is not None:
         raise UsageError("--data names a version of one slot, and several are named; train that slot alone")

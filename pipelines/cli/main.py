@@ -47,7 +47,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "retire": ("registry_verbs:retire_verb", "Leave a slot without champion."),
         "versions": ("registry_verbs:versions_verb", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
-        "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
+        "predict": ("registry_verbs:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
@@ -117,9 +117,11 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run `elp` with these arguments and return the exit code. Every error is printed, none is raised."""
     debug = "--debug" in arguments or os.environ.get("ELP_DEBUG") == "1"
+    # before a verb imports a tool that reads them
     for name, value in OFFLINE.items():
         os.environ.setdefault(name, value)
     try:
+        # --debug is taken out here: click accepts an option of a group only before the verb
         result = cli.main([a for a in arguments if a != "--debug"], prog_name="elp", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.Abort:
@@ -143,6 +145,7 @@ def _sentence(error: Exception) -> str:
     """Return what went wrong and what to do next."""
     if isinstance(error, ElpError):
         return str(error)
+    # a missing module of this repository is a fault, and installing something would not help
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in ("pipelines", "elp_core"):
         return f"the Python package {error.name} is missing; {INSTALL}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -56,6 +56,7 @@ def opens(name: str, find: Callable[[Path | None], Any]) -> Callable[[F], F]:
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="The workspace [default: ELP_WORKSPACE, or the current folder upwards].",
+        # the root has what `elp -w` named before the verb
         callback=lambda ctx, _, start: find(start or ctx.find_root().obj),
     )
     return lambda function: json_option(option(function))

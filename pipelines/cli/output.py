@@ -72,6 +72,7 @@ def _on_terminal(headers: Sequence[str], rows: Sequence[Sequence[str]], right: S
         grid.add_column(header, justify="right" if to_right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*map(Text.from_ansi, row))
+    # the width is read from stdout or COLUMNS; the colours of `mark` are the 8 standard ones
     console = Console(color_system="standard")
     with console.capture() as captured:
         console.print(grid)
@@ -153,4 +154,5 @@ def _cell(value: Any) -> str:
 
 def _is_number(cell: str) -> bool:
     text = click.unstyle(cell).rstrip("%").replace(",", "")
+    # "−" is the minus sign of differences between metrics
     return text == "—" or text.lstrip("+-−").replace(".", "", 1).isdigit()

@@ -14,17 +14,11 @@ from pipelines.orchestration import schedules
 from pipelines.orchestration.prefect_api import connect_prefect
 
 
-class _ScheduleName(click.ParamType[str]):
-    """SITE/TASK, or the word `all`."""
-
-    name = "SITE/TASK|all"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name as the schedules have it."""
-        return schedules.ALL if value == schedules.ALL else str(SLOT.convert(value, param, ctx))
+def _read_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return value if value == schedules.ALL else str(SLOT.convert(value, param, ctx))
 
 
-_name = click.argument("name", type=_ScheduleName(), metavar="SITE/TASK|all")
+_name = click.argument("name", callback=_read_name, metavar="SITE/TASK|all")
 
 
 @click.group()

@@ -30,6 +30,7 @@ def init(folder: Path, remote: str) -> None:
     elp init ~/foundry
     elp init ~/foundry --remote s3://speech/foundry
     """
+    # an unset variable of the shell gives "", which would be the current folder
     if not folder.parts:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
     from pipelines.local.initialise import init_workspace
@@ -111,16 +112,10 @@ def _finding(check: Finding) -> str:
     return first + (f"\n{' ' * 18}→ {check.remedy}" if check.remedy else "")
 
 
-def default_folder() -> Path:
-    """Return ELP_DEMO, or a folder of the user's data home: the same one for every checkout."""
-    if os.environ.get("ELP_DEMO"):
-        return Path(os.environ["ELP_DEMO"]).expanduser().resolve()
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "elp-foundry" / "demo"
-
-
 @click.command()
-@click.option("--folder", type=click.Path(path_type=Path), help="Workspace of the demo [default: ELP_DEMO].")
+@click.option(
+    "--folder", envvar="ELP_DEMO", type=click.Path(path_type=Path), help="Workspace of the demo [default: ELP_DEMO]."
+)
 @click.option("--down", "stop", is_flag=True, help="Stop the servers of the demo instead; its workspace stays.")
 @json_option
 def demo(folder: Path | None, stop: bool) -> None:
@@ -131,7 +126,9 @@ def demo(folder: Path | None, stop: bool) -> None:
     """
     from pipelines.demo.job import run_demo, stop_demo
 
-    root = (folder or default_folder()).resolve()
+    # without a folder, all checkouts of a user share one demo
+    root = folder or Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "elp-foundry" / "demo"
+    root = root.expanduser().resolve()
     if stop:
         stop_demo(root, progress)
         return
@@ -139,11 +136,9 @@ def demo(folder: Path | None, stop: bool) -> None:
 
 
 def _demonstrated(done: Demonstration) -> str:
-    from pipelines.demo.job import HEADERS
-
-    cells = [[mark(cell) for cell in row.cells()] for row in done.rows]
+    cells = [row.cells() for row in done.rows]
     return f"""
-{table(HEADERS, cells)}
+{table(list(cells[0]), [[*map(mark, row.values())] for row in cells])}
 
 All audio is synthetic (espeak-ng). "before" is an untrained adapter. Half of the transcripts of the delivery "swapped"
 are exchanged; the adapter that is trained on it must not pass.

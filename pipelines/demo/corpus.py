@@ -125,6 +125,7 @@ def speakers(site: Site) -> list[Speaker]:
     made = []
     for level in range(8):
         for place, variant in enumerate(site.variants):
+            # the variants take turns, so that no split has one variant only
             turn = (place + level) % len(site.variants)
             split: Split = "test" if turn == 2 else "validation" if turn == 0 and level % 2 else "train"
             pitch, rate = 10 + 11 * level, (140, 165, 190)[level % 3]
@@ -210,10 +211,12 @@ def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Gen
     if site.telephone:
         spectrum = np.fft.rfft(wave)
         hertz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE)
+        # 40 dB down, as a telephone's filter: not silent
         spectrum[(hertz < 300) | (hertz > 3400)] *= 0.01
         wave = np.fft.irfft(spectrum, len(wave)).astype(np.float32)
     snr = float(rng.uniform(8, 14)) if noisy else 30.0
     mixed = mix(wave, factory_noise(len(wave), int(rng.integers(2**31))), snr)
+    # 0.7 leaves headroom for the loudest emotion, 1.3 times the level of plain speech
     return np.asarray(0.7 * volume * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
 
 
@@ -221,6 +224,7 @@ def _swap_half(rows: Sequence[dict[str, object]], rng: np.random.Generator) -> N
     """Give every second clip another clip's transcript: none of them keeps its own."""
     chosen = rng.permutation(len(rows))[: len(rows) // 2]
     texts = [rows[int(i)]["text"] for i in chosen]
+    # sorted by text and moved by half, so that equal transcripts are not exchanged for each other
     ordered = sorted(range(len(chosen)), key=lambda k: str(texts[k]))
     half = len(ordered) // 2
     for place, k in enumerate(ordered):

@@ -72,12 +72,6 @@ LANES = (
 """Deliveries in sequence; the lanes run at the same time and take about equally long."""
 
 
-HEADERS = (
-    "slot", "delivery", "metric", "before", "candidate", "champion", "verdict", "audio min", "trainable", "bundle",
-    "trained in",
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Row:
     """What the whole job did with one delivery."""
@@ -98,21 +92,21 @@ class Row:
     train_seconds: Seconds
     version: int
 
-    def cells(self) -> list[str]:
-        """Return the cells in the order of `HEADERS`."""
-        return [
-            self.slot,
-            self.delivery,
-            metric_title(self.metric),
-            f"{self.before:.1%}",
-            f"{self.candidate:.1%}",
-            "none yet" if self.champion is None else f"{self.champion:.1%}",
-            self.verdict,
-            f"{self.minutes:.1f}",
-            f"{self.parameters / 1e6:.2f} M",
-            f"{self.bundle_bytes / 1e6:.1f} MB",
-            f"{self.train_seconds:.0f} s",
-        ]
+    def cells(self) -> dict[str, str]:
+        """Return the texts of a row by the headers of their columns."""
+        return {
+            "slot": self.slot,
+            "delivery": self.delivery,
+            "metric": metric_title(self.metric),
+            "before": f"{self.before:.1%}",
+            "candidate": f"{self.candidate:.1%}",
+            "champion": "none yet" if self.champion is None else f"{self.champion:.1%}",
+            "verdict": self.verdict,
+            "audio min": f"{self.minutes:.1f}",
+            "trainable": f"{self.parameters / 1e6:.2f} M",
+            "bundle": f"{self.bundle_bytes / 1e6:.1f} MB",
+            "trained in": f"{self.train_seconds:.0f} s",
+        }
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,8 @@ def run_demo(root: Path, log: Log) -> Demonstration:
         try:
             rows = [row for lane in lanes for row in lane.result()]
         except KeyboardInterrupt:
-            stop.set()  # the lanes stop at their next line
+            # the lanes stop at their next line: the pool would wait for their trainings
+            stop.set()
             raise
     rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
     addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
@@ -256,6 +251,7 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     trained_on: tuple[Split, ...] = ("train",)
     task = make_task(slot.task, load_split(str(workspace.root), tag, slot, trained_on, cache), settings.task)
+    # built with the seed of the training: this is the adapter before its first step
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
 

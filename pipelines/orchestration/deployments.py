@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
@@ -30,27 +31,21 @@ def register_deployments(workspace: Workspace, api: str) -> None:
     Schedules of an existing deployment stay. Raises ServiceError if the name belongs to another workspace.
     """
     with connect_prefect(workspace, api) as client:
-        for pool, description in POOLS.items():
-            _ensure_pool(client, pool, description)
+        # imported inside: importing Prefect needs the preparations of `connect_prefect`
+        from prefect.client.schemas.actions import WorkPoolCreate
+        from prefect.exceptions import ObjectAlreadyExists
+        from prefect.workers.process import ProcessWorker
+
+        template = ProcessWorker.get_default_base_job_template()
+        for name, text in POOLS.items():
+            pool = WorkPoolCreate(name=name, type="process", description=text, base_job_template=template)
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_work_pool(pool)
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for deployment in retrain_deployments(client, workspace):
             if slot := deployment.parameters.get("slot"):
                 ensure_deployment(client, workspace, "retrain", slot)
-
-
-def _ensure_pool(client: SyncPrefectClient, pool: str, description: str) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
-    from prefect.workers.process import ProcessWorker
-
-    try:
-        client.read_work_pool(pool)
-    except ObjectNotFound:
-        template = ProcessWorker.get_default_base_job_template()
-        client.create_work_pool(
-            WorkPoolCreate(name=pool, type="process", description=description, base_job_template=template)
-        )
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:

@@ -171,6 +171,7 @@ def _followed(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
 
 def _detail(text: str) -> str:
     """Return the reason in an error answer, whatever shape it has."""
+    # Prefect answers with three shapes: its own message, FastAPI's detail, and a list of pydantic's errors
     try:
         detail = json.loads(text)
     except ValueError:

@@ -52,17 +52,47 @@ class RunOutcome:
 
     def rows(self) -> dict[str, Any]:
         """Return names and values for people, in the order of the run."""
-        return {
-            **(_dataset_rows(self.dataset) if self.dataset else {}),
-            **(_adapter_rows(self.adapter) if self.adapter else {}),
-            **(_gate_rows(self.gate) if self.gate else {}),
-            **({"promoted": True} if self.promoted else {}),
-            **{run.slot: run.text for run in self.slots},
-        }
+        rows: dict[str, Any] = {}
+        if dataset := self.dataset:
+            rows |= {
+                "dataset": dataset.tag,
+                "clips": dataset.clips,
+                "minutes": round(dataset.seconds / 60, 2),
+                "speakers": dataset.speakers,
+                "quarantined": dataset.quarantined,
+                "golden set": dataset.golden,
+            }
+        if adapter := self.adapter:
+            rows |= {
+                "adapter": f"{adapter.name} v{adapter.version}",
+                "version": adapter.version,
+                "reused": adapter.reused,
+                "bundle": adapter.bundle_digest,
+                "mlflow run": adapter.run_id,
+                **{f"training: {name}": round(value, 5) for name, value in adapter.metrics.items()},
+            }
+        if gate := self.gate:
+            verdict = gate.verdict
+            rows |= {
+                "verdict": verdict.outcome,
+                "gated version": gate.version,
+                "metric": verdict.metric,
+                "challenger": verdict.challenger,
+                "champion": verdict.champion,
+                "champion version": gate.champion,
+                "first version": verdict.first_version,
+                "clips still needed": verdict.needed,
+                "reasons": "; ".join(verdict.reasons),
+                "evidence": str(gate.evidence),
+            }
+        if self.promoted:
+            rows["promoted"] = True
+        return rows | {run.slot: run.text for run in self.slots}
 
     def to_json(self) -> dict[str, Any]:
         """Return the versioned JSON values that cross from the worker to the command line."""
         values: dict[str, Any] = plain(self) | {"format": FORMAT}
+        # a verdict has its own JSON, which is the one that is signed
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()
         return values
@@ -79,44 +109,6 @@ class RunOutcome:
             return outcome
         records = {"verdict": Verdict.from_json(gate["verdict"]), "evidence": Path(gate["evidence"])}
         return dataclasses.replace(outcome, gate=GateOutcome(**gate | records))
-
-
-def _dataset_rows(dataset: DatasetVersion) -> dict[str, Any]:
-    return {
-        "dataset": dataset.tag,
-        "clips": dataset.clips,
-        "minutes": round(dataset.seconds / 60, 2),
-        "speakers": dataset.speakers,
-        "quarantined": dataset.quarantined,
-        "golden set": dataset.golden,
-    }
-
-
-def _adapter_rows(adapter: Registered) -> dict[str, Any]:
-    return {
-        "adapter": f"{adapter.name} v{adapter.version}",
-        "version": adapter.version,
-        "reused": adapter.reused,
-        "bundle": adapter.bundle_digest,
-        "mlflow run": adapter.run_id,
-        **{f"training: {name}": round(value, 5) for name, value in adapter.metrics.items()},
-    }
-
-
-def _gate_rows(gate: GateOutcome) -> dict[str, Any]:
-    verdict = gate.verdict
-    return {
-        "verdict": verdict.outcome,
-        "gated version": gate.version,
-        "metric": verdict.metric,
-        "challenger": verdict.challenger,
-        "champion": verdict.champion,
-        "champion version": gate.champion,
-        "first version": verdict.first_version,
-        "clips still needed": verdict.needed,
-        "reasons": "; ".join(verdict.reasons),
-        "evidence": str(gate.evidence),
-    }
 
 
 def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: str) -> None:

@@ -124,6 +124,7 @@ def _next_run(client: SyncPrefectClient, deployment_id: UUID) -> str:
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=50,
     )
+    # runs that a person planned are among them
     first = next((run.expected_start_time for run in runs if run.auto_scheduled), None)
     return first.isoformat().replace("+00:00", "Z") if first else ""
 

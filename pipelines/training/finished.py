@@ -151,7 +151,7 @@ def _lineage(
             seconds=round(sum(clip.duration for clip in data.train), 3),
             ids=inputs.ids,
             excluded=sum(data.dataset.splits.get(split, 0) - clips for split, clips in used.items()),
-            others=others,
+            beside=others,
         ),
         backbone=BackboneName(inputs.backbone.id, inputs.backbone.fingerprint),
         config=inputs.config,

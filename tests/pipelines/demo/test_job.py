@@ -5,7 +5,7 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines.demo.job import HEADERS, Row, add_row, read_rows
+from pipelines.demo.job import Row, add_row, read_rows
 
 ROW = Row("plant-a/asr", "first", "wer", 1.0, 0.1234, None, "passed", 4.6, 1_900_000, 7_600_000, 41.4, 1)
 
@@ -18,7 +18,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_a_row_has_a_cell_for_every_header() -> None:
-    assert dict(zip(HEADERS, ROW.cells(), strict=True)) == {
+    assert ROW.cells() == {
         "slot": "plant-a/asr",
         "delivery": "first",
         "metric": "WER",
