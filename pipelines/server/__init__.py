@@ -19,7 +19,7 @@ Imports point down this list; import-linter checks it. A promotion passes throug
       locked_store         * the registry's database with ledger transactions
       version_rows, override_requests, artifact_bytes
     ledger          * the tables, the `LedgerTransaction` that appends and signs, the trusted keys
-    auth            * `principal`: the caller; `roles`: rights; `middleware` and `mlflow_login`: the login
+    auth            * `principal`: the caller and its rights; `middleware` and `mlflow_login`: the login
     refusal         * HTTP 403 with a sentence, and an entry in the ledger
     mlflow_private    the private names of MLflow that the server uses
 """

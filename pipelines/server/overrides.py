@@ -19,9 +19,17 @@ from mlflow.exceptions import MlflowException
 from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import SERVER, acting_as, current_caller, is_plain, login_on, same_person
-from pipelines.server.auth.roles import PROMOTE, authorize
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.auth.principal import (
+    PROMOTE,
+    SERVER,
+    acting_as,
+    authorize,
+    current_caller,
+    is_plain,
+    login_on,
+    same_person,
+)
+from pipelines.server.ledger import LedgerTransaction
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage import override_requests
 from pipelines.server.storage.artifact_bytes import HashedBundle, hash_bundle

@@ -16,8 +16,7 @@ from starlette.websockets import WebSocketClose
 from werkzeug.datastructures import Authorization
 
 from pipelines.registry.ledger.entry import Principal
-from pipelines.server.auth.principal import UNKNOWN, Caller, acting_as
-from pipelines.server.auth.roles import denial, has_right, right_needed
+from pipelines.server.auth.principal import UNKNOWN, Caller, acting_as, denial, has_right, right_needed
 from pipelines.server.mlflow_private import static_prefix
 
 Login = Callable[[str, str], "Caller | None"]

@@ -13,8 +13,7 @@ from pipelines.errors import ServiceError
 from pipelines.locks import file_lock
 from pipelines.registry.ledger.entry import Principal
 from pipelines.server import mlflow_private
-from pipelines.server.auth.principal import AUTH, Caller, current_caller
-from pipelines.server.auth.roles import MLFLOW_PERMISSIONS
+from pipelines.server.auth.principal import AUTH, MLFLOW_PERMISSIONS, Caller, current_caller
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

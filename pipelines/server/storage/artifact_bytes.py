@@ -20,7 +20,7 @@ from elp_core.bundle import bundle_digest
 from elp_core.errors import BundleError
 from pipelines.registry.pyfunc.served_files import BUNDLE, fault_of
 from pipelines.registry.signing.canonical_json import sha256
-from pipelines.server.ledger.ledger_tables import FROZEN
+from pipelines.server.ledger import FROZEN
 from pipelines.server.mlflow_private import served_artifacts, tracking_store
 
 _PROXIED = "mlflow-artifacts"

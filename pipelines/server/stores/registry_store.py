@@ -13,8 +13,7 @@ from mlflow.entities.model_registry import ModelVersionTag
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import current_caller
-from pipelines.server.auth.roles import TRAIN, authorize
+from pipelines.server.auth.principal import TRAIN, authorize, current_caller
 from pipelines.server.mlflow_private import registry_store
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import FrozenFolder, freeze, served_path

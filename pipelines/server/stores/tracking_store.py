@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
@@ -22,15 +22,6 @@ from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
 
 _SOURCE = "models:/"
-
-
-class VersionOrigin(NamedTuple):
-    """A slot's version, and the run and logged model that it is based on."""
-
-    model: str
-    version: int
-    run_id: str
-    source: str
 
 
 class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
@@ -85,26 +76,24 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
         with self.ManagedSessionMaker() as session:
             runs = set(session.scalars(select(SqlRun.run_uuid).where(SqlRun.experiment_id == number)))
             models = set(session.scalars(select(SqlLoggedModel.model_id).where(SqlLoggedModel.experiment_id == number)))
-        inside = [one for one in _origins() if one.run_id in runs or one.source.removeprefix(_SOURCE) in models]
+        inside = [one for one in _origins() if one.run_id in runs or (one.source or "").removeprefix(_SOURCE) in models]
         _refuse(inside, f"experiment {experiment_id}", what)
 
 
-def _origins(*where: Any) -> list[VersionOrigin]:
-    """Return the slots' versions that match, with what they are based on."""
+def _origins(*where: Any) -> list[Any]:
+    """Return the rows (name, version, run_id, source) of the slots' versions that match."""
     columns = (SqlModelVersion.name, SqlModelVersion.version, SqlModelVersion.run_id, SqlModelVersion.source)
     wanted = select(*columns).where(
         SqlModelVersion.name.startswith("elp."), SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL, *where
     )
     with registry().ManagedSessionMaker() as session:
-        rows = session.execute(wanted).all()
-    found = (VersionOrigin(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows)
-    return [origin for origin in found if Slot.of_model(origin.model)]
+        return [row for row in session.execute(wanted) if Slot.of_model(row.name)]
 
 
-def _refuse(origins: list[VersionOrigin], name: str, what: str) -> None:
+def _refuse(origins: list[Any], name: str, what: str) -> None:
     if not origins:
         return
-    model, version, slot = origins[0].model, origins[0].version, Slot.of_model(origins[0].model)
+    model, version, slot = origins[0].name, origins[0].version, Slot.of_model(origins[0].name)
     with registry().refusing(current_caller()):
         raise Attempt(what, model, version).refused(
             f"{name} stays: {slot} v{version} is based on it; delete the version first, if it is not the champion"

@@ -13,8 +13,8 @@ from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import ChampionRef
-from pipelines.server.auth.roles import PROMOTE, authorize
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.auth.principal import PROMOTE, authorize
+from pipelines.server.ledger import LedgerTransaction
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import hash_bundle
 from pipelines.server.storage.locked_store import LockedStore

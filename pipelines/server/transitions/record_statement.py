@@ -16,9 +16,8 @@ from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.server.auth.roles import TRAIN, authorize
-from pipelines.server.ledger.ledger_tables import STATEMENTS
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.auth.principal import TRAIN, authorize
+from pipelines.server.ledger import STATEMENTS, LedgerTransaction
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import (
     FrozenFolder,

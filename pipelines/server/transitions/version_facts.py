@@ -13,8 +13,7 @@ from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
-from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.ledger import LEDGER, STATEMENTS, LedgerTransaction
 from pipelines.server.storage.artifact_bytes import HashedBundle
 from pipelines.server.storage.version_rows import newest_statements, present_champion
 from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion, VersionFacts

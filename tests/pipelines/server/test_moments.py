@@ -19,7 +19,7 @@ from pipelines.registry.signing.keys import TRUSTED_FILE
 from pipelines.registry.slot import Slot
 from pipelines.server import app, mlflow_private
 from pipelines.server import overrides as expiry
-from pipelines.server.ledger.ledger_tables import STATEMENTS
+from pipelines.server.ledger import STATEMENTS
 from pipelines.server.refusal import Refusal
 from pipelines.server.storage import locked_store as locking
 from pipelines.server.storage import override_requests

@@ -1,1 +1,0 @@
-"""The ledger in the registry's database."""
