@@ -110,9 +110,6 @@ OVERRIDES = Table(
 )
 """Override requests and their outcome, with empty text for what has not happened. A slot has one open at most."""
 
-_ONLY = 1
-"""Id of the one row of `HEAD`."""
-
 
 def create_tables(engine: Engine) -> None:
     """Create the tables that are missing. Every server process calls this when it starts."""
@@ -122,7 +119,7 @@ def create_tables(engine: Engine) -> None:
             return
     try:
         with engine.begin() as connection:
-            connection.execute(insert(HEAD).values(id=_ONLY, seq=0, hash=NOTHING, at=""))
+            connection.execute(insert(HEAD).values(id=1, seq=0, hash=NOTHING, at=""))
     except IntegrityError:
         # another process inserted it at the same moment
         return

@@ -74,8 +74,8 @@ def check_alias_deletion(model: str, alias: str) -> None:
     slot = Slot.of_model(model)
     if slot is not None and own_alias(alias):
         retire = f"a slot loses its champion by: elp retire {slot} --reason REASON"
-        what = retire if alias == CHAMPION else "it follows the gate's verdicts"
-        raise Attempt("delete an alias", model).refused(f"the alias {alias} of {slot} is not deleted: {what}")
+        why = retire if alias == CHAMPION else "it follows the gate's verdicts"
+        raise Attempt("delete an alias", model).refused(f"the alias {alias} of {slot} is not deleted: {why}")
 
 
 def check_new_model(name: str, tags: Sequence[Any]) -> None:
