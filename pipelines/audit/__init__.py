@@ -1,11 +1,11 @@
 """Answers about adapters from the server's records and from the bytes, and their verification.
 
 `server_records`     adapters, champion periods, ledger entries and statements, asked of the server
-`index_file`, `data_index`   the SQLite index of the workspace's clips and speakers; deleted, it is built again
+`data_index`         the SQLite index of the workspace's clips and speakers; deleted, it is built again
 `trained_on`         every dataset version, adapter and champion trained on a person or a recording
 `champion_periods`   the champions at a moment, and every adapter on a backbone
 `erasure_plan`       what an erasure needs, in order
 `adapter_records`    the tree of one adapter, from its statements and the ledger
 `verify`, `checks`   the same tree, computed again from the bytes branch by branch
-`facts`, `tables`, `html_page`, `bill_of_materials`   the answers as tree, text, HTML and CycloneDX
+`facts`, `tables`, `bill_of_materials`   the answers as tree, tables, HTML and CycloneDX
 """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from pipelines.audit.facts import Fact
-from pipelines.audit.server_records import ServerRecords, backbone_of, statement_of
+from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
@@ -52,18 +52,16 @@ class AdapterRecords:
     @property
     def status(self) -> str:
         """What it is now, by the ledger."""
-        status = self.adapter.status
-        if status == "never champion":
-            return f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
-        return "retired" if status == "was champion" else status
+        judged = f"never champion ({self.verdict.outcome if self.verdict else 'not gated'})"
+        return {"never champion": judged, "was champion": "retired"}.get(self.adapter.status, self.adapter.status)
 
     @property
     def override(self) -> str:
         """Who requested and approved the override by which it is champion, and the reason; empty without one."""
         if not self.adapter.is_champion:
             return ""
-        made = (entry for entry in reversed(self.entries) if entry.after == self.version and entry.event in MOVES)
-        last = next(made, None)
+        made = [entry for entry in self.entries if entry.after == self.version and entry.event in MOVES]
+        last = made[-1] if made else None
         if last is None or last.event != "overridden":
             return ""
         asked = last.detail.get("asked by", "unknown")
@@ -71,11 +69,7 @@ class AdapterRecords:
 
 
 def find_records(records: ServerRecords, slot: Slot, version: int | None) -> AdapterRecords:
-    """Collect what the server records of a version; without a number, of the champion or else of the newest version.
-
-    Raises:
-        RegistryError: The ledger has no such version.
-    """
+    """Collect what the server records of a version; without a number, of the champion or else of the newest version."""
     adapters, periods = records.adapters(str(slot)), records.champion_periods(str(slot))
     number = version if version is not None else _newest(adapters, periods)
     # a model that was deleted and made again has two adapters of one number: the later one is meant
@@ -84,42 +78,36 @@ def find_records(records: ServerRecords, slot: Slot, version: int | None) -> Ada
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
         raise RegistryError(f"{slot} {what}; list its versions with: elp versions {slot}")
     stored = tuple(records.statements(slot.model_name, adapter.version))
-    statements = [statement_of(one) for one in stored]
-    return AdapterRecords(
-        slot,
-        adapter.with_periods(periods),
-        lineage=next((one for one in statements if isinstance(one, LineageStatement)), None),
-        verdict=next((one for one in statements if isinstance(one, VerdictStatement)), None),
-        stored=stored,
-        entries=tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after)),
-    )
+    lineage, verdict = newest_statements(map(statement_of, stored))
+    entries = tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after))
+    return AdapterRecords(slot, adapter.with_periods(periods), lineage, verdict, stored, entries)
 
 
 def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branches | None = None) -> Fact:
-    """Return the tree of an adapter, down to its clips and its backbone.
-
-    Args:
-        db: The index, for shards and clips.
-        subject: The version.
-        checked: The results of a verification, to add below the branches.
-    """
-    checked = checked or {}
-    lineage = subject.lineage
-    branches = [Fact("status", subject.status), _bundle(subject, checked)]
+    """Return the tree of an adapter, down to its clips; `checked` results go below the branches."""
+    lineage, stored = subject.lineage, subject.stored
+    files = sorted(lineage.files.items()) if lineage else ()
+    branches = [Fact("status", subject.status)]
     if subject.override:
-        branches.insert(1, Fact("OVERRIDE, without a valid verdict", subject.override))
+        branches.append(Fact("OVERRIDE, without a valid verdict", subject.override))
+    parts = tuple(Fact(name, f"sha256:{digest}") for name, digest in files)
+    branches.append(Fact("bundle", subject.adapter.bundle, children=parts))
     if lineage is None:
         branches.append(Fact("lineage", "no statement", "", "the server has none for this version"))
     else:
+        fingerprint = Fact("fingerprint", lineage.fingerprint)
         branches += [
-            _dataset(db, lineage, checked),
-            _golden(lineage, checked),
-            _backbone(lineage, checked),
-            _training(lineage, checked),
+            _dataset(db, lineage),
+            _golden(lineage),
+            Fact("backbone", backbone_of(lineage), children=(fingerprint,)),
+            _training(lineage),
         ]
-    branches += [_verdict(subject, checked), _statements(subject, checked), _ledger(subject, checked)]
+    recorded = tuple(Fact(one.kind, one.digest, note=f"recorded {short(one.at)}") for one in stored)
+    branches += [_verdict(subject.verdict), Fact("statements", str(len(stored)), children=recorded), _ledger(subject)]
+    results = checked or {}
+    children = (replace(one, children=(*one.children, *results.get(one.name, ()))) for one in branches)
     note = f"registered {short(subject.adapter.registered)}"
-    return Fact("adapter", subject.name, note=note, children=tuple(branches))
+    return Fact("adapter", subject.name, note=note, children=tuple(children))
 
 
 def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) -> int | None:
@@ -131,20 +119,12 @@ def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) ->
 
 def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(str(slot)):
-        try:
+        # the verification names an entry that cannot be read
+        with contextlib.suppress(AttestationError):
             yield read_entry(row.entry)
-        except AttestationError:
-            # the verification names an entry that cannot be read
-            continue
 
 
-def _bundle(subject: AdapterRecords, checked: Branches) -> Fact:
-    files = sorted(subject.lineage.files.items()) if subject.lineage else ()
-    children = tuple(Fact(name, f"sha256:{digest}") for name, digest in files)
-    return Fact("bundle", subject.adapter.bundle, children=(*children, *checked.get("bundle", ())))
-
-
-def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branches) -> Fact:
+def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:
     training, counts = lineage.record.training, lineage.material("dataset").annotations
     used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
@@ -153,7 +133,6 @@ def _dataset(db: sqlite3.Connection, lineage: LineageStatement, checked: Branche
         Fact("amount", f"{counts.get('clips', '?')} clips of {counts.get('speakers', '?')} speakers"),
         Fact("clips used", f"sha256:{lineage.digest_of('clips', 'elpIds')}", note=used),
         *_shards(db, lineage.dataset),
-        *checked.get("dataset", ()),
     )
     return Fact("dataset", lineage.dataset, note=lineage.material("dataset").uri, children=children)
 
@@ -177,79 +156,54 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
         yield Fact("shard", name, note=f"md5:{md5}, {count} clips, {speakers} speakers", children=(*clips, *more))
 
 
-def _golden(lineage: LineageStatement, checked: Branches) -> Fact:
-    tag = lineage.record.golden.tag
-    if not tag:
-        return Fact("golden set", "none", note="none was in force at training", children=checked.get("golden set", ()))
+def _golden(lineage: LineageStatement) -> Fact:
+    if not lineage.record.golden.tag:
+        return Fact("golden set", "none", note="none was in force at training")
     children = (
         Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
         Fact("training clips left out for it", str(lineage.record.training.excluded)),
     )
-    return Fact("golden set", tag, note="in force at training", children=(*children, *checked.get("golden set", ())))
+    return Fact("golden set", lineage.record.golden.tag, note="in force at training", children=children)
 
 
-def _backbone(lineage: LineageStatement, checked: Branches) -> Fact:
-    fingerprint = Fact("fingerprint", lineage.fingerprint)
-    return Fact("backbone", backbone_of(lineage), children=(fingerprint, *checked.get("backbone", ())))
-
-
-def _training(lineage: LineageStatement, checked: Branches) -> Fact:
-    code, packages = lineage.material("code"), lineage.material("packages")
-    machine = lineage.record.hardware
+def _training(lineage: LineageStatement) -> Fact:
+    code, packages, machine = lineage.material("code"), lineage.material("packages"), lineage.record.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
-    commit = code.digest.get("gitCommit", "")
-    return Fact(
-        "training",
-        short(lineage.finished),
-        children=(
-            Fact("code", f"{code.annotations.get('version', '')} {commit}".strip(), note=dirty),
-            Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
-            Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=_torch(packages.annotations)),
-            Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
-            Fact("seed", str(lineage.record.seed)),
-            Fact("training key", lineage.record.key),
-            Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
-            Fact("MLflow run", lineage.run),
-            *checked.get("training", ()),
-        ),
+    commit, torch = code.digest.get("gitCommit", ""), f"torch {packages.annotations.get('torch', '?')}"
+    children = (
+        Fact("code", f"{code.annotations.get('version', '')} {commit}".strip(), note=dirty),
+        Fact("code digest", f"sha256:{code.digest.get('elpCode', '')}"),
+        Fact("packages", f"sha256:{packages.digest.get('elpLock', '')}", note=torch),
+        Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
+        Fact("seed", str(lineage.record.seed)),
+        Fact("training key", lineage.record.key),
+        Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
+        Fact("MLflow run", lineage.run),
     )
+    return Fact("training", short(lineage.finished), children=children)
 
 
-def _torch(packages: Mapping[str, Any]) -> str:
-    return f"torch {packages.get('torch', '?')}"
-
-
-def _verdict(subject: AdapterRecords, checked: Branches) -> Fact:
-    verdict = subject.verdict
+def _verdict(verdict: VerdictStatement | None) -> Fact:
     if verdict is None:
-        return Fact("verdict", "not gated", children=checked.get("verdict", ()))
+        return Fact("verdict", "not gated")
     against = f"v{verdict.against.version}" if verdict.against else "no champion: first version"
-    return Fact(
-        "verdict",
-        verdict.outcome,
-        note=f"{short(verdict.decided_at)}: {verdict_headline(verdict)}",
-        children=(
-            Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
-            Fact("on", verdict.golden.tag, note=verdict.golden.digest),
-            Fact("policy", verdict.policy),
-            Fact("evidence", verdict.evidence.path, note=f"sha256:{verdict.evidence.sha256}"),
-            *checked.get("verdict", ()),
-        ),
+    children = (
+        Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
+        Fact("on", verdict.golden.tag, note=verdict.golden.digest),
+        Fact("policy", verdict.policy),
+        Fact("evidence", verdict.evidence.path, note=f"sha256:{verdict.evidence.sha256}"),
     )
+    note = f"{short(verdict.decided_at)}: {verdict_headline(verdict)}"
+    return Fact("verdict", verdict.outcome, note=note, children=children)
 
 
-def _statements(subject: AdapterRecords, checked: Branches) -> Fact:
-    stored = tuple(Fact(one.kind, one.digest, note=f"recorded {short(one.at)}") for one in subject.stored)
-    return Fact("statements", str(len(stored)), children=(*stored, *checked.get("statements", ())))
-
-
-def _ledger(subject: AdapterRecords, checked: Branches) -> Fact:
+def _ledger(subject: AdapterRecords) -> Fact:
     lines = tuple(
         Fact(
-            f"{entry.seq} {entry.event}",
-            short(entry.at),
-            note=f"by {entry.principal.name}" + (f": {entry.reason}" if entry.reason else ""),
+            f"{one.seq} {one.event}",
+            short(one.at),
+            note=f"by {one.principal.name}" + (one.reason and f": {one.reason}"),
         )
-        for entry in subject.entries
+        for one in subject.entries
     )
-    return Fact("ledger", f"{len(lines)} entries", children=(*lines, *checked.get("ledger", ())))
+    return Fact("ledger", f"{len(lines)} entries", children=lines)

@@ -28,19 +28,18 @@ _TASKS = {
     "ser": ("speech emotion recognition", "class"),
     "sic": ("spoken intent classification", "class"),
 }
+_SENSITIVE = ["recorded speech of people"]
 Json = dict[str, Any]
 
 
 def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> str:
-    """Return the bill of materials of an adapter, as JSON text that the strict validator accepts.
+    """Return the bill of materials, as JSON text that the strict validator accepts.
 
-    Args:
-        subject: The version, with its lineage statement.
-        packages: ``name==version`` of what was installed at training; empty if it is unknown.
-
-    Raises:
-        RegistryError: The version has no lineage statement, or the bill is not valid.
+    `packages` are ``name==version`` of what was installed at training; empty if it is unknown.
     """
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     lineage = subject.lineage
     if lineage is None:
         raise RegistryError(f"{subject.name} has no lineage statement to make a bill of materials from")
@@ -48,40 +47,36 @@ def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> 
     data = [_dataset(lineage), *_golden(lineage)]
     libraries = [_library(entry) for entry in packages]
     used = [component["bom-ref"] for component in (backbone, *data, *libraries)]
+    tool = {"type": "application", "name": "elp-foundry", "version": metadata.version("elp-foundry")}
     found: Json = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": SPECIFICATION,
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, lineage.bundle)}",
         "version": 1,
-        "metadata": {
-            "timestamp": utc_now(),
-            "tools": {"components": [_tool()]},
-            "component": model,
-        },
+        "metadata": {"timestamp": utc_now(), "tools": {"components": [tool]}, "component": model},
         "components": [backbone, *data, *libraries],
-        "dependencies": [
-            {"ref": model["bom-ref"], "dependsOn": used},
-            *({"ref": ref} for ref in used),
-        ],
+        "dependencies": [{"ref": model["bom-ref"], "dependsOn": used}, *({"ref": ref} for ref in used)],
     }
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-    _validate(text)
+    if (fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)) is not None:
+        raise RegistryError(f"the bill of materials is not valid CycloneDX {SPECIFICATION}: {str(fault)[:300]}")
     return text
 
 
-def _validate(text: str) -> None:
-    from cyclonedx.schema import SchemaVersion
-    from cyclonedx.validation.json import JsonStrictValidator
-
-    fault = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
-    if fault is not None:
-        raise RegistryError(f"the bill of materials is not valid CycloneDX {SPECIFICATION}: {str(fault)[:300]}")
-
-
 def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
-    """Return the adapter: its files as parts, its model card, and the statements about it."""
     made = lineage.material("code").annotations.get("version", "")
+    properties = {
+        "elp:slot": str(subject.slot),
+        "elp:status": subject.status,
+        "elp:bundle": lineage.bundle,
+        "elp:training-key": lineage.record.key,
+        "elp:seed": lineage.record.seed,
+        "elp:mlflow-run": lineage.run,
+        "elp:trained": lineage.finished,
+        "elp:code-digest": lineage.digest_of("code", "elpCode"),
+        "elp:packages-lock": lineage.digest_of("packages", "elpLock"),
+    }
     return {
         "type": "machine-learning-model",
         "bom-ref": f"adapter:{lineage.model}:{subject.version}",
@@ -104,19 +99,7 @@ def _model(subject: AdapterRecords, lineage: LineageStatement) -> Json:
             }
             for one in subject.stored
         ],
-        "properties": _properties(
-            {
-                "elp:slot": str(subject.slot),
-                "elp:status": subject.status,
-                "elp:bundle": lineage.bundle,
-                "elp:training-key": lineage.record.key,
-                "elp:seed": lineage.record.seed,
-                "elp:mlflow-run": lineage.run,
-                "elp:trained": lineage.finished,
-                "elp:code-digest": lineage.digest_of("code", "elpCode"),
-                "elp:packages-lock": lineage.digest_of("packages", "elpLock"),
-            }
-        ),
+        "properties": _properties(properties),
     }
 
 
@@ -143,19 +126,14 @@ def _metrics(verdict: VerdictStatement) -> list[Json]:
     """Return what the gate measured on the golden set."""
     found: list[Json] = []
     if verdict.challenger is not None:
-        found.append({"type": verdict.metric, "value": f"{verdict.challenger:.6f}", "slice": verdict.golden.tag})
+        found.append({"type": verdict.metric, "value": f"{verdict.challenger:.6f}"})
     if verdict.delta is not None:
-        change: Json = {
-            "type": f"{verdict.metric}, difference to v{verdict.against.version if verdict.against else '?'}",
-            "value": f"{verdict.delta:+.6f}",
-            "slice": verdict.golden.tag,
-        }
+        against = verdict.against.version if verdict.against else "?"
+        found.append({"type": f"{verdict.metric}, difference to v{against}", "value": f"{verdict.delta:+.6f}"})
         if verdict.interval and None not in verdict.interval:
             low, high = verdict.interval
-            change["confidenceInterval"] = {"lowerBound": f"{low:+.6f}", "upperBound": f"{high:+.6f}"}
-        found.append(change)
-    found.append({"type": "gate", "value": verdict.outcome, "slice": verdict.golden.tag})
-    return found
+            found[-1]["confidenceInterval"] = {"lowerBound": f"{low:+.6f}", "upperBound": f"{high:+.6f}"}
+    return [one | {"slice": verdict.golden.tag} for one in (*found, {"type": "gate", "value": verdict.outcome})]
 
 
 def _backbone(lineage: LineageStatement) -> Json:
@@ -170,31 +148,27 @@ def _backbone(lineage: LineageStatement) -> Json:
 
 
 def _dataset(lineage: LineageStatement) -> Json:
-    data, training = lineage.material("dataset"), lineage.record.training
+    commit, md5 = lineage.digest_of("dataset", "gitCommit"), lineage.digest_of("dataset", "dvcMd5")
+    origin = {
+        "elp:git-repository": lineage.material("dataset").uri,
+        "elp:git-commit": commit,
+        "elp:dvc-md5": md5,
+        "elp:clip-ids-sha256": lineage.digest_of("clips", "elpIds"),
+    }
+    content = {
+        "type": "dataset",
+        "name": lineage.dataset,
+        "description": f"{lineage.record.training.clips} clips trained on.",
+        "sensitiveData": _SENSITIVE,
+        "contents": {"properties": _properties(origin)},
+    }
     return {
         "type": "data",
         "bom-ref": f"data:{lineage.dataset}",
         "name": lineage.dataset,
-        "version": lineage.digest_of("dataset", "gitCommit"),
-        "hashes": [_md5(lineage.digest_of("dataset", "dvcMd5"))],
-        "data": [
-            {
-                "type": "dataset",
-                "name": lineage.dataset,
-                "description": f"{training.clips} clips trained on.",
-                "sensitiveData": ["recorded speech of people"],
-                "contents": {
-                    "properties": _properties(
-                        {
-                            "elp:git-repository": data.uri,
-                            "elp:git-commit": lineage.digest_of("dataset", "gitCommit"),
-                            "elp:dvc-md5": lineage.digest_of("dataset", "dvcMd5"),
-                            "elp:clip-ids-sha256": lineage.digest_of("clips", "elpIds"),
-                        }
-                    )
-                },
-            }
-        ],
+        "version": commit,
+        "hashes": [{"alg": "MD5", "content": md5}],
+        "data": [content],
     }
 
 
@@ -209,7 +183,7 @@ def _golden(lineage: LineageStatement) -> list[Json]:
             "name": tag,
             "description": "Golden set in force at training: excluded from training, used to judge adapters.",
             "hashes": [_sha256(lineage.digest_of("golden", "elpIds"))],
-            "data": [{"type": "dataset", "name": tag, "sensitiveData": ["recorded speech of people"]}],
+            "data": [{"type": "dataset", "name": tag, "sensitiveData": _SENSITIVE}],
         }
     ]
 
@@ -218,10 +192,6 @@ def _library(entry: str) -> Json:
     name, _, version = entry.partition("==")
     purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{version.replace('+', '%2B')}"
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
-
-
-def _tool() -> Json:
-    return {"type": "application", "name": "elp-foundry", "version": metadata.version("elp-foundry")}
 
 
 def _properties(values: Mapping[str, Any]) -> list[Json]:
@@ -237,7 +207,3 @@ def _flat(config: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 def _sha256(digest: str) -> Json:
     return {"alg": "SHA-256", "content": digest.removeprefix("sha256:")}
-
-
-def _md5(digest: str) -> Json:
-    return {"alg": "MD5", "content": digest}

@@ -26,36 +26,32 @@ class PastChampion:
 
 @dataclass(frozen=True)
 class ChampionsAt:
-    """The answer to ``--at``."""
+    """The answer to ``--at``: a moment in UTC, ISO 8601, and the champions then."""
 
     at: str
-    """UTC, ISO 8601; the end of the day if a date was given."""
     champions: tuple[PastChampion, ...]
 
 
 @dataclass(frozen=True)
 class OnBackbone:
-    """The answer to ``--backbone``."""
+    """The answer to ``--backbone``; `names` is what the trainings called it."""
 
     fingerprint: str
     names: tuple[str, ...]
-    """What the trainings called it."""
     adapters: tuple[RegisteredAdapter, ...]
 
 
 def read_moment(text: str) -> str:
-    """Read a date or moment and return it in UTC; a moment without an offset is read as UTC.
-
-    Raises:
-        UsageError: The text is neither.
-    """
+    """Read a date or moment and return it in UTC; a moment without an offset is read as UTC."""
+    example = "2026-03-01"
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
-            f"--at takes a date or moment such as 2026-03-01 or 2026-03-01T08:00+01:00, got {text!r}"
-        ) from (error)
-    if len(text) == len("2026-03-01"):
+            f"--at takes a date or moment such as {example} or {example}T08:00+01:00, got {text!r}"
+        ) from error
+    if len(text) == len(example):
+        # a date means its end: the champion at midnight of the next day is another question
         found = datetime.combine(found.date(), time.max)
     return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
 
@@ -70,17 +66,7 @@ def find_champions(records: ServerRecords, at: str, slot: Slot | None = None) ->
 
 
 def find_on_backbone(records: ServerRecords, fingerprint: str, slot: Slot | None = None) -> OnBackbone:
-    """Find every adapter on a backbone.
-
-    Args:
-        records: The server's.
-        fingerprint: ``sha256:…``, or its first 8 digits or more.
-        slot: One slot; None means all slots.
-
-    Raises:
-        UsageError: The text has too few digits or other characters, or it fits several backbones.
-        RegistryError: No adapter uses the backbone.
-    """
+    """Find every adapter on the backbone whose fingerprint begins with 8 or more digits; of one slot or of all."""
     digits = fingerprint.removeprefix("sha256:").lower()
     if len(digits) < _MIN_DIGITS or not set(digits) <= set("0123456789abcdef"):
         raise UsageError(f"--backbone takes {_MIN_DIGITS} or more digits of a fingerprint, got {fingerprint!r}")
@@ -92,9 +78,5 @@ def find_on_backbone(records: ServerRecords, fingerprint: str, slot: Slot | None
         )
     if len(whole) > 1:
         raise UsageError(f"{len(whole)} backbones begin with {digits} ({', '.join(whole[:3])}); give more digits")
-    periods: dict[str, list[ChampionPeriod]] = {}
-    for period in records.champion_periods(str(slot or "")):
-        periods.setdefault(period.slot, []).append(period)
-    ordered = sorted(adapters, key=lambda one: (one.slot, one.version))
-    found = tuple(adapter.with_periods(periods.get(adapter.slot, ())) for adapter in ordered)
-    return OnBackbone(whole[0], tuple(sorted({adapter.backbone for adapter in adapters})), found)
+    found = records.with_periods(adapters, [str(slot or "")])
+    return OnBackbone(whole[0], tuple(sorted({adapter.backbone for adapter in adapters})), tuple(found))

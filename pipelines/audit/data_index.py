@@ -1,14 +1,18 @@
-"""Update the index of a workspace's data: the files of each version, and the clips and speakers of each file.
+"""The audit's index of the workspace's data: the files of each version, and the clips and speakers of each file.
 
-Files of DVC never change, so each is read once, and of a shard only the columns without audio. Git's tags decide what
-the versions are; an index that is updated step by step equals one that is built at once.
+It is one SQLite file in the cache; deleted, it is built again, and no verification trusts it. Files of DVC never
+change, so each is read once, and of a shard only the columns without audio. Git's tags decide what the versions are;
+an index that is updated step by step equals one that is built at once.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +28,34 @@ from pipelines.registry.slot import Slot
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
 """Splits that an adapter is trained on: the first fits the weights, the second selects the epoch and the threshold."""
+FORMAT = 2
+"""Format of the tables below. Format 1 held the server's records, too. A file of another format is built again."""
+FILE = Path("cache") / "audit.db"
+"""Below the workspace's state folder."""
+_WAIT_SECONDS = 60.0
+_MOST_VALUES = 500
 _FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
 _RECORDS = {"data": DATASET_FILE, "golden": GOLDEN_FILE}
+_TABLES = """
+CREATE TABLE release (           -- a dataset version or a golden set, as Git tags it
+    slot TEXT, kind TEXT,        -- data | golden
+    version INTEGER, tag TEXT, revision TEXT, golden TEXT, hash TEXT, created TEXT,
+    PRIMARY KEY (slot, kind, version)) WITHOUT ROWID;
+CREATE UNIQUE INDEX release_tag ON release (tag);
+CREATE TABLE file (id INTEGER PRIMARY KEY, md5 TEXT UNIQUE, name TEXT, bytes INTEGER);
+CREATE TABLE span (              -- versions first to last hold the file in this folder
+    slot TEXT, folder TEXT,      -- shards, quarantine (by dataset version) | golden (by golden set)
+    file INTEGER, first INTEGER, last INTEGER);
+CREATE INDEX span_file ON span (file);
+CREATE INDEX span_slot ON span (slot, folder, last);
+CREATE TABLE clip (file INTEGER, id BLOB, speaker TEXT, split TEXT, seconds REAL);
+CREATE INDEX clip_id ON clip (id);
+CREATE INDEX clip_speaker ON clip (speaker);
+CREATE INDEX clip_file ON clip (file);
+CREATE TABLE gap (tag TEXT, folder TEXT, reason TEXT, PRIMARY KEY (tag, folder)) WITHOUT ROWID;
+CREATE TABLE used (              -- digest of the clips that training on a dataset version uses
+    tag TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
+"""
 
 
 @dataclass(frozen=True)
@@ -39,17 +69,62 @@ class TaggedVersion:
     revision: str
 
 
-def update_index(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
+@contextlib.contextmanager
+def open_index(workspace: Workspace, log: Log) -> Iterator[sqlite3.Connection]:
+    """Open the workspace's index, up to date with Git and the DVC remote."""
+    with opened(workspace.state) as db:
+        with transaction(db):
+            _update(db, workspace, log)
+        yield db
+
+
+@contextlib.contextmanager
+def opened(state: Path) -> Iterator[sqlite3.Connection]:
+    """Open the index below a workspace's state folder; create it if it is missing or of another format."""
+    path = state / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        with transaction(db):
+            if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+                _create(db)
+        yield db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that the block writes, or nothing; one writer at a time."""
+    # IMMEDIATE takes the lock of the writer now: two processes that read first could both fail to write later
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _create(db: sqlite3.Connection) -> None:
+    for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        db.execute(f"DROP TABLE {name}")
+    # not executescript, which commits the transaction
+    for statement in _TABLES.split(";\n"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _update(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
     """Update the index from the workspace's tags. A version whose files are gone is recorded as a gap."""
     tags = _tags(workspace.root)
-    known = {row[0]: row[1] for row in db.execute("SELECT tag, revision FROM release")}
-    if {one.tag: one.revision for one in tags} == known:
+    if {one.tag: one.revision for one in tags} == dict(db.execute("SELECT tag, revision FROM release")):
         return
-    by_slot: dict[tuple[Slot, str], list[TaggedVersion]] = {}
+    by_slot: defaultdict[tuple[Slot, str], list[TaggedVersion]] = defaultdict(list)
     for one in tags:
-        by_slot.setdefault((one.slot, one.kind), []).append(one)
-    for slot, kind in {(Slot(*s.split("/")), k) for s, k in db.execute("SELECT DISTINCT slot, kind FROM release")}:
-        by_slot.setdefault((slot, kind), [])
+        by_slot[one.slot, one.kind].append(one)
+    for slot, kind in db.execute("SELECT DISTINCT slot, kind FROM release"):
+        # a slot without tags any more keeps its place, so that its rows are deleted
+        by_slot[Slot.parse(slot), kind] += []
     with dvc_remote(workspace.root) as stored:
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
@@ -103,14 +178,14 @@ def _sync_slot(
     tagged: Sequence[TaggedVersion],
     log: Log,
 ) -> None:
-    where = (str(slot), kind)
-    known = dict(db.execute("SELECT tag, revision FROM release WHERE slot = ? AND kind = ?", where))
+    place = (str(slot), kind)
+    known = dict(db.execute("SELECT tag, revision FROM release WHERE slot = ? AND kind = ?", place))
     here = {one.tag: one.revision for one in tagged}
     fresh = [one for one in tagged if one.tag not in known]
     newest = max((one.version for one in tagged if one.tag in known), default=0)
     if any(here.get(tag) != revision for tag, revision in known.items()) or any(v.version < newest for v in fresh):
         # a tag was moved, deleted or set between two others: the spans of this slot are built again
-        db.execute("DELETE FROM release WHERE slot = ? AND kind = ?", where)
+        db.execute("DELETE FROM release WHERE slot = ? AND kind = ?", place)
         for folder in _FOLDERS[kind]:
             db.execute("DELETE FROM span WHERE slot = ? AND folder = ?", (str(slot), folder))
         db.execute("DELETE FROM used WHERE tag LIKE ?", (f"data/{slot}/v%",))
@@ -125,25 +200,22 @@ def _sync_slot(
         for folder in _FOLDERS[kind]
     }
     for position, (one, text) in enumerate(zip(fresh, texts, strict=True)):
-        _add_release(db, one, text, hashes[_FOLDERS[kind][0]][position])
+        record: dict[str, Any] = json.loads(text) if text else {}
+        recorded = str(record.get("golden", "")), hashes[_FOLDERS[kind][0]][position], str(record.get("created", ""))
+        row = (*place, one.version, one.tag, one.revision, *recorded)
+        db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         for folder in _FOLDERS[kind]:
             _extend(db, stored, one, folder, hashes[folder][position], newest)
         newest = one.version
     log(f"indexed {fresh[0].tag}" + (f" to {fresh[-1].tag.rsplit('/', 1)[1]}" if len(fresh) > 1 else ""))
 
 
-def _add_release(db: sqlite3.Connection, one: TaggedVersion, text: str | None, folder: str) -> None:
-    record: dict[str, Any] = json.loads(text) if text else {}
-    values = (one.tag, one.revision, str(record.get("golden", "")), folder, str(record.get("created", "")))
-    db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (str(one.slot), one.kind, one.version, *values))
-
-
 def _extend(
     db: sqlite3.Connection, stored: DvcRemote, one: TaggedVersion, folder: str, tracked: str, before: int
 ) -> None:
     """Add the files of a folder at a version to the spans; `before` is the version before it."""
-    where = (str(one.slot), folder, before)
-    present = dict(db.execute("SELECT file, rowid FROM span WHERE slot = ? AND folder = ? AND last = ?", where))
+    query = "SELECT file, rowid FROM span WHERE slot = ? AND folder = ? AND last = ?"
+    present = dict(db.execute(query, (str(one.slot), folder, before)))
     try:
         files = _files(db, stored, tracked)
     except VersioningError as error:
@@ -158,24 +230,16 @@ def _extend(
 
 def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]:
     """Return the numbers of a folder's files; read those that are new."""
-    if not tracked:
-        return []
-    listing = stored.listing(tracked)
-    known = _known(db, listing)
+    listing = stored.listing(tracked) if tracked else {}
+    known, wanted = dict[str, int](), iter(listing.values())
+    # SQLite limits the number of values of one statement
+    while some := tuple(itertools.islice(wanted, _MOST_VALUES)):
+        marks = ", ".join("?" * len(some))
+        known |= dict(db.execute(f"SELECT md5, id FROM file WHERE md5 IN ({marks})", some))
     for name, md5 in listing.items():
         if md5 not in known:
             known[md5] = _read_file(db, stored, name, md5)
     return [known[md5] for md5 in listing.values()]
-
-
-def _known(db: sqlite3.Connection, listing: Mapping[str, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    wanted = list(listing.values())
-    for start in range(0, len(wanted), 500):
-        some = wanted[start : start + 500]
-        marks = ", ".join("?" * len(some))
-        found |= dict(db.execute(f"SELECT md5, id FROM file WHERE md5 IN ({marks})", some))
-    return found
 
 
 def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -> int:
@@ -189,12 +253,12 @@ def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -
         columns = parquet.read(columns=wanted).to_pydict()
     number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
     assert number is not None
-    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", _rows(number, columns))
-    return number
-
-
-def _rows(number: int, columns: Mapping[str, list[Any]]) -> Iterable[tuple[int, bytes, str, str, float]]:
     ids = columns.get("id") or columns.get("sha256") or []
+    # a file in quarantine has neither split nor duration
     splits, lengths = columns.get("split") or [QUARANTINE] * len(ids), columns.get("duration") or [0.0] * len(ids)
-    for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True):
-        yield number, bytes.fromhex(clip), speaker or "", split, seconds
+    rows = (
+        (number, bytes.fromhex(clip), speaker or "", split, seconds)
+        for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True)
+    )
+    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", rows)
+    return number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipelines.audit.server_records import ServerRecords
@@ -73,41 +73,31 @@ def plan_erasure(
     slot: Slot | None = None,
     place: Callable[[str], str] = lambda md5: md5,
 ) -> ErasurePlan:
-    """Plan the erasure of a person or a recording.
-
-    Args:
-        db: The index, up to date.
-        records: The server's.
-        subject: The person or the recording.
-        slot: One slot; None plans for all slots.
-        place: Returns where the remote keeps the file of an MD5.
-
-    Raises:
-        VersioningError: Nothing holds the subject, and the training data of every adapter is known.
-    """
+    """Plan the erasure of a subject in one slot or in all; `place` returns the path of an MD5 in the DVC remote."""
     found = find_trained_on(db, records, subject, slot)
     if not found.holdings and not found.unknown:
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them"
         )
     names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
-    slots = tuple(_slot_plan(db, records, found, name) for name in names)
+    versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
+    newest = {(name, kind): version for name, kind, version in versions}
+    slots = tuple(_slot_plan(newest, records, found, name) for name in names)
     files = _files(db, subject, slot, place)
     return ErasurePlan(found, slots, files, _after(files), _stays(found))
 
 
-def _slot_plan(db: sqlite3.Connection, records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
-    holds = tuple(one for one in found.holdings if one.slot == slot and one.version == _newest(db, one))
+def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
+    # a quarantine belongs to a dataset version
+    kinds = {"data": "data", "golden": "golden", "quarantine": "data"}
+    mine = (one for one in found.holdings if one.slot == slot)
+    holds = tuple(one for one in mine if one.version == newest[slot, kinds[one.kind]])
     trained = tuple(one for one in found.adapters if one.slot == slot)
     champion = next((one for one in trained if one.is_champion), None)
     steps = []
     if holds:
-        steps.append(
-            Step(
-                "make a dataset version (and golden set) without them; later deliveries cannot bring them back",
-                (f"elp data drop {slot} {found.subject.option}",),
-            )
-        )
+        what = "make a dataset version (and golden set) without them; later deliveries cannot bring them back"
+        steps.append(Step(what, (f"elp data drop {slot} {found.subject.option}",)))
     if champion is not None:
         steps += _replace_champion(records, champion, {one.version for one in trained})
     elif trained:
@@ -120,26 +110,16 @@ def _slot_plan(db: sqlite3.Connection, records: ServerRecords, found: TrainedOn,
 def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
     """Return how a champion that was trained on them is stopped and replaced."""
     slot = champion.slot
-    all_periods = records.champion_periods(slot)
-    existing = [adapter.with_periods(all_periods) for adapter in records.adapters(slot) if not adapter.deleted]
+    existing = records.with_periods((adapter for adapter in records.adapters(slot) if not adapter.deleted), [slot])
     ended = [period for adapter in existing for period in adapter.champion_periods if period.until]
     before = max(ended, key=lambda period: period.seq).version if ended else None
     if before is not None and before not in trained:
-        stop = Step(
-            f"if v{champion.version} must stop at once: v{before}, the champion before it, was not trained on them",
-            (f"elp rollback {slot} --reason erasure",),
-        )
+        way, command = f"v{before}, the champion before it, was not trained on them", "rollback"
     else:
-        what = f"if v{champion.version} must stop at once: leave the slot without a champion"
-        stop = Step(what, (f"elp retire {slot} --reason erasure",))
+        way, command = "leave the slot without a champion", "retire"
+    stop = Step(f"if v{champion.version} must stop at once: {way}", (f"elp {command} {slot} --reason erasure",))
     again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
     return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
-
-
-def _newest(db: sqlite3.Connection, one: Holding) -> int:
-    kind = "golden" if one.kind == "golden" else "data"
-    found = db.execute("SELECT MAX(version) FROM release WHERE slot = ? AND kind = ?", (one.slot, kind)).fetchone()
-    return int(found[0])
 
 
 def _files(
@@ -154,7 +134,7 @@ def _files(
             """SELECT s.slot, s.folder, s.first, s.last, (SELECT MAX(version) FROM release r WHERE r.slot = s.slot
                 AND r.kind = CASE s.folder WHEN 'golden' THEN 'golden' ELSE 'data' END)
             FROM span s WHERE s.file = ? AND ? IN ('', s.slot) ORDER BY 1, 2, 3""",
-            (file, str(slot) if slot else ""),
+            (file, str(slot or "")),
         ).fetchall()
         if spans:
             versions = tuple(_versions(*span[:4]) for span in spans)
@@ -174,17 +154,15 @@ def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
         return ()
     current = sum(one.current for one in files)
     warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
+    collect = (
+        "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; after "
+        f"that, no older dataset version can be fetched or verified{warn}. If several repositories share the remote, "
+        "name the others with --projects"
+    )
+    empty = "empty the caches of this machine and of every worker (a training that is not registered yet is kept)"
     return (
-        Step(
-            "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; "
-            f"after that, no older dataset version can be fetched or verified{warn}. If several repositories share the "
-            "remote, name the others with --projects",
-            ("dvc gc --workspace --cloud --force",),
-        ),
-        Step(
-            "empty the caches of this machine and of every worker (a training that is not registered yet is kept)",
-            (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs"),
-        ),
+        Step(collect, ("dvc gc --workspace --cloud --force",)),
+        Step(empty, (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs")),
     )
 
 

@@ -42,9 +42,8 @@ class Fact:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, without empty ones."""
-        values = {"name": self.name, "value": self.value, "state": self.state, "note": self.note}
-        values = {name: value for name, value in values.items() if value or name in ("name", "value")}
-        return {**values, "children": [child.to_json() for child in self.children]} if self.children else values
+        more = {"state": self.state, "note": self.note, "children": [child.to_json() for child in self.children]}
+        return {"name": self.name, "value": self.value} | {name: value for name, value in more.items() if value}
 
 
 def compared(name: str, recorded: str, found: str, source: str, children: tuple[Fact, ...] = ()) -> Fact:

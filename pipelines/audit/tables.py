@@ -1,15 +1,19 @@
-"""An answer as headed tables: what the command line prints and what the HTML page shows."""
+"""An answer as headed tables, which the command line prints, and as one HTML page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pipelines.audit.champion_periods import ChampionsAt, OnBackbone
 from pipelines.audit.erasure_plan import ErasurePlan, Step
 from pipelines.audit.facts import Fact
-from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn
+from pipelines.audit.trained_on import TrainedAdapter, TrainedOn
+from pipelines.html_report import render_page
 from pipelines.number_text import count
 
 _SPLITS = ("train", "validation", "test")
@@ -36,15 +40,25 @@ class AuditAnswer:
     tree: Fact | None = None
 
 
+def answer_page(answer: AuditAnswer, source: str) -> str:
+    """Return one self-contained, printable page without scripts; `source` is the address of the server."""
+    return render_page(
+        Path(__file__).with_name("html_page.html"),
+        answer=answer,
+        failed=answer.tree.failed if answer.tree else (),
+        made=datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
+        program=f"elp-foundry {metadata.version('elp-foundry')}",
+        source=source,
+    )
+
+
 def champions_answer(found: ChampionsAt) -> AuditAnswer:
     """Return the answer to ``--at``."""
     rows = []
     for one in found.champions:
         period = one.champion_period
-        period_cells = (
-            (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ("",) * 5
-        )
-        rows.append((one.slot, _version(one.version), *period_cells, one.bundle))
+        cells = (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ()
+        rows.append((one.slot, _version(one.version), *(cells or ("",) * 5), one.bundle))
     serving = sum(one.version is not None for one in found.champions)
     lead = f"{count(serving, 'slot')} of {len(rows)} had a champion at {short(found.at)}, by the ledger."
     head = ("slot", "champion", "since (UTC)", "until (UTC)", "event", "by", "reason", "bundle")
@@ -69,8 +83,9 @@ def backbone_answer(found: OnBackbone) -> AuditAnswer:
 
 def trained_on_answer(found: TrainedOn) -> AuditAnswer:
     """Return the answer to ``--speaker`` and ``--clip``."""
-    data, golden, quarantine = (
-        [one for one in found.holdings if one.kind == kind] for kind in ("data", "golden", "quarantine")
+    data = [one for one in found.holdings if one.kind == "data"]
+    golden, quarantine = (
+        tuple((one.tag, one.clips) for one in found.holdings if one.kind == kind) for kind in ("golden", "quarantine")
     )
     lead = [
         f"{count(found.clips, 'recording')} in {found.slot or 'all slots'}, held by "
@@ -90,11 +105,11 @@ def trained_on_answer(found: TrainedOn) -> AuditAnswer:
     tables = [
         Table("Adapters trained on them", head, tuple(map(_trained_row, found.adapters))),
         Table("Dataset versions", ("version", "clips", *_SPLITS, "used in training"), versions),
-        Table("Golden sets (used to judge, not to train)", ("version", "clips"), _holding_rows(golden)),
+        Table("Golden sets (used to judge, not to train)", ("version", "clips"), golden),
     ]
     if quarantine:
         title = "In quarantine (never used in training)"
-        tables.append(Table(title, ("dataset version", "files"), _holding_rows(quarantine)))
+        tables.append(Table(title, ("dataset version", "files"), quarantine))
     if found.unknown:
         rows = tuple((one.slot, _version(one.version), one.status, one.note) for one in found.unknown)
         tables.append(Table("Adapters with unknown training data", ("slot", "version", "status", "reason"), rows))
@@ -134,10 +149,6 @@ def _trained_row(one: TrainedAdapter) -> tuple[Any, ...]:
     periods = "; ".join(f"{short(period.since)} … {_until(period.until)}" for period in one.champion_periods)
     exact = "yes" if one.certain else one.note
     return one.slot, _version(one.version), one.status, one.clips, one.dataset, periods, exact
-
-
-def _holding_rows(holdings: Sequence[Holding]) -> tuple[tuple[Any, ...], ...]:
-    return tuple((one.tag, one.clips) for one in holdings)
 
 
 def _steps(title: str, steps: Iterable[Step]) -> Table:

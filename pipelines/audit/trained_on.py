@@ -9,14 +9,14 @@ digest, the answer for this adapter is exact; if not, the adapter is reported wi
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
 
 from pipelines.audit.data_index import LEARNING, used_digests
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 
 _FEW_SLOTS = 5
@@ -76,30 +76,15 @@ class TrainedOn:
 def find_trained_on(
     db: sqlite3.Connection, records: ServerRecords, subject: Subject, slot: Slot | None = None
 ) -> TrainedOn:
-    """Find everything that holds, or was trained on, a person or a recording.
-
-    Args:
-        db: The index, up to date.
-        records: The server's.
-        subject: The person or the recording.
-        slot: One slot; None means all slots.
-
-    Raises:
-        UsageError: The first digits of an id fit several clips.
-        ServiceError: The server does not answer.
-    """
-    only = str(slot) if slot else ""
-    clips = _clips(db, subject)
-    by_file: dict[int, Counter[str]] = {}
-    for file, _, _, split in clips:
-        by_file.setdefault(file, Counter())[split] += 1
-    holdings = _holdings(db, by_file, clips, only)
+    """Find everything that holds, or was trained on, a person or a recording, in one slot or in all."""
+    only, clips = str(slot or ""), _clips(db, subject)
+    holdings = _holdings(db, clips, only)
     counts = {one.tag: one.learnable for one in holdings if one.kind == "data"}
     trained = _trained(db, records, counts, only)
-    adapters, unknown = ([one for one in trained if bool(one.clips) is sure] for sure in (True, False))
+    adapters, unknown = (tuple(one for one in trained if bool(one.clips) is sure) for sure in (True, False))
     ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
     speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
-    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), tuple(adapters), tuple(unknown))
+    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), adapters, unknown)
 
 
 def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
@@ -119,36 +104,31 @@ def _clips(db: sqlite3.Connection, subject: Subject) -> list[tuple[int, bytes, s
     return found
 
 
-def _holdings(
-    db: sqlite3.Connection, by_file: dict[int, Counter[str]], clips: list[tuple[int, bytes, str, str]], slot: str
-) -> list[Holding]:
-    pinned = _pinned(db, clips)
-    found: dict[tuple[str, str, int, str, str], tuple[Counter[str], int]] = {}
-    for file, splits in by_file.items():
-        for place in _places(db, file, slot):
-            before, learnable = found.get(place, (Counter(), 0))
-            mine = 0
-            if place[1] == "data":
-                mine = sum(splits[split] for split in LEARNING) - pinned.get((file, place[4]), 0)
-            found[place] = before + splits, learnable + mine
-    return [
-        Holding(slot, kind, version, tag, splits.total(), learnable, dict(splits))
-        for (slot, kind, version, tag, _), (splits, learnable) in sorted(found.items())
-    ]
-
-
-def _places(db: sqlite3.Connection, file: int, slot: str) -> list[tuple[str, str, int, str, str]]:
-    """Return slot, kind, version, tag and golden set in force of each version that holds the file."""
-    return db.execute(
-        """SELECT r.slot, CASE s.folder WHEN 'quarantine' THEN 'quarantine' ELSE r.kind END, r.version, r.tag, r.golden
+def _holdings(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]], slot: str) -> list[Holding]:
+    places = """SELECT r.slot, CASE s.folder WHEN 'quarantine' THEN 'quarantine' ELSE r.kind END, r.version, r.tag,
+            r.golden
         FROM span s JOIN release r ON r.slot = s.slot AND r.version BETWEEN s.first AND s.last
             AND r.kind = CASE s.folder WHEN 'golden' THEN 'golden' ELSE 'data' END
-        WHERE s.file = ? AND ? IN ('', s.slot)""",
-        (file, slot),
-    ).fetchall()
+        WHERE s.file = ? AND ? IN ('', s.slot)"""
+    pinned, by_file = _pinned(db, clips), defaultdict[int, Counter[str]](Counter)
+    for file, _, _, split in clips:
+        by_file[file][split] += 1
+    found: dict[tuple[str, str, int, str], Holding] = {}
+    for file, splits in by_file.items():
+        for name, kind, version, tag, golden in db.execute(places, (file, slot)):
+            place = (name, kind, version, tag)
+            old = found.get(place) or Holding(name, kind, version, tag, 0)
+            learnable = sum(splits[split] for split in LEARNING) - pinned[file, golden] if kind == "data" else 0
+            found[place] = replace(
+                old,
+                clips=old.clips + splits.total(),
+                learnable=old.learnable + learnable,
+                splits=dict(Counter(old.splits) + splits),
+            )
+    return [one for _, one in sorted(found.items())]
 
 
-def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) -> dict[tuple[int, str], int]:
+def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) -> Counter[tuple[int, str]]:
     """Count, by file and golden set, the clips of a learning split that the golden set keeps out of training."""
     counts: Counter[tuple[int, str]] = Counter()
     for file, clip, _, split in clips:
@@ -160,7 +140,7 @@ def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) ->
                 (clip,),
             )
             counts.update((file, tag) for (tag,) in tags)
-    return dict(counts)
+    return counts
 
 
 def _trained(db: sqlite3.Connection, records: ServerRecords, counts: dict[str, int], slot: str) -> list[TrainedAdapter]:
@@ -171,26 +151,18 @@ def _trained(db: sqlite3.Connection, records: ServerRecords, counts: dict[str, i
     used = used_digests(db, {adapter.dataset for adapter in adapters})
     found = []
     for adapter in adapters:
-        note = _why_unknown(adapter, revisions.get(adapter.dataset), gaps.get(adapter.dataset, ""))
-        if not note and used.get(adapter.dataset) != adapter.clips_digest:
-            note = f"its lineage names other clips than {adapter.dataset} has"
-        if counts.get(adapter.dataset) or note:
-            found.append((adapter, note))
-    slots = sorted({adapter.slot for adapter, _ in found})
-    periods: dict[str, list[ChampionPeriod]] = {}
-    for one in slots if len(slots) <= _FEW_SLOTS else [""]:
-        for period in records.champion_periods(one):
-            periods.setdefault(period.slot, []).append(period)
-    return [
-        TrainedAdapter(**vars(adapter), clips=counts.get(adapter.dataset, 0), certain=not note, note=note).with_periods(
-            periods.get(adapter.slot, ())
-        )
-        for adapter, note in sorted(found, key=lambda one: (one[0].slot, one[0].version))
-    ]
+        tag = adapter.dataset
+        note = _why_unknown(adapter, revisions.get(tag)) or gaps.get(tag, "")
+        if not note and used.get(tag) != adapter.clips_digest:
+            note = f"its lineage names other clips than {tag} has"
+        if (clips := counts.get(tag, 0)) or note:
+            found.append(TrainedAdapter(**vars(adapter), clips=clips, certain=not note, note=note))
+    slots = sorted({adapter.slot for adapter in found})
+    return records.with_periods(found, slots if len(slots) <= _FEW_SLOTS else [""])
 
 
-def _why_unknown(adapter: RegisteredAdapter, revision: str | None, gap: str) -> str:
-    """Return why it is unknown what a training used; empty if it is known."""
+def _why_unknown(adapter: RegisteredAdapter, revision: str | None) -> str:
+    """Return why the dataset version is not the one that the training used; empty if it is."""
     if not adapter.dataset:
         return "its lineage statement is not on the server"
     if revision is None:
@@ -198,4 +170,4 @@ def _why_unknown(adapter: RegisteredAdapter, revision: str | None, gap: str) -> 
     if revision != adapter.revision:
         trained = adapter.revision[:12] or "nothing"
         return f"{adapter.dataset} is at {revision[:12]} here, the adapter was trained from {trained}"
-    return gap
+    return ""

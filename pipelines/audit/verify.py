@@ -6,7 +6,7 @@ The server is not trusted: entries and statements count only with a signature of
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,19 +23,24 @@ from pipelines.audit.checks.ledger_checks import (
     check_registered,
     check_versions,
 )
-from pipelines.audit.checks.statement_checks import check_lost, check_reason, check_statement, check_tags
+from pipelines.audit.checks.statement_checks import (
+    CheckedStatement,
+    check_lost,
+    check_reason,
+    check_statement,
+    check_tags,
+)
 from pipelines.audit.facts import Fact, State
-from pipelines.audit.server_records import ServerRecords
+from pipelines.audit.server_records import ServerRecords, newest_statements
 from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHALLENGER
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import connect
+from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import Head
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.registry.statements import LineageStatement, Statement
-from pipelines.registry.verdict_statement import VerdictStatement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,12 +50,12 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification works with: the records to check, and what it trusts."""
+    """The records to check, and what is trusted: this workspace's keys and checkpoint."""
 
     workspace: Workspace
     records: ServerRecords
     client: MlflowClient
-    ring: KeyRing
+    trusted: KeyRing
     checkpoint: Head | None
     checkpoint_at: Path
     log: Log
@@ -58,29 +63,28 @@ class Verification:
     def checked_ledger(self) -> CheckedLedger:
         """Check the server's whole ledger."""
         self.log("checking the ledger")
-        return check_ledger(self.records.ledger(), self.ring, self.checkpoint)
+        return check_ledger(self.records.ledger(), self.trusted, self.checkpoint)
+
+    def check(self, stored: Iterable[StoredStatement], ledger: CheckedLedger) -> list[CheckedStatement]:
+        """Check statements against the trusted keys and the ledger."""
+        return [check_statement(one, self.trusted, ledger) for one in stored]
 
 
 def start_verification(workspace: Workspace, records: ServerRecords, log: Log) -> Verification:
-    """Connect to the server, and read this workspace's trusted keys and checkpoint, which the database cannot forge.
-
-    Raises:
-        ServiceError: The server does not answer.
-        AttestationError: The trusted keys or the checkpoint cannot be read.
-    """
+    """Connect to the server, and read this workspace's trusted keys and checkpoint, which the database cannot forge."""
     place = checkpoint_file(workspace.state)
-    client, ring = connect(records.uri), load_trusted_keys(key_folder(workspace.state))
-    return Verification(workspace, records, client, ring, read_ledger_checkpoint(place), place, log)
+    client, trusted = connect(records.uri), load_trusted_keys(key_folder(workspace.state))
+    return Verification(workspace, records, client, trusted, read_ledger_checkpoint(place), place, log)
 
 
 def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: AdapterRecords) -> Fact:
     """Return the tree of one adapter with the checks below each branch."""
     ledger = tools.checked_ledger()
     version = model_registry.find(tools.client, subject.slot, subject.version)
-    checked = [check_statement(one, tools.ring, ledger) for one in subject.stored]
-    lineage, verdict = _proven(checked)
+    checked = tools.check(subject.stored, ledger)
+    lineage, verdict = newest_statements(statement for _, statement in checked)
     slot = str(subject.slot)
-    lost = check_lost(ledger, slot, [subject.version], subject.stored)
+    lost = check_lost(ledger, slot, subject.version, subject.stored)
     found: dict[str, tuple[Fact, ...]] = {
         "statements": (*(fact for fact, _ in checked), *lost),
         "ledger": (
@@ -89,6 +93,7 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
         ),
     }
     if version is None:
+        # a version that the ledger recorded as deleted is no fault
         state: State = "" if subject.adapter.deleted else "failed"
         found["bundle"] = (Fact("in the registry", "gone", state, "there is no such version"),)
     else:
@@ -109,17 +114,12 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
 
 
 def verify_registry(tools: Verification, slot: Slot | None = None) -> Fact:
-    """Verify the ledger, every statement, and every slot's aliases; no bundle and no data is read.
-
-    Args:
-        tools: As `start_verification` returns them.
-        slot: One slot; None means all slots.
-    """
+    """Verify the ledger, and the statements and aliases of one slot or of all; no bundle and no data is read."""
     ledger = tools.checked_ledger()
     in_ledger = {Slot(*entry.slot.split("/")) for entry in ledger.entries if entry.slot}
     slots = [slot] if slot else sorted({*model_registry.list_slots(tools.client), *in_ledger}, key=str)
-    branches = [_check_slot(tools, ledger, one) for one in slots]
     chain = Fact("ledger", "", children=check_chain(ledger, tools.checkpoint, str(tools.checkpoint_at)))
+    branches = (_check_slot(tools, ledger, one) for one in slots)
     return Fact("registry", tools.records.uri, children=(chain, *branches))
 
 
@@ -127,12 +127,14 @@ def _check_slot(tools: Verification, ledger: CheckedLedger, slot: Slot) -> Fact:
     tools.log(f"checking {slot}")
     stored = list(tools.records.statements(slot.model_name))
     versions = model_registry.list_versions(tools.client, slot)
-    checked = {one.digest: check_statement(one, tools.ring, ledger) for one in stored}
+    checked = tools.check(stored, ledger)
     tags = []
     for version in versions:
-        mine = [checked[one.digest] for one in stored if one.version == version.version]
-        tags.append(replace(check_tags(version.tags, *_proven(mine)), name=f"tags of v{version.version}"))
-    bad = tuple(fact for fact, _ in checked.values() if fact.state != "verified")
+        about = (
+            statement for one, (_, statement) in zip(stored, checked, strict=True) if one.version == version.version
+        )
+        tags.append(replace(check_tags(version.tags, *newest_statements(about)), name=f"tags of v{version.version}"))
+    bad = tuple(fact for fact, _ in checked if fact.state != "verified")
     return Fact(
         "slot",
         str(slot),
@@ -153,20 +155,9 @@ def _check_aliases(tools: Verification, ledger: CheckedLedger, slot: Slot) -> tu
     facts = [check_champion(ledger, str(slot), serving)]
     if challenger := model_registry.find(tools.client, slot, CHALLENGER):
         stored = tools.records.statements(slot.model_name, challenger.version)
-        _, verdict = _proven([check_statement(one, tools.ring, ledger) for one in stored])
+        _, verdict = newest_statements(statement for _, statement in tools.check(stored, ledger))
         facts.append(check_challenger(challenger.version, serving, verdict))
     if last is not None:
-        proven = {
-            digest: check_statement(found, tools.ring, ledger)[1]
-            for digest in last.statements
-            if (found := tools.records.statement(digest))
-        }
-        facts.append(check_reason(last, proven))
+        named = [found for digest in last.statements if (found := tools.records.statement(digest))]
+        facts.append(check_reason(last, [statement for _, statement in tools.check(named, ledger)]))
     return tuple(facts)
-
-
-def _proven(checked: list[tuple[Fact, Statement | None]]) -> tuple[LineageStatement | None, VerdictStatement | None]:
-    """Return the newest lineage and verdict with valid signatures; the newest come first."""
-    statements = [statement for _, statement in checked]
-    lineage = next((one for one in statements if isinstance(one, LineageStatement)), None)
-    return lineage, next((one for one in statements if isinstance(one, VerdictStatement)), None)

@@ -14,8 +14,8 @@ import click
 from pipelines.audit import tables
 from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
 from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.data_index import open_index
 from pipelines.audit.facts import Fact, tree_text
-from pipelines.audit.index_file import open_index
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.options import SLOT, on_workspace
@@ -175,9 +175,7 @@ def _put(value: Any, answer: tables.AuditAnswer, source: str, form: str, output:
         values = value.to_json() if answer.tree else plain(value)
         _write(json.dumps(values, indent=2, ensure_ascii=False) + "\n", output)
     elif form == "html":
-        from pipelines.audit.html_page import answer_page
-
-        _write(answer_page(answer, source), output)
+        _write(tables.answer_page(answer, source), output)
     elif answer.tree:
         _write("\n".join([tree_text(answer.tree), "", *answer.lead]) + "\n", output)
     else:

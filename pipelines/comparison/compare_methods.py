@@ -14,7 +14,6 @@ from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial, TrialRunner, json_digest
-from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
@@ -25,8 +24,6 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from elp_core.backbones import Backbone
 
 Log = Callable[[str], None]
 OWN = "slot"
@@ -50,24 +47,8 @@ def compare_methods(
     """Train and evaluate every method on one dataset version.
 
     A trial that was already done with the same data, settings, code and backbone is not repeated, so a comparison that
-    was interrupted continues.
-
-    Args:
-        workspace: The workspace.
-        slot: The slot.
-        version: Dataset version, such as ``v3`` or ``latest``.
-        request: What to compare.
-        mlflow_uri: Address of the MLflow server; the report becomes a run of the slot's experiment there.
-        log: Receives a line at a time.
-
-    Returns:
-        The comparison, and the folder with compare.html, compare.md, compare.json and the plots.
-
-    Raises:
-        UsageError: A method or a share is unknown.
-        VersioningError: The slot has no such version or no golden set.
-        ServiceError: MLflow does not answer.
-        OpsError: Every method's trial failed; single failures are in `MethodComparison.failed`.
+    was interrupted continues. The report is in the folder that is returned, and in a run of the slot's experiment.
+    Raises OpsError if every method's trial failed; single failures are in `MethodComparison.failed`.
     """
     from elp_core.backbones import Backbone
 
@@ -75,11 +56,11 @@ def compare_methods(
     client = connect(mlflow_uri)
     dataset = version_at(workspace, version, slot)
     golden, backbone = golden_ref(workspace, dataset.tag, slot), Backbone.from_pretrained(workspace.settings.backbone)
-    runner = TrialRunner(workspace, slot, dataset, golden, backbone.fingerprint, log)
+    runner = TrialRunner(workspace, slot, dataset, golden, backbone, log)
     names = list(dict.fromkeys((*request.methods, *([request.curve_method] if request.shares else []))))
     shares = sorted({share for share in request.shares if share < 1.0})
     trials = [*(runner.run(name) for name in names), *(runner.run(request.curve_method, share) for share in shares)]
-    found = _comparison(runner, slot, dataset, golden.tag, backbone, request, trials)
+    found = _comparison(runner, request, trials)
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]
     write_comparison(found, folder)
     log(f"report: {folder / 'compare.html'}")
@@ -110,16 +91,11 @@ def _check(request: ComparisonRequest) -> None:
 
 
 def _comparison(
-    runner: TrialRunner,
-    slot: Slot,
-    dataset: DatasetVersion,
-    golden: str,
-    backbone: Backbone,
-    request: ComparisonRequest,
-    results: Sequence[MethodTrial | FailedTrial],
+    runner: TrialRunner, request: ComparisonRequest, results: Sequence[MethodTrial | FailedTrial]
 ) -> MethodComparison:
     from elp_core.methods import METHODS
 
+    dataset, policy = runner.dataset, runner.policy
     failed = tuple(one for one in results if isinstance(one, FailedTrial))
     trials = [one for one in results if isinstance(one, MethodTrial)]
     whole = {trial.method: trial for trial in trials if trial.share == 1.0}
@@ -130,19 +106,18 @@ def _comparison(
     parts = [trial for trial in trials if trial.method == request.curve_method]
     curve = tuple(sorted(parts, key=lambda trial: trial.share)) if request.shares else ()
     ahead, advice = predict_curve(curve)
-    first, policy = methods[0], runner.policy
     scores = {trial.method: runner.scores(trial.method) for trial in methods}
     found = differences(scores, pairs_of(methods), policy, dataset.closed_set)
     return MethodComparison(
-        slot=str(slot),
+        slot=str(runner.slot),
         dataset=dataset.tag,
-        golden=golden,
-        backbone=backbone.id,
-        fingerprint=backbone.fingerprint,
-        metric=first.metric,
+        golden=runner.golden.tag,
+        backbone=runner.backbone.id,
+        fingerprint=runner.backbone.fingerprint,
+        metric=methods[0].metric,
         confidence=policy.confidence,
         closed_set=dataset.closed_set,
-        hardware=f"{first.device}, {first.threads} threads of {platform.machine()}",
+        hardware=f"{methods[0].device}, {methods[0].threads} threads of {platform.machine()}",
         methods=methods,
         differences=found,
         about={name: METHODS[name].about if name in METHODS else "the slot's own configuration" for name in whole},
@@ -150,7 +125,7 @@ def _comparison(
         curve=curve,
         ahead=ahead,
         failed=failed,
-        findings=findings(slot.task, methods, found, advice, failed),
+        findings=findings(runner.slot.task, methods, found, advice, failed),
     )
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from elp_core.files import write_whole
 from pipelines.comparison.findings import Difference, best_of, bounds_text, interval_text, millions
@@ -146,14 +147,22 @@ def _size(number: int) -> str:
 
 def _plots(found: MethodComparison) -> dict[str, bytes]:
     """Return PNG by title: the metric against trainable parameters, and the learning curve if there is one."""
-    plots = {f"{metric_title(found.metric)} against trainable parameters": _methods_plot(found)}
+    metric = metric_title(found.metric)
+    drawings = [(f"{metric} against trainable parameters", _draw_methods, "trainable parameters, millions")]
     if len(found.curve) > 1:
-        plots[f"Learning curve of {found.curve_method}"] = _curve_plot(found)
+        drawings.append((f"Learning curve of {found.curve_method}", _draw_curve, "minutes of training audio"))
+    plots = {}
+    for title, draw, label in drawings:
+        drawn, axes = figure(7.0, 3.6)
+        draw(found, axes)
+        axes.set(xscale="log", xlabel=label, ylabel=f"{metric}, %")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        plots[title] = png(drawn)
     return plots
 
 
-def _methods_plot(found: MethodComparison) -> bytes:
-    drawn, axes = figure(7.0, 3.6)
+def _draw_methods(found: MethodComparison, axes: Any) -> None:
     for trial in found.methods:
         millions, value = trial.parameters / 1e6, 100 * trial.value
         upper = 1.0 if trial.upper is None else trial.upper
@@ -164,14 +173,9 @@ def _methods_plot(found: MethodComparison) -> bytes:
         )  # fmt: skip
         axes.annotate(trial.method, (millions, value), textcoords="offset points", xytext=(6, 4), fontsize=8)
     axes.margins(x=0.12)
-    axes.set(xscale="log", xlabel="trainable parameters, millions", ylabel=f"{metric_title(found.metric)}, %")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
-    return png(drawn)
 
 
-def _curve_plot(found: MethodComparison) -> bytes:
-    drawn, axes = figure(7.0, 3.6)
+def _draw_curve(found: MethodComparison, axes: Any) -> None:
     minutes, values = [t.minutes for t in found.curve], [100 * t.value for t in found.curve]
     axes.plot(minutes, values, "o-", color=_CURVE, label="measured")
     if found.ahead:
@@ -179,8 +183,4 @@ def _curve_plot(found: MethodComparison) -> bytes:
         axes.plot([minutes[-1], *ahead], [values[-1], *(100 * p.value for p in found.ahead)], "--", color=_CURVE)
         low, high = [100 * p.lower for p in found.ahead], [100 * p.upper for p in found.ahead]
         axes.fill_between(ahead, low, high, color=_CURVE, alpha=0.15, lw=0, label="predicted, 95 %")
-    axes.set(xscale="log", xlabel="minutes of training audio", ylabel=f"{metric_title(found.metric)}, %")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    return png(drawn)

@@ -54,7 +54,7 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """Return the difference and its interval in points."""
+        """The difference and its interval in points."""
         if self.lower is None or self.upper is None:
             return f"{100 * self.value:+.1f} points (interval unknown)"
         return f"{100 * self.value:+.1f} points ({100 * self.lower:+.1f} … {100 * self.upper:+.1f})"
@@ -77,23 +77,12 @@ def pairs_of(methods: Sequence[MethodTrial]) -> list[tuple[str, str]]:
 def differences(
     scores: Mapping[str, Scores], pairs: Iterable[tuple[str, str]], policy: GatePolicy, closed_set: bool
 ) -> tuple[Difference, ...]:
-    """Return each pair's difference.
-
-    Args:
-        scores: Scores of each method, on one golden set.
-        pairs: Names of methods.
-        policy: Resamples, seed and confidence.
-        closed_set: Resample clips instead of speakers.
-
-    Raises:
-        CorpusError: Two methods were not scored on the same clips.
-    """
+    """Return each pair's difference; raises CorpusError if two methods were not scored on the same clips."""
     found = []
     for one, other in pairs:
         delta = compare_scores(scores[one], scores[other], policy, closed_set).delta
         assert delta is not None
-        known = math.isfinite(delta.lower) and math.isfinite(delta.upper)
-        bounds = (delta.lower, delta.upper) if known else (None, None)
+        bounds = (delta.lower, delta.upper) if math.isfinite(delta.upper - delta.lower) else (None, None)
         found.append(Difference(one, other, delta.value, *bounds))
     return tuple(found)
 
@@ -107,17 +96,12 @@ def findings(
 ) -> tuple[str, ...]:
     """Return the conclusions as sentences, only those that the intervals support.
 
-    Args:
-        task: Task of the slot.
-        methods: One or more.
-        differences: Differences of the pairs that `pairs_of` names.
-        advice: A sentence on more data; may be empty.
-        failed: Trials that are missing.
+    `differences` are those of the pairs that `pairs_of` names; `advice`, a sentence on more data, may be empty.
     """
     named = {trial.method: trial for trial in methods}
-    paper = [text for one in differences if (text := _against_paper(task, one, named))]
+    paper = filter(None, (_against_paper(task, one, named) for one in differences))
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*_best(methods, differences), *paper, *([advice] if advice else ()), *lost)
+    return (*_best(methods, differences), *paper, *filter(None, [advice]), *lost)
 
 
 def interval_text(trial: MethodTrial) -> str:
@@ -136,7 +120,6 @@ def millions(number: int) -> str:
 
 
 def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference]) -> list[str]:
-    """Return a sentence on the method with the lowest metric, and one on the smallest that is not shown to be worse."""
     best = best_of(methods)
     sentences = [f"Lowest {metric_title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
     worse = {one.method for one in differences if one.other == best.method and one.relation == "higher"}
@@ -167,22 +150,18 @@ def _against_paper(task: str, one: Difference, named: Mapping[str, MethodTrial])
         )
     if one.other == FROZEN and one.method in PARTS:
         part = PARTS[one.method]
-        helps = f"{part} help {task.upper()}"
+        # the paper makes no claim about a part and a task that are not in `HELPS`
+        meaning = {
+            "lower": f"{part} help here",
+            "alike": "this set does not distinguish them",
+            "higher": f"{part} alone do worse here",
+            "unknown": _UNKNOWN,
+        }
         if task in HELPS[one.method]:
-            meaning = {
-                "lower": f"{helps}, as in the paper",
-                "alike": f"this set does not show that {helps}, which the paper shows",
-                "higher": f"the paper's result that {helps} is not confirmed here",
-                "unknown": _UNKNOWN,
-            }
-        else:  # the paper makes no claim about this part and this task
-            meaning = {
-                "lower": f"{part} help here",
-                "alike": "this set does not distinguish them",
-                "higher": f"{part} alone do worse here",
-                "unknown": _UNKNOWN,
-            }
-        return (
-            f"{one.method} against the frozen backbone's weighted sum of layers: {one.text}: {meaning[one.relation]}."
-        )
+            helps = f"{part} help {task.upper()}"
+            meaning["lower"] = f"{helps}, as in the paper"
+            meaning["alike"] = f"this set does not show that {helps}, which the paper shows"
+            meaning["higher"] = f"the paper's result that {helps} is not confirmed here"
+        layers = "the frozen backbone's weighted sum of layers"
+        return f"{one.method} against {layers}: {one.text}: {meaning[one.relation]}."
     return ""

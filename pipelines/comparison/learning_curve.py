@@ -45,12 +45,16 @@ class PowerLaw:
     @property
     def falls(self) -> bool:
         """Return whether the error falls with more audio beyond chance (one-sided, 95 %)."""
-        return self.exponent - _student(0.95, self.points - 2) * self.exponent_error > 0
+        return self.exponent > self._bound
 
     @property
     def flat(self) -> bool:
         """Return whether twice the audio leaves `FLAT` of the error or more, beyond chance (one-sided, 95 %)."""
-        return bool(2 ** -(self.exponent + _student(0.95, self.points - 2) * self.exponent_error) >= FLAT)
+        return bool(2 ** -(self.exponent + self._bound) >= FLAT)
+
+    @property
+    def _bound(self) -> float:
+        return float(stdtrit(self.points - 2, 0.95)) * self.exponent_error
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,7 @@ class PredictedError:
 def fit_power_law(minutes: Sequence[float], errors: Sequence[float], smallest: float) -> PowerLaw | None:
     """Return the power law through N points; None for fewer than `MIN_POINTS` different amounts of audio.
 
-    Args:
-        minutes: Training audio, more than 0.
-        errors: The metric for each amount, a share from 0 up.
-        smallest: Replaces an error of 0, which has no logarithm; for example half an error over all words.
+    `smallest` replaces an error of 0, which has no logarithm; for example half an error over all words.
     """
     if len(set(minutes)) < MIN_POINTS:
         return None
@@ -88,15 +89,13 @@ def predict_error(law: PowerLaw, minutes: float) -> PredictedError:
     x = math.log(minutes)
     middle = math.log(law.scale) - law.exponent * x
     deviation = law.spread * math.sqrt(1.0 + 1.0 / law.points + (x - law.centre) ** 2 / law.width)
-    half = _student(0.975, law.points - 2) * deviation
+    half = float(stdtrit(law.points - 2, 0.975)) * deviation
     return PredictedError(minutes, math.exp(middle), math.exp(middle - half), math.exp(middle + half))
 
 
 def minutes_for(law: PowerLaw, error: float) -> float | None:
     """Return the minutes at which the curve reaches `error`; None if it does not fall."""
-    if law.exponent <= 0:
-        return None
-    return math.exp(math.log(law.scale / error) / law.exponent)
+    return math.exp(math.log(law.scale / error) / law.exponent) if law.exponent > 0 else None
 
 
 def worth_until(law: PowerLaw, gain: float) -> float:
@@ -105,13 +104,7 @@ def worth_until(law: PowerLaw, gain: float) -> float:
 
 
 def curve_advice(law: PowerLaw | None, present: float, error: float) -> str:
-    """Return in a sentence or two what the curve predicts for more audio.
-
-    Args:
-        law: The fitted curve.
-        present: Present minutes of training audio.
-        error: The metric measured there.
-    """
+    """Return in a sentence or two what the curve predicts for more audio than the present minutes, with this error."""
     if law is None:
         return f"Fewer than {MIN_POINTS} amounts of audio were trained on; this shows nothing about more audio."
     if law.flat:
@@ -135,7 +128,3 @@ def curve_advice(law: PowerLaw | None, present: float, error: float) -> str:
     if halved is not None and present < halved < REACH * present:
         text += f" Half of the present error needs about {halved:.0f} minutes in total."
     return text
-
-
-def _student(probability: float, df: int) -> float:
-    return float(stdtrit(df, probability))

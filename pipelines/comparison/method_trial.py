@@ -24,7 +24,6 @@ from pipelines.local.settings import Settings
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from elp_core.model import ElpModel
     from pipelines.registry.evidence_scores import Scores
 
 
@@ -81,10 +80,8 @@ class MethodTrial:
 
 
 def select_share(clips: Sequence[Clip], share: float) -> list[Clip]:
-    """Return the first `share` of `clips` by id.
-
-    Ids are hashes, so this is a random choice, and a smaller share is a subset of a larger one.
-    """
+    """Return the first `share` of `clips` by id."""
+    # ids are hashes: this is a random choice, and a smaller share is a subset of a larger one
     ordered = sorted(clips, key=lambda clip: clip.id)
     return ordered[: max(1, round(share * len(ordered)))]
 
@@ -100,6 +97,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
 
     from elp_core.assemble import build, evaluate, pick_device
     from elp_core.backbones import Backbone
+    from elp_core.bundle import write_bundle
     from elp_core.methods import METHODS
     from elp_core.tasks import make_task
     from elp_core.training import train
@@ -124,6 +122,9 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     evaluation_seconds = time.perf_counter() - started
     interval = compare_scores(evaluation.scores, None, settings.gate, spec.closed_set).challenger
     device = pick_device(config.device)
+    with tempfile.TemporaryDirectory() as parent:
+        write_bundle(folder := Path(parent) / "bundle", model, {}, {})
+        bundle_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     trial = MethodTrial(
         method=spec.method,
         share=spec.share,
@@ -135,7 +136,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
         minutes=sum(clip.duration for clip in chosen) / 60,
         clips=len(chosen),
         parameters=model.parameter_count(),
-        bundle_bytes=_bundle_bytes(model),
+        bundle_bytes=bundle_bytes,
         backbone_bytes=sum(4 * parameter.numel() for parameter in backbone.parameters()),
         train_seconds=train_seconds,
         steps=trained.steps,
@@ -146,15 +147,6 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
         threads=torch.get_num_threads(),
     )
     return trial, evaluation.scores
-
-
-def _bundle_bytes(model: ElpModel) -> int:
-    from elp_core.bundle import write_bundle
-
-    with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "bundle"
-        write_bundle(folder, model, {}, {})
-        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _peak_bytes() -> int:

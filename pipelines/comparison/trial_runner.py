@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
 from pipelines.comparison import method_trial
@@ -21,6 +21,9 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
+
+if TYPE_CHECKING:
+    from elp_core.backbones import Backbone
 
 Log = Callable[[str], None]
 
@@ -38,20 +41,21 @@ class TrialRunner:
     """The trials of one comparison: each result is kept in a file named by the digest of its inputs."""
 
     def __init__(
-        self, workspace: Workspace, slot: Slot, version: DatasetVersion, golden: GoldenRef, fingerprint: str, log: Log
+        self, workspace: Workspace, slot: Slot, dataset: DatasetVersion, golden: GoldenRef, backbone: Backbone, log: Log
     ) -> None:
+        self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
         settings, self.policy = to_dict(chosen), chosen.gate
         self._spec = TrialSpec(
-            "", 1.0, str(slot), str(workspace.root), version.tag, str(cache), workspace.settings.backbone,
-            version.closed_set, settings,
+            "", 1.0, str(slot), str(workspace.root), dataset.tag, str(cache), workspace.settings.backbone,
+            dataset.closed_set, settings,
         )  # fmt: skip
         # everything that determines a trial's numbers; the folder of the workspace does not
         self._inputs = {
             "slot": str(slot),
-            "data": version.dvc_hash,
+            "data": dataset.dvc_hash,
             "golden": golden.digest,
-            "backbone": fingerprint,
+            "backbone": backbone.fingerprint,
             "settings": settings,
             "code": code_digest(),
             "task": task_digest(slot.task_spec),
@@ -61,14 +65,12 @@ class TrialRunner:
 
     def run(self, method: str, share: float = 1.0) -> MethodTrial | FailedTrial:
         """Return the result of one trial, from an earlier run if there is one."""
-        path = self._path(method, share)
-        name = f"{method} on {100 * share:g} % of the training audio"
+        path, name = self._path(method, share), f"{method} on {100 * share:g} % of the training audio"
         if path.is_file() and scores_path(path).is_file():
             self._log(f"{name}: already done")
         else:
             self._log(f"{name}: training")
-            reason = self._train(replace(self._spec, method=method, share=share), path)
-            if reason:
+            if reason := self._train(replace(self._spec, method=method, share=share), path):
                 self._log(f"{name}: failed: {reason}")
                 return FailedTrial(method, share, reason)
         trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))

@@ -27,10 +27,6 @@ class PairedComparison:
     delta: Interval | None
     """Challenger − champion."""
     clips: int
-    size: int
-    """Number of clips, or of target trials: `min_slice` is compared with it."""
-    counted: str
-    """What `size` counts: ``clips`` or ``target trials``."""
     blocks: int
     unit: Unit
     tokens: float
@@ -39,10 +35,7 @@ class PairedComparison:
     """float64 [systems, R], the challenger's first."""
 
     def interval_of(self, value: float, draws: FloatArray, rate: float, confidence: float) -> Interval:
-        """Return the interval of a `value` derived from the two metrics, with its draws [R].
-
-        `rate` is the true value that the null model assumes.
-        """
+        """Return the interval of a value derived from the two metrics; `rate` is what the null model assumes."""
         floor = binomial_error(rate, self.tokens)
         return confidence_interval(value, draws, self.blocks, floor, self.clips, confidence)
 
@@ -50,13 +43,7 @@ class PairedComparison:
 def compare_scores(
     challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool
 ) -> PairedComparison:
-    """Measure and resample both systems.
-
-    In a closed set the speakers are given and the recordings vary, so clips are resampled; otherwise speakers are.
-
-    Raises:
-        CorpusError: The two were not scored on the same clips, or the metric cannot be computed on them.
-    """
+    """Measure and resample both systems; raises CorpusError if they were not scored on the same clips."""
     systems = _paired(challenger, champion)
     blocks = blocks_for(challenger, closed_set)
     draws = _resampled(systems, blocks, policy.resamples, policy.seed)
@@ -69,6 +56,7 @@ def compare_scores(
 
     before = delta = None
     if champion is not None:
+        # rounding makes verdicts equal on processors whose sums differ in the last bits
         difference = round(values[0] - values[1], 12)
         growth = _growth(challenger, champion, difference, policy.margin)
         before = bounds(values[1], draws[1], policy.limit)
@@ -79,8 +67,6 @@ def compare_scores(
         champion=before,
         delta=delta,
         clips=clips,
-        size=challenger.size,
-        counted=challenger.unit,
         blocks=blocks.count,
         unit=blocks.unit,
         tokens=tokens,
@@ -96,7 +82,7 @@ def delta_draws(challenger: Scores, champion: Scores | None, closed_set: bool, r
 
 
 def blocks_for(scores: Scores, closed_set: bool) -> Blocks:
-    """Return the blocks that are resampled: speakers, or clips in a closed set."""
+    """Return the blocks that are resampled: speakers, or clips in a closed set, which gives the speakers."""
     return blocks_of(scores.speakers, "clips" if closed_set else "speakers")
 
 
@@ -125,21 +111,19 @@ def _paired(challenger: Scores, champion: Scores | None) -> list[Scores]:
     """Return both systems, after a check that they were scored on the same clips in the same order."""
     if champion is None:
         return [challenger]
-    same = type(challenger) is type(champion) and challenger.ids == champion.ids
-    if same and isinstance(challenger, ClipScores) and isinstance(champion, ClipScores):
-        same = (
-            (challenger.metric, challenger.speakers, challenger.references)
-            == (champion.metric, champion.speakers, champion.references)
-        ) and np.array_equal(challenger.tokens, champion.tokens)
-    elif same and isinstance(challenger, TrialScores) and isinstance(champion, TrialScores):
-        columns = ((challenger.a, champion.a), (challenger.b, champion.b), (challenger.targets, champion.targets))
-        same = all(np.array_equal(one, other) for one, other in columns)
-    if not same:
+    if _task_of(challenger) != _task_of(champion):
         raise CorpusError(
             "challenger and champion were not scored on the same clips, speakers and references in the same order; "
             "evaluate both on one golden set in one run"
         )
     return [challenger, champion]
+
+
+def _task_of(scores: Scores) -> tuple[object, ...]:
+    """Return everything but the answers."""
+    if isinstance(scores, ClipScores):
+        return scores.metric, scores.ids, scores.speakers, scores.references, scores.tokens.tolist()
+    return scores.ids, scores.a.tolist(), scores.b.tolist(), scores.targets.tolist()
 
 
 def _growth(challenger: Scores, champion: Scores, difference: float, margin: float) -> float:
@@ -150,8 +134,6 @@ def _growth(challenger: Scores, champion: Scores, difference: float, margin: flo
     """
     if not (isinstance(challenger, ClipScores) and isinstance(champion, ClipScores)):
         return 1.0
-    differing, tokens = int(np.abs(challenger.errors - champion.errors).sum()), int(challenger.tokens.sum())
-    if differing == 0 or tokens == 0:
-        return 1.0
-    rate = differing / tokens
-    return math.sqrt((rate + max(0.0, margin - difference)) / rate)
+    tokens = int(challenger.tokens.sum())
+    rate = int(np.abs(challenger.errors - champion.errors).sum()) / tokens if tokens else 0.0
+    return math.sqrt((rate + max(0.0, margin - difference)) / rate) if rate else 1.0

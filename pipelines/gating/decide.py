@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipelines.gating.compare import PairedComparison, compare_scores
-from pipelines.gating.interval import LIMIT_WORDS, combine, further_blocks
-from pipelines.gating.safety import JudgedPair, safety_checks
+from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
+from pipelines.gating.safety import safety_checks
 from pipelines.gating.slices import judge_slices
 from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import GateCheck, Measured, Outcome, SliceResult, Verdict
+from pipelines.registry.verdict import GateCheck, Measured, Outcome, Verdict
 
 _RANK = {"failed": 0, "undecided": 1, "passed": 2}
 """Order of the reasons; undecided slices come last, because they do not change the verdict."""
@@ -39,32 +40,22 @@ def decide_verdict(
 ) -> Verdict:
     """Compare `challenger` with `champion` (None if the slot has no champion yet) on the clips both were scored on.
 
-    Args:
-        challenger: Scores of the adapter that is a candidate for promotion.
-        champion: Scores of the present champion on the same clips in the same order.
-        policy: Declared limits; `resamples` and `seed` fix the draws.
-        checks: Conditions in addition to the statistics.
-        closed_set: Declares that the golden set's speakers are also in the training data: clips are resampled, not
-            speakers.
-        measured: Measurements that the policy's safety limits apply to; None judges the scores alone.
-
-    Raises:
-        CorpusError: The two were not scored on the same clips, or the metric cannot be computed on them.
+    `checks` are conditions in addition to the statistics; without `measured`, the scores alone are judged. In a closed
+    set, the golden set's speakers are also in the training data, so clips are resampled instead of speakers. Raises
+    CorpusError if the two were not scored on the same clips, or if the metric cannot be computed on them.
     """
     found = compare_scores(challenger, champion, policy, closed_set)
     slices = judge_slices(challenger, champion, policy, closed_set, found)
     limit = found.challenger.judge(policy.limit)
     margin = found.delta.judge(policy.margin) if found.delta else None
     if measured is not None:
-        pair = JudgedPair(challenger, champion, found, slices, closed_set)
-        checks = (*checks, *safety_checks(pair, policy, measured))
+        checks = (*checks, *safety_checks(challenger, champion, found, slices, closed_set, policy, measured))
     parts = [limit] if margin is None else [margin, limit]
     parts += [check.outcome for check in checks] + ["failed" for s in slices if s.outcome == "failed"]
     outcome = combine(parts)
     blocks = _needed_blocks(found, policy, limit, margin) if outcome == "undecided" else None
-    needed = None if blocks is None else math.ceil(blocks * found.clips / found.blocks)
     champion_interval, delta = found.champion, found.delta
-    return Verdict(
+    verdict = Verdict(
         outcome=outcome,
         first_version=champion is None,
         metric=found.metric,
@@ -77,15 +68,16 @@ def decide_verdict(
         blocks=found.blocks,
         unit=found.unit,
         clips=found.clips,
-        needed=needed,
+        needed=None if blocks is None else math.ceil(blocks * found.clips / found.blocks),
         needed_blocks=blocks,
         closed_set=closed_set,
         slices=slices,
         checks=tuple(checks),
-        reasons=_reasons(found, policy, outcome, limit, margin, checks, slices, needed, blocks),
+        reasons=(),
         policy=policy,
         measured=measured,
     )
+    return replace(verdict, reasons=_reasons(verdict, found, limit, margin))
 
 
 def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, margin: Outcome | None) -> int | None:
@@ -97,52 +89,43 @@ def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, 
     return max(known) if known and len(known) == len(wanted) else None
 
 
-def _reasons(
-    found: PairedComparison,
-    policy: GatePolicy,
-    outcome: Outcome,
-    limit: Outcome,
-    margin: Outcome | None,
-    checks: Sequence[GateCheck],
-    slices: Sequence[SliceResult],
-    needed: int | None,
-    blocks: int | None,
-) -> tuple[str, ...]:
+def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: Outcome | None) -> tuple[str, ...]:
     """Return the sentences for people: what failed first, then what is undecided, then what passed."""
+    policy, slices = verdict.policy, verdict.slices
     ranked = [
         (_RANK[c.outcome], f"check {c.name} {'is undecided' if c.undecided else 'failed'}: {c.detail}")
-        for c in checks
+        for c in verdict.checks
         if not c.passed
     ]
     metric = metric_title(found.metric)
-    if margin is None:
+    if margin is None or found.delta is None:
         ranked.append((2, "first version: there is no champion to compare with, the absolute limit alone decides"))
     else:
-        ranked.append((_RANK[margin], _margin_reason(found, policy, margin, metric)))
+        ranked.append((_RANK[margin], f"{metric} {_margin_reason(found.delta, policy.margin, margin)}"))
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
-    if outcome == "undecided" and "undecided" in (limit, margin):
-        ranked.append((1, _size_reason(found, needed, blocks)))
+    if verdict.outcome == "undecided" and "undecided" in (limit, margin):
+        ranked.append((1, _size_reason(verdict)))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))
 
 
-def _margin_reason(found: PairedComparison, policy: GatePolicy, outcome: Outcome, metric: str) -> str:
-    assert found.delta is not None
-    allowed = points(policy.margin)
+def _margin_reason(delta: Interval, margin: float, outcome: Outcome) -> str:
+    allowed = f"the allowed {points(margin)}"
     verdict = {
-        "passed": f"no worse than the allowed {allowed}",
-        "failed": f"worse than the allowed {allowed} even at the lower end",
-        "undecided": f"the allowed {allowed} is inside this range",
+        "passed": f"no worse than {allowed}",
+        "failed": f"worse than {allowed} even at the lower end",
+        "undecided": f"{allowed} is inside this range",
     }
-    return f"{metric} changed by {points(found.delta.value)} ({found.delta.signed_text}): {verdict[outcome]}"
+    return f"changed by {points(delta.value)} ({delta.signed_text}): {verdict[outcome]}"
 
 
-def _size_reason(found: PairedComparison, needed: int | None, blocks: int | None) -> str:
-    by_speaker = found.unit == "speakers"
-    size = count(found.clips, "clip") + (f" of {count(found.blocks, 'speaker')}" if by_speaker else "")
-    if needed is None or blocks is None:
+def _size_reason(verdict: Verdict) -> str:
+    by_speaker = verdict.unit == "speakers"
+    size = count(verdict.clips, "clip") + (f" of {count(verdict.blocks, 'speaker')}" if by_speaker else "")
+    if verdict.needed is None or verdict.needed_blocks is None:
         return f"the golden set of {size} cannot decide this, and no larger one would at the difference observed"
-    more = count(needed, "more clip") + (f" ({count(blocks, 'more speaker')})" if by_speaker else "")
+    speakers = f" ({count(verdict.needed_blocks, 'more speaker')})" if by_speaker else ""
+    more = count(verdict.needed, "more clip") + speakers
     return f"the golden set of {size} is too small: about {more} would decide what was observed"

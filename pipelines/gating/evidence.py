@@ -69,26 +69,13 @@ class Evidence:
 
         Facts (checks that are not derived) and measurements are used as recorded; the limits are applied again.
         """
-        recorded = self.verdict
-        facts = [check for check in recorded.checks if not check.derived]
-        return decide_verdict(
-            self.challenger,
-            self.champion,
-            recorded.policy,
-            facts,
-            closed_set=recorded.closed_set,
-            measured=recorded.measured,
-        )
+        old, scores = self.verdict, (self.challenger, self.champion)
+        facts = [check for check in old.checks if not check.derived]
+        return decide_verdict(*scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured)
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Read an evidence file, or the one in a folder.
-
-    Raises:
-        OpsError: The file is missing, malformed, or of an unknown format.
-        CorpusError: Its scores are damaged.
-        ConfigError: Its verdict is damaged.
-    """
+    """Read an evidence file, or the one in a folder; raises CorpusError or ConfigError for damaged content."""
     file = path / EVIDENCE_FILE if path.is_dir() else path
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -99,6 +86,7 @@ def read_evidence(path: Path) -> Evidence:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
     champion = unpack_scores(values["champion"]) if values.get("champion") else None
     verdict = Verdict.from_json(_with_current_names(values["verdict"]))
+    # a later release may name more; nothing is decided from the context
     known = {item.name for item in fields(EvidenceContext)}
     context = {key: value for key, value in values.get("context", {}).items() if key in known}
     return Evidence(verdict, unpack_scores(values["challenger"]), champion, EvidenceContext(**context))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ from pipelines.registry.verdict import GateCheck, Measured, Verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from elp_core.metrics.scores import Evaluation
     from elp_core.model import ElpModel
+    from pipelines.registry.evidence_scores import Scores
 
 Log = Callable[[str], None]
 
@@ -63,33 +63,29 @@ class GateCase:
     challenger: AdapterVersion
     champion: AdapterVersion | None
     golden: GoldenRef
+    serving: bool
+    """The challenger is the present champion."""
 
     @property
     def record(self) -> GateRecord:
         """Return what the verdict is about, with an empty verdict and time."""
-        content = asdict(
-            GateRecord(
-                verdict="",
-                bundle=self.challenger.bundle_digest,
-                golden=self.golden.tag,
-                golden_digest=self.golden.digest,
-                champion=self.champion.version if self.champion else None,
-                champion_bundle=self.champion.bundle_digest if self.champion else "",
-                policy=policy_digest(self.settings.gate),
-            )
+        content = GateRecord(
+            verdict="",
+            bundle=self.challenger.bundle_digest,
+            golden=self.golden.tag,
+            golden_digest=self.golden.digest,
+            champion=self.champion.version if self.champion else None,
+            champion_bundle=self.champion.bundle_digest if self.champion else "",
+            policy=policy_digest(self.settings.gate),
         )
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        return GateRecord(**{**content, "evidence": f"gate/v{self.challenger.version}-{key}"})
+        # not canonical JSON: the folders of verdicts in every registry have names of this digest
+        key = hashlib.sha256(json.dumps(asdict(content), sort_keys=True).encode()).hexdigest()[:16]
+        return replace(content, evidence=f"gate/v{self.challenger.version}-{key}")
 
     @property
     def folder(self) -> Path:
         """Return the evidence folder on this machine."""
         return self.cache / "verdicts" / self.slot.site / self.slot.task / self.record.evidence
-
-    def outcome(self, evidence: Evidence, folder: Path, *, reused: bool, dry_run: bool) -> GateOutcome:
-        """Return the outcome of this case from its evidence."""
-        against = self.champion.version if self.champion else None
-        return GateOutcome(evidence.verdict, folder, self.challenger.version, against, reused, dry_run)
 
 
 def gate_version(
@@ -104,96 +100,73 @@ def gate_version(
     keys: Path | None = None,
     log: Log = print,
 ) -> GateOutcome:
-    """Judge a version of the slot's adapter.
+    """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
     A version that was judged against the same champion, golden set and policy keeps its verdict. The present champion
     keeps the verdict with which it was promoted. A version that passes becomes the challenger; promotion is another
-    step.
-
-    Args:
-        repository: Path or URL of the workspace's Git repository.
-        slot: The slot.
-        settings: Settings of the workspace; they name the slot's policy and the backbone.
-        version: Version to judge; None selects the newest candidate.
-        dry_run: Judge and keep the evidence in `cache`, but change nothing in the registry.
-        mlflow_uri: Address of the MLflow server.
-        cache: Folder for downloaded data, bundles and evidence.
-        keys: Folder of the key that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder.
-        log: Receives one line of progress at a time.
-
-    Raises:
-        AttestationError: This machine has no key to sign a verdict with; raised before anything is judged.
-        GateRefused: The server does not accept the verdict, for example because it does not trust the key.
-        RegistryError: There is no version to judge, or a bundle is not the registered one.
-        VersioningError: The slot has no golden set, or the data cannot be downloaded.
-        FingerprintMismatch: A bundle belongs to another backbone than the workspace's.
-        CorpusError: The metric cannot be computed on the golden set.
+    step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
+    that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
+        # a machine without a key is refused before minutes of judging
         load_signing_keys(keys, "verdict")
-    case, serving = _prepare(client, repository, slot, settings, version, cache)
-    found = find_recorded(client, case.challenger, case.record, case.folder, keep=serving)
+    case = _prepare(client, repository, slot, settings, version, cache)
+    found = find_recorded(client, case.challenger, case.record, case.folder, keep=case.serving)
     if found is not None:
         evidence = read_evidence(found)
         log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
-        return case.outcome(evidence, found, reused=True, dry_run=dry_run)
-    if (case.folder / EVIDENCE_FILE).is_file():
+    elif (case.folder / EVIDENCE_FILE).is_file():
         log("this machine has already judged exactly these inputs; recording the verdict")
         evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
     else:
-        evidence = _judge(client, case, cache, log)
+        evidence = _judge(client, case, log)
         digest = write_evidence_folder(case.folder, evidence)
-    log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
-    if not dry_run:
-        publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
-    return case.outcome(evidence, case.folder, reused=False, dry_run=dry_run)
+    if found is None:
+        log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
+        if not dry_run:
+            publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
+    against, reused = case.champion.version if case.champion else None, found is not None
+    return GateOutcome(evidence.verdict, found or case.folder, case.challenger.version, against, reused, dry_run)
 
 
 def _prepare(
     client: MlflowClient, repository: str, slot: Slot, settings: Settings, version: int | None, cache: Path
-) -> tuple[GateCase, bool]:
-    """Return what is judged, and whether the version is the present champion."""
+) -> GateCase:
     from pipelines.datasets.versions import golden_ref
 
-    if version is None:
-        challenger = model_registry.candidate(client, slot)
-    else:
-        challenger = model_registry.get(client, slot, version)
+    registry = model_registry
+    challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
     champion = model_registry.find_champion(client, slot)
     serving = champion is not None and champion.version == challenger.version
     against, golden = None if serving else champion, golden_ref(repository, "latest", slot)
-    mine = settings.for_slot(slot)
-    return GateCase(slot, mine, settings.backbone, repository, cache, challenger, against, golden), serving
+    mine, backbone = settings.for_slot(slot), settings.backbone
+    return GateCase(slot, mine, backbone, repository, cache, challenger, against, golden, serving)
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """A version evaluated on the golden set."""
+    """A version evaluated on the golden set: scores, further metrics, and the threshold at which it decides."""
 
     model: ElpModel
     bundle: Path
-    evaluation: Evaluation
-
-    @property
-    def threshold(self) -> float | None:
-        """Return the threshold at which it decides when it serves."""
-        from elp_core.bundle import deployed_threshold
-
-        return deployed_threshold(self.model.task, self.bundle)
+    scores: Scores
+    also: Mapping[str, float]
+    threshold: float | None
 
 
-def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evidence:
+def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
-    from elp_core.bundle import load_bundle
+    from elp_core.bundle import deployed_threshold, load_bundle
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
-    from pipelines.gating.measure import bundle_bytes, measure_speed, memory_digest, overlap_checks
+    from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
 
+    cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
     backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
     before = memory_digest(backbone)
@@ -202,35 +175,34 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        return _Scored(model, bundle, evaluate(model, golden.clips, train.batch_seconds, train.device))
+        found = evaluate(model, golden.clips, train.batch_seconds, train.device)
+        also = {name: round(value, 6) for name, value in found.extra.items()}
+        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle))
 
     challenger = score(case.challenger)
     champion = score(case.champion) if case.champion else None
     checks = (
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
         GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
-        *overlap_checks(
-            case.repository, case.challenger, challenger.bundle, golden.clips, case.golden.closed_set, cache
-        ),
+        *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
     )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
     measured = Measured(
         subject=f"{case.slot} {case.challenger.version}",
-        bundle_bytes=bundle_bytes(challenger.bundle),
+        bundle_bytes=sum(path.stat().st_size for path in challenger.bundle.iterdir()),
         parameters=challenger.model.parameter_count(),
         speed=speed,
         backbone_before=before,
+        # last: each of the measurements above may have changed a tensor
         backbone_after=memory_digest(backbone),
         interference=interference,
         challenger_threshold=challenger.threshold,
         champion_threshold=champion.threshold if champion else None,
     )
-    scores, champion_scores = challenger.evaluation.scores, champion.evaluation.scores if champion else None
-    verdict = decide_verdict(
-        scores, champion_scores, policy, checks, closed_set=case.golden.closed_set, measured=measured
-    )
+    scores, against = challenger.scores, champion.scores if champion else None
+    verdict = decide_verdict(scores, against, policy, checks, closed_set=closed_set, measured=measured)
     context = EvidenceContext(
         slot=str(case.slot),
         challenger=f"v{case.challenger.version}",
@@ -240,11 +212,7 @@ def _judge(client: MlflowClient, case: GateCase, cache: Path, log: Log) -> Evide
         golden={"tag": case.golden.tag, "digest": case.golden.digest, "revision": case.golden.revision},
         backbone={"id": backbone.id, "fingerprint": backbone.fingerprint},
         policy_digest=case.record.policy,
-        challenger_also=_rounded(challenger.evaluation),
-        champion_also=_rounded(champion.evaluation) if champion else {},
+        challenger_also=challenger.also,
+        champion_also=champion.also if champion else {},
     )
-    return Evidence(verdict, scores, champion_scores, context)
-
-
-def _rounded(evaluation: Evaluation) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in evaluation.extra.items()}
+    return Evidence(verdict, scores, against, context)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +24,6 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.policies import SafetyPolicy
-from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import Interference, SlotOutputs
 
 if TYPE_CHECKING:
@@ -64,30 +63,22 @@ def check_interference(
     If there are more slots than the policy compares, the challenger's digest selects them, so that other versions
     are compared with other slots. A slot whose champion or golden set cannot be loaded is reported as skipped. Every
     slot is skipped if the challenger's method is not ELP, because such an adapter shares no host.
-
-    Args:
-        client: Connection to the MLflow server.
-        challenger: The version that is judged.
-        backbone: The backbone that all share.
-        policy: Number of slots, and of clips for each.
-        repository: The workspace's Git repository.
-        cache: Folder for bundles and data.
-        log: Receives one line of progress at a time.
     """
     most = policy.interference_slots
     others = [slot for slot in model_registry.list_slots(client) if slot != challenger.slot] if most else []
     others.sort(key=lambda slot: hashlib.sha256(f"{challenger.bundle_digest} {slot}".encode()).digest())
     if not others:
         return Interference((), 0, (), True)
-    champions = _champions(client, others, backbone)
+    # a slot is looked up only when it is needed
+    found = (model_registry.find_champion(client, slot) for slot in others)
+    champions = (one for one in found if one is not None and one.fingerprint == backbone.fingerprint)
     model = load_bundle(download_bundle(client, challenger, cache), backbone)
     if not isinstance(model.config, ElpConfig):
         # it is never in one batch with others; its effect on the backbone is a check of its own
         kind = type(model.config).__name__
         names = [version.name for version in itertools.islice(champions, most)]
         return Interference((), len(others), tuple(f"{n}: a host takes ELP adapters, not {kind}" for n in names), True)
-    loaded: list[OtherChampion] = []
-    skipped: list[str] = []
+    loaded, skipped = list[OtherChampion](), list[str]()
     for version in champions:
         try:
             bundle = load_bundle(download_bundle(client, version, cache), backbone)
@@ -103,14 +94,6 @@ def check_interference(
     log(f"interference check of {challenger.name}: comparing the answers of {len(loaded)} of {len(others)} other slots")
     compared, repeatable = compare_on_host(loaded, model, backbone)
     return Interference(compared, len(others), tuple(skipped), repeatable)
-
-
-def _champions(client: MlflowClient, slots: Sequence[Slot], backbone: Backbone) -> Iterator[AdapterVersion]:
-    """Yield the slots' champions on this backbone; each slot is looked up when it is needed."""
-    for slot in slots:
-        version = model_registry.find_champion(client, slot)
-        if version is not None and version.fingerprint == backbone.fingerprint:
-            yield version
 
 
 def compare_on_host(
@@ -132,6 +115,7 @@ def compare_on_host(
     def outputs(requests: Sequence[Request]) -> list[bytes]:
         return host.answer(requests)[: len(alone)]
 
+    # both settings without the challenger twice: a host with non-deterministic kernels must not blame the challenger
     before, before_again = outputs(alone), outputs(alone)
     host.add("", _with_exact_task(stand_in))
     with_stand_in, with_stand_in_again = outputs(mixed), outputs(mixed)

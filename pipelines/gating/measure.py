@@ -25,11 +25,6 @@ MOST_AUDIO: Seconds = 16.0
 """Audio in a round; if every clip is longer, the shortest clip is used alone."""
 
 
-def bundle_bytes(folder: Path) -> int:
-    """Return the size of a bundle's files."""
-    return sum(path.stat().st_size for path in folder.iterdir())
-
-
 def memory_digest(backbone: Backbone) -> str:
     """Return the ``sha256:…`` of the backbone's tensors as they are in memory."""
     digests = tensor_digests(backbone.state_dict())
@@ -42,12 +37,7 @@ def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) 
     """Time the adapter's answers and the backbone alone on the same clips, alternately, and keep the best of each.
 
     Other load on the machine only adds time, and adds it to both. The best of several rounds is therefore close to the
-    work itself, and a busy machine fails no good adapter.
-
-    Args:
-        model: Model in eval mode, on the device on which it was evaluated.
-        clips: One or more clips with their audio.
-        rounds: Number of rounds, after one that is not counted.
+    work itself, and a busy machine fails no good adapter. The model is in eval mode; a first round is not counted.
     """
     device = next(model.backbone.parameters()).device
     waveforms = [load(clip.audio) for clip in _within_most_audio(clips)]
@@ -64,6 +54,7 @@ def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) 
         frames, counts = model(padded, lengths)
         model.task.predict(model.head, frames, counts)
 
+    # the first round also pays for loading kernels and allocating memory
     times = [(_seconds(backbone_alone, device), _seconds(with_adapter, device)) for _ in range(rounds + 1)][1:]
     audio = sum(lengths.tolist()) / SAMPLE_RATE
     return Speed(audio, min(alone for alone, _ in times), min(adapted for _, adapted in times), device.type)
@@ -76,23 +67,14 @@ def overlap_checks(
 
     The training data is read again from the dataset version that the bundle's lineage names, and must have the digest
     that the lineage states.
-
-    Args:
-        repository: The workspace's Git repository.
-        version: The version that was trained.
-        bundle: Folder of its bundle.
-        golden: Clips of the golden set.
-        closed_set: The data is declared to use the same speakers for training and golden set.
-        cache: Folder for downloaded data.
     """
     lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
     tag = lineage.dataset.tag
     trained = load_split(repository, tag, version.slot, ("train", "validation"), cache, "meta")
     same = ids_digest(clip.id for clip in trained) == lineage.training.ids
     shared = {clip.id for clip in trained} & {clip.id for clip in golden}
-    if not same:
-        detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"
-    else:
+    detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"
+    if same:
         detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(trained)} training clips ({tag})"
     speakers = {clip.speaker for clip in golden} - {""}
     known = {clip.speaker for clip in trained} & speakers

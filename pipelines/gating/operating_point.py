@@ -40,11 +40,7 @@ class FalseRate:
 def operating_point_checks(
     challenger: TrialScores, champion: TrialScores | None, policy: GatePolicy, closed_set: bool, measured: Measured
 ) -> tuple[GateCheck, ...]:
-    """Return one check for each of the two rates: its absolute limit, and its margin to the champion's rate.
-
-    Raises:
-        CorpusError: There are no target trials or no impostor trials.
-    """
+    """Return one check for each of the two rates: its absolute limit, and its margin to the champion's rate."""
     limits, margin = (policy.safety.max_false_accepts, policy.safety.max_false_rejects), policy.safety.operating_margin
     own, other = measured.challenger_threshold, measured.champion_threshold if champion else None
     if own is None:
@@ -89,14 +85,7 @@ def measure_rates(
     policy: GatePolicy,
     closed_set: bool,
 ) -> tuple[FalseRate, FalseRate]:
-    """Return false accepts and false rejects of both systems, with intervals.
-
-    The standard error that independent errors would have at the limit is that of as many trials as share no clip: half
-    as many as there are clips, and no more than there are of the kind.
-
-    Raises:
-        CorpusError: There are no target trials or no impostor trials.
-    """
+    """Return false accepts and false rejects of both systems, with intervals; both kinds of trials are needed."""
     systems, thresholds = [challenger], [threshold]
     if champion is not None and champion_threshold is not None:
         systems, thresholds = [challenger, champion], [threshold, champion_threshold]
@@ -104,6 +93,7 @@ def measure_rates(
     draws = resample_false_rates(systems, thresholds, blocks, policy.resamples, policy.seed)
     values = [false_rates(s.scores, s.targets, at) for s, at in zip(systems, thresholds, strict=True)]
     clips = len(challenger.ids)
+    # trials that share a clip are not independent: the null model counts only as many as share none
     disjoint = max(1, clips // 2)
     margin = policy.safety.operating_margin
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from elp_core.metrics.scores import TrialScores
 from pipelines.gating.compare import PairedComparison, compare_scores
@@ -19,31 +19,25 @@ SHOWN = 4
 """Number of names listed in one sentence; the others are counted."""
 
 
-@dataclass(frozen=True)
-class JudgedPair:
-    """Two systems on one golden set, compared."""
-
-    challenger: Scores
-    champion: Scores | None
-    found: PairedComparison
-    slices: tuple[SliceResult, ...]
-    closed_set: bool
-
-
-def safety_checks(pair: JudgedPair, policy: GatePolicy, measured: Measured) -> tuple[GateCheck, ...]:
-    """Return every check of the safety policy that applies to the task, with or without a limit.
-
-    Raises:
-        CorpusError: A metric cannot be computed on the scores.
-    """
+def safety_checks(
+    challenger: Scores,
+    champion: Scores | None,
+    found: PairedComparison,
+    slices: Sequence[SliceResult],
+    closed_set: bool,
+    policy: GatePolicy,
+    measured: Measured,
+) -> tuple[GateCheck, ...]:
+    """Return every check of the safety policy that applies to the task, with or without a limit."""
+    # the order of the checks is that of the evidence: decided again, it must be the same
     operating: tuple[GateCheck, ...] = ()
-    if isinstance(pair.challenger, TrialScores):
-        champion = pair.champion if isinstance(pair.champion, TrialScores) else None
-        operating = operating_point_checks(pair.challenger, champion, policy, pair.closed_set, measured)
+    if isinstance(challenger, TrialScores):
+        other = champion if isinstance(champion, TrialScores) else None
+        operating = operating_point_checks(challenger, other, policy, closed_set, measured)
     return (
         *operating,
-        plausible_improvement(pair.found, policy, measured.subject),
-        *((_worst_condition(pair, policy),) if pair.slices else ()),
+        plausible_improvement(found, policy, measured.subject),
+        *((_worst_condition(challenger, slices, closed_set, policy),) if slices else ()),
         _other_slots(measured.interference, policy),
         _backbone_unchanged(measured),
         *_budgets(policy, measured),
@@ -85,7 +79,9 @@ def plausible_improvement(found: PairedComparison, policy: GatePolicy, subject: 
     return GateCheck("plausible improvement", not alarm, "; ".join(details), undecided=alarm, derived=True)
 
 
-def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
+def _worst_condition(
+    challenger: Scores, slices: Sequence[SliceResult], closed_set: bool, policy: GatePolicy
+) -> GateCheck:
     """Return the check of the absolute limit on the recording condition with the highest metric.
 
     All conditions must be within it at the upper end, which needs no correction (Berger 1982, an intersection-union
@@ -93,17 +89,17 @@ def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
     `min_slice` do not count.
     """
     name, limit = "worst condition", policy.safety.max_slice
-    values = {s.name: s.challenger for s in pair.slices if s.size >= policy.min_slice and s.challenger is not None}
+    values = {s.name: s.challenger for s in slices if s.size >= policy.min_slice and s.challenger is not None}
     if not values:
-        detail = f"no condition has {policy.min_slice} {pair.found.counted} or more"
+        detail = f"no condition has {policy.min_slice} {challenger.unit} or more"
         return GateCheck(name, limit is None, detail, undecided=limit is not None, derived=True)
     worst = max(values, key=lambda condition: values[condition])
-    detail = f"{worst} with {metric_title(pair.found.metric)} {percent(values[worst])}"
+    detail = f"{worst} with {metric_title(challenger.metric)} {percent(values[worst])}"
     if limit is None:
         return GateCheck(name, True, f"{detail}, no limit is set", derived=True)
-    at_limit, places = replace(policy, limit=limit), conditions(pair.challenger)
+    at_limit, places = replace(policy, limit=limit), conditions(challenger)
     intervals = {
-        condition: compare_scores(pair.challenger.select(places[condition]), None, at_limit, pair.closed_set).challenger
+        condition: compare_scores(challenger.select(places[condition]), None, at_limit, closed_set).challenger
         for condition in values
     }
     broken = holm({key: p_value_above(found, limit) for key, found in intervals.items()}, (1.0 - policy.confidence) / 2)
@@ -116,28 +112,25 @@ def _worst_condition(pair: JudgedPair, policy: GatePolicy) -> GateCheck:
 
 def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
     """Return the interference check: other slots' champions answer bit for bit the same with the challenger loaded."""
-    if policy.safety.interference_slots == 0:
-        return _slots_check("passed", "switched off by the policy: gate.safety.interference_slots is 0")
+    outcome: Outcome = "passed"
+    names = {f"{n.slot} v{n.version}": n.unchanged for n in found.compared}
+    changed = [name for name, unchanged in names.items() if not unchanged]
     detail = f"{len(found.compared)} of {count(found.slots, 'other slot')} compared"
     if found.skipped:
         detail += f", not compared: {_listed(found.skipped, '; ')}"
-    if not found.compared:
-        return _slots_check("passed", detail)
-    if not found.repeatable:
-        reason = "this machine gives different bits even without the challenger; gate the version on another machine"
-        return _slots_check("undecided", f"{detail}; {reason}")
-    names = {f"{n.slot} v{n.version}": n.unchanged for n in found.compared}
-    if changed := [name for name, unchanged in names.items() if not unchanged]:
-        return _slots_check("failed", f"{detail}; the challenger changes the answers of {_listed(changed)}")
-    return _slots_check("passed", f"{detail}, bit for bit the same with the challenger loaded: {_listed(list(names))}")
-
-
-def _slots_check(outcome: Outcome, detail: str) -> GateCheck:
+    if policy.safety.interference_slots == 0:
+        detail = "switched off by the policy: gate.safety.interference_slots is 0"
+    elif names and not found.repeatable:
+        outcome, machine = "undecided", "this machine gives different bits even without the challenger"
+        detail += f"; {machine}; gate the version on another machine"
+    elif changed:
+        outcome, detail = "failed", f"{detail}; the challenger changes the answers of {_listed(changed)}"
+    elif names:
+        detail += f", bit for bit the same with the challenger loaded: {_listed(list(names))}"
     return GateCheck("interference", outcome == "passed", detail, undecided=outcome == "undecided", derived=True)
 
 
 def _backbone_unchanged(measured: Measured) -> GateCheck:
-    """Return whether the shared backbone's tensors in memory are the same as before the challenger ran."""
     before, after = measured.backbone_before, measured.backbone_after
     detail = f"tensors in memory {before} before, {'the same' if before == after else after} after"
     return GateCheck("backbone unchanged", before == after, detail, derived=True)

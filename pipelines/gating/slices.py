@@ -53,10 +53,20 @@ def judge_slices(
         if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice
     }
     worse = holm(p_values, (1.0 - policy.confidence) / 2)
-    return tuple(
-        _result(name, found, sizes[name], p_values.get(name), name in worse, policy, target)
-        for name, found in compared.items()
-    )
+    results = []
+    for name, found in compared.items():
+        size, p = sizes[name], p_values.get(name)
+        if isinstance(found, str):
+            results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found))
+            continue
+        judged, before = found.delta or found.challenger, found.champion.value if found.champion else None
+        outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= target else "undecided"
+        note = _NOTES[outcome]
+        if p is None:
+            outcome, note = "undecided", f"{size} {challenger.unit}, at least {policy.min_slice} are needed"
+        numbers = (found.challenger.value, before, (judged.lower, judged.upper), p)
+        results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note))
+    return tuple(results)
 
 
 def holm(p_values: Mapping[str, float], level: float) -> set[str]:
@@ -78,25 +88,3 @@ def conditions(scores: Scores) -> dict[str, IntArray]:
         return {str(name): np.flatnonzero(of_clip == name) for name in np.unique(of_clip)}
     one, other = of_clip[scores.a], of_clip[scores.b]
     return {str(name): np.flatnonzero((one == name) & (other == name)) for name in np.unique(of_clip)}
-
-
-def _result(
-    name: str,
-    found: PairedComparison | str,
-    size: int,
-    p: float | None,
-    worse: bool,
-    policy: GatePolicy,
-    target: float,
-) -> SliceResult:
-    if isinstance(found, str):
-        return SliceResult(name, "undecided", size, 0, None, None, None, None, found)
-    judged = found.delta or found.challenger
-    outcome: Outcome = "failed" if worse else "passed" if judged.upper <= target else "undecided"
-    note = _NOTES[outcome]
-    if p is None:
-        outcome = "undecided"
-        note = f"{size} {found.counted}, at least {policy.min_slice} are needed"
-    champion = found.champion.value if found.champion else None
-    bounds = (judged.lower, judged.upper)
-    return SliceResult(name, outcome, size, found.blocks, found.challenger.value, champion, bounds, p, note)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.statements import parse_statement
-from pipelines.registry.verdict import Verdict
 from pipelines.registry.verdict_statement import (
     ChampionRef,
     EvidenceFile,
@@ -38,15 +38,9 @@ def find_recorded(
 ) -> Path | None:
     """Return the evidence folder of the verdict on the version if it is about what is `wanted`, and None otherwise.
 
-    Args:
-        client: Connection to the MLflow server.
-        version: The version to judge.
-        wanted: What the verdict would be about; its verdict and time are not compared.
-        folder: The evidence folder on this machine; missing evidence is downloaded next to it.
-        keep: Accept any passed verdict about this bundle, because the version is the champion.
-
-    A verdict without a champion to compare with is not reused if the slot has had a champion since: the server refuses
-    it as outdated.
+    Evidence that is missing on this machine is downloaded next to `folder`. `keep` accepts any passed verdict about
+    this bundle, because the version is the champion. A verdict without a champion to compare with is not reused if the
+    slot has had a champion since: the server refuses it as outdated.
     """
     record = version.gate_record
     if record is None or record.bundle != version.bundle_digest:
@@ -62,11 +56,9 @@ def find_recorded(
 
 def _champion_changed_since(client: MlflowClient, version: AdapterVersion) -> bool:
     """Return whether the slot's champion changed after the server recorded the version's newest verdict."""
-    uri = client.tracking_uri
-    known = server_api.list_statements(uri, model=version.slot.model_name, version=version.version, kind="verdict")
-    newest = next(known, None)
-    after = newest.seq if newest else 0
-    return any(entry.event in MOVES for entry in server_api.ledger_entries(uri, version.slot, after=after))
+    newest = next(_verdicts(client, version), None)
+    entries = server_api.ledger_entries(client.tracking_uri, version.slot, after=newest.seq if newest else 0)
+    return any(entry.event in MOVES for entry in entries)
 
 
 def publish_verdict(
@@ -81,36 +73,26 @@ def publish_verdict(
     """Upload evidence and metrics to the version's run, then sign the verdict and submit it to the server.
 
     The server writes tags, alias and description from the statement. If this is interrupted and called again, the
-    result is the same: a verdict counts when the server has it.
-
-    Args:
-        client: Connection to the MLflow server.
-        keys: Folder with a private key of the role ``verdict``.
-        version: The version that was judged.
-        record: What the verdict is about.
-        evidence: The verdict and what it was decided from.
-        folder: Evidence folder on this machine.
-        digest: SHA-256 (hex) of evidence.json.
-
-    Raises:
-        GateRefused: The server does not accept the statement.
-        ServiceError: No ELP server answers.
+    result is the same: a verdict counts when the server has it. `digest` is the SHA-256 (hex) of evidence.json.
     """
-    if not _uploaded(client, version, record):
+    statements = (parse_statement(read_envelope(row.envelope).payload) for row in _verdicts(client, version))
+    place = f"{record.evidence}/{EVIDENCE_FILE}"
+    # the server refuses to overwrite the evidence of a signed verdict
+    if not any(isinstance(one, VerdictStatement) and one.evidence.path == place for one in statements):
         runs.log_folder(client, version.run_id, folder, record.evidence)
-    runs.log_metrics(client, version.run_id, _metrics(evidence.verdict))
+    verdict = evidence.verdict
+    numbers = {f"golden.{verdict.metric}": verdict.challenger}
+    if verdict.champion is not None and verdict.delta is not None:
+        numbers |= {f"golden.{verdict.metric}.champion": verdict.champion, "golden.difference": verdict.delta}
+    runs.log_metrics(client, version.run_id, numbers)
     envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_trusted_keys(keys), "verdict")
     server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
 
 
-def _uploaded(client: MlflowClient, version: AdapterVersion, record: GateRecord) -> bool:
-    """Return whether a signed verdict refers to this evidence already, so that the server refuses to overwrite it."""
-    known = server_api.list_statements(
-        client.tracking_uri, model=version.slot.model_name, version=version.version, kind="verdict"
-    )
-    found = [parse_statement(read_envelope(row.envelope).payload) for row in known]
-    place = f"{record.evidence}/{EVIDENCE_FILE}"
-    return any(isinstance(statement, VerdictStatement) and statement.evidence.path == place for statement in found)
+def _verdicts(client: MlflowClient, version: AdapterVersion) -> Iterator[server_api.StoredStatement]:
+    """Return the signed verdicts on a version that the server has, newest first."""
+    slot, number = version.slot, version.version
+    return server_api.list_statements(client.tracking_uri, model=slot.model_name, version=number, kind="verdict")
 
 
 def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evidence, digest: str) -> VerdictStatement:
@@ -155,15 +137,9 @@ def _download(client: MlflowClient, run_id: str, artifact: str, place: Path) -> 
     if not client.list_artifacts(run_id, artifact):
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
+    # next to its place, because a folder is only replaced whole within one file system
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
         downloaded = Path(client.download_artifacts(run_id, artifact, scratch))
         shutil.rmtree(place, ignore_errors=True)
         os.replace(downloaded, place)
     return place
-
-
-def _metrics(verdict: Verdict) -> dict[str, float]:
-    numbers = {f"golden.{verdict.metric}": verdict.challenger}
-    if verdict.champion is not None and verdict.delta is not None:
-        numbers |= {f"golden.{verdict.metric}.champion": verdict.champion, "golden.difference": verdict.delta}
-    return numbers

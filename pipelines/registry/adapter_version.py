@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pipelines.errors import RegistryError
 from pipelines.registry.signing.canonical_json import canonical_json
@@ -14,7 +14,6 @@ from pipelines.registry.slot import Slot
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 """The two MLflow aliases of a slot."""
-Status = Literal["candidate", "challenger", "champion", "retired", "rejected"]
 
 
 class Tags:
@@ -141,6 +140,7 @@ class AdapterVersion:
             if alias in self.aliases:
                 return alias
         written = self.tags.get(Tags.STATUS, "candidate")
+        # the tag outlives the alias: a user can remove an alias in MLflow's page
         if written == CHAMPION:
             return "retired"
         return "candidate" if written == CHALLENGER else written

@@ -31,11 +31,8 @@ _HEADLINES = {"passed": "Passed the gate", "failed": "Refused by the gate", "und
 
 
 def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float) -> dict[str, str]:
-    """Return the tags of a version at its registration, from its lineage and its validation metric.
-
-    Tags that claim a decision (verdict, status, golden set) are not among them: the server writes those from signed
-    statements.
-    """
+    """Return the tags of a version at its registration, from its lineage and its validation metric."""
+    # the server writes the tags that claim a decision (verdict, status, golden set), from signed statements
     return {
         Tags.METRIC: metric,
         Tags.VALUE: f"{value:.4f}",
@@ -91,6 +88,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
 
 def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:
     """Return Markdown: a sentence, a table of the verdict and the metrics, and the lineage from the version's tags."""
+    # the list of versions shows the first line as plain text
     if headline.startswith(("#", "|", "-", "*")):
         raise ValueError(f"the description would begin with markup: {headline[:40]!r}")
     lineage = [(name, f"`{tags[tag]}`") for name, tag in _LINEAGE if tags.get(tag)]
@@ -109,6 +107,7 @@ def flagged(description: str, override: str) -> str:
 
 def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
     lines = [f"| {head} | |", "|---|---|"]
+    # a bar in a value would end its cell
     lines += [f"| {name} | {value.replace('|', '/')} |" for name, value in rows]
     return "\n".join(lines)
 

@@ -44,6 +44,7 @@ _KINDS: dict[str, Any] = {"clips": ClipScores, "trials": TrialScores}
 
 def pack_scores(scores: Scores) -> dict[str, Any]:
     """Return the JSON values of `scores`; `unpack_scores` returns equal scores, bit for bit."""
+    # fixed types and byte order: the evidence is hashed, and read on other machines
     kind = type(scores)
     packed: dict[str, Any] = {"kind": "clips" if kind is ClipScores else "trials"}
     packed |= {name: list(getattr(scores, name)) for name in _TEXTS[kind]}

@@ -98,13 +98,11 @@ class GatePolicy:
 
 
 def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a gate policy with the present names of its safety limits.
-
-    If a limit is given under both names, the older one is kept, so that the reader reports it as unknown.
-    """
+    """Return the values of a gate policy with the present names of its safety limits."""
     safety = gate.get("safety")
     if not isinstance(safety, Mapping):
         return dict(gate)
+    # if a limit is given under both names, the older one stays, so that the reader reports it as unknown
     names = {old: new for old, new in RENAMED_LIMITS.items() if new not in safety}
     return {**gate, "safety": {names.get(key, key): value for key, value in safety.items()}}
 

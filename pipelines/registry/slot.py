@@ -39,6 +39,7 @@ class Slot:
     @classmethod
     def of_model(cls, name: str) -> Slot | None:
         """Return the slot of the registered model with this name, or None if the model belongs to no slot."""
+        # prompts and models of other programs are registered in the same table
         match = _MODEL.fullmatch(name)
         return cls(match["site"], match["task"]) if match else None
 

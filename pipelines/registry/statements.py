@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from elp_core.config import from_dict, to_dict
+from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import Lineage
-from pipelines.registry.signing.canonical_json import moment, parse_canonical_json, sha256
+from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
 LINEAGE = "https://slsa.dev/provenance/v1"
@@ -101,7 +101,8 @@ class LineageStatement:
                 "buildType": TRAINING,
                 "externalParameters": dict(self.asked),
                 "internalParameters": dict(self.given),
-                "resolvedDependencies": [_resource(material) for material in self.materials],
+                # without empty fields, as in-toto's ResourceDescriptor has them
+                "resolvedDependencies": [{k: v for k, v in vars(found).items() if v} for found in self.materials],
             },
             "runDetails": {
                 "builder": {"id": BUILDER, "version": dict(self.versions)},
@@ -112,11 +113,6 @@ class LineageStatement:
 
 
 Statement = LineageStatement | VerdictStatement
-
-
-def statement_digest(statement: Statement) -> str:
-    """Return the SHA-256 (hex) of the payload, by which the ledger and the server name the statement."""
-    return sha256(statement.payload)
 
 
 def parse_statement(payload: bytes) -> Statement:
@@ -141,20 +137,11 @@ def parse_statement(payload: bytes) -> Statement:
     return found
 
 
-def _resource(material: Material) -> dict[str, Any]:
-    return {name: value for name, value in to_dict(material).items() if value}
-
-
 def stored_lineage(payload: bytes) -> LineageStatement:
-    """Build a lineage from a payload that was verified before it was stored; much quicker than `parse_statement`.
-
-    Raises:
-        KeyError, TypeError, ValueError: The payload is not a lineage.
-    """
+    """Build a lineage from a payload that was verified before it was stored; much quicker than `parse_statement`."""
     values = json.loads(payload)
-    return _build(
-        values, [Material(**entry) for entry in values["predicate"]["buildDefinition"]["resolvedDependencies"]]
-    )
+    entries = values["predicate"]["buildDefinition"]["resolvedDependencies"]
+    return _build(values, [Material(**entry) for entry in entries])
 
 
 def _build(values: Mapping[str, Any], materials: Iterable[Material]) -> LineageStatement:
@@ -184,5 +171,6 @@ def _lineage(values: Mapping[str, Any]) -> LineageStatement:
         raise AttestationError("malformed", "the lineage names a material twice")
     check_prefixed(found.fingerprint, "backbone")
     moment(found.finished, "finishedOn")
+    # a lineage without a dataset is refused here, with the KeyError, and not when somebody reads the property
     found.asked["dataset"]
     return found

@@ -199,6 +199,7 @@ def _finite(value: Any) -> Any:
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
+    # JSON has no infinity, and NaN is equal to nothing that is read back
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

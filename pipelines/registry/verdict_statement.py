@@ -134,6 +134,7 @@ class VerdictStatement:
         bundle, page = predicate.pop("bundle"), predicate.pop("page")
         if page is None:
             return statement_payload(self.model, bundle, [], VERDICT, predicate)
+        # that form had no such field, and the signed bytes must come out the same
         del predicate["details"]
         return statement_payload(self.model, bundle, [], VERDICT_WITH_PAGE, {**predicate, **page})
 

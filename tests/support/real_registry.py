@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.audit.adapter_records import find_records
+from pipelines.audit.data_index import open_index
 from pipelines.audit.facts import Fact
-from pipelines.audit.index_file import open_index
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.verify import Verification, start_verification, verify_adapter, verify_registry
 from pipelines.gating.gate import gate_version

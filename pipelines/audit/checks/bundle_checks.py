@@ -14,7 +14,8 @@ from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decisio
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import runs as tracking
-from pipelines.registry.statements import LineageStatement, statement_digest
+from pipelines.registry.signing.canonical_json import sha256
+from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.training.lineage_statement import lineage_statement
 from pipelines.training.provenance import code_digest, lock_digest
@@ -31,6 +32,7 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
 
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
+            # unverified, so that a changed bundle is reported file by file
             folder = models.download_unverified(client, version, Path(scratch))
             found, manifest = bundle_digest(folder), verify_bundle(folder)
         except BundleError as error:
@@ -39,37 +41,40 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
             return (Fact("in the artifact store", "not read", "not verified", str(error)),)
     if signed is None:
         return (Fact("in the artifact store", found, "not verified", "no signed lineage to compare it with"),)
+    store = "the artifact store"
     names = sorted(signed.files.keys() | manifest.files.keys())
-    files = [
-        compared(name, signed.files.get(name, ""), manifest.files.get(name, ""), "the artifact store") for name in names
-    ]
-    again = statement_digest(lineage_statement(signed.model, manifest))
+    files = (compared(name, signed.files.get(name, ""), manifest.files.get(name, ""), store) for name in names)
+    again = sha256(lineage_statement(signed.model, manifest).payload)
     return (
-        compared("in the artifact store", signed.bundle, found, "the artifact store", tuple(files)),
-        compared("lineage.json", statement_digest(signed), again, "the bundle's lineage.json"),
+        compared("in the artifact store", signed.bundle, found, store, tuple(files)),
+        compared("lineage.json", sha256(signed.payload), again, "the bundle's lineage.json"),
     )
 
 
 def check_evidence(client: MlflowClient, version: AdapterVersion, signed: VerdictStatement) -> Fact:
     """Check the evidence in the run: its hash, its bundle, and the verdict decided again from its scores."""
     name = signed.evidence.path
+
+    def failed(why: str) -> Fact:
+        return Fact("evidence", name, "failed", why)
+
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
             file = tracking.fetch_artifact(client, version.run_id, name, Path(scratch))
         except OpsError as error:
             return Fact("evidence", name, "not verified", str(error))
         if file is None:
-            return Fact("evidence", name, "failed", f"it is not among the artifacts of run {version.run_id}")
+            return failed(f"it is not among the artifacts of run {version.run_id}")
         sha = hashlib.sha256(file.read_bytes()).hexdigest()
         if sha != signed.evidence.sha256:
-            return Fact("evidence", name, "failed", f"its SHA-256 is {sha}, the signed one is {signed.evidence.sha256}")
+            return failed(f"its SHA-256 is {sha}, the signed one is {signed.evidence.sha256}")
         try:
             evidence = read_evidence(file.with_name(EVIDENCE_FILE))
             again = evidence.recompute()
         except ElpError as error:
-            return Fact("evidence", name, "failed", str(error))
+            return failed(str(error))
     if not same_decision(again, evidence.verdict) or again.outcome != signed.outcome:
-        return Fact("evidence", name, "failed", f"decided again from its scores: {again.outcome}")
+        return failed(f"decided again from its scores: {again.outcome}")
     about = evidence.context.challenger_bundle
     children = (compared("about the bundle", signed.bundle, about, "the evidence"),)
     return Fact("evidence", f"sha256:{sha}", "verified", "decided again from its scores: the same", children)
@@ -77,19 +82,22 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
 
 def check_training(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, ...]:
     """Check code and packages: against the installed code, and against the list in the run."""
-    code = "sha256:" + signed.digest_of("code", "elpCode")
-    here = code_digest()
-    same = here == code
-    note = "the code installed here" if same else f"the code installed here is {here}"
-    facts = [Fact("code", code, "verified" if same else "not verified", note)]
-    lock = "sha256:" + signed.digest_of("packages", "elpLock")
+    code, here = "sha256:" + signed.digest_of("code", "elpCode"), code_digest()
+    if here == code:
+        trained = Fact("code", code, "verified", "the code installed here")
+    else:
+        # other code is no fault: the adapter may have been trained by another release
+        trained = Fact("code", code, "not verified", f"the code installed here is {here}")
+    lock, note = (
+        "sha256:" + signed.digest_of("packages", "elpLock"),
+        f"run {signed.run or 'unknown'} has no {_PACKAGES}",
+    )
     try:
-        packages = packages_of(client, signed)
+        if packages := packages_of(client, signed):
+            return trained, compared("packages", lock, lock_digest(packages), f"{_PACKAGES} of the run")
     except OpsError as error:
-        return (*facts, Fact("packages", lock, "not verified", str(error)))
-    if not packages:
-        return (*facts, Fact("packages", lock, "not verified", f"run {signed.run or 'unknown'} has no {_PACKAGES}"))
-    return (*facts, compared("packages", lock, lock_digest(packages), f"{_PACKAGES} of the run"))
+        note = str(error)
+    return trained, Fact("packages", lock, "not verified", note)
 
 
 def packages_of(client: MlflowClient, signed: LineageStatement) -> list[str]:

@@ -45,15 +45,15 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     commit = signed.digest_of("dataset", "gitCommit")
     tag_commit = git.resolve(root, f"refs/tags/{tag}")
     if not tag_commit:
-        return {
-            "dataset": (Fact("in Git", tag, "not verified", f"{root} has no such tag; verify in its own workspace"),)
-        }
+        why = f"{root} has no such tag; verify in its own workspace"
+        return {"dataset": (Fact("in Git", tag, "not verified", why),)}
     tagged = compared("tag points to", commit, tag_commit, "Git")
     tracked = tracked_hash(git.show(root, commit, metafile(slot.folder / SHARDS)))
     hashes = compared(
         "tracked at the commit", plain_md5(signed.digest_of("dataset", "dvcMd5")), plain_md5(tracked), "Git"
     )
     try:
+        # the remote only: a local cache may be whole while the remote is not
         with dvc_remote(root, remote_only=True) as remote:
             shards = _read_folder(remote, tracked, f"{tag}: shard", log)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
@@ -61,18 +61,14 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     except VersioningError as error:
         return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "not verified", str(error)))}
     used = [clip for clip, split in shards.ids.items() if split in LEARNING and clip not in kept.ids]
-    clips = _clips(signed, used, whole=shards.whole and kept.whole)
+    recorded = "sha256:" + signed.digest_of("clips", "elpIds")
+    clips = Fact("clips used", recorded, "not verified", "not every file of the data could be read")
+    if shards.whole and kept.whole:
+        clips = compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
     return {
         "dataset": (tagged, hashes, Fact("DVC remote", tracked, "", "", shards.facts), clips),
         "golden set": _golden(root, golden, commit, signed, kept),
     }
-
-
-def _clips(signed: LineageStatement, used: list[str], *, whole: bool) -> Fact:
-    recorded = "sha256:" + signed.digest_of("clips", "elpIds")
-    if not whole:
-        return Fact("clips used", recorded, "not verified", "not every file of the data could be read")
-    return compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
 
 
 def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: ReadFolder) -> tuple[Fact, ...]:
@@ -91,8 +87,11 @@ def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFo
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
-    if wrong := _altered_listing(remote, tracked):
-        return ReadFolder((wrong,), {})
+    name = tracked.removeprefix("md5:")
+    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
+        found = remote.copy(name, Path(scratch) / "listing").md5
+    if f"{found}.dir" != name:
+        return ReadFolder((Fact("listing", name, "failed", f"the remote has the MD5 {found}: it was changed"),), {})
     listing = remote.listing(tracked)
     facts: list[Fact] = []
     ids: dict[str, str] = {}
@@ -101,16 +100,6 @@ def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFo
         with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
             facts.append(_file(remote, name, md5, Path(scratch) / name, ids))
     return ReadFolder(tuple(facts), ids)
-
-
-def _altered_listing(remote: DvcRemote, tracked: str) -> Fact | None:
-    """Return a failed fact if a folder's listing does not have its hash, or None."""
-    name = tracked.removeprefix("md5:")
-    with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
-        found = remote.copy(name, Path(scratch) / "listing").md5
-    if f"{found}.dir" == name:
-        return None
-    return Fact("listing", name, "failed", f"the remote has the MD5 {found}: it was changed")
 
 
 def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
@@ -140,8 +129,7 @@ def _rows(place: Path) -> Iterator[tuple[str, bytes, str]]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(place) as shard:
+        # in batches, because the audio of a whole shard may be larger than the memory
         for batch in shard.iter_batches(batch_size=256, columns=["id", "audio.bytes", "split"]):
-            columns = batch.to_pydict()
-            sounds = columns["audio"]
-            for clip, sound, split in zip(columns["id"], sounds, columns["split"], strict=True):
-                yield clip, sound["bytes"], split
+            for row in batch.to_pylist():
+                yield row["id"], row["audio"]["bytes"], row["split"]

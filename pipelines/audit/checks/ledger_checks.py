@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -28,56 +29,49 @@ class CheckedLedger:
         """Return the newest entry that decides the slot's champion; None if it never had one."""
         last: LedgerEntry | None = None
         for entry in self.entries:
-            if entry.slot != slot or entry.event not in MOVES:
-                continue
-            retires_other = entry.event == "retired" and last is not None and entry.before != last.after
-            if not retires_other:
-                last = entry
+            if entry.slot == slot and entry.event in MOVES:
+                # a retirement of a version that is no longer the champion decides nothing
+                retires_other = entry.event == "retired" and last is not None and entry.before != last.after
+                last = last if retires_other else entry
         return last
 
 
-def check_ledger(rows: Iterable[LedgerRow], ring: KeyRing, checkpoint: Head | None) -> CheckedLedger:
+def check_ledger(rows: Iterable[LedgerRow], trusted: KeyRing, checkpoint: Head | None) -> CheckedLedger:
     """Check every entry of a ledger, from its first, and keep the entries that can be read."""
     entries: list[LedgerEntry] = []
-    recorded: dict[str, str] = {}
 
     def passing() -> Iterator[LedgerRow]:
         for row in rows:
             yield row
-            try:
-                entry = read_entry(row.entry)
-            except AttestationError:
-                # the check of the chain names it
-                continue
-            entries.append(entry)
-            for digest in entry.statements:
-                recorded.setdefault(digest, entry.at)
+            # the check of the chain names an entry that cannot be read
+            with contextlib.suppress(AttestationError):
+                entries.append(read_entry(row.entry))
 
-    chain = verify_chain(passing(), ring, checkpoint)
+    chain = verify_chain(passing(), trusted, checkpoint)
+    # backwards, so that the first entry that names a statement counts
+    recorded = {digest: entry.at for entry in reversed(entries) for digest in entry.statements}
     return CheckedLedger(chain, tuple(entries), recorded)
 
 
-def check_chain(ledger: CheckedLedger, checkpoint: Head | None, where: str) -> tuple[Fact, ...]:
-    """Return the result for the chain and the checkpoint, whose file is `where`."""
+def check_chain(ledger: CheckedLedger, checkpoint: Head | None, file: str) -> tuple[Fact, ...]:
+    """Return the result for the chain and the checkpoint, which is read from `file`."""
     chain = ledger.chain
     faults = tuple(Fact(f"entry {fault.seq}", fault.trouble, "failed", fault.detail) for fault in chain.faults)
     whole: State = "verified" if chain.whole else "failed"
     note = "" if chain.whole else f"broken at entry {chain.faults[0].seq}"
     facts = [Fact("chain", f"{chain.entries} entries, the newest {chain.head.hash[:16]}", whole, note, faults)]
     if checkpoint is None:
-        facts.append(
-            Fact(
-                "checkpoint", "none", "not verified", f"no file {where}: entries cut off at the end cannot be detected"
-            )
-        )
+        note = f"no file {file}: entries cut off at the end cannot be detected"
+        facts.append(Fact("checkpoint", "none", "not verified", note))
     else:
         # a ledger that does not reach it is a fault of the chain
-        facts.append(Fact("checkpoint", f"entry {checkpoint.seq}", "" if chain.faults else "verified", where))
+        facts.append(Fact("checkpoint", f"entry {checkpoint.seq}", "" if chain.faults else "verified", file))
     if chain.by_revoked_key:
-        held = ", ".join(map(str, chain.by_revoked_key[:5]))
-        facts.append(
-            Fact("revoked key", f"entries {held}", "", "signed by it, and confirmed by later entries of a valid key")
+        held, note = (
+            ", ".join(map(str, chain.by_revoked_key[:5])),
+            "signed by it, and confirmed by later entries of a valid key",
         )
+        facts.append(Fact("revoked key", f"entries {held}", "", note))
     return tuple(facts)
 
 
@@ -92,20 +86,15 @@ def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
 
 
 def check_challenger(version: int, champion: int | None, verdict: VerdictStatement | None) -> Fact:
-    """Compare the alias in the registry with the newest signed verdict on its version.
-
-    Args:
-        version: The version with the alias.
-        champion: The version with the alias champion.
-        verdict: The newest verdict on `version` with a valid signature, or None.
-    """
-    name, where = "alias challenger", _name(version)
+    """Compare the alias in the registry with the newest verdict on its version that has a valid signature."""
+    state: State = "failed"
     if version == champion:
-        return Fact(name, where, "failed", "it is the champion")
-    if verdict is None:
-        return Fact(name, where, "failed", "no verdict with a valid signature is about it")
-    state: State = "verified" if verdict.outcome == "passed" else "failed"
-    return Fact(name, where, state, f"its newest verdict: {verdict.outcome}")
+        note = "it is the champion"
+    elif verdict is None:
+        note = "no verdict with a valid signature is about it"
+    else:
+        note, state = f"its newest verdict: {verdict.outcome}", "verified" if verdict.outcome == "passed" else "failed"
+    return Fact("alias challenger", _name(version), state, note)
 
 
 def check_registered(ledger: CheckedLedger, slot: str, version: int, lineage: LineageStatement | None) -> Fact:
@@ -124,15 +113,13 @@ def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) ->
         elif entry.slot == slot and entry.event == "deleted":
             # an entry without a version says that the whole model was deleted
             recorded = recorded - {entry.after} if entry.after is not None else set()
-    here = set(registry)
-    lost = sorted(recorded - here)
-    unrecorded = sorted(here - recorded)
+    here, unsigned = set(registry), "the ledger does not have it: no signed lineage"
     return (
-        *(Fact("version", f"v{n}", "failed", "the ledger has it, the registry does not") for n in lost),
         *(
-            Fact("version", f"v{n}", "not verified", "the ledger does not have it: no signed lineage")
-            for n in unrecorded
+            Fact("version", f"v{n}", "failed", "the ledger has it, the registry does not")
+            for n in sorted(recorded - here)
         ),
+        *(Fact("version", f"v{n}", "not verified", unsigned) for n in sorted(here - recorded)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 from pipelines.audit.checks.ledger_checks import CheckedLedger
@@ -12,48 +12,52 @@ from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerEntry
+from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
 
+CheckedStatement = tuple[Fact, Statement | None]
+"""The result for a statement, and what it says; None if it did not pass."""
 
-def check_statement(stored: StoredStatement, ring: KeyRing, ledger: CheckedLedger) -> tuple[Fact, Statement | None]:
+
+def check_statement(stored: StoredStatement, trusted: KeyRing, ledger: CheckedLedger) -> CheckedStatement:
     """Check one statement: its digest, signature and key, and that the ledger recorded it about this version."""
-    name = f"{stored.kind} statement"
+
+    def failed(why: str) -> CheckedStatement:
+        return Fact(f"{stored.kind} statement", stored.digest, "failed", why), None
+
     recorded = ledger.recorded.get(stored.digest)
     try:
         envelope = read_envelope(stored.envelope)
         statement = parse_statement(envelope.payload)
         if envelope.digest != stored.digest:
-            return Fact(name, stored.digest, "failed", f"its payload hashes to {envelope.digest}"), None
+            return failed(f"its payload hashes to {envelope.digest}")
         if recorded is None:
-            return Fact(name, stored.digest, "failed", "no entry of the ledger recorded it"), None
-        key = verify(envelope, ring, cast(Role, statement.kind), recorded_at=recorded)
+            return failed("no entry of the ledger recorded it")
+        # the time is that of the entry: a key that was revoked later still counts for it
+        key = verify(envelope, trusted, cast(Role, statement.kind), recorded_at=recorded)
     except AttestationError as error:
-        return Fact(name, stored.digest, "failed", str(error)), None
+        return failed(str(error))
     about = statement.version if isinstance(statement, VerdictStatement) else stored.version
     if (statement.kind, statement.model, about) != (stored.kind, stored.model, stored.version):
-        other = f"it is a {statement.kind} about {statement.model} v{about}, stored as {stored.model} v{stored.version}"
-        return Fact(name, stored.digest, "failed", other), None
-    return Fact(name, stored.digest, "verified", f"signed by {key.name} ({key.keyid[:12]})"), statement
+        found = f"{statement.kind} about {statement.model} v{about}"
+        return failed(f"it is a {found}, stored as {stored.model} v{stored.version}")
+    note = f"signed by {key.name} ({key.keyid[:12]})"
+    return Fact(f"{stored.kind} statement", stored.digest, "verified", note), statement
 
 
-def check_lost(
-    ledger: CheckedLedger, slot: str, versions: Sequence[int] | None, stored: Iterable[StoredStatement]
-) -> list[Fact]:
-    """Report statements that the ledger recorded for a slot (all, or some versions) and the server does not have."""
+def check_lost(ledger: CheckedLedger, slot: str, version: int | None, stored: Iterable[StoredStatement]) -> list[Fact]:
+    """Report statements that the ledger recorded for a slot (all versions, or one) and the server does not have."""
     here = {one.digest for one in stored}
     lost: dict[str, Fact] = {}
     for entry in ledger.entries:
-        if entry.slot != slot or entry.event not in ("registered", "gated"):
-            continue
-        if versions is not None and entry.after not in versions:
-            continue
-        for digest in entry.statements:
-            if digest not in here:
-                note = f"entry {entry.seq} ({entry.event}) recorded it, the server does not have it any more"
-                lost[digest] = Fact("statement", digest, "failed", note)
+        if entry.slot == slot and entry.event in ("registered", "gated") and version in (None, entry.after):
+            note = f"entry {entry.seq} ({entry.event}) recorded it, the server does not have it any more"
+            lost |= {
+                digest: Fact("statement", digest, "failed", note) for digest in entry.statements if digest not in here
+            }
     return list(lost.values())
 
 
@@ -86,25 +90,19 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
     return Fact("tags", f"{len(facts)} compared with the statements", "failed" if wrong else "verified", "", wrong)
 
 
-def check_reason(entry: LedgerEntry, proven: Mapping[str, Statement | None]) -> Fact:
-    """Check that the entry that made the champion rests on a passed verdict about this version and bundle.
-
-    Args:
-        entry: What `CheckedLedger.champion` returned.
-        proven: Statements by digest; None if the signature is not valid.
-    """
+def check_reason(entry: LedgerEntry, proven: Iterable[Statement | None]) -> Fact:
+    """Check that the entry that made the champion rests on a passed verdict; `proven` are the statements it names."""
     name = f"entry {entry.seq}, {entry.event}"
     if entry.event in ("overridden", "retired"):
         return Fact("rests on", name, "", f"by {entry.principal.name}: {entry.reason}")
-    for digest in entry.statements:
-        verdict = proven.get(digest)
-        if isinstance(verdict, VerdictStatement):
-            about = (verdict.version, verdict.bundle, verdict.outcome)
-            if about == (entry.after, entry.bundle, "passed"):
-                return Fact("rests on", name, "verified", f"verdict {digest[:12]}: passed")
-            note = f"verdict {digest[:12]} is {verdict.outcome} about v{verdict.version}, {verdict.bundle}"
-            return Fact("rests on", name, "failed", note)
-    return Fact("rests on", name, "failed", "it names no verdict with a valid signature")
+    verdict = next((one for one in proven if isinstance(one, VerdictStatement)), None)
+    if verdict is None:
+        return Fact("rests on", name, "failed", "it names no verdict with a valid signature")
+    digest = sha256(verdict.payload)[:12]
+    if (verdict.version, verdict.bundle, verdict.outcome) == (entry.after, entry.bundle, "passed"):
+        return Fact("rests on", name, "verified", f"verdict {digest}: passed")
+    note = f"verdict {digest} is {verdict.outcome} about v{verdict.version}, {verdict.bundle}"
+    return Fact("rests on", name, "failed", note)
 
 
 def plain_md5(digest: str) -> str:

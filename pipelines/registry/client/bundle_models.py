@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -33,6 +34,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
     found = client.search_logged_models([experiment], filter_string=f"tags.`{Tags.KEY}` = '{key}'")
     ready = [model for model in found if model.status == LoggedModelStatus.READY]
     if ready:
+        # two workers may have logged the same bundle: each of them takes the older model
         return str(min(ready, key=lambda model: model.creation_timestamp).model_id)
     model = client.create_logged_model(
         experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
@@ -72,6 +74,7 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
     if place.is_dir() and bundle_digest(place) == expected:
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
+    # next to its place, because a folder can be renamed within one file system only
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
         downloaded = download_unverified(client, version, Path(scratch))
         verify_bundle(downloaded)
@@ -84,13 +87,6 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
         shutil.rmtree(place, ignore_errors=True)
         os.replace(downloaded, place)
     return place
-
-
-def requirements() -> list[str]:
-    """Return the pinned packages that a served bundle needs; with this list MLflow does not infer them."""
-    from importlib.metadata import version
-
-    return [f"{name}=={version(name)}" for name in sorted(PACKAGES)]
 
 
 def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:
@@ -106,8 +102,10 @@ def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) 
             path=str(place),
             python_model=str(CODE),
             artifacts={BUNDLE: str(folder)},
-            pip_requirements=requirements(),
+            # without this list MLflow tries to infer one
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in sorted(PACKAGES)],
             mlflow_model=described,
         )
+    # the check of a served model allows no other file than ours
     for compiled in place.rglob("__pycache__"):
         shutil.rmtree(compiled, ignore_errors=True)

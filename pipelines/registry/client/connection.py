@@ -55,6 +55,7 @@ class Account:
 def connect(uri: str) -> MlflowClient:
     """Return a client for tracking and registry; raise ServiceError if no MLflow server answers in a few seconds."""
     for name, value in _ENVIRONMENT.items():
+        # MLflow reads them at each request; a value that the user set is kept
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
         _check_health(uri)
@@ -112,6 +113,7 @@ def missing(error: Exception) -> bool:
 
 def _check_health(uri: str) -> None:
     host = urllib.parse.urlsplit(uri).hostname or ""
+    # a proxy cannot reach a server on this machine
     handlers = [urllib.request.ProxyHandler({})] if host in {"127.0.0.1", "localhost", "::1"} else []
     opener = urllib.request.build_opener(*handlers)
     try:

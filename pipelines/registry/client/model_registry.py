@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
-@answering
 def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
     """Return the version with this number, or the one behind this alias; raise RegistryError if there is none."""
     found = find(client, slot, version)
@@ -64,6 +63,7 @@ def candidate(client: MlflowClient, slot: Slot) -> AdapterVersion | None:
 def find_by_key(client: MlflowClient, slot: Slot, key: str) -> AdapterVersion | None:
     """Return the version that was trained from exactly these inputs, or None; the oldest, if a race created two."""
     found = client.search_model_versions(f"name='{slot.model_name}' and tags.`{Tags.KEY}`='{key}'")
+    # read again by its number: MLflow leaves the aliases of searched versions empty
     numbers = sorted(int(version.version) for version in found)
     return find(client, slot, numbers[0]) if numbers else None
 
@@ -97,7 +97,14 @@ def create_version(
     description: str,
 ) -> AdapterVersion:
     """Register a logged model as the slot's next version, with tags and description in one call."""
-    _ensure_model(client, slot)
+    from mlflow.exceptions import MlflowException
+
+    site = {"elp.site": slot.site, "elp.task": slot.task}
+    try:
+        client.create_registered_model(slot.model_name, tags=site, description=model_description(slot))
+    except MlflowException as error:
+        if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+            raise
     made = client.create_model_version(
         slot.model_name,
         source,
@@ -105,6 +112,7 @@ def create_version(
         model_id=model_id,
         tags=dict(tags),
         description=description,
+        # MLflow would poll until the version is ready, but its model was complete before
         await_creation_for=0,
     )
     return _adapter_version(slot, made)
@@ -122,18 +130,6 @@ def model_description(slot: Slot) -> str:
         f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
         f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"
     )
-
-
-def _ensure_model(client: MlflowClient, slot: Slot) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(
-            slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}, description=model_description(slot)
-        )
-    except MlflowException as error:
-        if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _every(search: Callable[..., Any], *wanted: str) -> Iterator[Any]:

@@ -46,6 +46,7 @@ def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mappin
     experiment = _experiment(client, slot)
     found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
     if found:
+        # if two workers created a run at the same moment, the older one is the run of this key from now on
         run_id: str = found[0].info.run_id
         client.update_run(run_id, status="RUNNING", name=name)
         for tag, value in tags.items():
@@ -164,13 +165,11 @@ def _experiment(client: MlflowClient, slot: Slot) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(slot.model_name)
-    if found is not None:
-        return str(found.experiment_id)
-    try:
-        return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
-    except MlflowException:
-        # another worker created it at the same moment
-        found = client.get_experiment_by_name(slot.model_name)
-        if found is None:
-            raise
-        return str(found.experiment_id)
+    if found is None:
+        try:
+            return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
+        except MlflowException:
+            # another worker created it at the same moment
+            if (found := client.get_experiment_by_name(slot.model_name)) is None:
+                raise
+    return str(found.experiment_id)

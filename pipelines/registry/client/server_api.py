@@ -82,6 +82,7 @@ def change_champion(
     promotes even a version that was rolled back before.
     """
     request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
+    # the server refuses a key that the action does not have
     request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
     return ChampionChange(**call_server(uri, "POST", f"/{action}", json=request))
 

@@ -88,6 +88,7 @@ def set_user_roles(server: Server, name: str, roles: tuple[str, ...]) -> User:
     _check(None, roles)
     held = _find(server, name)
     ids = {r["name"]: r["id"] for r in server.call("GET", "roles/list", "3.0", workspace=_WORKSPACE)["roles"]}
+    # new roles first: if the server stops in between, the user has too many roles for a while, and not none
     for role in sorted({*roles} - {*held.roles, ADMIN_ROLE}):
         server.call("POST", "roles/assign", "3.0", username=name, role_id=ids[role])
     for role in sorted({*held.roles} - {*roles, ADMIN_ROLE}):
@@ -106,6 +107,7 @@ def remove_user(server: Server, name: str) -> None:
 def set_password(server: Server, name: str, password: str) -> None:
     """Change a password. An administrator can change every password, other users their own."""
     _check(password, ())
+    # MLflow requires the present password from a user who changes the own one
     own = {"current_password": server.account.password} if name == server.account.name else {}
     server.call("PATCH", "users/update-password", username=name, password=password, **own)
 

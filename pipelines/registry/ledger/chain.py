@@ -64,6 +64,15 @@ class _State:
     """Entries by a revoked key that no later valid signature covers yet."""
     held: list[int] = field(default_factory=list)
 
+    def note(self, seq: int, trouble: Trouble, detail: str) -> None:
+        self.faults.append(ChainFault(seq, trouble, detail))
+
+    def give_up(self) -> None:
+        """Report the entries by a revoked key that no later signature covers."""
+        detail = "it is signed by a revoked key, and no later entry by a valid key follows it"
+        self.faults += [ChainFault(seq, "untrusted key", detail) for seq in self.pending]
+        self.pending.clear()
+
 
 def verify_chain(rows: Iterable[LedgerRow], trusted_keys: KeyRing, checkpoint: Head | None = None) -> Chain:
     """Check a whole ledger, in the order of its numbers; without a checkpoint its end is not checked."""
@@ -75,42 +84,31 @@ def verify_chain(rows: Iterable[LedgerRow], trusted_keys: KeyRing, checkpoint: H
         entry = _content(state, row)
         if len(state.faults) > found:
             # the chain is broken here, so a later signature cannot cover the entries before
-            _give_up(state)
+            state.give_up()
         if checkpoint is not None and row.seq == checkpoint.seq and row.hash != checkpoint.hash:
             known = f"its hash in the checkpoint is {checkpoint.hash[:16]}, here it is {row.hash[:16]}"
-            _note(state, row.seq, "rewritten", known)
-        _signature(state, row, entry, trusted_keys)
+            state.note(row.seq, "rewritten", known)
+        if entry is not None:
+            _signature(state, row, entry, trusted_keys)
         state.seen[row.hash] = row.seq
         state.head = Head(row.seq, row.hash)
-    _give_up(state)
+    state.give_up()
     if checkpoint is not None and state.next <= checkpoint.seq:
-        _note(state, state.next, "cut", f"the ledger ends here, the checkpoint says {checkpoint.seq} entries")
+        state.note(state.next, "cut", f"the ledger ends here, the checkpoint says {checkpoint.seq} entries")
     faults = tuple(sorted(state.faults, key=lambda fault: fault.seq))
     return Chain(state.count, state.head, faults, tuple(state.held))
-
-
-def _note(state: _State, seq: int, trouble: Trouble, detail: str) -> None:
-    state.faults.append(ChainFault(seq, trouble, detail))
-
-
-def _give_up(state: _State) -> None:
-    """Report the entries by a revoked key that no later signature covers."""
-    for seq in state.pending:
-        _note(
-            state, seq, "untrusted key", "it is signed by a revoked key, and no later entry by a valid key follows it"
-        )
-    state.pending.clear()
 
 
 def _link(state: _State, row: LedgerRow) -> None:
     """Check that the number of a row follows the number before it."""
     if row.seq > state.next:
         missing = f"{state.next}" if row.seq == state.next + 1 else f"{state.next} to {row.seq - 1}"
-        _note(state, state.next, "cut", f"missing: {missing}")
+        state.note(state.next, "cut", f"missing: {missing}")
     elif row.seq == state.head.seq:
-        _note(state, row.seq, "forked", "two entries have this number")
+        state.note(row.seq, "forked", "two entries have this number")
     elif row.seq < state.next:
-        _note(state, row.seq, "reordered", f"it comes after entry {state.head.seq}")
+        state.note(row.seq, "reordered", f"it comes after entry {state.head.seq}")
+    # never backwards: after a reordered entry, the numbers in between are not missing
     state.next = max(state.next, row.seq + 1)
 
 
@@ -119,48 +117,40 @@ def _content(state: _State, row: LedgerRow) -> LedgerEntry | None:
     try:
         entry = read_entry(row.entry)
     except AttestationError as error:
-        _note(state, row.seq, "edited", str(error))
+        state.note(row.seq, "edited", str(error))
         return None
     if entry.hash != row.hash:
-        _note(
-            state, row.seq, "edited", f"the hash of its text is {entry.hash[:16]}, the stored hash is {row.hash[:16]}"
-        )
+        detail = f"the hash of its text is {entry.hash[:16]}, the stored hash is {row.hash[:16]}"
+        state.note(row.seq, "edited", detail)
     if entry.seq != row.seq:
-        _note(state, row.seq, "reordered", f"its text says that it is entry {entry.seq}")
+        state.note(row.seq, "reordered", f"its text says that it is entry {entry.seq}")
     at = moment(entry.at, "at")
+    # behind a gap or a repeated number, the entry that this one continues is not here to be compared
     if row.seq == state.head.seq + 1:
-        _prev(state, row, entry)
+        continued = 0 if entry.prev == NOTHING else state.seen.get(entry.prev, state.head.seq)
+        if entry.prev != state.head.hash and continued != state.head.seq:
+            state.note(row.seq, "forked", f"it continues entry {continued}, not entry {state.head.seq}")
+        elif entry.prev != state.head.hash:
+            detail = f"it was written after another entry {state.head.seq} than this ledger has"
+            state.note(row.seq, "rewritten", detail)
         if state.at is not None and at < state.at:
-            _note(state, row.seq, "reordered", f"it is dated {entry.at}, before the entry before it")
+            state.note(row.seq, "reordered", f"it is dated {entry.at}, before the entry before it")
     state.at = at
     return entry
 
 
-def _prev(state: _State, row: LedgerRow, entry: LedgerEntry) -> None:
-    """Check that the entry contains the hash of the entry before it."""
-    if entry.prev == state.head.hash:
-        return
-    continued = 0 if entry.prev == NOTHING else state.seen.get(entry.prev, state.head.seq)
-    if continued != state.head.seq:
-        _note(state, row.seq, "forked", f"it continues entry {continued}, not entry {state.head.seq}")
-    else:
-        detail = f"it was written after another entry {state.head.seq} than this ledger has"
-        _note(state, row.seq, "rewritten", detail)
-
-
-def _signature(state: _State, row: LedgerRow, entry: LedgerEntry | None, trusted_keys: KeyRing) -> None:
+def _signature(state: _State, row: LedgerRow, entry: LedgerEntry, trusted_keys: KeyRing) -> None:
     """Check that the row's envelope contains this entry, signed by a key that was valid for the ledger at that time."""
-    if entry is None:
-        return
     try:
         verify(envelope_of(row), trusted_keys, "ledger", recorded_at=entry.at)
     except AttestationError as error:
         if error.reason == "revoked":
             state.pending.append(row.seq)
         elif error.reason in ("unknown key", "wrong role", "retired"):
-            _note(state, row.seq, "untrusted key", str(error))
+            state.note(row.seq, "untrusted key", str(error))
         else:
-            _note(state, row.seq, "bad signature", str(error))
-        return
-    state.held += state.pending
-    state.pending.clear()
+            state.note(row.seq, "bad signature", str(error))
+    else:
+        # the hash of this entry covers all entries before it, whoever signed them
+        state.held += state.pending
+        state.pending.clear()

@@ -85,6 +85,7 @@ class LedgerEntry:
     def text(self) -> str:
         """Canonical JSON."""
         values = to_dict(self)
+        # `from` is a word of Python, so the file and the record name these fields differently
         values |= {"from": values.pop("before"), "to": values.pop("after"), "who": values.pop("principal")}
         return canonical_json(values).decode()
 
@@ -117,6 +118,7 @@ class Head:
 def next_entry(head: Head, last_at: str, **fields: Any) -> LedgerEntry:
     """Return the entry that follows `head`, with the other `fields`; `last_at` is the date of `head`, or empty."""
     at = utc_now()
+    # the clock may be set back, but the dates of a ledger never decrease
     if last_at and moment(last_at, "at") > moment(at, "at"):
         at = last_at
     return LedgerEntry(seq=head.seq + 1, prev=head.hash, at=at, **fields)

@@ -37,6 +37,7 @@ def read_ledger_checkpoint(path: Path) -> Head | None:
         return None
     except TypeError as error:
         raise AttestationError("malformed", f"{path} is not a checkpoint: {error}") from error
+    # not isinstance: True is an int for it
     if len(values) != 2 or type(head.seq) is not int or not isinstance(head.hash, str):
         raise AttestationError("malformed", f"{path} is not a checkpoint: expected a number and a hash")
     return head
@@ -45,14 +46,8 @@ def read_ledger_checkpoint(path: Path) -> Head | None:
 def write_ledger_checkpoint(path: Path, head: Head, known: Callable[[int], str | None] | None = None) -> None:
     """Move the checkpoint forward to `head`; one that is further already stays, because writers come in any order.
 
-    Args:
-        path: File of the checkpoint.
-        head: Newest entry of the ledger.
-        known: Returns the hash of the ledger's entry with a number. If it is not the checkpoint's, the ledger was cut
-            and continued: the checkpoint stays unchanged, so that the audit finds the place.
-
-    Raises:
-        AttestationError: The file is damaged, or the ledger does not have the entry in the checkpoint.
+    `known` returns the hash of the ledger's entry with a number. If it is not the checkpoint's, the ledger was cut and
+    continued: that is an AttestationError, and the checkpoint stays unchanged, so that the audit finds the place.
     """
     with file_lock(path.with_name(path.name + ".lock")):
         present = read_ledger_checkpoint(path)

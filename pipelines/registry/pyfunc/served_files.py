@@ -49,6 +49,7 @@ def fault_of(folder: Path) -> str:
     texts = {}
     for name in sorted(beside):
         place = folder / name
+        # a link can lead to another file when the model is served
         if place.is_symlink() or place.stat().st_size > _LARGEST:
             return f"{name} is not a plain small file"
         texts[name] = place.read_bytes()
@@ -89,7 +90,8 @@ def _lists(texts: dict[str, bytes]) -> str:
     conda: Any = yaml.safe_load(texts.get(CONDA, b"{}")) or {}
     virtualenv: Any = yaml.safe_load(texts.get(VIRTUALENV, b"{}")) or {}
     for entry in conda.get("dependencies", []):
-        wanted += entry["pip"] if isinstance(entry, dict) else [_pinned(str(entry))]
+        # conda writes python=3.11.7 for pip's python==3.11.7
+        wanted += entry["pip"] if isinstance(entry, dict) else [re.sub(r"(?<![=<])=(?!=)", "==", str(entry))]
     if conda.get("channels", ["conda-forge"]) != ["conda-forge"]:
         return f"{CONDA} names another channel than conda-forge"
     if virtualenv.get("dependencies", []) not in ([], [f"-r {REQUIREMENTS}"]):
@@ -100,8 +102,3 @@ def _lists(texts: dict[str, bytes]) -> str:
         if match is None or match["name"] not in PACKAGES | _BUILDERS | {"mlflow", "python"}:
             return f"{line[:80]!r} would be installed for serving"
     return ""
-
-
-def _pinned(entry: str) -> str:
-    """Return pip's spelling ``python==3.11.7`` of conda's ``python=3.11.7``."""
-    return re.sub(r"(?<![=<])=(?!=)", "==", entry)

@@ -43,6 +43,7 @@ def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
     def constant(name: str) -> NoReturn:
         raise AttestationError("malformed", f"{where}: {name} is no JSON number")
 
+    # the parser ends with a RecursionError if objects are nested too deep
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         value = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)

@@ -110,6 +110,7 @@ def _refuse_unfit(key: TrustedKey, role: Role, recorded_at: str | None) -> None:
     shown = f"key {key.name} ({key.keyid[:12]})"
     if role not in key.roles:
         raise AttestationError("wrong role", f"{shown} may sign {', '.join(key.roles)}, not {role}")
+    # before the retirement: what a revoked key signed never counts, whenever it was recorded
     if key.revoked:
         raise AttestationError("revoked", f"{shown} was revoked at {key.revoked}: nothing it signed counts")
     if not key.retired:
@@ -135,6 +136,7 @@ def _bytes(text: Any, where: str) -> bytes:
         found = base64.b64decode(text, validate=True) if isinstance(text, str) else None
     except (binascii.Error, ValueError):
         found = None
+    # the decoder ignores stray bits at the end, and one payload must have one envelope
     if found is None or _base64(found) != text:
         raise AttestationError("malformed", f"the envelope's {where} is not standard base64")
     return found

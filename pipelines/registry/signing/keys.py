@@ -109,6 +109,7 @@ class KeyRing:
 
     def signer(self, role: Role) -> CryptoSigner:
         """Return the newest active key of a role that has its private half here."""
+        # after a rotation on another machine, the newest key may be trusted here without its private half
         mine = [key for key in self.active(role) if self.signs(key)]
         if not mine:
             raise AttestationError(

@@ -7,7 +7,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from pipelines.audit.index_file import open_index
+from pipelines.audit.data_index import open_index
 from tests.support.audited import Ground
 from tests.support.environment import lasting
 from tests.support.real_registry import Real, put_right, real_registry

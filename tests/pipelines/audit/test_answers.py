@@ -15,9 +15,9 @@ from pipelines.audit.bill_of_materials import bill_of_materials
 from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
 from pipelines.audit.erasure_plan import plan_erasure
 from pipelines.audit.facts import Fact
-from pipelines.audit.html_page import answer_page
 from pipelines.audit.tables import (
     AuditAnswer,
+    answer_page,
     backbone_answer,
     champions_answer,
     erasure_answer,

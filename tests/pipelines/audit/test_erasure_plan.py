@@ -10,8 +10,8 @@ from sqlite3 import Connection
 import click
 import pytest
 
+from pipelines.audit.data_index import FILE, open_index
 from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
-from pipelines.audit.index_file import FILE, open_index
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
 from pipelines.datasets.drop import drop_clips
@@ -81,7 +81,7 @@ def test_every_command_of_a_plan_exists(ground: Ground, index: Connection) -> No
         if words[0] != "elp":
             assert shutil.which(words[0]) or words[0] in ("cd", "dvc"), line
             continue
-        context, command = cli.make_context("elp", words[1:]), cli
+        context, command = cli.make_context("elp", ["-w", str(ground.workspace.root), *words[1:]]), cli
         while isinstance(command, click.Group):
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None, line

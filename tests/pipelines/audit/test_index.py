@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.data_index import used_digests
-from pipelines.audit.index_file import FILE, open_index, opened
+from pipelines.audit.data_index import FILE, open_index, opened, used_digests
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.subject import Subject

@@ -156,9 +156,9 @@ def test_a_moved_git_tag_is_found(real: Real) -> None:
 def test_statements_of_a_revoked_key_are_not_valid(real: Real) -> None:
     tools = real.verification()
     keys = tuple(
-        replace(k, revoked="2026-01-01T00:00:00+00:00") if "verdict" in k.roles else k for k in tools.ring.keys
+        replace(k, revoked="2026-01-01T00:00:00+00:00") if "verdict" in k.roles else k for k in tools.trusted.keys
     )
-    found = failed_lines(real.adapter(replace(tools, ring=replace(tools.ring, keys=keys))))
+    found = failed_lines(real.adapter(replace(tools, trusted=replace(tools.trusted, keys=keys))))
     assert any("verdict statement" in line and "was revoked" in line for line in found), found
     assert any("rests on" in line for line in found), found
 

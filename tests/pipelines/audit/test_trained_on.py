@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.index_file import opened
+from pipelines.audit.data_index import opened
 from pipelines.audit.trained_on import TrainedOn, find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError

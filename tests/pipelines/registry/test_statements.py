@@ -18,7 +18,6 @@ from pipelines.registry.statements import (
     Material,
     Statement,
     parse_statement,
-    statement_digest,
 )
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, EvidenceFile, VerdictStatement
 from tests.support import proof
@@ -67,8 +66,8 @@ def test_every_field_of_a_verdict_is_in_its_digest() -> None:
         "evidence": EvidenceFile("gate/v3-abc/evidence.json", "1" * 64),
         "details": replace(proof.DETAILS, reasons=("worse",)),
     }
-    digests = {statement_digest(proof.verdict(**{name: value})) for name, value in changes.items()}
-    assert len(digests | {statement_digest(proof.verdict())}) == len(changes) + 1
+    digests = {proof.verdict(**{name: value}).payload for name, value in changes.items()}
+    assert len(digests | {proof.verdict().payload}) == len(changes) + 1
 
 
 def _of(statement: Statement) -> Any:
