@@ -28,7 +28,7 @@ def test_private_names_of_mlflow_are_in_one_file() -> None:
     found = {}
     for path in SERVER.rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
-        own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
         own |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_stored(node)}
         names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
