@@ -34,13 +34,7 @@ def png(drawn: Figure) -> bytes:
 
 
 def render_page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
-    """Return a report's HTML from its Jinja template, which also gets the `stylesheet` of all reports.
-
-    Args:
-        template: The file.
-        filters: The template's own filters, by name.
-        values: By the names that the template uses; a missing one is an error.
-    """
+    """Return a report's HTML from its Jinja template, its filters and values by name, and the reports' stylesheet."""
     import jinja2
 
     environment = jinja2.Environment(

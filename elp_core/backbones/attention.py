@@ -115,7 +115,7 @@ class GatedAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of query, key, value and gate (Dao et al. 2022, arXiv 2205.14135, appendix B.4)."""
+        """Return the gradients of q, k, v [B, H, F, d] and gate (Dao et al. 2022, arXiv 2205.14135, appendix B.4)."""
         query, key, value, gate, position, mask, mixed, normaliser = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
         # frames before heads: the projections' gradients read them in this order without a copy

@@ -1,7 +1,6 @@
 """Families of speech backbones: the one file that touches transformers' model classes.
 
-transformers is imported inside the functions: it takes seconds, and many callers only need the names. What
-it refuses is a `BackboneError`.
+transformers is imported inside the functions: it takes seconds, and many callers only need the names.
 """
 
 from __future__ import annotations
@@ -75,7 +74,11 @@ ARCHITECTURE_KEYS = (
 
 
 def make_config(values: Mapping[str, Any], where: str) -> Any:
-    """Return the family's transformers configuration from the values of a config.json."""
+    """Return the family's transformers configuration from the values of a config.json.
+
+    Raises:
+        BackboneError: The model type is of no supported family, or transformers refuses the values.
+    """
     kind = values.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise BackboneError(
@@ -90,7 +93,11 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
 
 
 def make_model(config: Any, device: str) -> nn.Module:
-    """Return the bare model of `config` with unset (`device` ``meta``) or random weights."""
+    """Return the bare model of `config` with unset (`device` ``meta``) or random weights.
+
+    Raises:
+        BackboneError: transformers cannot make a model of these sizes or activations.
+    """
     kind = FAMILIES[config.model_type].load("modeling", "Model")
     try:
         with torch.device(device):

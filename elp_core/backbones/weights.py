@@ -1,7 +1,4 @@
-"""Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub.
-
-Files that are missing or unusable are refused by `BackboneError`.
-"""
+"""Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
 
 from __future__ import annotations
 
@@ -31,7 +28,11 @@ _NORM_SPELLINGS = {
 
 
 def find_folder(id_or_path: str) -> Path:
-    """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache, fetched if needed."""
+    """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache, fetched if needed.
+
+    Raises:
+        BackboneError: There is no such folder, or it cannot be fetched from the hub.
+    """
     path = Path(id_or_path).expanduser()
     if path.is_dir():
         return path
@@ -44,7 +45,11 @@ def find_folder(id_or_path: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from a checkpoint folder."""
+    """Read a JSON object from a checkpoint folder.
+
+    Raises:
+        BackboneError: The file is missing or not a JSON object.
+    """
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -57,7 +62,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, model_type: str) -> dict[str, torch.Tensor]:
-    """Read the backbone's tensors as stored, under the bare model's names; heads and quantisers are left out."""
+    """Read the backbone's tensors as stored, under the bare model's names; heads and quantisers are left out.
+
+    Raises:
+        BackboneError: There are no weights, or they cannot be read.
+    """
     stored: dict[str, torch.Tensor] = {}
     for path in _weight_files(folder):
         stored.update(_read(path))

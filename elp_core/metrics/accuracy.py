@@ -7,15 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray
+from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray, clip_columns
+from elp_core.types import Clip
 
 
 def confusion(answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str, ...], IntArray]:
-    """Count how often each label was answered with each class.
-
-    Returns:
-        The K classes of answers and labels together, sorted, and counts int64 [K, K]: rows are labels, columns are
-        answers.
+    """Return the K classes of answers and labels, sorted, and counts int64 [K, K]: a row a label, a column an answer.
 
     Raises:
         CorpusError: The two lists differ in length.
@@ -43,34 +40,20 @@ def macro_f1(counts: IntArray) -> float:
     return float(scores.mean()) if len(scores) else float("nan")
 
 
-def evaluate_classes(
-    ids: Sequence[str],
-    speakers: Sequence[str],
-    conditions: Sequence[str],
-    answers: Sequence[str],
-    labels: Sequence[str],
-) -> Evaluation:
-    """Score one answer for each clip: a wrong answer is one error of one.
+def evaluate_classes(clips: Sequence[Clip], answers: Sequence[str]) -> Evaluation:
+    """Compare one answer for each clip with its label: a wrong answer is one error of one.
 
     `extra` has ``accuracy``, ``unweighted_accuracy``, ``macro_f1``, ``clips`` and ``classes`` (number of labels).
 
     Raises:
-        CorpusError: There are no clips, or columns differ in length.
+        CorpusError: There are no clips, or their number differs from that of the answers.
     """
-    if not labels:
+    if not clips:
         raise CorpusError("there are no clips to classify; an error rate needs one or more")
+    labels = tuple(clip.label for clip in clips)
     _, counts = confusion(answers, labels)
     wrong = np.array([answer != label for answer, label in zip(answers, labels, strict=True)], np.int64)
-    scores = ClipScores(
-        tuple(ids),
-        tuple(speakers),
-        tuple(conditions),
-        wrong,
-        np.ones(len(wrong), np.int64),
-        tuple(answers),
-        tuple(labels),
-        "error_rate",
-    )
+    scores = ClipScores(*clip_columns(clips), wrong, np.ones_like(wrong), tuple(answers), labels, "error_rate")
     extra = {
         "accuracy": 1.0 - float(wrong.mean()),
         "unweighted_accuracy": unweighted_accuracy(counts),

@@ -58,11 +58,7 @@ def multiplicities(count: int, resamples: int, seed: int, chunk: int) -> Iterato
 
 
 def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """Return the error rate (WER, or of a classification) of each system on the same resamples.
-
-    Returns:
-        float64 [systems, R]; NaN for a resample without any token.
-    """
+    """Return the error rate of each system on the same resamples, float64 [systems, R]; NaN without any token."""
     columns = [column for s in systems for column in (s.errors, s.tokens)]
     tables = np.stack([np.bincount(blocks.index, column, minlength=blocks.count) for column in columns], axis=1)
     chunk = max(1, _NEAR // max(1, blocks.count))
@@ -72,13 +68,10 @@ def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: in
 
 
 def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
-    """Return the EER of each system on the same resamples of blocks.
+    """Return the EER of each system on the same resamples, float64 [systems, R]; NaN if a kind of trial is missing.
 
     The weight of a trial between two blocks is the product of their multiplicities. The weight of a trial inside one
     block (a speaker's own target trials) is its multiplicity: two copies of one speaker form no trial.
-
-    Returns:
-        float64 [systems, R]; NaN for a resample without target trials or without impostor trials.
 
     Raises:
         CorpusError: A system has no trials.
@@ -94,20 +87,10 @@ def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int,
 def resample_false_rates(
     systems: Sequence[TrialScores], thresholds: Sequence[float], blocks: Blocks, resamples: int, seed: int
 ) -> FloatArray:
-    """Return false accepts and rejects of each system at its own fixed threshold, on the same resamples of blocks.
+    """Return false accepts and rejects of each system at its own fixed threshold, on the same trials and resamples.
 
-    Trials have the weights of `resample_eer`.
-
-    Args:
-        systems: Systems on the same trials.
-        thresholds: One for each system; this score and higher ones are accepted.
-        blocks: Blocks of the clips.
-        resamples: Number of resamples R.
-        seed: Seed of the draws.
-
-    Returns:
-        float64 [systems, 2, R]: shares of accepted impostor trials and of rejected target trials; NaN for a resample
-        without trials of the kind.
+    The result is float64 [systems, 2, R]: shares of accepted impostor trials and of rejected target trials; NaN for a
+    resample without trials of the kind. Trials have the weights of `resample_eer`.
     """
     first, second, pair = _pairs(systems[0], blocks)
     columns = [~systems[0].targets, systems[0].targets]

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: enough to compute its metric again, whole or resampled. N items, C clips."""
+"""The result of an evaluation: enough to compute its metric again, whole or resampled. N items, C clips."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elp_core.errors import CorpusError
+from elp_core.types import Clip
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -21,12 +22,12 @@ class ClipScores:
     """Error counts by clip. The rate is errors.sum() / tokens.sum().
 
     Raises:
-        CorpusError: where the columns differ in length or a count is negative.
+        CorpusError: The columns differ in length, or a count is negative.
     """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
-    """Speaker of each clip; empty where unknown."""
+    """Speaker of each clip; empty if unknown."""
     conditions: tuple[str, ...]
     errors: IntArray
     """int64 [N]: substitutions + deletions + insertions (WER), or 1 for a wrong class."""
@@ -35,7 +36,7 @@ class ClipScores:
     hypotheses: tuple[str, ...]
     references: tuple[str, ...]
     metric: str = "wer"
-    """What the rate is called."""
+    """Name of the rate."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
@@ -49,32 +50,21 @@ class ClipScores:
         return len(self.ids)
 
     def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
-        """The clips at the positions `keep`, int64 [K]."""
+        """Return the clips at the positions `keep`, int64 [K]."""
         at = np.asarray(keep, np.int64)
-
-        def take(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(values[i] for i in at)
-
-        return ClipScores(
-            take(self.ids),
-            take(self.speakers),
-            take(self.conditions),
-            self.errors[at],
-            self.tokens[at],
-            take(self.hypotheses),
-            take(self.references),
-            self.metric,
+        ids, speakers, conditions, hypotheses, references = (
+            tuple(column[i] for i in at)
+            for column in (self.ids, self.speakers, self.conditions, self.hypotheses, self.references)
         )
+        errors, tokens = self.errors[at], self.tokens[at]
+        return ClipScores(ids, speakers, conditions, errors, tokens, hypotheses, references, self.metric)
 
     @property
     def size(self) -> int:
-        """How large a set this is, in `unit`s."""
+        """Return the size of the set, in `unit`s."""
         return len(self)
 
-    @property
-    def unit(self) -> str:
-        """What `size` counts."""
-        return "clips"
+    unit: ClassVar[str] = "clips"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,33 +72,30 @@ class TrialScores:
     """Verification trials over C clips. A trial compares clips `a` and `b`, both positions in `ids`.
 
     Raises:
-        CorpusError: where columns differ in length, a trial names no clip, or a score is not finite.
+        CorpusError: Columns differ in length, a trial names no clip, or a score is not finite.
     """
 
     ids: tuple[str, ...]
-    """Clip ids, C of them."""
+    """Of the clips, C of them, as `speakers` and `conditions`."""
     speakers: tuple[str, ...]
-    """Speaker of each clip, C."""
     conditions: tuple[str, ...]
-    """Condition of each clip, C."""
     a: IntArray
-    """int64 [N]."""
     b: IntArray
-    """int64 [N]."""
+    """int64 [N], as `a`."""
     scores: FloatArray
-    """float64 [N], higher means more alike."""
+    """float64 [N], higher means more similar."""
     targets: BoolArray
-    """bool [N], True where both clips are of one speaker."""
+    """bool [N], True if both clips are of one speaker."""
     metric: ClassVar[str] = "eer"
+    unit: ClassVar[str] = "target trials"
 
     def __post_init__(self) -> None:
         for name, kind in (("a", np.int64), ("b", np.int64), ("scores", np.float64), ("targets", np.bool_)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
         _same_length(len(self.ids), (self.speakers, self.conditions), "clips of the trials")
         _same_length(len(self.a), (self.b, self.scores, self.targets), "trials")
-        if len(self.a) and not (
-            min(self.a.min(), self.b.min()) >= 0 and max(self.a.max(), self.b.max()) < len(self.ids)
-        ):
+        places = np.concatenate([self.a, self.b])
+        if ((places < 0) | (places >= len(self.ids))).any():
             raise CorpusError(f"a trial names a clip beyond the {len(self.ids)} clips given")
         if not np.isfinite(self.scores).all():
             raise CorpusError("trial scores are not all finite; look for NaN in the embeddings")
@@ -118,27 +105,18 @@ class TrialScores:
 
     @property
     def size(self) -> int:
-        """How large a set this is, in `unit`s: impostor trials are plenty, target trials are what is scarce."""
+        """Return the size of the set, in `unit`s: target trials are scarce, impostor trials are not."""
         return int(self.targets.sum())
 
-    @property
-    def unit(self) -> str:
-        """What `size` counts."""
-        return "target trials"
-
     def select(self, keep: Sequence[int] | IntArray) -> TrialScores:
-        """The trials at the positions `keep`, int64 [K], with the clips that they use."""
+        """Return the trials at the positions `keep`, int64 [K], with the clips that they use."""
         at = np.asarray(keep, np.int64)
         used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
-        return TrialScores(
-            tuple(self.ids[i] for i in used),
-            tuple(self.speakers[i] for i in used),
-            tuple(self.conditions[i] for i in used),
-            places[: len(at)],
-            places[len(at) :],
-            self.scores[at],
-            self.targets[at],
+        ids, speakers, conditions = (
+            tuple(column[i] for i in used) for column in (self.ids, self.speakers, self.conditions)
         )
+        a, b = np.split(places, 2)
+        return TrialScores(ids, speakers, conditions, a, b, self.scores[at], self.targets[at])
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +129,11 @@ class Evaluation:
     scores: ClipScores | TrialScores
     extra: Mapping[str, float] = field(default_factory=dict)
     """Further numbers: cer, min_dcf, threshold, accuracy, trials …"""
+
+
+def clip_columns(clips: Sequence[Clip]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return ids, speakers and conditions, as the records of scores begin."""
+    return tuple(c.id for c in clips), tuple(c.speaker for c in clips), tuple(c.condition for c in clips)
 
 
 def _same_length(

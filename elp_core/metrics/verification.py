@@ -82,12 +82,7 @@ def cosines(first: Vector, a: IntArray, second: Vector, b: IntArray, block: int 
 
 
 def cohort_statistics(embeddings: Vector, cohort: Vector, top: int) -> CohortStatistics:
-    """Return mean and deviation of each embedding's cosines [N, C] with its `top` nearest cohort speakers.
-
-    Args:
-        embeddings: [N, E], unit length.
-        cohort: [C, E], unit length.
-        top: Maximum number of cohort speakers.
+    """Return mean and deviation of the cosines of each embedding [N, E] with its `top` nearest of the cohort [C, E].
 
     Raises:
         CorpusError: The cohort has fewer than two speakers, so there is no deviation.
@@ -103,14 +98,8 @@ def adaptive_snorm(scores: FloatArray, enrolled: CohortStatistics, tested: Cohor
     """Normalise scores symmetrically (Matejka et al. 2017, "Analysis of score normalization in multilingual ...").
 
     ``½ · ((s − μ_e) / σ_e + (s − μ_t) / σ_t)``, with the statistics of each side over its own nearest cohort (their
-    S-norm1).
-
-    Args:
-        scores: float64 [N], one for each trial.
-        enrolled: Statistics of the enrolment side, [N].
-        tested: Statistics of the test side, [N].
+    S-norm1). Scores and statistics have one value for each trial, [T].
     """
-    normalised: FloatArray = 0.5 * (
-        (scores - enrolled.mean) / enrolled.deviation + (scores - tested.mean) / tested.deviation
-    )
+    sides = [(scores - side.mean) / side.deviation for side in (enrolled, tested)]
+    normalised: FloatArray = 0.5 * (sides[0] + sides[1])
     return normalised

@@ -8,35 +8,17 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.scores import ClipScores, Evaluation, IntArray
+from elp_core.metrics.scores import ClipScores, Evaluation, IntArray, clip_columns
+from elp_core.types import Clip
 
 
 def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Count edits and reference words of each pair; words are separated by white space.
-
-    Returns:
-        errors int64 [N], words int64 [N].
+    """Return the edits and the reference words of each pair, int64 [N] each; words are separated by white space.
 
     Raises:
         CorpusError: The two lists differ in length.
     """
-    _check_pairs(hypotheses, references)
-    split = [
-        (hypothesis.split(), reference.split()) for hypothesis, reference in zip(hypotheses, references, strict=True)
-    ]
-    errors = np.array([Levenshtein.distance(h, r) for h, r in split], np.int64)
-    return errors, np.array([len(r) for _, r in split], np.int64)
-
-
-def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
-    """Count edits and reference characters of each pair, spaces included: int64 [N] each.
-
-    Raises:
-        CorpusError: The two lists differ in length.
-    """
-    _check_pairs(hypotheses, references)
-    errors = [Levenshtein.distance(h, r) for h, r in zip(hypotheses, references, strict=True)]
-    return np.array(errors, np.int64), np.array([len(r) for r in references], np.int64)
+    return _edits([text.split() for text in hypotheses], [text.split() for text in references])
 
 
 def error_rate(errors: IntArray, words: IntArray) -> float:
@@ -49,39 +31,23 @@ def error_rate(errors: IntArray, words: IntArray) -> float:
 
 
 def wer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return the word error rate of the whole set, as a share (0.08 is 8 %).
-
-    Raises:
-        CorpusError: The two lists differ in length.
-    """
+    """Return the word error rate of the whole set, as a share (0.08 is 8 %); raises as `word_errors`."""
     return error_rate(*word_errors(hypotheses, references))
 
 
 def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """Return the character error rate of the whole set, as a share.
+    """Return the character error rate of the whole set, as a share, spaces included; raises as `word_errors`."""
+    return error_rate(*_edits(hypotheses, references))
 
-    Raises:
-        CorpusError: The two lists differ in length.
+
+def evaluate_transcripts(clips: Sequence[Clip], hypotheses: Sequence[str]) -> Evaluation:
+    """Compare one hypothesis for each clip with its text; raises as `word_errors`.
+
+    `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (empty hypotheses).
     """
-    return error_rate(*character_errors(hypotheses, references))
-
-
-def evaluate_transcripts(
-    ids: Sequence[str],
-    speakers: Sequence[str],
-    conditions: Sequence[str],
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-) -> Evaluation:
-    """Score one hypothesis for each clip; `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (empty hypotheses).
-
-    Raises:
-        CorpusError: The lists differ in length.
-    """
+    references = tuple(clip.text for clip in clips)
     errors, words = word_errors(hypotheses, references)
-    scores = ClipScores(
-        tuple(ids), tuple(speakers), tuple(conditions), errors, words, tuple(hypotheses), tuple(references)
-    )
+    scores = ClipScores(*clip_columns(clips), errors, words, tuple(hypotheses), references)
     extra = {
         "cer": cer(hypotheses, references),
         "words": float(words.sum()),
@@ -91,8 +57,10 @@ def evaluate_transcripts(
     return Evaluation("wer", error_rate(errors, words), scores, extra)
 
 
-def _check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def _edits(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> tuple[IntArray, IntArray]:
     if len(hypotheses) != len(references):
         raise CorpusError(
             f"{len(hypotheses)} hypotheses for {len(references)} references; expected one hypothesis for each reference"
         )
+    errors = [Levenshtein.distance(h, r) for h, r in zip(hypotheses, references, strict=True)]
+    return np.array(errors, np.int64), np.array([len(r) for r in references], np.int64)

@@ -19,7 +19,7 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
 from elp_core.task_specs import RecognitionOptions
-from elp_core.tasks.base import clip_columns, require_column
+from elp_core.tasks.base import require_column
 from elp_core.types import Clip
 
 KERNEL = 5
@@ -88,11 +88,7 @@ class SpeechRecognition:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
-        """Return the task that `to_json` described.
-
-        Raises:
-            ConfigError: A value is out of its range.
-        """
+        """Return the task that `to_json` described; raises ConfigError if a value is out of its range."""
         known = {name: values[name] for name in ("dropout", "width", "dilations")}
         options = from_dict(RecognitionOptions, known, "task")
         return cls(Alphabet(str(values["alphabet"])), options.dropout, options.width, options.dilations)
@@ -147,6 +143,4 @@ class SpeechRecognition:
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """Return the WER over all words, with edit counts by clip."""
-        return evaluate_transcripts(
-            *clip_columns(clips), [outputs[clip.id] for clip in clips], [clip.text for clip in clips]
-        )
+        return evaluate_transcripts(clips, [outputs[clip.id] for clip in clips])

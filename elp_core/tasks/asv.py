@@ -19,7 +19,7 @@ from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
 from elp_core.metrics.verification import Match, adaptive_snorm, cohort_statistics, cosines, enrol
 from elp_core.task_specs import VerificationOptions
-from elp_core.tasks.base import class_indices, clip_columns, distinct
+from elp_core.tasks.base import class_indices, distinct
 from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
 
@@ -46,11 +46,7 @@ class SpeakerVerification:
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: VerificationOptions) -> SpeakerVerification:
-        """Return the task for the speakers of the training clips.
-
-        Raises:
-            CorpusError: A clip has no speaker, or all have the same.
-        """
+        """Return the task for the speakers of the training clips; raises CorpusError as `distinct`."""
         return cls(distinct(clips, "speaker", "speaker", "speaker(s)"), options)
 
     @classmethod
@@ -78,11 +74,7 @@ class SpeakerVerification:
         return 1
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
-        """Return the position of each clip's speaker, int64 [B].
-
-        Raises:
-            CorpusError: A speaker is none of the task's.
-        """
+        """Return the position of each clip's speaker, int64 [B]; raises CorpusError as `class_indices`."""
         return class_indices([clip.speaker for clip in clips], self.speakers, "speaker(s)")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
@@ -109,13 +101,8 @@ class SpeakerVerification:
         embeddings = np.stack([outputs[clip.id] for clip in clips]).astype(np.float64)
         a, b = pair_positions(len(clips))
         speakers = np.unique([clip.speaker for clip in clips], return_inverse=True)[1]
-        return evaluate_trials(
-            *clip_columns(clips),
-            a,
-            b,
-            self._score(embeddings, a, embeddings, b, head),
-            speakers[a] == speakers[b],
-        )
+        scores = self._score(embeddings, a, embeddings, b, head)
+        return evaluate_trials(clips, a, b, scores, speakers[a] == speakers[b])
 
     def compare(self, head: nn.Module, enrolment: Sequence[Embedding], test: Embedding) -> Match:
         """Compare the embedding `test` with the embeddings `enrolment` of a speaker's recordings.
@@ -148,7 +135,6 @@ class SpeakerVerification:
         if head is None:
             raise CorpusError("scores normalised by a cohort need the head that gave the embeddings; pass it on")
         directions = F.normalize(head.get_parameter("speakers").detach().float(), dim=1).cpu().numpy()
-
         enrolled = cohort_statistics(first, directions, self.options.cohort)
         # in an evaluation both sides are the same embeddings
         tested = enrolled if second is first else cohort_statistics(second, directions, self.options.cohort)

@@ -75,22 +75,14 @@ def compares(task: type[Any]) -> bool:
 
 
 def require_column(clips: Sequence[Clip], column: Column, noun: str, whose: str = "training clip(s)") -> None:
-    """Refuse clips that lack a value.
-
-    Raises:
-        CorpusError: A clip has an empty `column`; the message calls it `noun`.
-    """
+    """Raise CorpusError if a clip has an empty `column`; the message calls it `noun`."""
     empty = [clip.id for clip in clips if not getattr(clip, column)]
     if empty:
         raise CorpusError(f"{len(empty)} {whose} have no {noun}, the first is {empty[0]}")
 
 
 def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> tuple[str, ...]:
-    """Return the different values of a column of training clips, sorted.
-
-    Raises:
-        CorpusError: A clip has none, or all have the same.
-    """
+    """Return the different values of a column of training clips, sorted; CorpusError if a clip has none, or all one."""
     require_column(clips, column, noun)
     values = tuple(sorted({getattr(clip, column) for clip in clips}))
     if len(values) < 2:
@@ -99,18 +91,9 @@ def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> 
 
 
 def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> torch.Tensor:
-    """Return the position of each value in `known`, int64 [B].
-
-    Raises:
-        CorpusError: A value is not among them.
-    """
+    """Return the position of each value in `known`, int64 [B]; CorpusError if one is not among them."""
     places = {value: place for place, value in enumerate(known)}
     strange = sorted(set(values) - places.keys())
     if strange:
         raise CorpusError(f"{counted} {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
     return torch.tensor([places[value] for value in values], dtype=torch.int64)
-
-
-def clip_columns(clips: Sequence[Clip]) -> tuple[list[str], list[str], list[str]]:
-    """Return ids, speakers and conditions, as the metrics take them."""
-    return [clip.id for clip in clips], [clip.speaker for clip in clips], [clip.condition for clip in clips]

@@ -15,13 +15,13 @@ from elp_core.dropout import Dropout
 from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import Evaluation
 from elp_core.task_specs import ClassificationOptions
-from elp_core.tasks.base import class_indices, clip_columns, distinct, require_column
+from elp_core.tasks.base import class_indices, distinct, require_column
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 
 
 class ClassHead(nn.Module):
-    """Frames [B, F, D] with `counts` [B] real ones to logits [B, N]."""
+    """The mean over time and one linear layer."""
 
     def __init__(self, dim: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class ClassHead(nn.Module):
         self.classes = nn.Linear(dim, classes)
 
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the mean frame."""
+        """Return logits [B, N] of frames [B, F, D] with `counts` [B] real ones."""
         logits: torch.Tensor = self.classes(self.dropout(masked_mean(frames, counts)))
         return logits
 
@@ -48,11 +48,7 @@ class ClipClassification:
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: ClassificationOptions) -> Self:
-        """Return the task for the classes of the training clips.
-
-        Raises:
-            CorpusError: A clip has no label, or all have the same.
-        """
+        """Return the task for the classes of the training clips; raises CorpusError as `distinct`."""
         return cls(distinct(clips, "label", "label", "class(es)"), options)
 
     @classmethod
@@ -74,11 +70,7 @@ class ClipClassification:
         return 1
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
-        """Return the position of each clip's class, int64 [B].
-
-        Raises:
-            CorpusError: A class is none of the task's.
-        """
+        """Return the position of each clip's class, int64 [B]; raises CorpusError as `class_indices`."""
         return class_indices([clip.label for clip in clips], self.classes, "class(es)")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
@@ -97,9 +89,7 @@ class ClipClassification:
             CorpusError: A clip has no label.
         """
         require_column(clips, "label", "label", f"of {len(clips)} clips")
-        return evaluate_classes(
-            *clip_columns(clips), [outputs[clip.id] for clip in clips], [clip.label for clip in clips]
-        )
+        return evaluate_classes(clips, [outputs[clip.id] for clip in clips])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ loss's weight matrix; they are kept, as the cohort of the score normalisation.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -67,7 +68,7 @@ class XVectorHead(nn.Module):
     """The x-vector (Snyder et al. 2018, "X-vectors: robust DNN embeddings for speaker recognition", table 1).
 
     Five time-delay layers over 5, 3, 3, 1 and 1 frames with dilations 1, 2, 3, 1, 1, statistics pooling, and a linear
-    layer (their segment6), whose output is the embedding. Ours differs in three things: the convolutions see zeros
+    layer (their segment6), whose output is the embedding. Ours differs in three things: the convolutions read zeros
     beyond a clip's ends, so that a clip of one frame has an embedding too; each frame is normalised alone, not over the
     batch, so that padding and other clips have no effect on it; and the last layer has three times the channels (the
     paper: 1,500 after 512).
@@ -75,14 +76,10 @@ class XVectorHead(nn.Module):
 
     def __init__(self, dim: int, embedding: int, speakers: int, dropout: float, channels: int) -> None:
         super().__init__()
+        widths = [dim, channels, channels, channels, channels, 3 * channels]
+        shapes = [(5, 1), (3, 2), (3, 3), (1, 1), (1, 1)]  # context and dilation
         self.layers = nn.ModuleList(
-            [
-                Tdnn(dim, channels, 5, 1),
-                Tdnn(channels, channels, 3, 2),
-                Tdnn(channels, channels, 3, 3),
-                Tdnn(channels, channels, 1, 1),
-                Tdnn(channels, 3 * channels, 1, 1),
-            ]
+            [Tdnn(*pair, *shape) for pair, shape in zip(itertools.pairwise(widths), shapes, strict=True)]
         )
         self.dropout = Dropout(dropout)
         self.embedding = nn.Linear(6 * channels, embedding)
@@ -111,14 +108,7 @@ def aam_softmax(cosines: torch.Tensor, labels: torch.Tensor, margin: float = 0.2
     ``-log softmax(s · cos(θ_y + m), s · cos(θ_other))``. If θ_y + m is over π, the cosine would rise again; then
     ``cos θ_y - m sin m`` replaces it, as in the authors' code, so that the loss stays monotonic.
 
-    Args:
-        cosines: [B, N] between embeddings and the speakers' directions.
-        labels: int64 [B].
-        margin: m, in radians.
-        scale: s.
-
-    Returns:
-        Scalar.
+    It takes cosines [B, S] of embeddings and directions, labels int64 [B], m in radians and s, and returns a scalar.
     """
     target = cosines.gather(1, labels.unsqueeze(1)).clamp(-1 + 1e-7, 1 - 1e-7)
     shifted = target * math.cos(margin) - (1 - target.square()).sqrt() * math.sin(margin)

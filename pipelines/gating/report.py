@@ -40,11 +40,7 @@ _SENTENCES = {
 
 
 def write_evidence_folder(folder: Path, evidence: Evidence) -> str:
-    """Write the evidence folder whole or not at all; it replaces a folder of that name.
-
-    Returns:
-        SHA-256 (hex) of evidence.json.
-    """
+    """Write the evidence folder whole or not at all, in place of one of that name; return evidence.json's SHA-256."""
     plots, content = verdict_plots(evidence), evidence.to_bytes()
     with replacing_folder(folder) as scratch:
         for plot in plots:

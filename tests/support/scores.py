@@ -8,6 +8,7 @@ import numpy as np
 
 from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import ClipScores, TrialScores
+from elp_core.types import Clip
 
 
 def clips(
@@ -52,8 +53,10 @@ def classes(
     labels = [f"class {number}" for number in rng.integers(0, 4, count)]
     missed, others = rng.random(count) < wrong, [f"class {number}" for number in rng.integers(0, 4, count)]
     answers = [other if bad else label for bad, other, label in zip(missed, others, labels, strict=True)]
-    ids, names = [f"c{i}" for i in range(count)], [f"s{i % speakers}" for i in range(count)]
-    where = [conditions[i % len(conditions)] for i in range(count)]
-    found = evaluate_classes(ids, names, where, answers, labels).scores
+    said = [
+        Clip(f"c{i}", b"", 1.0, "test", "", f"s{i % speakers}", label, conditions[i % len(conditions)])
+        for i, label in enumerate(labels)
+    ]
+    found = evaluate_classes(said, answers).scores
     assert isinstance(found, ClipScores)
     return found

@@ -6,8 +6,7 @@
 `metric_chart`   the chart of a slot's champions
 `golden_clips`   the facts of a dataset version, and the clips of a golden set
 `filters`   how the templates format values
-`csrf`      refuses forms that another site sent
-`headers`   HTTP headers that let browsers load nothing from other hosts
+`browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
 from pipelines.server.pages import actions as actions  # adds its routes to the blueprint

@@ -12,11 +12,11 @@ from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.overrides import approve_override, ask_override, withdraw_override
-from pipelines.server.pages.csrf import csrf_fault
+from pipelines.server.pages.browser_security import csrf_fault
 from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
 from pipelines.server.read_models.signed_records import slot_entries
 from pipelines.server.request_body import LONGEST_REASON, plain_text
-from pipelines.server.stores.registry_store import GuardedStore, registry
+from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
 from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 
@@ -31,18 +31,14 @@ def act(site: str, task: str, kind: str) -> Response:
     """Execute a form of the slot's page. After a refusal, the page is shown again with the sentence."""
     slot = Slot(site, task)
     form = {"kind": kind, **{name: request.form.get(name, "").strip() for name in _FIELDS}}
-    fault = csrf_fault(request)
-    if fault:
+    if fault := csrf_fault(request):
         return show_slot(slot, 403, fault, form)
-    fault = _incomplete(form)
-    if fault:
+    if fault := _incomplete(form):
         return show_slot(slot, 400, fault, form)
     try:
         for name in ("reason", "by"):
             plain_text(name, form[name])
-        entry = (
-            _change_champion(slot, form) if kind in ("promote", "rollback", "retire") else _change_override(slot, form)
-        )
+        entry = _execute(slot, form)
     except MlflowException as error:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
     if not entry:
@@ -64,31 +60,23 @@ def _incomplete(form: Mapping[str, str]) -> str:
     return ""
 
 
-def _change_champion(slot: Slot, form: Mapping[str, str]) -> int:
-    """Change the champion; return the number of the ledger entry, 0 if nothing was changed."""
-    store, principal, reason = registry(), current_caller(form["by"]), form["reason"]
-    if form["kind"] == "promote":
-        again = form["again"] == "yes"
-        return move_champion(store, slot, parse_number(form["version"]), principal, reason, "promote", again=again).seq
-    # the page may be old: only the champion that it showed is ended
-    seen = parse_number(form["champion"])
-    if form["kind"] == "rollback":
-        return roll_back(store, slot, None, principal, reason, seen=seen).seq
-    return retire_champion(store, slot, principal, reason, seen=seen).seq
-
-
-def _change_override(slot: Slot, form: Mapping[str, str]) -> int:
-    """Request an override, approve or end it; return the number of the ledger entry."""
-    store, reason = registry(), form["reason"]
-    if form["kind"] == "override":
+def _execute(slot: Slot, form: Mapping[str, str]) -> int:
+    """Do what a complete form says; return the number of the ledger entry, 0 if nothing was changed."""
+    store, kind, reason = registry(), form["kind"], form["reason"]
+    # the page may be old: only the champion or the request that it showed is ended
+    if kind == "promote":
+        version, principal, again = parse_number(form["version"]), current_caller(form["by"]), form["again"] == "yes"
+        return move_champion(store, slot, version, principal, reason, "promote", again=again).seq
+    if kind == "rollback":
+        seen = parse_number(form["champion"])
+        return roll_back(store, slot, None, current_caller(form["by"]), reason, seen=seen).seq
+    if kind == "retire":
+        return retire_champion(store, slot, current_caller(form["by"]), reason, seen=parse_number(form["champion"])).seq
+    if kind == "override":
         ask_override(store, slot, parse_number(form["version"]), reason, timedelta(days=int(form["days"])))
-    elif form["kind"] == "approve":
+    elif kind == "approve":
         approve_override(store, slot, seen=parse_number(form["request"]))
     else:
         withdraw_override(store, slot, reason, seen=parse_number(form["request"]))
-    return _newest(store, slot)
-
-
-def _newest(store: GuardedStore, slot: Slot) -> int:
     with store.engine.connect() as connection:
         return slot_entries(connection, slot, (*MOVES, *REQUESTS), limit=1)[0].seq

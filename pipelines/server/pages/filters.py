@@ -47,24 +47,17 @@ def digest_label(digest: str) -> str:
 
 def details(detail: Mapping[str, Any]) -> str:
     """Return the details of a ledger entry on one line."""
-    known = {name: value for name, value in detail.items() if value not in ("", None)}
-    return ", ".join(f"{name.replace('_', ' ')}: {_brief(value)}" for name, value in known.items())
-
-
-def share(value: float | None) -> str:
-    """Return a share as a percentage; a dash for None."""
-    return "–" if value is None else percent(value)
-
-
-def _brief(value: Any) -> str:
-    return digest_label(value) if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)
+    known = {name.replace("_", " "): str(value) for name, value in detail.items() if value not in ("", None)}
+    return ", ".join(
+        f"{name}: {digest_label(text) if _DIGEST.fullmatch(text) else text}" for name, text in known.items()
+    )
 
 
 FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "details": details,
     "metric": metric_title,
-    "percent": share,
+    "percent": lambda share: "–" if share is None else percent(share),
     "points": points,
     "short": digest_label,
     "span": interval_percent,

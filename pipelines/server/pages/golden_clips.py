@@ -65,32 +65,27 @@ def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> Go
     """Read the clips of a golden set from its newest verdict, one on a champion if possible; None without a verdict."""
     runs = {one.version.model_version: one.version.run_id for one in page.dependents}
     champions = {one.version.model_version for one in page.dependents if CHAMPION in one.version.aliases}
-    every = [judged for found in verdicts(registry, runs).values() for judged in found]
-
-    def order(one: RecordedVerdict) -> tuple[bool, str]:
-        return (one.statement.model, one.statement.version) in champions, one.at
-
-    judged = max((one for one in every if one.statement.golden.tag == tag), key=order, default=None)
+    every = [one for found in verdicts(registry, runs).values() for one in found if one.statement.golden.tag == tag]
+    judged = max(
+        every, key=lambda one: ((one.statement.model, one.statement.version) in champions, one.at), default=None
+    )
     if judged is None:
         return None
     verdict = judged.statement
     with tempfile.TemporaryDirectory(prefix="elp-console-") as scratch:
         try:
             run = run_location(runs[verdict.model, verdict.version])
-            content = _download(f"{run}/{verdict.evidence.path}", Path(scratch))
+            location = f"{run}/{verdict.evidence.path}"
+            path = served_path(location)
+            if path is None:
+                raise OSError(f"it is at {location}, outside the artifact store of this server")
+            content = Path(served_artifacts().download_artifacts(path, scratch)).read_bytes()
             if sha256(content) != verdict.evidence.sha256:
                 return GoldenClips(judged, fault="the evidence in the artifact store is not the one that was signed")
             head, rows = _table(unpack_scores(json.loads(content)["challenger"]))
         except (ElpError, OSError, MlflowException, ValueError, LookupError) as error:
             return GoldenClips(judged, fault=f"the evidence cannot be read: {error}")
     return GoldenClips(judged, head, tuple(rows[:_SHOWN]), len(rows))
-
-
-def _download(location: str, folder: Path) -> bytes:
-    path = served_path(location)
-    if path is None:
-        raise OSError(f"it is at {location}, outside the artifact store of this server")
-    return Path(served_artifacts().download_artifacts(path, str(folder))).read_bytes()
 
 
 def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

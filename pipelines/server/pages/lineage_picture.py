@@ -2,162 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from flask import url_for
 
 from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
-from pipelines.registry.statements import Material
 from pipelines.server.pages.filters import digest_label, utc_text
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 
-BOX_WIDTH, BOX_HEIGHT = 172.0, 74.0
 _GAP_X, _GAP_Y, _EDGE = 30.0, 22.0, 4.0
+_PLACES = {
+    "recordings": (0, 0),
+    "dataset version": (1, 0),
+    "backbone": (1, 1),
+    "MLflow run": (2, 0),
+    "bundle": (3, 0),
+    "golden set": (3, 1),
+    "verdict": (4, 0),
+    "champion": (5, 0),
+}
+"""Column and row of each kind of box."""
 _EDGES = (
-    ("clips", "dataset"),
-    ("dataset", "run"),
-    ("backbone", "run"),
-    ("run", "bundle"),
+    ("recordings", "dataset version"),
+    ("dataset version", "MLflow run"),
+    ("backbone", "MLflow run"),
+    ("MLflow run", "bundle"),
     ("bundle", "verdict"),
-    ("golden", "verdict"),
+    ("golden set", "verdict"),
     ("verdict", "champion"),
 )
 
 
 @dataclass(frozen=True)
 class Node:
-    """One thing that the lineage names."""
+    """One thing that the lineage names, as a box in the picture."""
 
-    key: str
+    width: ClassVar[float] = 172.0
+    height: ClassVar[float] = 74.0
     kind: str
-    """What it is: dataset, golden set, backbone, run, bundle, verdict or champion."""
+    """What it is: a key of `_PLACES`."""
     name: str
     detail: str
     """A hash or a number that identifies it."""
     href: str
     """Target of the link; empty without a page."""
-    column: int
-    row: int
     state: str = ""
     """Colour of the box: passed, failed, undecided or override."""
 
+    @property
+    def x(self) -> float:
+        """Left edge."""
+        return _EDGE + _PLACES[self.kind][0] * (self.width + _GAP_X)
 
-@dataclass(frozen=True)
-class Box:
-    """A node with its place."""
-
-    x: float
-    y: float
-    node: Node
+    @property
+    def y(self) -> float:
+        """Upper edge."""
+        return _EDGE + _PLACES[self.kind][1] * (self.height + _GAP_Y)
 
 
 @dataclass(frozen=True)
 class Picture:
     """What the template draws."""
 
-    width: float
-    height: float
-    boxes: tuple[Box, ...]
-    arrows: tuple[str, ...]
-    """SVG path data, one for each edge."""
+    nodes: Sequence[Node]
+
+    @property
+    def width(self) -> float:
+        """Right end of the picture."""
+        return max(node.x for node in self.nodes) + Node.width + _EDGE
+
+    @property
+    def height(self) -> float:
+        """Lower end of the picture."""
+        return max(node.y for node in self.nodes) + Node.height + _EDGE
+
+    @property
+    def arrows(self) -> Iterator[str]:
+        """SVG path data of a curve from box to box; an edge without one of its ends is left out."""
+        boxes = {node.kind: node for node in self.nodes}
+        for source, target in _EDGES:
+            if source in boxes and target in boxes:
+                x1, y1 = boxes[source].x + Node.width, boxes[source].y + Node.height / 2
+                x2, y2 = boxes[target].x - 5, boxes[target].y + Node.height / 2
+                bend = (x2 - x1) / 2
+                yield f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
 
 
-@dataclass(frozen=True)
-class Links:
-    """Addresses in MLflow's own pages."""
+def draw_lineage(page: SlotPage, row: VersionRow, origin: RecordedLineage | None, prefix: str, run: str) -> Picture:
+    """Return the picture of one version's lineage; what no record names is left out.
 
-    prefix: str
-    """Prefix of every address: `mlflow server --static-prefix`, or empty."""
-    experiments: dict[str, str]
-    """Number of the experiment by run."""
-
-    def run(self, run: str) -> str:
-        """Return the page of a run."""
-        experiment = self.experiments.get(run)
-        if not run:
-            return ""
-        return f"{self.prefix}/#/experiments/{experiment}/runs/{run}" if experiment else f"{self.prefix}/#/runs/{run}"
-
-    def version(self, version: AdapterVersion) -> str:
-        """Return the page of a model version."""
-        return f"{self.prefix}/#/models/{version.slot.model_name}/versions/{version.version}"
-
-    def artifact(self, run: str, path: str) -> str:
-        """Return the address of a run's artifact."""
-        return f"{self.prefix}/get-artifact?run_uuid={run}&path={path}"
-
-    def artifact_page(self, run: str, path: str) -> str:
-        """Return the page of a run's artifact in MLflow's viewer."""
-        return f"{self.run(run)}/artifacts/{path}"
-
-
-def draw_lineage(page: SlotPage, row: VersionRow, origin: RecordedLineage | None, links: Links) -> Picture:
-    """Return the picture of one version's lineage; what no record names is left out."""
+    `prefix` begins the address of every page of MLflow, `run` is the address of the version's run.
+    """
     version, judged = row.version, row.judged
-    named = {material.name: material for material in origin.statement.materials} if origin else {}
-    nodes = [*_data_nodes(version, named, judged), *_run_nodes(version, links)]
+    model, number = version.model_version
+    nodes = _data_nodes(version, origin, judged)
+    bundle = f"{prefix}/#/models/{model}/versions/{number}"
+    nodes.append(Node("bundle", f"v{number}", digest_label(version.bundle_digest), bundle))
+    if version.run_id:
+        nodes.append(Node("MLflow run", version.run_id[:12], utc_text(version.created)[:16], run))
     if judged:
         verdict = judged.statement
         value = "" if verdict.challenger is None else f"{metric_title(verdict.metric)} {percent(verdict.challenger)}"
         href = url_for(".statement_page", digest=judged.digest)
-        nodes.append(Node("verdict", "verdict", verdict.outcome, value, href, 4, 0, verdict.outcome))
+        nodes.append(Node("verdict", verdict.outcome, value, href, verdict.outcome))
     if CHAMPION in version.aliases:
         state = "override" if row.override and row.override.in_force else "passed"
         began = f"since {utc_text(page.since)[:16]}" if page.since else "now"
-        nodes.append(Node("champion", "champion", str(page.slot), began, "#ledger", 5, 0, state))
-    return lay_out(nodes, _EDGES)
+        nodes.append(Node("champion", str(page.slot), began, "#ledger", state))
+    return Picture(nodes)
 
 
-def lay_out(nodes: Sequence[Node], edges: Sequence[tuple[str, str]]) -> Picture:
-    """Place the nodes by column and row; an edge without one of its ends is left out."""
-    boxes = {
-        node.key: Box(_EDGE + node.column * (BOX_WIDTH + _GAP_X), _EDGE + node.row * (BOX_HEIGHT + _GAP_Y), node)
-        for node in nodes
-    }
-    arrows = tuple(_arrow(boxes[a], boxes[b]) for a, b in edges if a in boxes and b in boxes)
-    width = max((box.x for box in boxes.values()), default=0.0) + BOX_WIDTH + _EDGE
-    height = max((box.y for box in boxes.values()), default=0.0) + BOX_HEIGHT + _EDGE
-    return Picture(width, height, tuple(boxes.values()), arrows)
-
-
-def _data_nodes(version: AdapterVersion, named: dict[str, Material], judged: RecordedVerdict | None) -> list[Node]:
-    tags, nodes, data = version.tags, [], named.get("dataset")
-    tag, golden = version.dataset, judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
-    href = url_for(".dataset_page", tag=tag) if tag else ""
+def _data_nodes(version: AdapterVersion, origin: RecordedLineage | None, judged: RecordedVerdict | None) -> list[Node]:
+    tags, nodes = version.tags, []
+    named = {material.name: material for material in origin.statement.materials} if origin else {}
+    data, golden = named.get("dataset"), judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
+    href = url_for(".dataset_page", tag=version.dataset) if version.dataset else ""
     if "clips" in named and data:
         count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
-        nodes.append(Node("clips", "recordings", f"{count} clips".strip(), f"ids {digest_label(ids)}", href, 0, 0))
-    if tag:
-        signed = (
-            data.digest if data else {"gitCommit": tags.get(Tags.REVISION, ""), "dvcMd5": tags.get(Tags.DVC_HASH, "")}
-        )
+        nodes.append(Node("recordings", f"{count} clips".strip(), f"ids {digest_label(ids)}", href))
+    if version.dataset:
+        unsigned = {"gitCommit": tags.get(Tags.REVISION, ""), "dvcMd5": tags.get(Tags.DVC_HASH, "")}
+        signed = data.digest if data else unsigned
         marks = {"Git": signed.get("gitCommit", ""), "DVC": signed.get("dvcMd5", "")}
         detail = " · ".join(f"{name} {mark[:7]}" for name, mark in marks.items() if mark)
-        nodes.append(Node("dataset", "dataset version", tag, detail, href, 1, 0))
-    if mark := version.fingerprint:
+        nodes.append(Node("dataset version", version.dataset, detail, href))
+    if version.fingerprint:
         name = version.backbone or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
-        href = url_for(".backbone_page", fingerprint=mark)
-        nodes.append(Node("backbone", "backbone", name, digest_label(mark), href, 1, 1))
+        href = url_for(".backbone_page", fingerprint=version.fingerprint)
+        nodes.append(Node("backbone", name, digest_label(version.fingerprint), href))
     if golden:
         detail = digest_label(judged.statement.golden.digest) if judged else "left out of training"
-        nodes.append(Node("golden", "golden set", golden, detail, url_for(".dataset_page", tag=golden), 3, 1))
+        nodes.append(Node("golden set", golden, detail, url_for(".dataset_page", tag=golden)))
     return nodes
-
-
-def _run_nodes(version: AdapterVersion, links: Links) -> list[Node]:
-    digest = digest_label(version.bundle_digest)
-    nodes = [Node("bundle", "bundle", f"v{version.version}", digest, links.version(version), 3, 0)]
-    if run := version.run_id:
-        nodes.append(Node("run", "MLflow run", run[:12], utc_text(version.created)[:16], links.run(run), 2, 0))
-    return nodes
-
-
-def _arrow(source: Box, target: Box) -> str:
-    """Return a curve from the right edge of one box to the left edge of another."""
-    x1, y1 = source.x + BOX_WIDTH, source.y + BOX_HEIGHT / 2
-    x2, y2 = target.x - 5, target.y + BOX_HEIGHT / 2
-    bend = (x2 - x1) / 2
-    return f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"

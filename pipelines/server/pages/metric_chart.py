@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
+from typing import ClassVar
 
-WIDTH, HEIGHT = 720.0, 220.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 20.0, 16.0, 34.0
 _SPACINGS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _LINES = 5
 """Grid lines at most."""
@@ -37,67 +37,50 @@ class ChartStep:
 
 
 @dataclass(frozen=True)
-class ChartMark:
-    """A point with its place in the picture."""
-
-    x: float
-    y: float
-    low: float | None
-    high: float | None
-    """Ends of the interval's line in units of the picture; None without an interval."""
-    point: ChartPoint
-
-
-@dataclass(frozen=True)
 class Chart:
-    """What the template draws."""
+    """Points and the champions' staircase up to `now`, with the places of both in the picture."""
 
-    width: float
-    height: float
-    left: float
-    right: float
-    bottom: float
-    rows: tuple[tuple[float, str], ...]
-    """Place and text of each grid line."""
-    columns: tuple[tuple[float, str], ...]
-    """Place and text of each date on the axis."""
-    marks: tuple[ChartMark, ...]
-    line: tuple[tuple[float, float, float, float], ...]
-    """Segments of the champions' staircase: x1, y1, x2, y2."""
+    points: Sequence[ChartPoint]
+    """At least one."""
+    steps: Sequence[ChartStep]
+    now: datetime
+    width: ClassVar[float] = 720.0
+    height: ClassVar[float] = 220.0
+    left: ClassVar[float] = 56.0
+    right: ClassVar[float] = 700.0
+    top: ClassVar[float] = 16.0
+    bottom: ClassVar[float] = 186.0
 
+    @cached_property
+    def first(self) -> datetime:
+        """Time at the left end."""
+        return min([point.at for point in self.points] + [step.begin for step in self.steps])
 
-def draw_chart(points: Sequence[ChartPoint], steps: Sequence[ChartStep], now: datetime) -> Chart | None:
-    """Lay out the points and the champions' staircase up to `now`; None without points."""
-    if not points:
-        return None
-    first = min([point.at for point in points] + [step.begin for step in steps])
-    span = max((now - first).total_seconds(), 1.0)
-    top = max([p.interval[1] if p.interval else p.value for p in points] + [r.value for r in steps])
-    spacing = next((one for one in _SPACINGS if top / one <= _LINES), 1.0)
-    highest = spacing * max(1, -(-top // spacing))
+    @cached_property
+    def values(self) -> list[float]:
+        """Value of each grid line from 0 up; every point and interval is below the last."""
+        top = max([p.interval[1] if p.interval else p.value for p in self.points] + [s.value for s in self.steps])
+        spacing = next((one for one in _SPACINGS if top / one <= _LINES), 1.0)
+        return [spacing * n for n in range(int(max(1, -(-top // spacing))) + 1)]
 
-    def x(at: datetime) -> float:
-        share = min(1.0, max(0.0, (at - first).total_seconds() / span))
-        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+    def x(self, at: datetime) -> float:
+        """Return the place of a time."""
+        share = (at - self.first).total_seconds() / max((self.now - self.first).total_seconds(), 1.0)
+        return round(self.left + min(1.0, max(0.0, share)) * (self.right - self.left), 1)
 
-    def y(value: float) -> float:
-        share = min(1.0, max(0.0, value / highest))
-        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
+    def y(self, value: float) -> float:
+        """Return the place of a value."""
+        share = min(1.0, max(0.0, value / self.values[-1]))
+        return round(self.bottom - share * (self.bottom - self.top), 1)
 
-    marks = tuple(
-        ChartMark(
-            x(p.at), y(p.value), y(p.interval[0]) if p.interval else None, y(p.interval[1]) if p.interval else None, p
-        )
-        for p in points
-    )
-    line = tuple((x(r.begin), y(r.value), x(r.end or now), y(r.value)) for r in steps)
-    risers = tuple((a[2], a[3], b[0], b[1]) for a, b in pairwise(line) if a[2] == b[0])
-    count = round(highest / spacing)
-    rows = tuple((y(spacing * n), f"{100 * spacing * n:g} %") for n in range(count + 1))
-    return Chart(WIDTH, HEIGHT, _LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM, rows, _dates(first, now), marks, line + risers)
+    @property
+    def dates(self) -> list[str]:
+        """Texts at the ends of the time axis."""
+        pattern = "%d %b %Y" if (self.now - self.first).days >= 2 else "%d %b %H:%M"
+        return [self.first.strftime(pattern), self.now.strftime(pattern)]
 
-
-def _dates(first: datetime, now: datetime) -> tuple[tuple[float, str], ...]:
-    days = (now - first).days
-    pattern = "%d %b %Y" if days >= 2 else "%d %b %H:%M"
-    return ((_LEFT, first.strftime(pattern)), (WIDTH - _RIGHT, now.strftime(pattern)))
+    @property
+    def line(self) -> list[tuple[float, float, float, float]]:
+        """Segments of the champions' staircase: x1, y1, x2, y2."""
+        treads = [(self.x(s.begin), self.y(s.value), self.x(s.end or self.now), self.y(s.value)) for s in self.steps]
+        return treads + [(a[2], a[3], b[0], b[1]) for a, b in pairwise(treads) if a[2] == b[0]]

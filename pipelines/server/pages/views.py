@@ -14,6 +14,7 @@ from flask import Blueprint, Response, abort, make_response, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from pipelines.errors import AttestationError
+from pipelines.number_text import percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json
@@ -23,12 +24,11 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller, login_on, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
-from pipelines.server.pages.csrf import csrf_token, set_csrf_cookie
+from pipelines.server.pages.browser_security import COOKIE, add_headers, csrf_token
 from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
-from pipelines.server.pages.headers import add_headers
-from pipelines.server.pages.lineage_picture import BOX_HEIGHT, BOX_WIDTH, Links, draw_lineage
-from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep, draw_chart
+from pipelines.server.pages.lineage_picture import draw_lineage
+from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.mlflow_tables import experiment_of
@@ -73,14 +73,7 @@ def slot_page(site: str, task: str) -> Response:
 
 
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
-    """Return a slot's page, with the result of the form that was sent.
-
-    Args:
-        slot: The slot.
-        status: HTTP status of the answer.
-        refused: Why the form was refused, in a sentence.
-        form: The content of the form, to be shown again: `_FORM`.
-    """
+    """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
         page = read_slot_page(records, slot, request.args.get("before", type=int))
         row = page.row(request.args.get("version", type=int)) if page else None
@@ -88,31 +81,24 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
             abort(404)
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
-    with tracking_store().engine.connect() as runs:
-        links = Links(static_prefix(), {row.version.run_id: experiment_of(runs, row.version.run_id)} if row else {})
-    serving = page.champion.version if page.champion else None
-    champion_row = page.row(serving) if serving else None
-    periods = _periods(page)
+    run = _run_page(row.version.run_id) if row else ""
     return _page(
         "slot.html",
         status=status,
         page=page,
-        champion_row=champion_row,
+        champion_row=page.row(page.champion.version) if page.champion else None,
         shown=row.version if row else None,
         judged=row.judged if row else None,
         origin=origin,
-        picture=draw_lineage(page, row, origin, links) if row else None,
-        box_width=BOX_WIDTH,
-        box_height=BOX_HEIGHT,
+        picture=draw_lineage(page, row, origin, static_prefix(), run) if row else None,
         changes=[(change, _judged(page, change.after)) for change in page.changes],
-        chart=_chart(page, periods),
-        periods=periods,
+        chart=_chart(page),
         refused=refused,
         done=done,
         form={**_FORM, "days": str(USUAL_DAYS), **(form or {})},
         asked_here=page.override is not None and same_person(current_caller().name, page.override.asked_by),
         longest=LONGEST.days,
-        **_evidence(row, links),
+        **_evidence(row, run),
     )
 
 
@@ -185,7 +171,10 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
         )
     )
     response = make_response(text, status)
-    set_csrf_cookie(request, response, token, f"{static_prefix()}/elp")
+    # scripts and other sites can neither read nor send the cookie that a form's token is compared with
+    response.set_cookie(
+        COOKIE, token, path=f"{static_prefix()}/elp", httponly=True, samesite="Strict", secure=request.is_secure
+    )
     return response
 
 
@@ -204,6 +193,17 @@ def _environment() -> jinja2.Environment:
 
 def _first() -> int:
     return max(0, request.args.get("first", 0, type=int))
+
+
+def _run_page(run: str) -> str:
+    """Return the address of a run in MLflow's own pages; empty without a run."""
+    if not run:
+        return ""
+    with tracking_store().engine.connect() as runs:
+        experiment = experiment_of(runs, run)
+    return (
+        f"{static_prefix()}/#/experiments/{experiment}/runs/{run}" if experiment else f"{static_prefix()}/#/runs/{run}"
+    )
 
 
 def _done(entry: LedgerEntry | None, slot: Slot) -> LedgerEntry | None:
@@ -229,7 +229,8 @@ def _periods(page: SlotPage) -> list[ChartStep]:
     return found[::-1]
 
 
-def _chart(page: SlotPage, periods: list[ChartStep]) -> Chart | None:
+def _chart(page: SlotPage) -> Chart | None:
+    """Return the chart of the verdicts by the slot's present metric; None without any."""
     former = {change.after for change in page.changes}
     points = []
     for row in page.rows:
@@ -238,20 +239,18 @@ def _chart(page: SlotPage, periods: list[ChartStep]) -> Chart | None:
             continue
         low, high = verdict.challenger_interval or (None, None)
         kind = "champion" if row.version.version in former else verdict.outcome
-        label = f"v{row.version.version}: {FILTERS['percent'](verdict.challenger)}, {verdict.outcome}"
+        label = f"v{row.version.version}: {percent(verdict.challenger)}, {verdict.outcome}"
         bounds = (low, high) if low is not None and high is not None else None
         points.append(ChartPoint(parse_moment(verdict.decided_at), verdict.challenger, bounds, label, kind))
-    return draw_chart(points, periods, datetime.now(UTC))
+    return Chart(points, _periods(page), datetime.now(UTC)) if points else None
 
 
-def _evidence(row: VersionRow | None, links: Links) -> dict[str, Any]:
-    """Return the addresses of the report and the plots of a version's verdict."""
-    if row is None or row.judged is None or not row.version.run_id:
+def _evidence(row: VersionRow | None, run: str) -> dict[str, Any]:
+    """Return the addresses of the report and the plots of a version's verdict, whose run has the page `run`."""
+    if row is None or row.judged is None or not run:
         return {"plots": [], "report": ""}
-    verdict, run = row.judged.statement, row.version.run_id
+    verdict = row.judged.statement
     folder = verdict.evidence.path.rpartition("/")[0]
-    plots = [
-        {"title": title, "href": links.artifact(run, f"{folder}/{file}")}
-        for file, title in PLOT_FILES.get(verdict.metric, ())
-    ]
-    return {"plots": plots, "report": links.artifact_page(run, f"{folder}/report.html")}
+    artifacts = f"{static_prefix()}/get-artifact?run_uuid={row.version.run_id}&path={folder}"
+    plots = [{"title": title, "href": f"{artifacts}/{file}"} for file, title in PLOT_FILES.get(verdict.metric, ())]
+    return {"plots": plots, "report": f"{run}/artifacts/{folder}/report.html"}

@@ -30,13 +30,7 @@ def registered_adapters(
     """Return adapters, deleted ones included, by date of registration, and the number of the last entry read.
 
     A version that was registered again with the same bundle is reported with its first date and its newest statement.
-
-    Args:
-        connection: To the registry's database.
-        slot: One slot; empty means all slots.
-        fingerprint: The backbone's, or its beginning; empty means all backbones.
-        after: Only those registered by an entry with a higher number: where the page before ended.
-        limit: The most entries to read.
+    `fingerprint` may be the beginning of the backbone's; `after` is the last entry of the page before.
     """
     same = sa.and_(
         STATEMENTS.c.model == sa.func.replace(sa.literal("elp.") + LEDGER.c.slot, "/", "."),

@@ -7,6 +7,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from elp_core.errors import CorpusError
 from elp_core.metrics.accuracy import confusion, evaluate_classes, macro_f1, unweighted_accuracy
 from elp_core.metrics.bootstrap import blocks_of, resample_errors
+from elp_core.types import Clip
 
 LABELS = ["a", "a", "a", "b", "b", "c"]
 ANSWERS = ["a", "a", "b", "b", "b", "a"]
@@ -29,7 +30,8 @@ def test_a_class_that_is_only_answered_counts_in_f1_and_not_in_recall() -> None:
 
 def test_an_evaluation_counts_one_error_of_one_for_each_wrong_clip() -> None:
     ids = [f"c{i}" for i in range(6)]
-    found = evaluate_classes(ids, ["s"] * 6, ["quiet"] * 6, ANSWERS, LABELS)
+    clips = [Clip(name, b"", 1.0, "test", label=label) for name, label in zip(ids, LABELS, strict=True)]
+    found = evaluate_classes(clips, ANSWERS)
     assert (found.metric, found.value) == ("error_rate", pytest.approx(2 / 6))
     assert found.scores.errors.tolist() == [0, 0, 1, 0, 0, 1]
     assert found.scores.tokens.tolist() == [1] * 6
@@ -39,7 +41,8 @@ def test_an_evaluation_counts_one_error_of_one_for_each_wrong_clip() -> None:
 
 
 def test_the_paired_bootstrap_takes_it_as_it_takes_words() -> None:
-    found = evaluate_classes(["x", "y", "z"], ["s", "t", "s"], [""] * 3, ["a", "b", "b"], ["a", "b", "a"])
+    clips = [Clip(name, b"", 1.0, "test", speaker=name[0], label=name[1]) for name in ("sa", "tb", "sa")]
+    found = evaluate_classes(clips, ["a", "b", "b"])
     draws = resample_errors([found.scores], blocks_of(found.scores.speakers, "speakers"), 200, 0)[0]
     assert set(np.round(draws, 6)) == {0.0, 0.333333, 0.5}
 
@@ -48,4 +51,4 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(CorpusError, match="1 answers for 2 labels"):
         confusion(["a"], ["a", "b"])
     with pytest.raises(CorpusError, match="no clips to classify"):
-        evaluate_classes([], [], [], [], [])
+        evaluate_classes([], [])

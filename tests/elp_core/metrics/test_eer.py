@@ -11,6 +11,7 @@ from sklearn.metrics import roc_curve
 from elp_core.errors import CorpusError
 from elp_core.metrics.eer import detection_curve, eer, evaluate_trials, false_rates, min_dcf
 from elp_core.metrics.scores import TrialScores
+from elp_core.types import Clip
 
 LISTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
     lambda rows: len({target for _, target in rows}) == 2
@@ -116,9 +117,8 @@ def test_one_kind_of_trial_is_refused(targets: list[bool], count: int) -> None:
 
 def test_an_evaluation_counts_its_trials() -> None:
     pairs = np.array([0, 0, 1]), np.array([1, 2, 2])
-    found = evaluate_trials(
-        ["x", "y", "z"], ["s", "s", "t"], [""] * 3, *pairs, np.array([0.9, 0.1, 0.2]), np.array([1, 0, 0], bool)
-    )
+    clips = [Clip(name, b"", 1.0, "test", speaker=speaker) for name, speaker in zip("xyz", "sst", strict=True)]
+    found = evaluate_trials(clips, *pairs, np.array([0.9, 0.1, 0.2]), np.array([1, 0, 0], bool))
     assert (found.metric, found.value) == ("eer", 0.0)
     assert found.extra == pytest.approx(
         {

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.wer import cer, error_rate, evaluate_transcripts, wer, word_errors
+from elp_core.types import Clip
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=6)
 
@@ -50,7 +51,8 @@ def test_a_set_without_reference_words_has_a_rate(errors: list[int], expected: f
 
 
 def test_an_evaluation_names_its_clips() -> None:
-    found = evaluate_transcripts(["x", "y"], ["s", "t"], ["", "noisy"], ["one", ""], ["one", "two"])
+    clips = [Clip("x", b"", 1.0, "test", "one", "s"), Clip("y", b"", 1.0, "test", "two", "t", condition="noisy")]
+    found = evaluate_transcripts(clips, ["one", ""])
     assert (found.metric, found.value, found.extra["empty"], found.extra["clips"]) == ("wer", 0.5, 1.0, 2.0)
     assert (found.scores.ids, found.scores.speakers) == (("x", "y"), ("s", "t"))
 

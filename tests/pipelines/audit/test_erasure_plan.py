@@ -75,13 +75,14 @@ def test_a_subject_that_nothing_holds_is_refused(ground: Ground, index: Connecti
         plan_erasure(index, ground.records, Subject(speaker="nobody"), ASR)
 
 
-def test_every_command_of_a_plan_exists(ground: Ground, index: Connection) -> None:
+def test_every_command_of_a_plan_exists(ground: Ground, index: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELP_WORKSPACE", str(ground.workspace.root))
     for line in _commands(plan_erasure(index, ground.records, Subject(speaker="ann"))):
         words = shlex.split(line)
         if words[0] != "elp":
             assert shutil.which(words[0]) or words[0] in ("cd", "dvc"), line
             continue
-        context, command = cli.make_context("elp", ["-w", str(ground.workspace.root), *words[1:]]), cli
+        context, command = cli.make_context("elp", words[1:]), cli
         while isinstance(command, click.Group):
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None, line

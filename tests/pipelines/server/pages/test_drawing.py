@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.server.pages.filters import age, details, digest_label, interval_percent
-from pipelines.server.pages.lineage_picture import BOX_WIDTH, Node, lay_out
-from pipelines.server.pages.metric_chart import ChartPoint, ChartStep, draw_chart
+from pipelines.server.pages.lineage_picture import Node, Picture
+from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -16,19 +16,10 @@ def point(hours: int, value: float) -> ChartPoint:
     return ChartPoint(NOON + hours * HOUR, value, (value - 0.01, value + 0.01), "v", "passed")
 
 
-def test_a_chart_without_points_is_none() -> None:
-    assert draw_chart([], [], NOON) is None
-
-
 def test_later_is_further_right_and_worse_is_higher() -> None:
-    drawn = draw_chart([point(0, 0.05), point(1, 0.2), point(2, 0.1)], [], NOON + 3 * HOUR)
-    assert drawn
-    first, second, third = drawn.marks
-    assert first.x < second.x < third.x
-    assert second.y < third.y < first.y
-    assert second.high is not None
-    assert second.low is not None
-    assert second.high < second.y < second.low
+    drawn = Chart([point(0, 0.05), point(1, 0.2), point(2, 0.1)], [], NOON + 3 * HOUR)
+    assert drawn.left == drawn.x(NOON) < drawn.x(NOON + HOUR) < drawn.x(NOON + 2 * HOUR) < drawn.right
+    assert drawn.y(0.2) < drawn.y(0.1) < drawn.y(0.05) < drawn.bottom
 
 
 def test_the_staircase_joins_successive_champions_and_leaves_gaps() -> None:
@@ -37,25 +28,22 @@ def test_the_staircase_joins_successive_champions_and_leaves_gaps() -> None:
         ChartStep(NOON + HOUR, NOON + 2 * HOUR, 0.1),
         ChartStep(NOON + 3 * HOUR, None, 0.1),
     ]
-    drawn = draw_chart([point(0, 0.2)], steps, NOON + 4 * HOUR)
-    assert drawn
+    drawn = Chart([point(0, 0.2)], steps, NOON + 4 * HOUR)
     assert len(drawn.line) == 4
     assert drawn.line[2][2] == drawn.right
 
 
 @pytest.mark.parametrize("value", [0.0, 0.0004, 0.03, 0.5, 0.99, 1.7])
 def test_every_value_is_drawn_below_the_top_line(value: float) -> None:
-    drawn = draw_chart([ChartPoint(NOON, value, None, "v", "failed")], [], NOON)
-    assert drawn
-    assert drawn.rows[-1][0] <= drawn.marks[0].y <= drawn.bottom
-    assert len(drawn.rows) <= 6
+    drawn = Chart([ChartPoint(NOON, value, None, "v", "failed")], [], NOON)
+    assert drawn.top == drawn.y(drawn.values[-1]) <= drawn.y(value) <= drawn.bottom
+    assert len(drawn.values) <= 6
 
 
 def test_a_picture_leaves_out_arrows_to_missing_boxes() -> None:
-    nodes = [Node("a", "run", "a", "", "", 0, 0), Node("b", "bundle", "b", "", "", 1, 1)]
-    drawn = lay_out(nodes, [("a", "b"), ("b", "c")])
-    assert len(drawn.arrows) == 1
-    assert drawn.boxes[1].x >= drawn.boxes[0].x + BOX_WIDTH
+    run, bundle = Node("MLflow run", "a", "", ""), Node("bundle", "b", "", "")
+    assert len(list(Picture([run, bundle]).arrows)) == 1
+    assert bundle.x >= run.x + Node.width
 
 
 @pytest.mark.parametrize(
