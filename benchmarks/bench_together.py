@@ -16,6 +16,7 @@ from elp_core.assemble import build
 from elp_core.audio import clip_id, encode_flac
 from elp_core.backbones import Backbone
 from elp_core.config import AugmentConfig, ElpConfig, TrainConfig
+from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks import SpeechRecognition
 from elp_core.training import Job
 from elp_core.training.loop import optimizer_map, step_together
@@ -43,7 +44,8 @@ def compare(
 ) -> dict[str, list[float]]:
     """Return the seconds of a step of every slot: one after another by two ways, and in one pass."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task, precision = SpeechRecognition(dropout=dropout), "bf16" if device.type == "cuda" else "no"
+    task = SpeechRecognition(options=RecognitionOptions(dropout=dropout))
+    precision = "bf16" if device.type == "cuda" else "no"
     # so many epochs that the learning rates hardly move while it is timed
     config = TrainConfig(epochs=10_000, batch_seconds=1e6, min_steps=1, precision=precision, augment=PLAIN)
     drawn = []

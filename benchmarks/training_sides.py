@@ -20,6 +20,7 @@ from elp_core.config import ElpConfig
 from elp_core.data.collate import collate_features
 from elp_core.model import ElpModel
 from elp_core.private_names import import_after_torchaudio
+from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks import SpeechRecognition
 
 HOP, WINDOW, OUTPUTS, RATE = 320, 400, 29, 16_000
@@ -147,7 +148,7 @@ def ours(setting: Setting, dropout: float, only_l: bool = False) -> Step:
     parts: dict[str, Any] = {"encoder": None, "prompt": None, "tune_norms": False} if only_l else {}
     backbone = random_backbone(setting.size, setting.device)
     # the other sides have a linear head, so ours has no convolutions either
-    task = SpeechRecognition(dropout=dropout, dilations=())
+    task = SpeechRecognition(options=RecognitionOptions(dropout=dropout, dilations=()))
     model = ElpModel(backbone, ElpConfig(dropout=dropout, **parts), task).to(setting.device).train()
     states = [len(model.prefix.states)] if model.prefix.states else []
     shape = (*states, setting.frames, backbone.hidden_size if states else backbone.feature_size)

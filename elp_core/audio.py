@@ -61,11 +61,7 @@ class Measurements:
 
 
 def probe(source: Path | str | bytes) -> AudioInfo:
-    """Read the header only.
-
-    Raises:
-        AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
-    """
+    """Read the header only; raises AudioError `missing`, `empty` or `corrupt` (no format that libsndfile knows)."""
     try:
         info = soundfile.info(_open(source))
     except soundfile.LibsndfileError as error:
@@ -74,19 +70,15 @@ def probe(source: Path | str | bytes) -> AudioInfo:
 
 
 def load(source: Path | str | bytes) -> Waveform:
-    """Decode, mix to mono (mean of the channels) and resample once to 16 kHz.
+    """Return float32 [samples]: decode, mix to mono (mean of the channels) and resample once to 16 kHz.
 
-    Args:
-        source: A file or its bytes: WAV, FLAC, MP3, OGG or another format of libsndfile.
-
-    Returns:
-        float32 [samples] at 16 kHz; not rescaled: ±1 is full scale of the source.
+    The samples are not rescaled: ±1 is full scale of the source.
 
     Raises:
         AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
             by its header) or `nan` (a sample is not a finite number).
     """
-    info = probe(source)
+    info = probe(source)  # a small compressed file can decode to more than the memory
     if info.seconds > MAX_SECONDS:
         raise AudioError("too_long", f"{_name(source)} lasts {info.seconds / 3600:.1f} h, expected at most 1 h; cut it")
     try:
@@ -109,7 +101,7 @@ def resample(samples: Waveform, rate: Hertz, to: Hertz = SAMPLE_RATE) -> Wavefor
     """Resample float32 [samples] from `rate` to `to` Hz, by a band-limited sinc kernel."""
     if rate == to:
         return samples
-    import torch
+    import torch  # here: it loads slowly, and clips at 16 kHz are measured without it
 
     with torch.inference_mode():
         resampled: Waveform = _resampler(rate, to)(torch.from_numpy(samples)).numpy()
@@ -125,6 +117,7 @@ def _resampler(rate: Hertz, to: Hertz) -> Any:
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:
     """Convert float32 [samples] to little-endian 16-bit samples, clipped at full scale."""
+    # libsndfile divides 16-bit samples by 32768: this factor gives them back exactly
     scaled: npt.NDArray[np.int16] = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
     return scaled
 
@@ -148,11 +141,7 @@ def clip_id(samples: Waveform) -> str:
 
 
 def measure(samples: Waveform) -> Measurements:
-    """Measure a clip, float32 [samples] at 16 kHz; the checks of a delivery use these figures.
-
-    Raises:
-        AudioError: `empty`: there is no sample.
-    """
+    """Measure a clip, float32 [samples] at 16 kHz; raises AudioError `empty` if there is no sample."""
     if samples.size == 0:
         raise AudioError("empty", "a clip without samples cannot be measured")
     low, high, total = float(samples.min()), float(samples.max()), samples.size

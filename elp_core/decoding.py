@@ -163,11 +163,7 @@ def _unigrams(file: Iterable[bytes]) -> list[str]:
 
 
 def _stamp(lm: str | None) -> tuple[int, int]:
-    """Return size and time of change of a language model.
-
-    Raises:
-        ConfigError: The file does not exist.
-    """
+    """Return size and time of change of a language model."""
     if lm is None:
         return (0, 0)
     if not Path(lm).is_file():

@@ -24,9 +24,11 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if durable:
+            # a file system may keep the new name and lose content that was not written before the rename
             _sync(temporary)
         os.replace(temporary, path)
         if durable:
+            # the name is part of the folder, which has to reach the disk too
             _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)

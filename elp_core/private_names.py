@@ -35,6 +35,7 @@ def has_hooks(module: nn.Module) -> bool:
 def shallow_copy(module: M) -> M:
     """Return the same submodules in a container of its own. torch: ``Module._modules``."""
     shell = copy.copy(module)
+    # copy.copy shares this dictionary with the original
     shell._modules = dict(module._modules)
     return shell
 
@@ -78,6 +79,7 @@ def torchaudio() -> Any:
         return importlib.import_module("torchaudio")
     except (OSError, ImportError, RuntimeError):  # that of torchaudio 2.11 does not load with every build of torch
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            # a failed import leaves its submodules, and the next import would use them
             del sys.modules[name]
         sys.modules["torchaudio._extension"] = _without_extension()
         return importlib.import_module("torchaudio")

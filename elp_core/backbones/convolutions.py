@@ -39,6 +39,7 @@ def convolve(cnn: nn.Module, waveforms: torch.Tensor) -> torch.Tensor:
 
 def _layer(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
     """Apply one convolution, norm and activation: [B, C, 1, T] to [B, 1, F, C']."""
+    # as a picture of height 1: PyTorch has no channels-last format for three dimensions
     weight = layer.conv.weight.unsqueeze(2).to(memory_format=torch.channels_last)
     hidden = hidden.to(memory_format=torch.channels_last)
     hidden = F.conv2d(hidden, weight, layer.conv.bias, stride=(1, layer.conv.stride[0]))
@@ -52,10 +53,12 @@ def suits(conv: nn.Conv1d, hidden: torch.Tensor) -> bool:
         hidden.device.type == "cpu"
         and hidden.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
+        # the transform reads the kernel and never calls the module, so its hooks would not run
         and not has_hooks(conv)
         and conv.kernel_size[0] >= SHORTEST
         and conv.stride == conv.dilation == (1,)
         and conv.padding == (conv.kernel_size[0] // 2,)
+        # a kernel that learns would need a new spectrum in every step
         and not any(parameter.requires_grad for parameter in conv.parameters())
     )
 
@@ -76,6 +79,7 @@ def spectrum(conv: nn.Conv1d) -> torch.Tensor:
 
     It is kept until `conv` is changed or deleted. For WavLM base it takes 36 MiB, the kernel itself 18.
     """
+    # an in-place change raises the counter; a tensor that is put in its place has another address
     stamp = tuple((parameter.data_ptr(), change_count(parameter)) for parameter in conv.parameters())
     known = _spectra.get(conv)
     if known is not None and known[0] == stamp:

@@ -32,6 +32,7 @@ def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
 
 def _digest(tensor: torch.Tensor) -> str:
     values = tensor.detach().to("cpu").contiguous()
+    # as bytes, because NumPy has no bfloat16; flat, because a scalar cannot be viewed as bytes
     raw = values.reshape(-1).view(torch.uint8).numpy()
     if sys.byteorder == "big":
         raw = raw.reshape(-1, values.element_size())[:, ::-1]

@@ -55,6 +55,7 @@ class Backbone(nn.Module):
         """Samples of the shortest clip that has a frame."""
         for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
             self.min_samples = (self.min_samples - 1) * stride + kernel
+        # not `self.train`, which ignores its argument
         super().train(False)
 
     @classmethod
@@ -108,6 +109,7 @@ class Backbone(nn.Module):
             lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
         return lengths
 
+    # frozen parameters are not enough: in train mode transformers' CNN asks for the gradient of the waveform
     @torch.no_grad()
     def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return CNN features [B, F, C], zero after each clip's frames, and frame counts [B], of waveforms [B, T].

@@ -21,6 +21,7 @@ _FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+# checkpoints that older releases of torch wrote have the first spelling
 _NORM_SPELLINGS = {
     ".conv.weight_g": ".conv.parametrizations.weight.original0",
     ".conv.weight_v": ".conv.parametrizations.weight.original1",
@@ -93,6 +94,7 @@ def _weight_files(folder: Path) -> list[Path]:
         if not name.endswith(".index.json"):
             return [path]
         shards = read_json(path).get("weight_map")
+        # an index of unknown origin must not name files in other folders
         if not isinstance(shards, dict) or not all(isinstance(s, str) and Path(s).name == s for s in shards.values()):
             raise BackboneError(f"{path} names no shards next to it; fetch the checkpoint again")
         return [folder / shard for shard in sorted(set(shards.values()))]
@@ -104,6 +106,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
+            # a pickle can run code while it is read
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BackboneError(f"{path} is missing; fetch the checkpoint again") from None

@@ -18,16 +18,9 @@ SPEED_STEPS = 8
 def augment_waveform(
     samples: Waveform, config: AugmentConfig, rng: np.random.Generator, min_samples: Samples = MIN_SAMPLES
 ) -> Waveform:
-    """Change speed, add noise and change the gain, in this order.
+    """Return float32 [samples / speed] at 16 kHz: change speed, add noise and change the gain, in this order.
 
-    Args:
-        samples: Float32 [samples] at 16 kHz; not changed.
-        config: What is drawn, and from which ranges.
-        rng: Result of `generator`.
-        min_samples: A speed that would leave fewer samples is not used.
-
-    Returns:
-        float32 [samples / speed].
+    A speed that would leave fewer than `min_samples` is not used.
     """
     steps = int(rng.integers(-SPEED_STEPS, SPEED_STEPS + 1))
     noisy, snr, slope = rng.random() < config.noise_probability, rng.uniform(*config.noise_snr), rng.uniform(0.0, 2.0)
@@ -45,14 +38,8 @@ def mask_features(
 ) -> torch.Tensor:
     """Hide spans of frames and of channels: their features become zero (SpecAugment, arXiv 1904.08779).
 
-    Args:
-        features: [B, F, C].
-        counts: Int64 [B], real frames of each clip.
-        config: `time_mask` and `feature_mask` are the mean shares hidden.
-        rng: Result of `generator`.
-
-    Returns:
-        A masked copy.
+    Features are [B, F, C] with `counts` int64 [B] real frames; the result is a copy. The config's `time_mask` and
+    `feature_mask` are the mean shares hidden.
     """
     batch, frames, channels = features.shape
     keep = np.ones((batch, frames), bool)

@@ -11,14 +11,7 @@ from elp_core.audio import Waveform
 
 
 def collate(waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad waveforms with zeros at their ends.
-
-    Args:
-        waveforms: B arrays, float32 [samples].
-
-    Returns:
-        float32 [B, T] with T the longest, and int64 [B] sample counts.
-    """
+    """Pad B waveforms, float32 [samples], with zeros at their ends; return float32 [B, T] and int64 [B] counts."""
     lengths = [len(waveform) for waveform in waveforms]
     padded = torch.zeros(len(waveforms), max(lengths, default=0))
     for row, waveform in zip(padded, waveforms, strict=True):
@@ -27,14 +20,9 @@ def collate(waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def collate_features(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad the values of a prefix for B clips with zeros at their ends.
+    """Pad the values of a prefix for B clips, [frames, C] or [n, frames, C], with zeros at their ends.
 
-    Args:
-        features: B tensors of any float type, [frames, channels] or [n, frames, channels].
-
-    Returns:
-        On the features' device: float32 [B, F, channels] or [n, B, F, channels] with F the longest, and int64 [B]
-        frame counts.
+    Return float32 [B, F, C] or [n, B, F, C] on the features' device, with F the longest, and int64 [B] frame counts.
     """
     counts = [item.shape[-2] for item in features]
     *states, _, channels = features[0].shape

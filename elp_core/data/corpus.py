@@ -80,11 +80,7 @@ SCHEMA: pa.Schema = _schema()
 def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RATE, **texts: str) -> ShardRow:
     """Make the row of a clip from its float32 [samples] at 16 kHz: compute id, FLAC bytes and measurements.
 
-    Args:
-        samples: Of the clip.
-        split: Of the clip.
-        source_rate: Sampling rate of the source file.
-        **texts: The other columns, all text; empty if they are not given.
+    `texts` are the other columns, all text; those not given are empty.
     """
     columns: dict[str, Any] = {**dict.fromkeys(_GIVEN, ""), **texts, **dataclasses.asdict(measure(samples))}
     return ShardRow(id=clip_id(samples), audio=encode_flac(samples), split=split, source_rate=source_rate, **columns)
@@ -93,12 +89,7 @@ def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RAT
 def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> Path:
     """Write rows as one immutable shard, named by its content: the same rows in any order give the same file.
 
-    Args:
-        rows: `ShardRow`s, or mappings with the columns of `SCHEMA`.
-        folder: Made if it is missing.
-
-    Returns:
-        Path of the shard, ``<16 hex digits>.parquet``. It appears whole or not at all.
+    Mappings have the columns of `SCHEMA`. The path is ``<16 hex digits>.parquet`` in `folder`.
 
     Raises:
         CorpusError: There are no rows, an id occurs twice or a row lacks a column.
@@ -161,10 +152,7 @@ def read_clips(
 ) -> list[Clip]:
     """Read clips of shards, sorted by id, so that the order never depends on the deliveries.
 
-    Args:
-        paths: Of shards.
-        splits: The splits to read; None reads all.
-        columns: ``meta`` does not read the audio (`Clip.audio` is then empty).
+    `splits` None reads all; the columns ``meta`` are those without the audio (`Clip.audio` is then empty).
 
     Raises:
         CorpusError: A shard cannot be read, or two shards contain the same clip.
@@ -176,6 +164,7 @@ def read_clips(
         sound = record.pop("audio", None) or {"bytes": b"", "path": ""}
         clips.append(Clip(audio=sound["bytes"], path=sound["path"], **record))
     clips.sort(key=lambda clip: clip.id)
+    # a clip in two shards would be in the training twice, or in two splits
     for before, after in itertools.pairwise(clips):
         if before.id == after.id:
             raise CorpusError(f"clip {after.id} is in two shards; the dataset version is inconsistent, add it again")

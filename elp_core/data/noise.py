@@ -15,12 +15,7 @@ CLANKS_PER_SECOND = 1.5
 def factory_noise(samples: Samples, seed: int) -> Waveform:
     """Return machine-hall noise: hum with harmonics, broadband roar with resonances, and clanks at random instants.
 
-    Args:
-        samples: Length at 16 kHz.
-        seed: The same seed and length give the same noise.
-
-    Returns:
-        float32 [samples] of unit RMS.
+    It is float32 [samples] at 16 kHz of unit RMS; the same seed and length give the same noise.
     """
     rng = np.random.default_rng([seed, 0xFAC])
     hall = 1.0 * _unit(_hum(samples, rng)) + 1.0 * _unit(_roar(samples, rng)) + 0.6 * _clanks(samples, rng)

@@ -13,17 +13,10 @@ from elp_core.types import Seconds
 def length_buckets(
     durations: Sequence[Seconds], batch_seconds: Seconds, seed: int, epoch: int, shuffle: bool = True
 ) -> list[list[int]]:
-    """Return batches of positions in `durations`.
+    """Return batches of positions in `durations`; without `shuffle`, in the order of length alone, for evaluation.
 
     Laws: every position occurs in exactly one batch; clips x longest clip is at most `batch_seconds` (a longer clip is
-    alone in its batch); the same arguments give the same batches.
-
-    Args:
-        durations: Of each clip.
-        batch_seconds: Audio in a batch, padding counted.
-        seed: Of the run.
-        epoch: Each epoch has other batches in another order.
-        shuffle: False sorts by length alone, for evaluation.
+    alone in its batch); the same arguments give the same batches, and each epoch has other batches in another order.
     """
     lengths = np.asarray(durations, np.float64)
     if not shuffle:

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,13 +28,6 @@ SHARE = 32
 ABANDONED: Seconds = 3600.0
 """An unfinished file of this age belongs to a process that was killed."""
 _SUFFIX, _UNFINISHED = ".safetensors", ".tmp"
-
-
-@dataclass(frozen=True)
-class _Entry:
-    used: float
-    size: int
-    path: Path
 
 
 class TensorStore:
@@ -59,6 +51,7 @@ class TensorStore:
         except (OSError, SafetensorError):
             return None
         with contextlib.suppress(OSError):  # another process may have deleted it, or the folder may be read-only
+            # the time of change stands for the last use, because many file systems record no access times
             os.utime(path)
         return found
 
@@ -67,49 +60,37 @@ class TensorStore:
 
         If the disk refuses, that is logged once and nothing more is written: the values can be computed again.
         """
-        size = values.nbytes + 512
+        size = values.nbytes + 512  # room for the file's header
         if not self._works or size > self._limit:
             return False
         try:
             if size > self._room:
                 self._room = max(size, self._limit // SHARE)
                 self._make_room(self._limit - self._room)
-            self._write(self._path(key), values)
+            with replacing(self._path(key)) as temporary:
+                save_file({"values": values}, temporary)
             self._room -= size
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # safetensors raises its own error for a full disk
             self._works = False
             log.warning("no more features are kept in %s (%s); training continues without them", self.folder, error)
         return self._works
 
-    @staticmethod
-    def _write(path: Path, values: torch.Tensor) -> None:
-        try:
-            with replacing(path) as temporary:
-                save_file({"values": values}, temporary)
-        except SafetensorError as error:  # safetensors raises it for a full disk
-            raise OSError(str(error)) from error
-
     def _make_room(self, goal: int) -> None:
-        """Delete the least recently used files until the rest has at most `goal` bytes."""
-        entries = sorted(self._entries(), key=lambda entry: entry.used)
-        total = sum(entry.size for entry in entries)
-        for entry in entries:
+        """Delete abandoned files, and the least recently used ones until the rest has at most `goal` bytes."""
+        kept: list[tuple[float, int, Path]] = []
+        for path in self.folder.glob("*/*"):
+            with contextlib.suppress(FileNotFoundError):  # another process may be making room too
+                about = path.stat()
+                if path.suffix == _SUFFIX:
+                    kept.append((about.st_mtime, about.st_size, path))
+                elif path.suffix == _UNFINISHED and time.time() - about.st_mtime > ABANDONED:
+                    path.unlink()
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
             if total <= goal:
                 break
-            entry.path.unlink(missing_ok=True)
-            total -= entry.size
-
-    def _entries(self) -> list[_Entry]:
-        found = []
-        for path in self.folder.glob(f"*/*{_SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):
-                about = path.stat()
-                found.append(_Entry(about.st_mtime, about.st_size, path))
-        for path in self.folder.glob(f"*/*{_UNFINISHED}"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
-        return found
+            path.unlink(missing_ok=True)
+            total -= size
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}{_SUFFIX}"

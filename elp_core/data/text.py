@@ -25,6 +25,7 @@ def normalise(text: str) -> str:
     >>> normalise("  Well-known:  DON’T stop! ")
     "well known don't stop"
     """
+    # case folding can undo NFC, so it is applied again at the end
     folded = unicodedata.normalize("NFC", text).casefold().translate(_DROPPED).translate(_REPLACED)
     return " ".join(unicodedata.normalize("NFC", folded).split())
 

@@ -78,39 +78,24 @@ class AdapterCache:
             return self._nbytes
 
     def verify(self, folder: Path) -> HostedAdapter:
-        """Return the adapter of a bundle on disk, verified and not opened.
-
-        Raises:
-            BundleError: The bundle is incomplete, altered or malformed.
-            FingerprintMismatch: It belongs to another backbone.
-            HostError: It is of another method than ELP.
-        """
+        """Return the adapter of a bundle on disk, verified and not opened; raises as `AdapterHost.load`."""
         manifest = verify_bundle(folder)
         self._check_fingerprint(manifest.fingerprint)
         _check_method(manifest.adapter)
         return HostedAdapter(manifest.fingerprint, folder, manifest.digest)
 
     def open(self, source: Path | ElpModel) -> HostedAdapter:
-        """Return the adapter of a bundle on disk or of a model, in memory on the backbone's device.
-
-        Raises:
-            BundleError, FingerprintMismatch, HostError: As `verify`.
-        """
+        """Return the adapter of a bundle on disk or of a model, on the backbone's device; raises as `verify`."""
         if isinstance(source, ElpModel):
             self._check_fingerprint(source.backbone.fingerprint)
-            device = next(self._backbone.parameters()).device
-            source.adapters.to(device)
-            source.head.to(device)
+            source.adapters.to(self._backbone.device)
+            source.head.to(self._backbone.device)
             return HostedAdapter(source.backbone.fingerprint, None, "", _loaded(source.eval()))
         manifest, model = open_bundle(source, self._backbone)
         return HostedAdapter(manifest.fingerprint, source, manifest.digest, _loaded(model))
 
     def add(self, name: str, hosted: HostedAdapter) -> None:
-        """Serve an adapter under a new name.
-
-        Raises:
-            HostError: The name is in use.
-        """
+        """Serve an adapter under a new name; raises HostError if the name is in use."""
         with self._lock:
             if name in self._by_name:
                 raise HostError(f"{name} is served already; give it another adapter with replace")
@@ -120,10 +105,7 @@ class AdapterCache:
     def replace(self, name: str, hosted: HostedAdapter) -> HostedAdapter:
         """Serve another adapter under a name, read into memory first; return the previous one.
 
-        Raises:
-            BundleError: The bundle on disk is no longer the one that was registered.
-            FingerprintMismatch: The adapter belongs to another backbone.
-            HostError: The name is not in use.
+        It raises as `AdapterHost.replace`, and BundleError if the bundle is no longer the one that was registered.
         """
         self._check_fingerprint(hosted.fingerprint)
         if hosted._loaded is None:
@@ -133,33 +115,25 @@ class AdapterCache:
             self._assign(name, hosted)
             self._release(before)
             self._evict()
-            return before
+        return before
 
     def remove(self, name: str) -> HostedAdapter:
-        """Remove a name, and return its adapter.
-
-        Raises:
-            HostError: The name is not in use.
-        """
+        """Remove a name, and return its adapter; raises HostError if the name is not in use."""
         with self._lock:
             before = self._find(name)
             del self._by_name[name]
             self._release(before)
-            return before
+        return before
 
     @contextlib.contextmanager
     def pinned(self, names: Sequence[str]) -> Iterator[list[tuple[HostedAdapter, LoadedAdapter]]]:
-        """Give the present adapter of each name, and keep it in memory until the block ends.
-
-        Raises:
-            HostError: A name is not in use.
-            BundleError: A bundle has to be read again and is not the one that was registered.
-        """
+        """Give the present adapter of each name, and keep it in memory until the block ends; raises as `answer`."""
         with self._lock:
             found = [self._find(name) for name in names]
             for hosted in found:
                 hosted._pins += 1
         try:
+            # after the pins, so that no adapter read here is evicted by the next one
             loaded = {hosted: self._read(hosted) for hosted in dict.fromkeys(found)}
             yield [(hosted, loaded[hosted]) for hosted in found]
         finally:
@@ -183,6 +157,7 @@ class AdapterCache:
                 loaded = _loaded(model)
             with self._lock:
                 hosted._loaded = loaded
+                # its name may have been removed while the file was read
                 if hosted._names or hosted._pins:
                     self._keep(hosted, loaded)
                 self._evict()
@@ -221,6 +196,7 @@ class AdapterCache:
         """Over the limit, drop unpinned bundles from memory, the least recently used first."""
         if self._limit is None or self._nbytes <= self._limit:
             return
+        # a model without a folder could not be read again
         for hosted in [h for h in self._resident if not h._pins and h.folder is not None]:
             self._nbytes -= self._resident.pop(hosted)
             hosted._loaded = None

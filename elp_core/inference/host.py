@@ -94,12 +94,10 @@ class AdapterHost:
         return self._cache.nbytes
 
     def load(self, name: str, folder: Path, now: bool = True) -> None:
-        """Serve a bundle under a new name.
+        """Serve a bundle under a new name: any text, such as ``plant-a/asr``.
 
-        Args:
-            name: Any text, such as ``plant-a/asr``.
-            folder: Of the bundle; it must stay there if memory is limited.
-            now: False verifies every byte and opens the bundle at its first use.
+        The folder must stay if memory is limited. Without `now`, every byte is verified, and the bundle is opened at
+        its first use.
 
         Raises:
             BundleError: The bundle is incomplete, altered or malformed.
@@ -111,23 +109,16 @@ class AdapterHost:
     def add(self, name: str, model: ElpModel) -> None:
         """Serve a model under a new name. From then on the host owns it: on the host's device, in eval mode.
 
-        Raises:
-            FingerprintMismatch: It was made on another backbone.
-            HostError: The name is in use, or the model is of another method than ELP.
+        It raises FingerprintMismatch and HostError as `load`.
         """
         self._cache.add(name, self._cache.open(model))
 
     def replace(self, name: str, source: Path | ElpModel | HostedAdapter) -> HostedAdapter:
         """Serve another adapter under `name`: all calls of `answer` that begin after this one returned use it.
 
-        The new adapter is in memory before the name changes; if that fails, the old one is still served.
-
-        Args:
-            name: A name in use.
-            source: A bundle, a model, or the return value of an earlier `replace` or `remove` of this host.
-
-        Returns:
-            The previous adapter, for a way back: ``host.replace(name, before)``.
+        The new adapter is in memory before the name changes; if that fails, the old one is still served. The source
+        is a bundle, a model, or the return value of an earlier `replace` or `remove` of this host. The result is the
+        previous adapter, for a way back: ``host.replace(name, before)``.
 
         Raises:
             BundleError, FingerprintMismatch: As `load`.
@@ -136,11 +127,7 @@ class AdapterHost:
         return self._cache.replace(name, source if isinstance(source, HostedAdapter) else self._cache.open(source))
 
     def remove(self, name: str) -> HostedAdapter:
-        """Stop serving `name`, and return its adapter.
-
-        Raises:
-            HostError: The name is not in use.
-        """
+        """Stop serving `name`, and return its adapter; raises HostError if the name is not in use."""
         return self._cache.remove(name)
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
@@ -166,6 +153,7 @@ class AdapterHost:
             ]
             # requests for one sound in a row, so that they share a batch or two neighbouring ones
             rows.sort(key=lambda row: (len(row.waveform), row.sound))
+            # of the previous batch only: in this order no older sound comes back
             features: dict[bytes, torch.Tensor] = {}
 
             def answer_batch(positions: list[int]) -> list[Any]:
@@ -187,7 +175,8 @@ class AdapterHost:
         found = {sound: known[sound] for sound in sounds if sound in known}
         if new:
             waveforms, lengths = collate(list(new.values()))
-            features, counts = self.backbone.features(waveforms.to(self._device), lengths.to(self._device))
+            device = self.backbone.device
+            features, counts = self.backbone.features(waveforms.to(device), lengths.to(device))
             found.update((sound, row[:count]) for sound, row, count in zip(new, features, counts.tolist(), strict=True))
         return found
 
@@ -205,11 +194,7 @@ class AdapterHost:
 
     def _autocast(self) -> torch.autocast:
         dtype = _DTYPES.get(self._precision)
-        return torch.autocast(self._device.type, dtype, enabled=dtype is not None)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.backbone.parameters()).device
+        return torch.autocast(self.backbone.device.type, dtype, enabled=dtype is not None)
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

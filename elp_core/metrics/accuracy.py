@@ -19,7 +19,7 @@ def confusion(answers: Sequence[str], labels: Sequence[str]) -> tuple[tuple[str,
     """
     if len(answers) != len(labels):
         raise CorpusError(f"{len(answers)} answers for {len(labels)} labels; expected one answer for each label")
-    names = tuple(sorted({*answers, *labels}))
+    names = tuple(sorted({*answers, *labels}))  # a label can be none of the model's classes
     place = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, ([place[label] for label in labels], [place[answer] for answer in answers]), 1)

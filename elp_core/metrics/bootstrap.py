@@ -35,6 +35,7 @@ def blocks_of(speakers: Sequence[str], by: Unit) -> Blocks:
     """Return one block for each speaker, or for each clip. A clip of unknown speaker (empty name) is its own block."""
     if by == "clips" or not any(speakers):
         return Blocks(np.arange(len(speakers), dtype=np.int64), len(speakers), "clips")
+    # the NUL keeps such a name apart from every speaker's
     names = [speaker or f"\0{place}" for place, speaker in enumerate(speakers)]
     unique, index = np.unique(np.array(names), return_inverse=True)
     return Blocks(index.astype(np.int64), len(unique), "speakers")

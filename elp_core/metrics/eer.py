@@ -121,7 +121,7 @@ def min_dcf(
     """
     miss, false_alarm, thresholds = detection_curve(scores, targets)
     cost = cost_miss * prior * miss + cost_false_alarm * (1.0 - prior) * false_alarm
-    at = len(cost) - 1 - int(np.argmin(cost[::-1]))
+    at = len(cost) - 1 - int(np.argmin(cost[::-1]))  # argmin alone gives the lowest of equal ones
     total = int(np.asarray(targets).sum())
     return MinDcf(
         float(cost[at] / min(cost_miss * prior, cost_false_alarm * (1.0 - prior))),

@@ -22,10 +22,7 @@ from elp_core.types import Clip
 def make_task(name: str, clips: Sequence[Clip], options: Any = None) -> Task:
     """Return a task to train on `clips` (ASV takes its speakers from them, SER and SIC their classes).
 
-    Args:
-        name: Of the task, such as ``asr``.
-        clips: To train on.
-        options: Of the task's own class (`TaskSpec.options`); None takes the defaults.
+    The options are of the task's own class (`TaskSpec.options`); None takes the defaults.
 
     Raises:
         ConfigError: No task has this name, or the options are another task's.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.backbones.frames import blank, real_frames
-from elp_core.config import from_dict
+from elp_core.config import from_dict, to_dict
 from elp_core.data.text import BLANK, Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.dropout import Dropout
@@ -61,11 +61,7 @@ class SpeechRecognition:
     joins: ClassVar[bool] = True
 
     alphabet: Alphabet = field(default_factory=Alphabet)
-    dropout: float = 0.1
-    width: int = 256
-    """Dimensions inside the head."""
-    dilations: tuple[int, ...] = (1, 2, 4)
-    """One convolution each; without any, each frame is classified alone."""
+    options: RecognitionOptions = field(default_factory=RecognitionOptions)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     """How answers are found; not part of `to_json`, and so of no bundle."""
 
@@ -76,7 +72,7 @@ class SpeechRecognition:
         Raises:
             CorpusError: A transcript is empty or has a character outside the alphabet.
         """
-        task = cls(dropout=options.dropout, width=options.width, dilations=options.dilations)
+        task = cls(options=options)
         require_column(clips, "text", "transcript")
         unknown = task.alphabet.unknown(clip.text for clip in clips)
         if unknown:
@@ -90,22 +86,16 @@ class SpeechRecognition:
     def from_json(cls, values: Mapping[str, Any]) -> SpeechRecognition:
         """Return the task that `to_json` described; raises ConfigError if a value is out of its range."""
         known = {name: values[name] for name in ("dropout", "width", "dilations")}
-        options = from_dict(RecognitionOptions, known, "task")
-        return cls(Alphabet(str(values["alphabet"])), options.dropout, options.width, options.dilations)
+        return cls(Alphabet(str(values["alphabet"])), from_dict(RecognitionOptions, known, "task"))
 
     def to_json(self) -> dict[str, Any]:
         """Return the alphabet in the order of the head's outputs, and the head's sizes."""
-        return {
-            "name": self.name,
-            "alphabet": self.alphabet.letters,
-            "dropout": self.dropout,
-            "width": self.width,
-            "dilations": list(self.dilations),
-        }
+        return {"name": self.name, "alphabet": self.alphabet.letters, **to_dict(self.options)}
 
     def build_head(self, dim: int) -> nn.Module:
         """Return dilated convolutions and a linear layer."""
-        return LetterHead(dim, len(self.alphabet), self.width, self.dilations, self.dropout)
+        options = self.options
+        return LetterHead(dim, len(self.alphabet), options.width, options.dilations, options.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
         """Return the number of its letters and of the blanks between equal neighbours."""

@@ -110,6 +110,7 @@ def aam_softmax(cosines: torch.Tensor, labels: torch.Tensor, margin: float = 0.2
 
     It takes cosines [B, S] of embeddings and directions, labels int64 [B], m in radians and s, and returns a scalar.
     """
+    # clamped, because the gradient of the square root is infinite at 0
     target = cosines.gather(1, labels.unsqueeze(1)).clamp(-1 + 1e-7, 1 - 1e-7)
     shifted = target * math.cos(margin) - (1 - target.square()).sqrt() * math.sin(margin)
     shifted = torch.where(target > math.cos(math.pi - margin), shifted, target - margin * math.sin(margin))

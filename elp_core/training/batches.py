@@ -26,6 +26,7 @@ from elp_core.types import SAMPLE_RATE, Clip, Samples
 
 log = logging.getLogger(__name__)
 
+# the strides of the supported families' CNNs have this product: a frame every 20 ms
 HOP: Samples = 320
 _WAVEFORM, _MASK = 11, 12
 """Numbers that keep the random streams of waveforms and masks apart."""
@@ -58,6 +59,7 @@ class TrainingBatches:
         prefix: Prefix = CNN,
         store: TensorStore | None = None,
     ) -> None:
+        # batches are drawn by position: the caller's order must not change them
         self._clips = sorted(clips, key=lambda clip: clip.id)
         self._task = task
         self._backbone = backbone
@@ -70,6 +72,7 @@ class TrainingBatches:
         remade = augment.time_mask > 0 or augment.feature_mask > 0 or (task.joins and augment.join > 0)
         self.prefix = CNN if remade else prefix
         """The part of the network that is already computed in the batches' values."""
+        # a copy that no later epoch takes again is not worth the memory
         self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if self._variants else 0, store)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
@@ -78,6 +81,7 @@ class TrainingBatches:
         share = augment.join if self._task.joins else 0.0
         groups = join_groups(len(self._clips), share, augment.join_clips, seed, epoch)
         durations = [sum(self._clips[position].duration for position in group) for group in groups]
+        # a small corpus gets smaller batches, because one or two steps an epoch learn too little
         budget = min(self._config.batch_seconds, sum(durations) / self._config.min_steps)
         batches = length_buckets(durations, budget, seed, epoch)
         return [[groups[number] for number in batch] for batch in batches]
@@ -113,7 +117,9 @@ class TrainingBatches:
         def compute() -> torch.Tensor:
             samples = load(clip.audio)
             if variant:  # copy 0 is the recording without augmentation
+                # not `hash`, which differs between processes
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
+                # a faster copy is shorter, and CTC needs a frame for each symbol of the target
                 needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
                 samples = augment_waveform(samples, self._config.augment, rng, needed)
             return clip_values(self._backbone, self.prefix, samples)
@@ -142,24 +148,20 @@ def trainable_clips(
     Raises:
         TrainingError: No training clip is long enough, or there are no validation clips.
     """
-    fit: list[Clip] = []
-    short: list[str] = []
-    for clip in train_clips:
-        frames = (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1
-        if frames >= task.frames_needed(clip):
-            fit.append(clip)
-        else:
-            short.append(clip.id)
+
+    def long_enough(clip: Clip) -> bool:
+        return (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip)
+
+    fit = [clip for clip in train_clips if long_enough(clip)]
+    short = tuple(clip.id for clip in train_clips if not long_enough(clip))
     if not fit or not validation_clips:
         raise TrainingError(
             f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
             "expected one or more of each"
         )
     if short:
+        counts = f"{len(short)} of {len(train_clips)}"
         log.warning(
-            "%d of %d training clips have fewer frames than their target needs and are left out, such as %s",
-            len(short),
-            len(train_clips),
-            short[0],
+            "%s training clips have fewer frames than their target needs, such as %s: left out", counts, short[0]
         )
-    return fit, tuple(short)
+    return fit, short

@@ -41,11 +41,7 @@ class Checkpoint:
 
 
 def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip], config: TrainConfig) -> str:
-    """Return the SHA-256 (hex) of what identifies a run.
-
-    It covers backbone, method, adapter shapes, task, clips and configuration; only the same run may continue from a
-    checkpoint.
-    """
+    """Return the SHA-256 (hex) of what identifies a run; only the same run may continue from a checkpoint."""
 
     def facts_of(chosen: Sequence[Clip]) -> list[tuple[str, ...]]:
         return sorted((clip.id, clip.text, clip.speaker, clip.label) for clip in chosen)
@@ -57,24 +53,21 @@ def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip
         "method": method_to_dict(model.config),
         "train": facts_of(clips),
         "validation": facts_of(validation),
+        # how often a run is saved may change between its parts: it has no effect on the tensors
         "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, run: str) -> Path:
-    """Write `checkpoint` into `folder` in place of the previous one.
-
-    Args:
-        folder: Made if it is missing.
-        checkpoint: The state to write.
-        run: Digest of the run (`run_digest`).
+    """Write `checkpoint` of the run with the digest `run` into `folder`, in place of the previous one.
 
     Raises:
         CheckpointError: The file cannot be written; the previous one is unchanged.
     """
     parts = {"m": checkpoint.tensors, "best": checkpoint.best, "o": checkpoint.moments}
     tensors = {
+        # copied, because safetensors refuses tensors that share memory or have gaps
         f"{part}.{name}": value.detach().to("cpu", copy=True).contiguous()
         for part, values in parts.items()
         for name, value in values.items()
@@ -111,11 +104,11 @@ def load_checkpoint(folder: Path, run: str) -> Checkpoint | None:
             f"{path} belongs to another training (other clips, configuration, backbone or version of this program); "
             "delete it, or train into another folder"
         )
-    parts: dict[str, dict[str, torch.Tensor]] = {"m": {}, "best": {}, "o": {}}
-    for name, value in tensors.items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = value
-    return Checkpoint(parts["m"], parts["best"], parts["o"], header["progress"])
+    own, best, slots = (
+        {name.removeprefix(part): value for name, value in tensors.items() if name.startswith(part)}
+        for part in ("m.", "best.", "o.")
+    )
+    return Checkpoint(own, best, slots, header["progress"])
 
 
 def moments(optimizer: torch.optim.Optimizer, names: Mapping[torch.Tensor, str]) -> dict[str, torch.Tensor]:

@@ -13,13 +13,9 @@ class Observer(Protocol):
     """Is notified of training steps and epochs. It must return quickly; an error that it raises ends the training."""
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
-        """Handle the end of optimizer step `step` of about `total`.
+        """Handle the end of optimizer step `step` (from 1) of `total`, which are fewer if the run stops early.
 
-        Args:
-            step: Number of the step, from 1.
-            total: Steps of the whole run, less if it stops early.
-            loss: Loss of the step's batch.
-            rates: Learning rates of head, layer and encoder.
+        `loss` is that of the step's batch, `rates` are the learning rates of head, layer and encoder.
         """
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:

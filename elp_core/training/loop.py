@@ -83,8 +83,7 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     and if `train` would keep values of a later layer than the CNN (no masks, joints or prompt), other values are
     rounded to float16. A checkpoint of one can be continued in the other. Memory is that of all jobs' batches together.
 
-    Args:
-        jobs: On one backbone, with one device and precision. If one fails, the others continue.
+    If one job fails, the others continue.
 
     Returns:
         For each job its result, or the error that `train` would have raised.
@@ -96,9 +95,10 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     """
     if not jobs:
         return []
-    _check_compatible(jobs)
+    joint = len(jobs) > 1
+    if joint:
+        _check_compatible(jobs)
     device = pick_device(jobs[0].config.device)
-    step = step_together if len(jobs) > 1 else _step_alone
     ends: dict[int, TrainResult | ElpError] = {}
     running: dict[int, TrainingRun] = {}
     # one store for each folder, so that each keeps within its limit
@@ -107,7 +107,7 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
     with repeatable(device), optimizer_map(len(jobs), device) as each:
         for place, job in enumerate(jobs):
             try:
-                running[place] = _start(job, device, stores, joint=len(jobs) > 1)
+                running[place] = _start(job, device, stores, joint)
             except ElpError as error:
                 ends[place] = error
         while running:
@@ -121,7 +121,8 @@ def train_together(jobs: Sequence[Job]) -> list[TrainResult | ElpError]:
                 except ElpError as error:
                     ends[place] = error
             if drawn:
-                errors = step(list(drawn.values()), each)
+                pairs = list(drawn.values())
+                errors = step_together(pairs, each) if joint else [_failure(run.step, batch) for run, batch in pairs]
                 ends.update((place, error) for place, error in zip(drawn, errors, strict=True) if error)
             running = {place: run for place, (run, _) in drawn.items() if place not in ends}
     return [ends[place] for place in range(len(jobs))]
@@ -135,20 +136,10 @@ def _start(job: Job, device: torch.device, stores: dict[Path, TensorStore], join
     return TrainingRun(job, accelerator, stores[job.cache] if job.cache else None, CNN if joint else None)
 
 
-def _step_alone(drawn: Drawn, each: Map) -> list[ElpError | None]:
-    ((run, batch),) = drawn
-    try:
-        run.step(batch)
-    except ElpError as error:
-        return [error]
-    return [None]
-
-
 def step_together(drawn: Drawn, each: Map = map) -> list[ElpError | None]:
-    """Make one step of each run, forward and backward as one; the optimizers' steps go through `each`.
+    """Make one step of each run, forward and backward as one; return why it failed, or None, for each run.
 
-    Returns:
-        For each run None, or why its step failed.
+    The optimizers' steps go through `each`.
     """
     accelerator, backbone = drawn[0][0].accelerator, drawn[0][0].model.backbone
     device = accelerator.device
@@ -157,7 +148,8 @@ def step_together(drawn: Drawn, each: Map = map) -> list[ElpError | None]:
         run.begin()
         streams.append(Stream(device))
         features, counts = batch.values.to(device), batch.counts.to(device)
-        parts.append(Part(_adapters(run.model), features, counts, streams[-1].drawing))
+        assert isinstance(run.model.adapters, ElpAdapters)
+        parts.append(Part(run.model.adapters, features, counts, streams[-1].drawing))
     errors: list[ElpError | None] = [None] * len(drawn)
     losses: dict[int, tuple[torch.Tensor, float]] = {}
     with accelerator.autocast():
@@ -169,9 +161,12 @@ def step_together(drawn: Drawn, each: Map = map) -> list[ElpError | None]:
             except ElpError as error:
                 errors[place] = error
     if losses:
-        scaled = [_scaled(drawn[place][0], loss) for place, (loss, _) in losses.items()]
+        # each run has its own scaler, so the losses are scaled before they are added
+        scalers = [drawn[place][0].accelerator.scaler for place in losses]
+        scaled = [s.scale(loss) if s else loss for s, (loss, _) in zip(scalers, losses.values(), strict=True)]
+        # one backward pass: the losses share the graph of the frozen encoder, which the first pass frees
         torch.autograd.backward(torch.stack(scaled).sum())
-    updates = list(each(_update, [drawn[place] for place in losses]))
+    updates = list(each(lambda one: _failure(one[0].update, one[1]), [drawn[place] for place in losses]))
     for (place, (_, value)), failed in zip(losses.items(), updates, strict=True):
         if failed is None:
             drawn[place][0].count(value)
@@ -193,24 +188,15 @@ def optimizer_map(count: int, device: torch.device) -> Iterator[Map]:
         yield pool.map
 
 
-def _update(one: tuple[TrainingRun, Batch]) -> ElpError | None:
-    run, batch = one
+def _failure(call: Callable[[Batch], None], batch: Batch) -> ElpError | None:
     try:
-        run.update(batch)
+        call(batch)
     except ElpError as error:
         return error
     return None
 
 
-def _scaled(run: TrainingRun, loss: torch.Tensor) -> torch.Tensor:
-    scaler = run.accelerator.scaler
-    result: torch.Tensor = loss if scaler is None else scaler.scale(loss)
-    return result
-
-
 def _check_compatible(jobs: Sequence[Job]) -> None:
-    if len(jobs) == 1:
-        return
     for job in jobs[1:]:
         expected, got = jobs[0].model.backbone.fingerprint, job.model.backbone.fingerprint
         if got != expected:
@@ -225,8 +211,3 @@ def _check_compatible(jobs: Sequence[Job]) -> None:
         raise TrainingError("one pass joins ELP adapters only; train other methods apart")
     if len({id(job.model) for job in jobs}) < len(jobs):
         raise TrainingError("two jobs train one model; make a model for each")
-
-
-def _adapters(model: ElpModel) -> ElpAdapters:
-    assert isinstance(model.adapters, ElpAdapters)
-    return model.adapters

@@ -37,8 +37,10 @@ def sum_gradients(accelerator: Any, parameters: Iterable[torch.nn.Parameter]) ->
         return
     learned = list(parameters)
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
+    # one message for all gradients: each message waits for the slowest process
     total = accelerator.reduce(torch.cat([part.flatten() for part in parts]), reduction="sum")
     for parameter, part in zip(learned, total.split([part.numel() for part in parts]), strict=True):
+        # a view would keep the gradients of all tensors in memory as long as one of them is used
         parameter.grad = part.view_as(parameter).clone()
 
 

@@ -62,21 +62,14 @@ class Progress:
     stale: int = 0
     """Validations without improvement."""
     seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[EpochRecord] = field(default_factory=list)
 
 
 class TrainingRun:
     """One job under way: take a batch from `batches`, learn from it, take the next.
 
-    Args:
-        job: The inputs. The model is moved to the accelerator's device.
-        accelerator: See `make_accelerator`.
-        store: Files of the prefix's values; None keeps them in memory.
-        prefix: What the training batches hold; None is the longest prefix that the model has.
-
-    Raises:
-        TrainingError: There is nothing to train on or to validate with.
-        CheckpointError: The checkpoint belongs to another run.
+    The model is moved to the accelerator's device. `store` has the files of the prefix's values; None keeps them in
+    memory. `prefix` is what the training batches hold; None is the longest prefix that the model has.
     """
 
     def __init__(
@@ -111,6 +104,7 @@ class TrainingRun:
             self._steps_per_epoch = len(self._data.plan(progress.epoch))
             for batch in self._data.batches(progress.epoch, progress.batch, part, parts):
                 yield batch
+                # the caller has learned from the batch by the time it asks for the next one
                 if self._folder and time.monotonic() - self._saved >= 60 * config.checkpoint_minutes:
                     self._save()
             self._validate()
@@ -121,8 +115,7 @@ class TrainingRun:
         progress = self._progress
         self.model.load_state(self._best)
         self.model.eval()
-        history = tuple(EpochRecord(**entry) for entry in progress.history)
-        best = progress.best_epoch, progress.best_value
+        best, history = (progress.best_epoch, progress.best_value), tuple(progress.history)
         return TrainResult(progress.step, progress.epoch, *best, self._seconds(), history, self._excluded)
 
     def _validate(self) -> None:
@@ -131,15 +124,11 @@ class TrainingRun:
         loss = progress.loss_sum / self._steps_per_epoch
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._keep_best(value)
-        progress.history.append(asdict(EpochRecord(progress.epoch, loss, value, self._seconds())))
+        progress.history.append(EpochRecord(progress.epoch, loss, value, self._seconds()))
         self._observer.on_epoch(progress.epoch, loss, value)
 
     def step(self, batch: Batch) -> None:
-        """Learn from one batch: forward, backward, optimizer.
-
-        Raises:
-            NoGradient, NonFiniteLoss: As `loss` and `update` do.
-        """
+        """Learn from one batch: forward, backward, optimizer; raises as `loss` and `update` do."""
         self.begin()
         accelerator = self.accelerator
         with accelerator.autocast():
@@ -155,14 +144,14 @@ class TrainingRun:
         """Set the step's random state and learning rates."""
         progress, config = self._progress, self.config
         seed_step(config.seed, progress.epoch, progress.batch, self.accelerator.process_index)
+        # + 1: neither the first nor the last step of a run has a rate of zero
         done = (progress.epoch + (progress.batch + 1) / (self._steps_per_epoch + 1)) / config.epochs
         self._rates = set_rates(self._optimizer, done, config.warmup)
 
     def loss(self, batch: Batch, frames: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Return this process's part of the loss of frames [B, F, dim] with `counts` [B] real ones, and the whole loss.
 
-        Raises:
-            NonFiniteLoss: The loss is NaN or infinite.
+        A loss that is NaN or infinite raises NonFiniteLoss.
         """
         targets = _move(batch.targets, self.accelerator.device)
         # ASR computes its loss on the CPU
@@ -174,19 +163,16 @@ class TrainingRun:
         return loss, value
 
     def update(self, batch: Batch) -> None:
-        """Step the optimizer by the gradients of the batch's loss.
-
-        Raises:
-            NoGradient: In the first step a trainable tensor has none.
-            NonFiniteLoss: The gradient is NaN or infinite.
-        """
+        """Step the optimizer by the gradients of the batch's loss; raises NonFiniteLoss, or NoGradient in step 1."""
         norm = self.accelerator.clip_grad_norm_(self._parameters.values(), self.config.clip_norm)
+        # transformers reads some weights without calling their module: an adapter there never learns, without an error
         if self._progress.step == 0:
             _check_gradients(self._parameters)
         # in float16 the scaler skips a step that overflowed
         if self.config.precision != "fp16" and not math.isfinite(float(norm)):
             raise NonFiniteLoss(self._progress.step + 1, float(norm), batch.ids)
         self._stepper.step()
+        # None, not zeros: AdamW would decay a tensor whose gradient is zero
         self._stepper.zero_grad(set_to_none=True)
 
     def count(self, value: float) -> None:
@@ -194,6 +180,7 @@ class TrainingRun:
         progress = self._progress
         progress.step, progress.batch = progress.step + 1, progress.batch + 1
         progress.loss_sum += value
+        # joined clips make epochs of different lengths: the estimate may be below what is done
         total = max(progress.step, self._steps_per_epoch * self.config.epochs)
         self._observer.on_step(progress.step, total, value, self._rates)
 
@@ -204,7 +191,7 @@ class TrainingRun:
         if value <= progress.best_value:
             progress.best_value, progress.best_epoch, self._best = value, progress.epoch, _copy(self.model.state())
         # CTC gives empty answers in its first epochs: epochs before the first improvement do not count as stale
-        improved = any(entry["value"] > progress.best_value for entry in progress.history)
+        improved = any(entry.value > progress.best_value for entry in progress.history)
         progress.stale = 0 if better or first or not improved else progress.stale + 1
 
     def _save(self) -> None:
@@ -221,7 +208,8 @@ class TrainingRun:
     def _restore(self, found: Checkpoint) -> None:
         values = dict(found.progress)
         scaler = values.pop("scaler")
-        values["best_value"] = math.inf if values["best_value"] is None else values["best_value"]
+        values["best_value"] = math.inf if values["best_value"] is None else values["best_value"]  # JSON has no inf
+        values["history"] = [EpochRecord(**entry) for entry in values["history"]]
         self._progress = Progress(**values)
         self.model.load_state(found.tensors)
         self._best = dict(found.best)
@@ -245,6 +233,7 @@ def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:
 
 
 def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    # on the CPU, `to` alone would return the tensor itself, which the optimizer changes
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
 

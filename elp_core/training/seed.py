@@ -14,6 +14,7 @@ import torch
 def seed_step(seed: int, epoch: int, batch: int, part: int = 0) -> None:
     """Seed torch (dropout) for one step; `part` is the number of this process in a training over several."""
     key = [seed, epoch, batch, part] if part else [seed, epoch, batch]
+    # mixed, because neighbouring numbers as seeds can give related streams
     torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
 
@@ -27,6 +28,7 @@ def repeatable(device: torch.device) -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     cuda = device.type == "cuda"
     if cuda:
+        # cuBLAS repeats its sums only with a workspace of a fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if cuda else []), warnings.catch_warnings():
         if cuda:

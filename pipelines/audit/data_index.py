@@ -83,10 +83,13 @@ def opened(state: Path) -> Iterator[sqlite3.Connection]:
     """Open the index below a workspace's state folder; create it if it is missing or of another format."""
     path = state / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
+    # without isolation_level=None Python begins transactions on its own
     with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)) as db:
+        # a reader does not wait for the process that updates the index, and a lost index is built again
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
         with transaction(db):
+            # read inside the transaction: another process may create the tables at this moment
             if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
                 _create(db)
         yield db
@@ -257,6 +260,7 @@ def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -
     # a file in quarantine has neither split nor duration
     splits, lengths = columns.get("split") or [QUARANTINE] * len(ids), columns.get("duration") or [0.0] * len(ids)
     rows = (
+        # 32 bytes for an id of 64 digits, in the table and in its index
         (number, bytes.fromhex(clip), speaker or "", split, seconds)
         for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True)
     )

@@ -116,6 +116,7 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
 def verify_registry(tools: Verification, slot: Slot | None = None) -> Fact:
     """Verify the ledger, and the statements and aliases of one slot or of all; no bundle and no data is read."""
     ledger = tools.checked_ledger()
+    # a model that was deleted in MLflow still has its entries
     in_ledger = {Slot(*entry.slot.split("/")) for entry in ledger.entries if entry.slot}
     slots = [slot] if slot else sorted({*model_registry.list_slots(tools.client), *in_ledger}, key=str)
     chain = Fact("ledger", "", children=check_chain(ledger, tools.checkpoint, str(tools.checkpoint_at)))

@@ -126,6 +126,7 @@ class DvcRemote:
         name = folder.removeprefix("md5:")
         with self.open(name) as file:
             content = file.read()
+        # MD5 is DVC's choice; without the flag, a system in FIPS mode refuses it
         got = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if got != name.removesuffix(".dir"):
             raise VersioningError(

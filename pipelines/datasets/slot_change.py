@@ -72,6 +72,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
         recover(workspace, slot)
         git.require_identity(root)
         git.require_clean(root, slot.folder)
+        # only now, because the recovery takes files back from here
         shutil.rmtree(folder, ignore_errors=True)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         try:
@@ -118,6 +119,7 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
         "left": {str(path): str(place) for path, place in leaving.items()},
         "texts": {str(path): _text(root / path) for path in paths},
     }
+    # before the first change: what the journal does not name cannot be undone
     write_whole(_journal(workspace, slot), json.dumps(journal))
     try:
         for source, target in (*leaving.items(), *((staged, target) for target, staged in added.items())):
@@ -163,6 +165,7 @@ def recover(workspace: Workspace, slot: Slot) -> None:
                 git.tag(root, tag, message, revision)
     else:
         _undo(root, slot, journal)
+    # last: a recovery that is killed is repeated as a whole
     path.unlink()
 
 
@@ -179,6 +182,7 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
             Path(aside).replace(root / name)
     git.unstage(root, metafiles(slot))
     folders = {(root / name).parent for name in journal["added"]}
+    # the deepest first: its parent is not empty before
     for folder in sorted(folders | {root / slot.folder, root / slot.folder.parent}, reverse=True):
         # a folder that is not empty stays
         with contextlib.suppress(OSError):

@@ -31,8 +31,9 @@ _STALE_SECONDS = 10
 
 def create(workspace: Workspace) -> Account | None:
     """Make the missing files of a server with a login; return the first administrator if this call made the account."""
-    folder = _folder(workspace)
+    folder = workspace.state / "auth"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkdir leaves the mode of a folder that exists
     folder.chmod(0o700)
     _write_once(folder / "secret-key", secrets.token_urlsafe(32))
     _write_once(folder / "service.json", json.dumps({"username": SERVICE, "password": secrets.token_urlsafe(24)}))
@@ -46,12 +47,13 @@ def create(workspace: Workspace) -> Account | None:
         "admin_password": admin.password,
         "auth_cache_ttl_seconds": str(_STALE_SECONDS),
     }
+    # of two calls at once only the one whose file is kept knows the password
     return admin if _write_once(folder / "server.ini", _text(settings)) else None
 
 
 def login_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment in which the guarded MLflow server asks for a login."""
-    folder = _folder(workspace)
+    folder = workspace.state / "auth"
     return {
         "ELP_AUTH": "1",
         "ELP_SERVICE_ACCOUNT": str(folder / "service.json"),
@@ -62,7 +64,7 @@ def login_environment(workspace: Workspace) -> dict[str, str]:
 
 def service(workspace: Workspace) -> Account | None:
     """Return the account of this workspace's workers; None if its server never asked for a login."""
-    path = _folder(workspace) / "service.json"
+    path = workspace.state / "auth" / "service.json"
     if not path.is_file():
         return None
     try:
@@ -74,7 +76,7 @@ def service(workspace: Workspace) -> Account | None:
 
 def first_admin(workspace: Workspace) -> Account | None:
     """Return the administrator that `elp up --auth` made; None if the password was changed since."""
-    path = _folder(workspace) / "server.ini"
+    path = workspace.state / "auth" / "server.ini"
     settings = configparser.ConfigParser()
     settings.read(path, encoding="utf-8")
     password = settings.get("mlflow", "admin_password", fallback="")
@@ -83,7 +85,7 @@ def first_admin(workspace: Workspace) -> Account | None:
 
 def forget_first_password(workspace: Workspace) -> None:
     """Remove the first administrator's password from `server.ini`, after it was changed."""
-    path = _folder(workspace) / "server.ini"
+    path = workspace.state / "auth" / "server.ini"
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(path, encoding="utf-8")
     settings.remove_option("mlflow", "admin_password")
@@ -104,10 +106,6 @@ def log_in(workspace: Workspace) -> None:
     """
     if not os.environ.get(USERNAME) and (account := service(workspace)):
         os.environ.update(account.environment())
-
-
-def _folder(workspace: Workspace) -> Path:
-    return workspace.state / "auth"
 
 
 def _text(settings: configparser.ConfigParser) -> str:

@@ -24,12 +24,14 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 def make_dvc_repository(root: Path, remote: str) -> None:
     """Make the Git repository `root` a DVC repository with this remote: a folder (absolute, or in `root`) or a URL."""
+    # DVC resolves a relative address from the folder of its config
     url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
     with dvc_errors("initialise", root):
         from dvc.repo import Repo
 
         Repo.init(str(root), no_scm=False, force=False).close()
     # hard links: a shard is immutable, so that the workspace and the cache can share one file
+    # no autostage: the commit of a version stages its own paths and no others
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
         f'    remote = {REMOTE}\n[cache]\n    type = "reflink,hardlink,copy"\n'
@@ -67,6 +69,7 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
         except ElpError:
             raise
         except Exception as error:
+            # DVC wraps the system's error in its own, at times more than once
             cause: BaseException | None = error
             while cause is not None:
                 if isinstance(cause, OSError) and cause.errno in DISK_FULL:

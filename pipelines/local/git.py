@@ -72,6 +72,7 @@ def require_clean(folder: Path, path: Path) -> None:
             f"{folder} has staged changes ({_some(staged)}); commit them, or unstage them with: git restore --staged ."
         )
     lines = git(folder, "status", "--porcelain", "--untracked-files=all", "--", str(path)).splitlines()
+    # a porcelain line begins with two status letters and a space
     if changed := [line[3:] for line in lines]:
         raise WorkspaceError(
             f"{path} has changes that are not committed ({_some(changed)}); commit them or put them back "
@@ -82,7 +83,9 @@ def require_clean(folder: Path, path: Path) -> None:
 def commit(folder: Path, paths: Sequence[Path], message: str) -> str:
     """Commit exactly `paths` (relative to `folder`) and return the revision."""
     names = [str(path) for path in paths]
+    # first, because `git commit PATH` refuses a path that Git does not track yet
     git(folder, "add", "--", *names)
+    # with the paths again: what anyone else has staged stays out of this commit
     git(folder, "commit", "--quiet", "--message", message, "--", *names)
     return resolve(folder)
 
@@ -92,6 +95,7 @@ def unstage(folder: Path, paths: Sequence[Path]) -> None:
     if resolve(folder):
         git(folder, "reset", "--quiet", "HEAD", "--", *map(str, paths))
     else:
+        # before the first commit there is no HEAD to reset to
         git(folder, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
 
 
@@ -102,6 +106,7 @@ def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:
     """Return the commit of every tag that matches `pattern` (``data/plant-a/asr/v*``) or is under it (``data``)."""
+    # an annotated tag is an object: the star follows it to its commit, and a plain tag has nothing to follow
     form = "%(refname:strip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
     lines = git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}").splitlines()
     return dict(line.rsplit(" ", 1) for line in lines)
@@ -109,6 +114,7 @@ def tags(folder: Path, pattern: str) -> dict[str, str]:
 
 def resolve(folder: Path, revision: str = "HEAD") -> str:
     """Return the commit that `revision` (a tag, a branch, a hash) names; empty if there is none."""
+    # a revision that begins with a dash must not be read as an option
     return _try(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") or ""
 
 
@@ -144,9 +150,11 @@ def local_copy(repository: str, cache: Path) -> Path:
         return Path(plain).resolve()
     mirror = cache / "repositories" / hashlib.sha256(repository.encode()).hexdigest()[:16]
     if mirror.is_dir():
+        # without --force Git keeps its old copy of a tag that was moved
         git(mirror, "fetch", "--quiet", "--prune", "--tags", "--force")
         return mirror
     mirror.parent.mkdir(parents=True, exist_ok=True)
+    # an interrupted clone must not look like a mirror to the next call
     with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
         git(Path(folder), "clone", "--quiet", "--mirror", repository, "mirror")
         os.replace(Path(folder) / "mirror", mirror)

@@ -41,6 +41,7 @@ def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str
 def port_is_free(host: str, port: int) -> bool:
     """Return whether a server could listen there now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # a server binds a port although old connections of it are still being closed
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -58,6 +58,7 @@ def up(
             record = _start_workers(workspace, record, begun, api, log)
             _wait(workspace, record, begun, MLFLOW, log)
             _wait_for_workers(record, api, log)
+        # Ctrl-C too: nobody would stop what this call has started
         except BaseException:
             stop(begun)
             write_record(workspace, _living(record))
@@ -76,9 +77,11 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         record = read_record(workspace)
         workers = [p for p in record.processes if not p.address]
         servers = [p for p in record.processes if p.address]
+        # listed before the stop: an ended worker has no descendants any more
         interrupted = {pid for worker in workers for pid in descendants(worker)}
         stopped = stop(workers)
         if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
+            # after the workers, whose own report would overwrite the state, and before the server that keeps it
             _mark_crashed(prefect_api(workspace), interrupted, log)
         stopped += stop(servers)
         write_record(workspace, replace(record, processes=()))
@@ -224,7 +227,9 @@ def _mark_crashed(api: str, pids: set[int], log: Log) -> None:
     message = "stopped by elp down; run it again, it continues at the step it had reached"
     try:
         for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
+            # Prefect's schema has the process id as text
             if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
+                # forced: Prefect's orchestration rules may change or reject a state that is only proposed
                 state = {"state": {"type": "CRASHED", "message": message}, "force": True}
                 web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
                 log(f"flow run {run['name']} was in progress and is marked as crashed")
@@ -238,6 +243,7 @@ def _living(record: Record) -> Record:
 
 def _reachable(host: str) -> str:
     """Return the address that a client on this machine uses."""
+    # a wildcard address is one to listen at, not one to connect to
     if host in {"0.0.0.0", "::"}:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -41,6 +41,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(command)}\n".encode())
+        # the child writes to the descriptor itself: a line that waits in this buffer would come after its output
         output.flush()
         child = subprocess.Popen(
             list(command),
@@ -49,6 +50,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            # Ctrl-C in this terminal goes to the whole session: the servers must not be in it
             start_new_session=True,
         )
     # it outlives this program on purpose; without a return code Python warns about a child that was not waited for
@@ -113,6 +115,7 @@ def _family(found: psutil.Process) -> list[psutil.Process]:
 
 def _running(found: psutil.Process) -> bool:
     try:
+        # a zombie keeps its id and its creation time until its parent collects it
         return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

@@ -25,6 +25,7 @@ _CPU_LIMIT = 4
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
     """Return the command of the MLflow server with our guard, which serves artifacts from a folder."""
+    # MLflow unquotes the path of a file URI
     store = quote(str(workspace.state / "mlflow-artifacts"))
     # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
     return [
@@ -94,4 +95,5 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
 
 
 def _prefect_home(home: Path) -> dict[str, str]:
+    # our loggers also write outside flow runs, and Prefect warns about each such line by default
     return {"PREFECT_HOME": str(home), "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}

@@ -104,4 +104,5 @@ def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list
     every: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page
+    # another workspace may have a folder of the same name, and so the same deployment name
     return [d for d in every if d.parameters.get("workspace") == str(workspace.root)]

@@ -141,6 +141,7 @@ def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None)
         slots: Only these (SITE/TASK each); empty means all.
     """
     chosen = slots or tasks.slots_with_data(open_workspace(Path(workspace)))
+    # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [tasks.retrain_in_own_run.submit(deployment, workspace, slot) for slot in chosen]
     runs = tuple(future.result() for future in futures)
     publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{len(runs)} slot(s) retrained")

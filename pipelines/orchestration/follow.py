@@ -62,7 +62,11 @@ def follow(
             state = run.state
         waiting = run.state_type in {"SCHEDULED", "PENDING"} and time.monotonic() - started > _PATIENCE
         if waiting and not reported:
-            log(_why_waiting(client, pool))
+            workers = client.read_workers_for_work_pool(pool)
+            if any(worker.status == "ONLINE" for worker in workers):
+                log(f"still waiting for a free worker of {pool}; it is busy with other runs (see: elp status)")
+            else:
+                log(f"no worker of {pool} is online, so nothing will run; start one with: elp up")
             reported = True
         time.sleep(every)
 
@@ -85,11 +89,3 @@ def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log) -> int:
         count += len(lines)
         if len(lines) < _PAGE:
             return count
-
-
-def _why_waiting(client: SyncPrefectClient, pool: str) -> str:
-    from prefect.client.schemas.objects import WorkerStatus
-
-    if not any(worker.status == WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool)):
-        return f"no worker of {pool} is online, so nothing will run; start one with: elp up"
-    return f"still waiting for a free worker of {pool}; it is busy with other runs (see: elp status)"

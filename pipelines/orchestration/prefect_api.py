@@ -150,6 +150,7 @@ def read_outcome(client: SyncPrefectClient, run_id: str) -> RunOutcome:
     wanted = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]), type=ArtifactFilterType(any_=[MACHINE])
     )
+    # a run that was started again after a crash may have published twice
     found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=1)
     return RunOutcome.from_json(json.loads(str(found[0].data))) if found else RunOutcome()
 

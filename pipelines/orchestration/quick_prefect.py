@@ -11,10 +11,7 @@ from __future__ import annotations
 import importlib
 import runpy
 import sys
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from prefect.workers.process import ProcessJobConfiguration
+from typing import Any, cast
 
 ENGINE = "engine"
 """The argument that runs one flow run; the worker gives its id in the environment, as to `prefect.engine`."""
@@ -44,8 +41,7 @@ def _start_engine_directly() -> None:
                 self.command = f'"{sys.executable}" -m pipelines.orchestration.quick_prefect {ENGINE}'
             super().prepare_for_flow_run(*args, **kwargs)
 
-    configuration: type[ProcessJobConfiguration] = DirectConfiguration
-    process.ProcessWorker.job_configuration = configuration
+    process.ProcessWorker.job_configuration = DirectConfiguration
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ RETRY: dict[str, Any] = {
     "retries": 3,
     "retry_delay_seconds": [5, 20, 60],
     "retry_condition_fn": servers_gone,
+    # each step looks for what is done itself; a cached result could outlive the version that it names
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
@@ -148,6 +149,7 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChan
     )
 
 
+# no retries: a second try would start a second run of the slot
 @task(name="retrain one slot", task_run_name="retrain {slot}", retries=0, cache_policy=NO_CACHE)
 def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""

@@ -43,6 +43,7 @@ HEAD = Table(
 LEDGER = Table(
     "elp_ledger",
     METADATA,
+    # the chain gives the numbers: those of a database sequence have gaps after a rollback
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("at", String(40), nullable=False),
     Column("slot", String(80), nullable=False),
@@ -119,6 +120,7 @@ def create_tables(engine: Engine) -> None:
             return
     try:
         with engine.begin() as connection:
+            # the fixed id makes the second of two inserts fail
             connection.execute(insert(HEAD).values(id=1, seq=0, hash=NOTHING, at=""))
     except IntegrityError:
         # another process inserted it at the same moment
@@ -173,6 +175,7 @@ def lock_ledger(session: Session, keys: Callable[[], KeyRing]) -> LedgerTransact
     read after the lock is taken: a key may be revoked while others hold it.
     """
     # an update without a change takes the same lock as one with a change
+    # SQLite has no SELECT … FOR UPDATE
     session.execute(update(HEAD).values(seq=HEAD.c.seq))
     seq, digest, at = session.execute(select(HEAD.c.seq, HEAD.c.hash, HEAD.c.at)).one()
     return LedgerTransaction(session, keys(), Head(int(seq), str(digest)), str(at))
@@ -188,6 +191,7 @@ class TrustedKeys:
     def read(self) -> KeyRing:
         """Return the keys that the folder holds at this moment."""
         try:
+            # before the content is read: a file that changes in between is then read again by the next request
             status = (self.folder / TRUSTED_FILE).stat()
         except OSError:
             return load_trusted_keys(self.folder)

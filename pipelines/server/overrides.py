@@ -118,6 +118,7 @@ def approve_override(store: LockedStore, slot: Slot, *, seen: int | None = None)
                 raise attempt.refused(f"the request for {slot} changed at this moment; look again")
             facts = gather_facts(transaction, slot, request.version, hashed)
             approved = _begin(transaction, slot, request, facts, caller)
+    # after the commit: the expiry thread would not see the override before
     _begun.set()
     return approved
 
@@ -229,6 +230,7 @@ def start_expiry_thread(store: Callable[[], LockedStore]) -> threading.Thread:
 
 def _run(store: Callable[[], LockedStore]) -> None:
     while True:
+        # before the overrides are read: one that begins meanwhile sets it again
         _begun.clear()
         wait = EVERY_SECONDS
         try:

@@ -66,6 +66,7 @@ def reason_of(body: Mapping[str, Any]) -> str:
 def days_of(body: Mapping[str, Any], default: float) -> timedelta:
     """Return how long the request is to last."""
     value = body.get("days", default)
+    # True is an int, and NaN fails every comparison: both end here
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST_DAYS:
         raise bad_request(f"days: expected a number, got {str(value)[:40]!r}")
     return timedelta(days=value)

@@ -90,6 +90,7 @@ class Curves:
     def finish(self) -> None:
         """Send the points that are left; raise ServiceError if the server is still away."""
         log_points(self._client, self._run_id, self._points)
+        # only after the call: MLflow keeps equal points once, so they may be sent twice
         self._points = []
 
     def _send_if_due(self) -> None:

@@ -117,6 +117,7 @@ def finish_training(
         }
         validation = {"metric": value.metric, **measured}
         lineage = _lineage(inputs, packages, others, run_id, flow_run_id, validation)
+        # a bundle without the file of a finished training is that of a run that was killed
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
@@ -125,6 +126,7 @@ def finish_training(
         write_whole(trained.report / "packages.txt", "\n".join(packages) + "\n")
         draw_curves(trained.history, value.metric, trained.report / "curves.png")
         _mark_finished(trained)
+        # after the mark: a run that is killed before it continues from the checkpoint
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return trained
 

@@ -98,6 +98,7 @@ def train_adapters(
         for inputs in sorted(wanted, key=lambda inputs: inputs.key):
             locks.enter_context(one_at_a_time(cache, inputs.key, log))
         trainings = [_open(client, inputs, cache, _naming(inputs.slot, log, len(tags))) for inputs in wanted]
+        # under the locks: a process that held one may have finished this training
         found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
         ends: dict[Slot, Trained | ElpError] = {slot: trained for slot, trained in found.items() if trained}
         for group in _passes([training for training in trainings if training.slot not in ends]):
@@ -172,6 +173,7 @@ def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str
                 reached = f"{trained.metric} {trained.value:.2%} on the validation split"
                 training.log(f"trained in {seconds:.0f} s: {reached}")
                 ends[slot] = trained
+    # a cancelled run too: MLflow would show it as running for ever
     except BaseException as error:
         for training in group:
             if training.slot not in ends:

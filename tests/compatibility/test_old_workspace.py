@@ -30,7 +30,13 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
         shell("elp down", root)
 
 
-def test_it_is_shown_and_verified(workspace: Path) -> None:
+def test_it_is_shown_verified_gated_promoted_and_rolled_back(workspace: Path) -> None:
+    # one test: the servers of a workspace take long to start
+    _check_shown_and_verified(workspace)
+    _check_kept_and_gated(workspace)
+
+
+def _check_shown_and_verified(workspace: Path) -> None:
     for slot, known in FACTS["slots"].items():
         shown = {str(one["version"]): one["status"] for one in _versions(slot, workspace)}
         assert shown == {number: version["status"] for number, version in known["versions"].items()}
@@ -43,7 +49,7 @@ def test_it_is_shown_and_verified(workspace: Path) -> None:
     assert "data/call-b/asr/v1" in dropped.stdout
 
 
-def test_its_versions_are_kept_gated_promoted_and_rolled_back(workspace: Path) -> None:
+def _check_kept_and_gated(workspace: Path) -> None:
     # what 0.1.0 trained is not trained again, although its training keys contain a digest of its code
     assert shell("elp train plant-a/asr", workspace).returncode == 0
     assert len(_versions("plant-a/asr", workspace)) == len(FACTS["slots"]["plant-a/asr"]["versions"])

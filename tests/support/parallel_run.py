@@ -18,6 +18,7 @@ from elp_core.config import (
     TrainConfig,
 )
 from elp_core.model import ElpModel
+from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks import SpeechRecognition
 from elp_core.testing import tiny_backbone
 from elp_core.training import Silent, train
@@ -42,7 +43,7 @@ class Heard(Silent):
 def run(checkpoint: Path | None = None) -> ElpModel:
     """Train, and give the model."""
     torch.set_num_threads(1)
-    model = build(tiny_backbone("hubert"), ADAPTER, SpeechRecognition(dropout=0.0), seed=0)
+    model = build(tiny_backbone("hubert"), ADAPTER, SpeechRecognition(options=RecognitionOptions(dropout=0.0)), seed=0)
     train(model, CLIPS, HELD_OUT, CONFIG, Heard(), checkpoint)
     return model
 

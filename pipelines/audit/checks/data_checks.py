@@ -43,6 +43,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     """Return facts for the branches ``dataset`` and ``golden set``."""
     tag, golden = signed.dataset, signed.record.golden.tag
     commit = signed.digest_of("dataset", "gitCommit")
+    # by the full name, because Git finds branches by a short one too
     tag_commit = git.resolve(root, f"refs/tags/{tag}")
     if not tag_commit:
         why = f"{root} has no such tag; verify in its own workspace"
@@ -109,6 +110,7 @@ def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, st
         return Fact("file", name, "not verified", str(error))
     if found.md5 != md5:
         return Fact("file", name, "failed", f"the remote has the MD5 {found.md5}, tracked is {md5}")
+    # two files can be made with one MD5, so the SHA-256 in the name is compared too
     if found.sha256[:16] != place.stem:
         return Fact("file", name, "failed", f"its SHA-256 is {found.sha256}, its name says {place.stem}")
     wrong = []

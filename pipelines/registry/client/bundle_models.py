@@ -28,6 +28,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
     """Log a bundle as the run's model, if none has this training key yet, and return the model's id."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+    # MLflow names an artifact folder after the folder that it copies
     if folder.name != BUNDLE:
         raise ValueError(f"the folder is named {folder.name}, expected {BUNDLE}")
     experiment = client.get_run(run_id).info.experiment_id
@@ -44,6 +45,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
         _pack(packed, folder, model.artifact_location, model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(packed))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    # last: the search above must not find the model of a worker that was killed while it uploaded
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return str(model.model_id)
 
@@ -84,6 +86,7 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
                 f"{version.name}: the registry's bundle has digest {got}, registered was {expected}; it was changed "
                 "after its registration: do not use it, roll back or train again"
             )
+        # os.replace refuses a folder with content; the one that may be here is damaged
         shutil.rmtree(place, ignore_errors=True)
         os.replace(downloaded, place)
     return place

@@ -37,6 +37,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
+# MLflow has one class for all failures of a request: only the text differs
 _UNREACHABLE = ("failed with exception", "Max retries exceeded", "Connection refused", "failed with error code 5")
 
 
@@ -58,6 +59,7 @@ def connect(uri: str) -> MlflowClient:
         # MLflow reads them at each request; a value that the user set is kept
         os.environ.setdefault(name, value)
     if uri.startswith(("http://", "https://")):
+        # before the import of MLflow, which takes more than a second
         _check_health(uri)
     with warnings.catch_warnings():
         # MLflow warns about its own type hints while it is imported

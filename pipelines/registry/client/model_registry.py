@@ -103,6 +103,7 @@ def create_version(
     try:
         client.create_registered_model(slot.model_name, tags=site, description=model_description(slot))
     except MlflowException as error:
+        # created without a look before: another worker may create it in between
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
     made = client.create_model_version(

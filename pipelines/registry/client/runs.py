@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1000
 """Metrics in one call: MLflow's own limit."""
+# MLflow's limits: parameters in one call, and characters of a value
 _PARAMS = 100
 _PARAM_CHARACTERS = 6000
 

@@ -35,6 +35,7 @@ def parse_json(raw: str | bytes, where: str) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in items:
+            # some readers keep the first value and others the last: one signature would cover two meanings
             if key in found:
                 raise AttestationError("malformed", f"{where}: key {key[:40]!r} occurs twice in one object")
             found[key] = value

@@ -125,6 +125,7 @@ def _make(trusted_keys: KeyRing, name: str, roles: tuple[Role, ...]) -> tuple[Ke
 
 def _end(trusted_keys: KeyRing, key: TrustedKey) -> TrustedKey:
     """Store a key that signs nothing new, and delete its private half."""
+    # stored first: after a crash in between, a key that signs nothing has a file too many, not an active key none
     _store(trusted_keys, key).private(key).unlink(missing_ok=True)
     return key
 

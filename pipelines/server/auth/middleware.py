@@ -68,6 +68,7 @@ class AuthMiddleware:
             sentence = denial(caller, right)
             if self.record is not None:
                 what = f"{scope['method']} {path}"[:_LONGEST]
+                # a record waits for the ledger lock, which must not block other requests
                 await anyio.to_thread.run_sync(self.record, caller, what, sentence)
             return await _error(403, "PERMISSION_DENIED", sentence)(scope, receive, send)
         with acting_as(caller):
@@ -77,6 +78,7 @@ class AuthMiddleware:
         address = scope["client"][0] if scope.get("client") else ""
         if self.login is None:
             return Caller(UNKNOWN, False, address)
+        # a header may hold any byte, and latin-1 decodes each of them
         sent = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         credentials = Authorization.from_header(sent)
         # a Digest header has a username and a password too

@@ -69,6 +69,7 @@ def authenticate(username: str, password: str) -> Caller | None:
     """Return the caller with this name and password, or None if they are wrong."""
     from mlflow.server import auth
 
+    # a browser sends the password with every request, and its check is slow on purpose
     user = mlflow_private.login_user(username, password)
     if user is None:
         return None

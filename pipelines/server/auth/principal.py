@@ -77,6 +77,7 @@ class Caller(Principal):
 SERVER = Caller("server", True, "", admin=True)
 """The server itself, such as the thread that ends overrides; it has every right."""
 
+# not thread-local: an async server handles many requests in one thread
 _caller: ContextVar[Caller | None] = ContextVar("elp_caller", default=None)
 
 
@@ -143,9 +144,11 @@ def right_needed(method: str, path: str) -> str:
     found = _FAMILY.match(path)
     rest = found["rest"] if found else path.lstrip("/")
     reading = method in ("GET", "HEAD", "OPTIONS")
+    # MLflow's GraphQL changes nothing: its mutations are searches
     if rest in _READING_POSTS or rest == "graphql":
         return READ
     if _ADMINISTER.match(rest):
+        # the gateway proxy passes a GET on to another server
         return READ if reading and not rest.startswith("gateway-proxy") else ADMINISTER
     if reading:
         return READ

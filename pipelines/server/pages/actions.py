@@ -43,6 +43,7 @@ def act(site: str, task: str, kind: str) -> Response:
         return show_slot(slot, error.get_http_status_code(), error.message, form)
     if not entry:
         return show_slot(slot, 409, "this version is the champion already: nothing was changed", form)
+    # 303, so that reloading the next page does not send the form again
     return make_response(redirect(url_for(".slot_page", site=site, task=task, done=entry), 303))
 
 

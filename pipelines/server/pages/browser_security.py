@@ -31,6 +31,7 @@ def add_headers(response: Response) -> Response:
 def csrf_token(request: Request) -> str:
     """Return the visitor's token: that of the cookie, or a new one."""
     held = request.cookies.get(COOKIE, "")
+    # 32 bytes have 43 characters in base64 without padding
     return held if len(held) == 43 else secrets.token_urlsafe(32)
 
 
@@ -48,6 +49,7 @@ def csrf_fault(request: Request) -> str:
         )
     held, sent = request.cookies.get(COOKIE, ""), request.form.get(FIELD, "")
     # the comparison takes as long for a wrong token as for the right one: its time tells nothing about the token
+    # as bytes, because of two texts it accepts ASCII only
     if not held or not hmac.compare_digest(held.encode(), sent.encode()):
         return "this form is older than the page's cookie, or cookies are off; load the page again and repeat"
     return ""

@@ -182,6 +182,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
 def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        # jinja2 escapes nothing by default, and names and reasons come from users
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

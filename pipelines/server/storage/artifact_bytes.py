@@ -111,6 +111,7 @@ def frozen_by(session: Session, path: str, *, tree: bool = False) -> FrozenFolde
     """
     wanted: list[ColumnElement[bool]] = [FROZEN.c.path.in_(["", path, *map(str, PurePosixPath(path).parents)])]
     if tree:
+        # escaped, because a path may hold the wildcards of LIKE
         wanted.append(FROZEN.c.path.startswith(path + "/", autoescape=True) if path else FROZEN.c.path != "")
     row = session.execute(select(FROZEN.c.model, FROZEN.c.version, FROZEN.c.what).where(or_(*wanted)).limit(1)).first()
     return None if row is None else FrozenFolder(str(row[0]), int(row[1]), str(row[2]))

@@ -53,6 +53,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
         super().__init__(store_uri.removeprefix(_PREFIX))
         create_tables(self.engine)
         self._mlflow_sessions: Any = self.ManagedSessionMaker
+        # not an attribute: other requests of this process must not join the transaction
         self._open: ContextVar[LedgerTransaction | None] = ContextVar("elp_open_transaction", default=None)
         # MLflow's methods look this name up: replacing it lets them join the open transaction
         self.ManagedSessionMaker = self._joined_session
@@ -90,6 +91,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
                 raise MlflowException(str(error), error_code=INVALID_STATE) from error
             finally:
                 self._open.reset(token)
+        # after the commit: a checkpoint ahead of the ledger would look like a ledger that lost its end
         if transaction.head != before:
             self._write_checkpoint(transaction)
 
@@ -99,6 +101,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
         try:
             yield
         except Refusal as refusal:
+            # only the outermost block records: inside, the record would be rolled back with the attempt
             if self._open.get() is None and not refusal.recorded:
                 refusal.recorded = True
                 self._record(refusal, principal)

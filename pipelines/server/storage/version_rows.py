@@ -20,6 +20,7 @@ def version_row(session: Session, model: str, version: int) -> Any | None:
         select(SqlModelVersion).where(
             SqlModelVersion.name == model,
             SqlModelVersion.version == version,
+            # MLflow keeps the row of a deleted version, under this stage
             SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
         )
     ).one_or_none()

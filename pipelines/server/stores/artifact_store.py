@@ -73,6 +73,7 @@ class _Guarded(ArtifactRepository):  # type: ignore[misc]
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
         """Upload a folder."""
+        # every folder below, because a frozen one need not be the one that the request names
         for folder, _, _ in os.walk(local_dir):
             refuse_frozen(plain_path(artifact_path, Path(folder).relative_to(local_dir).as_posix()), "upload")
         super().log_artifacts(local_dir, artifact_path)
@@ -98,6 +99,7 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
     ) -> None:
         """Upload a file that FastAPI receives."""
         path = plain_path(artifact_path, os.path.basename(artifact_file_name))
+        # the check reads the database, which would block the event loop
         await asyncio.to_thread(refuse_frozen, path, "upload")
         await super().log_artifact_from_async_stream(chunks, artifact_file_name, artifact_path)
 

@@ -135,6 +135,7 @@ class GuardedStore(LockedStore):
         with self.refusing(caller), self.locked() as transaction:
             session = transaction.session
             write_checks.check_deletion(session, slot, number)
+            # read first: MLflow's deletion removes the bundle's tag and the alias
             bundle = bundle_of(session, name, number)
             detail = {"challenger": True} if alias_version(session, name, CHALLENGER) == number else {}
             super().delete_model_version(name, number)

@@ -115,4 +115,5 @@ def _in_served_store(location: str) -> bool:
 
 
 def _real_path(path: str) -> str:
+    # a link or dots would name the served folder in another way
     return os.path.realpath("/" + urllib.parse.unquote(path).lstrip("/"))

@@ -47,6 +47,7 @@ _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
 def parse_number(value: Any) -> int:
     """Return a version, or another whole number, from whatever the caller sent, or raise MLflow's own error."""
     text = str(value)
+    # isdigit alone accepts superscripts, which int refuses, and digits of other scripts
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= _LARGEST):
         raise MlflowException(
             f"Parameter 'version' must be a whole number, got {text[:40]!r}", error_code=INVALID_PARAMETER_VALUE

@@ -63,6 +63,7 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
         Tags.PROMOTED_AT: entry.at[:19] + "+00:00",
         Tags.PROMOTED_BY: entry.principal.name,
         Tags.PROMOTED_WHY: entry.reason,
+        # empty, not left out: an earlier promotion of this version may have set it
         Tags.PREDECESSOR: "" if before is None else str(before),
     }
     set_tags(session, model, entry.after, tags)

@@ -62,6 +62,7 @@ def record_statement(store: LockedStore, model: str, version: int, text: str, pr
             _check_evidence(statement, row.run_id, attempt)
         # everything that takes time is done before the lock
         with store.locked() as transaction:
+            # under the lock, because a client may send a statement again while the first request runs
             table = STATEMENTS.c
             same = (table.digest == signed.digest, table.model == model, table.version == version)
             if transaction.session.execute(select(table.digest).where(*same)).first() is None:
@@ -161,10 +162,12 @@ def _check_verdict(transaction: LedgerTransaction, slot: Slot, verdict: VerdictS
             f"{short_digest(lineage.fingerprint)}"
         )
     decided = moment(verdict.decided_at, "decided_at")
+    # a verdict of the future would be newer than all that follow it
     if decided > datetime.now(UTC) + _AHEAD:
         raise attempt.refused(f"the verdict is dated {verdict.decided_at}, in the future: set the clock right")
     newest = session.scalar(newest_statements("verdict", model, version).with_only_columns(STATEMENTS.c.envelope))
     known = None if newest is None else parse_statement(read_envelope(newest).payload)
+    # an old verdict that is sent again must not replace a newer one
     if isinstance(known, VerdictStatement) and decided < moment(known.decided_at, "decided_at"):
         raise attempt.refused(
             f"the verdict is of {verdict.decided_at}, but a newer one of {known.decided_at} is known; gate it again: "

@@ -9,11 +9,12 @@ from torch import nn
 
 from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError, CorpusError
+from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks import make_task, task_from_json
 from elp_core.tasks.asr import SpeechRecognition
 from tests.support.clips import clip, tone, two_speakers
 
-TASK = SpeechRecognition(Alphabet("ab "), dropout=0.0)
+TASK = SpeechRecognition(Alphabet("ab "), RecognitionOptions(dropout=0.0))
 
 
 class Given(nn.Module):
@@ -24,7 +25,7 @@ class Given(nn.Module):
         return frames
 
 
-TWO = SpeechRecognition(Alphabet("ab"), dropout=0.0)
+TWO = SpeechRecognition(Alphabet("ab"), RecognitionOptions(dropout=0.0))
 
 
 def likelihood(frames: torch.Tensor, text: str) -> float:
