@@ -122,7 +122,7 @@ def make_registry(database: str, versions: list[Version]) -> None:
     from pipelines.registry.ledger.entry import Principal
     from pipelines.registry.signing.envelope import sign
     from pipelines.registry.slot import Slot
-    from pipelines.server.ledger.ledger_tables import STATEMENTS
+    from pipelines.server.ledger import STATEMENTS
     from pipelines.server.stores.registry_store import GuardedStore
 
     store, who, champions = GuardedStore("elp+" + database), Principal("bench", False, ""), {}

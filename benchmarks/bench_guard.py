@@ -66,7 +66,7 @@ def _in_the_store(server: GuardedServer, contest: Contest, turns: int) -> None:
     from pipelines.registry.slot import Slot
     from pipelines.server.auth.principal import SERVER, acting_as
     from pipelines.server.storage.artifact_bytes import hash_bundle
-    from pipelines.server.stores.current import registry
+    from pipelines.server.stores.registry_store import registry
     from pipelines.server.transitions import champion_transition
 
     guarded, plain, slot = registry(), SqlAlchemyStore(server.database), Slot.parse(contest.slot)

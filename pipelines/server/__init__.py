@@ -7,8 +7,8 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     routes          * the JSON routes under /elp/api/v1, with `request_body`
     read_models       queries for pages and routes
     stores            MLflow's registry, tracking and artifact stores, each with the guard's checks
-      registry_store    the registry: `write_checks` and `reserved_names` say what an ordinary write may not do
-    overrides         two people make a version champion without a verdict: `override`, and how it ends: `expiry`
+      registry_store    the registry: `write_checks` says what an ordinary write may not do
+    overrides         two people make a version champion without a verdict, and how that ends
     transitions     * the champion transition and signed statements
       champion_transition  * promote, roll back, retire; `apply_change` alone moves the alias
       record_statement       a signed statement is verified, stored, recorded and shown
@@ -17,8 +17,12 @@ Imports point down this list; import-linter checks it. A promotion passes throug
       rules                * pure: facts in, permission or denial out
     storage         * the database and the artifact store
       locked_store         * the registry's database with ledger transactions
-      version_rows, override_requests, frozen_folders, artifact_bytes
+      version_rows, override_requests, artifact_bytes
     ledger          * the tables, the `LedgerTransaction` that appends and signs, the trusted keys
-    auth            * `principal`: the caller; `roles`: rights; `middleware` and `mlflow_login`: the login
+    auth            * `principal`: the caller and its rights; `middleware` and `mlflow_login`: the login
     refusal         * HTTP 403 with a sentence, and an entry in the ledger
+    mlflow_private    the private names of MLflow that the server uses
 """
+
+# before any module of this package: while MLflow is imported, it may load `stores.artifact_store`, which needs them all
+import mlflow as mlflow

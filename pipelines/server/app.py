@@ -11,15 +11,14 @@ from typing import Any
 from flask import Flask
 from mlflow.server import app as mlflow_app
 
-from pipelines.server import pages, routes
+from pipelines.server import mlflow_private, pages, routes
 from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.mlflow_login import add_login, authenticate
 from pipelines.server.auth.principal import login_on
-from pipelines.server.overrides.expiry import start_expiry_thread
-from pipelines.server.storage.artifact_bytes import served_artifacts
-from pipelines.server.stores import current
+from pipelines.server.overrides import start_expiry_thread
+from pipelines.server.stores import registry_store
 from pipelines.server.stores.artifact_store import GuardedLocal, GuardedS3
-from pipelines.server.stores.tracking_store import GuardedTracking, guard_tracking
+from pipelines.server.stores.tracking_store import GuardedTracking
 
 
 def create_app(app: Flask = mlflow_app) -> Any:
@@ -28,41 +27,39 @@ def create_app(app: Flask = mlflow_app) -> Any:
     Raise ServiceError if a login is required and this server cannot have one, RuntimeError if the registry, the runs or
     the artifacts of this server are not guarded: a guard on some of them would protect nothing.
     """
-    from mlflow.environment_variables import _MLFLOW_SGI_NAME
-    from mlflow.server.handlers import _add_static_prefix
-
-    guard_tracking()
+    mlflow_private.build_stores(GuardedTracking, registry_store.registry)
     _refuse_unguarded_stores()
     # the login comes first: its hook then runs before those that are added after it
-    asgi_app: Any = add_login(app, current.registry().record_users) if login_on() else None
+    asgi_app: Any = add_login(app, registry_store.registry().record_users) if login_on() else None
     # MLflow's application is a global: a second call must not add the routes again
     if routes.blueprint.name not in app.blueprints:
-        app.register_blueprint(routes.blueprint, url_prefix=_add_static_prefix(routes.ROUTE))
-        app.register_blueprint(pages.blueprint, url_prefix=_add_static_prefix(pages.ROUTE))
+        app.register_blueprint(routes.blueprint, url_prefix=mlflow_private.static_prefix() + routes.ROUTE)
+        app.register_blueprint(pages.blueprint, url_prefix=mlflow_private.static_prefix() + pages.ROUTE)
     # every server process has the thread; `end_expired_overrides` lets one of them end each override
-    start_expiry_thread(current.registry)
-    if asgi_app is None and _MLFLOW_SGI_NAME.get() != "uvicorn":
+    start_expiry_thread(registry_store.registry)
+    if asgi_app is None and mlflow_private.server_name() != "uvicorn":
         return app
     if asgi_app is None:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         asgi_app = create_fastapi_app(app)
-    return AuthMiddleware(asgi_app, authenticate if login_on() else None, current.registry().record_refusal)
+    return AuthMiddleware(asgi_app, authenticate if login_on() else None, registry_store.registry().record_refusal)
 
 
 def _refuse_unguarded_stores() -> None:
     from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR, SERVE_ARTIFACTS_ENV_VAR
 
-    current.registry()
-    if not isinstance(current.tracking(), GuardedTracking):
+    registry_store.registry()
+    runs = mlflow_private.tracking_store()
+    if not isinstance(runs, GuardedTracking):
         raise RuntimeError(
-            f"the runs are kept by {type(current.tracking()).__name__}, which lets a run be deleted that a version is "
+            f"the runs are kept by {type(runs).__name__}, which lets a run be deleted that a version is "
             "based on; start the server with --backend-store-uri sqlite:///… or postgresql://… "
             "(docs/explanation/registry.md)"
         )
     if os.environ.get(SERVE_ARTIFACTS_ENV_VAR) != "true" or ARTIFACTS_DESTINATION_ENV_VAR not in os.environ:
         raise RuntimeError("the guarded server serves the artifacts itself; start it with --serve-artifacts")
-    if not isinstance(served_artifacts(), GuardedLocal | GuardedS3):
+    if not isinstance(mlflow_private.served_artifacts(), GuardedLocal | GuardedS3):
         raise RuntimeError(
             f"the artifacts at {os.environ[ARTIFACTS_DESTINATION_ENV_VAR]} are not guarded; start the server with "
             "--artifacts-destination elp+file:///… or elp+s3://… (docs/explanation/registry.md)"

@@ -16,13 +16,12 @@ from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
 from pipelines.server.auth.principal import login_on
-from pipelines.server.overrides.expiry import withdraw_override
-from pipelines.server.overrides.override import USUAL_DAYS, approve_override, ask_override
+from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.signed_records import FILTERS, ledger_head, ledger_rows_after, statement_rows
 from pipelines.server.request_body import bad_request, caller_of, days_of, plain_text, read_body, reason_of, slot_of
 from pipelines.server.storage.override_requests import open_requests
-from pipelines.server.stores.current import registry
+from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
 from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 from pipelines.server.transitions.record_statement import record_statement

@@ -16,7 +16,7 @@ from pipelines.audit.checks.ledger_checks import check_champion, check_ledger
 from pipelines.registry.ledger.entry import LedgerRow, read_entry, sign_entry
 from pipelines.registry.signing import key_folder
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.server.ledger.ledger_tables import HEAD, LEDGER
+from pipelines.server.ledger import HEAD, LEDGER
 from tests.support.contest import CHAMPION, FAILED, PASSED, UNGATED, Contest
 from tests.support.database_snapshot import DatabaseSnapshot, check_snapshot, database, read_snapshot, run
 from tests.support.guarded_server import GuardedServer

@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.server.ledger.ledger_tables import LEDGER
+from pipelines.server.ledger import LEDGER
 from pipelines.server.pages import blueprint
 from pipelines.server.read_models.signed_records import entry_at
-from pipelines.server.stores import current as server
+from pipelines.server.stores import registry_store as server
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.html import read_html
 

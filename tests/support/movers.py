@@ -146,7 +146,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
     from pipelines.registry.registered_adapter import ChampionChange
     from pipelines.registry.slot import Slot
     from pipelines.server.refusal import Refusal
-    from pipelines.server.stores.current import registry
+    from pipelines.server.stores.registry_store import registry
     from pipelines.server.transitions import champion_transition
 
     store, slot, choose = registry(), Slot.parse(order["slot"]), random.Random(f"{order['seed']}-{number}")
@@ -174,7 +174,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
 def _arm(store: Any, step: str) -> None:
     """From now on the process dies at this step of a move."""
     import pipelines.server.storage.locked_store as module
-    from pipelines.server.ledger.transaction import LedgerTransaction
+    from pipelines.server.ledger import LedgerTransaction
     from pipelines.server.transitions import champion_transition
 
     def then_die(called: Callable[..., Any]) -> Callable[..., Any]:

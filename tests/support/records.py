@@ -17,7 +17,7 @@ from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Material, parse_statement
-from pipelines.server.ledger.ledger_tables import LEDGER, METADATA, STATEMENTS
+from pipelines.server.ledger import LEDGER, METADATA, STATEMENTS
 from pipelines.server.read_models import adapter_history
 from tests.support.proof import FINGERPRINT, entry, head_of, lineage
 

@@ -29,7 +29,7 @@ from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Material
 from pipelines.registry.verdict_statement import ChampionRef, EvidenceFile, Golden, VerdictStatement
-from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
+from pipelines.server.ledger import HEAD, LEDGER, STATEMENTS
 from tests.support.proof import DETAILS, FINGERPRINT
 
 WHO = Principal("ann", False, "127.0.0.1")

@@ -1,1 +1,1 @@
-"""Who calls, and what they may do: `middleware` (before every request), `mlflow_login`, `principal`, `roles`."""
+"""Who calls, and what they may do: `middleware` (before every request), `mlflow_login`, `principal`."""

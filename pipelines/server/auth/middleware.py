@@ -7,7 +7,6 @@ with 401, and checks that the caller has the right that the request needs. MLflo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import anyio
@@ -17,8 +16,8 @@ from starlette.websockets import WebSocketClose
 from werkzeug.datastructures import Authorization
 
 from pipelines.registry.ledger.entry import Principal
-from pipelines.server.auth.principal import UNKNOWN, Caller, acting_as
-from pipelines.server.auth.roles import denial, has_right, right_needed
+from pipelines.server.auth.principal import UNKNOWN, Caller, acting_as, denial, has_right, right_needed
+from pipelines.server.mlflow_private import static_prefix
 
 Login = Callable[[str, str], "Caller | None"]
 Record = Callable[[Principal, str, str], None]
@@ -27,8 +26,6 @@ _OPEN = ("/health", "/favicon.ico")
 _OPEN_BELOW = "/static-files/"
 _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
-_STATIC_PREFIX = "_MLFLOW_STATIC_PREFIX"
-"""What `mlflow server --static-prefix` sets."""
 _LONGEST = 200
 """Characters of a request's path in the ledger."""
 
@@ -48,7 +45,9 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request with 401, 403 or 404, or pass it on."""
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and _is_open(scope["path"])):
+        path = scope.get("path", "")
+        open_to_all = path in _OPEN or path.startswith(_OPEN_BELOW)
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and open_to_all):
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             # neither our pages nor MLflow's open a web socket
@@ -59,14 +58,16 @@ class AuthMiddleware:
             answer.headers["www-authenticate"] = 'Basic realm="mlflow"'
             return await answer(scope, receive, send)
         # anywhere in the path: a static prefix may come before it
-        if _ASSISTANT in scope["path"]:
+        if _ASSISTANT in path:
             answer = _error(404, "ENDPOINT_NOT_FOUND", "the guarded server has no MLflow assistant")
             return await answer(scope, receive, send)
-        right = right_needed(scope["method"], _route_path(scope))
+        # the routes have no prefix of a proxy or of MLflow
+        route = path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
+        right = right_needed(scope["method"], route)
         if not has_right(caller, right):
             sentence = denial(caller, right)
             if self.record is not None:
-                what = f"{scope['method']} {scope['path']}"[:_LONGEST]
+                what = f"{scope['method']} {path}"[:_LONGEST]
                 # a record waits for the ledger lock, which must not block other requests
                 await anyio.to_thread.run_sync(self.record, caller, what, sentence)
             return await _error(403, "PERMISSION_DENIED", sentence)(scope, receive, send)
@@ -86,16 +87,6 @@ class AuthMiddleware:
         # a password check takes tens of milliseconds on purpose: in a thread, it does not block other requests
         found = await anyio.to_thread.run_sync(self.login, credentials.username or "", credentials.password or "")
         return found and Caller(found.name, True, address, found.admin, found.roles)
-
-
-def _is_open(path: str) -> bool:
-    return path in _OPEN or path.startswith(_OPEN_BELOW)
-
-
-def _route_path(scope: Scope) -> str:
-    """Return the path as the routes spell it, without the prefixes of a proxy and of MLflow."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).removeprefix(os.environ.get(_STATIC_PREFIX, ""))
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import ServiceError
 from pipelines.locks import file_lock
 from pipelines.registry.ledger.entry import Principal
-from pipelines.server.auth.principal import AUTH, Caller, current_caller
-from pipelines.server.auth.roles import MLFLOW_PERMISSIONS
+from pipelines.server import mlflow_private
+from pipelines.server.auth.principal import AUTH, MLFLOW_PERMISSIONS, Caller, current_caller
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,7 +37,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
     When all pages are added, wrap that in `AuthMiddleware(app, authenticate)`. Raise ServiceError if another server
     than uvicorn would bypass it, or the settings are missing.
     """
-    if os.environ.get("_MLFLOW_SGI_NAME", "uvicorn") != "uvicorn":
+    if mlflow_private.server_name() not in (None, "uvicorn"):
         raise ServiceError(
             f"{AUTH}=1 needs MLflow's default server, uvicorn; leave out --gunicorn-opts and --waitress-opts"
         )
@@ -53,9 +53,7 @@ def add_login(flask_app: Flask, record: RecordUsers) -> FastAPI:
         fastapi_app: FastAPI = auth.create_app(flask_app)
         _create_roles(auth.store)
         _create_service_account(auth.store)
-    # MLflow's hook refuses paths that it does not know; ours takes its place in the order of hooks
-    hooks = flask_app.before_request_funcs[None]
-    hooks[hooks.index(auth._before_request)] = _check_mlflow_route
+    mlflow_private.replace_login_check(flask_app, _check_mlflow_route)
 
     def record_change(response: Response) -> Response:
         detail = _users_change(response)
@@ -72,7 +70,7 @@ def authenticate(username: str, password: str) -> Caller | None:
     from mlflow.server import auth
 
     # a browser sends the password with every request, and its check is slow on purpose
-    user = auth._authenticate_cached(username, password)
+    user = mlflow_private.login_user(username, password)
     if user is None:
         return None
     roles = tuple(sorted(role.name for role in auth.store.list_user_roles(user.id) if role.workspace == _WORKSPACE))
@@ -83,11 +81,10 @@ def authenticate(username: str, password: str) -> Caller | None:
 def _check_mlflow_route() -> Any:
     """Run MLflow's check of a Flask request. It does not know our own routes, which check their right themselves."""
     from flask import request
-    from mlflow.server import auth
 
     if request.blueprint is not None and request.blueprint.startswith("elp"):
         return None
-    return auth._before_request()
+    return mlflow_private.check_login()
 
 
 def _users_change(response: Response) -> dict[str, str]:

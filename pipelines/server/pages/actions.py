@@ -11,13 +11,12 @@ from mlflow.exceptions import MlflowException
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
-from pipelines.server.overrides.expiry import withdraw_override
-from pipelines.server.overrides.override import approve_override, ask_override
+from pipelines.server.overrides import approve_override, ask_override, withdraw_override
 from pipelines.server.pages.browser_security import csrf_fault
 from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
 from pipelines.server.read_models.signed_records import slot_entries
 from pipelines.server.request_body import LONGEST_REASON, plain_text
-from pipelines.server.stores.current import registry
+from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
 from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 

@@ -20,9 +20,10 @@ from elp_core.metrics.scores import ClipScores
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.signing.canonical_json import sha256
+from pipelines.server.mlflow_private import served_artifacts
 from pipelines.server.read_models.dependents import Dependents
 from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts
-from pipelines.server.storage.artifact_bytes import run_location, served_artifacts, served_path
+from pipelines.server.storage.artifact_bytes import run_location, served_path
 
 _SHOWN = 500
 """Clips on one page; those with most errors come first."""

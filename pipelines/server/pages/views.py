@@ -22,7 +22,8 @@ from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller, login_on, same_person
-from pipelines.server.overrides.override import LONGEST, USUAL_DAYS
+from pipelines.server.mlflow_private import static_prefix, tracking_store
+from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import COOKIE, add_headers, csrf_token
 from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
@@ -33,7 +34,7 @@ from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.mlflow_tables import experiment_of
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
-from pipelines.server.stores.current import registry, tracking
+from pipelines.server.stores.registry_store import registry
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(add_headers)
@@ -50,7 +51,7 @@ REQUESTS = ("override asked", "override withdrawn")
 def grid_page() -> Response:
     """Show all slots by site and task."""
     wanted = request.args.get("site", "").strip().lower()
-    with registry().engine.connect() as records, tracking().engine.connect() as runs:
+    with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page = read_grid(records, runs)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
@@ -89,7 +90,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         shown=row.version if row else None,
         judged=row.judged if row else None,
         origin=origin,
-        picture=draw_lineage(page, row, origin, _prefix(), run) if row else None,
+        picture=draw_lineage(page, row, origin, static_prefix(), run) if row else None,
         changes=[(change, _judged(page, change.after)) for change in page.changes],
         chart=_chart(page),
         refused=refused,
@@ -163,7 +164,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
             **values,
             request=request,
             now=datetime.now(UTC),
-            prefix=_prefix(),
+            prefix=static_prefix(),
             user=current_caller().name if login_on() else "",
             token=token,
             url_for=url_for,
@@ -172,7 +173,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
     response = make_response(text, status)
     # scripts and other sites can neither read nor send the cookie that a form's token is compared with
     response.set_cookie(
-        COOKIE, token, path=f"{_prefix()}/elp", httponly=True, samesite="Strict", secure=request.is_secure
+        COOKIE, token, path=f"{static_prefix()}/elp", httponly=True, samesite="Strict", secure=request.is_secure
     )
     return response
 
@@ -195,20 +196,15 @@ def _first() -> int:
     return max(0, request.args.get("first", 0, type=int))
 
 
-def _prefix() -> str:
-    """Return the prefix of all addresses: `mlflow server --static-prefix`."""
-    from mlflow.server.handlers import _add_static_prefix
-
-    return str(_add_static_prefix(""))
-
-
 def _run_page(run: str) -> str:
     """Return the address of a run in MLflow's own pages; empty without a run."""
     if not run:
         return ""
-    with tracking().engine.connect() as runs:
+    with tracking_store().engine.connect() as runs:
         experiment = experiment_of(runs, run)
-    return f"{_prefix()}/#/experiments/{experiment}/runs/{run}" if experiment else f"{_prefix()}/#/runs/{run}"
+    return (
+        f"{static_prefix()}/#/experiments/{experiment}/runs/{run}" if experiment else f"{static_prefix()}/#/runs/{run}"
+    )
 
 
 def _done(entry: LedgerEntry | None, slot: Slot) -> LedgerEntry | None:
@@ -256,6 +252,6 @@ def _evidence(row: VersionRow | None, run: str) -> dict[str, Any]:
         return {"plots": [], "report": ""}
     verdict = row.judged.statement
     folder = verdict.evidence.path.rpartition("/")[0]
-    artifacts = f"{_prefix()}/get-artifact?run_uuid={row.version.run_id}&path={folder}"
+    artifacts = f"{static_prefix()}/get-artifact?run_uuid={row.version.run_id}&path={folder}"
     plots = [{"title": title, "href": f"{artifacts}/{file}"} for file, title in PLOT_FILES.get(verdict.metric, ())]
     return {"plots": plots, "report": f"{run}/artifacts/{folder}/report.html"}

@@ -16,7 +16,7 @@ from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.canonical_json import moment
-from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
+from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import rows_at
 from pipelines.server.read_models.signed_records import entry_at, read_lineage, read_stored_entry
 

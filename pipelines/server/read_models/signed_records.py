@@ -21,7 +21,7 @@ from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, Principal
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, stored_lineage
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
-from pipelines.server.ledger.ledger_tables import HEAD, LEDGER, STATEMENTS
+from pipelines.server.ledger import HEAD, LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
 
 FILTERS = ("model", "version", "kind", "fingerprint", "dataset", "bundle")

@@ -1,4 +1,7 @@
-"""The bytes at a location in the artifact store that this MLflow server serves."""
+"""The artifact store that this MLflow server serves: the bytes at a location, and the frozen folders.
+
+A version consists of its frozen folders: nothing is written or deleted in them.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,26 @@ import os
 import posixpath
 import tempfile
 import urllib.parse
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy.orm import Session
 
 from elp_core.bundle import bundle_digest
 from elp_core.errors import BundleError
 from pipelines.registry.pyfunc.served_files import BUNDLE, fault_of
 from pipelines.registry.signing.canonical_json import sha256
+from pipelines.server.ledger import FROZEN
+from pipelines.server.mlflow_private import served_artifacts, tracking_store
 
 _PROXIED = "mlflow-artifacts"
 
 
-def served_artifacts() -> Any:
-    """Return the artifact repository that this server serves (an `ArtifactRepository`)."""
-    from mlflow.server.handlers import _get_artifact_repo_mlflow_artifacts
-
-    return _get_artifact_repo_mlflow_artifacts()
-
-
 def run_location(run_id: str) -> str:
     """Return the location of a run's artifacts."""
-    from mlflow.server.handlers import _get_tracking_store
-
-    return str(_get_tracking_store().get_run(run_id).info.artifact_uri)
+    return str(tracking_store().get_run(run_id).info.artifact_uri)
 
 
 def served_path(location: str) -> str | None:
@@ -86,3 +86,37 @@ def hash_file(location: str) -> str:
         except Exception:
             # object stores raise their own errors for a missing file
             return ""
+
+
+@dataclass(frozen=True)
+class FrozenFolder:
+    """A frozen folder's version, and what the folder is to it."""
+
+    model: str
+    version: int
+    what: str
+    """``adapter`` or ``evidence``."""
+
+
+def freeze(session: Session, path: str, folder: FrozenFolder) -> None:
+    """Freeze a folder by its path in the served artifact store; a folder that is frozen keeps its version."""
+    if session.execute(select(FROZEN.c.path).where(FROZEN.c.path == path)).first() is None:
+        session.execute(insert(FROZEN).values(path=path, **vars(folder)))
+
+
+def frozen_by(session: Session, path: str, *, tree: bool = False) -> FrozenFolder | None:
+    """Return the frozen folder that a path of the served artifact store (``""`` is the store itself) is in, or None.
+
+    With `tree`, look for frozen folders below the path too, as a deletion must.
+    """
+    wanted: list[ColumnElement[bool]] = [FROZEN.c.path.in_(["", path, *map(str, PurePosixPath(path).parents)])]
+    if tree:
+        # escaped, because a path may hold the wildcards of LIKE
+        wanted.append(FROZEN.c.path.startswith(path + "/", autoescape=True) if path else FROZEN.c.path != "")
+    row = session.execute(select(FROZEN.c.model, FROZEN.c.version, FROZEN.c.what).where(or_(*wanted)).limit(1)).first()
+    return None if row is None else FrozenFolder(str(row[0]), int(row[1]), str(row[2]))
+
+
+def plain_path(*parts: str | None) -> str:
+    """Join parts of a path without ``.``, ``..``, empty parts and slashes at the ends."""
+    return posixpath.normpath("/" + "/".join(part for part in parts if part)).strip("/")

@@ -25,9 +25,7 @@ from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder
 from pipelines.registry.slot import Slot
-from pipelines.server.ledger.ledger_tables import LEDGER, create_tables
-from pipelines.server.ledger.transaction import LedgerTransaction, lock_ledger
-from pipelines.server.ledger.trusted_keys import TrustedKeys, record_keys
+from pipelines.server.ledger import LEDGER, LedgerTransaction, TrustedKeys, create_tables, lock_ledger, record_keys
 from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.storage.version_rows import bundle_of, version_row
 

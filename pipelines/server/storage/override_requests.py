@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.verdict_statement import ChampionRef
-from pipelines.server.ledger.ledger_tables import OVERRIDES
+from pipelines.server.ledger import OVERRIDES
 
 
 @dataclass(frozen=True)

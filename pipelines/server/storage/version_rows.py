@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.verdict_statement import ChampionRef
-from pipelines.server.ledger.ledger_tables import STATEMENTS
+from pipelines.server.ledger import STATEMENTS
 
 
 def version_row(session: Session, model: str, version: int) -> Any | None:

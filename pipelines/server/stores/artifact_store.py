@@ -13,17 +13,17 @@ from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from mlflow.exceptions import MlflowException, _UnsupportedMultipartUploadException
+from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX, LocalArtifactRepository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
+from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, UnsupportedMultipartUpload
 from pipelines.server.refusal import Attempt
-from pipelines.server.storage.frozen_folders import frozen_by, plain_path
-from pipelines.server.stores.current import registry
+from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
 
 _PREFIX = "elp+"
 
@@ -46,6 +46,9 @@ def guarded_repository(artifact_uri: str, tracking_uri: str | None = None, regis
 
 def refuse_frozen(path: str, what: str, *, tree: bool = False) -> None:
     """Refuse to change a path in a frozen folder, or with `tree` also one above it; the refusal is recorded."""
+    # imported late: `import mlflow` may load this module, and GuardedStore needs the whole of MLflow
+    from pipelines.server.stores.registry_store import registry
+
     store = registry()
     with store.refusing(current_caller()):
         with store.ManagedSessionMaker() as session:
@@ -105,7 +108,7 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
     ) -> tuple[int, str, str]:
         """Stage in the store's root: an unfinished upload in a bundle's folder would make its hash another one."""
         _, destination = self._get_destination_artifact_path(artifact_file_name, artifact_path)
-        handle, staged = tempfile.mkstemp(dir=self.artifact_dir, prefix=_TEMP_ARTIFACT_PREFIX)
+        handle, staged = tempfile.mkstemp(dir=self.artifact_dir, prefix=TEMP_ARTIFACT_PREFIX)
         return handle, staged, destination
 
     def _publish_staged_artifact(
@@ -125,6 +128,6 @@ class GuardedS3(_Guarded, S3ArtifactRepository):  # type: ignore[misc]
 
     def create_multipart_upload(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse; MLflow's client then uploads through the server."""
-        raise _UnsupportedMultipartUploadException()
+        raise UnsupportedMultipartUpload()
 
     complete_multipart_upload = abort_multipart_upload = create_presigned_upload_url = create_multipart_upload

@@ -13,11 +13,10 @@ from mlflow.entities.model_registry import ModelVersionTag
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import current_caller
-from pipelines.server.auth.roles import TRAIN, authorize
+from pipelines.server.auth.principal import TRAIN, authorize, current_caller
+from pipelines.server.mlflow_private import registry_store
 from pipelines.server.refusal import Attempt
-from pipelines.server.storage.artifact_bytes import served_path
-from pipelines.server.storage.frozen_folders import FrozenFolder, freeze
+from pipelines.server.storage.artifact_bytes import FrozenFolder, freeze, served_path
 from pipelines.server.storage.locked_store import LockedStore
 from pipelines.server.storage.version_rows import alias_version, bundle_of
 from pipelines.server.stores import write_checks
@@ -151,3 +150,14 @@ class GuardedStore(LockedStore):
         """Delete a tag of a version; tags under ``elp.`` are the server's."""
         self._check(write_checks.check_tag, key, name, parse_number(version))
         super().delete_model_version_tag(name, version, key)
+
+
+def registry() -> GuardedStore:
+    """Return this process's registry store; raise RuntimeError if the server was started without the guard."""
+    store = registry_store()
+    if not isinstance(store, GuardedStore):
+        raise RuntimeError(
+            f"the registry store is {type(store).__name__}, not the guard's; start the server with "
+            "--registry-store-uri elp+sqlite:///… or elp+postgresql://… (docs/explanation/registry.md)"
+        )
+    return store

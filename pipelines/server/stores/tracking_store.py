@@ -1,14 +1,14 @@
 """MLflow's SQL tracking store with the guard in it: runs and logged models that a slot's version is based on stay.
 
-In a guarded server the schemes `sqlite` and `postgresql` build this store (`guard_tracking`), so that the command line
-keeps MLflow's plain address for runs.
+In a guarded server the schemes `sqlite` and `postgresql` build this store (`mlflow_private.build_stores`), so that the
+command line keeps MLflow's plain address for runs.
 """
 
 from __future__ import annotations
 
 import os
 import urllib.parse
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
@@ -19,18 +19,9 @@ from sqlalchemy import select
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.refusal import Attempt
-from pipelines.server.stores.current import registry
+from pipelines.server.stores.registry_store import registry
 
 _SOURCE = "models:/"
-
-
-class VersionOrigin(NamedTuple):
-    """A slot's version, and the run and logged model that it is based on."""
-
-    model: str
-    version: int
-    run_id: str
-    source: str
 
 
 class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
@@ -85,50 +76,24 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
         with self.ManagedSessionMaker() as session:
             runs = set(session.scalars(select(SqlRun.run_uuid).where(SqlRun.experiment_id == number)))
             models = set(session.scalars(select(SqlLoggedModel.model_id).where(SqlLoggedModel.experiment_id == number)))
-        inside = [one for one in _origins() if one.run_id in runs or one.source.removeprefix(_SOURCE) in models]
+        inside = [one for one in _origins() if one.run_id in runs or (one.source or "").removeprefix(_SOURCE) in models]
         _refuse(inside, f"experiment {experiment_id}", what)
 
 
-def guard_tracking() -> None:
-    """Make this process build guarded stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
-
-    Parts of the server (jobs, the demo's deletion) use that client, which has the plain address of the database.
-    """
-    from mlflow.server import handlers
-    from mlflow.tracking._model_registry import utils as client_registry
-    from mlflow.tracking._tracking_service import utils as client_tracking
-
-    def build_tracking(store_uri: str, artifact_uri: str) -> GuardedTracking:
-        return GuardedTracking(store_uri, artifact_uri)
-
-    def build_registry(store_uri: str, **_: Any) -> Any:
-        return registry()
-
-    for scheme in ("sqlite", "postgresql"):
-        handlers._tracking_store_registry.register(scheme, build_tracking)
-        client_tracking._tracking_store_registry.register(scheme, build_tracking)
-        client_registry._get_store_registry().register(scheme, build_registry)
-    # MLflow may have built its own store before this call
-    if not isinstance(handlers._tracking_store, GuardedTracking):
-        handlers._tracking_store = None
-
-
-def _origins(*where: Any) -> list[VersionOrigin]:
-    """Return the slots' versions that match, with what they are based on."""
+def _origins(*where: Any) -> list[Any]:
+    """Return the rows (name, version, run_id, source) of the slots' versions that match."""
     columns = (SqlModelVersion.name, SqlModelVersion.version, SqlModelVersion.run_id, SqlModelVersion.source)
     wanted = select(*columns).where(
         SqlModelVersion.name.startswith("elp."), SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL, *where
     )
     with registry().ManagedSessionMaker() as session:
-        rows = session.execute(wanted).all()
-    found = (VersionOrigin(str(m), int(v), str(run or ""), str(source or "")) for m, v, run, source in rows)
-    return [origin for origin in found if Slot.of_model(origin.model)]
+        return [row for row in session.execute(wanted) if Slot.of_model(row.name)]
 
 
-def _refuse(origins: list[VersionOrigin], name: str, what: str) -> None:
+def _refuse(origins: list[Any], name: str, what: str) -> None:
     if not origins:
         return
-    model, version, slot = origins[0].model, origins[0].version, Slot.of_model(origins[0].model)
+    model, version, slot = origins[0].name, origins[0].version, Slot.of_model(origins[0].name)
     with registry().refusing(current_caller()):
         raise Attempt(what, model, version).refused(
             f"{name} stays: {slot} v{version} is based on it; delete the version first, if it is not the champion"

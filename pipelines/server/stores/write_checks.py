@@ -1,8 +1,12 @@
-"""Checks of the registry's ordinary writes: each one returns, or raises `Refusal` with its sentence."""
+"""Checks of the registry's ordinary writes: each one returns, or raises `Refusal` with its sentence.
+
+Reserved for the server are the names of slot models, two aliases, and the tags that claim a decision.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,20 +14,28 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from sqlalchemy.orm import Session
 
-from pipelines.registry.adapter_version import CHALLENGER, CHAMPION
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.slot import Slot
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.override_requests import open_request
 from pipelines.server.storage.version_rows import alias_version, newest_statements
-from pipelines.server.stores.reserved_names import (
-    DESCRIPTIVE,
-    MODEL_TAGS,
-    claims_slot,
-    mlflow_tag,
-    own_alias,
-    own_tag,
+
+DESCRIPTIVE = frozenset(
+    {
+        *(Tags.METRIC, Tags.VALUE, Tags.KEY, Tags.BUNDLE, Tags.BACKBONE, Tags.FINGERPRINT, Tags.DATASET),
+        *(Tags.DVC_HASH, Tags.REVISION, Tags.CODE, Tags.DIRTY, Tags.SEED, Tags.FLOW_RUN),
+    }
 )
+"""Tags under ``elp.`` that a client may give a version when it creates it, and cannot change afterwards."""
+
+MODEL_TAGS = frozenset({"elp.site", "elp.task"})
+"""The same for a registered model."""
+
+_LOOKALIKES = {"e": "3", "l": "1i|", "o": "0", "i": "1l|", ".": "·。"}
+"""ASCII and punctuation that looks like another character; letters after folding."""
+_INVISIBLE = ("Cf", "Cc", "Mn", "Me", "Zs", "Zl", "Zp")
+"""Unicode categories of accents, spaces and characters without a glyph."""
 
 _LARGEST = 2**31 - 1
 """The largest version that the database's column holds."""
@@ -63,8 +75,8 @@ def check_alias_deletion(model: str, alias: str) -> None:
     slot = Slot.of_model(model)
     if slot is not None and own_alias(alias):
         retire = f"a slot loses its champion by: elp retire {slot} --reason REASON"
-        what = retire if alias == CHAMPION else "it follows the gate's verdicts"
-        raise Attempt("delete an alias", model).refused(f"the alias {alias} of {slot} is not deleted: {what}")
+        why = retire if alias == CHAMPION else "it follows the gate's verdicts"
+        raise Attempt("delete an alias", model).refused(f"the alias {alias} of {slot} is not deleted: {why}")
 
 
 def check_new_model(name: str, tags: Sequence[Any]) -> None:
@@ -78,7 +90,7 @@ def check_new_model(name: str, tags: Sequence[Any]) -> None:
     allowed = {"elp.site": slot.site, "elp.task": slot.task} if slot else {}
     for tag in tags:
         _refuse_mlflow_tag(slot, tag.key, Attempt("change a tag", name))
-        if own_tag(tag.key) and allowed.get(tag.key) != tag.value:
+        if claims_slot(tag.key) and allowed.get(tag.key) != tag.value:
             accepted = " and ".join(sorted(MODEL_TAGS)) if slot else "no tag of that kind"
             raise attempt.refused(
                 f"the tag {tag.key!r} is written by the server; a new model {name} accepts {accepted}"
@@ -98,7 +110,7 @@ def check_tag(key: str, model: str, version: int | None) -> None:
     """Refuse a change of a tag under ``elp.``, and of MLflow's own tags on a slot's model."""
     slot, attempt = Slot.of_model(model), Attempt("change a tag", model, version)
     _refuse_mlflow_tag(slot, key, attempt)
-    if own_tag(key):
+    if claims_slot(key):
         instead = f"gate or promote instead: elp gate {slot}" if slot else "give yours another name"
         raise attempt.refused(
             f"the tag {key!r} is not changed by hand: tags under elp. are written by the server from signed records; "
@@ -107,7 +119,8 @@ def check_tag(key: str, model: str, version: int | None) -> None:
 
 
 def _refuse_mlflow_tag(slot: Slot | None, key: str, attempt: Attempt) -> None:
-    if slot is not None and mlflow_tag(key):
+    # such a tag can hide a model or turn it into a prompt
+    if slot is not None and _folded(key).startswith("mlflow."):
         raise attempt.refused(
             f"the tag {key!r} is MLflow's own and would hide {slot} from its lists or change what it is; give yours "
             "another name"
@@ -121,7 +134,7 @@ def check_new_version(model: str, source: str, tags: Sequence[Any]) -> None:
         raise attempt.refused(f"{model!r} is no slot's model")
     for tag in tags:
         _refuse_mlflow_tag(slot, tag.key, Attempt("change a tag", model))
-        if own_tag(tag.key) and tag.key not in DESCRIPTIVE:
+        if claims_slot(tag.key) and tag.key not in DESCRIPTIVE:
             raise attempt.refused(
                 f"the tag {tag.key!r} cannot be given to a new version: it is written by the server from signed "
                 "records, and a copy of a version has none; register and gate it in its own slot: elp train SITE/TASK"
@@ -183,3 +196,31 @@ def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
             f"{slot} v{version} is not deleted: it comes back when the override of v{request.version} ends; end that "
             f"first: elp withdraw {slot}"
         )
+
+
+def _folded(name: str) -> str:
+    """Return `name` without differences of compatibility form, case, accents, spaces and invisible characters.
+
+    Letters of other scripts that look alike (a Cyrillic с) are kept; `_reads_like` handles them.
+    """
+    # NFKC first: some characters have a case only after it; NFKD then splits accents from their letters
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(letter for letter in plain if unicodedata.category(letter) not in _INVISIBLE)
+
+
+def _reads_like(name: str, word: str) -> bool:
+    """Return whether a reader could take a name for `word`; a letter of another script may look like any letter."""
+    return len(name) == len(word) and all(
+        letter == meant or letter in _LOOKALIKES.get(meant, "") or (meant.isalpha() and not letter.isascii())
+        for letter, meant in zip(name, word, strict=True)
+    )
+
+
+def claims_slot(name: str) -> bool:
+    """Return whether a model's name or a tag's key is in the server's name space, exactly or for a reader."""
+    return _reads_like(_folded(name)[:4], "elp.")
+
+
+def own_alias(alias: str) -> bool:
+    """Return whether an alias is one of the server's two, exactly or for a reader."""
+    return any(_reads_like(_folded(alias), own) for own in (CHAMPION, CHALLENGER))

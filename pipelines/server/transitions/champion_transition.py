@@ -13,14 +13,14 @@ from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import ChampionRef
-from pipelines.server.auth.roles import PROMOTE, authorize
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.auth.principal import PROMOTE, authorize
+from pipelines.server.ledger import LedgerTransaction
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import hash_bundle
 from pipelines.server.storage.locked_store import LockedStore
 from pipelines.server.storage.override_requests import end_request, open_request
 from pipelines.server.storage.version_rows import present_champion
-from pipelines.server.transitions.projection import hide_override, show_change
+from pipelines.server.transitions.projection import show_change, show_override
 from pipelines.server.transitions.rules import Denied, TransitionKind, decide_transition
 from pipelines.server.transitions.version_facts import gather_facts, predecessor
 
@@ -74,8 +74,20 @@ def roll_back(
     """
     with store.refusing(principal):
         if version is None:
-            present, version = _predecessor(store, slot)
-            seen = present if seen is None else seen
+            with store.ManagedSessionMaker() as session:
+                present = present_champion(session, slot.model_name)
+                version = predecessor(session, str(slot), present.version) if present else None
+            attempt = Attempt("rollback", slot.model_name, present.version if present else None)
+            if present is None:
+                raise attempt.refused(
+                    f"{slot} has no champion to roll back from; promote one first: elp promote {slot}"
+                )
+            if version is None:
+                raise attempt.refused(
+                    f"{slot} v{present.version} is the slot's first champion: there is none to go back to"
+                )
+            # it was read without the lock: another promotion may come between
+            seen = present.version if seen is None else seen
         return move_champion(store, slot, version, principal, reason, "rollback", seen=seen)
 
 
@@ -116,7 +128,7 @@ def apply_change(
     if request is not None and event != "overridden":
         end_request(session, request, event, entry.at)
         if request.in_force:
-            hide_override(session, slot.model_name, request.version)
+            show_override(session, slot.model_name, request.version, "")
     show_change(session, slot.model_name, entry)
     return entry
 
@@ -132,16 +144,3 @@ def _refuse_other_champion(attempt: Attempt, slot: Slot, present: ChampionRef | 
         return
     now = f"v{present.version}" if present else "none"
     raise attempt.refused(f"the champion of {slot} was v{seen} and is {now} now; look again: elp versions {slot}")
-
-
-def _predecessor(store: LockedStore, slot: Slot) -> tuple[int, int]:
-    """Return the champion and the version that it replaced."""
-    with store.ManagedSessionMaker() as session:
-        present = present_champion(session, slot.model_name)
-        before = predecessor(session, str(slot), present.version) if present else None
-    attempt = Attempt("rollback", slot.model_name, present.version if present else None)
-    if present is None:
-        raise attempt.refused(f"{slot} has no champion to roll back from; promote one first: elp promote {slot}")
-    if before is None:
-        raise attempt.refused(f"{slot} v{present.version} is the slot's first champion: there is none to go back to")
-    return present.version, before

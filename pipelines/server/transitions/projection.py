@@ -70,20 +70,14 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
 
 
 def show_override(session: Session, model: str, version: int, summary: str) -> None:
-    """Write on a version that it serves by an override: a tag, and the first line of the description."""
-    set_tags(session, model, version, {Tags.OVERRIDE: summary[:_TAG]})
-    _flag(session, model, version, summary)
-
-
-def hide_override(session: Session, model: str, version: int) -> None:
-    """Remove what `show_override` wrote."""
-    table = SqlModelVersionTag
-    session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
-    _flag(session, model, version, "")
-
-
-def _flag(session: Session, model: str, version: int, summary: str) -> None:
+    """Write a version's override into its tag and its description; an empty summary removes it from both."""
+    if summary:
+        set_tags(session, model, version, {Tags.OVERRIDE: summary[:_TAG]})
+    else:
+        table = SqlModelVersionTag
+        session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
     row = version_row(session, model, version)
+    # an override of a deleted version ends too
     if row is not None:
         row.description = flagged(row.description or "", summary)[:_DESCRIPTION]
         row.last_updated_time = get_current_time_millis()
@@ -99,25 +93,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     elif alias_version(session, model, CHALLENGER) == version:
         remove_alias(session, model, CHALLENGER)
     status = CHAMPION if serving else CHALLENGER if ready else _STATUS[verdict.outcome]
-    tags = {
-        Tags.VERDICT: verdict.outcome,
-        Tags.STATUS: status,
-        Tags.METRIC: verdict.metric,
-        Tags.VALUE: "" if verdict.challenger is None else f"{verdict.challenger:.4f}",
-        Tags.GOLDEN: verdict.golden.tag,
-        Tags.GATE: _record(verdict).to_json(),
-    }
-    set_tags(session, model, version, tags)
-    row = version_row(session, model, version)
-    assert row is not None
-    shown = tags_of_version(session, model, version)
-    text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
-    row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
-    row.last_updated_time = get_current_time_millis()
-
-
-def _record(verdict: VerdictStatement) -> GateRecord:
-    return GateRecord(
+    record = GateRecord(
         verdict=verdict.outcome,
         bundle=verdict.bundle,
         golden=verdict.golden.tag,
@@ -128,6 +104,21 @@ def _record(verdict: VerdictStatement) -> GateRecord:
         evidence=posixpath.dirname(verdict.evidence.path),
         decided_at=verdict.decided_at,
     )
+    tags = {
+        Tags.VERDICT: verdict.outcome,
+        Tags.STATUS: status,
+        Tags.METRIC: verdict.metric,
+        Tags.VALUE: "" if verdict.challenger is None else f"{verdict.challenger:.4f}",
+        Tags.GOLDEN: verdict.golden.tag,
+        Tags.GATE: record.to_json(),
+    }
+    set_tags(session, model, version, tags)
+    row = version_row(session, model, version)
+    assert row is not None
+    shown = tags_of_version(session, model, version)
+    text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
+    row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
+    row.last_updated_time = get_current_time_millis()
 
 
 def _workspace(session: Session, model: str, version: int) -> Any:

@@ -16,12 +16,18 @@ from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.server.auth.roles import TRAIN, authorize
-from pipelines.server.ledger.ledger_tables import STATEMENTS
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.auth.principal import TRAIN, authorize
+from pipelines.server.ledger import STATEMENTS, LedgerTransaction
 from pipelines.server.refusal import Attempt
-from pipelines.server.storage.artifact_bytes import hash_bundle, hash_file, run_location, served_path
-from pipelines.server.storage.frozen_folders import FrozenFolder, freeze, plain_path
+from pipelines.server.storage.artifact_bytes import (
+    FrozenFolder,
+    freeze,
+    hash_bundle,
+    hash_file,
+    plain_path,
+    run_location,
+    served_path,
+)
 from pipelines.server.storage.locked_store import LockedStore
 from pipelines.server.storage.version_rows import newest_statements, tags_of_version, version_row
 from pipelines.server.transitions.projection import show_verdict
@@ -57,7 +63,9 @@ def record_statement(store: LockedStore, model: str, version: int, text: str, pr
         # everything that takes time is done before the lock
         with store.locked() as transaction:
             # under the lock, because a client may send a statement again while the first request runs
-            if not _is_recorded(transaction, signed.digest, model, version):
+            table = STATEMENTS.c
+            same = (table.digest == signed.digest, table.model == model, table.version == version)
+            if transaction.session.execute(select(table.digest).where(*same)).first() is None:
                 _record(transaction, slot, signed, statement, principal, row, attempt)
         return signed.digest
 
@@ -89,12 +97,6 @@ def _check_evidence(verdict: VerdictStatement, run_id: str, attempt: Attempt) ->
             f"the evidence {path} in the artifacts of run {run_id} {what}, signed was {sent[:12]}; upload it first, "
             "then send the verdict"
         )
-
-
-def _is_recorded(transaction: LedgerTransaction, digest: str, model: str, version: int) -> bool:
-    table = STATEMENTS.c
-    wanted = (table.digest == digest, table.model == model, table.version == version)
-    return transaction.session.execute(select(table.digest).where(*wanted)).first() is not None
 
 
 def _record(

@@ -13,8 +13,7 @@ from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
-from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
-from pipelines.server.ledger.transaction import LedgerTransaction
+from pipelines.server.ledger import LEDGER, STATEMENTS, LedgerTransaction
 from pipelines.server.storage.artifact_bytes import HashedBundle
 from pipelines.server.storage.version_rows import newest_statements, present_champion
 from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion, VersionFacts
@@ -67,11 +66,8 @@ def _check(session: Session, row: RowMapping, keys: KeyRing) -> CheckedStatement
 
 
 def _recorded_at(session: Session, row: RowMapping) -> str:
-    """Return when the ledger recorded a statement. It decides whether a retired key counts; the row could be backdated.
-
-    Raises:
-        AttestationError: The ledger entry that the row names is missing or is about something else.
-    """
+    """Return when the ledger recorded a statement; raise AttestationError if the entry that the row names did not."""
+    # the time decides whether a retired key counts, and the row's own time could be backdated
     text = session.scalar(select(LEDGER.c.entry).where(LEDGER.c.seq == row["seq"]))
     entry = None if text is None else read_entry(text)
     if entry is None or row["digest"] not in entry.statements:

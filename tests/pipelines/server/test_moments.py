@@ -17,14 +17,14 @@ from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.key_folder import retire_key, rotate_key
 from pipelines.registry.signing.keys import TRUSTED_FILE
 from pipelines.registry.slot import Slot
-from pipelines.server import app
-from pipelines.server.ledger.ledger_tables import STATEMENTS
-from pipelines.server.overrides import expiry
+from pipelines.server import app, mlflow_private
+from pipelines.server import overrides as expiry
+from pipelines.server.ledger import STATEMENTS
 from pipelines.server.refusal import Refusal
 from pipelines.server.storage import locked_store as locking
 from pipelines.server.storage import override_requests
 from pipelines.server.storage.artifact_bytes import HashedBundle
-from pipelines.server.stores import current as server
+from pipelines.server.stores import registry_store as server
 from pipelines.server.stores import write_checks as checks
 from pipelines.server.stores.registry_store import GuardedStore
 from pipelines.server.transitions import champion_transition
@@ -126,7 +126,7 @@ def test_an_override_that_cannot_be_ended_does_not_delay_another(
 
 def test_a_server_whose_runs_are_not_guarded_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "registry", object)
-    monkeypatch.setattr(server, "tracking", object)
+    monkeypatch.setattr(mlflow_private, "tracking_store", object)
     with pytest.raises(
         RuntimeError, match="the runs are kept by object, which lets a run be deleted that a version is based on"
     ):

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.registry.client import users
 from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
-from pipelines.server.overrides.expiry import end_expired_overrides
+from pipelines.server.overrides import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.rest import Answer

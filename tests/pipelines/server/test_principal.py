@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.server.auth import principal
-from pipelines.server.auth.principal import Caller
-from pipelines.server.auth.roles import has_right
+from pipelines.server.auth.principal import Caller, has_right
 
 
 @pytest.mark.parametrize("other", ["Anna.B", "ANNA-B", "anna_b", "ａｎｎａ.b", "Ánna.b", " anna.b "])

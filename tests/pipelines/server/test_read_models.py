@@ -16,7 +16,7 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
-from pipelines.server.ledger.ledger_tables import LEDGER, STATEMENTS
+from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.read_models import dependents
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.grid import find_contender, is_stale, read_grid

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.registry.slot import Slot
-from pipelines.server.stores.reserved_names import claims_slot, own_alias, own_tag
+from pipelines.server.stores.write_checks import claims_slot, own_alias
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_other_aliases_are_free(alias: str) -> None:
 
 @pytest.mark.parametrize(("key", "own"), [("elp.verdict", True), ("ELP.x", True), ("elp", False), ("note.elp.", False)])
 def test_tags_under_elp_are_the_servers(key: str, own: bool) -> None:
-    assert own_tag(key) == own
+    assert claims_slot(key) == own

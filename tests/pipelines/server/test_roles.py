@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.server.auth.principal import Caller
-from pipelines.server.auth.roles import ROLES, denial, has_right, right_needed
+from pipelines.server.auth.principal import ROLES, Caller, denial, has_right, right_needed
 
 API, AJAX = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"
 NEEDS = (

@@ -12,10 +12,10 @@ from werkzeug.test import TestResponse
 
 from pipelines.server.auth import principal
 from pipelines.server.auth.principal import Caller
-from pipelines.server.ledger.ledger_tables import OVERRIDES
+from pipelines.server.ledger import OVERRIDES
 from pipelines.server.storage import override_requests
 from pipelines.server.storage.override_requests import OverrideRequest
-from pipelines.server.stores import current as server
+from pipelines.server.stores import registry_store as server
 from tests.support.console_pages import newest, token
 from tests.support.html import faults, read_html
 

@@ -16,10 +16,10 @@ from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.server import pages as console
-from pipelines.server.ledger.ledger_tables import OVERRIDES, STATEMENTS
+from pipelines.server.ledger import OVERRIDES, STATEMENTS
 from pipelines.server.read_models.signed_records import verdicts
 from pipelines.server.storage import override_requests
-from pipelines.server.stores import current as server
+from pipelines.server.stores import registry_store as server
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT, verdict
 

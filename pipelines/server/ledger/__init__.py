@@ -1,1 +1,0 @@
-"""The ledger in the registry's database: `ledger_tables`, `transaction`, `trusted_keys`."""

@@ -1,1 +1,0 @@
-"""The two-person override: `override` (requested, approved, in force) and `expiry` (its end)."""
