@@ -1,7 +1,5 @@
 """Ranges of settings, declared next to each setting: `Checked` refuses values outside of them."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """From configuration to a seeded model, and from clips to answers and scores, batch by batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Audio in and out: any file that libsndfile reads becomes mono float32 at 16 kHz, or an `AudioError`."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

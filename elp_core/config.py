@@ -1,7 +1,5 @@
 """Configuration as frozen dataclasses; `from_dict` refuses unknown keys and lists all faults at once."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

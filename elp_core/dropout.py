@@ -4,8 +4,6 @@ Wins 3.0 x PyTorch's speed there (`benchmarks/bench_kernels.py`): PyTorch draws 
 one thread; here each number gives four.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import nn

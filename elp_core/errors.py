@@ -17,8 +17,6 @@
 A message says what failed, the value, what is allowed, and the next step.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

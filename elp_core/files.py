@@ -1,7 +1,5 @@
 """Write files so that a reader sees the old content or the new content, never a part of it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`ElpModel`: one frozen backbone, one set of adapters (or what another method trains), one task's head."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

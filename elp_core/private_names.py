@@ -4,8 +4,6 @@ A minor release may change each of them. `CHECKED` lists the releases with which
 release is checked by `tests/elp_core/test_private_names.py`.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import importlib

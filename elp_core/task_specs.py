@@ -4,8 +4,6 @@ Four tasks are part of the package. `register` adds another: in a program, by im
 the command line and its workers, by naming that module in the entry-point group `GROUP` of an installed distribution.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 from collections.abc import Mapping

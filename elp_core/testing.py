@@ -1,7 +1,5 @@
 """A kit for tests: tiny random backbones of every family, tones and clips; the same for the same seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Values that cross module borders, and their units."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

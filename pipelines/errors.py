@@ -12,8 +12,6 @@ OpsError                    exit code 1
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from elp_core.errors import OpsError

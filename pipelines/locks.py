@@ -1,7 +1,5 @@
 """Locks between the processes of one machine, on a file. The system releases them when a process ends in any way."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Numbers and names of metrics as people read them in sentences."""
 
-from __future__ import annotations
-
 import math
 
 

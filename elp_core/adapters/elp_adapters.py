@@ -1,7 +1,5 @@
 """All adapters of one bundle, made to fit one backbone, and the place of each in its forward pass."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from typing import Any, TypeVar

@@ -4,8 +4,6 @@ What is frozen (the projections of attention, the feed-forward blocks) sees the 
 attention stay inside blocks of equally long clips, and adapters and tuned norms see the frames of their own clips.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The three kinds of adapter: E, L and P (arXiv 2407.21066, section III)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import torch

@@ -4,8 +4,6 @@ WavLM adds a gated relative position bias (Chen et al. 2022, arXiv 2110.13900, s
 eagerly; here it is the additive mask of the same kernel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@
 (wav2vec 2.0, HuBERT, WavLM, UniSpeech-SAT) on the CPU, by Fourier transform.
 """
 
-from __future__ import annotations
-
 import weakref
 from typing import Any
 

@@ -3,8 +3,6 @@
 transformers is imported inside the functions: it takes seconds, and many callers only need the names.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ head, and with one spelling for weight normalisation. So the same weights have t
 file, as shards and as a PyTorch ``.bin``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

@@ -1,7 +1,5 @@
 """Real frames and their positions: what a clip's padding must not change."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

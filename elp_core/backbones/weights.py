@@ -1,7 +1,5 @@
 """Read a checkpoint's tensors: safetensors or PyTorch ``.bin``, whole or sharded, from a folder or the hub."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from collections.abc import Mapping

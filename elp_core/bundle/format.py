@@ -4,8 +4,6 @@ A bundle is a folder of exactly these files. The manifest lists size and SHA-256
 spelling, so the files determine it byte for byte; the bundle's digest is the SHA-256 of that manifest.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Augmentation of training clips; each draw depends on seed, epoch or variant, and clip: a resumed run repeats it."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch

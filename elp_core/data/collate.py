@@ -1,7 +1,5 @@
 """Join clips of different lengths to one padded tensor."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Shards: immutable Parquet files of clips, with their FLAC bytes and their measurements."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import io

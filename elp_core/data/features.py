@@ -1,7 +1,5 @@
 """The values of a network's frozen prefix for a clip: computed once, then kept in memory or on disk."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Synthetic noise, a function of its seed: a machine hall, and coloured noise for augmentation."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """Which clips share a batch: clips of similar length, under a budget of seconds, shuffled in each epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ The least recently used files are deleted when the bound is reached; a process t
 read it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

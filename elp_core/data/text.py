@@ -1,7 +1,5 @@
 """Transcripts: one normal form, and the letters of CTC."""
 
-from __future__ import annotations
-
 import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence

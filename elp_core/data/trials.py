@@ -1,7 +1,5 @@
 """Verification trials: pairs of clips to compare."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """The adapters that a host serves: by name, in memory up to a limit, read from disk again when they are needed."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections import OrderedDict

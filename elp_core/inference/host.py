@@ -1,7 +1,5 @@
 """`AdapterHost`: many adapters on one backbone in one process, in batches that mix them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The task's answers for waveforms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Configurations of the methods, by name and as plain values."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Error rate, accuracies and F1 of a classification of clips."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

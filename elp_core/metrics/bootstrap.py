@@ -5,8 +5,6 @@ it was drawn. All systems are measured on the same resamples, so their differenc
 chapter 8; Bisani & Ney 2004 for WER).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -7,8 +7,6 @@ falls. The EER is the rate at which the two are equal, on the straight line betw
 All functions take N trials: scores float64 [N], higher means more similar, and targets bool [N].
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass

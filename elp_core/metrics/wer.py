@@ -1,7 +1,5 @@
 """Word and character error rates from Levenshtein edit counts (rapidfuzz, in C)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

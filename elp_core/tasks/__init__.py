@@ -3,8 +3,6 @@
 `elp_core.task_specs` is the table of tasks; `elp_core.task_specs.register` adds a task (docs/reference/tasks.md).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What training, evaluation and bundles ask of a task, and what the tasks share."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 

@@ -1,7 +1,5 @@
 """One class for a whole clip: emotion and intent. The mean over time, a linear layer, cross-entropy."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self

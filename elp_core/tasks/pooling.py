@@ -3,8 +3,6 @@
 B clips, F frames, D dimensions; `counts` int64 [B] are the real frames. Sums are in float32 for any input type.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 

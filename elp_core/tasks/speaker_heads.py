@@ -4,8 +4,6 @@ B clips, F frames, D dimensions, E dimensions of an embedding, S training speake
 loss's weight matrix; they are kept, as the cohort of the score normalisation.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 

@@ -1,7 +1,5 @@
 """Training batches: augmented copies of clips, joined and padded, as values of the network's frozen prefix."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import logging

@@ -5,8 +5,6 @@ best.<name>             those of the best epoch so far
 o.<slot>.<name>         the optimizer's moments (exp_avg, exp_avg_sq) and step counts
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What training reports while it runs, and its result."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol

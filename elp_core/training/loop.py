@@ -1,7 +1,5 @@
 """The training loop: one adapter or several on one backbone, resumable at any step to the same numbers."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

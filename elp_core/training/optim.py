@@ -1,7 +1,5 @@
 """Learning rates by parameter group, and their schedule over a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

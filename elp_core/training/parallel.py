@@ -3,8 +3,6 @@
 `accelerate launch` (GPUs) or `torchrun` (CPUs too) starts the processes. A single process communicates with none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

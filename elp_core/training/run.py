@@ -1,7 +1,5 @@
 """One training under way: model, batches, optimizer, progress and checkpoint of one job."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Random numbers that depend only on the position in the training, so that a resumed run repeats them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import warnings

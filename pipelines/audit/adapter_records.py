@@ -1,7 +1,5 @@
 """The records of one adapter and their tree: its signed statements, the ledger, and its data from the index."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Written as plain JSON because the CycloneDX library has no model card yet; the l
 Specification: https://cyclonedx.org/docs/1.6/json/
 """
 
-from __future__ import annotations
-
 import json
 import uuid
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Which version was champion at a moment, and which adapters use a backbone."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 

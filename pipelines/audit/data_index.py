@@ -5,8 +5,6 @@ change, so each is read once, and of a shard only the columns without audio. Git
 an index that is updated step by step equals one that is built at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

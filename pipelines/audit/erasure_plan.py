@@ -1,7 +1,5 @@
 """The erasure plan: what holds a person's recordings, which adapters were trained on them, and what to do in order."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Nothing is verified here: `pipelines.audit.verify` checks entries and statements by their signatures.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """An answer as headed tables, which the command line prints, and as one HTML page."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime

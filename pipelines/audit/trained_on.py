@@ -6,8 +6,6 @@ on the clips of a golden set. Each training signs the digest of the clips that i
 digest, the answer for this adapter is exact; if not, the adapter is reported with the reason.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace

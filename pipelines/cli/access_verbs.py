@@ -1,7 +1,5 @@
 """`elp users`, `elp keys`: who may log in, with which roles, and the keys that sign."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

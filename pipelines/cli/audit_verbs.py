@@ -1,7 +1,5 @@
 """`elp audit`, `elp erasure plan`: what an adapter is made of, what it was trained on, and what an erasure needs."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sqlite3

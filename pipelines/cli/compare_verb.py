@@ -1,7 +1,5 @@
 """`elp compare`: the report to read before a roll-out."""
 
-from __future__ import annotations
-
 import click
 
 from elp_core.errors import OpsError

@@ -1,7 +1,5 @@
 """`elp train`, `elp gate`, `elp retrain`: ask a worker for a run and follow it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 the gate refused, 130 interrupted.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import pkgutil

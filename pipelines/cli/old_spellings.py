@@ -1,7 +1,5 @@
 """The spellings of the release before. They work for one release, are not in the help, and name the new ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import click

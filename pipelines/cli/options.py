@@ -1,7 +1,5 @@
 """What the verbs share: SITE/TASK, ``--json``, and ``--workspace`` with the opened workspace."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar

@@ -4,8 +4,6 @@ On a terminal, rich lays out tables for its width. Elsewhere a table has one lin
 other programs can read it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

@@ -1,7 +1,5 @@
 """`elp promote | rollback | retire | approve | withdraw | versions | predict`: the champion, and its answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

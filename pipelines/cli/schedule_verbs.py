@@ -1,7 +1,5 @@
 """`elp schedule list | add | pause | resume | remove`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

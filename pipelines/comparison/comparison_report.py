@@ -1,7 +1,5 @@
 """The report of a comparison: a folder with JSON, Markdown, one self-contained HTML page, and its two plots."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Sequence

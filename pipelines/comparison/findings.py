@@ -9,8 +9,6 @@ that help speech recognition, and L-adapters that help speaker verification and 
 and L is measured here against the frozen backbone with a weighted sum of its layers, which has neither.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

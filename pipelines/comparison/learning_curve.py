@@ -5,8 +5,6 @@ Error rates of neural networks fall with the amount of data approximately as a p
 prediction interval is that of linear regression, so three or four points give a wide one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

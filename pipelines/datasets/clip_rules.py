@@ -1,7 +1,5 @@
 """The rules that a task's clips must fulfil, each on one column of a clip's row; `expectations` evaluates them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The records that Git keeps of a slot's data: one of each dataset version and one of each golden set."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping

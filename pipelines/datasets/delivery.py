@@ -1,7 +1,5 @@
 """A delivery: what an importer says of its clips, what an operator may ask of it, and its content, read once."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -4,8 +4,6 @@ Shards are immutable: new shards replace those that held such clips. The ids of 
 that no later delivery restores them. Older versions keep the clips until their files are removed from the DVC remote.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """DVC: track, push and pull folders; fetch one of any revision, or read the remote's files, without a checkout."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Golden sets: a slot's pinned evaluation data, made once from the first test clips and changed only on request."""
 
-from __future__ import annotations
-
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change

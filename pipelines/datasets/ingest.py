@@ -1,7 +1,5 @@
 """Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict

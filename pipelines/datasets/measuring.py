@@ -1,7 +1,5 @@
 """From a source clip to a measured row: decode, cut, mix noise, encode; in worker processes for large deliveries."""
 
-from __future__ import annotations
-
 import hashlib
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """Quarantine: clips that cannot be used, kept with their reason and, up to a size, their original bytes."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping

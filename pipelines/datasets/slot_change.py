@@ -1,7 +1,5 @@
 """Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

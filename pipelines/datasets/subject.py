@@ -1,7 +1,5 @@
 """The subject of an audit or an erasure: a speaker, or one recording."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import dataclass
 

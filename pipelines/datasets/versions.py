@@ -1,7 +1,5 @@
 """The read side: list dataset versions, and load their clips from any repository and revision without a checkout."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace

@@ -6,8 +6,6 @@ backbone was not trained on these voices (`reserved` in params.yaml). espeak-ng 
 so a delivery is written once and kept.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Two systems on one set of clips: their metric values, paired intervals, and the sizes behind them."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

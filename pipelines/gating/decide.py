@@ -10,8 +10,6 @@ With Δ = challenger − champion and margin m:
 Without a champion the absolute limit alone decides.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ It holds the verdict with its policy and measurements, the scores of both system
 `pipelines.registry.evidence_scores` has the form of the scores.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace

@@ -15,8 +15,6 @@ the value that it would have at the declared limit (more errors bring more varia
    numbers: if no error was seen, the draws do not vary, but three clips do not prove a small rate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

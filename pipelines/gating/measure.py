@@ -1,7 +1,5 @@
 """What the gate measures of a challenger in addition to its scores: size, speed, backbone, and overlap of the data."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

@@ -4,8 +4,6 @@ The EER uses the threshold at which the two rates are equal, but users get the t
 rates of both systems are measured on the same resamples as the EER, so that their differences are paired.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from elp_core.metrics.bootstrap import resample_false_rates

@@ -1,7 +1,5 @@
 """The plots of the gate's report as PNG bytes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

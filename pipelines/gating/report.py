@@ -6,8 +6,6 @@
 └── *.png              the report's plots
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import math

@@ -1,7 +1,5 @@
 """The safety checks: the policy's limits on everything except the metric itself. Pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The same comparison on each recording condition, with Holm's correction over the conditions (Holm 1979)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -8,8 +8,6 @@
 | `service.json` | name and password of the account of the workers, and of `elp` if no other is given |
 """
 
-from __future__ import annotations
-
 import configparser
 import io
 import json

@@ -1,7 +1,5 @@
 """Addresses of the services: from `elp.yaml`, else from the record of `elp up` in `.elp/servers.json`."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping

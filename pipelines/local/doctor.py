@@ -1,7 +1,5 @@
 """The checks of `elp doctor`: what is wrong, and what to do about it."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import shutil

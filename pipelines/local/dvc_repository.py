@@ -3,8 +3,6 @@
 DVC is imported only when it is used (the import takes half a second).
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging

@@ -1,7 +1,5 @@
 """The environment of every process this system starts: no telemetry, no look-ups of newer versions."""
 
-from __future__ import annotations
-
 import os
 
 OFFLINE = {

@@ -1,7 +1,5 @@
 """Git, through its command: what is recorded, what has changed, commit paths, set tags."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

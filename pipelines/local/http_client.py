@@ -1,7 +1,5 @@
 """Small requests to the local servers with the standard library only: `elp status` has to be quick."""
 
-from __future__ import annotations
-
 import base64
 import json
 import socket

@@ -1,7 +1,5 @@
 """Make a workspace: a Git and DVC repository with an `elp.yaml`."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Starting and stopping the workspace's servers and workers."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import time

@@ -1,7 +1,5 @@
 """Detached processes: recognised by id and creation time, ended with their children."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

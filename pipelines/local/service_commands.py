@@ -1,7 +1,5 @@
 """The command line and environment of each service."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

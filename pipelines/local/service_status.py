@@ -1,7 +1,5 @@
 """State of the servers and workers, from the processes and from the servers, in a few milliseconds."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """`elp.yaml`: the settings of a workspace. Every setting has a default."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

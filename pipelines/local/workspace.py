@@ -1,7 +1,5 @@
 """A workspace: the Git + DVC repository that a user operates, and the places in it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ A flow opens the workspace once and hands it to its tasks: what a run trains and
 `elp.yaml`, whatever is edited meanwhile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

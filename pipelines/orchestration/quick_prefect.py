@@ -6,8 +6,6 @@ takes the arguments of `prefect`. A worker started by `prefect worker start` run
 Checked with Prefect 3.8.8.
 """
 
-from __future__ import annotations
-
 import importlib
 import runpy
 import sys

@@ -1,7 +1,5 @@
 """The texts of a version in the MLflow UI: its tags and its description, written from its lineage and its verdict."""
 
-from __future__ import annotations
-
 import math
 import posixpath
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ The gate writes them and the server shows them. In packed scores, text columns a
 little-endian bytes in base64.
 """
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Mapping

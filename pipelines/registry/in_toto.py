@@ -1,7 +1,5 @@
 """The common parts of the in-toto Statements v1 that this project signs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

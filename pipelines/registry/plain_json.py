@@ -1,7 +1,5 @@
 """Values in the types of JSON, for Prefect, for files and for other programs."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path

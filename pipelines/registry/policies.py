@@ -1,7 +1,5 @@
 """The limits that a slot declares for its data and for the gate."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What the server reports: every adapter that was ever registered, the times when it was champion, and a change."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self

@@ -4,8 +4,6 @@ A statement is frozen, and its payload is canonical JSON: equal statements have 
 returns exactly what was rendered or refuses it. Format: docs/formats/statements.md.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 The server writes the tags and the page of the version from it. Format: docs/formats/statements.md.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

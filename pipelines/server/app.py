@@ -3,8 +3,6 @@
 Entry point ``elp`` of `mlflow.app`.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -4,8 +4,6 @@ The tables are in the registry's own database, so that one transaction changes b
 when their file changes, and each change is in the ledger.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

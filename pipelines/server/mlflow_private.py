@@ -6,8 +6,6 @@ is checked by `tests/pipelines/server/test_mlflow_private.py`. The guarded store
 local artifact store, which calls ``_get_destination_artifact_path``.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from typing import Any

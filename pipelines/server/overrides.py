@@ -6,8 +6,6 @@ before then returns by the verdict that once promoted it, under the rules of a r
 holds, or there was no champion before, the slot is left without one: nothing vouches for the version any more.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The body of a request to the guard's own routes, read strictly: an unknown field is refused, not ignored."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping
 from datetime import timedelta

@@ -3,8 +3,6 @@
 A POST must have ``Content-Type: application/json``: a form on another site cannot send that.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """Apply a slot's champion to files: an answer for each file, or a comparison of the last file with the others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

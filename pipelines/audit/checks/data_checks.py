@@ -1,7 +1,5 @@
 """Check the data: Git tags and commits, listing and shards from the DVC remote, every clip's id from its sound."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

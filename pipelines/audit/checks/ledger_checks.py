@@ -1,7 +1,5 @@
 """Check the whole ledger: its chain, signatures and checkpoint, and whether the registry agrees with it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Check the signed statements: whole, signed by a key of the role, recorded by the ledger, and equal to the tags."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import cast
 

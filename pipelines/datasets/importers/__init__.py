@@ -1,7 +1,5 @@
 """Importers, one module for each format of delivery. A new corpus is one more module and one more line here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer

@@ -1,7 +1,5 @@
 """Hugging Face audiofolders: audio with a ``metadata.csv`` or ``metadata.jsonl`` next to it, splits as folders."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

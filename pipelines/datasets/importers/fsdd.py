@@ -5,8 +5,6 @@ split; of the published training takes, 5 to 9 are held out here for validation.
 The digit's word is the transcript, and the label (the intent of SIC).
 """
 
-from __future__ import annotations
-
 import re
 import tarfile
 import zlib

@@ -1,7 +1,5 @@
 """Manifests and metadata files: their lines become clips, and every fault is named with its line."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """NeMo manifests: one JSON object a line with `audio_filepath`, `text`, `speaker` and so on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Every function takes the address of the MLflow server and raises ServiceError if
 refusal of the server becomes GateRefused, any other error RegistryError, both with the server's sentence.
 """
 
-from __future__ import annotations
-
 import contextlib
 import getpass
 import os

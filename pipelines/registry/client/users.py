@@ -4,8 +4,6 @@ Every function raises UsageError for a name, password or role that is not allowe
 or there is no such user, and ServiceError if no server answers.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ The check is one pass over the rows in their order. A fault is reported at its p
 independently of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime

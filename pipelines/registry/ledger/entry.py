@@ -4,8 +4,6 @@ The functions are pure; the server has the tables. A text that is no entry raise
 docs/formats/ledger.md.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -4,8 +4,6 @@ A ledger that ends before its checkpoint was cut. The file and the environment v
 0.1.0: the file keeps its name, and the old variable is still read.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

@@ -4,8 +4,6 @@
 lists. The digest of a bundle covers neither, so both must be what `pipelines.registry.client.bundle_models` writes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import posixpath
 import re

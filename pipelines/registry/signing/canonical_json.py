@@ -1,7 +1,5 @@
 """Canonical JSON, one spelling for everything that is hashed or signed, with a strict reader; and moments as text."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ DSSE v1 (secure-systems-lab/dsse) signs ``DSSEv1 <len type> <type> <len payload>
 read as another type than the one it was signed for. Format: docs/formats/statements.md.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A text that does not name exactly one key raises UsageError; a malformed folder or export raises AttestationError.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ before or after them answers without a login. So `AuthMiddleware` wraps the whol
 with 401, and checks that the caller has the right that the request needs. MLflow's own checks run behind it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import anyio

@@ -7,8 +7,6 @@ add versions. So a request is checked here first, by method and path, then by ML
 own right with `authorize`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

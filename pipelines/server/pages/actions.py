@@ -1,7 +1,5 @@
 """The routes of the forms. They use the same champion transition as the API and MLflow's own pages."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 

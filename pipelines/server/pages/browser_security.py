@@ -4,8 +4,6 @@ Browsers send the login (MLflow's basic auth) with every request, so a form of a
 name. A token in cookie and form, and the browser's headers Sec-Fetch-Site and Origin, show where a form came from.
 """
 
-from __future__ import annotations
-
 import hmac
 import secrets
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """How the templates format values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ The clips that an adapter was trained on are not on this server: its lineage nam
 the clips.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The lineage of a version as boxes with links, and arrows between them: the content of an inline SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar

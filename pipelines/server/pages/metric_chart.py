@@ -1,7 +1,5 @@
 """The metric of a slot's champions over time, as coordinates of an inline SVG; the template draws them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The routes of the pages. Every page is read from the database when it is requested."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime

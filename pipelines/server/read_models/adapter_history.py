@@ -3,8 +3,6 @@
 Nothing is verified here. An entry or a statement that cannot be read is left out; `elp audit --verify` names it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace

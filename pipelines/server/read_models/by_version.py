@@ -1,7 +1,5 @@
 """Rows of a table on some versions of some models, found by the table's index however many versions are wanted."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from typing import Any

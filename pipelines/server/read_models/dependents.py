@@ -1,7 +1,5 @@
 """The adapters that depend on one backbone or on one dataset version."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa

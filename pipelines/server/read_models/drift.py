@@ -3,8 +3,6 @@
 The gate of a challenger measures the champion of that day on the golden set of that day, and signs both numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

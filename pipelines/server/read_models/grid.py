@@ -1,7 +1,5 @@
 """The table of all slots, by site and task: the champion, its metric, and what waits for a decision."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Each query selects tags by key: their primary key is (workspace, key, name, version), so that the index finds them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ Nothing is verified here: the server did that before it stored them, and `elp au
 reading takes five times as long.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

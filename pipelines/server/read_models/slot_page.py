@@ -1,7 +1,5 @@
 """One slot: its champions so far, every version with its verdict, and its part of the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 A version consists of its frozen folders: nothing is written or deleted in them.
 """
 
-from __future__ import annotations
-
 import os
 import posixpath
 import tempfile

@@ -4,8 +4,6 @@ MLflow's methods open one session each. Inside `locked` they all get the session
 tags and the ledger entry are committed together or not at all.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """The registry's rows about versions: the row itself, tags, aliases, and the statements recorded on it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL

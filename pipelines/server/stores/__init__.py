@@ -4,8 +4,6 @@ The functions are the entry points ``elp+…`` of MLflow. Every client of MLflow
 a store is opened.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -4,8 +4,6 @@ Entry points ``elp+file`` and ``elp+s3`` of `mlflow.artifact_repository`. MLflow
 FastAPI, under several paths; all of them call these repositories.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import tempfile

@@ -4,8 +4,6 @@ Entry points ``elp+sqlite`` and ``elp+postgresql`` of `mlflow.model_registry_sto
 does. If the guard does not allow a write, the method raises `Refusal` after it is recorded in the ledger.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

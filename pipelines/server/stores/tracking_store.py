@@ -4,8 +4,6 @@ In a guarded server the schemes `sqlite` and `postgresql` build this store (`mlf
 command line keeps MLflow's plain address for runs.
 """
 
-from __future__ import annotations
-
 import os
 import urllib.parse
 from typing import Any

@@ -3,8 +3,6 @@
 Reserved for the server are the names of slot models, two aliases, and the tags that claim a decision.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ reads the facts under the ledger lock (`version_facts`), asks the rules (`rules`
 appends the ledger entry and updates alias and tags (`projection`). Overrides end with `apply_change` too.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal

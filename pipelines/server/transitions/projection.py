@@ -1,7 +1,5 @@
 """The projection: aliases, tags and descriptions that MLflow's pages show, written from what was decided."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Take in a signed statement: verify it against the bytes and the trusted keys, store it, record it, show it."""
 
-from __future__ import annotations
-
 import posixpath
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The rules of the champion transition: facts in, permission or denial out. Pure, so that tables test every case."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

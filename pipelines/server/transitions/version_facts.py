@@ -1,7 +1,5 @@
 """The facts about a version, read from the database inside the ledger transaction."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, or_, select
