@@ -46,7 +46,8 @@ class TensorStore:
         try:
             with safe_open(path, framework="pt") as opened:
                 found: torch.Tensor = opened.get_tensor("values")
-        except (OSError, SafetensorError):
+        # a file that vanishes while it is mapped is a RuntimeError of torch
+        except (OSError, SafetensorError, RuntimeError):
             return None
         with contextlib.suppress(OSError):  # another process may have deleted it, or the folder may be read-only
             # the time of change stands for the last use, because many file systems record no access times

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pipelines.errors import AttestationError
 from pipelines.registry.client import server_api
-from pipelines.registry.client.server_api import StoredStatement, call_server
+from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.envelope import read_envelope
@@ -28,20 +28,20 @@ class ServerRecords:
 
     def check_server(self) -> None:
         """Raise a ServiceError with the next command if the server does not answer."""
-        call_server(self.uri, "GET", "/status")
+        server_api.call_server(self.uri, "GET", "/status")
 
     def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
         """Return every adapter ever registered; `fingerprint` may be the beginning of the backbone's."""
         found: list[RegisteredAdapter] = []
         wanted: dict[str, Any] = {"slot": slot or None, "fingerprint": fingerprint or None, "after": 0}
-        while (page := call_server(self.uri, "GET", "/adapters", params=wanted))["adapters"]:
+        while (page := server_api.call_server(self.uri, "GET", "/adapters", params=wanted))["adapters"]:
             found += [RegisteredAdapter(**one) for one in page["adapters"]]
             wanted["after"] = page["last"]
         return found
 
     def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
         """Return every champion period, in the order of the ledger."""
-        answer = call_server(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
+        answer = server_api.call_server(self.uri, "GET", "/champion-periods", params={"slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champion_periods"]]
 
     def with_periods(self, adapters: Iterable[Adapter], slots: Iterable[str] = ("",)) -> list[Adapter]:
@@ -55,7 +55,7 @@ class ServerRecords:
 
     def champions_at(self, at: str, slot: str = "") -> tuple[list[ChampionPeriod], list[str]]:
         """Return the champions at a moment, and the slots that had none then but at another time."""
-        answer = call_server(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
+        answer = server_api.call_server(self.uri, "GET", "/champions", params={"at": at, "slot": slot or None})
         return [ChampionPeriod(**one) for one in answer["champions"]], list(answer["without"])
 
     def ledger(self, slot: str = "") -> Iterator[LedgerRow]:

@@ -56,7 +56,7 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
     from prefect.client.schemas.actions import DeploymentUpdate
     from prefect.exceptions import ObjectNotFound
 
-    content = _content(workspace, flow, slot)
+    content = deployment_content(workspace, flow, slot)
     name = content.pop("name")
     try:
         present = client.read_deployment_by_name(f"{flow}/{name}")
@@ -69,7 +69,7 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
     return client.read_deployment_by_name(f"{flow}/{name}")
 
 
-def _content(workspace: Workspace, flow: str, slot: str) -> dict[str, Any]:
+def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
     """Return what a deployment holds except its schedules."""
     from prefect.utilities.callables import parameter_schema
 

@@ -1,4 +1,4 @@
-"""MLflow's stores with the guard in them.
+"""MLflow's stores with the guard in them: `registry_store`, with `write_checks`; `tracking_store`, `artifact_store`.
 
 The functions are the entry points ``elp+…`` of MLflow. Every client of MLflow loads them, so they import nothing before
 a store is opened.

@@ -1,1 +1,4 @@
-"""The champion transition and the signed statements that its facts come from."""
+"""The champion transition: `version_facts` reads, `rules` decides, `champion_transition` changes, `projection` shows.
+
+`record_statement` takes in the signed statements that the facts come from.
+"""
