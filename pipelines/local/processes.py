@@ -48,7 +48,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C in this terminal goes to the whole session: the servers must not be in it
+            # Ctrl-C in a terminal goes to its foreground process group: the servers must not be in it
             start_new_session=True,
         )
     # it outlives this program on purpose; without a return code Python warns about a child that was not waited for

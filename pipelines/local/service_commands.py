@@ -93,5 +93,5 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
 
 
 def _prefect_home(home: Path) -> dict[str, str]:
-    # our loggers also write outside flow runs, and Prefect warns about each such line by default
+    # by default Prefect warns about each line that is logged outside a flow run
     return {"PREFECT_HOME": str(home), "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore"}
