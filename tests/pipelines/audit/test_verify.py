@@ -48,7 +48,7 @@ def test_an_unchanged_registry_is_verified(real: Real) -> None:
 def test_the_command_ends_with_code_1_after_a_failed_verification_and_names_the_place(
     real: Real, tampered: bool, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda workspace: real.server.uri)
+    monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: real.server.uri)
     if tampered:
         real.sql("UPDATE registered_model_aliases SET version = 1 WHERE alias = 'champion'")
     assert run(["-w", str(real.workspace.root), "audit", "--verify"]) == code
@@ -75,7 +75,7 @@ def test_what_cannot_be_verified_is_reported_with_the_reason(
 def test_every_command_of_the_page_runs(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "site"
     shutil.copytree(real.workspace.root, root, symlinks=True)
-    monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda workspace: real.server.uri)
+    monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: real.server.uri)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(root)
     lines = [line for fence in fences("sh") if fence.page == "audit.md" for line in fence.commands]
