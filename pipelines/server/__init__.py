@@ -23,6 +23,3 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     refusal         * HTTP 403 with a sentence, and an entry in the ledger
     mlflow_private    the private names of MLflow that the server uses
 """
-
-# before any module of this package: while MLflow is imported, it may load `stores.artifact_store`, which needs them all
-import mlflow as mlflow

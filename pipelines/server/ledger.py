@@ -172,8 +172,7 @@ def lock_ledger(session: Session, keys: Callable[[], KeyRing]) -> LedgerTransact
     The session's transaction has not read anything yet, so that all that it reads is the newest. The trusted keys are
     read after the lock is taken: a key may be revoked while others hold it.
     """
-    # an update without a change takes the same lock as one with a change
-    # SQLite has no SELECT … FOR UPDATE
+    # an update without a change takes the lock of one with a change; SQLite has no SELECT … FOR UPDATE
     session.execute(update(HEAD).values(seq=HEAD.c.seq))
     seq, digest, at = session.execute(select(HEAD.c.seq, HEAD.c.hash, HEAD.c.at)).one()
     return LedgerTransaction(session, keys(), Head(int(seq), str(digest)), str(at))

@@ -146,6 +146,7 @@ def right_needed(method: str, path: str) -> str:
     if rest in _READING_POSTS or rest == "graphql":
         return READ
     if _ADMINISTER.match(rest):
+        # MLflow's gateway proxy sends a GET, too, on to another server
         return READ if reading and not rest.startswith("gateway-proxy") else ADMINISTER
     if reading:
         return READ

@@ -22,6 +22,7 @@ from pipelines.server.auth.principal import current_caller
 from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, UnsupportedMultipartUpload
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
+from pipelines.server.stores.registry_store import registry
 
 _PREFIX = "elp+"
 
@@ -44,9 +45,6 @@ def guarded_repository(artifact_uri: str, tracking_uri: str | None = None, regis
 
 def refuse_frozen(path: str, what: str, *, tree: bool = False) -> None:
     """Refuse to change a path in a frozen folder, or with `tree` also one above it; the refusal is recorded."""
-    # imported late: `import mlflow` may load this module, and GuardedStore needs the whole of MLflow
-    from pipelines.server.stores.registry_store import registry
-
     store = registry()
     with store.refusing(current_caller()):
         with store.ManagedSessionMaker() as session:

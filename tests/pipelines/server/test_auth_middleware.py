@@ -10,7 +10,11 @@ from pipelines.server.auth import principal
 from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.principal import Caller
 
-USERS = {("anna", "pässwort:1"): Caller("anna", True, "", roles=("promoter",)), ("carl", "c"): Caller("carl", True, "")}
+USERS = {
+    ("anna", "pässwort:1"): Caller("anna", True, "", roles=("promoter",)),
+    ("theo", "t"): Caller("theo", True, "", roles=("trainer",)),
+    ("carl", "c"): Caller("carl", True, ""),
+}
 
 
 def _basic(name: str, password: str) -> bytes:
@@ -74,8 +78,12 @@ def test_mlflows_assistant_which_runs_commands_is_not_there(login: bool, before:
     assert _ask(f"{before}/ajax-api/3.0/mlflow/assistant/message", "POST", header, login=login) == 404
 
 
-def test_a_static_prefix_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", "/elp")
-    header = _basic("anna", "pässwort:1")
-    assert _ask("/elp/ajax-api/2.0/mlflow/runs/create", "POST", header) == 403
-    assert _ask("/elp/ajax-api/2.0/mlflow/runs/search", "POST", header).name == "anna"
+@pytest.mark.parametrize("prefix", ["/elp", "/elp/", "/ml", "/ml/"])
+def test_a_static_prefix_hides_nothing(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    # MLflow adds its routes behind the prefix without the slash at its end
+    monkeypatch.setenv("_MLFLOW_STATIC_PREFIX", prefix)
+    api, trainer = f"{prefix.rstrip('/')}/ajax-api/2.0/mlflow", _basic("theo", "t")
+    assert _ask(f"{api}/runs/create", "POST", _basic("anna", "pässwort:1")) == 403
+    assert _ask(f"{api}/runs/create", "POST", trainer).name == "theo"
+    for family in ("users", "roles", "webhooks", "gateway-proxy"):
+        assert _ask(f"{api}/{family}/create", "POST", trainer) == 403
