@@ -106,7 +106,7 @@ def _replacing(backbone: Backbone, task: Task) -> None:
 @torch.inference_mode()
 def _stacking(backbone: Backbone, models: list[ElpModel], options: argparse.Namespace) -> None:
     """Print the time of the encoder alone for one clip of each adapter, with stacked weights and without."""
-    device = next(backbone.parameters()).device
+    device = backbone.device
     samples = round(16_000 * options.seconds)
     features, counts = backbone.features(0.1 * torch.randn(1, samples, device=device), torch.tensor([samples]))
     parts = [Part(model.eval().adapters, features, counts) for model in models]

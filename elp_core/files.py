@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -36,15 +35,17 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder next to `path`; put it in the place of `path` at the end.
 
-    If the block raises, the temporary folder is removed and `path` is unchanged. A process that is killed while the
-    old folder is removed leaves no folder, never a mixture of both.
+    If the block raises, the temporary folder is removed and `path` is unchanged. A process that is killed between the
+    two renames leaves no folder, never a mixture of both or a part of one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        folder = Path(scratch) / path.name
+        folder = Path(scratch) / "new"
         folder.mkdir()
         yield folder
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            # it is removed with the temporary folder
+            os.replace(path, Path(scratch) / "old")
         os.replace(folder, path)
 
 

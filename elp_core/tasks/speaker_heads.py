@@ -4,7 +4,6 @@ B clips, F frames, D dimensions, E dimensions of an embedding, S training speake
 loss's weight matrix; they are kept, as the cohort of the score normalisation.
 """
 
-import itertools
 import math
 
 import torch
@@ -74,10 +73,14 @@ class XVectorHead(nn.Module):
 
     def __init__(self, dim: int, embedding: int, speakers: int, dropout: float, channels: int) -> None:
         super().__init__()
-        widths = [dim, channels, channels, channels, channels, 3 * channels]
-        shapes = [(5, 1), (3, 2), (3, 3), (1, 1), (1, 1)]  # context and dilation
         self.layers = nn.ModuleList(
-            [Tdnn(*pair, *shape) for pair, shape in zip(itertools.pairwise(widths), shapes, strict=True)]
+            [
+                Tdnn(dim, channels, 5, 1),
+                Tdnn(channels, channels, 3, 2),
+                Tdnn(channels, channels, 3, 3),
+                Tdnn(channels, channels, 1, 1),
+                Tdnn(channels, 3 * channels, 1, 1),
+            ]
         )
         self.dropout = Dropout(dropout)
         self.embedding = nn.Linear(6 * channels, embedding)

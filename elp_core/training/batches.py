@@ -1,7 +1,6 @@
 """Training batches: augmented copies of clips, joined and padded, as values of the network's frozen prefix."""
 
 import dataclasses
-import itertools
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
@@ -147,13 +146,13 @@ def trainable_clips(
     Raises:
         TrainingError: No training clip is long enough, or there are no validation clips.
     """
-
-    def long_enough(clip: Clip) -> bool:
-        return (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip)
-
-    fits = [long_enough(clip) for clip in train_clips]
-    fit = list(itertools.compress(train_clips, fits))
-    short = tuple(clip.id for clip, fitting in zip(train_clips, fits, strict=True) if not fitting)
+    fit: list[Clip] = []
+    short: list[str] = []
+    for clip in train_clips:
+        if (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip):
+            fit.append(clip)
+        else:
+            short.append(clip.id)
     if not fit or not validation_clips:
         raise TrainingError(
             f"{len(fit)} usable training clips of {len(train_clips)} and {len(validation_clips)} validation clips; "
@@ -164,4 +163,4 @@ def trainable_clips(
         log.warning(
             "%s training clips have fewer frames than their target needs, such as %s: left out", counts, short[0]
         )
-    return fit, short
+    return fit, tuple(short)

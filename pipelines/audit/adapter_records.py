@@ -123,7 +123,7 @@ def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:
-    training, counts = lineage.record.training, lineage.material("dataset").annotations
+    training, counts = lineage.training, lineage.material("dataset").annotations
     used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
     children = (
         Fact("Git commit", lineage.digest_of("dataset", "gitCommit")),
@@ -159,13 +159,13 @@ def _golden(lineage: LineageStatement) -> Fact:
         return Fact("golden set", "none", note="none was in force at training")
     children = (
         Fact("digest", f"sha256:{lineage.digest_of('golden', 'elpIds')}"),
-        Fact("training clips left out for it", str(lineage.record.training.excluded)),
+        Fact("training clips left out for it", str(lineage.training.excluded)),
     )
     return Fact("golden set", lineage.golden, note="in force at training", children=children)
 
 
 def _training(lineage: LineageStatement) -> Fact:
-    code, packages, machine = lineage.material("code"), lineage.material("packages"), lineage.record.hardware
+    code, packages, machine = lineage.material("code"), lineage.material("packages"), lineage.hardware
     dirty = "with uncommitted changes" if code.annotations.get("dirty") else ""
     commit, torch = code.digest.get("gitCommit", ""), f"torch {packages.annotations.get('torch', '?')}"
     children = (
@@ -175,7 +175,7 @@ def _training(lineage: LineageStatement) -> Fact:
         Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
         Fact("seed", str(lineage.seed)),
         Fact("training key", lineage.key),
-        Fact("Prefect flow run", lineage.record.flow_run or "none: trained outside a flow"),
+        Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
         Fact("MLflow run", lineage.run),
     )
     return Fact("training", short(lineage.finished), children=children)

@@ -113,7 +113,7 @@ def _card(subject: AdapterRecords, lineage: LineageStatement) -> Json:
             "inputs": [{"format": "waveform, mono, 16 kHz, float32"}],
             "outputs": [{"format": answer}],
         },
-        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.record.config)}),
+        "properties": _properties({f"elp:config:{name}": value for name, value in _flat(lineage.config)}),
     }
     if subject.verdict is not None:
         card["quantitativeAnalysis"] = {"performanceMetrics": _metrics(subject.verdict)}
@@ -156,7 +156,7 @@ def _dataset(lineage: LineageStatement) -> Json:
     content = {
         "type": "dataset",
         "name": lineage.dataset,
-        "description": f"{lineage.record.training.clips} clips trained on.",
+        "description": f"{lineage.training.clips} clips trained on.",
         "sensitiveData": _SENSITIVE,
         "contents": {"properties": _properties(origin)},
     }

@@ -11,7 +11,6 @@ from pipelines.cli.options import on_workspace, opens
 from pipelines.cli.output import emit, progress, table
 from pipelines.errors import UsageError
 from pipelines.local import accounts
-from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.client import users as client
 from pipelines.registry.client.connection import PASSWORD, USERNAME
@@ -100,6 +99,9 @@ def change_password(workspace: Workspace, name: str) -> None:
 
 
 def _server(workspace: Workspace) -> client.Server:
+    # imports psutil, which the verbs of `keys` do without
+    from pipelines.local.addresses import mlflow_uri
+
     account = accounts.given_account(workspace, accounts.first_admin)
     if account is None:
         raise UsageError(

@@ -59,9 +59,9 @@ def audit(
     With --at, --backbone, --speaker or --clip another question, for one slot or for all; with --verify and without a
     slot, the whole ledger against the registry. The exit code is 1 if a verification failed.
     """
-    version, form = version or option, "json" if wants_json() else form
-    questions = [name for name in QUESTIONS if asked[name]]
+    version, questions = version or option, [name for name in QUESTIONS if asked[name]]
     _refuse_contradiction(slot, version, verify, questions, form)
+    form = "json" if wants_json() else form
     if questions:
         return _answer(workspace, slot, questions[0], asked[questions[0]] or "", form, output)
     return _tree(workspace, slot, _number(version), verify, form, output)

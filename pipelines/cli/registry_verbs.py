@@ -143,7 +143,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
             f"{metric_title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
-            v.tags.get(Tags.DATASET, ""),
+            v.dataset,
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]
         for v in versions

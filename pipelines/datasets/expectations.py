@@ -1,6 +1,6 @@
 """Great Expectations: evaluate rules on a table of clips, row by row, and write the Data Docs.
 
-Its import takes seconds of processor time, so it happens in a process of its own, while the clips are measured here.
+Its import takes seconds of processor time: for a delivery a process of its own does it, while the clips are measured.
 """
 
 from __future__ import annotations

@@ -135,8 +135,10 @@ def _prepare(
 ) -> GateCase:
     from pipelines.datasets.versions import golden_ref
 
-    registry = model_registry
-    challenger = registry.candidate(client, slot) if version is None else registry.get(client, slot, version)
+    if version is None:
+        challenger = model_registry.candidate(client, slot)
+    else:
+        challenger = model_registry.get(client, slot, version)
     if challenger is None:
         raise RegistryError(f"{slot} has no candidate to judge; train one first: elp train {slot}")
     champion = model_registry.find_champion(client, slot)

@@ -37,7 +37,7 @@ def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) 
     Other load on the machine only adds time, and adds it to both. The best of several rounds is therefore close to the
     work itself, and a busy machine fails no good adapter. The model is in eval mode; a first round is not counted.
     """
-    device = next(model.backbone.parameters()).device
+    device = model.backbone.device
     waveforms = [load(clip.audio) for clip in _within_most_audio(clips)]
     padded, lengths = (part.to(device) for part in collate(waveforms))
 

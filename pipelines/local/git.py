@@ -24,6 +24,8 @@ def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
         )
     except FileNotFoundError as error:
         raise VersioningError("git is not installed (or not on PATH); install it and try again") from error
+    except OSError as error:
+        raise VersioningError(f"git cannot be run: {error.strerror}; check the git on PATH") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-600:]
         raise VersioningError(f"git {arguments[0]} failed in {folder}: {said}")

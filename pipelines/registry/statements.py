@@ -8,14 +8,13 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import Lineage
+from pipelines.registry.lineage import TrainedClips, TrainerHardware, read_known
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
@@ -89,11 +88,25 @@ class LineageStatement:
         """Seed of the training."""
         return int(self.asked.get("seed", 0))
 
-    @cached_property
-    def record(self) -> Lineage:
-        """What the request and the trainer's additions say, as the record of a ``lineage.json``."""
-        tags = {name: {"tag": self.asked.get(name, "")} for name in ("dataset", "golden")}
-        return Lineage.from_json({**self.asked, **self.given, **tags})
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Configuration of adapter, training and task."""
+        return dict(self.asked.get("config", {}))
+
+    @property
+    def flow_run(self) -> str:
+        """Prefect flow run; empty outside a flow."""
+        return str(self.given.get("flow_run", ""))
+
+    @property
+    def training(self) -> TrainedClips:
+        """The clips that the training used."""
+        return read_known(TrainedClips, self.given.get("training", {}), "training")
+
+    @property
+    def hardware(self) -> TrainerHardware:
+        """The machine that trained."""
+        return read_known(TrainerHardware, self.given.get("hardware", {}), "hardware")
 
     def digest_of(self, material: str, algorithm: str) -> str:
         """Return the digits that the statement names for a material; empty if it names none."""

@@ -60,6 +60,8 @@ def list_statements(uri: str, **wanted: str | int) -> Iterator[StoredStatement]:
     before: dict[str, int] = {}
     while page := call_server(uri, "GET", "/statements", params={**wanted, **before, "limit": PAGE})["statements"]:
         yield from map(_statement, page)
+        if len(page) < PAGE:
+            return
         before = {"before": page[-1]["seq"]}
 
 
@@ -90,8 +92,9 @@ def change_champion(
     request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
     # the server refuses a key that the action does not have
     request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
-    # a server that hangs is reported in seconds
-    check_health(uri)
+    if action != "promote":  # which has connected
+        # a server that hangs is reported in seconds
+        check_health(uri)
     return ChampionChange(**call_server(uri, "POST", f"/{action}", json=request))
 
 

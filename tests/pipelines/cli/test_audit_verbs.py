@@ -72,6 +72,7 @@ def test_a_page_is_written_to_a_file(elp: Elp, tmp_path: Path) -> None:
         (("audit", "plant-a/asr", "1", "--speaker", "ann"), "--speaker asks over versions; leave out VERSION"),
         (("audit", "--verify", "--at", "2026-01-01"), "--at asks over versions; leave out --verify"),
         (("audit", "--at", "2026-01-01", "--format", "cyclonedx"), "a bill of materials is of one adapter"),
+        (("audit", "--at", "2026-01-01", "--format", "cyclonedx", "--json"), "a bill of materials is of one adapter"),
         (("audit", "--at", "soon"), "--at takes a date or moment"),
         (("audit", "--clip", "12"), "8 to 64 hexadecimal digits"),
         (("erasure", "plan"), "give one of --speaker ID and --clip ID"),

@@ -49,10 +49,12 @@ def test_a_delivery_becomes_a_version(workspace: Workspace, tmp_path: Path) -> N
 
 def test_the_same_delivery_again_makes_no_version(workspace: Workspace, tmp_path: Path) -> None:
     source = write_delivery(tmp_path / "in")
-    first = add_delivery(workspace, ASR, source)
+    calls: list[str] = []
+    first = add_delivery(workspace, ASR, source, meanwhile=lambda: calls.append("first"))
     moved = shutil.copytree(tmp_path / "in", tmp_path / "again")
-    assert add_delivery(workspace, ASR, source) == first
+    assert add_delivery(workspace, ASR, source, meanwhile=lambda: calls.append("again")) == first
     assert add_delivery(workspace, ASR, Path(moved)) == first
+    assert calls == ["first"]
     assert git.resolve(workspace.root) == first.revision
 
 

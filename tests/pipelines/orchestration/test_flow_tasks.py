@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 
 import pytest
 
@@ -45,6 +46,11 @@ def test_the_deployment_of_a_scheduled_slot_is_that_of_retrain_with_the_slot(wor
     assert own["name"] == f"{base['name']}-plant-a-asr"
     assert own["parameters"] == base["parameters"] | {"slot": "plant-a/asr"}
     assert own["tags"] == [*base["tags"], "plant-a/asr"]
+
+
+def test_the_libraries_of_a_training_can_be_imported_ahead() -> None:
+    tasks.import_training()
+    assert {"elp_core.training", "transformers.modeling_utils", "mlflow.pyfunc"} <= set(sys.modules)
 
 
 def test_the_parent_of_all_runs_waits_on_another_pool_than_its_children() -> None:

@@ -74,6 +74,21 @@ def test_statements_are_asked_for_by_what_is_wanted(server: Answers) -> None:
     assert server.asked[0][1] == "/elp/api/v1/statements?model=elp.a.asr&version=3&limit=500"
 
 
+def test_statements_are_read_page_by_page_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [guard.StoredStatement(str(seq), "lineage", seq, "elp.a.asr", 3, "", "{}") for seq in (9, 7, 4)]
+    asked: list[int] = []
+
+    def ask(uri: str, method: str, route: str, params: dict[str, Any]) -> dict[str, Any]:
+        asked.append(params.get("before", 0))
+        below = [vars(one) for one in stored if one.seq < params.get("before", 10)]
+        return {"statements": below[: params["limit"]]}
+
+    monkeypatch.setattr(guard, "call_server", ask)
+    monkeypatch.setattr(guard, "PAGE", 2)
+    assert list(guard.list_statements("http://host", model="elp.a.asr")) == stored
+    assert asked == [0, 7]
+
+
 def test_the_ledger_is_read_page_by_page_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = LedgerEntry(
         0, "", "2026-11-01T00:00:00+00:00", "gated", "a/asr", None, 1, "", Principal("ann", True, ""), ""
