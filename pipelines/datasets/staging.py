@@ -11,6 +11,7 @@ from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, DeliveryContent
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
+from pipelines.registry.names import normal_name
 
 PART_BYTES = 128 * 2**20
 """FLAC bytes that are collected before a part is written: this bounds the memory, and the size of a shard."""
@@ -98,8 +99,9 @@ def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
         table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
         # pyarrow names a leaf that is read alone without its parent
         columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
-        for clip_id, *words in zip(*columns, strict=True):
-            known[clip_id] = KnownClip(*words)
+        for clip_id, path, text, speaker, label, split in zip(*columns, strict=True):
+            # older releases stored names as they were delivered
+            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split)
     return known
 
 
