@@ -126,7 +126,7 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
         faults.append(f"snr is {given['snr']}, expected -30 to 60 dB")
     if condition and not _CONDITION.fullmatch(condition):
         faults.append(f"condition is {condition!r}, expected lower-case letters, digits, dots and hyphens, 40 at most")
-    channel = next((choice for choice in CHANNEL_CHOICES if choice == given.get("channel")), "")
+    channel: ChannelChoice = next((choice for choice in CHANNEL_CHOICES if choice == given.get("channel")), "")
     if "channel" in given and not channel:
         faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
     if faults:
