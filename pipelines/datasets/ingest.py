@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _prepare(
         name=content.name,
         source=content.source,
         importer=content.importer,
-        options=asdict(content.options),
+        options=content.options.to_dict(),
         delivered=delivered,
         clips=len(staged.indices) - checked.summary.failed,
         seconds=round(staged.seconds, 3),
