@@ -17,6 +17,8 @@ from pipelines.registry.policies import DataPolicy
 HELD_BYTES = 256 * 2**20
 """Audio of a delivery that is kept in memory between hashing and decoding. The rest stays in files."""
 NOISES = ("factory",)
+ChannelChoice = Literal["", "left", "right", "each", "mix"]
+CHANNEL_CHOICES: tuple[ChannelChoice, ...] = ("left", "right", "each", "mix")
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -57,6 +59,10 @@ class SourceClip:
     """Offset of the clip inside its file."""
     seconds: Seconds | None = None
     """Length from `start`; None takes the file to its end."""
+    channel: int | None = None
+    """Channel of the file, from 0, if the source names one."""
+    declared: Seconds | None = None
+    """Length of the whole file (not of a cut) by the source's word, if it gives one."""
     fault: ClipFault | None = None
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
@@ -86,20 +92,27 @@ class DeliveryOptions:
     """Signal-to-noise ratio of the mix."""
     condition: str = ""
     """Recording condition of every clip; if it is empty, the noise or the source names it."""
+    channel: ChannelChoice = ""
+    """What is taken of files with two channels that differ; empty takes no such file."""
 
     @property
     def forced_condition(self) -> str:
         """The condition that every clip gets, or empty."""
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as plain ones; `channel` is left out if it is empty, as in the records of old versions."""
+        values = dataclasses.asdict(self)
+        return values if self.channel else {key: value for key, value in values.items() if key != "channel"}
+
 
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
-    """Check plain values (`noise`, `snr`, `condition`); None and empty text count as not given.
+    """Check plain values (`noise`, `snr`, `condition`, `channel`); None and empty text count as not given.
 
     A UsageError names every option that is unknown or has a value that is not allowed.
     """
     given = {key: value for key, value in values.items() if value is not None and value != ""}
-    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition")]
+    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition", "channel")]
     noise, condition = str(given.get("noise", "")), str(given.get("condition", ""))
     if noise and noise not in NOISES:
         faults.append(f"noise is {noise!r}, expected one of {', '.join(NOISES)}")
@@ -113,9 +126,12 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
         faults.append(f"snr is {given['snr']}, expected -30 to 60 dB")
     if condition and not _CONDITION.fullmatch(condition):
         faults.append(f"condition is {condition!r}, expected lower-case letters, digits, dots and hyphens, 40 at most")
+    channel: ChannelChoice = next((choice for choice in CHANNEL_CHOICES if choice == given.get("channel")), "")
+    if "channel" in given and not channel:
+        faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
     if faults:
         raise UsageError("delivery options: " + "; ".join(faults))
-    return DeliveryOptions(noise, snr, condition)
+    return DeliveryOptions(noise, snr, condition, channel)
 
 
 @dataclass(frozen=True)
@@ -148,14 +164,14 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    whole = hashlib.sha256(
-        json.dumps([dataclasses.asdict(options), dataclasses.asdict(policy)], sort_keys=True).encode()
-    )
+    whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
     reader, read = _AudioReader(spool), []
     for clip in importer.read(source):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        whole.update(json.dumps([digest, *words]).encode())
+        more = {"channel": clip.channel, "declared": clip.declared}
+        set_ones = {name: value for name, value in more.items() if value is not None}
+        whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
         read.append(replace(clip, audio=audio, sha256=digest))
     name = source.resolve().name
     return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size)

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,7 @@ def _prepare(
         name=content.name,
         source=content.source,
         importer=content.importer,
-        options=asdict(content.options),
+        options=content.options.to_dict(),
         delivered=delivered,
         clips=len(staged.indices) - checked.summary.failed,
         seconds=round(staged.seconds, 3),
