@@ -1,8 +1,7 @@
 """Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from pipelines.datasets.slot_change import SlotChange, require_space, slot_trans
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_records,
-    old_spellings,
     only_split,
     pinned_golden,
     restore_shards,
@@ -83,7 +81,6 @@ def _prepare(
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
-    content = _with_stored_splits(content, present)
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
@@ -127,12 +124,3 @@ def _prepare(
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
     return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)
-
-
-def _with_stored_splits(content: DeliveryContent, present: Sequence[Path]) -> DeliveryContent:
-    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips."""
-    splits = old_spellings(present)
-    if not splits:
-        return content
-    clips = (replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in content.clips)
-    return replace(content, clips=tuple(clips))

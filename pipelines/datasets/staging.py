@@ -1,6 +1,6 @@
 """Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import Seconds
-from pipelines.datasets.delivery import ClipFault, DeliveryContent
+from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
+from pipelines.datasets.slot_shards import old_spellings
 from pipelines.registry.names import normal_name
 
 PART_BYTES = 128 * 2**20
@@ -61,7 +62,7 @@ class StagedClips:
 def stage_clips(
     content: DeliveryContent,
     settings: IntakeSettings,
-    present: Iterable[Path],
+    present: Sequence[Path],
     folder: Path,
     progress: Progress | None = None,
     withdrawn: Collection[str] = (),
@@ -75,7 +76,8 @@ def stage_clips(
     staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
-    for index, measured in enumerate(measure_clips(content.clips, settings)):
+    clips = _with_stored_splits(content.clips, present)
+    for index, measured in enumerate(measure_clips(clips, settings)):
         if isinstance(measured, ClipFault):
             staged.faults[index] = measured
         else:
@@ -92,6 +94,12 @@ def stage_clips(
         if progress:
             progress(index + 1, total, staged.seconds)
     return staged
+
+
+def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) -> Sequence[SourceClip]:
+    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips."""
+    splits = old_spellings(present)
+    return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
 
 
 def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
