@@ -1,4 +1,4 @@
-"""Audio in and out: any file that libsndfile reads becomes mono float32 at 16 kHz, or an `AudioError`."""
+"""Audio in and out: any file that libsndfile or PyAV reads becomes mono float32 at 16 kHz, or an `AudioError`."""
 
 import functools
 import hashlib
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from elp_core.errors import AudioError
+from elp_core.media import is_media, is_media_format, media_samples, probe_media
 from elp_core.types import SAMPLE_RATE, Decibels, Hertz, Samples, Seconds
 
 Waveform = npt.NDArray[np.float32]
@@ -62,11 +63,15 @@ def probe(source: Path | str | bytes) -> AudioInfo:
     """Read the header only.
 
     Raises:
-        AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
+        AudioError: `missing`, `empty` (no bytes), `corrupt` (no format that libsndfile or PyAV knows), `no_audio` (a
+            video without sound) or `no_media_package` (PyAV would know it, and is not installed).
     """
     try:
         info = soundfile.info(_open(source))
     except soundfile.LibsndfileError as error:
+        if is_media(source):
+            media = probe_media(source)
+            return AudioInfo(media.seconds or 0.0, media.rate, media.channels, media.format)
         raise AudioError("corrupt", f"{_name(source)} cannot be read as audio: {error}") from error
     return AudioInfo(info.frames / info.samplerate, info.samplerate, info.channels, f"{info.format}/{info.subtype}")
 
@@ -78,13 +83,17 @@ def load(source: Path | str | bytes) -> Waveform:
 
     Raises:
         AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
-            by its header) or `nan` (a sample is not a finite number).
+            by its header) or `nan` (a sample is not a finite number); and those of `probe` and
+            `elp_core.media.media_blocks`.
     """
     info = probe(source)  # a small compressed file can decode to more than the memory
     if info.seconds > MAX_SECONDS:
         raise AudioError("too_long", f"{_name(source)} lasts {info.seconds / 3600:.1f} h, expected at most 1 h; cut it")
     try:
-        samples, rate = soundfile.read(_open(source), dtype="float32", always_2d=True)
+        if is_media_format(info.format):
+            samples, rate = media_samples(source, MAX_SECONDS), info.rate
+        else:
+            samples, rate = soundfile.read(_open(source), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError("corrupt", f"{_name(source)} breaks off while decoding: {error}") from error
     if len(samples) == 0:
