@@ -38,9 +38,7 @@ _NAMES = {
         for place in range(4)
         for part in ("weight", "bias")
     },
-    **{
-        f"lstm.{part}_l0": f"_model.decoder.rnn.{part}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    },
+    **{f"lstm.{part}_l0": f"_model.decoder.rnn.{part}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
     "final_conv.weight": "_model.decoder.decoder.2.weight",
     "final_conv.bias": "_model.decoder.decoder.2.bias",
 }

@@ -77,15 +77,25 @@ def ingest_delivery(
     log.info("taking in %s", source)
     version = add_delivery(workspace, slot, Path(source), importer, options, meanwhile=meanwhile)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
+    if version.doubtful_names:
+        # without the names, which would stay in Prefect's log after an erasure
+        log.warning("names to check in %s: %s; elp data add shows them", version.tag, dict(version.doubtful_names))
     return version
 
 
 def import_training() -> None:
-    """Import what the training and the gate of this run import anyway: about three seconds of processor time."""
+    """Import what the training and the gate of this run import anyway: some seconds of processor time."""
     from elp_core.private_names import import_after_torchaudio
+    from pipelines.quick_imports import quick_imports
 
-    for name in ("elp_core.training", "transformers.modeling_utils", "mlflow.pyfunc"):
-        import_after_torchaudio(name)
+    with quick_imports():
+        for name in (
+            "elp_core.training",
+            "transformers.modeling_utils",
+            "mlflow.pyfunc",
+            "matplotlib.backends.backend_agg",
+        ):
+            import_after_torchaudio(name)
 
 
 @task(name="latest dataset", **RETRY)
