@@ -20,7 +20,7 @@ from elp_core.inference.audio_blocks import audio_blocks, fixed_blocks
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
-from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, words_of
+from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, is_spaced, words_of
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
 SPAN_SECONDS: Seconds = 60.0
@@ -162,9 +162,10 @@ class _Spans:
     def __init__(self, recogniser: Recogniser, decode: DecodeConfig) -> None:
         self._times = recogniser.times
         self._units = recogniser.task.alphabet
+        self._symbols = tuple(self._units.letters)
         self._search = beam_search(self._units, decode) if decode.beam else None
-        self.spaced = " " in self._units.letters
-        self._space = self._units.letters.index(" ") + 1 if self.spaced else BLANK
+        self.spaced = is_spaced(self._symbols)
+        self._space = self._symbols.index(" ") + 1 if " " in self._symbols else BLANK
         self._limit = max(2, round(SPAN_SECONDS * SAMPLE_RATE / self._times.hop))
         self._rows: list[LogProbabilities] = []
         self._first = 0
@@ -205,7 +206,7 @@ class _Spans:
                 round(offset + self._times.start(self._first + word.last + 1), 3),
                 round(word.confidence, 4),
             )
-            for word in words_of(tokens, self._units, self.spaced)
+            for word in words_of(tokens, self._symbols)
         )
         if words:
             text = (" " if self.spaced else "").join(word.text for word in words)

@@ -5,9 +5,9 @@ as by beam search, `align` finds the most probable path of that transcript (Vite
 """
 
 import itertools
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +16,10 @@ from elp_core.data.text import BLANK
 from elp_core.errors import CorpusError
 from elp_core.types import Seconds
 
+_BOUNDARY = "▁"
+"""How subwords are marked that begin a word."""
 LogProbabilities = npt.NDArray[np.float32]
 """Of each class in each frame: float32 [frames, classes]; class 0 is CTC's blank."""
-
-
-class Pieces(Protocol):
-    """The written form of the classes of a head."""
-
-    def decode(self, classes: Sequence[int]) -> str:
-        """Return the text of a path of classes, one for each frame."""
-
-    def encode(self, text: str) -> list[int]:
-        """Return the classes that spell a text."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +101,19 @@ def align(log_probabilities: LogProbabilities, units: Sequence[int]) -> tuple[li
     return _tokens(path.tolist(), log_probabilities, states.tolist()), total / frames
 
 
-def words_of(tokens: Sequence[Token], units: Pieces, spaced: bool = True) -> list[FrameWord]:
-    """Return the words that tokens spell. Without spaces in the script (`spaced` false), each token is a word.
+def words_of(tokens: Sequence[Token], symbols: Sequence[str]) -> list[FrameWord]:
+    """Return the words that tokens spell; class n is written as ``symbols[n - 1]``.
+
+    In a script without spaces (no symbol has one), each token is a word.
 
     A word's confidence is the lowest probability of its tokens, each at its best frame: a word is as sure as its least
     sure letter. Blanks do not count: they are nearly always sure.
     """
+    written = [symbol.replace(_BOUNDARY, " ") for symbol in symbols]
+    spaced = is_spaced(symbols)
     words: list[FrameWord] = []
-    for token, text in zip(tokens, _spelled(tokens, units), strict=True):
+    for token in tokens:
+        text = written[token.unit - 1]
         joins = spaced and words and not text.startswith(" ") and not words[-1].text.endswith(" ")
         if joins:
             before = words[-1]
@@ -124,18 +121,17 @@ def words_of(tokens: Sequence[Token], units: Pieces, spaced: bool = True) -> lis
             words[-1] = FrameWord(before.text + text, before.first, token.last if text.strip() else before.last, sure)
         else:
             words.append(FrameWord(text, token.first, token.last, token.probability))
-    return [FrameWord(word.text.strip(), word.first, word.last, word.confidence) for word in words if word.text.strip()]
+    # jamo are composed to syllables
+    return [
+        FrameWord(unicodedata.normalize("NFC", word.text.strip()), word.first, word.last, word.confidence)
+        for word in words
+        if word.text.strip()
+    ]
 
 
-def _spelled(tokens: Sequence[Token], units: Pieces) -> list[str]:
-    """Return what each token adds to the text; a separator stands before the text of a token or is one of its own."""
-    texts = {unit: _text_of(unit, units) for unit in {token.unit for token in tokens}}
-    return [texts[token.unit] for token in tokens]
-
-
-def _text_of(unit: int, units: Pieces) -> str:
-    letters = getattr(units, "letters", None)
-    return str(letters[unit - 1]) if isinstance(letters, str) else units.decode([unit])
+def is_spaced(symbols: Sequence[str]) -> bool:
+    """Return whether words have spaces between them in what the symbols of a head write."""
+    return any(" " in symbol or _BOUNDARY in symbol for symbol in symbols)
 
 
 def _tokens(

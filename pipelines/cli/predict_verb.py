@@ -67,8 +67,9 @@ def predict_verb(
         raise click.UsageError(f"--format {form} writes one file of subtitles, got {len(files)} recordings")
     if form != "text" and wants_json():
         raise click.UsageError("--json prints the whole answer; give it without --format")
-    settings, quiet = workspace.settings, wants_json()
-    with seconds_progress(quiet) as report:
+    settings = workspace.settings
+    decode = _decode(slot, settings.for_slot(slot).decode, decoding)
+    with seconds_progress(quiet=wants_json()) as report:
         answer = predict_files(
             slot,
             settings,
@@ -76,7 +77,7 @@ def predict_verb(
             mlflow_uri=mlflow_uri(workspace),
             cache=workspace.state / "cache",
             version=version or CHAMPION,
-            decode=_decode(slot, settings.for_slot(slot).decode, decoding),
+            decode=decode,
             skip_silence=not no_vad,
             progress=report,
         )

@@ -93,6 +93,9 @@ def _is_export(path: Path) -> bool:
 
 
 def _accepts(source: Path) -> bool:
+    # a folder with a manifest is what its manifest says
+    if source.is_dir() and any(source.glob("*manifest*.json*")):
+        return False
     return any(_is_export(path) for path in annotation_files(source, ".json"))
 
 

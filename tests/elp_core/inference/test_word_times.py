@@ -28,7 +28,7 @@ def sure(path: str, probability: float = 0.9) -> np.ndarray:
 def test_words_have_their_frames_and_the_confidence_of_their_least_sure_letter() -> None:
     found = sure("__aa_b__ _ab_")
     found[5] = np.log([0.3, 0.1, 0.1, 0.5])
-    words = words_of(best_path(found), LETTERS)
+    words = words_of(best_path(found), LETTERS.letters)
     assert words == [
         FrameWord("ab", 2, 5, pytest.approx(0.5, abs=1e-6)),
         FrameWord("ab", 10, 11, pytest.approx(0.9, abs=1e-6)),
@@ -38,7 +38,7 @@ def test_words_have_their_frames_and_the_confidence_of_their_least_sure_letter()
 @pytest.mark.parametrize("seed", range(30))
 def test_greedy_words_spell_the_greedy_transcript(seed: int) -> None:
     found = rows(seed, 40)
-    words = words_of(best_path(found), LETTERS)
+    words = words_of(best_path(found), LETTERS.letters)
     assert " ".join(word.text for word in words) == LETTERS.decode(found.argmax(1).tolist())
     frames = [frame for word in words for frame in (word.first, word.last)]
     assert frames == sorted(frames)
@@ -72,11 +72,16 @@ def test_a_text_that_the_frames_cannot_spell_is_refused() -> None:
 
 
 def test_in_a_script_without_spaces_each_unit_is_a_word() -> None:
-    kana = Alphabet("あいう")
-    words = words_of(best_path(sure("_ a _b")), kana, spaced=False)
+    words = words_of(best_path(sure("_ a _b")), "あいう")
     assert [(word.text, word.first, word.last) for word in words] == [
         ("あ", 1, 1),
         ("い", 2, 2),
         ("あ", 3, 3),
         ("う", 5, 5),
     ]
+
+
+def test_subwords_and_jamo_are_written_as_words() -> None:
+    rows = sure("_ ab a")
+    assert [word.text for word in words_of(best_path(rows), ["▁the", "▁ca", "t"])] == ["the", "cat", "the", "ca"]
+    assert [word.text for word in words_of(best_path(sure("_a_b_ ab")), [" ", "ᄒ", "ᅡ"])] == ["하", "하"]
