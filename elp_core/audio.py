@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from elp_core.channels import Channel, take_channel
+from elp_core.channels import Channel, channels_differ, take_channel
 from elp_core.errors import AudioError
 from elp_core.resampling import resample as resample
 from elp_core.sound_files import MAX_SECONDS as MAX_SECONDS
@@ -94,6 +95,50 @@ def load_info(source: Path | str | bytes, channel: Channel = "mix") -> tuple[Wav
             f"{name_of(source)} has {len(mono)} sample(s) at {info.rate} Hz, expected 25 ms of audio or more",
         )
     return resample(np.ascontiguousarray(mono), info.rate), info
+
+
+def load_part(source: Path | str | bytes, begin: Samples, end: Samples, channel: Channel = "mix") -> Waveform:
+    """Return float32 [end - begin], a part of a recording of any length: only that part is decoded.
+
+    `begin` and `end` count samples at 16 kHz. Law: it is what `load` returns there, to 1e-4.
+
+    Raises:
+        AudioError: As `load` does; `out_of_file` if the recording has no such part.
+    """
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
+        divisor = math.gcd(info.rate, SAMPLE_RATE)
+        # both rates have a sample at every multiple of these
+        step, step_here = info.rate // divisor, SAMPLE_RATE // divisor
+        first = max(begin * info.rate // SAMPLE_RATE - info.rate // 10, 0) // step
+        last = end * info.rate // SAMPLE_RATE + info.rate // 10
+        file.seek(min(first * step, file.frames))
+        samples = read_frames(source, file, info, last - first * step)
+    mono = take_channel(samples, info.rate, channel, name_of(source))
+    skipped = begin - first * step_here
+    part = resample(np.ascontiguousarray(mono), info.rate)[skipped : skipped + end - begin]
+    if begin < 0 or len(part) < end - begin:
+        raise AudioError("out_of_file", f"{name_of(source)} has no sound from {begin} to {end} (at 16 kHz)")
+    return part
+
+
+def differing_channels(source: Path | str | bytes) -> int:
+    """Return the number of channels of a recording of any length, or 1 if they are one sound.
+
+    Raises:
+        AudioError: As `load` does.
+    """
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
+        if info.channels == 1 or not math.isfinite(info.seconds):
+            return 1
+        # as many windows as `channels_differ` compares at once; most calls differ in the first of them
+        while len(block := read_frames(source, file, info, info.rate * 25)):
+            if channels_differ(block, info.rate):
+                return info.channels
+    return 1
 
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:

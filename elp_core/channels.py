@@ -41,8 +41,8 @@ def take_channel(samples: npt.NDArray[np.float32], rate: Hertz, channel: Channel
         what = "left, right or mix" if count == 2 else "mix"
         raise AudioError(
             "channels_differ",
-            f"{name} has {count} channels that differ, and they are not mixed unasked; choose {what} with --channel, or "
-            "name one by its number (0 is the left) as the clip's channel in the manifest",
+            f"{name} has {count} channels that differ, and they are not mixed unasked; choose {what} with --channel, "
+            "or name one by its number (0 is the left) as the clip's channel in the manifest",
         )
     return samples[:, 0 if channel == "left" else 1]
 

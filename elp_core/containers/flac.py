@@ -56,9 +56,10 @@ def _samples_held(content: Buffer, first: int, block: int) -> int | None:
     position = len(content)
     while (position := content.rfind(sync, max(first, len(content) - _TAIL), position)) >= 0:
         # the frames of a file share these fields: with the checksum, no other bytes look like a header
-        if position + 16 <= len(content) and content[position + 2] & 0x0F == rate:
-            if content[position + 3] & 0x0F == bits and (end := _frame_end(content, position, block)) is not None:
-                return end
+        same = content[position + 2 : position + 3] and content[position + 2] & 0x0F == rate
+        same = same and position + 16 <= len(content) and content[position + 3] & 0x0F == bits
+        if same and (end := _frame_end(content, position, block)) is not None:
+            return end
         position += 1
         if position <= first:
             return None

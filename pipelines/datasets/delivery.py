@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from elp_core.types import Decibels, Seconds, Split
+from elp_core.types import SAMPLE_RATE, Decibels, Seconds, Split
+from pipelines.datasets.each_channel import EachChannel
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 
@@ -67,6 +68,13 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+    side: str = ""
+    """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the clip is all of its file, not a part or a channel of it."""
+        return self.start == 0.0 and self.seconds is None and self.channel is None
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,10 @@ class DeliveryOptions:
     def forced_condition(self) -> str:
         """The condition that every clip gets, or empty."""
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
+
+    def condition_of(self, clip: SourceClip) -> str:
+        """Return the recording condition of a clip; clips of two channels have different ones."""
+        return "-".join(filter(None, (self.forced_condition or clip.condition, clip.side)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values as plain ones; `channel` is left out if it is empty, as in the records of old versions."""
@@ -147,6 +159,10 @@ class DeliveryContent:
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
+    kept: int = 0
+    """About how many bytes of it stay: all of a file, or the clips that are cut out of it."""
+    earlier_key: str = ""
+    """The key by the program before it knew declared lengths and channels; empty if it is the same."""
 
     @property
     def name(self) -> str:
@@ -165,16 +181,48 @@ def read_delivery(
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
-    reader, read = _AudioReader(spool), []
+    earlier, reader, kept = whole.copy(), _AudioReader(spool), _KeptBytes()
+    each = EachChannel() if options.channel == "each" else None
+    read: list[SourceClip] = []
     for clip in importer.read(source):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        more = {"channel": clip.channel, "declared": clip.declared}
-        set_ones = {name: value for name, value in more.items() if value is not None}
-        whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
-        read.append(replace(clip, audio=audio, sha256=digest))
-    name = source.resolve().name
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size)
+        newer = {"channel": clip.channel, "declared": clip.declared}
+        given = {name: value for name, value in newer.items() if value is not None}
+        whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
+        earlier.update(json.dumps([digest, *words]).encode())
+        clip = replace(clip, audio=audio, sha256=digest)
+        kept.add(clip)
+        read += each.clips(clip) if each else [clip]
+    name, keys = source.resolve().name, (whole.hexdigest(), earlier.hexdigest())
+    return DeliveryContent(
+        key=keys[0],
+        source=name,
+        importer=importer.name,
+        options=options,
+        clips=tuple(read),
+        size=reader.size,
+        kept=kept.total(),
+        earlier_key=keys[1] if keys[1] != keys[0] else "",
+    )
+
+
+class _KeptBytes:
+    """About how many bytes of a delivery stay in the slot."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
+
+    def add(self, clip: SourceClip) -> None:
+        if clip.sha256 not in self._sizes:
+            size = len(clip.audio) if isinstance(clip.audio, bytes) else clip.audio.stat().st_size
+            self._sizes[clip.sha256] = size
+        cut = math.inf if clip.seconds is None else clip.seconds * SAMPLE_RATE * 2
+        self._files[clip.sha256] = self._files.get(clip.sha256, 0.0) + cut
+
+    def total(self) -> int:
+        return round(sum(self._sizes[name] if cut == math.inf else cut for name, cut in self._files.items()))
 
 
 @dataclass
