@@ -5,13 +5,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from elp_core.types import SAMPLE_RATE, Decibels, Seconds, Split
+from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.each_channel import EachChannel
+from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 
@@ -78,6 +79,17 @@ class SourceClip:
 
 
 @dataclass(frozen=True)
+class FormatOption:
+    """A choice that a format offers, such as the fold of a protocol: ``--option NAME=VALUE``."""
+
+    name: str
+    about: str
+    """What it does and its default, in one line."""
+    values: tuple[str, ...] = ()
+    """The allowed values; empty if any text is allowed."""
+
+
+@dataclass(frozen=True)
 class Importer:
     """One format of delivery."""
 
@@ -86,8 +98,12 @@ class Importer:
     """What the source has to look like, in one line."""
     accepts: Callable[[Path], bool]
     """Return whether a source looks like this format; cheap, and raises nothing."""
-    read: Callable[[Path], Iterator[SourceClip]]
-    """Yield the clips of a source, always in the same order. An IntakeError lists all faults of the source."""
+    read: Callable[..., Iterator[SourceClip]]
+    """Yield the clips of a source, always in the same order; options are keyword arguments, as text. An IntakeError
+    lists all faults of the source."""
+    options: tuple[FormatOption, ...] = ()
+    protocol: Callable[..., str] | None = None
+    """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +118,8 @@ class DeliveryOptions:
     """Recording condition of every clip; if it is empty, the noise or the source names it."""
     channel: ChannelChoice = ""
     """What is taken of files with two channels that differ; empty takes no such file."""
+    format_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the source's format, by name."""
 
     @property
     def forced_condition(self) -> str:
@@ -113,18 +131,24 @@ class DeliveryOptions:
         return "-".join(filter(None, (self.forced_condition or clip.condition, clip.side)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values as plain ones; `channel` is left out if it is empty, as in the records of old versions."""
-        values = dataclasses.asdict(self)
-        return values if self.channel else {key: value for key, value in values.items() if key != "channel"}
+        """Return plain values; those that old versions had not are left out if they are empty."""
+        newer = ("channel", "format_options")
+        return {key: value for key, value in dataclasses.asdict(self).items() if value or key not in newer}
 
 
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
-    """Check plain values (`noise`, `snr`, `condition`, `channel`); None and empty text count as not given.
+    """Check plain values (`noise`, `snr`, `condition`, `channel`, `format_options`); None and empties are not given.
 
-    A UsageError names every option that is unknown or has a value that is not allowed.
+    A UsageError names every option that is unknown or has a value that is not allowed. What `format_options` may hold
+    depends on the format: see `pipelines.datasets.importers.check_format_options`.
     """
-    given = {key: value for key, value in values.items() if value is not None and value != ""}
-    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition", "channel")]
+    given = {key: value for key, value in values.items() if value is not None and value != "" and value != {}}
+    known = ("noise", "snr", "condition", "channel", "format_options")
+    faults = [f"unknown option {key}" for key in given if key not in known]
+    reading = given.get("format_options", {})
+    if not isinstance(reading, Mapping):
+        faults.append(f"format_options is {reading!r}, expected names with values")
+        reading = {}
     noise, condition = str(given.get("noise", "")), str(given.get("condition", ""))
     if noise and noise not in NOISES:
         faults.append(f"noise is {noise!r}, expected one of {', '.join(NOISES)}")
@@ -143,7 +167,7 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
         faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
     if faults:
         raise UsageError("delivery options: " + "; ".join(faults))
-    return DeliveryOptions(noise, snr, condition, channel)
+    return DeliveryOptions(noise, snr, condition, channel, {str(key): str(reading[key]) for key in sorted(reading)})
 
 
 @dataclass(frozen=True)
@@ -162,12 +186,18 @@ class DeliveryContent:
     kept: int = 0
     """About how many bytes of it stay: all of a file, or the clips that are cut out of it."""
     earlier_key: str = ""
-    """The key by the program before it knew declared lengths and channels; empty if it is the same."""
+    """The key that versions gave it which did not know declared lengths and channels."""
+    protocol: str = ""
+    """Name of the published evaluation protocol that the splits follow, if the format has one."""
 
     @property
     def name(self) -> str:
         """Short name of the delivery, stored with each of its clips."""
         return self.key[:12]
+
+    def known(self, keys: Iterable[str]) -> bool:
+        """Return whether it is among the deliveries with these keys."""
+        return any(key in (self.key, self.earlier_key) for key in keys)
 
 
 def read_delivery(
@@ -181,48 +211,30 @@ def read_delivery(
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
-    earlier, reader, kept = whole.copy(), _AudioReader(spool), _KeptBytes()
-    each = EachChannel() if options.channel == "each" else None
+    earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
+    each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
     read: list[SourceClip] = []
-    for clip in importer.read(source):
+    for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
         newer = {"channel": clip.channel, "declared": clip.declared}
         given = {name: value for name, value in newer.items() if value is not None}
         whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
         earlier.update(json.dumps([digest, *words]).encode())
-        clip = replace(clip, audio=audio, sha256=digest)
-        kept.add(clip)
-        read += each.clips(clip) if each else [clip]
-    name, keys = source.resolve().name, (whole.hexdigest(), earlier.hexdigest())
+        hashed = replace(clip, audio=audio, sha256=digest)
+        kept.add(hashed)
+        read += each.clips(hashed) if each else [hashed]
     return DeliveryContent(
-        key=keys[0],
-        source=name,
+        key=whole.hexdigest(),
+        source=source.resolve().name,
         importer=importer.name,
         options=options,
         clips=tuple(read),
         size=reader.size,
         kept=kept.total(),
-        earlier_key=keys[1] if keys[1] != keys[0] else "",
+        earlier_key=earlier.hexdigest(),
+        protocol=importer.protocol(source, **chosen) if importer.protocol else "",
     )
-
-
-class _KeptBytes:
-    """About how many bytes of a delivery stay in the slot."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, float] = {}
-        self._sizes: dict[str, int] = {}
-
-    def add(self, clip: SourceClip) -> None:
-        if clip.sha256 not in self._sizes:
-            size = len(clip.audio) if isinstance(clip.audio, bytes) else clip.audio.stat().st_size
-            self._sizes[clip.sha256] = size
-        cut = math.inf if clip.seconds is None else clip.seconds * SAMPLE_RATE * 2
-        self._files[clip.sha256] = self._files.get(clip.sha256, 0.0) + cut
-
-    def total(self) -> int:
-        return round(sum(self._sizes[name] if cut == math.inf else cut for name, cut in self._files.items()))
 
 
 @dataclass

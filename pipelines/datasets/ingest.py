@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.checks import check_clips, judged_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
@@ -46,14 +46,14 @@ def add_delivery(
     DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
     VersioningError if Git or DVC failed. Nothing was changed then.
     """
-    chosen, checked = choose_importer(source, importer), delivery_options(options or {})
+    checked = delivery_options(options or {})
+    chosen = choose_importer(source, importer, checked.format_options)
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(source, chosen, checked, policy, stage / "members")
         # not an error: a flow that runs again passes the same source
-        keys = {content.key, content.earlier_key}
-        if current and any(delivery.key in keys for delivery in current.deliveries):
+        if current and content.known(delivery.key for delivery in current.deliveries):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.kept)
@@ -84,11 +84,7 @@ def _prepare(
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate)
-    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
-    # a copy of a bad clip is bad for the same reason, whatever its words are
-    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
-    faults = dict(sorted(faults.items()))
-    repeats = [repeat for repeat in staged.repeats if repeat.id not in checked.faults]
+    faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
