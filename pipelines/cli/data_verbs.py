@@ -33,7 +33,7 @@ def data() -> None:
 @click.option(
     "--channel",
     metavar="WHICH",
-    help="What to take of files with two channels that differ: left, right, each (own speakers) or mix.",
+    help="If two channels differ: left, right, each or mix.",
 )
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
