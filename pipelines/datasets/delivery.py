@@ -14,6 +14,7 @@ from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.errors import IntakeError, UsageError
+from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 
 HELD_BYTES = 256 * 2**20
@@ -45,7 +46,7 @@ class ClipFault:
 
 @dataclass(frozen=True)
 class SourceClip:
-    """One recording of a delivery, and what the delivery says of it."""
+    """One recording of a delivery, and what the delivery says of it. Its names are in their normal form."""
 
     path: str
     """Name inside the delivery, with forward slashes."""
@@ -76,6 +77,11 @@ class SourceClip:
     def whole(self) -> bool:
         """Whether the clip is all of its file, not a part or a channel of it."""
         return self.start == 0.0 and self.seconds is None and self.channel is None
+
+    def __post_init__(self) -> None:
+        # here, so that no importer can forget it
+        for name in ("path", "speaker", "label", "condition"):
+            object.__setattr__(self, name, normal_name(getattr(self, name)))
 
 
 @dataclass(frozen=True)
