@@ -105,4 +105,4 @@ def _aiff_bytes_per_second(content: Buffer, body: int, length: int) -> float:
         return 0.0
     # an 80-bit float of the x87
     rate = math.ldexp(float(mantissa), max(min((exponent & 0x7FFF) - 16383 - 63, 0), -63))
-    return rate * channels * ((bits + 7) // 8)
+    return float(rate * channels * ((bits + 7) // 8))
