@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elp_core._ranges import Checked, within
-from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError
+from elp_core.languages import Units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,8 @@ class DecodeConfig(Checked):
         return faults + (["a hotword is empty"] if any(not word.strip() for word in self.hotwords) else [])
 
 
-def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
-    """Return the search of `config` over `alphabet`; the same log-probabilities always give the same transcript.
+def beam_search(units: Units, config: DecodeConfig) -> Search:
+    """Return the search of `config` over `units`; the same log-probabilities always give the same transcript.
 
     A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words + hotword_weight · hotwords``,
     sentence ends included. A word that the language model does not know has 10⁻¹⁰ of its unknown word's probability;
@@ -72,15 +72,15 @@ def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
             the alphabet can spell; the alphabet has letters that the package reserves; or a hotword has letters that
             the alphabet does not have, or the alphabet has no space.
     """
-    foreign = sorted({word for word in config.hotwords if alphabet.unknown(word)})
+    foreign = sorted({word for word in config.hotwords if units.unknown(word)})
     if foreign:
         raise ConfigError(
             "decode",
             [f"the alphabet cannot spell the hotword {word!r}; write it as in transcripts" for word in foreign],
         )
-    if config.hotwords and " " not in alphabet.letters:
+    if config.hotwords and " " not in units.symbols:
         raise ConfigError("decode", ["hotwords need words with spaces between them; this alphabet has no space"])
-    return _search(alphabet.letters, config, _stamp(config.lm))
+    return _search("".join(units.symbols), config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)

@@ -9,15 +9,14 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from elp_core.errors import AudioError
-from elp_core.types import Hertz, Seconds
+from elp_core.types import Seconds
 
 FORMATS = (
     *("aac", "amr", "asf", "avi", "caf", "flv", "matroska,webm", "matroska", "webm", "mpeg", "mpegts", "ogg"),
@@ -38,18 +37,6 @@ _DECLARED_SHARE = 0.02
 _INSTALL = "pip install 'elp-foundry[media]'"
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """The header of the first audio stream of a container."""
-
-    seconds: Seconds | None
-    """None if the container does not say it."""
-    rate: Hertz
-    channels: int
-    format: str
-    """Container and codec, such as ``mov,mp4,m4a,3gp,3g2,mj2/aac``."""
-
-
 def is_media(source: Path | str | bytes) -> bool:
     """Return whether the first bytes are those of a container that this module reads."""
     if isinstance(source, bytes):
@@ -64,75 +51,102 @@ def is_media(source: Path | str | bytes) -> bool:
     return adts or (len(head) > _PACKET and head[0] == head[_PACKET] == ord("G"))
 
 
-def is_media_format(name: str) -> bool:
-    """Return whether a `MediaInfo.format` is given; libsndfile's names are in upper case."""
-    return name.partition("/")[0] in FORMATS
-
-
-def probe_media(source: Path | str | bytes) -> MediaInfo:
-    """Read the header of a container's first audio stream.
+class MediaFile:
+    """The first audio stream of a container, with the attributes and methods of `soundfile.SoundFile` that are used.
 
     Raises:
         AudioError: `no_media_package` if PyAV is not installed, `corrupt` if it cannot open the file, `no_audio`.
     """
-    with _opened(source) as container:
-        return _info(container)
+
+    def __init__(self, source: Path | str | bytes) -> None:
+        self._source, self._name = source, _name(source)
+        self._start()
+        self.frames = self._declared or self._counted()
+        """By the header; counted if the header does not say it."""
+
+    def _start(self) -> None:
+        self._container = _opened(self._source)
+        stream = _stream(self._container, self._name)
+        self.samplerate: int = stream.rate
+        self.channels: int = stream.channels
+        self.format: str = self._container.format.name
+        self.subtype: str = stream.codec_context.name
+        self._declared = round(_declared(self._container, stream) * self.samplerate)
+        self._blocks = _frames(self._container, self._name)
+        self._held = np.zeros((0, self.channels), np.float32)
+        self._place, self._decoded, self._spent = 0, 0, 0.0
+
+    def _counted(self) -> int:
+        while len(self.read(self.samplerate)):
+            pass
+        found = self._decoded
+        self.close()
+        self._start()
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame: compressed sound is decoded up to there, because only that place is exact."""
+        if frame < self._place:
+            self.close()
+            self._start()
+        while self._place < frame and len(self.read(min(frame - self._place, self.samplerate))):
+            pass
+
+    def read(self, frames: int, dtype: str = "float32", always_2d: bool = True) -> npt.NDArray[np.float32]:
+        """Return the next frames as float32 [frames, channels]; fewer at the end, none after it.
+
+        Raises:
+            AudioError: `corrupt` if decoding breaks off; `too_slow` if it exceeds its time; `length_differs` if the
+                sound is not as long as the header says.
+        """
+        del dtype, always_2d
+        blocks, size = [self._held], len(self._held)
+        while size < frames and (block := self._next()) is not None:
+            blocks.append(block)
+            size += len(block)
+        whole = np.concatenate(blocks)
+        self._held = whole[frames:]
+        self._place += min(size, frames)
+        return whole[:frames]
+
+    def _next(self) -> npt.NDArray[np.float32] | None:
+        began = time.monotonic()
+        block = next(self._blocks, None)
+        self._spent += time.monotonic() - began
+        if self._spent > DECODE_SECONDS + 0.1 * self._decoded / self.samplerate:
+            lasts = self._decoded / self.samplerate
+            raise AudioError("too_slow", f"{self._name} took {self._spent:.0f} s to decode {lasts:.0f} s of sound")
+        if block is None:
+            self._check_length()
+            return None
+        self._decoded += len(block)
+        return block
+
+    def _check_length(self) -> None:
+        lasts, declared = self._decoded / self.samplerate, self._declared / self.samplerate
+        differ = abs(lasts - declared)
+        if declared and differ > _DECLARED_SECONDS and differ > _DECLARED_SHARE * max(lasts, declared):
+            raise AudioError(
+                "length_differs",
+                f"{self._name} lasts {declared:.2f} s by its header and {lasts:.2f} s decoded; "
+                "it was cut off: copy it again",
+            )
 
 
-def media_blocks(source: Path | str | bytes, samples: int) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the first audio stream as float32 [samples, channels] at its own rate, in blocks of about `samples`.
-
-    Raises:
-        AudioError: As `probe_media`; `corrupt` if decoding breaks off; `too_slow` if it exceeds its time;
-            `length_differs` if the sound is not as long as the header says.
-    """
+def _frames(container: Any, name: str) -> Iterator[npt.NDArray[np.float32]]:
     import av
 
-    spent, decoded = 0.0, 0
-    with _opened(source) as container:
-        info = _info(container)
-        resampler = av.AudioResampler(format="fltp")
-        frames, held, size = _frames(container, resampler, _name(source)), list[Any](), 0
-        while True:
-            began = time.monotonic()
-            frame = next(frames, None)
-            spent += time.monotonic() - began
-            if spent > DECODE_SECONDS + 0.1 * decoded / info.rate:
-                raise AudioError(
-                    "too_slow", f"{_name(source)} took {spent:.0f} s to decode {decoded / info.rate:.0f} s"
-                )
-            if frame is None:
-                break
-            held.append(frame)
-            size += frame.shape[0]
-            decoded += frame.shape[0]
-            if size >= samples:
-                yield np.concatenate(held)
-                held, size = [], 0
-    if held:
-        yield np.concatenate(held)
-    _check_length(info, decoded, _name(source))
-
-
-def media_samples(source: Path | str | bytes, max_seconds: Seconds) -> npt.NDArray[np.float32]:
-    """Return the first audio stream as float32 [samples, channels] at its own rate.
-
-    Raises:
-        AudioError: As `media_blocks`; `too_long` if it lasts longer than `max_seconds`, whatever its header says.
-    """
-    rate = probe_media(source).rate
-    found, decoded = [], 0
-    for block in media_blocks(source, 10 * rate):
-        found.append(block)
-        decoded += len(block)
-        if decoded > max_seconds * rate:
-            raise AudioError("too_long", f"{_name(source)} lasts over {max_seconds / 3600:.1f} h; cut it")
-    return np.concatenate(found)
-
-
-def _frames(container: Any, resampler: Any, name: str) -> Iterator[npt.NDArray[np.float32]]:
-    import av
-
+    resampler = av.AudioResampler(format="fltp")
     shape: tuple[int, int] | None = None
     try:
         for frame in container.decode(container.streams.audio[0]):
@@ -166,32 +180,20 @@ def _opened(source: Path | str | bytes) -> Any:
         raise AudioError("corrupt", f"{_name(source)} cannot be read as audio or video: {error}") from error
 
 
-def _info(container: Any) -> MediaInfo:
-    streams = container.streams.audio
-    if not streams:
-        raise AudioError("no_audio", f"{container.name or 'the file'} has no sound; expected an audio track")
-    stream = streams[0]
+def _stream(container: Any, name: str) -> Any:
+    if not container.streams.audio:
+        raise AudioError("no_audio", f"{name} has no sound; expected an audio track")
+    stream = container.streams.audio[0]
     if not stream.rate or not stream.channels:
-        raise AudioError("corrupt", f"the header of {container.name or 'the file'} has no rate or no channels")
-    declared = None
-    if container.format.name not in _GUESSED:
-        declared = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1_000_000
-    name = f"{container.format.name}/{stream.codec_context.name}"
-    return MediaInfo(float(declared) if declared else None, stream.rate, stream.channels, name)
+        raise AudioError("corrupt", f"the header of {name} has no sample rate or no channels")
+    return stream
 
 
-def _check_length(info: MediaInfo, decoded: int, name: str) -> None:
-    if not decoded:
-        raise AudioError("empty", f"{name} has a header and no sound")
-    lasts = decoded / info.rate
-    if info.seconds is None:
-        return
-    differ = abs(lasts - info.seconds)
-    if differ > _DECLARED_SECONDS and differ > _DECLARED_SHARE * max(lasts, info.seconds):
-        raise AudioError(
-            "length_differs",
-            f"{name} lasts {info.seconds:.2f} s by its header and {lasts:.2f} s decoded; it was cut off: copy it again",
-        )
+def _declared(container: Any, stream: Any) -> Seconds:
+    """Return the length of a stream by the header, or 0."""
+    if container.format.name in _GUESSED:
+        return 0.0
+    return float(stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1_000_000)
 
 
 def _name(source: Path | str | bytes) -> str:

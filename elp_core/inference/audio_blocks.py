@@ -1,15 +1,14 @@
 """A recording of any length as blocks of mono float32 at 16 kHz: memory depends on the block, not on the recording."""
 
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from elp_core.audio import Waveform, probe, resample
+from elp_core.audio import Waveform, resample
+from elp_core.channels import Channel, take_channel
 from elp_core.errors import AudioError
-from elp_core.media import is_media_format, media_blocks
+from elp_core.sound_files import info_of, name_of, opened, read_frames, require_bounds
 from elp_core.types import SAMPLE_RATE, Hertz, Seconds
 
 BLOCK_SECONDS = 30
@@ -18,48 +17,30 @@ _CONTEXT = 1
 """Seconds around a block that are resampled with it and cut off again; the kernels are shorter."""
 
 
-def audio_blocks(source: Path | str | bytes, channel: int | None = None) -> Iterator[Waveform]:
+def audio_blocks(source: Path | str | bytes, channel: Channel = "mix") -> Iterator[Waveform]:
     """Yield a recording as float32 [samples] of about 30 s each, mono at 16 kHz.
 
     Law: the blocks joined are what `elp_core.audio.load` returns for the same file, to 1e-6; there is no limit of
-    length. `channel` (from 0) takes one channel; None mixes them.
+    length. `channel` is as for `load`.
 
     Raises:
-        AudioError: `missing`, `empty`, `corrupt`, `nan` or `no_channel`; the message names the time if there is one.
+        AudioError: `missing`, `empty`, `corrupt`, `nan`, `beyond_full_scale`, `sample_rate`, `channels`, `no_channel`
+            or `channels_differ`, and those of `elp_core.media.MediaFile`.
     """
-    info = probe(source)
-    read = media_blocks if is_media_format(info.format) else _decoded
-    yield from _at_16_khz(_mono(read(source, BLOCK_SECONDS * info.rate), channel, info.rate), info.rate)
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
 
+        def mono() -> Iterator[Waveform]:
+            while len(block := read_frames(source, file, info, BLOCK_SECONDS * info.rate)):
+                yield np.ascontiguousarray(take_channel(block, info.rate, channel, name_of(source)))
 
-def _decoded(source: Path | str | bytes, samples: int) -> Iterator[Waveform]:
-    """Yield float32 [samples, channels] at the file's own rate."""
-    name = f"audio of {len(source)} bytes" if isinstance(source, bytes) else str(source)
-    done, rate = 0, 1
-    try:
-        with soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else name) as file:
-            rate = file.samplerate
-            for block in file.blocks(samples, dtype="float32", always_2d=True):
-                yield block
-                done += len(block)
-    except soundfile.LibsndfileError as error:
-        raise AudioError("corrupt", f"{name} breaks off after {done / rate:.1f} s: {error}") from error
-    if not done:
-        raise AudioError("empty", f"{name} has a header and no samples")
-
-
-def _mono(blocks: Iterable[Waveform], channel: int | None, rate: Hertz) -> Iterator[Waveform]:
-    done = 0
-    for block in blocks:
-        channels = block.shape[1]
-        if channel is not None and channel >= channels:
-            raise AudioError("no_channel", f"channel {channel} is asked for, the file has {channels}, counted from 0")
-        one = block[:, channel or 0] if channel is not None or channels == 1 else block.mean(axis=1, dtype=np.float32)
-        if not np.isfinite(one).all():
-            at = done + int(np.flatnonzero(~np.isfinite(one))[0])
-            raise AudioError("nan", f"the sample at {at / rate:.3f} s is not a finite number; export the file again")
-        done += len(one)
-        yield np.ascontiguousarray(one)
+        empty = True
+        for block in _at_16_khz(mono(), info.rate):
+            empty = False
+            yield block
+        if empty:
+            raise AudioError("empty", f"{name_of(source)} has a header and no samples")
 
 
 def _at_16_khz(blocks: Iterable[Waveform], rate: Hertz) -> Iterator[Waveform]:

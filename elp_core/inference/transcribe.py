@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elp_core.audio import Waveform
+from elp_core.channels import Channel
 from elp_core.data.text import BLANK
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import AudioError
@@ -66,6 +67,7 @@ def transcribe(
     windows: WindowConfig | None = None,
     voice_activity: VoiceActivityConfig | None = None,
     decode: DecodeConfig | None = None,
+    channel: Channel = "mix",
     batch_seconds: Seconds = 32.0,
     progress: Callable[[Seconds], None] | None = None,
 ) -> Transcript:
@@ -80,6 +82,7 @@ def transcribe(
         voice_activity: How runs of speech are found in a recording that is longer than a window; the rest of it is
             skipped. None transcribes everything, silence too.
         decode: How letters become words; None keeps the task's own way (greedy by default).
+        channel: What is taken of a file with several channels, as in `elp_core.audio.load`.
         batch_seconds: Audio in a batch after padding; it changes speed and memory, never an answer.
         progress: Called with the seconds of the recording that are done.
 
@@ -89,7 +92,7 @@ def transcribe(
             made.
     """
     windows = windows or WindowConfig()
-    length = _Length(fixed_blocks(source) if isinstance(source, np.ndarray) else audio_blocks(source))
+    length = _Length(fixed_blocks(source) if isinstance(source, np.ndarray) else audio_blocks(source, channel))
     runs = _runs(length, windows, voice_activity)
     cut = ((start, window) for start, blocks in runs for window in cut_windows(blocks, recogniser.times, windows))
     spans = _Spans(recogniser, decode or recogniser.task.decode)
@@ -161,8 +164,8 @@ class _Spans:
 
     def __init__(self, recogniser: Recogniser, decode: DecodeConfig) -> None:
         self._times = recogniser.times
-        self._units = recogniser.task.alphabet
-        self._symbols = tuple(self._units.letters)
+        self._units = recogniser.task.units
+        self._symbols = self._units.symbols
         self._search = beam_search(self._units, decode) if decode.beam else None
         self.spaced = is_spaced(self._symbols)
         self._space = self._symbols.index(" ") + 1 if " " in self._symbols else BLANK

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from elp_core.data.text import BLANK
 from elp_core.errors import CorpusError
+from elp_core.languages import BLANK
 from elp_core.types import Seconds
 
 _BOUNDARY = "▁"

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -33,6 +33,11 @@ _BEAM = 50
     default="text",
     help="asr: text, JSON with the times of words, or subtitles.",
 )
+@click.option(
+    "--channel",
+    type=click.Choice(["left", "right", "mix"]),
+    help="What is taken of a file whose channels differ [default: it is refused].",
+)
 @click.option("--no-vad", is_flag=True, help="asr: transcribe all of a long recording, not only its speech.")
 @click.option("--hotwords", type=click.Path(path_type=Path), help="asr: words to prefer, one a line, such as names.")
 @click.option(
@@ -49,6 +54,7 @@ def predict_verb(
     files: tuple[Path, ...],
     version: int | None,
     form: str,
+    channel: Literal["left", "right", "mix"] | None,
     no_vad: bool,
     **decoding: Any,
 ) -> None:
@@ -79,6 +85,7 @@ def predict_verb(
             version=version or CHAMPION,
             decode=decode,
             skip_silence=not no_vad,
+            channel=channel or "same",
             progress=report,
         )
     if form == "text":

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elp_core.channels import Channel
 from elp_core.decoding import DecodeConfig
+from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
@@ -55,13 +57,14 @@ def predict_files(
     version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
     skip_silence: bool = True,
+    channel: Channel = "same",
     progress: Heard | None = None,
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
     Files are what libsndfile reads, or PyAV if it is installed, of any rate; recordings for ASR may last hours. `cache`
     is the folder for downloaded bundles; without `decode`, the slot's own settings decide. `skip_silence` finds the
-    speech of long recordings first. Raises UsageError for too few files or for `decode` with another task than ASR,
+    speech of long recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ. Raises UsageError for too few files or for `decode` with another task than ASR,
     ConfigError if a language model or hotword is unsuitable or a package is missing, RegistryError if there is no such
     version, AudioError if a file cannot be used, FingerprintMismatch if the bundle belongs to another backbone than
     that of `settings`.
@@ -84,11 +87,12 @@ def predict_files(
     bundle = download_bundle(connect(mlflow_uri), chosen, cache)
     answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
     # files first, so that a wrong name is reported before a model is loaded
-    lengths = [audio.probe(path).seconds for path in files]
-    waveforms = [] if slot.task == "asr" else [audio.load(path) for path in files]
+    lengths = [_checked_length(path, channel) for path in files]
+    waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
     model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
     if slot.task == "asr":
-        found = _transcripts(model, files, decode or settings.for_slot(slot).decode, skip_silence, lengths, progress)
+        how = decode or settings.for_slot(slot).decode
+        found = _transcripts(model, files, how, channel, skip_silence, lengths, progress)
         return replace(answer, answers=tuple(one.text for one in found), transcripts=found)
     outputs: list[Any] = predict(model, waveforms)
     if not isinstance(model.task, Comparing):
@@ -108,19 +112,35 @@ def _version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
     return found or model_registry.get(client, slot, version)
 
 
+def _checked_length(path: Path, channel: Channel) -> Seconds:
+    """Return the length by the header; an AudioError says that channels differ before hours of them are transcribed."""
+    from elp_core import audio
+
+    info = audio.probe(path)
+    differing = audio.differing_channels(path) if info.channels > 1 and channel != "mix" else 1
+    if differing > 1 and (channel == "same" or differing > 2):
+        which = "left, right or mix" if differing == 2 else "mix"
+        raise AudioError(
+            "channels_differ",
+            f"{path} has {differing} channels that differ, and they are not mixed unasked; choose with --channel {which}",
+        )
+    return info.seconds
+
+
 def _transcripts(
     model: ElpModel,
     files: Sequence[Path],
     decode: DecodeConfig,
+    channel: Channel,
     skip_silence: bool,
     lengths: Sequence[Seconds],
     progress: Heard | None,
 ) -> tuple[Transcript, ...]:
-    from elp_core.data.text import normalise
     from elp_core.inference import Recogniser, VoiceActivityConfig, transcribe
 
-    decode = replace(decode, hotwords=written_as_transcripts(decode.hotwords, normalise))
     recogniser = Recogniser.of(model)
+    normalise = recogniser.task.language.normalise
+    decode = replace(decode, hotwords=written_as_transcripts(decode.hotwords, normalise))
     found: list[Transcript] = []
     activity = VoiceActivityConfig() if skip_silence else None
 
@@ -132,5 +152,7 @@ def _transcripts(
 
     for path in files:
         before = sum(one.seconds for one in found)
-        found.append(transcribe(path, recogniser, voice_activity=activity, decode=decode, progress=report))
+        found.append(
+            transcribe(path, recogniser, voice_activity=activity, decode=decode, channel=channel, progress=report)
+        )
     return tuple(found)
