@@ -64,10 +64,11 @@ def predict_files(
 
     Files are what libsndfile reads, or PyAV if it is installed, of any rate; recordings for ASR may last hours. `cache`
     is the folder for downloaded bundles; without `decode`, the slot's own settings decide. `skip_silence` finds the
-    speech of long recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ. Raises UsageError for too few files or for `decode` with another task than ASR,
-    ConfigError if a language model or hotword is unsuitable or a package is missing, RegistryError if there is no such
-    version, AudioError if a file cannot be used, FingerprintMismatch if the bundle belongs to another backbone than
-    that of `settings`.
+    speech of long recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ.
+
+    Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if a language model or
+    hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
+    cannot be used, FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
     """
     from elp_core import audio
     from elp_core.backbones import Backbone
@@ -122,7 +123,7 @@ def _checked_length(path: Path, channel: Channel) -> Seconds:
         which = "left, right or mix" if differing == 2 else "mix"
         raise AudioError(
             "channels_differ",
-            f"{path} has {differing} channels that differ, and they are not mixed unasked; choose with --channel {which}",
+            f"{path} has {differing} channels that differ, and they are not mixed unasked; add --channel {which}",
         )
     return info.seconds
 

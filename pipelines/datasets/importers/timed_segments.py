@@ -124,11 +124,12 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
 def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file, or a UTF-16 one with its mark; an IntakeError if it is neither."""
     content = path.read_bytes()
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        return content.decode(encoding)
+        return content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise IntakeError(f"it is not {encoding[:6].upper()} text (byte {error.start}); save it as UTF-8") from error
+        name = "UTF-16" if wide else "UTF-8"
+        raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
 
 
 def number(text: str, what: str, place: str) -> Seconds:
