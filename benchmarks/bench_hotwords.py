@@ -68,7 +68,7 @@ def main() -> None:
 
     model = load_bundle(spoken_adapter(arguments.adapter), Backbone.from_pretrained("elp:tiny"))
     assert isinstance(model.task, SpeechRecognition)
-    alphabet, emit = model.task.alphabet, Recogniser.of(model).emit
+    units, emit = model.task.units, Recogniser.of(model).emit
     lines = ["| speakers | decoding | recall of names | WER with names | WER elsewhere |", "|---|---|---|---|---|"]
     splits: tuple[tuple[Split, int], ...] = (("validation", 11), ("test", 21))
     for split, seed in splits:
@@ -83,10 +83,10 @@ def main() -> None:
                 beam=arguments.beam, hotwords=NAMES, hotword_weight=weight
             )
         found = {
-            "greedy": {name: [alphabet.decode(row.argmax(1).tolist()) for row in each] for name, each in rows.items()}
+            "greedy": {name: [units.decode(row.argmax(1).tolist()) for row in each] for name, each in rows.items()}
         }
         for way, config in ways.items():
-            search = beam_search(alphabet, config)
+            search = beam_search(units, config)
             found[way] = {name: [search(row) for row in each] for name, each in rows.items()}
         for way, texts in found.items():
             cells = recall(texts["named"], named), wer(texts["named"], named), wer(texts["plain"], plain)

@@ -60,7 +60,7 @@ def test_windows_of_a_network_without_context_give_the_whole_text(monkeypatch: p
     # without attention and time delays a frame depends on its own samples only: nothing may differ then
     task = SpeechRecognition()
     rng = np.random.default_rng(1)
-    weights = rng.standard_normal((4, len(task.alphabet))).astype(np.float32)
+    weights = rng.standard_normal((4, len(task.units))).astype(np.float32)
 
     def emit(waveforms: list[np.ndarray]) -> list[np.ndarray]:
         rows = []
@@ -74,7 +74,7 @@ def test_windows_of_a_network_without_context_give_the_whole_text(monkeypatch: p
     times = Recogniser.of(build(tiny_backbone(), ElpConfig(), make_task("asr", random_clips(4)), 0)).times
     recogniser = Recogniser(task, times, emit)
     wave = np.repeat(rng.standard_normal(round(200 * 16_000 / 640)), 640).astype(np.float32)
-    expected = task.alphabet.decode(emit([wave])[0].argmax(1).tolist())
+    expected = task.units.decode(emit([wave])[0].argmax(1).tolist())
     for config in (WindowConfig(6, 2), WindowConfig(30, 4), WindowConfig(11.37, 0.5)):
         found = transcribe(wave, recogniser, windows=config)
         assert len(found.segments) > 200 / SPAN_SECONDS

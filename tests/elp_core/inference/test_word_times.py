@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from elp_core.data.text import Alphabet
+from elp_core.languages import Units
 from elp_core.errors import CorpusError
 from elp_core.inference.word_times import FrameWord, align, best_path, words_of
 
-LETTERS = Alphabet(" ab")
+LETTERS = Units.of_letters(" ab")
 
 
 def rows(seed: int, frames: int, classes: int = 4) -> np.ndarray:
@@ -28,7 +28,7 @@ def sure(path: str, probability: float = 0.9) -> np.ndarray:
 def test_words_have_their_frames_and_the_confidence_of_their_least_sure_letter() -> None:
     found = sure("__aa_b__ _ab_")
     found[5] = np.log([0.3, 0.1, 0.1, 0.5])
-    words = words_of(best_path(found), LETTERS.letters)
+    words = words_of(best_path(found), LETTERS.symbols)
     assert words == [
         FrameWord("ab", 2, 5, pytest.approx(0.5, abs=1e-6)),
         FrameWord("ab", 10, 11, pytest.approx(0.9, abs=1e-6)),
@@ -38,7 +38,7 @@ def test_words_have_their_frames_and_the_confidence_of_their_least_sure_letter()
 @pytest.mark.parametrize("seed", range(30))
 def test_greedy_words_spell_the_greedy_transcript(seed: int) -> None:
     found = rows(seed, 40)
-    words = words_of(best_path(found), LETTERS.letters)
+    words = words_of(best_path(found), LETTERS.symbols)
     assert " ".join(word.text for word in words) == LETTERS.decode(found.argmax(1).tolist())
     frames = [frame for word in words for frame in (word.first, word.last)]
     assert frames == sorted(frames)
