@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from elp_core.languages import Units
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import ConfigError
+from elp_core.languages import Units
 from tests.elp_core.test_decoding import spelled
 
 KIM = spelled(Units(), {"k": 1}, {"i": 0.3, "a": 0.7}, {"m": 1}, {" ": 1}, {"x": 1})

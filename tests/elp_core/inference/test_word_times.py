@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from elp_core.languages import Units
 from elp_core.errors import CorpusError
 from elp_core.inference.word_times import FrameWord, align, best_path, words_of
+from elp_core.languages import Units
 
 LETTERS = Units.of_letters(" ab")
 
