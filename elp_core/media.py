@@ -95,7 +95,11 @@ class MediaFile:
         self._container.close()
 
     def seek(self, frame: int) -> None:
-        """Go to a frame: compressed sound is decoded up to there, because only that place is exact."""
+        """Go to a frame: compressed sound is decoded up to there, because only that place is exact.
+
+        Raises:
+            AudioError: As the constructor and `read`.
+        """
         if frame < self._place:
             self.close()
             self._start()

@@ -62,7 +62,7 @@ def encode(
         container.mux(stream.encode(None))
         if pictures:
             for number in range(round(10 * seconds)):
-                picture = np.full((48, 64, 3), number * 4, np.uint8)
+                picture = np.full((48, 64, 3), number % 64, np.uint8)
                 container.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(pictures.encode(None))
     return path
