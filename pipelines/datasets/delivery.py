@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.errors import IntakeError, UsageError
+from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 
 HELD_BYTES = 256 * 2**20
@@ -43,7 +44,7 @@ class ClipFault:
 
 @dataclass(frozen=True)
 class SourceClip:
-    """One recording of a delivery, and what the delivery says of it."""
+    """One recording of a delivery, and what the delivery says of it. Its names are in their normal form."""
 
     path: str
     """Name inside the delivery, with forward slashes."""
@@ -68,6 +69,22 @@ class SourceClip:
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
 
+    def __post_init__(self) -> None:
+        # here, so that no importer can forget it
+        for name in ("path", "speaker", "label", "condition"):
+            object.__setattr__(self, name, normal_name(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class FormatOption:
+    """A choice that a format offers, such as the fold of a protocol: ``--option NAME=VALUE``."""
+
+    name: str
+    about: str
+    """What it does and its default, in one line."""
+    values: tuple[str, ...] = ()
+    """The allowed values; empty if any text is allowed."""
+
 
 @dataclass(frozen=True)
 class Importer:
@@ -78,8 +95,12 @@ class Importer:
     """What the source has to look like, in one line."""
     accepts: Callable[[Path], bool]
     """Return whether a source looks like this format; cheap, and raises nothing."""
-    read: Callable[[Path], Iterator[SourceClip]]
-    """Yield the clips of a source, always in the same order. An IntakeError lists all faults of the source."""
+    read: Callable[..., Iterator[SourceClip]]
+    """Yield the clips of a source, always in the same order; options are keyword arguments, as text. An IntakeError
+    lists all faults of the source."""
+    options: tuple[FormatOption, ...] = ()
+    protocol: Callable[..., str] | None = None
+    """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,8 @@ class DeliveryOptions:
     """Recording condition of every clip; if it is empty, the noise or the source names it."""
     channel: ChannelChoice = ""
     """What is taken of files with two channels that differ; empty takes no such file."""
+    format_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the source's format, by name."""
 
     @property
     def forced_condition(self) -> str:
@@ -101,18 +124,24 @@ class DeliveryOptions:
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values as plain ones; `channel` is left out if it is empty, as in the records of old versions."""
-        values = dataclasses.asdict(self)
-        return values if self.channel else {key: value for key, value in values.items() if key != "channel"}
+        """Return plain values; those that old versions had not are left out if they are empty."""
+        newer = ("channel", "format_options")
+        return {key: value for key, value in dataclasses.asdict(self).items() if value or key not in newer}
 
 
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
-    """Check plain values (`noise`, `snr`, `condition`, `channel`); None and empty text count as not given.
+    """Check plain values (`noise`, `snr`, `condition`, `channel`, `format_options`); None and empties are not given.
 
-    A UsageError names every option that is unknown or has a value that is not allowed.
+    A UsageError names every option that is unknown or has a value that is not allowed. What `format_options` may hold
+    depends on the format: see `pipelines.datasets.importers.check_format_options`.
     """
-    given = {key: value for key, value in values.items() if value is not None and value != ""}
-    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition", "channel")]
+    given = {key: value for key, value in values.items() if value is not None and value != "" and value != {}}
+    known = ("noise", "snr", "condition", "channel", "format_options")
+    faults = [f"unknown option {key}" for key in given if key not in known]
+    reading = given.get("format_options", {})
+    if not isinstance(reading, Mapping):
+        faults.append(f"format_options is {reading!r}, expected names with values")
+        reading = {}
     noise, condition = str(given.get("noise", "")), str(given.get("condition", ""))
     if noise and noise not in NOISES:
         faults.append(f"noise is {noise!r}, expected one of {', '.join(NOISES)}")
@@ -131,7 +160,7 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
         faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
     if faults:
         raise UsageError("delivery options: " + "; ".join(faults))
-    return DeliveryOptions(noise, snr, condition, channel)
+    return DeliveryOptions(noise, snr, condition, channel, {str(key): str(reading[key]) for key in sorted(reading)})
 
 
 @dataclass(frozen=True)
@@ -147,6 +176,8 @@ class DeliveryContent:
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
+    protocol: str = ""
+    """Name of the published evaluation protocol that the splits follow, if the format has one."""
 
     @property
     def name(self) -> str:
@@ -165,8 +196,8 @@ def read_delivery(
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
-    reader, read = _AudioReader(spool), []
-    for clip in importer.read(source):
+    reader, read, chosen = _AudioReader(spool), [], options.format_options
+    for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
         more = {"channel": clip.channel, "declared": clip.declared}
@@ -174,7 +205,8 @@ def read_delivery(
         whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
         read.append(replace(clip, audio=audio, sha256=digest))
     name = source.resolve().name
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size)
+    protocol = importer.protocol(source, **chosen) if importer.protocol else ""
+    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol)
 
 
 @dataclass

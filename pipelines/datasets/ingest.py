@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.checks import check_clips, judged_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
@@ -25,6 +25,7 @@ from pipelines.datasets.slot_shards import (
 from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -46,7 +47,8 @@ def add_delivery(
     DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
     VersioningError if Git or DVC failed. Nothing was changed then.
     """
-    chosen, checked = choose_importer(source, importer), delivery_options(options or {})
+    checked = delivery_options(options or {})
+    chosen = choose_importer(source, importer, checked.format_options)
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
@@ -83,11 +85,7 @@ def _prepare(
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate)
-    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
-    # a copy of a bad clip is bad for the same reason, whatever its words are
-    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
-    faults = dict(sorted(faults.items()))
-    repeats = [repeat for repeat in staged.repeats if repeat.id not in checked.faults]
+    faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
@@ -119,7 +117,8 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
     )
-    held = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(slot_shards(workspace, slot, QUARANTINE))}
+    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
+    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
     faulty = ((content.clips[index], fault) for index, fault in faults.items())
     # a clip that is in quarantine for the same reason already is not written again
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
