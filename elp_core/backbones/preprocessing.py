@@ -60,10 +60,10 @@ def _settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     if preprocessor.is_file():
         return preprocessor, read_json(preprocessor)
     raise BackboneError(
-        f"{folder} has no {PREPROCESSOR_FILE} and no {PROCESSOR_FILE} with a feature_extractor, so it is unknown whether "
-        f"the backbone expects normalised waveforms; copy the file from the checkpoint's source, or write "
-        f'{PREPROCESSOR_FILE} with {{"do_normalize": true, "sampling_rate": {SAMPLE_RATE}}} (false if it was trained on '
-        "plain waveforms, or has adapters that were trained without such a file)"
+        f"{folder} has no {PREPROCESSOR_FILE} and no {PROCESSOR_FILE} with a feature_extractor, so it is unknown "
+        "whether the backbone expects normalised waveforms; copy the file from the checkpoint's source, or write "
+        f'{PREPROCESSOR_FILE} with {{"do_normalize": true, "sampling_rate": {SAMPLE_RATE}}} (false if the backbone was '
+        "trained on plain waveforms, or has adapters that were trained without such a file)"
     )
 
 
