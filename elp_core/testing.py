@@ -65,7 +65,8 @@ def tiny_model(family: str = "hubert", pre_norm: bool = False, seed: int = 0, **
 
 def save_tiny(folder: Path, family: str = "hubert", pre_norm: bool = False, seed: int = 0, **overrides: Any) -> Path:
     """Save the model of `tiny_model` as a checkpoint in `folder`; waveforms are not normalised. Return the folder."""
-    tiny_model(family, pre_norm, seed, **overrides).save_pretrained(folder)
+    model: Any = tiny_model(family, pre_norm, seed, **overrides)
+    model.save_pretrained(folder)
     return write_preprocessor(folder, do_normalize=False)
 
 

@@ -6,6 +6,7 @@ UI pauses it, and a run would no longer know its slot.
 
 from __future__ import annotations
 
+import importlib
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -95,17 +96,17 @@ def set_schedule(
 
 def require_cron(cron: str) -> None:
     """Raise UsageError unless `cron` has five fields and a date that exists; names such as MON and JAN are allowed."""
-    # Prefect plans with this module. It would take a sixth field as seconds without a message, and a date that never
-    # comes (30 February) would be an active schedule without a run.
-    from prefect._vendor.croniter import croniter
+    # Prefect 3.8 plans with this private copy (checked with 3.8.8). It would take a sixth field as seconds without a
+    # message, and a date that never comes (30 February) would be an active schedule without a run.
+    planner: Any = importlib.import_module("prefect._vendor.croniter").croniter
 
     expected = "expected minute hour day month weekday, such as '0 3 * * *' or '30 4 * * MON-FRI'"
     if (fields := len(cron.split())) != 5:
         raise UsageError(f"the cron expression {cron!r} has {fields} field(s); {expected}")
-    if not croniter.is_valid(cron):
+    if not planner.is_valid(cron):
         raise UsageError(f"the cron expression {cron!r} is not valid; {expected}")
     try:
-        croniter(cron, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
+        planner(cron, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
     except ValueError as error:
         raise UsageError(
             f"the cron expression {cron!r} names a date that does not exist, so no run would ever start; {expected}"
