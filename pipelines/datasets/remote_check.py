@@ -75,8 +75,8 @@ def push_lost_files(workspace: Workspace, slot: Slot) -> int:
         if nowhere := [name for name, source in sources.items() if source is None]:
             raise VersioningError(
                 f"the DVC remote {remote.address} lost {len(nowhere)} file(s) of the newest version of {slot}, and "
-                f"this machine has no intact copy (the first is {nowhere[0].path}); restore the remote from a backup, or "
-                "push from a machine that has them with: dvc push --all-tags"
+                f"this machine has no intact copy (the first is {nowhere[0].path}); restore the remote from a backup, "
+                "or push from a machine that has them with: dvc push --all-tags"
             )
         # a listing comes after its files: DVC takes a folder for complete when the remote has its listing
         for name, source in sources.items():
