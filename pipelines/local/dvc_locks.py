@@ -1,6 +1,7 @@
 """Locks that a killed DVC process left in ``.dvc/tmp``: cleared if no live process can hold them, and only then."""
 
 import contextlib
+import fcntl
 import json
 import logging
 import re
@@ -25,14 +26,12 @@ def clear_dead_locks(root: Path) -> bool:
     path = folder / "rwlock"
     if not path.is_file() or not _stale(path):
         return False
-    import zc.lockfile
-
     with contextlib.ExitStack() as held:
         try:
             # a DVC process holds the first while it works, and the second while it writes the file
             for name in ("lock", "rwlock.lock"):
-                held.callback(zc.lockfile.LockFile(str(folder / name)).close)
-        except (zc.lockfile.LockError, OSError):
+                fcntl.flock(held.enter_context((folder / name).open("ab")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             return False
         # again: another process may have cleared or written it meanwhile
         if not path.is_file() or not _stale(path):
