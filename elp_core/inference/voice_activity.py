@@ -227,7 +227,7 @@ def _weights() -> dict[str, torch.Tensor]:
     with warnings.catch_warnings():
         # the package has its present weights in this form only; its safetensors file is of an older training
         warnings.simplefilter("ignore", DeprecationWarning)
-        tensors = torch.jit.load(str(path), map_location="cpu").state_dict()
+        tensors = torch.jit.load(str(path), map_location="cpu").state_dict()  # type: ignore[no-untyped-call]
     names = {name: tensors[theirs] for name, theirs in _NAMES.items() if theirs in tensors}
     if len(names) < len(_NAMES):
         raise ConfigError("voice activity", [f"{path} is not of silero-vad 6: it has other tensors; install 6.2.3"])
