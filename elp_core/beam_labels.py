@@ -26,6 +26,11 @@ def spelling(units: Units, text: str) -> list[str]:
     return list(text)
 
 
+def hotword_labels(units: Units, expression: str) -> list[str]:
+    """Return the words of an expression as a text of the package writes them."""
+    return ("".join(units.split(expression)) if units.kind == "jamo" else expression).split()
+
+
 def written(units: Units, text: str) -> str:
     """Return the transcript of a text of the package."""
     if units.kind == "characters":

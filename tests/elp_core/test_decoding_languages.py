@@ -77,3 +77,14 @@ def test_subwords_of_a_script_without_spaces_have_no_words(tmp_path: Path) -> No
     lm = write_arpa(tmp_path / "chars.arpa", ["今"], [])
     with pytest.raises(ConfigError, match="these subwords have neither"):
         beam_search(units, DecodeConfig(beam=8, lm=lm))
+
+
+def test_hotwords_are_found_with_jamo_and_refused_without_words() -> None:
+    units = build_units(LanguageConfig("ko", units=UnitsConfig("jamo")), ["한국 사람", "한굴"])
+    known, heard = units.split("한국"), units.split("한굴")
+    sound = rows(units, *[{a: 0.6, b: 0.4} if a != b else {a: 1.0} for a, b in zip(heard, known, strict=True)])
+    assert beam_search(units, DecodeConfig(beam=8))(sound) == "한굴"
+    assert beam_search(units, DecodeConfig(beam=8, hotwords=("한국",)))(sound) == "한국"
+    japanese = build_units(LanguageConfig("ja"), ["ok google今日"])
+    with pytest.raises(ConfigError, match="hotwords need words with spaces"):
+        beam_search(japanese, DecodeConfig(beam=8, hotwords=("今日",)))
