@@ -64,6 +64,8 @@ class SourceClip:
     """Channel of the file, from 0, if the source names one."""
     declared: Seconds | None = None
     """Length of the whole file (not of a cut) by the source's word, if it gives one."""
+    language: str = ""
+    """Language of the transcript, as the source names it."""
     fault: ClipFault | None = None
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
@@ -195,7 +197,7 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
+    whole = hashlib.sha256(json.dumps([options.to_dict(), policy.key_values()], sort_keys=True).encode())
     reader, read, chosen = _AudioReader(spool), [], options.format_options
     for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
