@@ -94,7 +94,8 @@ def _utf8(path: Path, content: bytes) -> str:
 
 def _zero_bytes(path: Path, content: bytes) -> str:
     even, odd = content[:4096:2].count(0), content[1:4096:2].count(0)
-    if max(even, odd) <= 0.3 * len(content[:4096]) / 2:
+    # of text in UTF-16, every second byte of a letter of ASCII is zero, and no other
+    if max(even, odd) <= 10 * min(even, odd) or max(even, odd) <= 0.3 * len(content[:4096]) / 2:
         return f"{path} is not text: it has zero bytes, as binary files have; give a manifest in UTF-8"
     name = "utf-16le" if odd > even else "utf-16be"
     return _advice(path, f"it has zero bytes, as {name.upper()} without a byte order mark has", name)

@@ -24,14 +24,17 @@ class NamedFiles:
         Case is ignored if only one file fits.
         """
         try:
-            found = self._exact(name) or self._exact(name.strip()) or self._spelt(name.strip())
+            return self._find(name)
         except (OSError, ValueError, RuntimeError) as error:
             # a name that is too long, has a zero byte, or is a link to itself
             return f"the file {_short(name)} cannot be opened: {getattr(error, 'strerror', None) or error}"
-        if isinstance(found, str):
-            return found
+
+    def _find(self, name: str) -> Path | str:
+        found = self._exact(name) or self._exact(name.strip()) or self._spelt(name.strip())
         if found is None:
             return self._lost(name.strip())
+        if isinstance(found, str):
+            return found
         if not found.is_relative_to(self.top):
             return (
                 f"the file {_short(name)} is outside {self.folder}; a listing may name files of its folder only "

@@ -23,7 +23,7 @@ NFC, NFD = (unicodedata.normalize(form, "ärgerlich") for form in ("NFC", "NFD")
 
 
 def _texts(workspace: Workspace, slot: Slot, cache: Path) -> dict[str, str]:
-    return {clip.path: clip.text for clip in load_split(str(workspace.root), "latest", slot, None, cache, "meta")}
+    return {clip.path: clip.text for clip in load_split(str(workspace.root), "latest", slot, None, cache)}
 
 
 def _settings(workspace: Workspace, text: str) -> Workspace:
