@@ -180,6 +180,8 @@ class DeliveryContent:
     """Bytes of audio; a file that several clips share counts once."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    untagged: int = 0
+    """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
 
     @property
     def name(self) -> str:

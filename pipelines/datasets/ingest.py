@@ -23,7 +23,7 @@ from pipelines.datasets.slot_shards import (
     without_clips,
 )
 from pipelines.datasets.staging import Progress, stage_clips
-from pipelines.datasets.transcripts import apply_tag_rule
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -54,6 +54,7 @@ def add_delivery(
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(source, chosen, checked, policy, stage / "members")
+        content = apply_transcript_rules(content, slot, policy.tags)
         # not an error: a flow that runs again passes the same source
         if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
@@ -81,10 +82,8 @@ def _prepare(
     validate: Validate,
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
-    present, policy = slot_shards(workspace, slot, SHARDS), workspace.settings.for_slot(slot).data
-    tagged = apply_tag_rule(content, slot, policy.tags)
-    content, delivered = tagged.content, len(content.clips)
-    settings = IntakeSettings(policy, content.options, content.name)
+    present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate)
@@ -108,7 +107,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
-        untagged=tagged.untagged,
+        untagged=content.untagged,
     )
     version, golden = next_records(
         workspace,

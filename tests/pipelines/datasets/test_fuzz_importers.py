@@ -17,7 +17,7 @@ from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOpti
 from pipelines.datasets.importers import IMPORTERS, choose_importer
 from pipelines.datasets.importers.fsdd import FSDD
 from pipelines.datasets.measuring import IntakeSettings, measure_clip
-from pipelines.datasets.transcripts import apply_tag_rule
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
@@ -46,7 +46,7 @@ def _taken(source: Path, importer: Importer | None, options: dict[str, str], spo
         for fault in getattr(error, "faults", ()):
             _require_sentence(fault)
         return None
-    content = apply_tag_rule(content, Slot("plant", "asr"), "quarantine").content
+    content = apply_transcript_rules(content, Slot("plant", "asr"), "quarantine", "en")
     for clip in content.clips:
         assert all(normal_name(name) == name for name in (clip.path, clip.speaker, clip.label, clip.condition))
         "".join((clip.path, clip.text, clip.speaker, clip.label, clip.condition)).encode()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, SourceClip
-from pipelines.datasets.transcripts import apply_tag_rule, split_tags
+from pipelines.datasets.transcripts import apply_transcript_rules, same_language, split_tags
 from pipelines.registry.policies import DataPolicy, TagRule
 from pipelines.registry.slot import Slot
 
@@ -38,17 +40,17 @@ def test_tags_are_found_and_words_are_kept(text: str, words: str, tags: list[str
 
 
 def test_a_clip_with_a_tag_goes_to_quarantine_by_default() -> None:
-    tagged = apply_tag_rule(_content("yes", "[laughter] yes", "{breath"), ASR, DataPolicy().tags)
-    assert [clip.fault.reason if clip.fault else "" for clip in tagged.content.clips] == ["", "tags", "tags"]
-    fault = tagged.content.clips[1].fault
+    tagged = apply_transcript_rules(_content("yes", "[laughter] yes", "{breath"), ASR, DataPolicy().tags)
+    assert [clip.fault.reason if clip.fault else "" for clip in tagged.clips] == ["", "tags", "tags"]
+    fault = tagged.clips[1].fault
     assert fault is not None
     assert "has the tag [laughter], which is no word" in fault.detail
     assert "data: {tags: remove}" in fault.detail
 
 
 def test_tags_are_removed_if_the_slot_says_so() -> None:
-    tagged = apply_tag_rule(_content("yes", "[laughter] yes", "(a) [b]"), ASR, "remove")
-    assert [clip.text for clip in tagged.content.clips] == ["yes", "yes", ""]
+    tagged = apply_transcript_rules(_content("yes", "[laughter] yes", "(a) [b]"), ASR, "remove")
+    assert [clip.text for clip in tagged.clips] == ["yes", "yes", ""]
     assert tagged.untagged == 2
 
 
@@ -57,14 +59,14 @@ def test_tags_are_removed_if_the_slot_says_so() -> None:
 )
 def test_words_in_brackets_are_kept_on_request_and_for_tasks_without_transcripts(slot: Slot, rule: TagRule) -> None:
     content = _content("(yes)", "[no")
-    assert apply_tag_rule(content, slot, rule).content is content
+    assert apply_transcript_rules(content, slot, rule).clips == content.clips
 
 
 def test_a_fault_of_the_importer_stays() -> None:
     content = _content("[a]")
     faulty = SourceClip("a.wav", b"", text="[a]", fault=ClipFault("not_utf8", "it is not"))
-    tagged = apply_tag_rule(DeliveryContent(**{**vars(content), "clips": (faulty,)}), ASR, "remove")
-    assert tagged.content.clips == (faulty,)
+    tagged = apply_transcript_rules(DeliveryContent(**{**vars(content), "clips": (faulty,)}), ASR, "remove")
+    assert tagged.clips == (faulty,)
 
 
 def test_many_brackets_take_no_time() -> None:
@@ -76,3 +78,20 @@ def test_many_brackets_take_no_time() -> None:
 def test_only_a_rule_that_is_set_changes_the_key_of_a_delivery() -> None:
     assert "tags" not in DataPolicy().key_values()
     assert DataPolicy(tags="remove").key_values()["tags"] == "remove"
+
+
+@pytest.mark.parametrize("named", ["en", "EN", "en-US", "en_GB", "eng", "English", " english "])
+def test_a_language_has_many_names(named: str) -> None:
+    assert same_language(named, "en")
+    assert not same_language(named, "de")
+
+
+def test_a_clip_of_another_language_goes_to_quarantine_and_changes_the_key() -> None:
+    content = _content("ja", "yes", "")
+    clips = tuple(replace(clip, language=code) for clip, code in zip(content.clips, ("de", "en-US", ""), strict=True))
+    content = replace(content, clips=clips)
+    judged = apply_transcript_rules(content, ASR, "quarantine", "en")
+    assert [clip.fault.reason if clip.fault else "" for clip in judged.clips] == ["other_language", "", ""]
+    assert judged.key != content.key
+    for slot, code in ((ASR, ""), (ASR, "und"), (Slot("plant", "asv"), "en")):
+        assert apply_transcript_rules(content, slot, "quarantine", code) == content
