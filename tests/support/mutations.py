@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.support.clips import voice, wav
 
 Rows = list[dict[str, Any]]
+Files = dict[str, bytes | str]
+"""Content by name; a text is the target of a link."""
 NAMES = ("anna", "bert", "carla", "doris")
 _SOUNDS = {f"audio/{name}.wav": wav(voice(0.15, 200 + 40 * place, place)) for place, name in enumerate(NAMES)}
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp932", "cp1252", "latin-1", "euc_jp", "utf-7")
@@ -142,23 +144,34 @@ def spoilt_bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 @st.composite
-def spoilt_delivery(draw: st.DrawFn, layout: str) -> dict[str, bytes]:
-    """Files by name: a manifest that is spoilt in its values or in its bytes, and its sounds, one of them spoilt."""
+def spoilt_delivery(draw: st.DrawFn, layout: str) -> Files:
+    """A manifest that is spoilt in its values or in its bytes, and its sounds, of which one may be spoilt."""
     name, key, write = LAYOUTS[layout]
-    spoil = draw(st.sampled_from(("rows", "rows", "rows", "bytes", "encoding", "sound")))
+    spoil = draw(st.sampled_from(("rows", "rows", "rows", "bytes", "encoding", "sound", "file")))
     text = write(draw(spoilt_rows(key)) if spoil == "rows" else base_rows(key))
     ends = draw(st.sampled_from(("\n", "\n", "\r\n", "\r")))
     encoding = draw(st.sampled_from(ENCODINGS)) if spoil == "encoding" else "utf-8"
     content = text.replace("\n", ends).encode(encoding, "surrogatepass" if encoding.startswith("utf-8") else "replace")
-    files = {**_SOUNDS, name: draw(spoilt_bytes(content)) if spoil in ("bytes", "encoding") else content}
+    files: Files = {**_SOUNDS, name: draw(spoilt_bytes(content)) if spoil in ("bytes", "encoding") else content}
     if spoil == "sound":
         files["audio/anna.wav"] = draw(spoilt_bytes(_SOUNDS["audio/anna.wav"]))
+    if spoil == "file":
+        sound = files.pop("audio/anna.wav")
+        odd = ("audio/ANNA.wav", "audio/anna.wav ", "audio/anna.wav/x", "audio/anna.WAV", "Audio/anna.wav", "")
+        if other := draw(st.sampled_from(odd)):
+            files[other] = sound
+        else:
+            ends = ("bert.wav", "anna.wav", "..", "/etc/hostname", "/dev/null", "gone")
+            files["audio/anna.wav"] = draw(st.sampled_from(ends))
     return files
 
 
-def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+def write_files(folder: Path, files: Files) -> Path:
     """Write files below a folder; returns it."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        if isinstance(content, str):
+            (folder / name).symlink_to(content)
+        else:
+            (folder / name).write_bytes(content)
     return folder

@@ -1,5 +1,6 @@
 """Hugging Face audiofolders: audio with a ``metadata.csv`` or ``metadata.jsonl`` next to it, splits as folders."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,10 @@ def _metadata_files(source: Path) -> list[Path]:
     """Metadata files at the top of `source`, in its split folders and in ``data/`` (as `datasets` looks for them)."""
     if not source.is_dir():
         return []
-    splits = [folder for folder in source.iterdir() if folder.is_dir() and folder.name.lower() in SPLIT_NAMES]
-    folders = [folder for folder in (source, source / "data", *splits) if folder.is_dir()]
+    folders = [source, source / "data"]
+    # a folder that is closed has no metadata for this program
+    with contextlib.suppress(OSError):
+        folders += [path for path in source.iterdir() if path.name.lower() in SPLIT_NAMES and path.is_dir()]
     found = (path for folder in folders for path in files_below(folder, (".csv", ".jsonl", ".tsv")))
     return sorted(path for path in found if path.name.lower() in _METADATA)
 

@@ -4,6 +4,7 @@
 finds the audio, and `manifest_faults` collects what is wrong.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -149,6 +150,7 @@ def _transcript_file(row: Mapping[str, Any], files: NamedFiles, encoding: str, f
 
 
 def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Yield the files in a folder with one of the suffixes, in any case, sorted."""
+    """Yield the files in a folder with one of the suffixes, in any case, sorted; of a folder that is closed, none."""
     wanted = {suffix.lower() for suffix in suffixes}
-    yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in wanted and path.is_file())
+    with contextlib.suppress(OSError):
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in wanted and path.is_file())
