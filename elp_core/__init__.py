@@ -20,7 +20,8 @@ In the order that data meets them:
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
   model or of many adapters on one backbone (`AdapterHost`).
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`, `elp_core.names`: settings, values with
-  units, one tree of errors, files written whole, the normal form of names; `elp_core.private_names`: the private names of other packages that are used.
+  units, one tree of errors, files written whole, the normal form of names; `elp_core.private_names`: the private names
+  of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. An adapter for the embedded backbone, not yet trained:
