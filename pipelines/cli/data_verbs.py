@@ -30,6 +30,11 @@ def data() -> None:
 @format_options
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
+@click.option(
+    "--channel",
+    metavar="WHICH",
+    help="If two channels differ: left, right, each or mix.",
+)
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace
@@ -141,6 +146,7 @@ def _added(version: DatasetVersion, new: bool) -> str:
         f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
         if entry.quarantined
         else "",
+        f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         *_missing(version),
     ]
