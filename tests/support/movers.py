@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import signal
@@ -57,18 +58,21 @@ class Movers:
         self._process = process
         self._environment = {**guarded_environment(server.folder), **server_variables(server)}
 
-    def start(self, slot: str, seconds: float, count: int = 1, kill_at: str = "", seed: int = 0) -> list[int]:
+    def start(
+        self, slot: str, seconds: float, count: int = 1, moves: int = 0, kill_at: str = "", seed: int = 0
+    ) -> list[int]:
         """Fork movers on a slot; return their pids.
 
         Args:
             slot: ``SITE/TASK``.
             seconds: How long each of them moves the champion.
             count: How many.
+            moves: After how many changes each of them ends; 0 for no limit.
             kill_at: One of `STEPS`: each kills itself there, a few moves in.
             seed: Of what they choose to do.
         """
         self._process.batch += 1
-        order = {"slot": slot, "seconds": seconds, "count": count, "kill_at": kill_at, "seed": seed}
+        order = {"slot": slot, "seconds": seconds, "count": count, "moves": moves, "kill_at": kill_at, "seed": seed}
         order |= {"environment": self._environment, "logs": str(self._process.folder / f"batch-{self._process.batch}")}
         self._process.send(order)
         return [int(pid) for pid in self._process.receive()["pids"]]
@@ -170,7 +174,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
         lambda: champion_transition.roll_back(store, slot, None, principal, "back"),
     ]
     ends, moves = time.monotonic() + order["seconds"], 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends and moves < (order["moves"] or math.inf):
         if moves == 2 and order["kill_at"]:
             _arm(store, order["kill_at"])
         try:
