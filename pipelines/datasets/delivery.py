@@ -84,6 +84,7 @@ class SourceClip:
         # here, so that no importer can forget it
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
+        object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @dataclass(frozen=True)
