@@ -90,7 +90,7 @@ def test_names_that_look_alike_are_a_warning_with_their_counts(workspace: Worksp
     assert warning in added
     assert "1 clips have the speaker 'nan'; if that stands for a missing value, leave the field empty" in added
     again = json.loads(elp_data(workspace, "add", "plant-a/asr", source, "--json").stdout)
-    assert [line.split(":")[0] for line in again["warnings"]][0].startswith("these speakers differ only by case")
+    assert again["warnings"][0].startswith("these speakers differ only by case")
     assert again["dataset"]["doubtful_names"] == {"speaker": 3}
     assert "3 speakers that look like another name" in elp_data(workspace, "show", "plant-a/asr").stdout
     dropped = elp_data(workspace, "drop", "plant-a/asr", "--speaker", " anna\u200b").stdout
