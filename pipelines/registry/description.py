@@ -76,6 +76,8 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
         rows.append(("difference", f"{points(_number(verdict.delta))} ({low} … {high})"))
         rows.append(("allowed difference", points(details.margin)))
     rows += [("absolute limit", percent(details.limit)), ("golden clips", str(details.clips))]
+    if verdict.normaliser:
+        rows.append(("normaliser of the transcripts", str(verdict.normaliser)))
     if details.closed_set:
         rows.append(("closed set", "speakers of the golden set were in the training data"))
     rows += [(f"condition {found.name}", found.outcome) for found in details.slices]

@@ -69,6 +69,37 @@ class BackboneName:
 
 
 @dataclass(frozen=True)
+class NormaliserName:
+    """The rule that gave transcripts their form, by its name (``ja/1``) and the digest of what defines it."""
+
+    name: str = ""
+    digest: str = ""
+    """``sha256:…``."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.digest.removeprefix('sha256:')[:12]})"
+
+
+@dataclass(frozen=True)
+class TrainedLanguage:
+    """The language of the transcripts and the units of the head; empty for English letters, the default."""
+
+    code: str = ""
+    """As in `elp.yaml`, such as ``ja``."""
+    normaliser: NormaliserName = field(default_factory=NormaliserName)
+    kind: str = ""
+    """Kind of the units, such as ``characters``."""
+    units: str = ""
+    """``sha256:…`` of the units in their order, which the dataset version pins."""
+    size: int = 0
+    """Number of units."""
+    parent: str = ""
+    """Bundle (``sha256:…``) whose head gave the rows of the units that it had; empty if every row is new."""
+    added: tuple[str, ...] = ()
+    """Units that the parent did not have."""
+
+
+@dataclass(frozen=True)
 class TrainerCode:
     """The code that trained."""
 
@@ -120,6 +151,7 @@ class Lineage:
     mlflow_run: str = ""
     validation: Mapping[str, Any] = field(default_factory=dict)
     """``metric`` and what was measured on the validation split."""
+    language: TrainedLanguage = field(default_factory=TrainedLanguage)
     format: int = FORMAT
 
     @classmethod
@@ -135,6 +167,8 @@ class Lineage:
             del values["training"]["beside"]
         if not self.code.recipe:
             del values["code"]["recipe"]
+        if self.language == TrainedLanguage():
+            del values["language"]
         return values
 
 
