@@ -12,6 +12,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
+from pipelines.registry.lineage import NormaliserName
 from pipelines.registry.slot import Slot
 
 FORMAT = 1
@@ -47,6 +48,8 @@ class Delivery:
     """UTC, ISO 8601."""
     withdrawn: int = 0
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+    new_units: tuple[str, ...] = ()
+    """Units that it added to those of the versions before; empty for the first units of a slot."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class ValidationSummary:
     delivery: str = ""
     docs: str = ""
     """Path of the Data Docs in the workspace."""
+
+
+@dataclass(frozen=True)
+class TranscriptLanguage:
+    """The language of transcripts and the rule that gave them their form; empty for English, the default."""
+
+    code: str = ""
+    """As in `elp.yaml`, such as ``ja``."""
+    normaliser: NormaliserName = field(default_factory=NormaliserName)
+
+    def __str__(self) -> str:
+        return f"{self.code}, normaliser {self.normaliser}" if self.code else "English"
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,12 @@ class DatasetVersion:
     """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
+    units: Mapping[str, Any] = field(default_factory=dict)
+    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
+
+    Later versions append to it; the order never changes.
+    """
     revision: str = ""
     """Git commit, known from the tag; the record itself cannot contain it."""
 
@@ -135,6 +156,7 @@ class GoldenRef:
     """Dataset version whose test split it was made from."""
     created: str
     closed_set: bool
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     revision: str = ""
 
 
@@ -161,6 +183,14 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
+    # records of English never had these keys, and stay as they are
+    if record.language == TranscriptLanguage():
+        del values["language"]
+    if isinstance(record, DatasetVersion) and not record.units:
+        del values["units"]
+    for delivery in values.get("deliveries", ()):
+        if not delivery["new_units"]:
+            del delivery["new_units"]
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

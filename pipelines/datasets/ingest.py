@@ -14,6 +14,13 @@ from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import (
+    added_units,
+    declared_language,
+    next_units,
+    rare_letters,
+    require_same_language,
+)
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_records,
@@ -50,8 +57,10 @@ def add_delivery(
     chosen, checked = choose_importer(source, importer), delivery_options(options or {})
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
-        policy = workspace.settings.for_slot(slot).data
-        content = read_delivery(source, chosen, checked, policy, stage / "members")
+        settings = workspace.settings.for_slot(slot)
+        if current:
+            require_same_language(current, settings.language)
+        content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
         # not an error: a flow that runs again passes the same source
         if current and any(delivery.key == content.key for delivery in current.deliveries):
             return current
@@ -80,10 +89,12 @@ def _prepare(
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
-    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
+    language = workspace.settings.for_slot(slot).language
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name, language)
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
-    checked = check_clips(staged.parts, workspace, slot, content.name, validate)
+    rare = rare_letters(language, current, present, staged.parts)
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare)
     faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
     faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
@@ -94,6 +105,7 @@ def _prepare(
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
+    units = next_units(slot, language, current, present, shards)
     delivery = Delivery(
         key=content.key,
         name=content.name,
@@ -108,6 +120,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        new_units=added_units(current, units),
     )
     version, golden = next_records(
         workspace,
@@ -119,6 +132,8 @@ def _prepare(
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
+        language=declared_language(slot, language),
+        units=units,
     )
     held = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(slot_shards(workspace, slot, QUARANTINE))}
     faulty = ((content.clips[index], fault) for index, fault in faults.items())

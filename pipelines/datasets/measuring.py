@@ -7,12 +7,12 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from elp_core.audio import MIN_SAMPLES, Waveform, clip_id, load, probe
 from elp_core.data.corpus import ShardRow, make_row
-from elp_core.data.text import normalise
 from elp_core.errors import AudioError
+from elp_core.languages import LanguageConfig
 from elp_core.types import SAMPLE_RATE, Split
 from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
 from pipelines.registry.policies import DataPolicy
@@ -32,6 +32,7 @@ class IntakeSettings:
     options: DeliveryOptions
     delivery: str
     """Short name of the delivery."""
+    language: LanguageConfig = field(default_factory=LanguageConfig)
 
 
 def measure_clips(
@@ -77,7 +78,7 @@ def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipF
     return make_row(
         samples,
         split=clip.split or split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share),
-        text=normalise(clip.text),
+        text=settings.language.resolve().normalise(clip.text),
         speaker=clip.speaker,
         label=clip.label,
         condition=settings.options.forced_condition or clip.condition,

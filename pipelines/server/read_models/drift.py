@@ -61,7 +61,8 @@ def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> Re
 def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drift | None:
     """Compare the newest later measurement with the first; None if no verdict measured the champion in the same way.
 
-    The same way is the same metric of transcripts under the same normaliser. `later` are the slot's later verdicts, newest first; they are read up to the first that measured the champion.
+    The same way is the same metric of transcripts under the same normaliser. `later` are the slot's later verdicts,
+    newest first; they are read up to the first that measured the champion.
     """
     first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:
