@@ -3,6 +3,7 @@
 In the order that data meets them:
 
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements.
+- `elp_core.languages`: normalisers, units and the deciding metric of each language.
 - `elp_core.data`: shards of clips, transcripts and alphabet, batches, augmentation, noise, and the cache of what the
   frozen prefix gives.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import on_workspace, slot_argument
-from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.cli.dry_run import counted, show_plan
+from pipelines.cli.options import format_options, on_workspace, slot_argument
+from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
@@ -26,12 +26,16 @@ def data() -> None:
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "importer", metavar="NAME", help="nemo, audiofolder or fsdd [default: recognised].")
+@click.option("--format", "importer", metavar="NAME", help="Format of SOURCE, such as nemo [default: recognised].")
+@format_options
+@click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace
-def add_data(workspace: Workspace, slot: Slot, source: Path, importer: str | None, **options: Any) -> None:
+def add_data(
+    workspace: Workspace, slot: Slot, source: Path, importer: str | None, dry_run: bool, **options: Any
+) -> None:
     """Take SOURCE in as a new version of the slot's data.
 
     Every clip is measured and checked; a bad one goes to quarantine with its reason. A delivery that is bad as a whole
@@ -40,10 +44,17 @@ def add_data(workspace: Workspace, slot: Slot, source: Path, importer: str | Non
     \b
     elp data add plant-a/asr delivery/manifest.jsonl
     elp data add plant-a/asr recordings/ --condition headset
+    elp data add plant-a/asr clips.csv --columns path=file,text=sentence --dry-run
     """
+    from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.versions import find_latest
 
+    if importer is None and len(others := [one.name for one in accepting(source)]) > 1:
+        progress(f"{source} is read as {others[0]}; it is also {', '.join(others[1:])}: choose with --format")
+    if dry_run:
+        show_plan(workspace, slot, source, importer, options)
+        return
     before = find_latest(workspace, slot)
     with clips_progress(quiet=wants_json()) as report:
         version = add_delivery(workspace, slot, source, importer, options, report)
@@ -189,9 +200,9 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     parts = [
         fields(facts),
         table(("split", "clips", "minutes"), splits),
-        table(("condition", "clips"), _counted(version.conditions)),
+        table(("condition", "clips"), counted(version.conditions)),
         *_classes(version),
-        table(("quarantined for", "clips"), _counted(version.quarantine), "nothing in quarantine"),
+        table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
         f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
         table(("expected", "broken", "reason"), rules),
     ]
@@ -209,10 +220,6 @@ def _classes(version: DatasetVersion) -> list[str]:
     labels = sorted({label for split in splits for label in version.classes[split]})
     rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
     return [table(("class", *splits), rows)]
-
-
-def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
-    return [(name or "(not named)", f"{count:,}") for name, count in counts.items()]
 
 
 def _pinned(ref: GoldenRef) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import SLOT, on_workspace, slot_argument
+from pipelines.cli.options import SLOT, format_options, on_workspace, slot_argument
 from pipelines.cli.output import emit, fields, mark, progress, seconds
 from pipelines.errors import GateRefused, UsageError
 from pipelines.local.addresses import mlflow_uri
@@ -78,6 +78,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
 @click.option("--format", "importer", help="Format of the source [default: found out].")
+@format_options
 @click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
 @click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
 @click.option("--condition", metavar="NAME", help="Recording condition of the source.")
@@ -99,9 +100,10 @@ def retrain_verb(
     if slot is None:
         _run(workspace, "retrain-all", [], {}, detach)
         return
-    options = {name.replace("importer", "format"): value for name, value in given.items() if value is not None}
+    options = {name.replace("importer", "format"): value for name, value in given.items() if value not in (None, {})}
     if options and source is None:
-        raise UsageError(f"--{', --'.join(options)} are about a SOURCE, and none was named")
+        names = ", --".join(name.replace("format_options", "option") for name in options)
+        raise UsageError(f"--{names} are about a SOURCE, and none was named")
     parameters = {"source": str(source.resolve()), "options": options} if source else {}
     _run(workspace, "retrain", [slot], parameters, detach)
 

@@ -33,6 +33,45 @@ slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 """The function gets `slot: Slot`."""
 
 
+def _named_values(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Read NAME=VALUE arguments, and `--columns`, which is the option `columns` of a format."""
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", ctx)
+        if values.setdefault(name.strip(), value) != value:
+            raise click.BadParameter(f"{name} is given twice, as {values[name]!r} and {value!r}", ctx)
+    return values
+
+
+def _as_option(ctx: click.Context, _: click.Parameter, columns: str | None) -> None:
+    if columns is not None:
+        ctx.params.setdefault("format_options", {})["columns"] = columns
+
+
+def format_options(function: F) -> F:
+    """Add ``--option NAME=VALUE`` and ``--columns``; the function gets `format_options: dict[str, str]`."""
+    columns = click.option(
+        "--columns",
+        metavar="NAMES",
+        expose_value=False,
+        callback=_as_option,
+        help="Which column is what, such as path=file,text=sentence,speaker=voice.",
+    )
+    # eager: its dictionary is there when `--columns` is read
+    option = click.option(
+        "--option",
+        "format_options",
+        multiple=True,
+        is_eager=True,
+        metavar="NAME=VALUE",
+        callback=_named_values,
+        help="Option of the format, such as protocol=random; several are possible.",
+    )
+    return option(columns(function))
+
+
 def _note_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     ctx.meta[JSON_KEY] = wanted
 

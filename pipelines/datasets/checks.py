@@ -17,6 +17,7 @@ from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import ShardTotals
+from pipelines.datasets.staging import Repeat, StagedClips
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -44,16 +45,18 @@ def check_clips(
     slot: Slot,
     delivery: str,
     validate: Validate,
+    docs: Path | None = None,
     rare: Collection[str] = (),
 ) -> CheckedClips:
-    """Check every clip of the staged parts by the slot's rules, and write the Data Docs page.
+    """Check every clip of the staged parts by the slot's rules, and write the Data Docs page (to `docs` if given).
 
     A training clip whose transcript has a letter of `rare` breaks the rule on rare letters.
     """
     settings = workspace.settings.for_slot(slot)
     language = settings.language
-    rules, docs = rules_for(slot.task, settings.data, language), docs_folder(workspace, slot)
-    place = (docs / "index.html").relative_to(workspace.root).as_posix()
+    rules = rules_for(slot.task, settings.data, language)
+    place = (docs_folder(workspace, slot) / "index.html").relative_to(workspace.root).as_posix()
+    docs = docs or docs_folder(workspace, slot)
     if not parts:
         return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
     frame = _frame(parts, language, rare)
@@ -67,6 +70,14 @@ def check_clips(
                 faults[clip_id] = _fault(rule, values.at[clip_id, rule.column], values.at[clip_id, "text"], language)
     results = tuple(RuleResult(rule.reason, rule.expects, len(ids)) for rule, ids in zip(rules, broken, strict=True))
     return CheckedClips(faults, ValidationSummary(len(frame), len(faults), results, delivery, place))
+
+
+def judged_clips(staged: StagedClips, checked: CheckedClips) -> tuple[dict[int, ClipFault], list[Repeat]]:
+    """Return the fault of each bad clip by its position in the delivery, and the repeats of good clips."""
+    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
+    # a copy of a bad clip is bad for the same reason, whatever its words are
+    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
+    return dict(sorted(faults.items())), [one for one in staged.repeats if one.id not in checked.faults]
 
 
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:
@@ -84,6 +95,24 @@ def require_good_set(
     conflicts: Sequence[str] = (),
 ) -> None:
     """Check a delivery and the slot's data as a whole by the slot's policy; DataRefused lists all that failed.
+
+    The arguments are those of `set_faults`.
+    """
+    faults = set_faults(workspace, slot, totals, delivered=delivered, quarantined=quarantined, conflicts=conflicts)
+    if faults:
+        raise DataRefused(str(slot), faults)
+
+
+def set_faults(
+    workspace: Workspace,
+    slot: Slot,
+    totals: ShardTotals,
+    *,
+    delivered: int,
+    quarantined: Sequence[ClipFault],
+    conflicts: Sequence[str] = (),
+) -> list[str]:
+    """Return why a delivery makes the slot's data bad as a whole, as sentences; an empty list means that it is good.
 
     `totals` counts all the slot's data with the new clips; of the `delivered` clips, those with the faults
     `quarantined` go to quarantine; `conflicts` are sentences on sounds that were delivered twice with different words.
@@ -114,8 +143,7 @@ def require_good_set(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
             f"{policy.max_quarantined:.0%} (data.max_quarantined); the first: {quarantined[0].detail}"
         )
-    if faults:
-        raise DataRefused(str(slot), faults)
+    return faults
 
 
 def _spelling(slot: Slot, language: LanguageConfig) -> str:

@@ -19,6 +19,8 @@ from pipelines.registry.policies import DataPolicy
 HELD_BYTES = 256 * 2**20
 """Audio of a delivery that is kept in memory between hashing and decoding. The rest stays in files."""
 NOISES = ("factory",)
+ChannelChoice = Literal["", "left", "right", "each", "mix"]
+CHANNEL_CHOICES: tuple[ChannelChoice, ...] = ("left", "right", "each", "mix")
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -59,10 +61,25 @@ class SourceClip:
     """Offset of the clip inside its file."""
     seconds: Seconds | None = None
     """Length from `start`; None takes the file to its end."""
+    channel: int | None = None
+    """Channel of the file, from 0, if the source names one."""
+    declared: Seconds | None = None
+    """Length of the whole file (not of a cut) by the source's word, if it gives one."""
     fault: ClipFault | None = None
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+
+
+@dataclass(frozen=True)
+class FormatOption:
+    """A choice that a format offers, such as the fold of a protocol: ``--option NAME=VALUE``."""
+
+    name: str
+    about: str
+    """What it does and its default, in one line."""
+    values: tuple[str, ...] = ()
+    """The allowed values; empty if any text is allowed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +91,12 @@ class Importer:
     """What the source has to look like, in one line."""
     accepts: Callable[[Path], bool]
     """Return whether a source looks like this format; cheap, and raises nothing."""
-    read: Callable[[Path], Iterator[SourceClip]]
-    """Yield the clips of a source, always in the same order. An IntakeError lists all faults of the source."""
+    read: Callable[..., Iterator[SourceClip]]
+    """Yield the clips of a source, always in the same order; options are keyword arguments, as text. An IntakeError
+    lists all faults of the source."""
+    options: tuple[FormatOption, ...] = ()
+    protocol: Callable[..., str] | None = None
+    """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +109,35 @@ class DeliveryOptions:
     """Signal-to-noise ratio of the mix."""
     condition: str = ""
     """Recording condition of every clip; if it is empty, the noise or the source names it."""
+    channel: ChannelChoice = ""
+    """What is taken of files with two channels that differ; empty takes no such file."""
+    format_options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the source's format, by name."""
 
     @property
     def forced_condition(self) -> str:
         """The condition that every clip gets, or empty."""
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; those that old versions had not are left out if they are empty."""
+        newer = ("channel", "format_options")
+        return {key: value for key, value in dataclasses.asdict(self).items() if value or key not in newer}
+
 
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
-    """Check plain values (`noise`, `snr`, `condition`); None and empty text count as not given.
+    """Check plain values (`noise`, `snr`, `condition`, `channel`, `format_options`); None and empties are not given.
 
-    A UsageError names every option that is unknown or has a value that is not allowed.
+    A UsageError names every option that is unknown or has a value that is not allowed. What `format_options` may hold
+    depends on the format: see `pipelines.datasets.importers.check_format_options`.
     """
-    given = {key: value for key, value in values.items() if value is not None and value != ""}
-    faults = [f"unknown option {key}" for key in given if key not in ("noise", "snr", "condition")]
+    given = {key: value for key, value in values.items() if value is not None and value != "" and value != {}}
+    known = ("noise", "snr", "condition", "channel", "format_options")
+    faults = [f"unknown option {key}" for key in given if key not in known]
+    reading = given.get("format_options", {})
+    if not isinstance(reading, Mapping):
+        faults.append(f"format_options is {reading!r}, expected names with values")
+        reading = {}
     noise, condition = str(given.get("noise", "")), str(given.get("condition", ""))
     if noise and noise not in NOISES:
         faults.append(f"noise is {noise!r}, expected one of {', '.join(NOISES)}")
@@ -115,9 +151,12 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
         faults.append(f"snr is {given['snr']}, expected -30 to 60 dB")
     if condition and not _CONDITION.fullmatch(condition):
         faults.append(f"condition is {condition!r}, expected lower-case letters, digits, dots and hyphens, 40 at most")
+    channel: ChannelChoice = next((choice for choice in CHANNEL_CHOICES if choice == given.get("channel")), "")
+    if "channel" in given and not channel:
+        faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
     if faults:
         raise UsageError("delivery options: " + "; ".join(faults))
-    return DeliveryOptions(noise, snr, condition)
+    return DeliveryOptions(noise, snr, condition, channel, {str(key): str(reading[key]) for key in sorted(reading)})
 
 
 @dataclass(frozen=True)
@@ -133,6 +172,8 @@ class DeliveryContent:
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
+    protocol: str = ""
+    """Name of the published evaluation protocol that the splits follow, if the format has one."""
 
     @property
     def name(self) -> str:
@@ -155,20 +196,23 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    settings = [dataclasses.asdict(options), dataclasses.asdict(policy)]
+    settings = [options.to_dict(), dataclasses.asdict(policy)]
     if language not in (None, LanguageConfig()):
         # what is left at its default is no part of it: later releases may have more to declare
         usual = to_dict(LanguageConfig())
         settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    reader, read = _AudioReader(spool), []
-    for clip in importer.read(source):
+    reader, read, chosen = _AudioReader(spool), [], options.format_options
+    for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        whole.update(json.dumps([digest, *words]).encode())
+        more = {"channel": clip.channel, "declared": clip.declared}
+        set_ones = {name: value for name, value in more.items() if value is not None}
+        whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
         read.append(replace(clip, audio=audio, sha256=digest))
     name = source.resolve().name
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size)
+    protocol = importer.protocol(source, **chosen) if importer.protocol else ""
+    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule
+from pipelines.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +95,7 @@ def _answer(request: tuple[Any, ...]) -> tuple[list[tuple[str, ...]], Exception 
 def import_great_expectations() -> None:
     """Import what `validate_rows` needs."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    with warnings.catch_warnings():
+    with quick_imports(), warnings.catch_warnings():
         # it imports modules of the standard library that are deprecated
         warnings.simplefilter("ignore", DeprecationWarning)
         importlib.import_module("great_expectations.checkpoint")

@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.checks import check_clips, judged_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
@@ -54,7 +53,8 @@ def add_delivery(
     DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
     VersioningError if Git or DVC failed. Nothing was changed then.
     """
-    chosen, checked = choose_importer(source, importer), delivery_options(options or {})
+    checked = delivery_options(options or {})
+    chosen = choose_importer(source, importer, checked.format_options)
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         settings = workspace.settings.for_slot(slot)
@@ -94,12 +94,8 @@ def _prepare(
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
     rare = rare_letters(language, current, present, staged.parts)
-    checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare)
-    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
-    # a copy of a bad clip is bad for the same reason, whatever its words are
-    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
-    faults = dict(sorted(faults.items()))
-    repeats = [repeat for repeat in staged.repeats if repeat.id not in checked.faults]
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare=rare)
+    faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
@@ -111,7 +107,7 @@ def _prepare(
         name=content.name,
         source=content.source,
         importer=content.importer,
-        options=asdict(content.options),
+        options=content.options.to_dict(),
         delivered=delivered,
         clips=len(staged.indices) - checked.summary.failed,
         seconds=round(staged.seconds, 3),

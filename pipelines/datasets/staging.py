@@ -1,7 +1,7 @@
 """Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +64,10 @@ def stage_clips(
     folder: Path,
     progress: Progress | None = None,
     withdrawn: Collection[str] = (),
+    *,
+    audio: bool = True,
 ) -> StagedClips:
-    """Measure a delivery and write its new clips to parts in `folder`.
+    """Measure a delivery and write its new clips to parts in `folder`, without their sound if `audio` is false.
 
     A clip of the slot's `present` shards that is delivered again is a repeat; clips with the ids `withdrawn` stay out.
     """
@@ -81,8 +83,8 @@ def stage_clips(
                 staged.withdrawn += 1
             elif _is_new(index, measured, known, staged):
                 staged.indices[measured.id] = index
-                rows.append(measured)
-                held += len(measured.audio)
+                rows.append(measured if audio else replace(measured, audio=b""))
+                held += len(rows[-1].audio)
         if rows and (held >= PART_BYTES or len(rows) >= PART_CLIPS or index + 1 == total):
             staged.parts.append(write_shard(rows, folder))
             rows, held = [], 0

@@ -19,7 +19,7 @@ from pipelines.registry.lineage import Lineage, ids_digest
 from pipelines.registry.verdict import GateCheck, Speed
 
 ROUNDS = 5
-MOST_AUDIO: Seconds = 16.0
+MOST_AUDIO: Seconds = 8.0
 """Audio in a round; if every clip is longer, the shortest clip is used alone."""
 
 

@@ -73,6 +73,9 @@ class Settings:
             merged = _merge(merged, _with_current_names(layer)) | {"language": language}
         options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
         faults: list[str] = []
+        if isinstance(options, Mapping) and (inner := sorted(options.keys() & {"language", "units"})):
+            # the task gets them from the dataset version that it is trained on
+            faults.append(f"task.{inner[0]} is not set there; declare language next to task, such as language: ja")
         try:
             settings = from_dict(SlotSettings, merged, source)
         except ConfigError as error:

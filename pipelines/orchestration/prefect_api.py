@@ -19,6 +19,7 @@ from pipelines.local.addresses import prefect_api
 from pipelines.local.http_client import LOCAL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.quick_prefect import skip_grammar
+from pipelines.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -54,9 +55,10 @@ class FollowedRun:
 def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefectClient]:
     """Open Prefect's client on the workspace's Prefect API, or on `api`; its errors are those of `prefect_errors`."""
     api = api or prefect_api(workspace)
-    skip_grammar()
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    with quick_imports():
+        skip_grammar()
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
     # a proxy meant for the outside world must not be asked for this machine's own servers
     options = {"trust_env": False} if urlsplit(api).hostname in LOCAL else {}

@@ -11,6 +11,8 @@ import runpy
 import sys
 from typing import Any, cast
 
+from pipelines.quick_imports import quick_imports
+
 ENGINE = "engine"
 """The argument that runs one flow run; the worker gives its id in the environment, as to `prefect.engine`."""
 
@@ -46,6 +48,10 @@ def main() -> None:
     """Run what the command line asks for."""
     skip_grammar()
     if sys.argv[1:] == [ENGINE]:
+        with quick_imports():
+            # what the engine imports while it runs, and it runs to the end of the flow
+            for name in ("prefect.flow_engine", "pipelines.orchestration.flows"):
+                importlib.import_module(name)
         sys.argv = sys.argv[:1]  # the engine reads a first argument as the id of the run
         runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
         return

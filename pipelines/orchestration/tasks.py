@@ -81,11 +81,18 @@ def ingest_delivery(
 
 
 def import_training() -> None:
-    """Import what the training and the gate of this run import anyway: about three seconds of processor time."""
+    """Import what the training and the gate of this run import anyway: some seconds of processor time."""
     from elp_core.private_names import import_after_torchaudio
+    from pipelines.quick_imports import quick_imports
 
-    for name in ("elp_core.training", "transformers.modeling_utils", "mlflow.pyfunc"):
-        import_after_torchaudio(name)
+    with quick_imports():
+        for name in (
+            "elp_core.training",
+            "transformers.modeling_utils",
+            "mlflow.pyfunc",
+            "matplotlib.backends.backend_agg",
+        ):
+            import_after_torchaudio(name)
 
 
 @task(name="latest dataset", **RETRY)

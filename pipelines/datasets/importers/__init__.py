@@ -1,5 +1,6 @@
 """Importers, one module for each format of delivery. A new corpus is one more module and one more line here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer
@@ -12,19 +13,40 @@ IMPORTERS: tuple[Importer, ...] = (NEMO, AUDIOFOLDER, FSDD)
 """In the order in which they are asked whether they accept a source."""
 
 
-def choose_importer(source: Path, name: str | None = None) -> Importer:
-    """Return the importer called `name` (else UsageError), or the first that accepts the source (else IntakeError)."""
+def choose_importer(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Importer:
+    """Return the importer called `name` (else UsageError), or the first that accepts the source (else IntakeError).
+
+    Raise UsageError for `options` that the format does not have.
+    """
     known = {importer.name: importer for importer in IMPORTERS}
     if name is not None and name not in known:
         raise UsageError(f"unknown format {name!r}; expected one of {', '.join(known)}")
     if not source.exists():
         raise IntakeError(f"{source} does not exist; give a manifest, a folder or an archive")
-    if name is not None:
-        return known[name]
-    for importer in IMPORTERS:
-        if importer.accepts(source):
-            return importer
-    raise IntakeError(
-        f"{source} has no known format; name the format with --format",
-        [f"{importer.name}: {importer.expects}" for importer in IMPORTERS],
-    )
+    accepted = (importer for importer in IMPORTERS if importer.accepts(source))
+    chosen = known[name] if name is not None else next(accepted, None)
+    if chosen is None:
+        raise IntakeError(
+            f"{source} has no known format; name the format with --format",
+            [f"{importer.name}: {importer.expects}" for importer in IMPORTERS],
+        )
+    check_format_options(chosen, options or {})
+    return chosen
+
+
+def accepting(source: Path) -> tuple[Importer, ...]:
+    """Return the importers that accept a source, the one that is chosen without `--format` first."""
+    return tuple(importer for importer in IMPORTERS if importer.accepts(source))
+
+
+def check_format_options(importer: Importer, options: Mapping[str, str]) -> None:
+    """Raise a UsageError that names every option that the format does not have, or whose value it does not allow."""
+    known = {option.name: option for option in importer.options}
+    has = f"it has {', '.join(known)}" if known else "it has no options"
+    faults = [f"{name} is no option of the format {importer.name} ({has})" for name in options if name not in known]
+    for name, value in options.items():
+        allowed = known[name].values if name in known else ()
+        if allowed and value not in allowed:
+            faults.append(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+    if faults:
+        raise UsageError("; ".join(faults))

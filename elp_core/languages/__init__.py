@@ -1,0 +1,31 @@
+"""Languages: how the transcripts of a slot are normalised, which units its head writes, and which metric decides.
+
+- `table`: languages with a plain alphabet, one row each; `ja`: Japanese.
+- `language`, `normal_form`: the class `Language`, and its normaliser as data that can be hashed.
+- `catalogue`: the languages by code; `language_config`: what a slot declares.
+- `units`: the inventory of a head, from transcripts.
+
+No module here imports torch; the packages of the extra ``languages`` are imported when they are first used.
+
+>>> from elp_core.languages import language
+>>> language("de").normalise("Ja,nein: „Straße“!")
+'ja nein straße'
+"""
+
+from elp_core.languages.catalogue import codes, language
+from elp_core.languages.language import Language
+from elp_core.languages.language_config import LanguageConfig, UnitsConfig
+from elp_core.languages.units import ALPHABET, BLANK, Units, build_units, rare_characters
+
+__all__ = [
+    "ALPHABET",
+    "BLANK",
+    "Language",
+    "LanguageConfig",
+    "Units",
+    "UnitsConfig",
+    "build_units",
+    "codes",
+    "language",
+    "rare_characters",
+]

@@ -1,0 +1,56 @@
+"""What ``elp data add --dry-run`` prints: what a delivery would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.errors import DataRefused
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.datasets.delivery_plan import DeliveryPlan
+
+
+def show_plan(workspace: Workspace, slot: Slot, source: Path, importer: str | None, options: Mapping[str, Any]) -> None:
+    """Print what intake would do; DataRefused if it would refuse the delivery as a whole."""
+    from pipelines.datasets.delivery_plan import plan_delivery
+
+    with clips_progress(quiet=wants_json()) as report:
+        plan = plan_delivery(workspace, slot, source, importer, options, report)
+    emit(plan, _planned)
+    if plan.refused:
+        raise DataRefused(str(slot), plan.refused)
+
+
+def _planned(plan: DeliveryPlan) -> str:
+    end = f"{plan.slot} would be at {plan.version}" if plan.version else "nothing in it is new: no version"
+    new = f"{plan.clips:,} new, {seconds(plan.seconds)}; {plan.repeats:,} known"
+    if plan.withdrawn:
+        new += f"; {plan.withdrawn:,} were dropped before and stay out"
+    facts = [
+        ("source", f"{plan.source}, format {plan.importer}"),
+        ("protocol", plan.protocol),
+        ("clips", f"{plan.delivered:,} in the source: {new}; {plan.quarantined:,} to quarantine"),
+        ("speakers", f"{plan.speakers:,}, of them {plan.new_speakers:,} new"),
+        ("outcome", "refused, see below" if plan.refused else end),
+    ]
+    splits = [(name, f"{count:,}", f"{plan.split_seconds[name] / 60:.1f}") for name, count in plan.splits.items()]
+    reasons = [(reason, f"{count:,}", plan.details[reason]) for reason, count in plan.quarantine.items()]
+    parts = [
+        fields((name, value) for name, value in facts if value),
+        table(("split", "clips", "minutes"), splits) if splits else "",
+        table(("label", "clips"), counted(plan.labels)) if plan.labels else "",
+        table(("condition", "clips"), counted(plan.conditions)) if plan.conditions else "",
+        table(("quarantined for", "clips", "the first"), reasons) if reasons else "",
+        "dry run: nothing was changed",
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return the rows of a table of counts by name."""
+    return [(name or "(not named)", f"{count:,}") for name, count in counts.items()]

@@ -1,0 +1,172 @@
+"""What a delivery would bring: read, measured and checked as at intake, and nothing of the workspace is changed."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from elp_core.types import Seconds
+from pipelines.datasets import dvc
+from pipelines.datasets.checks import CheckedClips, check_clips, judged_clips, set_faults
+from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
+from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
+from pipelines.datasets.expectations import validation_process
+from pipelines.datasets.importers import accepting, choose_importer
+from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.quarantine import count_reasons
+from pipelines.datasets.slot_language import rare_letters, require_same_language
+from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
+from pipelines.datasets.staging import Progress, StagedClips, stage_clips
+from pipelines.datasets.versions import find_latest
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """What intake would do with a delivery."""
+
+    slot: Slot
+    source: str
+    importer: str
+    also: tuple[str, ...]
+    """Other formats that accept the source, too; they come later in the order of the formats."""
+    protocol: str
+    """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    version: str
+    """The dataset version that it would make, such as ``v2``; empty if nothing of it is new."""
+    delivered: int
+    """Clips in the source."""
+    clips: int
+    """New clips."""
+    seconds: Seconds
+    """Audio of the new clips."""
+    speakers: int
+    """Speakers of the new clips."""
+    new_speakers: int
+    """Those of them that the slot does not have yet."""
+    splits: Mapping[str, int]
+    """New clips by split."""
+    split_seconds: Mapping[str, float]
+    labels: Mapping[str, int]
+    """New clips by label."""
+    conditions: Mapping[str, int]
+    """New clips by recording condition."""
+    repeats: int
+    """Clips that the slot has already, or that occur more than once in the delivery."""
+    withdrawn: int
+    """Clips that were dropped earlier and stay out."""
+    quarantine: Mapping[str, int]
+    """Clips that cannot be used, by reason."""
+    details: Mapping[str, str]
+    """The first of them for each reason: its name and what is wrong with it."""
+    refused: tuple[str, ...]
+    """Why the delivery as a whole would be refused; empty if it would be taken in."""
+
+    @property
+    def quarantined(self) -> int:
+        """Return how many clips cannot be used."""
+        return sum(self.quarantine.values())
+
+
+def plan_delivery(
+    workspace: Workspace,
+    slot: Slot,
+    source: Path,
+    importer: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> DeliveryPlan:
+    """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
+
+    A delivery that would be refused as a whole raises nothing: `DeliveryPlan.refused` has the reasons.
+    """
+    checked = delivery_options(options or {})
+    chosen = choose_importer(source, importer, checked.format_options)
+    others = [one.name for one in accepting(source) if one.name != chosen.name]
+    current, own = find_latest(workspace, slot), workspace.settings.for_slot(slot)
+    policy, language = own.data, own.language
+    if current:
+        require_same_language(current, language)
+    with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
+        stage = Path(folder)
+        content = read_delivery(source, chosen, checked, policy, stage / "members", language)
+        present = _present(workspace, slot, current, stage / "cache")
+        settings = IntakeSettings(policy, checked, content.name, language)
+        withdrawn = frozenset(current.withdrawn if current else ())
+        staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, audio=False)
+        rare = rare_letters(language, current, present, staged.parts)
+        found = check_clips(staged.parts, workspace, slot, content.name, validate, stage / "docs", rare)
+        return _plan(workspace, slot, current, content, present, staged, found, stage, tuple(others))
+
+
+def _present(workspace: Workspace, slot: Slot, current: DatasetVersion | None, cache: Path) -> list[Path]:
+    """Return the shards of the slot's newest version; if some are missing here, they are fetched into `cache`."""
+    here = slot_shards(workspace, slot, SHARDS)
+    if current is None or {path.name for path in here} >= set(current.shards):
+        return here
+    return dvc.fetch_folder(str(workspace.root), current.revision, slot.folder / SHARDS, cache)
+
+
+def _plan(
+    workspace: Workspace,
+    slot: Slot,
+    current: DatasetVersion | None,
+    content: DeliveryContent,
+    present: list[Path],
+    staged: StagedClips,
+    found: CheckedClips,
+    stage: Path,
+    also: tuple[str, ...],
+) -> DeliveryPlan:
+    faults, repeats = judged_clips(staged, found)
+    good = without_clips(staged.parts, found.faults.keys(), stage / "good")
+    new, known = count_shards(good), current is not None and content.key in {one.key for one in current.deliveries}
+    refused = set_faults(
+        workspace,
+        slot,
+        count_shards([*present, *good]),
+        delivered=len(content.clips),
+        quarantined=[*faults.values()],
+        conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
+    )
+    details: dict[str, str] = {}
+    for position, fault in faults.items():
+        details.setdefault(fault.reason, f"{content.clips[position].path}: {fault.detail}")
+    labels: Counter[str] = Counter()
+    for counted in new.classes.values():
+        labels.update(counted)
+    speakers = _speakers(good)
+    return DeliveryPlan(
+        slot=slot,
+        source=content.source,
+        importer=content.importer,
+        also=also,
+        protocol=content.protocol,
+        version="" if known or not (new.ids or faults) else f"v{current.version + 1 if current else 1}",
+        delivered=len(content.clips),
+        clips=len(new.ids),
+        seconds=round(new.seconds, 3),
+        speakers=len(speakers),
+        new_speakers=len(speakers - _speakers(present)),
+        splits=new.splits,
+        split_seconds=new.split_seconds,
+        labels=dict(sorted(labels.items())),
+        conditions=new.conditions,
+        repeats=len(repeats),
+        withdrawn=staged.withdrawn,
+        quarantine=count_reasons(faults.values()),
+        details=details,
+        refused=() if known else tuple(refused),
+    )
+
+
+def _speakers(shards: Sequence[Path]) -> set[str]:
+    """Return the speakers that shards name."""
+    return {name for shard in shards for name in pq.read_table(shard, columns=["speaker"])["speaker"].to_pylist()} - {
+        ""
+    }

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elp_core.errors import ConfigError
+from elp_core.languages import ALPHABET, BLANK, LanguageConfig, Units, UnitsConfig, build_units, rare_characters
+
+WORDS = st.text(ALPHABET, max_size=20).map(lambda text: " ".join(text.split()))
+
+
+@given(WORDS)
+def test_letters_survive_a_path_of_repeats_and_blanks(text: str) -> None:
+    units = Units()
+    path = [index for unit in units.encode(text) for index in (BLANK, unit, unit)]
+    assert units.decode(path) == text
+    assert units.frames_needed(text) <= len(path)
+
+
+def test_equal_neighbours_need_a_blank() -> None:
+    units = Units()
+    e = units.encode("e")[0]
+    assert units.frames_needed("three") == 6
+    assert (units.decode([e, e]), units.decode([e, BLANK, e])) == ("e", "ee")
+
+
+def test_unknown_characters_are_named() -> None:
+    assert Units().unknown(["café", "no 7"]) == {"é", "7"}
+    with pytest.raises(ValueError, match="outside the alphabet: 7 é"):
+        Units().encode("é7")
+
+
+def test_an_inventory_has_each_unit_once() -> None:
+    assert len(Units.of_letters("abc")) == 4
+    with pytest.raises(ValueError, match="distinct"):
+        Units.of_letters("aba")
+
+
+def test_default_units_are_those_of_the_first_release() -> None:
+    assert build_units(LanguageConfig(), ["yes"]) == Units() == Units.of_letters(ALPHABET)
+
+
+def test_characters_come_from_the_transcripts_and_later_ones_are_appended() -> None:
+    units = build_units(LanguageConfig("ja"), ["今日は", "東京"])
+    assert units.symbols == ("は", "京", "今", "日", "東")
+    assert units.extend(["大阪", "今日"]).symbols == (*units.symbols, "大", "阪")
+    assert units.extend(["今日"]) is units
+
+
+def test_jamo_write_syllables() -> None:
+    config = LanguageConfig("de", letters="auto", units=UnitsConfig("jamo"))
+    units = build_units(config, ["한국 사람"])
+    assert len(units.encode("한국")) == 6
+    assert units.decode(units.encode("한국 사람")) == "한국 사람"
+
+
+def test_units_survive_json() -> None:
+    units = build_units(LanguageConfig("ja"), ["今日は"])
+    assert Units.from_json(units.to_json()) == units
+    with pytest.raises(ConfigError, match="kind is 'words'"):
+        Units.from_json({"kind": "words"})
+
+
+def test_rare_characters_are_counted() -> None:
+    assert rare_characters(LanguageConfig("ja", min_count=2), ["今日", "今"]) == {"日": 1}
+    assert rare_characters(LanguageConfig("de", min_count=2), ["ja"]) == {}
+
+
+def test_a_slot_declares_a_code_or_a_mapping() -> None:
+    assert LanguageConfig.parse("ja") == LanguageConfig("ja")
+    assert LanguageConfig.parse({"letters": "auto"}) == LanguageConfig("und", "auto")
+    assert LanguageConfig.parse({"code": "sw", "letters": "abC"}).resolve().letters == "abc"
+    with pytest.raises(ConfigError, match="'xx' is no language"):
+        LanguageConfig.parse("xx")
+    with pytest.raises(ConfigError, match="expected a code such as ja"):
+        LanguageConfig.parse(3)
