@@ -69,7 +69,8 @@ class Evidence:
         """
         old, scores = self.verdict, (self.challenger, self.champion)
         facts = [check for check in old.checks if not check.derived]
-        return decide_verdict(*scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured)
+        known = {"closed_set": old.closed_set, "measured": old.measured, "normaliser": old.normaliser}
+        return decide_verdict(*scores, old.policy, facts, **known)
 
 
 def read_evidence(path: Path) -> Evidence:
