@@ -69,8 +69,9 @@ class Evidence:
         """
         old, scores = self.verdict, (self.challenger, self.champion)
         facts = [check for check in old.checks if not check.derived]
-        known = {"closed_set": old.closed_set, "measured": old.measured, "normaliser": old.normaliser}
-        return decide_verdict(*scores, old.policy, facts, **known)
+        return decide_verdict(
+            *scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured, normaliser=old.normaliser
+        )
 
 
 def read_evidence(path: Path) -> Evidence:
