@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import Checked, below, one_of, positive, within
+from elp_core._ranges import Checked, below, is_left_out, one_of, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -126,7 +126,8 @@ class TrainConfig(Checked):
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as plain JSON values (tuples become lists)."""
-    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    values = {item: getattr(config, item.name) for item in dataclasses.fields(config)}
+    return {item.name: _plain(value) for item, value in values.items() if not is_left_out(item, value)}
 
 
 def _plain(value: Any) -> Any:

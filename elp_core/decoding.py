@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elp_core._ranges import Checked, within
-from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError
+from elp_core.languages import Units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,8 +52,8 @@ class DecodeConfig(Checked):
         return [] if self.lm is None or self.beam else ["lm needs beam search: set beam too, such as beam 50"]
 
 
-def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
-    """Return the search of `config` over `alphabet`; the same log-probabilities always give the same transcript.
+def beam_search(units: Units, config: DecodeConfig) -> Search:
+    """Return the search of `config` over `units`; the same log-probabilities always give the same transcript.
 
     A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words``, sentence ends included. A
     word that the language model does not know has 10⁻¹⁰ of its unknown word's probability; no words score 0. A search
@@ -63,7 +63,7 @@ def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
         ConfigError: ctc-beam-decoder is not installed; the language model is missing, unreadable or has no word that
             the alphabet can spell; or the alphabet has letters that the package reserves.
     """
-    return _search(alphabet.letters, config, _stamp(config.lm))
+    return _search("".join(units.symbols), config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)

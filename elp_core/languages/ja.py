@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elp_core.languages.language import Language, package_missing
-from elp_core.languages.normal_form import NormalForm
+from elp_core.languages.normal_form import REPLACEMENT, SURROGATES, NormalForm
 
 _SCRIPT = (
     r"\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
@@ -18,6 +18,7 @@ _SCRIPT = (
 )
 _MARKS = "。、「」『』【】〔〕〈〉《》〘〙〚〛・･。、｢｣‥※"
 _KANA = "[\u3041-\u3096\u30a1-\u30fa\u30fc]"
+_LOST = dict.fromkeys(SURROGATES, REPLACEMENT)
 _LONG = re.compile(f"(?<={_KANA})[-‐‑‒–−—―─━ｰ~∼〜～〰]+")
 """A dash or a tilde after kana is a long vowel: ラ−メン, すごい〜."""
 
@@ -28,7 +29,7 @@ def _half_and_long(text: str) -> str:
     neologdn drops the tilde of 9時〜5時, which is spoken, and reads the dash of ラ−メン as a hyphen; both are settled
     before it runs.
     """
-    text = _LONG.sub("ー", unicodedata.normalize("NFKC", text))
+    text = _LONG.sub("ー", unicodedata.normalize("NFKC", text.translate(_LOST)))
     normal: str = _neologdn()(text, tilde="ignore", remove_space=False)
     return normal
 

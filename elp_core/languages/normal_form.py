@@ -24,6 +24,10 @@ _OUTSIDE_NUMBERS = re.compile(rf"(?<!\d)[{_IN_NUMBERS}]|[{_IN_NUMBERS}](?!\d)")
 _ELIDED = r"(?:tis|twas|twere|twill|em|cause|til|bout|n|s|t)\b"
 _QUOTED = re.compile(rf"(?<!\w)'(?!{_ELIDED})(?=\w)((?:[^']|(?<=\w)'(?=\w))*)'(?!\w)")
 _LONE = re.compile(r"'{2,}|(?<!\w)'(?!\w)")
+SURROGATES = range(0xD800, 0xE000)
+"""Halves of characters, from broken JSON escapes: no file can hold them."""
+REPLACEMENT = "\ufffd"
+"""What stands for a character that was lost; no language writes it."""
 _ROUNDS = 8
 """Most passes until a text no longer changes; two are usual."""
 
@@ -88,6 +92,7 @@ class NormalForm:
         table = {code: new for code, new in table.items() if chr(code) not in _IN_NUMBERS}
         table |= dict.fromkeys(map(ord, _APOSTROPHES + "'"), "'" if self.apostrophes else None)
         table |= dict.fromkeys(map(ord, _INVISIBLE + self.dropped), None)
+        table |= dict.fromkeys(SURROGATES, REPLACEMENT)
         return table | {ord(old): new for olds, news in self.mapped for old, new in zip(olds, news, strict=True)}
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.verification import Match
+from elp_core.names import normal_name
 from elp_core.task_specs import Column
 from elp_core.types import Clip
 
@@ -21,10 +22,12 @@ class Task(Protocol):
 
     name: ClassVar[str]
     """Short name, as in a slot: ``asr``, ``asv``."""
-    metric: ClassVar[str]
-    """Name of the metric that decides; lower is better."""
     joins: ClassVar[bool]
     """Whether clips joined end to end, with their texts joined, are good training examples."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides; lower is better."""
 
     def build_head(self, dim: int) -> nn.Module:
         """Return the trainable end of the network for frames of `dim` dimensions, initialised from torch's seed."""
@@ -97,13 +100,14 @@ def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> 
 
 
 def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> torch.Tensor:
-    """Return the position of each value in `known`, int64 [B].
+    """Return the position of each value in `known`, int64 [B]; names are compared in their normal form.
 
     Raises:
         CorpusError: A value is not among them.
     """
-    places = {value: place for place, value in enumerate(known)}
-    strange = sorted(set(values) - places.keys())
+    # bundles of older releases have names as they were delivered
+    places = {normal_name(value): place for place, value in enumerate(known)}
+    strange = sorted({value for value in values if normal_name(value) not in places})
     if strange:
         raise CorpusError(f"{counted} {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
-    return torch.tensor([places[value] for value in values], dtype=torch.int64)
+    return torch.tensor([places[normal_name(value)] for value in values], dtype=torch.int64)

@@ -1,6 +1,7 @@
 """Datasets of a slot: intake, checks, versions and golden sets.
 
-A delivery: `importers` read it into `delivery`; `measuring` decodes and measures its clips; `clip_rules` and
+A delivery: `importers` read it into `delivery` (`each_channel` makes a clip of each channel, `kept_bytes` estimates its
+size); `measuring` measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and
 `expectations` evaluate them; `checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips; `ingest`
 does all of it.
 

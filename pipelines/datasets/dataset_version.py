@@ -129,6 +129,9 @@ class DatasetVersion:
 
     Later versions append to it; the order never changes.
     """
+    doubtful_names: Mapping[str, int] = field(default_factory=dict)
+    """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
+    this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
     revision: str = ""
     """Git commit, known from the tag; the record itself cannot contain it."""
 
@@ -191,6 +194,9 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     for delivery in values.get("deliveries", ()):
         if not delivery["new_units"]:
             del delivery["new_units"]
+    if not values.get("doubtful_names"):
+        # the records of older releases have no such field
+        values.pop("doubtful_names", None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

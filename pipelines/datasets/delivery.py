@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,10 @@ from typing import Any, Literal
 from elp_core.config import to_dict
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.each_channel import EachChannel
+from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.errors import IntakeError, UsageError
+from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 
 HELD_BYTES = 256 * 2**20
@@ -45,7 +48,7 @@ class ClipFault:
 
 @dataclass(frozen=True)
 class SourceClip:
-    """One recording of a delivery, and what the delivery says of it."""
+    """One recording of a delivery, and what the delivery says of it. Its names are in their normal form."""
 
     path: str
     """Name inside the delivery, with forward slashes."""
@@ -69,6 +72,18 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+    side: str = ""
+    """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the clip is all of its file, not a part or a channel of it."""
+        return self.start == 0.0 and self.seconds is None and self.channel is None
+
+    def __post_init__(self) -> None:
+        # here, so that no importer can forget it
+        for name in ("path", "speaker", "label", "condition"):
+            object.__setattr__(self, name, normal_name(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,10 @@ class DeliveryOptions:
     def forced_condition(self) -> str:
         """The condition that every clip gets, or empty."""
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
+
+    def condition_of(self, clip: SourceClip) -> str:
+        """Return the recording condition of a clip; clips of two channels have different ones."""
+        return "-".join(filter(None, (self.forced_condition or clip.condition, clip.side)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; those that old versions had not are left out if they are empty."""
@@ -172,6 +191,10 @@ class DeliveryContent:
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
+    kept: int = 0
+    """About how many bytes of it stay: all of a file, or the clips that are cut out of it."""
+    earlier_key: str = ""
+    """The key that versions gave it which did not know declared lengths and channels."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
 
@@ -179,6 +202,10 @@ class DeliveryContent:
     def name(self) -> str:
         """Short name of the delivery, stored with each of its clips."""
         return self.key[:12]
+
+    def known(self, keys: Iterable[str]) -> bool:
+        """Return whether it is among the deliveries with these keys."""
+        return any(key in (self.key, self.earlier_key) for key in keys)
 
 
 def read_delivery(
@@ -202,17 +229,30 @@ def read_delivery(
         usual = to_dict(LanguageConfig())
         settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    reader, read, chosen = _AudioReader(spool), [], options.format_options
+    earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
+    each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
+    read: list[SourceClip] = []
     for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        more = {"channel": clip.channel, "declared": clip.declared}
-        set_ones = {name: value for name, value in more.items() if value is not None}
-        whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
-        read.append(replace(clip, audio=audio, sha256=digest))
-    name = source.resolve().name
-    protocol = importer.protocol(source, **chosen) if importer.protocol else ""
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol)
+        newer = {"channel": clip.channel, "declared": clip.declared}
+        given = {name: value for name, value in newer.items() if value is not None}
+        whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
+        earlier.update(json.dumps([digest, *words]).encode())
+        hashed = replace(clip, audio=audio, sha256=digest)
+        kept.add(hashed)
+        read += each.clips(hashed) if each else [hashed]
+    return DeliveryContent(
+        key=whole.hexdigest(),
+        source=source.resolve().name,
+        importer=importer.name,
+        options=options,
+        clips=tuple(read),
+        size=reader.size,
+        kept=kept.total(),
+        earlier_key=earlier.hexdigest(),
+        protocol=importer.protocol(source, **chosen) if importer.protocol else "",
+    )
 
 
 @dataclass

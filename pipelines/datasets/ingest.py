@@ -32,6 +32,7 @@ from pipelines.datasets.slot_shards import (
 from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -62,10 +63,10 @@ def add_delivery(
             require_same_language(current, settings.language)
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
         # not an error: a flow that runs again passes the same source
-        if current and any(delivery.key == content.key for delivery in current.deliveries):
+        if current and content.known(delivery.key for delivery in current.deliveries):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
-        require_space(workspace.root, 2 * content.size)
+        require_space(workspace.root, 2 * content.kept)
         restore_shards(workspace, slot, current)
         with validation_process() as validate:
             if meanwhile:
@@ -131,7 +132,8 @@ def _prepare(
         language=declared_language(slot, language),
         units=units,
     )
-    held = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(slot_shards(workspace, slot, QUARANTINE))}
+    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
+    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
     faulty = ((content.clips[index], fault) for index, fault in faults.items())
     # a clip that is in quarantine for the same reason already is not written again
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]

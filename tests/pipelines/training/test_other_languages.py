@@ -21,9 +21,9 @@ from pipelines.registry.client import model_registry, server_api
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.policies import policy_digest
+from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
-from pipelines.registry.signing.envelope import read_envelope
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.spoken_languages import GERMAN, JAPANESE, JAPANESE_LATER, spoken_delivery
