@@ -12,7 +12,7 @@ from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
-from pipelines.registry.lineage import TrainedLanguage
+from pipelines.registry.lineage import TrainedLanguage, normaliser_text
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
@@ -186,7 +186,8 @@ def _training(lineage: LineageStatement) -> Fact:
 def _language(language: TrainedLanguage) -> Iterator[Fact]:
     """Yield what the head writes, unless it is English letters."""
     if language.code:
-        yield Fact("language", language.code, note=f"normaliser {language.normaliser}")
+        rule = f"normaliser {normaliser_text(language.normaliser)}" if language.normaliser else ""
+        yield Fact("language", language.code, note=rule)
     if language.units:
         added = f", of them {len(language.added)} new" if language.parent else ""
         yield Fact("units", language.units, note=f"{language.size} {language.kind}{added}")

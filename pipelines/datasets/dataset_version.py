@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
+from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
-from pipelines.registry.lineage import NormaliserName
+from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
 
 FORMAT = 1
@@ -81,10 +82,11 @@ class TranscriptLanguage:
 
     code: str = ""
     """As in `elp.yaml`, such as ``ja``."""
-    normaliser: NormaliserName = field(default_factory=NormaliserName)
+    normaliser: NormaliserId | None = None
 
     def __str__(self) -> str:
-        return f"{self.code}, normaliser {self.normaliser}" if self.code else "English"
+        rule = f", normaliser {normaliser_text(self.normaliser)}" if self.normaliser else ""
+        return f"{self.code}{rule}" if self.code else "English"
 
 
 @dataclass(frozen=True)

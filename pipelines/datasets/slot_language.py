@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from elp_core.languages import LanguageConfig, Units, build_units, rare_characters
 from pipelines.datasets.dataset_version import DatasetVersion, TranscriptLanguage
 from pipelines.errors import UsageError
-from pipelines.registry.lineage import NormaliserName
 from pipelines.registry.slot import Slot
 
 
@@ -17,7 +16,7 @@ def declared_language(slot: Slot, config: LanguageConfig) -> TranscriptLanguage:
     language, english = config.resolve(), LanguageConfig().resolve()
     if "text" not in slot.task_spec.needs or (language.code, language.digest) == (english.code, english.digest):
         return TranscriptLanguage()
-    return TranscriptLanguage(language.code, NormaliserName(language.normaliser, language.digest))
+    return TranscriptLanguage(language.code, language.normaliser_id())
 
 
 def require_same_language(version: DatasetVersion, config: LanguageConfig, *, normaliser: bool = True) -> None:

@@ -14,13 +14,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from elp_core.languages import NormaliserId
 from pipelines.gating.compare import PairedComparison, compare_scores, token_count
 from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
 from pipelines.gating.safety import safety_checks
 from pipelines.gating.slices import judge_slices
 from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
-from pipelines.registry.lineage import NormaliserName
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import GateCheck, Measured, Outcome, Verdict
 
@@ -36,7 +36,7 @@ def decide_verdict(
     *,
     closed_set: bool = False,
     measured: Measured | None = None,
-    normaliser: NormaliserName | None = None,
+    normaliser: NormaliserId | None = None,
 ) -> Verdict:
     """Compare `challenger` with `champion` (None if the slot has no champion yet) on the clips both were scored on.
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.model import ElpModel
+    from pipelines.gating.normalisers import Normalisers
     from pipelines.registry.evidence_scores import Scores
-    from pipelines.registry.lineage import NormaliserName
 
 Log = Callable[[str], None]
 
@@ -158,8 +158,7 @@ class _Scored:
     scores: Scores
     also: Mapping[str, float]
     threshold: float | None
-    normalisers: tuple[NormaliserName, NormaliserName]
-    """The one that the bundle records, and the one that scored."""
+    normalisers: Normalisers
 
 
 def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elp_core.languages import LanguageConfig
+from elp_core.languages import LanguageConfig, NormaliserId
 from pipelines.errors import GateRefused
-from pipelines.registry.lineage import NormaliserName
+from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from elp_core.tasks import Task
 
-ENGLISH = NormaliserName()
-"""What stands for the normaliser of English: records of English name none."""
 
-
-def recorded_normaliser(task: Task) -> NormaliserName:
-    """Return the normaliser that a bundle's task names."""
+def recorded_normaliser(task: Task) -> NormaliserId | None:
+    """Return the normaliser that a bundle's task names; None for English, and for a task without transcripts."""
     values = task.to_json().get("normaliser")
-    return _without_english(NormaliserName(**values)) if values else ENGLISH
+    return _without_english(NormaliserId(**values)) if values else None
 
 
-def present_normaliser(task: Task) -> NormaliserName:
-    """Return the normaliser that scores the task's answers on this machine; that of English if it has no language."""
+def present_normaliser(task: Task) -> NormaliserId | None:
+    """Return the normaliser that scores the task's answers on this machine; None as in `recorded_normaliser`."""
     language = getattr(task, "language", None)
-    if language is None:
-        return ENGLISH
-    return _without_english(NormaliserName(language.normaliser, language.digest))
+    return None if language is None else _without_english(language.normaliser_id())
+
+
+Normalisers = tuple[NormaliserId | None, NormaliserId | None]
+"""Of one bundle: the normaliser that it records, and the one that scores it here."""
 
 
 def common_normaliser(
     slot: Slot,
-    golden: NormaliserName,
-    challenger: tuple[NormaliserName, NormaliserName],
-    champion: tuple[NormaliserName, NormaliserName] | None,
-) -> NormaliserName | None:
+    golden: NormaliserId | None,
+    challenger: Normalisers,
+    champion: Normalisers | None,
+) -> NormaliserId | None:
     """Return the one normaliser of the golden set and of both bundles; None for English.
 
     Of each bundle, the recorded and the present normaliser are given. Raise GateRefused if two of them differ.
@@ -58,13 +57,13 @@ def common_normaliser(
             f"golden set are under {_shown(golden)}: they are not compared; retire the champion with elp retire {slot} "
             "--reason TEXT, and the challenger is judged as a first version"
         )
-    return None if golden == ENGLISH else golden
+    return golden
 
 
-def _without_english(found: NormaliserName) -> NormaliserName:
-    english = LanguageConfig().resolve()
-    return ENGLISH if found == NormaliserName(english.normaliser, english.digest) else found
+def _without_english(found: NormaliserId) -> NormaliserId | None:
+    # records of English name no normaliser
+    return None if found == LanguageConfig().resolve().normaliser_id() else found
 
 
-def _shown(normaliser: NormaliserName) -> str:
-    return "of English" if normaliser == ENGLISH else str(normaliser)
+def _shown(normaliser: NormaliserId | None) -> str:
+    return normaliser_text(normaliser) if normaliser else "of English"

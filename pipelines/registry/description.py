@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags
-from pipelines.registry.lineage import Lineage, TrainedLanguage
+from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import Span, VerdictStatement
 
 _UNITS = 40
@@ -79,7 +79,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
         rows.append(("allowed difference", points(details.margin)))
     rows += [("absolute limit", percent(details.limit)), ("golden clips", str(details.clips))]
     if verdict.normaliser:
-        rows.append(("normaliser of the transcripts", str(verdict.normaliser)))
+        rows.append(("normaliser of the transcripts", normaliser_text(verdict.normaliser)))
     if details.closed_set:
         rows.append(("closed set", "speakers of the golden set were in the training data"))
     rows += [(f"condition {found.name}", found.outcome) for found in details.slices]
@@ -93,8 +93,8 @@ def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
     if not language.code:
         return []
     rows = [("language", language.code), ("units of the head", f"{language.size} {language.kind}")]
-    if language.normaliser.name:
-        rows.append(("normaliser of the transcripts", str(language.normaliser)))
+    if language.normaliser:
+        rows.append(("normaliser of the transcripts", normaliser_text(language.normaliser)))
     if language.parent:
         rows.append(("new units", shown_units(language.added)))
         rows.append(("head started from", f"`{language.parent}`"))

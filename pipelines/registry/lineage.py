@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
+from elp_core.languages import NormaliserId
 
 FORMAT = 1
 
@@ -69,24 +70,12 @@ class BackboneName:
 
 
 @dataclass(frozen=True)
-class NormaliserName:
-    """The rule that gave transcripts their form, by its name (``ja/1``) and the digest of what defines it."""
-
-    name: str = ""
-    digest: str = ""
-    """``sha256:…``."""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.digest.removeprefix('sha256:')[:12]})"
-
-
-@dataclass(frozen=True)
 class TrainedLanguage:
     """The language of the transcripts and the units of the head; empty for English letters, the default."""
 
     code: str = ""
     """As in `elp.yaml`, such as ``ja``."""
-    normaliser: NormaliserName = field(default_factory=NormaliserName)
+    normaliser: NormaliserId | None = None
     kind: str = ""
     """Kind of the units, such as ``characters``."""
     units: str = ""
@@ -170,6 +159,11 @@ class Lineage:
         if self.language == TrainedLanguage():
             del values["language"]
         return values
+
+
+def normaliser_text(normaliser: NormaliserId) -> str:
+    """Return a normaliser for people: its name and the first digits of its digest."""
+    return f"{normaliser.name} ({normaliser.digest.removeprefix('sha256:')[:12]})"
 
 
 def read_known(kind: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from elp_core.config import from_dict
-from pipelines.registry.lineage import NormaliserName
+from elp_core.languages import NormaliserId
 from pipelines.registry.policies import GatePolicy
 
 Outcome = Literal["passed", "failed", "undecided"]
@@ -174,7 +174,7 @@ class Verdict:
     policy: GatePolicy
     measured: Measured | None = None
     """What the safety checks follow from; None if only the scores were judged."""
-    normaliser: NormaliserName | None = None
+    normaliser: NormaliserId | None = None
     """The rule that the transcripts and the answers have their form from; None for English, the default."""
 
     @property

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from elp_core.config import from_dict, to_dict
+from elp_core.languages import NormaliserId
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import BUNDLE_DIGEST, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import BackboneName, NormaliserName
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.verdict import Outcome
 
@@ -117,7 +118,7 @@ class VerdictStatement:
     """None in statements of release 0.1.0 only."""
     page: SignedPage | None = None
     """None but in statements of release 0.1.0."""
-    normaliser: NormaliserName | None = None
+    normaliser: NormaliserId | None = None
     """The rule that gave transcripts and answers their form; None for English, the default."""
 
     kind = "verdict"
@@ -158,7 +159,7 @@ def stored_verdict(payload: bytes) -> VerdictStatement:
         "against": ChampionRef(**predicate["against"]) if predicate["against"] else None,
         "golden": Golden(**predicate["golden"]),
         "evidence": EvidenceFile(**predicate["evidence"]),
-        "normaliser": NormaliserName(**predicate["normaliser"]) if "normaliser" in predicate else None,
+        "normaliser": NormaliserId(**predicate["normaliser"]) if "normaliser" in predicate else None,
     }
     return VerdictStatement(**predicate)
 

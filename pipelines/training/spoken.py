@@ -121,6 +121,7 @@ def keyed_language(language: TrainedLanguage, options: Any) -> dict[str, Any]:
     """Return what a training key says of the language; nothing for English letters, whose keys stay as they were."""
     if language == TrainedLanguage():
         return {}
-    named = {"code": language.code, "normaliser": to_dict(language.normaliser), "units": language.units}
+    rule = to_dict(language.normaliser) if language.normaliser else None
+    named = {"code": language.code, "normaliser": rule, "units": language.units}
     declared = to_dict(options.language) if isinstance(options, RecognitionOptions) else {}
     return {"language": {**named, "declared": declared, "parent": language.parent}}
