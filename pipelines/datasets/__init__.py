@@ -7,6 +7,7 @@ does all of it.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
 `slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` stores the files.
+`remote_check` pushes again what the DVC remote lost, `remote_finding` is its line in `elp doctor`.
 
 Other rooms import only the read side: `versions` and `dataset_version`.
 """

@@ -80,7 +80,7 @@ def _measured(clip: SourceClip, settings: IntakeSettings) -> ShardRow:
     return make_row(
         samples,
         split=clip.split or split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share),
-        text=settings.language.resolve().normalise(clip.text),
+        text=settings.language.transcript(clip.text),
         speaker=clip.speaker,
         label=clip.label,
         condition=settings.options.condition_of(clip),

@@ -9,7 +9,7 @@ import pytest
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
 from elp_core.tasks import SpeakerVerification
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client.connection import connect
@@ -33,7 +33,7 @@ def client(mlflow_uri: str) -> MlflowClient:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("backbone")
-    tiny_model("hubert").save_pretrained(folder)
+    save_tiny(folder)
     return Settings(backbone=str(folder))
 
 
@@ -118,6 +118,6 @@ def test_another_backbone_and_a_missing_file_are_refused(
     add_bundle(client, slot, "k1", tmp_path)
     with pytest.raises(AudioError, match=r"nowhere\.wav"):
         predict_files(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
-    tiny_model("hubert", seed=1).save_pretrained(tmp_path / "other")
+    save_tiny(tmp_path / "other", seed=1)
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint"):
         predict_files(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)
