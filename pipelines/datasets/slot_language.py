@@ -36,7 +36,7 @@ def require_same_language(version: DatasetVersion, config: LanguageConfig, *, no
     has, asks = (f"{who}, units: {kind or 'none yet'}" for who, kind in zip((found, wanted), kinds, strict=True))
     raise UsageError(
         f"the transcripts of {version.tag} are {has}; elp.yaml declares {asks} for {slot}, and the two are never "
-        f"mixed: convert the slot with elp data renormalise {slot}, or set language back in elp.yaml"
+        f"mixed: take recordings in another language into a slot of their own, or set language back in elp.yaml"
     )
 
 
@@ -75,19 +75,13 @@ def added_units(before: DatasetVersion | None, units: Units | None) -> tuple[str
 def rare_letters(
     config: LanguageConfig, current: DatasetVersion | None, present: Iterable[Path], arriving: Iterable[Path]
 ) -> frozenset[str]:
-    """Return the letters of new training clips that are too rare to be learned (`min_count`) and are no unit yet.
-
-    A clip with such a letter stays out, and with it its other letters: these are counted again until none is rare.
-    """
+    """Return the letters of training clips, known and new, that are too rare to learn (`min_count`) and no unit yet."""
     if config.min_count == 1:
         return frozenset()
     pinned = pinned_units(current) if current else None
     known = set("".join(pinned.symbols)) if pinned else set()
-    texts, rare = [*training_texts(present), *training_texts(arriving)], set[str]()
-    while found := rare_characters(config, texts).keys() - known - {" "}:
-        rare |= found
-        texts = [text for text in texts if not found & set(text)]
-    return frozenset(rare)
+    texts = [*training_texts(present), *training_texts(arriving)]
+    return frozenset(rare_characters(config, texts).keys() - known - {" "})
 
 
 def training_texts(shards: Iterable[Path]) -> list[str]:

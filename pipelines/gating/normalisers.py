@@ -43,8 +43,7 @@ def common_normaliser(
         if recorded != present:
             raise GateRefused(
                 f"the {whose} of {slot} was trained under the normaliser {_shown(recorded)}, and this machine scores "
-                f"under {_shown(present)}: install the packages of that release, or convert the slot with elp data "
-                f"renormalise {slot} and train again"
+                f"under {_shown(present)}: install the packages of that release, or retrain on new data"
             )
     if challenger[0] != golden:
         raise GateRefused(
