@@ -148,6 +148,7 @@ def _added(version: DatasetVersion, new: bool) -> str:
         if entry.quarantined
         else "",
         f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
+        f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         *_missing(version),
     ]

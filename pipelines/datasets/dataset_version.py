@@ -51,6 +51,8 @@ class Delivery:
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
     new_units: tuple[str, ...] = ()
     """Units that it added to those of the versions before; empty for the first units of a slot."""
+    untagged: int = 0
+    """Transcripts that tags were removed from; left out of the record if there is none."""
 
 
 @dataclass(frozen=True)
@@ -188,16 +190,16 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
-    # records of English never had these keys, and stay as they are
+    # the records of older releases, and those of English, have no such fields
     if record.language == TranscriptLanguage():
         del values["language"]
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        if not delivery["new_units"]:
-            del delivery["new_units"]
+        for name in ("untagged", "new_units"):
+            if not delivery[name]:
+                del delivery[name]
     if not values.get("doubtful_names"):
-        # the records of older releases have no such field
         values.pop("doubtful_names", None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -68,6 +68,8 @@ class SourceClip:
     """Channel of the file, from 0, if the source names one."""
     declared: Seconds | None = None
     """Length of the whole file (not of a cut) by the source's word, if it gives one."""
+    language: str = ""
+    """Language of the transcript, as the source names it."""
     fault: ClipFault | None = None
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
@@ -197,6 +199,8 @@ class DeliveryContent:
     """The key that versions gave it which did not know declared lengths and channels."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    untagged: int = 0
+    """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
 
     @property
     def name(self) -> str:
@@ -223,7 +227,7 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    settings = [options.to_dict(), dataclasses.asdict(policy)]
+    settings = [options.to_dict(), policy.key_values()]
     if language not in (None, LanguageConfig()):
         # what is left at its default is no part of it: later releases may have more to declare
         usual = to_dict(LanguageConfig())

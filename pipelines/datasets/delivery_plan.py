@@ -22,6 +22,7 @@ from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
 from pipelines.datasets.staging import Progress, StagedClips, stage_clips
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -99,6 +100,7 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_delivery(source, chosen, checked, policy, stage / "members", language)
+        content = apply_transcript_rules(content, slot, policy.tags)
         present = _present(workspace, slot, current, stage / "cache")
         settings = IntakeSettings(policy, checked, content.name, language)
         withdrawn = frozenset(current.withdrawn if current else ())

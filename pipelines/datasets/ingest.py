@@ -30,6 +30,7 @@ from pipelines.datasets.slot_shards import (
     without_clips,
 )
 from pipelines.datasets.staging import Progress, stage_clips
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -62,6 +63,7 @@ def add_delivery(
         if current:
             require_same_language(current, settings.language)
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
+        content = apply_transcript_rules(content, slot, settings.data.tags)
         # not an error: a flow that runs again passes the same source
         if current and content.known(delivery.key for delivery in current.deliveries):
             return current
@@ -118,6 +120,7 @@ def _prepare(
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
         new_units=added_units(current, units),
+        untagged=content.untagged,
     )
     version, golden = next_records(
         workspace,
