@@ -34,9 +34,12 @@ def require_same_language(version: DatasetVersion, config: LanguageConfig, *, no
     if same and kinds[0] in ("", kinds[1]):
         return
     has, asks = (f"{who}, units: {kind or 'none yet'}" for who, kind in zip((found, wanted), kinds, strict=True))
+    advice = "take recordings in another language into a slot of their own, or set language back in elp.yaml"
+    if found.code == wanted.code and kinds[0] in ("", kinds[1]):
+        advice = f"install the release of the language packages that made {version.tag}, or take them into a new slot"
     raise UsageError(
         f"the transcripts of {version.tag} are {has}; elp.yaml declares {asks} for {slot}, and the two are never "
-        f"mixed: take recordings in another language into a slot of their own, or set language back in elp.yaml"
+        f"mixed: {advice}"
     )
 
 

@@ -43,7 +43,7 @@ def common_normaliser(
         if recorded != present:
             raise GateRefused(
                 f"the {whose} of {slot} was trained under the normaliser {_shown(recorded)}, and this machine scores "
-                f"under {_shown(present)}: install the packages of that release, or retrain on new data"
+                f"under {_shown(present)}: install the language packages of that release"
             )
     if challenger[0] != golden:
         raise GateRefused(

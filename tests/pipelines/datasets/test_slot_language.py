@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from elp_core.languages import LanguageConfig, Units
+from elp_core.languages import LanguageConfig, Units, language
 from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
@@ -27,8 +27,8 @@ ASR = Slot("plant-a", "asr")
 COMMANDS = ("弁を開けて", "扉を閉めて。", "ゼロ")
 
 
-def speaking(workspace: Workspace, language: Any, **data: object) -> Workspace:
-    values = {str(ASR): {"language": language, "data": {"max_quarantined": 0.5, **data}}}
+def speaking(workspace: Workspace, spoken: Any, **data: object) -> Workspace:
+    values = {str(ASR): {"language": spoken, "data": {"max_quarantined": 0.5, **data}}}
     return replace(workspace, settings=replace(workspace.settings, slots=values))
 
 
@@ -146,3 +146,21 @@ def test_other_tasks_keep_no_language(workspace: Workspace, tmp_path: Path) -> N
     here = replace(workspace, settings=replace(workspace.settings, language="ja"))
     made = add_delivery(here, Slot("plant-a", "asv"), write_delivery(tmp_path / "in"))
     assert (made.language.code, made.units) == ("", {})
+
+
+def test_kana_without_speakers_are_a_delivery_of_japanese(workspace: Workspace, tmp_path: Path) -> None:
+    said = {f"{who}_{take}": {"speaker": None} for who in ("anna", "bert", "carla", "doris") for take in range(3)}
+    made = add_delivery(speaking(workspace, "ja"), ASR, delivery(tmp_path / "in", ("ゼロ", "なな", "きゅう"), **said))
+    assert (made.clips, made.quarantined, made.speakers) == (12, 0, 0)
+    assert "".join(made.units["symbols"]) == "".join(sorted("ゼロなきゅう"))
+
+
+def test_an_upgraded_normaliser_is_not_mixed_in(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = speaking(workspace, "ja")
+    add_delivery(here, ASR, delivery(tmp_path / "in"))
+    monkeypatch.setattr("elp_core.languages.language._installed", lambda *_: "99.0")
+    monkeypatch.setattr(LanguageConfig, "resolve", lambda self: replace(language(self.code)))
+    with pytest.raises(UsageError, match="install the release of the language packages that made data/plant-a/asr/v1"):
+        add_delivery(here, ASR, delivery(tmp_path / "more", seed=1))

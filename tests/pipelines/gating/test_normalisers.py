@@ -44,7 +44,12 @@ def test_one_normaliser_is_compared() -> None:
         ),
         (NOW, (BEFORE, BEFORE), None, r"challenger of kojo/asr .* ja/1 .* under ja/2 .* elp train kojo/asr"),
         (NOW, (NOW, NOW), (None, None), "champion of kojo/asr was trained under the normaliser of English"),
-        (BEFORE, (BEFORE, NOW), None, "this machine scores under ja/2 .*: install the packages of that release"),
+        (
+            BEFORE,
+            (BEFORE, NOW),
+            None,
+            "this machine scores under ja/2 .*: install the language packages of that release",
+        ),
     ],
 )
 def test_two_normalisers_are_refused_in_a_sentence(
