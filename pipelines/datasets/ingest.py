@@ -63,7 +63,7 @@ def add_delivery(
         if current:
             require_same_language(current, settings.language)
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
-        content = apply_transcript_rules(content, slot, settings.data.tags)
+        content = apply_transcript_rules(content, slot, settings.data.tags, settings.language.code)
         # not an error: a flow that runs again passes the same source
         if current and content.known(delivery.key for delivery in current.deliveries):
             return current
