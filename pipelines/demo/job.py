@@ -260,11 +260,13 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     from elp_core.assemble import build, evaluate
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
-    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.datasets.versions import load_golden, load_split, version_at
+    from pipelines.training.spoken import task_options
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     trained_on: tuple[Split, ...] = ("train",)
-    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, trained_on, cache), settings.task)
+    clips = load_split(str(workspace.root), tag, slot, trained_on, cache)
+    task = make_task(slot.task, clips, task_options(settings, version_at(workspace, tag, slot)))
     # built with the seed of the training: this is the adapter before its first step
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
