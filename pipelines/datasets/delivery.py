@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 
@@ -95,6 +96,8 @@ class Importer:
     options: tuple[FormatOption, ...] = ()
     protocol: Callable[..., str] | None = None
     """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
+    trials: Callable[..., TrialNames | None] | None = None
+    """Return the source's own list of verification trials, or None; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,8 @@ class DeliveryContent:
     """Bytes of audio; a file that several clips share counts once."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    trials: TrialNames | None = field(default=None, repr=False)
+    """The source's own list of verification trials, if it has one."""
 
     @property
     def name(self) -> str:
@@ -200,7 +205,10 @@ def read_delivery(
         read.append(replace(clip, audio=audio, sha256=digest))
     name = source.resolve().name
     protocol = importer.protocol(source, **chosen) if importer.protocol else ""
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol)
+    trials = importer.trials(source, **chosen) if importer.trials else None
+    if trials:
+        whole.update(json.dumps(trials.pairs).encode())
+    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol, trials)
 
 
 @dataclass

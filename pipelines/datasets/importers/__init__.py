@@ -4,13 +4,45 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer
+from pipelines.datasets.importers.audio_table import TABLE
 from pipelines.datasets.importers.audiofolder import AUDIOFOLDER
+from pipelines.datasets.importers.common_voice import COMMON_VOICE
+from pipelines.datasets.importers.fluent_speech_commands import FLUENT
 from pipelines.datasets.importers.fsdd import FSDD
+from pipelines.datasets.importers.huggingface import HUGGINGFACE
+from pipelines.datasets.importers.id_text import ID_TEXT
+from pipelines.datasets.importers.iemocap import IEMOCAP
+from pipelines.datasets.importers.kaldi import KALDI
+from pipelines.datasets.importers.lhotse_cuts import LHOTSE
+from pipelines.datasets.importers.librispeech import LIBRISPEECH
+from pipelines.datasets.importers.mls import MLS
 from pipelines.datasets.importers.nemo import NEMO
+from pipelines.datasets.importers.reazonspeech import REAZONSPEECH
+from pipelines.datasets.importers.text_folder import TEXT_FOLDER
+from pipelines.datasets.importers.voxceleb import VOXCELEB
 from pipelines.errors import IntakeError, UsageError
 
-IMPORTERS: tuple[Importer, ...] = (NEMO, AUDIOFOLDER, FSDD)
-"""In the order in which they are asked whether they accept a source."""
+IMPORTERS: tuple[Importer, ...] = (
+    # before NeMo: its manifests are JSONL files, too, but not every JSONL file is one
+    LHOTSE,
+    NEMO,
+    AUDIOFOLDER,
+    FSDD,
+    LIBRISPEECH,
+    VOXCELEB,
+    IEMOCAP,
+    FLUENT,
+    COMMON_VOICE,
+    MLS,
+    REAZONSPEECH,
+    KALDI,
+    HUGGINGFACE,
+    ID_TEXT,
+    TABLE,
+    # last, because it looks at every file
+    TEXT_FOLDER,
+)
+"""In the order in which they are asked whether they accept a source: corpora first, formats of any content last."""
 
 
 def choose_importer(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Importer:
