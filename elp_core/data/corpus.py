@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from elp_core.audio import Waveform, clip_id, encode_flac, measure
 from elp_core.errors import CorpusError
 from elp_core.files import write_whole
+from elp_core.names import normal_name
 from elp_core.types import SAMPLE_RATE, SPLITS, Clip, Decibels, Hertz, Seconds, Split
 
 
@@ -45,6 +46,7 @@ class ShardRow:
 
 
 _TEXTS = ("split", "text", "speaker", "label", "condition")
+_NAMES = ("speaker", "label", "condition")
 _MEASURES = ("rms_db", "peak", "clipping", "dc", "silence", "snr_db")
 _META = ("id", "duration", *_TEXTS)
 _GIVEN = ("path", "text", "speaker", "label", "condition", "delivery")
@@ -150,6 +152,7 @@ def read_clips(
 ) -> list[Clip]:
     """Read clips of shards, sorted by id, so that the order never depends on the deliveries.
 
+    Names are in their normal form, in whichever spelling a shard has them.
     `splits` None reads all; the columns ``meta`` are those without the audio (`Clip.audio` is then empty).
 
     Raises:
@@ -160,7 +163,8 @@ def read_clips(
     clips = []
     for record in table.to_pylist():
         sound = record.pop("audio", None) or {"bytes": b"", "path": ""}
-        clips.append(Clip(audio=sound["bytes"], path=sound["path"], **record))
+        names = {column: normal_name(record[column]) for column in _NAMES}
+        clips.append(Clip(audio=sound["bytes"], path=sound["path"], **record | names))
     clips.sort(key=lambda clip: clip.id)
     # a clip in two shards would be in the training twice, or in two splits
     for before, after in itertools.pairwise(clips):

@@ -6,6 +6,7 @@ import numpy as np
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray, clip_columns
+from elp_core.names import normal_name
 from elp_core.types import Clip
 
 
@@ -39,7 +40,7 @@ def macro_f1(counts: IntArray) -> float:
 
 
 def evaluate_classes(clips: Sequence[Clip], answers: Sequence[str]) -> Evaluation:
-    """Compare one answer for each clip with its label: a wrong answer is one error of one.
+    """Compare one answer for each clip with its label, as names: a wrong answer is one error of one.
 
     `extra` has ``accuracy``, ``unweighted_accuracy``, ``macro_f1``, ``clips`` and ``classes`` (number of labels).
 
@@ -48,7 +49,8 @@ def evaluate_classes(clips: Sequence[Clip], answers: Sequence[str]) -> Evaluatio
     """
     if not clips:
         raise CorpusError("there are no clips to classify; an error rate needs one or more")
-    labels = tuple(clip.label for clip in clips)
+    # bundles of older releases have classes as they were delivered
+    labels, answers = tuple(normal_name(clip.label) for clip in clips), [normal_name(answer) for answer in answers]
     _, counts = confusion(answers, labels)
     wrong = np.array([answer != label for answer, label in zip(answers, labels, strict=True)], np.int64)
     scores = ClipScores(*clip_columns(clips), wrong, np.ones_like(wrong), tuple(answers), labels, "error_rate")

@@ -9,6 +9,7 @@ from torch import nn
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.verification import Match
+from elp_core.names import normal_name
 from elp_core.task_specs import Column
 from elp_core.types import Clip
 
@@ -97,13 +98,14 @@ def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> 
 
 
 def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> torch.Tensor:
-    """Return the position of each value in `known`, int64 [B].
+    """Return the position of each value in `known`, int64 [B]; names are compared in their normal form.
 
     Raises:
         CorpusError: A value is not among them.
     """
-    places = {value: place for place, value in enumerate(known)}
-    strange = sorted(set(values) - places.keys())
+    # bundles of older releases have names as they were delivered
+    places = {normal_name(value): place for place, value in enumerate(known)}
+    strange = sorted({value for value in values if normal_name(value) not in places})
     if strange:
         raise CorpusError(f"{counted} {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
-    return torch.tensor([places[value] for value in values], dtype=torch.int64)
+    return torch.tensor([places[normal_name(value)] for value in values], dtype=torch.int64)

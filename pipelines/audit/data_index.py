@@ -21,13 +21,15 @@ from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
 """Splits that an adapter is trained on: the first fits the weights, the second selects the epoch and the threshold."""
-FORMAT = 2
-"""Format of the tables below. Format 1 held the server's records, too. A file of another format is built again."""
+FORMAT = 3
+"""Format of the tables below; a file of another format is built again. Format 1 held the server's records, too; formats
+1 and 2 had the names of speakers as they are stored, not their normal form."""
 FILE = Path("cache") / "audit.db"
 """Below the workspace's state folder."""
 _WAIT_SECONDS = 60.0
@@ -259,7 +261,7 @@ def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -
     splits, lengths = columns.get("split") or [QUARANTINE] * len(ids), columns.get("duration") or [0.0] * len(ids)
     rows = (
         # 32 bytes for an id of 64 digits, in the table and in its index
-        (number, bytes.fromhex(clip), speaker or "", split, seconds)
+        (number, bytes.fromhex(clip), normal_name(speaker or ""), split, seconds)
         for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True)
     )
     db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", rows)

@@ -74,8 +74,9 @@ def plan_erasure(
     """Plan the erasure of a subject in one slot or in all; `place` returns the path of an MD5 in the DVC remote."""
     found = find_trained_on(db, records, subject, slot)
     if not found.holdings and not found.unknown:
+        similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
         raise VersioningError(
-            f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them"
+            f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
         )
     names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()

@@ -14,6 +14,7 @@ from pipelines.audit.data_index import LEARNING, used_digests
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
+from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 
@@ -64,6 +65,9 @@ class TrainedOn:
     adapters: tuple[TrainedAdapter, ...]
     unknown: tuple[TrainedAdapter, ...]
     """Adapters whose training data is unknown: the dataset version is not in this workspace, or its files are gone."""
+    similar: dict[str, int] = field(default_factory=dict)
+    """Recordings by speaker, of names that differ from the subject's only by case, width or blanks: the answer does not
+    include them."""
 
     @property
     def champions(self) -> tuple[TrainedAdapter, ...]:
@@ -82,7 +86,19 @@ def find_trained_on(
     adapters, unknown = (tuple(one for one in trained if bool(one.clips) is sure) for sure in (True, False))
     ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
     speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
-    return TrainedOn(subject, slot, len(ids), tuple(speakers), tuple(holdings), adapters, unknown)
+    return TrainedOn(
+        subject, slot, len(ids), tuple(speakers), tuple(holdings), adapters, unknown, similar_speakers(db, subject)
+    )
+
+
+def similar_speakers(db: sqlite3.Connection, subject: Subject) -> dict[str, int]:
+    """Return the recordings of each speaker whose name differs from the subject's only by case, width or blanks."""
+    if not subject.speaker:
+        return {}
+    names = (name for (name,) in db.execute("SELECT DISTINCT speaker FROM clip"))
+    found = similar_to(subject.speaker, dict.fromkeys(names, 0))
+    counted = "SELECT COUNT(DISTINCT id) FROM clip WHERE speaker = ?"
+    return {name: db.execute(counted, (name,)).fetchone()[0] for name in sorted(found)}
 
 
 def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:

@@ -48,6 +48,7 @@ def add_data(
     """
     from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
+    from pipelines.datasets.slot_shards import doubtful_names
     from pipelines.datasets.versions import find_latest
 
     if importer is None and len(others := [one.name for one in accepting(source)]) > 1:
@@ -60,7 +61,8 @@ def add_data(
         version = add_delivery(workspace, slot, source, importer, options, report)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
-    emit({"new": new, "dataset": version}, lambda _: _added(version, new))
+    warnings = doubtful_names(workspace, version)
+    emit({"new": new, "dataset": version, "warnings": warnings}, lambda _: "\n".join([_added(version, new), *warnings]))
 
 
 @data.command(name="log")
@@ -151,6 +153,10 @@ def _dropped(done: Dropped) -> str:
         f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
         f"{done.quarantined:,} files were taken out of quarantine" if done.quarantined else "",
         f"{_pinned(done.golden)}; verdicts on the one before are out of date" if done.golden else "",
+        *(
+            f"{count:,} clips of {name!r} stay; its name differs only by case, width or blanks"
+            for name, count in done.similar.items()
+        ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",
         *_missing(version),
     ]
@@ -206,6 +212,8 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
         table(("expected", "broken", "reason"), rules),
     ]
+    if version.doubtful_names:
+        parts.append(f"names to check: {_doubtful(version)}")
     docs = workspace.root / version.validation.docs
     if docs.is_file():
         parts.append(f"Data Docs: {docs}")
@@ -220,6 +228,11 @@ def _classes(version: DatasetVersion) -> list[str]:
     labels = sorted({label for split in splits for label in version.classes[split]})
     rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
     return [table(("class", *splits), rows)]
+
+
+def _doubtful(version: DatasetVersion) -> str:
+    counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
+    return f"{counts} that look like another name, or like a missing value"
 
 
 def _pinned(ref: GoldenRef) -> str:

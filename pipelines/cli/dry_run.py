@@ -46,6 +46,7 @@ def _planned(plan: DeliveryPlan) -> str:
         table(("label", "clips"), counted(plan.labels)) if plan.labels else "",
         table(("condition", "clips"), counted(plan.conditions)) if plan.conditions else "",
         table(("quarantined for", "clips", "the first"), reasons) if reasons else "",
+        "\n".join(plan.warnings),
         "dry run: nothing was changed",
     ]
     return "\n\n".join(filter(None, parts))

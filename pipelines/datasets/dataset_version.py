@@ -108,6 +108,9 @@ class DatasetVersion:
     """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
+    doubtful_names: Mapping[str, int] = field(default_factory=dict)
+    """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
+    this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
     revision: str = ""
     """Git commit, known from the tag; the record itself cannot contain it."""
 
@@ -161,6 +164,9 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
+    if not values.get("doubtful_names"):
+        # the records of older releases have no such field
+        values.pop("doubtful_names", None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import IntakeError, UsageError
+from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 
 HELD_BYTES = 256 * 2**20
@@ -44,7 +45,7 @@ class ClipFault:
 
 @dataclass(frozen=True)
 class SourceClip:
-    """One recording of a delivery, and what the delivery says of it."""
+    """One recording of a delivery, and what the delivery says of it. Its names are in their normal form."""
 
     path: str
     """Name inside the delivery, with forward slashes."""
@@ -68,6 +69,11 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+
+    def __post_init__(self) -> None:
+        # here, so that no importer can forget it
+        for name in ("path", "speaker", "label", "condition"):
+            object.__setattr__(self, name, normal_name(getattr(self, name)))
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.importers import accepting, choose_importer
 from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
 from pipelines.datasets.staging import Progress, StagedClips, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -65,6 +67,8 @@ class DeliveryPlan:
     """The first of them for each reason: its name and what is wrong with it."""
     refused: tuple[str, ...]
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
+    warnings: tuple[str, ...] = ()
+    """Names of the slot that look like another name, or like a missing value, with the new clips."""
 
     @property
     def quarantined(self) -> int:
@@ -121,10 +125,11 @@ def _plan(
     faults, repeats = judged_clips(staged, found)
     good = without_clips(staged.parts, found.faults.keys(), stage / "good")
     new, known = count_shards(good), current is not None and content.key in {one.key for one in current.deliveries}
+    totals = count_shards([*present, *good])
     refused = set_faults(
         workspace,
         slot,
-        count_shards([*present, *good]),
+        totals,
         delivered=len(content.clips),
         quarantined=[*faults.values()],
         conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
@@ -157,11 +162,11 @@ def _plan(
         quarantine=count_reasons(faults.values()),
         details=details,
         refused=() if known else tuple(refused),
+        warnings=tuple(name_warnings(totals.names)),
     )
 
 
 def _speakers(shards: Sequence[Path]) -> set[str]:
     """Return the speakers that shards name."""
-    return {name for shard in shards for name in pq.read_table(shard, columns=["speaker"])["speaker"].to_pylist()} - {
-        ""
-    }
+    names = {name for shard in shards for name in pq.read_table(shard, columns=["speaker"])["speaker"].to_pylist()}
+    return {normal_name(name) for name in names} - {""}

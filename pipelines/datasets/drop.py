@@ -37,6 +37,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name, similar_to
 from pipelines.registry.slot import Slot
 
 
@@ -50,6 +51,8 @@ class Dropped:
     """Files taken out of quarantine."""
     golden: GoldenRef | None
     """The new golden set; None if the golden set in force held none of the clips."""
+    similar: Mapping[str, int] = field(default_factory=dict)
+    """Clips that stay, by speaker: names that differ from the subject's only by case, width or blanks."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class _Folder:
     """Ids of the clips; for quarantine, SHA-256 of the files."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Files taken out of quarantine, by their reason."""
+    kept: Counter[str] = field(default_factory=Counter)
+    """Clips or files of the other speakers, by the normal form of their names."""
 
     @property
     def files(self) -> list[Path]:
@@ -87,33 +92,40 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
             GOLDEN: _without(slot_shards(workspace, slot, GOLDEN), subject, stage / GOLDEN),
             QUARANTINE: _quarantine(slot_shards(workspace, slot, QUARANTINE), subject, stage / QUARANTINE),
         }
+        similar = similar_to(subject.speaker, found[SHARDS].kept + found[QUARANTINE].kept) if subject.speaker else {}
         if not any(folder.dropped for folder in found.values()):
+            also = f"; similar names: {', '.join(map(repr, sorted(similar)))}" if similar else ""
             raise UsageError(
-                f"{current.tag} holds nothing of {subject}; find what does: elp audit {slot} {subject.option}"
+                f"{current.tag} holds nothing of {subject}{also}; find what does: elp audit {slot} {subject.option}"
             )
         gone = found[SHARDS].dropped | found[GOLDEN].dropped
         stored = store_change(workspace, _change(workspace, current, found, gone))
     assert stored.dataset is not None
-    return Dropped(stored.dataset, len(gone), len(found[QUARANTINE].dropped), stored.golden)
+    return Dropped(stored.dataset, len(gone), len(found[QUARANTINE].dropped), stored.golden, similar)
 
 
 def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
     """New shards in place of those that hold clips of the subject."""
     dropped: set[str] = set()
+    kept: Counter[str] = Counter()
     leaving = []
     for shard in shards:
         table = pq.read_table(shard, columns=["id", "speaker"]).to_pydict()
-        ids = {key for key, name in zip(table["id"], table["speaker"], strict=True) if subject.matches(key, name)}
+        rows = list(zip(table["id"], table["speaker"], strict=True))
+        ids = {key for key, name in rows if subject.matches(key, name)}
+        kept.update(normal_name(name) for key, name in rows if key not in ids)
         if ids:
             leaving.append(shard)
             dropped |= ids
     staying = [shard for shard in shards if shard not in leaving]
-    return _Folder(without_clips(leaving, dropped, stage), leaving, staying, dropped)
+    return _Folder(without_clips(leaving, dropped, stage), leaving, staying, dropped, kept=kept)
 
 
 def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
     found = _Folder([], [], [], set())
     for shard in shards:
+        speakers = pq.read_table(shard, columns=["speaker"])["speaker"].to_pylist()
+        found.kept.update(name for name in (normal_name(name or "") for name in speakers) if name != subject.speaker)
         kept, gone = split_quarantine(shard, lambda row: subject.matches(row["sha256"], row["speaker"] or ""), stage)
         (found.leaving if gone else found.staying).append(shard)
         found.arriving.extend(kept)

@@ -25,6 +25,7 @@ from pipelines.datasets.slot_shards import (
 from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -116,7 +117,8 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
     )
-    held = {(clip.sha256, clip.path, clip.reason) for clip in read_quarantine(slot_shards(workspace, slot, QUARANTINE))}
+    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
+    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
     faulty = ((content.clips[index], fault) for index, fault in faults.items())
     # a clip that is in quarantine for the same reason already is not written again
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
-from elp_core.types import Seconds
+from elp_core.types import Seconds, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
     GOLDEN,
@@ -22,11 +22,13 @@ from pipelines.datasets.dataset_version import (
     parse_record,
     utc_seconds,
 )
+from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.versions import latest_number, version_at
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
+from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -106,13 +108,15 @@ class ShardTotals:
     """Speakers that occur in more than one split."""
     classes: dict[str, dict[str, int]]
     """Clips by label, for each split; clips without a label are not counted."""
+    names: dict[str, dict[str, int]]
+    """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
-    """Count what shards hold; the audio is not read."""
+    """Count what shards hold, by the normal form of its names; the audio is not read."""
     ids: list[str] = []
     splits: Counter[str] = Counter()
-    conditions: Counter[str] = Counter()
+    names: dict[str, Counter[str]] = {kind: Counter() for kind in NAME_KINDS}
     lengths: dict[str, float] = defaultdict(float)
     homes: dict[str, set[str]] = defaultdict(set)
     classes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -120,8 +124,11 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         table = pq.read_table(shard, columns=["id", "duration", "split", "speaker", "condition", "label"]).to_pydict()
         ids += table["id"]
         splits.update(table["split"])
-        conditions.update(table["condition"])
-        rows = zip(table["duration"], table["split"], table["speaker"], table["label"], strict=True)
+        # older releases stored names as they were delivered
+        columns = {kind: [normal_name(name) for name in table[kind]] for kind in NAME_KINDS}
+        for kind in NAME_KINDS:
+            names[kind].update(columns[kind])
+        rows = zip(table["duration"], table["split"], columns["speaker"], columns["label"], strict=True)
         for seconds, split, speaker, label in rows:
             lengths[split] += seconds
             if speaker:
@@ -135,9 +142,34 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         speakers=len(homes),
         splits=dict(sorted(splits.items())),
         split_seconds={name: round(value, 3) for name, value in sorted(lengths.items())},
-        conditions=dict(sorted(conditions.items())),
+        conditions=dict(sorted(names["condition"].items())),
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
+        names={kind: dict(counts) for kind, counts in names.items()},
+    )
+
+
+def old_spellings(shards: Sequence[Path]) -> dict[str, Split]:
+    """Return the split of each speaker whose stored name is not in normal form, by the normal form.
+
+    Older releases derived the split from the name as it was delivered. New clips of such a speaker take the split of
+    the stored ones: the normal form may give another. A speaker with several splits is left out.
+    """
+    homes: dict[str, set[Split]] = defaultdict(set)
+    for shard in shards:
+        table = pq.read_table(shard, columns=["speaker", "split"]).group_by(["speaker", "split"]).aggregate([])
+        for row in table.to_pylist():
+            if row["speaker"] != normal_name(row["speaker"]):
+                homes[normal_name(row["speaker"])].add(row["split"])
+    return {speaker: found.pop() for speaker, found in homes.items() if len(found) == 1}
+
+
+def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
+    """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
+    return (
+        name_warnings(count_shards(slot_shards(workspace, version.slot, SHARDS)).names)
+        if version.doubtful_names
+        else []
     )
 
 
@@ -183,6 +215,7 @@ def next_records(
         deliveries=(*(current.deliveries if current else ()), delivery),
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
+        doubtful_names=count_doubtful(totals.names),
     )
     return version, ref
 

@@ -1,6 +1,6 @@
 """Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import Seconds
-from pipelines.datasets.delivery import ClipFault, DeliveryContent
+from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
+from pipelines.datasets.slot_shards import old_spellings
+from pipelines.registry.names import normal_name
 
 PART_BYTES = 128 * 2**20
 """FLAC bytes that are collected before a part is written: this bounds the memory, and the size of a shard."""
@@ -60,7 +62,7 @@ class StagedClips:
 def stage_clips(
     content: DeliveryContent,
     settings: IntakeSettings,
-    present: Iterable[Path],
+    present: Sequence[Path],
     folder: Path,
     progress: Progress | None = None,
     withdrawn: Collection[str] = (),
@@ -74,7 +76,8 @@ def stage_clips(
     staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
-    for index, measured in enumerate(measure_clips(content.clips, settings)):
+    clips = _with_stored_splits(content.clips, present)
+    for index, measured in enumerate(measure_clips(clips, settings)):
         if isinstance(measured, ClipFault):
             staged.faults[index] = measured
         else:
@@ -93,6 +96,12 @@ def stage_clips(
     return staged
 
 
+def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) -> Sequence[SourceClip]:
+    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips."""
+    splits = old_spellings(present)
+    return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
+
+
 def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     """Return the records in shards by clip id; the audio is not read."""
     known: dict[str, KnownClip] = {}
@@ -100,8 +109,9 @@ def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
         table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
         # pyarrow names a leaf that is read alone without its parent
         columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
-        for clip_id, *words in zip(*columns, strict=True):
-            known[clip_id] = KnownClip(*words)
+        for clip_id, path, text, speaker, label, split in zip(*columns, strict=True):
+            # older releases stored names as they were delivered
+            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split)
     return known
 
 

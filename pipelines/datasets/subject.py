@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 
 from pipelines.errors import UsageError
+from pipelines.registry.names import normal_name
 
 _MIN_DIGITS = 8
 
@@ -13,11 +14,12 @@ class Subject:
     """A speaker or a clip; exactly one of the two is set."""
 
     speaker: str = ""
-    """As in the deliveries."""
+    """In its normal form, whichever spelling it was given in."""
     clip: str = ""
     """Clip id (SHA-256 of the samples) or its first 8 digits or more; for a file in quarantine, its SHA-256."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "speaker", normal_name(self.speaker))
         if bool(self.speaker) == bool(self.clip):
             raise UsageError("give one of --speaker ID and --clip ID")
         object.__setattr__(self, "clip", self.clip.lower())
@@ -25,8 +27,9 @@ class Subject:
             raise UsageError(f"--clip takes the {_MIN_DIGITS} to 64 hexadecimal digits of a clip id, got {self.clip!r}")
 
     def matches(self, key: str, speaker: str) -> bool:
-        """Return whether a row with this id and speaker belongs to the subject."""
-        return speaker == self.speaker if self.speaker else key.startswith(self.clip)
+        """Return whether a row with this id and speaker, as they are stored, belongs to the subject."""
+        # older releases stored names as they were delivered
+        return normal_name(speaker) == self.speaker if self.speaker else key.startswith(self.clip)
 
     @property
     def option(self) -> str:

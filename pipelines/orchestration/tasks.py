@@ -77,6 +77,9 @@ def ingest_delivery(
     log.info("taking in %s", source)
     version = add_delivery(workspace, slot, Path(source), importer, options, meanwhile=meanwhile)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
+    if version.doubtful_names:
+        # without the names, which would stay in Prefect's log after an erasure
+        log.warning("names to check in %s: %s; elp data add shows them", version.tag, dict(version.doubtful_names))
     return version
 
 
