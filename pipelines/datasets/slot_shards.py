@@ -18,6 +18,7 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    PinnedTrials,
     ValidationSummary,
     parse_record,
     utc_seconds,
@@ -181,6 +182,7 @@ def next_records(
     totals: ShardTotals,
     *,
     golden: Sequence[Path],
+    trials: PinnedTrials | None = None,
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
@@ -188,11 +190,13 @@ def next_records(
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
-    new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good.
+    new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good.
     """
     tag, closed = slot.tag(delivery.version), bool(totals.shared)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed) if golden else None
+    deliveries = (*(current.deliveries if current else ()), delivery)
+    named = protocols(deliveries)
+    ref = next_golden_ref(workspace, slot, golden, tag, named, trials, closed_set=closed) if golden else None
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -212,7 +216,7 @@ def next_records(
         created=delivery.created,
         closed_set=closed,
         shards=totals.shards,
-        deliveries=(*(current.deliveries if current else ()), delivery),
+        deliveries=deliveries,
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
         doubtful_names=count_doubtful(totals.names),
@@ -227,8 +231,20 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
+def protocols(deliveries: Iterable[Delivery]) -> str:
+    """Return the published protocols that deliveries follow, each once; empty if there is none."""
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
 def next_golden_ref(
-    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+    workspace: Workspace,
+    slot: Slot,
+    shards: Sequence[Path],
+    source_tag: str,
+    protocol: str = "",
+    trials: PinnedTrials | None = None,
+    *,
+    closed_set: bool,
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
     totals = count_shards(shards)
@@ -246,4 +262,6 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        protocol=protocol,
+        trials=trials,
     )

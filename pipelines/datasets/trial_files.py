@@ -1,18 +1,18 @@
-"""Lists of verification trials as they are published, and the file of a golden set's trials."""
+"""Lists of verification trials: as they are published, and as Git keeps those of a golden set.
 
-from collections.abc import Mapping
+A golden set's trials name its clips by their places, and no file or person: Git's history cannot be erased.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
 from elp_core.data.trials import TrialList
-from elp_core.files import write_whole
+from elp_core.errors import CorpusError
 from pipelines.errors import IntakeError
 
-SUFFIX = ".trials"
-"""Of the file in a golden set's folder: a Parquet file with the columns a, b (clip ids) and target."""
 _LABELS = {"1": True, "0": False, "target": True, "nontarget": False}
 
 
@@ -49,45 +49,21 @@ def read_trial_list(path: Path, name: str = "") -> TrialNames:
     return TrialNames(name or path.name, tuple(pairs))
 
 
-def find_clips(trials: TrialNames, paths: Mapping[str, str]) -> tuple[TrialList, list[str]]:
-    """Return the trials between the clips of a set (id by path), and the files of the list that the set does not hold.
-
-    A list names the ends of paths: ``id10270/x/00001.wav`` is the clip ``wav/id10270/x/00001.wav``. Raise IntakeError
-    if a name is the end of several paths.
-    """
-    depths = {file.count("/") for _, *pair in trials.pairs for file in pair}
-    ends: dict[str, set[str]] = {}
-    for path, clip in paths.items():
-        parts = path.split("/")
-        for depth in depths:
-            ends.setdefault("/".join(parts[-depth - 1 :]), set()).add(clip)
-    used = {file: ends.get(file, set()) for _, *pair in trials.pairs for file in pair}
-    if several := sorted(file for file, clips in used.items() if len(clips) > 1):
-        raise IntakeError(f"{trials.name}: {several[0]} is the end of several clips' paths; name more of the path")
-    found = {file: next(iter(clips)) for file, clips in used.items() if clips}
-    kept = [(target, found[a], found[b]) for target, a, b in trials.pairs if a in found and b in found]
-    listed = TrialList(
-        trials.name,
-        tuple(a for _, a, _ in kept),
-        tuple(b for _, _, b in kept),
-        tuple(target for target, *_ in kept),
-    )
-    return listed, sorted(used.keys() - found.keys())
+def write_positions(trials: TrialList, clips: Collection[str]) -> str:
+    """Return trials as lines ``1 12 345``: 1 for a target, and the places of both clips among the sorted `clips`."""
+    first, second = trials.positions(sorted(clips))
+    rows = zip(trials.targets, first.tolist(), second.tolist(), strict=True)
+    return "".join(f"{int(target)} {one} {other}\n" for target, one, other in rows)
 
 
-def write_trials(trials: TrialList, folder: Path) -> Path:
-    """Write trials as a file in `folder`, named by their digest."""
-    columns = {"a": pa.array(trials.first), "b": pa.array(trials.second), "target": pa.array(trials.targets)}
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, metadata={"name": trials.name}), sink, compression="zstd")
-    target = folder / f"{trials.digest.removeprefix('sha256:')[:16]}{SUFFIX}"
-    write_whole(target, sink.getvalue().to_pybytes())
-    return target
-
-
-def read_trials(path: Path) -> TrialList:
-    """Return the trials in a file of `write_trials`."""
-    table = pq.read_table(path)
-    name = (table.schema.metadata or {}).get(b"name", b"").decode()
-    columns = (tuple(table[column].to_pylist()) for column in ("a", "b", "target"))
-    return TrialList(name, *columns)
+def read_positions(text: str, name: str, clips: Collection[str]) -> TrialList:
+    """Return the trials that `write_positions` wrote; raise CorpusError if they are not trials of these `clips`."""
+    ordered = sorted(clips)
+    try:
+        values = np.array(text.split(), np.int64).reshape(-1, 3)
+    except ValueError as error:
+        raise CorpusError(f"the trials of {name} are damaged: {error}; restore them from Git") from error
+    if len(values) and not (values[:, 1:].min() >= 0 and values[:, 1:].max() < len(ordered)):
+        raise CorpusError(f"the trials of {name} name a clip beyond the {len(ordered)} of the golden set")
+    first, second = (tuple(ordered[place] for place in values[:, side].tolist()) for side in (1, 2))
+    return TrialList(name, first, second, tuple(map(bool, values[:, 0].tolist())))

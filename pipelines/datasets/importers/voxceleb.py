@@ -78,8 +78,7 @@ def _tops(source: Path) -> list[Path]:
 
 
 def _protocol(source: Path, trials: str = "O") -> str:
-    found = voxceleb_trials(source, trials)
-    return found.name if found else "VoxCeleb1 without a trial list: all pairs of the test speakers"
+    return "VoxCeleb1" if voxceleb_trials(source, trials) else "VoxCeleb1, all pairs of the test speakers (no list)"
 
 
 VOXCELEB = Importer(
