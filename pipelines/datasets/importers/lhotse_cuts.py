@@ -50,7 +50,9 @@ def _cut(
 ) -> Iterator[SourceClip]:
     if cut.get("type", "MonoCut") not in _KINDS:
         raise _Fault(f"a {cut['type']} is made of several recordings; save plain cuts of single ones")
-    recording, start, seconds = cut["recording"], float(cut["start"]), float(cut["duration"])
+    recording, start, seconds = cut.get("recording"), float(cut["start"]), float(cut["duration"])
+    if not recording:
+        raise _Fault("it has no recording; save cuts with their recordings, features alone are not enough")
     if recording.get("transforms"):
         raise _Fault("its recording has transforms (speed, volume …); save the changed audio, or cuts without them")
     for part in cut.get("supervisions") or [{"start": 0.0, "duration": seconds, "channel": cut.get("channel", 0)}]:
@@ -120,7 +122,9 @@ def _accepts(source: Path) -> bool:
         try:
             with gzip.open(manifest, "rb") if manifest.suffix == ".gz" else manifest.open("rb") as file:
                 cut = json.loads(file.readline(2**20))
-            return isinstance(cut, dict) and "recording" in cut and "start" in cut
+            return isinstance(cut, dict) and (
+                str(cut.get("type", "")).endswith("Cut") or {"recording", "start"} <= cut.keys()
+            )
         except (OSError, EOFError, zlib.error, ValueError):
             return False
     return False

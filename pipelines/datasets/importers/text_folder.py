@@ -1,7 +1,7 @@
 """A plain folder of audio files, each with its transcript in a text file of the same name: ``a.wav`` and ``a.txt``.
 
 Folders at the top named train, dev, test … give splits. ``speaker=folder`` and ``label=folder`` take the name of the
-folder that a file is in. A folder without any text file is taken too if the format is named: some tasks need no words.
+folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's). A folder without any text file is taken too if the format is named: some tasks need no words.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusRead
 def text_folder_clips(source: Path, speaker: str = "", label: str = "") -> Iterator[SourceClip]:
     """Yield the audio files by name, each with its text. A missing file of a pair is a fault."""
     reader = CorpusReader(source, TEXT_FOLDER.expects)
-    yield from reader.checked(_clips(reader, speaker == "folder", label == "folder"))
+    yield from reader.checked(_clips(reader, speaker, label))
 
 
-def _clips(reader: CorpusReader, speaker: bool, label: bool) -> Iterator[SourceClip]:
+def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceClip]:
     source, sounds = reader.source, audio_files(reader.source)
     texts = {path for path in source.rglob("*.txt") if not path.name.startswith(".")}
     wanted = {audio.with_suffix(".txt") for audio in sounds}
@@ -26,12 +26,13 @@ def _clips(reader: CorpusReader, speaker: bool, label: bool) -> Iterator[SourceC
         text, inner = audio.with_suffix(".txt"), audio.relative_to(source).parts[:-1]
         if with_text and text not in texts:
             reader.fault(audio, f"its text file {text.name} does not exist")
-        folder = inner[-1] if inner and inner[-1].lower() not in SPLIT_NAMES else ""
+        folders = [name for name in inner if name.lower() not in SPLIT_NAMES] or [""]
+        named = {"folder": folders[-1], "top-folder": folders[0], "": ""}
         yield reader.clip(
             audio,
             text=" ".join(reader.text(text).split()) if text in texts else "",
-            speaker=folder if speaker else "",
-            label=folder if label else "",
+            speaker=named[speaker],
+            label=named[label],
             split=SPLIT_NAMES.get(inner[0].lower(), "") if inner else "",
         )
     for text in sorted(texts - wanted) if with_text else ():
@@ -46,14 +47,14 @@ def _accepts(source: Path) -> bool:
     return any(path.with_suffix(suffix).is_file() for path in found for suffix in AUDIO_SUFFIXES)
 
 
-_FOLDER, _NO_TRANSCRIPTS = ("folder",), ("readme", "license", "licence", "copying", "changelog")
+_FOLDERS, _NO_TRANSCRIPTS = ("folder", "top-folder"), ("readme", "license", "licence", "copying", "changelog")
 TEXT_FOLDER = Importer(
     name="text-folder",
     expects="a folder of audio files, each with a .txt file of the same name",
     accepts=_accepts,
     read=text_folder_clips,
     options=(
-        FormatOption("speaker", "take the speaker from the file's folder [default: none]", _FOLDER),
-        FormatOption("label", "take the label from the file's folder [default: none]", _FOLDER),
+        FormatOption("speaker", "take the speaker from the file's folder [default: none]", _FOLDERS),
+        FormatOption("label", "take the label from the file's folder [default: none]", _FOLDERS),
     ),
 )

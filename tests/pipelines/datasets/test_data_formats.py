@@ -38,6 +38,13 @@ def test_a_folder_of_pairs_gives_texts_and_splits(tmp_path: Path) -> None:
     assert [(clip.speaker, clip.label) for clip in named] == [("carl", "carl"), ("anna", "anna"), ("bert", "bert")]
 
 
+def test_a_voice_may_have_folders_of_its_own(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "fr_CA_f_June" / "digits" / "1.wav")
+    corpora.sound(tmp_path / "fr_CA_f_June" / "activated.wav")
+    chosen = choose_importer(tmp_path, "text-folder")
+    assert {clip.speaker for clip in chosen.read(tmp_path, speaker="top-folder")} == {"fr_CA_f_June"}
+
+
 def test_a_pair_without_its_other_half_is_a_fault(tmp_path: Path) -> None:
     folder_of_texts(tmp_path)
     (tmp_path / "train" / "anna" / "a.txt").unlink()
@@ -207,7 +214,7 @@ def test_a_plain_cut_of_lhotse_is_read_without_gzip_too(tmp_path: Path) -> None:
     ("change", "says"),
     [
         ({"type": "MixedCut"}, "a MixedCut is made of several recordings"),
-        ({"recording": None}, "it is not a cut of lhotse"),
+        ({"recording": None}, "it has no recording; save cuts with their recordings"),
         ({"start": "soon"}, "it is not a cut of lhotse"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": [0, 1]}]}, r".*has the channels \[0, 1\]"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": 2}]}, "its recording has no channel 2"),
