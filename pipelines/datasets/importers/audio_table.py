@@ -15,6 +15,7 @@ from pipelines.datasets.importers.corpus_files import (
     CorpusReader,
     comma_list,
     csv_quoting,
+    number,
     printable,
     sound_of,
 )
@@ -66,11 +67,8 @@ def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[s
     numbers: dict[str, float | None] = {}
     for name in ("offset", "duration", "channel"):
         text = values.get(name, "").strip()
-        try:
-            numbers[name] = float(text) if text else None
-        except ValueError:
-            numbers[name] = -1.0
-        if (number := numbers[name]) is not None and not 0 <= number < float("inf"):
+        numbers[name] = number(text)
+        if text and (numbers[name] is None or float(numbers[name] or 0.0) < 0):
             reader.fault(reader.source, f"{name} is {printable(text)!r}, expected a number, 0 or more", line)
     if len(reader.faults) > before:
         return {}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,11 @@ class CorpusReader:
         if not path.is_file():
             self.fault(path, "the file does not exist")
             return ""
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            self.fault(path, f"the file cannot be read ({error.strerror})")
+            return ""
         if b"\0" in content:
             self.fault(path, "the file is not UTF-8 text (it has zero bytes, as UTF-16 has); save it as UTF-8")
             return ""
@@ -87,9 +92,9 @@ class CorpusReader:
     def named(self, audio: Path, listing: Path, line: int = 0, root: Path | None = None) -> Path | None:
         """Return a file that a listing names; a missing one, or one outside the source (or `root`), is a fault."""
         top = root or (self.source if self.source.is_dir() else self.source.parent)
-        if not audio.resolve().is_relative_to(top.resolve()):
-            self.fault(listing, f"the file {printable(str(audio))} is outside {top}", line)
-        elif not audio.is_file():
+        if not is_below(audio, top):
+            self.fault(listing, f"the file {printable(str(audio))!r} is outside {top}", line)
+        elif not is_file(audio):
             self.fault(listing, f"the file {self.name(audio)} does not exist", line)
         else:
             return audio
@@ -147,8 +152,33 @@ def audio_files(folder: Path) -> list[Path]:
 
 def sound_of(stem: Path, expected: str = ".wav") -> Path:
     """Return the audio file of this name without suffix; if there is none, the name with the `expected` suffix."""
-    found = (stem.with_name(stem.name + suffix) for suffix in AUDIO_SUFFIXES)
-    return next((path for path in found if path.is_file()), stem.with_name(stem.name + expected))
+    found = (Path(f"{stem}{suffix}") for suffix in AUDIO_SUFFIXES)
+    return next((path for path in found if is_file(path)), Path(f"{stem}{expected}"))
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; a name that no file system takes is the name of none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Return whether a path, without its links, is below a folder."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def number(text: object) -> float | None:
+    """Return a finite number that is written as a text or is one; None for anything else."""
+    try:
+        value = float(text) if isinstance(text, (str, int, float)) and not isinstance(text, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def comma_list(text: str) -> list[str]:

@@ -23,8 +23,15 @@ def huggingface_clips(source: Path, columns: str = "", splits: str = "") -> Iter
     """Yield the rows of the dataset, split by split."""
     reader = CorpusReader(source, HUGGINGFACE.expects)
     chosen = dict(name.partition("=")[::2] for name in comma_list(columns))
-    folders = _datasets(reader, comma_list(splits))
-    yield from reader.checked((clip for folder in folders for clip in _clips(reader, folder, chosen)), held=False)
+    yield from reader.checked(_all_clips(reader, comma_list(splits), chosen), held=False)
+
+
+def _all_clips(reader: CorpusReader, splits: list[str], chosen: Mapping[str, str]) -> Iterator[SourceClip]:
+    for folder in _datasets(reader, splits):
+        try:
+            yield from _clips(reader, folder, chosen)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            reader.fault(folder, f"it is not a dataset that save_to_disk wrote ({error!r}); save it again")
 
 
 def _clips(reader: CorpusReader, folder: Path, chosen: Mapping[str, str]) -> Iterator[SourceClip]:
@@ -35,14 +42,12 @@ def _clips(reader: CorpusReader, folder: Path, chosen: Mapping[str, str]) -> Ite
         return
     places = _places(reader, folder, features, chosen)
     number = 0
-    for entry in state.get("_data_files", ()) if places else ():
-        path = folder / entry["filename"]
-        if path.is_file():
+    files = [str(entry["filename"]) for entry in state.get("_data_files", ())]
+    for name in files if places else ():
+        if path := reader.named(folder / name, folder / "state.json"):
             for row in _rows(reader, path, [*places.values()]):
                 yield from _clip(reader, folder, number, row, places, features)
                 number += 1
-        else:
-            reader.fault(folder / "state.json", f"the file {entry['filename']} does not exist")
 
 
 def _clip(
@@ -96,7 +101,7 @@ def _rows(reader: CorpusReader, path: Path, columns: list[str]) -> Iterator[Mapp
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as batches:
             for batch in batches:
                 yield from batch.select(columns).to_pylist()
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         reader.fault(path, f"it is not an Arrow file of this dataset ({error}); save the dataset again")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader, sound_of
+from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sound_of
 
 _PATTERNS = ("transcript_utf8.txt", "transcripts_utf8.txt", "*_transcript_utf8.txt", "core-sounds-*.txt")
 _AUDIO_FOLDERS = ("wav", "wav24kHz16bit", "wav48kHz16bit", ".")
@@ -36,7 +36,7 @@ def _clips(reader: CorpusReader, speaker: str) -> Iterator[SourceClip]:
         readings = [_READING.fullmatch(text) for text in entries.values()]
         for (key, text), reading in zip(entries.items(), readings, strict=True):
             places = [sound_of(listing.parent / folder / key) for folder in _AUDIO_FOLDERS]
-            audio = next((path for path in places if path.is_file()), places[0])
+            audio = next((path for path in places if is_file(path)), places[0])
             if found := reader.named(audio, listing):
                 words = reading[1] if reading and all(readings) else text
                 yield reader.clip(found, text=words, speaker=speaker or _speaker(listing, key))

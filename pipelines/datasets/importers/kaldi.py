@@ -10,7 +10,7 @@ from pathlib import Path
 
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader, printable
+from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number, printable
 
 _CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 """Names of channels in ``reco2file_and_channel``."""
@@ -42,7 +42,7 @@ def _clips(reader: CorpusReader, folder: Path, root: Path | None) -> Iterator[So
                 start=start,
                 seconds=seconds,
                 channel=channels.get(recording),
-                declared=_number(lengths.get(recording, "")),
+                declared=number(lengths.get(recording, "")),
             )
 
 
@@ -60,9 +60,8 @@ def _recordings(reader: CorpusReader, folder: Path, root: Path | None) -> dict[s
             )
         else:
             places = [folder / value, reader.source / value, *([root / value] if root else [])]
-            audio = next((path for path in places if path.is_file()), places[-1])
-            inside = reader.source.resolve() in audio.resolve().parents
-            found[key] = reader.named(audio, scp, line, None if inside else root)
+            audio = next((path for path in places if is_file(path)), places[-1])
+            found[key] = reader.named(audio, scp, line, None if is_below(audio, reader.source) else root)
     return found
 
 
@@ -88,11 +87,11 @@ def _segments(
     found: dict[str, tuple[str, Seconds, Seconds | None]] = {}
     for line, (key, value) in enumerate(reader.keyed(path).items(), 1):
         fields = value.split()
-        numbers = [_number(text) for text in fields[1:3]]
+        numbers = [number(text) for text in fields[1:3]]
         if len(fields) < 3 or None in numbers:
             reader.fault(path, "expected a name, a recording, and start and end in seconds", line)
             continue
-        start, end = (float(number) for number in numbers if number is not None)
+        start, end = (value for value in numbers if value is not None)
         if fields[0] not in recordings:
             reader.fault(path, f"the recording {printable(fields[0])} is not in wav.scp", line)
         elif start < 0 or (end <= start and end != -1):
@@ -104,13 +103,6 @@ def _segments(
 
 def _optional(reader: CorpusReader, path: Path) -> dict[str, str]:
     return reader.keyed(path) if path.is_file() else {}
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _folders(source: Path) -> list[Path]:

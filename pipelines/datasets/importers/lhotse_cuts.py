@@ -15,7 +15,7 @@ from typing import Any
 
 from elp_core.types import Split
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader
+from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _KINDS = ("MonoCut", "MultiCut", "Cut")
@@ -41,7 +41,7 @@ def _clips(reader: CorpusReader, manifest: Path, root: Path | None) -> Iterator[
                 reader.fault(manifest, f"not JSON ({error.msg} at column {error.colno})", line)
             except _Fault as error:
                 reader.fault(manifest, str(error), line)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
                 reader.fault(manifest, f"it is not a cut of lhotse ({error!r})", line)
 
 
@@ -50,7 +50,7 @@ def _cut(
 ) -> Iterator[SourceClip]:
     if cut.get("type", "MonoCut") not in _KINDS:
         raise _Fault(f"a {cut['type']} is made of several recordings; save plain cuts of single ones")
-    recording, start, seconds = cut.get("recording"), float(cut["start"]), float(cut["duration"])
+    recording, start, seconds = cut.get("recording"), _seconds(cut["start"]), _seconds(cut["duration"])
     if not recording:
         raise _Fault("it has no recording; save cuts with their recordings, features alone are not enough")
     if recording.get("transforms"):
@@ -59,13 +59,15 @@ def _cut(
         channel = _channel(part.get("channel", cut.get("channel", 0)))
         name, place = _source(recording, channel)
         audio = manifest.parent / name if root is None else root / name
-        if not audio.is_file() and root is not None:
+        if not is_file(audio) and root is not None:
             audio = manifest.parent / name
-        inside = reader.source.resolve() in audio.resolve().parents
-        if found := reader.named(audio, manifest, line, None if inside else root):
-            begin = start + float(part["start"])
+        top = reader.source if reader.source.is_dir() else reader.source.parent
+        if found := reader.named(audio, manifest, line, None if is_below(audio, top) else root):
+            begin = start + _seconds(part["start"])
             # a supervision may begin before its cut, or end after it
-            end = min(begin + float(part["duration"]), start + seconds)
+            end = min(begin + _seconds(part["duration"]), start + seconds)
+            if end <= max(begin, start):
+                raise _Fault(f"a supervision of it lasts from {begin:g} s to {end:g} s")
             yield reader.clip(
                 found,
                 text=str(part.get("text") or ""),
@@ -74,8 +76,15 @@ def _cut(
                 start=round(max(begin, start), 6),
                 seconds=round(end - max(begin, start), 6),
                 channel=place,
-                declared=float(recording["duration"]),
+                declared=_seconds(recording["duration"]),
             )
+
+
+def _seconds(value: Any) -> float:
+    found = number(value)
+    if found is None:
+        raise _Fault(f"{value!r} is not a number of seconds")
+    return found
 
 
 def _channel(value: Any) -> int:

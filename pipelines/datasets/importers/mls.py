@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader, sound_of
+from pipelines.datasets.importers.corpus_files import CorpusReader, number, sound_of
 
 _SPLITS = ("train", "dev", "test")
 _LIMITED = {"1h": ("1hr/*/handles.txt",), "10h": ("1hr/*/handles.txt", "9hr/handles.txt")}
@@ -46,12 +46,13 @@ def _handles(reader: CorpusReader, folder: Path, subset: str) -> set[str]:
 
 def _lengths(reader: CorpusReader, path: Path) -> dict[str, float]:
     found = {}
-    for number, line in reader.lines(path):
+    for row, line in reader.lines(path):
         fields = line.split()
-        try:
-            found[fields[0]] = float(fields[-1]) - float(fields[-2])
-        except (ValueError, IndexError):
-            reader.fault(path, "expected name, link, start and end", number)
+        start, end = (number(fields[-2]), number(fields[-1])) if len(fields) > 2 else (None, None)
+        if start is None or end is None or end <= start:
+            reader.fault(path, "expected name, link, start and end", row)
+        else:
+            found[fields[0]] = end - start
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader
+from pipelines.datasets.importers.corpus_files import CorpusReader, is_file
 
 SIZES = ("tiny", "small", "medium", "large", "all")
 _FOLDERS = (".", "v2", "data", "flac")
@@ -33,8 +33,8 @@ def _clips(reader: CorpusReader, size: str) -> Iterator[SourceClip]:
             reader.fault(table, "expected a file, a tab and a text", line)
             continue
         places = [top / folder / name.strip().removeprefix("./") for folder in _FOLDERS]
-        audio = next((path for path in places if path.is_file()), places[0])
-        if not audio.is_file() and (archive := _archive(places)):
+        audio = next((path for path in places if is_file(path)), places[0])
+        if not is_file(audio) and (archive := _archive(places)):
             reader.fault(table, f"{reader.name(archive)} is not unpacked; unpack it where it is", line)
             return
         if found := reader.named(audio, table, line):

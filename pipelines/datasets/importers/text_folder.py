@@ -1,7 +1,8 @@
 """A plain folder of audio files, each with its transcript in a text file of the same name: ``a.wav`` and ``a.txt``.
 
 Folders at the top named train, dev, test … give splits. ``speaker=folder`` and ``label=folder`` take the name of the
-folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's). A folder without any text file is taken too if the format is named: some tasks need no words.
+folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's). A folder
+without any text file is taken too if the format is named: some tasks need no words.
 """
 
 from collections.abc import Iterator
