@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, cast, get_args
 from elp_core.errors import ConfigError
 
 T = TypeVar("T")
+_LATER = "later"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,19 @@ def positive(default: T) -> T:
 def below(default: T, high: float = 1.0) -> T:
     """Declare a setting that is 0 or more and less than `high`, such as a probability of dropout."""
     return _setting(default, lambda value: 0 <= value < high, f"0 or more and less than {high}")
+
+
+def later(default: T) -> T:
+    """Declare a frozen setting that an earlier release did not have: plain values leave it out if it is the default.
+
+    So keys and digests of configurations without it stay as they were.
+    """
+    return field(default=default, metadata={_LATER: True})
+
+
+def is_left_out(item: dataclasses.Field[Any], value: object) -> bool:
+    """Return whether plain values leave out the `value` of a field that is declared by `later`."""
+    return _LATER in item.metadata and value == item.default
 
 
 def one_of(literal: Any) -> dict[Any, Any]:

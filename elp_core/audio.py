@@ -1,25 +1,27 @@
 """Audio in and out: any file that libsndfile reads becomes mono float32 at 16 kHz, or an `AudioError`."""
 
-import functools
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from elp_core.channels import Channel, channels_differ, take_channel
 from elp_core.errors import AudioError
-from elp_core.types import SAMPLE_RATE, Decibels, Hertz, Samples, Seconds
+from elp_core.resampling import resample as resample
+from elp_core.sound_files import MAX_SECONDS as MAX_SECONDS
+from elp_core.sound_files import AudioInfo as AudioInfo
+from elp_core.sound_files import info_of, name_of, opened, read_frames, require_bounds, too_long
+from elp_core.types import SAMPLE_RATE, Decibels, Samples, Seconds
 
 Waveform = npt.NDArray[np.float32]
 
 MIN_SAMPLES: Samples = 400
 """The shortest clip that has one frame after a wav2vec 2.0 style CNN: 25 ms."""
-MAX_SECONDS: Seconds = 3600.0
-"""Longer recordings are refused from their header, before a sample is decoded."""
 
 FRAME: Samples = 320
 FULL_SCALE = 0.999
@@ -27,17 +29,6 @@ SILENCE_DB: Decibels = -50.0
 SILENCE_BELOW_PEAK_DB: Decibels = 35.0
 FLOOR_DB: Decibels = -120.0
 """Level of digital silence, instead of minus infinity."""
-
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """The header of an audio file."""
-
-    seconds: Seconds
-    rate: Hertz
-    channels: int
-    format: str
-    """Container and encoding, such as ``WAV/PCM_16``."""
 
 
 @dataclass(frozen=True)
@@ -64,57 +55,90 @@ def probe(source: Path | str | bytes) -> AudioInfo:
     Raises:
         AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
     """
-    try:
-        info = soundfile.info(_open(source))
-    except soundfile.LibsndfileError as error:
-        raise AudioError("corrupt", f"{_name(source)} cannot be read as audio: {error}") from error
-    return AudioInfo(info.frames / info.samplerate, info.samplerate, info.channels, f"{info.format}/{info.subtype}")
+    with opened(source) as file:
+        return info_of(source, file)
 
 
-def load(source: Path | str | bytes) -> Waveform:
-    """Return float32 [samples]: decode, mix to mono (mean of the channels) and resample once to 16 kHz.
+def load(source: Path | str | bytes, channel: Channel = "mix") -> Waveform:
+    """Return float32 [samples]: decode, take a channel or the mean of all, and resample once to 16 kHz.
 
-    The samples are not rescaled: ±1 is full scale of the source.
+    The samples are not rescaled: ±1 is full scale of the source. `channel` is a number (from 0), ``mix``, or, for files
+    whose channels must be one sound, ``same``; with ``left`` or ``right``, that channel is taken if the two differ.
 
     Raises:
         AudioError: With the reason `missing`, `empty`, `corrupt`, `too_short` (under 25 ms), `too_long` (over an hour
-            by its header) or `nan` (a sample is not a finite number).
+            by its header or its content), `nan` (a sample is not a finite number), `beyond_full_scale` (a float file
+            has samples beyond ±1), `sample_rate` or `channels` (a header that no recording has), `no_channel` or
+            `channels_differ`.
     """
-    info = probe(source)  # a small compressed file can decode to more than the memory
-    if info.seconds > MAX_SECONDS:
-        raise AudioError("too_long", f"{_name(source)} lasts {info.seconds / 3600:.1f} h, expected at most 1 h; cut it")
-    try:
-        samples, rate = soundfile.read(_open(source), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioError("corrupt", f"{_name(source)} breaks off while decoding: {error}") from error
+    return load_info(source, channel)[0]
+
+
+def load_info(source: Path | str | bytes, channel: Channel = "mix") -> tuple[Waveform, AudioInfo]:
+    """Return what `load` returns, float32 [samples], and the header of the file, from one decoding.
+
+    Raises:
+        AudioError: As `load` does.
+    """
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
+        if info.seconds > MAX_SECONDS:  # a small compressed file can decode to more than the memory
+            raise too_long(source, info.seconds)
+        samples = read_frames(source, file, info)
     if len(samples) == 0:
-        raise AudioError("empty", f"{_name(source)} has a header and no samples")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise AudioError("nan", f"{_name(source)} contains samples that are not finite numbers; export it again")
-    if len(mono) * SAMPLE_RATE < MIN_SAMPLES * rate:
+        raise AudioError("empty", f"{name_of(source)} has a header and no samples")
+    mono = take_channel(samples, info.rate, channel, name_of(source))
+    if len(mono) * SAMPLE_RATE < MIN_SAMPLES * info.rate:
         raise AudioError(
-            "too_short", f"{_name(source)} has {len(mono)} sample(s) at {rate} Hz, expected 25 ms of audio or more"
+            "too_short",
+            f"{name_of(source)} has {len(mono)} sample(s) at {info.rate} Hz, expected 25 ms of audio or more",
         )
-    return resample(np.ascontiguousarray(mono), rate)
+    return resample(np.ascontiguousarray(mono), info.rate), info
 
 
-def resample(samples: Waveform, rate: Hertz, to: Hertz = SAMPLE_RATE) -> Waveform:
-    """Resample float32 [samples] from `rate` to `to` Hz, by a band-limited sinc kernel."""
-    if rate == to:
-        return samples
-    import torch  # here: it loads slowly, and clips at 16 kHz are measured without it
+def load_part(source: Path | str | bytes, begin: Samples, end: Samples, channel: Channel = "mix") -> Waveform:
+    """Return float32 [end - begin], a part of a recording of any length: only that part is decoded.
 
-    with torch.inference_mode():
-        resampled: Waveform = _resampler(rate, to)(torch.from_numpy(samples)).numpy()
-    return resampled
+    `begin` and `end` count samples at 16 kHz. Law: it is what `load` returns there, to 1e-4.
+
+    Raises:
+        AudioError: As `load` does; `out_of_file` if the recording has no such part.
+    """
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
+        divisor = math.gcd(info.rate, SAMPLE_RATE)
+        # both rates have a sample at every multiple of these
+        step, step_here = info.rate // divisor, SAMPLE_RATE // divisor
+        first = max(begin * info.rate // SAMPLE_RATE - info.rate // 10, 0) // step
+        last = end * info.rate // SAMPLE_RATE + info.rate // 10
+        file.seek(min(first * step, file.frames))
+        samples = read_frames(source, file, info, last - first * step)
+    mono = take_channel(samples, info.rate, channel, name_of(source))
+    skipped = begin - first * step_here
+    part = resample(np.ascontiguousarray(mono), info.rate)[skipped : skipped + end - begin]
+    if begin < 0 or len(part) < end - begin:
+        raise AudioError("out_of_file", f"{name_of(source)} has no sound from {begin} to {end} (at 16 kHz)")
+    return part
 
 
-@functools.lru_cache(maxsize=32)
-def _resampler(rate: Hertz, to: Hertz) -> Any:
-    from elp_core.private_names import torchaudio
+def differing_channels(source: Path | str | bytes) -> int:
+    """Return the number of channels of a recording of any length, or 1 if they are one sound.
 
-    return torchaudio().transforms.Resample(rate, to)
+    Raises:
+        AudioError: As `load` does.
+    """
+    with opened(source) as file:
+        info = info_of(source, file)
+        require_bounds(source, info)
+        if info.channels == 1 or not math.isfinite(info.seconds):
+            return 1
+        # as many windows as `channels_differ` compares at once; most calls differ in the first of them
+        while len(block := read_frames(source, file, info, info.rate * 25)):
+            if channels_differ(block, info.rate):
+                return info.channels
+    return 1
 
 
 def to_int16(samples: Waveform) -> npt.NDArray[np.int16]:
@@ -179,20 +203,3 @@ def _frame_energies(samples: Waveform) -> npt.NDArray[np.float64]:
 
 def _decibels(power: float) -> Decibels:
     return max(FLOOR_DB, 10 * float(np.log10(power))) if power > 0 else FLOOR_DB
-
-
-def _open(source: Path | str | bytes) -> str | io.BytesIO:
-    if isinstance(source, bytes):
-        if not source:
-            raise AudioError("empty", "the audio has no bytes")
-        return io.BytesIO(source)
-    path = Path(source)
-    if not path.is_file():
-        raise AudioError("missing", f"{source} does not exist or is not a file; check the path")
-    if path.stat().st_size == 0:
-        raise AudioError("empty", f"{source} has no bytes")
-    return str(source)
-
-
-def _name(source: Path | str | bytes) -> str:
-    return f"audio of {len(source)} bytes" if isinstance(source, bytes) else str(source)

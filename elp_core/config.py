@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import Checked, below, one_of, positive, within
+from elp_core._ranges import Checked, below, is_left_out, one_of, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -78,7 +78,7 @@ class AugmentConfig(Checked):
     time_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of each clip's frames hidden in spans (features set to zero)."""
     time_span: int = within(4, 1)
-    """Longest span of hidden frames; a frame is 20 ms."""
+    """Longest span of hidden frames; a frame is 20 ms in the usual backbones."""
     feature_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of feature channels hidden in spans."""
     gain_db: float = within(6.0, 0)
@@ -126,7 +126,8 @@ class TrainConfig(Checked):
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a config as plain JSON values (tuples become lists)."""
-    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
+    values = {item: getattr(config, item.name) for item in dataclasses.fields(config)}
+    return {item.name: _plain(value) for item, value in values.items() if not is_left_out(item, value)}
 
 
 def _plain(value: Any) -> Any:

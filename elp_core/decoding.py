@@ -10,14 +10,14 @@ import functools
 import gzip
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elp_core._ranges import Checked, within
-from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError
+from elp_core.languages import Units
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Search = Callable[["npt.NDArray[np.float32]"], str]
 """Log-probabilities float32 [frames, classes] of one clip to its transcript."""
 
+HOTWORD_WEIGHT = 6.0
+"""A hotword wins if its letters have e⁻⁶ of the probability of the best ones, or more."""
 _RESERVED = "_|▁⁇"
 """Letters that the package uses for a blank, a space or a piece of a word."""
 _NEVER = -30.0
@@ -46,24 +48,39 @@ class DecodeConfig(Checked):
     """Factor of the language model's log-probability."""
     word_bonus: float = 1.5
     """Added to the score for each word, because a language model prefers few words; only with `lm`."""
+    hotwords: tuple[str, ...] = ()
+    """Words to prefer, such as names that the training data does not have; they need beam search."""
+    hotword_weight: float = within(HOTWORD_WEIGHT, 0)
+    """Added to the score for each hotword, and for the beginning of one its share."""
 
     def other_faults(self) -> list[str]:
-        """Return the fault of a language model without beam search."""
-        return [] if self.lm is None or self.beam else ["lm needs beam search: set beam too, such as beam 50"]
+        """Return the faults of a language model or of hotwords without beam search, and of an empty hotword."""
+        needs = [name for name, given in (("lm", self.lm is not None), ("hotwords", self.hotwords)) if given]
+        faults = [f"{name} needs beam search: set beam too, such as beam 50" for name in needs if not self.beam]
+        return faults + (["a hotword is empty"] if any(not word.strip() for word in self.hotwords) else [])
 
 
-def beam_search(alphabet: Alphabet, config: DecodeConfig) -> Search:
-    """Return the search of `config` over `alphabet`; the same log-probabilities always give the same transcript.
+def beam_search(units: Units, config: DecodeConfig) -> Search:
+    """Return the search of `config` over `units`; the same log-probabilities always give the same transcript.
 
-    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words``, sentence ends included. A
-    word that the language model does not know has 10⁻¹⁰ of its unknown word's probability; no words score 0. A search
-    is made once for each alphabet and configuration.
+    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words + hotword_weight · hotwords``,
+    sentence ends included. A word that the language model does not know has 10⁻¹⁰ of its unknown word's probability;
+    no words score 0. A search is made once for each alphabet and configuration.
 
     Raises:
         ConfigError: ctc-beam-decoder is not installed; the language model is missing, unreadable or has no word that
-            the alphabet can spell; or the alphabet has letters that the package reserves.
+            the alphabet can spell; the alphabet has letters that the package reserves; or a hotword has letters that
+            the alphabet does not have, or the alphabet has no space.
     """
-    return _search(alphabet.letters, config, _stamp(config.lm))
+    foreign = sorted({word for word in config.hotwords if units.unknown(word)})
+    if foreign:
+        raise ConfigError(
+            "decode",
+            [f"the alphabet cannot spell the hotword {word!r}; write it as in transcripts" for word in foreign],
+        )
+    if config.hotwords and " " not in units.symbols:
+        raise ConfigError("decode", ["hotwords need words with spaces between them; this alphabet has no space"])
+    return _search("".join(units.symbols), config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)
@@ -73,6 +90,8 @@ def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Searc
     if kept:
         raise ConfigError("decode", [f"beam search cannot write the letters {' '.join(kept)}; set beam to 0"])
     made = _decoder(letters, config)
+    # the package, too, takes the words of an expression one by one
+    hotwords = sorted({word for expression in config.hotwords for word in expression.split()})
     lock = threading.Lock()  # the package does not promise to be thread-safe
 
     def search(log_probabilities: npt.NDArray[np.float32]) -> str:
@@ -80,13 +99,25 @@ def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Searc
             return ""
         # below any float32 log-probability: no token and no hypothesis is dropped because of its score
         with lock:
-            found = made.decode_beams(log_probabilities, config.beam, beam_prune_logp=-1e9, token_min_logp=-1e9)
-            texts = {text: letters_score for text, _, _, letters_score, _ in found}
+            found = made.decode_beams(
+                log_probabilities,
+                config.beam,
+                beam_prune_logp=-1e9,
+                token_min_logp=-1e9,
+                hotwords=hotwords,
+                hotword_weight=config.hotword_weight,
+            )
+            texts = {text: score + _bonus(text, hotwords, config) for text, _, _, score, _ in found}
             if config.lm is not None:
                 texts = {text: score + _words_score(made, letters, text) for text, score in texts.items()}
         return " ".join(max(texts, key=texts.__getitem__).split())
 
     return search
+
+
+def _bonus(text: str, hotwords: Sequence[str], config: DecodeConfig) -> float:
+    """Return what whole hotwords add to a finished hypothesis; the package adds a part for an unfinished one too."""
+    return config.hotword_weight * sum(word in hotwords for word in text.split()) if hotwords else 0.0
 
 
 def _words_score(decoder: Any, letters: str, text: str) -> float:

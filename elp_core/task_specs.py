@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from elp_core._ranges import Checked, below, positive, within
+from elp_core._ranges import Checked, below, later, positive, within
 from elp_core.errors import ConfigError
+from elp_core.languages import LanguageConfig, Units
 
 Column = Literal["text", "speaker", "label"]
 GROUP = "elp.tasks"
@@ -29,6 +30,10 @@ class RecognitionOptions(Checked):
     """Dimensions inside the head."""
     dilations: tuple[int, ...] = within((1, 2, 4), 1)
     """Of the head's convolutions, each over 5 frames; without any, each frame is classified alone."""
+    language: LanguageConfig = later(LanguageConfig())  # noqa: RUF009 (it is frozen)
+    """Normaliser, units and deciding metric."""
+    units: Units | None = later(None)  # noqa: RUF009
+    """The pinned inventory of the slot; None builds one from the training transcripts."""
 
 
 @dataclass(frozen=True)

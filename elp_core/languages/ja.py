@@ -10,14 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from elp_core.languages.language import Language, package_missing
-from elp_core.languages.normal_form import NormalForm
+from elp_core.languages.normal_form import REPLACEMENT, SURROGATES, NormalForm
+from elp_core.languages.table import HAN
 
-_SCRIPT = (
-    r"\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
-    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+_SCRIPT = HAN + r"\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
 _MARKS = "。、「」『』【】〔〕〈〉《》〘〙〚〛・･。、｢｣‥※"
 _KANA = "[\u3041-\u3096\u30a1-\u30fa\u30fc]"
+_LOST = dict.fromkeys(SURROGATES, REPLACEMENT)
 _LONG = re.compile(f"(?<={_KANA})[-‐‑‒–−—―─━ｰ~∼〜～〰]+")
 """A dash or a tilde after kana is a long vowel: ラ−メン, すごい〜."""
 
@@ -28,7 +27,7 @@ def _half_and_long(text: str) -> str:
     neologdn drops the tilde of 9時〜5時, which is spoken, and reads the dash of ラ−メン as a hyphen; both are settled
     before it runs.
     """
-    text = _LONG.sub("ー", unicodedata.normalize("NFKC", text))
+    text = _LONG.sub("ー", unicodedata.normalize("NFKC", text.translate(_LOST)))
     normal: str = _neologdn()(text, tilde="ignore", remove_space=False)
     return normal
 

@@ -20,6 +20,16 @@ LetterKind = Literal["letters", "characters", "syllables", "jamo"]
 Digits = Literal["quarantine", "spell", "keep"]
 
 
+@dataclass(frozen=True)
+class NormaliserId:
+    """Which normaliser made a text; two that differ make scores that cannot be compared."""
+
+    name: str
+    """Such as ``ja/1``."""
+    digest: str
+    """``sha256:<hex>`` of its rules and of the versions of the packages that decide it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Language:
     """One language. `language` of `elp_core.languages` finds it by its code."""
@@ -104,6 +114,10 @@ class Language:
                 "packages": {name: _installed(name, self.name) for name in self.packages},
             }
         )
+
+    def normaliser_id(self) -> NormaliserId:
+        """Return name and digest of the normaliser; raises as `digest`."""
+        return NormaliserId(self.normaliser, self.digest)
 
     def variant_digest(self) -> str:
         """Return ``sha256:<hex>`` of the normaliser and of the versions of the packages that decide the variants.

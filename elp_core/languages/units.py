@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from elp_core.config import from_dict
 from elp_core.languages.language_config import LanguageConfig
+from elp_core.languages.subwords import SPACE, learn_subwords, pieces_of, split_into_pieces
 
 ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 """Letters of the default units, English; the space separates words."""
@@ -26,18 +27,23 @@ class Units:
     """The inventory of one slot in the order of the head's outputs 1 … N; output 0 is CTC's blank.
 
     Letters, characters and syllables are the code points of NFC (a Hangul syllable is one); jamo are those of NFD
-    (Unicode Standard, section 3.12).
+    (Unicode Standard, section 3.12); the units of ``bpe`` are the pieces of a sentencepiece model, and single
+    characters that were appended later.
 
     Raises:
-        ValueError: There are no symbols, or a symbol occurs twice.
+        ValueError: There are no symbols, a symbol is empty or occurs twice, or ``bpe`` comes without its model.
     """
 
     kind: UnitKind = "letters"
     symbols: tuple[str, ...] = tuple(ALPHABET)
+    model: str = ""
+    """The sentencepiece model of ``bpe`` in base64; empty for the other kinds."""
 
     def __post_init__(self) -> None:
-        if len(set(self.symbols)) != len(self.symbols) or not self.symbols:
+        if len(set(self.symbols)) != len(self.symbols) or not self.symbols or "" in self.symbols:
             raise ValueError(f"units need distinct symbols, got {list(self.symbols)!r}")
+        if (self.kind == "bpe") != bool(self.model):
+            raise ValueError("units of the kind bpe need their model, and others have none")
 
     def __len__(self) -> int:
         """Return the outputs of a head: the units and the blank."""
@@ -52,15 +58,32 @@ class Units:
     def _classes(self) -> Mapping[str, int]:
         return {symbol: place for place, symbol in enumerate(self.symbols, start=1)}
 
+    @functools.cached_property
+    def spaced(self) -> bool:
+        """Whether a unit writes the blank between words; if none does, blanks are not written."""
+        return (SPACE if self.kind == "bpe" else " ") in self._classes
+
     def split(self, text: str) -> list[str]:
-        """Return the units that spell a normal transcript, with the unknown ones."""
-        return list(unicodedata.normalize("NFD", text) if self.kind == "jamo" else text)
+        """Return the units that spell a normal transcript, with the characters that no unit writes.
+
+        Raises:
+            ConfigError: The units are subwords, and sentencepiece is not installed or its model is damaged.
+        """
+        if not self.spaced:
+            text = text.replace(" ", "")
+        if self.kind == "jamo":
+            return list(unicodedata.normalize("NFD", text))
+        if self.kind != "bpe":
+            return list(text)
+        pieces = split_into_pieces(self.model, text)
+        return [unit for piece in pieces for unit in ([piece] if piece in self._classes else piece)]
 
     def encode(self, text: str) -> list[int]:
         """Return the class of each unit of a normal transcript.
 
         Raises:
             ValueError: Characters are not in the inventory; the message names them.
+            ConfigError: As `split`.
         """
         classes = self._classes
         try:
@@ -76,27 +99,36 @@ class Units:
 
     def join(self, units: Iterable[str]) -> str:
         """Return the text that units spell, with single blanks."""
-        text = " ".join("".join(units).split())
+        text = "".join(units)
+        if self.kind == "bpe":
+            text = text.replace(SPACE, " ")
+        text = " ".join(text.split())
         return unicodedata.normalize("NFC", text) if self.kind == "jamo" else text
 
     def unknown(self, text: str | Iterable[str]) -> set[str]:
         """Return the characters of normal transcripts that the inventory cannot write."""
         whole = "".join(text)
-        return set(self.split(whole)) - set(self.symbols)
+        found = set(unicodedata.normalize("NFD", whole) if self.kind == "jamo" else whole) - self._classes.keys()
+        return found - {" "} if self.kind == "bpe" or not self.spaced else found
 
     def frames_needed(self, text: str) -> int:
-        """Return the fewest frames that can spell `text`: its units, and a blank between two equal ones."""
+        """Return the fewest frames that can spell `text`: its units, and a blank between two equal ones.
+
+        Raises:
+            ConfigError: As `split`.
+        """
         units = self.split(text)
         return len(units) + sum(a == b for a, b in itertools.pairwise(units))
 
     def extend(self, transcripts: Iterable[str]) -> Units:
-        """Return the inventory with the new units of normal transcripts appended, sorted; the order is kept."""
+        """Return the inventory with the new characters of normal transcripts appended, sorted; the order is kept."""
         new = sorted(self.unknown(transcripts))
-        return Units(self.kind, (*self.symbols, *new)) if new else self
+        return Units(self.kind, (*self.symbols, *new), self.model) if new else self
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `from_json` returns equal units."""
-        return {"kind": self.kind, "symbols": list(self.symbols)}
+        values = {"kind": self.kind, "symbols": list(self.symbols)}
+        return {**values, "model": self.model} if self.model else values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Units:
@@ -104,6 +136,7 @@ class Units:
 
         Raises:
             ConfigError: A value is missing, unknown or of another type.
+            ValueError: As the class.
         """
         return from_dict(cls, values, "units")
 
@@ -112,20 +145,29 @@ def build_units(config: LanguageConfig, transcripts: Iterable[str]) -> Units:
     """Return the units of a slot's normal training transcripts.
 
     A language with a closed alphabet begins with the blank between words and its letters, whether they occur or not;
-    what else occurs follows, sorted.
+    what else occurs follows, sorted. Subwords are learned from the transcripts.
+
+    Raises:
+        ConfigError: Subwords are asked for, and sentencepiece is not installed or cannot learn them.
     """
     language = config.resolve()
     kind = config.units.kind or language.units
-    first = (*(" " if language.spaced else ""), *language.letters)
-    if config == LanguageConfig():
-        first = tuple(ALPHABET)
-    counts = Counter(itertools.chain.from_iterable(Units(kind, (" ",)).split(text) for text in transcripts))
-    new = sorted(counts.keys() - set(first))
+    if kind == "bpe":
+        model = learn_subwords(transcripts, config.units.size, language.spaced)
+        return Units("bpe", pieces_of(model), model)
+    letters = ALPHABET if config == LanguageConfig() else (" " if language.spaced else "") + language.letters
+    first = tuple(dict.fromkeys(unicodedata.normalize("NFD", letters) if kind == "jamo" else letters))
+    occurring = {char for text in transcripts for char in text}
+    whole = "".join(sorted(occurring))
+    new = sorted({*(unicodedata.normalize("NFD", whole) if kind == "jamo" else whole)} - {*first})
     return Units(kind, (*first, *new))
 
 
 def rare_characters(config: LanguageConfig, transcripts: Iterable[str]) -> dict[str, int]:
-    """Return the letters that occur less often than `min_count` in normal training transcripts, with their counts."""
+    """Return the letters that occur less often than `min_count` in normal training transcripts, with their counts.
+
+    The letters of a closed alphabet are never rare.
+    """
     counts = Counter(itertools.chain.from_iterable(transcripts))
-    closed = set(config.resolve().letters)
+    closed = {" ", *config.resolve().letters}
     return {char: count for char, count in sorted(counts.items()) if count < config.min_count and char not in closed}

@@ -16,6 +16,9 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
+COUNTED = {"wer": "word", "cer": "character", "eer": "target trial", "error_rate": "clip"}
+"""What a metric counts, by its name."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipScores:
@@ -30,9 +33,9 @@ class ClipScores:
     """Speaker of each clip; empty if unknown."""
     conditions: tuple[str, ...]
     errors: IntArray
-    """int64 [N]: substitutions + deletions + insertions (WER), or 1 for a wrong class."""
+    """int64 [N]: substitutions + deletions + insertions (WER, CER), or 1 for a wrong class."""
     tokens: IntArray
-    """int64 [N], what could be wrong: words of the reference (WER), or the 1 class of a clip."""
+    """int64 [N], what could be wrong: words or characters of the reference (WER, CER), or the 1 class of a clip."""
     hypotheses: tuple[str, ...]
     references: tuple[str, ...]
     metric: str = "wer"
@@ -64,6 +67,11 @@ class ClipScores:
         """Return the size of the set, in `unit`s."""
         return len(self)
 
+    @property
+    def counted(self) -> str:
+        """Return the name of one token: ``word`` (WER), ``character`` (CER) or ``clip``."""
+        return COUNTED.get(self.metric, "clip")
+
     unit: ClassVar[str] = "clips"
 
 
@@ -88,6 +96,7 @@ class TrialScores:
     """bool [N], True if both clips are of one speaker."""
     metric: ClassVar[str] = "eer"
     unit: ClassVar[str] = "target trials"
+    counted: ClassVar[str] = "target trial"
 
     def __post_init__(self) -> None:
         for name, kind in (("a", np.int64), ("b", np.int64), ("scores", np.float64), ("targets", np.bool_)):
@@ -124,7 +133,7 @@ class Evaluation:
     """One model on one set of clips."""
 
     metric: str
-    """``wer``, ``eer``, ``error_rate``: lower is better."""
+    """``wer``, ``cer``, ``eer``, ``error_rate``: lower is better."""
     value: float
     scores: ClipScores | TrialScores
     extra: Mapping[str, float] = field(default_factory=dict)

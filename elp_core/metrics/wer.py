@@ -1,11 +1,12 @@
 """Word and character error rates from Levenshtein edit counts (rapidfuzz, in C)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from elp_core.errors import CorpusError
+from elp_core.languages import Language, language
 from elp_core.metrics.scores import ClipScores, Evaluation, IntArray, clip_columns
 from elp_core.types import Clip
 
@@ -17,6 +18,17 @@ def word_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[I
         CorpusError: The two lists differ in length.
     """
     return _edits([text.split() for text in hypotheses], [text.split() for text in references])
+
+
+def character_errors(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[IntArray, IntArray]:
+    """Return the edits and the reference characters of each pair, int64 [N] each, without the white space.
+
+    Scripts without spaces are scored like this (AISHELL, CSJ, KsponSpeech): a blank there is a matter of typing.
+
+    Raises:
+        CorpusError: The two lists differ in length.
+    """
+    return _edits(["".join(text.split()) for text in hypotheses], ["".join(text.split()) for text in references])
 
 
 def error_rate(errors: IntArray, words: IntArray) -> float:
@@ -42,21 +54,41 @@ def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return error_rate(*_edits(hypotheses, references))
 
 
-def evaluate_transcripts(clips: Sequence[Clip], hypotheses: Sequence[str]) -> Evaluation:
-    """Compare one hypothesis for each clip with its text; raises as `word_errors`.
+def evaluate_transcripts(
+    clips: Sequence[Clip], hypotheses: Sequence[str], spoken: Language | None = None
+) -> Evaluation:
+    """Compare one hypothesis for each clip with its text, both in the normal form of the language (None: English).
 
-    `extra` has ``cer``, ``words``, ``clips`` and ``empty`` (empty hypotheses).
+    The language's metric decides: WER over words, or CER over characters without spaces. `extra` has the other one (of
+    a language with WER, the CER counts spaces), ``words``, ``clips``, ``empty`` (empty hypotheses); with CER also
+    ``characters`` and ``cer_<variant>`` for each variant, such as ``cer_reading``.
+
+    Raises:
+        CorpusError: There is not one hypothesis for each clip.
+        ConfigError: A package of the language is not installed.
     """
-    references = tuple(clip.text for clip in clips)
-    errors, words = word_errors(hypotheses, references)
-    scores = ClipScores(*clip_columns(clips), errors, words, tuple(hypotheses), references)
-    extra = {
-        "cer": cer(hypotheses, references),
-        "words": float(words.sum()),
-        "clips": float(len(scores)),
-        "empty": float(sum(not h.strip() for h in hypotheses)),
+    spoken = spoken or language("en")
+    references = tuple(spoken.normalise(clip.text) for clip in clips)
+    heard = tuple(spoken.normalise(text) for text in hypotheses)
+    by_word = word_errors(heard, references)
+    counts = {
+        "words": float(by_word[1].sum()),
+        "clips": float(len(clips)),
+        "empty": float(sum(not text.strip() for text in heard)),
     }
-    return Evaluation("wer", error_rate(errors, words), scores, extra)
+    if spoken.metric == "wer":
+        errors, tokens = by_word
+        extra = {"cer": cer(heard, references), **counts}
+    else:
+        errors, tokens = character_errors(heard, references)
+        extra = {"wer": error_rate(*by_word), "characters": float(tokens.sum()), **counts}
+        extra |= {f"cer_{name}": _variant(heard, references, form) for name, form in spoken.variants.items()}
+    scores = ClipScores(*clip_columns(clips), errors, tokens, heard, references, spoken.metric)
+    return Evaluation(spoken.metric, error_rate(errors, tokens), scores, extra)
+
+
+def _variant(hypotheses: Sequence[str], references: Sequence[str], form: Callable[[str], str]) -> float:
+    return error_rate(*character_errors([form(text) for text in hypotheses], [form(text) for text in references]))
 
 
 def _edits(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> tuple[IntArray, IntArray]:

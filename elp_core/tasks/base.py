@@ -22,10 +22,12 @@ class Task(Protocol):
 
     name: ClassVar[str]
     """Short name, as in a slot: ``asr``, ``asv``."""
-    metric: ClassVar[str]
-    """Name of the metric that decides; lower is better."""
     joins: ClassVar[bool]
     """Whether clips joined end to end, with their texts joined, are good training examples."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric that decides; lower is better."""
 
     def build_head(self, dim: int) -> nn.Module:
         """Return the trainable end of the network for frames of `dim` dimensions, initialised from torch's seed."""

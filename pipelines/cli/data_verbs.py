@@ -30,6 +30,11 @@ def data() -> None:
 @format_options
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
+@click.option(
+    "--channel",
+    metavar="WHICH",
+    help="If two channels differ: left, right, each or mix.",
+)
 @click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
 @click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace

@@ -82,6 +82,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
 @click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
 @click.option("--condition", metavar="NAME", help="Recording condition of the source.")
+@click.option("--channel", metavar="WHICH", help="Channel of two that differ: left, right, each or mix.")
 @_detach
 @on_workspace
 def retrain_verb(

@@ -5,12 +5,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.each_channel import EachChannel
+from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.names import normal_name
@@ -69,6 +71,13 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+    side: str = ""
+    """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the clip is all of its file, not a part or a channel of it."""
+        return self.start == 0.0 and self.seconds is None and self.channel is None
 
     def __post_init__(self) -> None:
         # here, so that no importer can forget it
@@ -126,6 +135,10 @@ class DeliveryOptions:
         """The condition that every clip gets, or empty."""
         return self.condition or (f"{self.noise}-{self.snr:g}db" if self.noise else "")
 
+    def condition_of(self, clip: SourceClip) -> str:
+        """Return the recording condition of a clip; clips of two channels have different ones."""
+        return "-".join(filter(None, (self.forced_condition or clip.condition, clip.side)))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; those that old versions had not are left out if they are empty."""
         newer = ("channel", "format_options")
@@ -179,6 +192,10 @@ class DeliveryContent:
     clips: tuple[SourceClip, ...] = field(repr=False)
     size: int
     """Bytes of audio; a file that several clips share counts once."""
+    kept: int = 0
+    """About how many bytes of it stay: all of a file, or the clips that are cut out of it."""
+    earlier_key: str = ""
+    """The key that versions gave it which did not know declared lengths and channels."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
     trials: TrialNames | None = field(default=None, repr=False)
@@ -188,6 +205,10 @@ class DeliveryContent:
     def name(self) -> str:
         """Short name of the delivery, stored with each of its clips."""
         return self.key[:12]
+
+    def known(self, keys: Iterable[str]) -> bool:
+        """Return whether it is among the deliveries with these keys."""
+        return any(key in (self.key, self.earlier_key) for key in keys)
 
 
 def read_delivery(
@@ -201,20 +222,34 @@ def read_delivery(
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     whole = hashlib.sha256(json.dumps([options.to_dict(), dataclasses.asdict(policy)], sort_keys=True).encode())
-    reader, read, chosen = _AudioReader(spool), [], options.format_options
+    earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
+    each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
+    read: list[SourceClip] = []
     for clip in importer.read(source, **chosen):
         audio, digest = reader.read(clip.audio)
         words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        more = {"channel": clip.channel, "declared": clip.declared}
-        set_ones = {name: value for name, value in more.items() if value is not None}
-        whole.update(json.dumps([digest, *words, *([set_ones] if set_ones else [])], sort_keys=True).encode())
-        read.append(replace(clip, audio=audio, sha256=digest))
-    name = source.resolve().name
-    protocol = importer.protocol(source, **chosen) if importer.protocol else ""
+        newer = {"channel": clip.channel, "declared": clip.declared}
+        given = {name: value for name, value in newer.items() if value is not None}
+        whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
+        earlier.update(json.dumps([digest, *words]).encode())
+        hashed = replace(clip, audio=audio, sha256=digest)
+        kept.add(hashed)
+        read += each.clips(hashed) if each else [hashed]
     trials = importer.trials(source, **chosen) if importer.trials else None
     if trials:
         whole.update(json.dumps(trials.pairs).encode())
-    return DeliveryContent(whole.hexdigest(), name, importer.name, options, tuple(read), reader.size, protocol, trials)
+    return DeliveryContent(
+        key=whole.hexdigest(),
+        source=source.resolve().name,
+        importer=importer.name,
+        options=options,
+        clips=tuple(read),
+        size=reader.size,
+        kept=kept.total(),
+        earlier_key=earlier.hexdigest(),
+        protocol=importer.protocol(source, **chosen) if importer.protocol else "",
+        trials=trials,
+    )
 
 
 @dataclass

@@ -124,7 +124,7 @@ def _plan(
 ) -> DeliveryPlan:
     faults, repeats = judged_clips(staged, found)
     good = without_clips(staged.parts, found.faults.keys(), stage / "good")
-    new, known = count_shards(good), current is not None and content.key in {one.key for one in current.deliveries}
+    new, known = count_shards(good), content.known(one.key for one in (current.deliveries if current else ()))
     totals = count_shards([*present, *good])
     refused = set_faults(
         workspace,

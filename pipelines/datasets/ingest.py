@@ -55,10 +55,10 @@ def add_delivery(
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(source, chosen, checked, policy, stage / "members")
         # not an error: a flow that runs again passes the same source
-        if current and any(delivery.key == content.key for delivery in current.deliveries):
+        if current and content.known(delivery.key for delivery in current.deliveries):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
-        require_space(workspace.root, 2 * content.size)
+        require_space(workspace.root, 2 * content.kept)
         restore_shards(workspace, slot, current)
         with validation_process() as validate:
             if meanwhile:

@@ -1,25 +1,28 @@
 """From a source clip to a measured row: decode, cut, mix noise, encode; in worker processes for large deliveries."""
 
+import functools
 import hashlib
-import multiprocessing
 import os
-import re
-from collections import deque
+import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
-from elp_core.audio import MIN_SAMPLES, Waveform, clip_id, load, probe
+from elp_core.audio import Waveform, clip_id
 from elp_core.data.corpus import ShardRow, make_row
 from elp_core.data.text import normalise
 from elp_core.errors import AudioError
-from elp_core.types import SAMPLE_RATE, Split
+from elp_core.sound_files import name_of
+from elp_core.types import Split
+from pipelines.datasets.clip_reading import forget_recordings, read_clip
 from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
+from pipelines.datasets.worker_processes import in_workers
 from pipelines.registry.policies import DataPolicy
 
 _CHUNK = 64
-_OBJECT = re.compile(r"<_io\.BytesIO object at 0x[0-9a-f]+>")
-"""The decoder's name for bytes in memory."""
+_FILE_CHUNK = 512
+"""Clips of one file that go to one worker."""
+_CLIP_SECONDS = 600
+"""Time for one clip in a worker process, the decoding of a long file included."""
 _POOL_FROM = 1000
 """Number of clips from which worker processes save more time than they take to start (they import torch)."""
 
@@ -43,23 +46,13 @@ def measure_clips(
     """
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
     if len(clips) < _POOL_FROM or count < 2:
-        yield from (measure_clip(clip, settings) for clip in clips)
-        return
-    # spawn, because a fork would copy the locks of a threaded parent; threads would wait for the interpreter's lock
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_single_thread) as pool:
-        pending: deque[Future[list[ShardRow | ClipFault]]] = deque()
         try:
-            for start in range(0, len(clips), _CHUNK):
-                pending.append(pool.submit(_measure_chunk, clips[start : start + _CHUNK], settings))
-                # two chunks for each worker: none is idle while the oldest chunk is waited for
-                if len(pending) >= 2 * count:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
+            yield from (measure_clip(clip, settings) for clip in clips)
         finally:
-            for future in pending:
-                future.cancel()
+            forget_recordings()
+        return
+    for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, _lost):
+        yield from measured
 
 
 def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipFault:
@@ -67,20 +60,29 @@ def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipF
     if clip.fault:
         return clip.fault
     try:
-        rate = probe(clip.audio).rate
-        samples = _mixed(_cut(load(clip.audio), clip), settings.options)
+        return _measured(clip, settings)
     except AudioError as error:
         # the quarantine record names the clip, and no path of this machine
-        called = f"audio of {len(clip.audio)} bytes" if isinstance(clip.audio, bytes) else str(clip.audio)
-        return ClipFault(error.reason, _OBJECT.sub("it", str(error)).replace(called, clip.path))
-    policy = settings.policy
+        return ClipFault(error.reason, str(error).replace(name_of(clip.audio), clip.path))
+    except ImportError:
+        # that is no fault of the clip: every one would fail
+        raise
+    except Exception as error:
+        # decoders and their wrappers raise what they like at bytes that nobody foresaw
+        cause = f"{type(error).__name__}: {error}".replace(name_of(clip.audio), clip.path)
+        return ClipFault("unreadable", f"{clip.path} cannot be measured ({cause}); export it again")
+
+
+def _measured(clip: SourceClip, settings: IntakeSettings) -> ShardRow:
+    samples, rate = read_clip(clip, settings.options)
+    samples, policy = _mixed(samples, settings.options), settings.policy
     return make_row(
         samples,
         split=clip.split or split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share),
         text=normalise(clip.text),
         speaker=clip.speaker,
         label=clip.label,
-        condition=settings.options.forced_condition or clip.condition,
+        condition=settings.options.condition_of(clip),
         path=clip.path,
         source_rate=rate,
         delivery=settings.delivery,
@@ -100,18 +102,6 @@ def split_of(key: str, validation_share: float, test_share: float) -> Split:
     return "validation" if place < test_share + validation_share else "train"
 
 
-def _cut(samples: Waveform, clip: SourceClip) -> Waveform:
-    begin = round(clip.start * SAMPLE_RATE)
-    end = len(samples) if clip.seconds is None else begin + round(clip.seconds * SAMPLE_RATE)
-    if end > len(samples) + SAMPLE_RATE // 10 or begin >= len(samples):
-        lasts = len(samples) / SAMPLE_RATE
-        raise AudioError("out_of_file", f"the clip ends at {end / SAMPLE_RATE:.2f} s, its file lasts {lasts:.2f} s")
-    cut = samples[begin:end]
-    if len(cut) < MIN_SAMPLES:
-        raise AudioError("too_short", f"the clip lasts {len(cut) / SAMPLE_RATE:.4f} s, expected 25 ms or more")
-    return cut
-
-
 def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
     """Add noise that depends on the clip's own sound only: a recording gets the same noise on any machine."""
     if not options.noise:
@@ -121,10 +111,34 @@ def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
     return mix(samples, factory_noise(len(samples), int(clip_id(samples)[:8], 16)), options.snr)
 
 
-def _single_thread() -> None:
-    """Keep torch, which resamples, from starting as many threads as there are cores in every worker."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _measure_chunk(settings: IntakeSettings, chunk: Sequence[SourceClip]) -> list[ShardRow | ClipFault]:
+    """Measure clips in a worker process. A clip that takes too long ends the process, and is found by that."""
+    measured = []
+    for clip in chunk:
+        if hasattr(signal, "alarm"):
+            # its default action ends a process that hangs in a decoder, too
+            signal.alarm(_CLIP_SECONDS)
+        measured.append(measure_clip(clip, settings))
+    if hasattr(signal, "alarm"):
+        signal.alarm(0)
+    return measured
 
 
-def _measure_chunk(chunk: Sequence[SourceClip], settings: IntakeSettings) -> list[ShardRow | ClipFault]:
-    return [measure_clip(clip, settings) for clip in chunk]
+def _lost(clip: SourceClip) -> ClipFault:
+    return ClipFault(
+        "unreadable",
+        f"{clip.path} ended the process that read it, for lack of memory or after {_CLIP_SECONDS} s; export it again",
+    )
+
+
+def _chunks(clips: Sequence[SourceClip]) -> Iterator[list[SourceClip]]:
+    """Yield the clips in chunks; those of one file share a chunk up to a number, since a worker decodes it once."""
+    chunk: list[SourceClip] = []
+    for clip in clips:
+        same = bool(chunk and clip.sha256 and clip.sha256 == chunk[-1].sha256)
+        if len(chunk) >= (_FILE_CHUNK if same else _CHUNK):
+            yield chunk
+            chunk = []
+        chunk.append(clip)
+    if chunk:
+        yield chunk

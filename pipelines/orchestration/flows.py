@@ -29,7 +29,7 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
         workspace: Folder of the workspace.
         slot: SITE/TASK.
         source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
-        options: `format`, `format_options`, `noise`, `snr`, `condition` of the delivery.
+        options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
     dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
     publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
@@ -92,7 +92,7 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
         workspace: Folder of the workspace.
         slot: SITE/TASK.
         source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
-        options: `format`, `format_options`, `noise`, `snr`, `condition` of the delivery.
+        options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)

@@ -15,16 +15,16 @@ import torch
 
 from elp_core.assemble import build, evaluate
 from elp_core.config import AugmentConfig, ElpConfig, TrainConfig, from_dict
-from elp_core.data.text import Alphabet
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import ConfigError
 from elp_core.inference import predict
+from elp_core.languages import Units
 from elp_core.tasks import SpeechRecognition, decode_with, make_task, task_from_json
 from elp_core.testing import tiny_backbone, tone
 from elp_core.training import train
 from tests.support.clips import two_speakers
 
-LETTERS = Alphabet(" ab")
+LETTERS = Units.of_letters(" ab")
 WIDE = DecodeConfig(beam=10_000)
 MARKS = {"<unk>": -3.0, "<s>": -99.0, "</s>": -1.0}
 WORDS = {"a": -0.9, "b": -1.2, "ab": -0.6, "ba": -0.7}
@@ -52,12 +52,12 @@ def brute_force(rows: np.ndarray) -> str:
     return max(totals, key=totals.__getitem__)
 
 
-def spelled(alphabet: Alphabet, *frames: dict[str, float]) -> np.ndarray:
+def spelled(units: Units, *frames: dict[str, float]) -> np.ndarray:
     """Rows that give each frame's letters their probabilities ('' is the blank) and the rest next to none."""
-    rows = np.full((len(frames), len(alphabet)), 1e-6, np.float32)
+    rows = np.full((len(frames), len(units)), 1e-6, np.float32)
     for row, frame in zip(rows, frames, strict=True):
         for letter, probability in frame.items():
-            row[alphabet.letters.index(letter) + 1 if letter else 0] = probability
+            row[units.symbols.index(letter) + 1 if letter else 0] = probability
     return np.log(rows / rows.sum(1, keepdims=True))
 
 
@@ -85,7 +85,7 @@ def arpa(tmp_path: Path) -> Path:
     return write_arpa(tmp_path / "words.arpa", {"cat": -1.0, "cut": -1.0}, {("<s>", "cat"): -0.1, ("<s>", "cut"): -2})
 
 
-CUT_OR_CAT = spelled(Alphabet(), {"c": 1}, {"u": 0.55, "a": 0.45}, {"t": 1}, {"": 1})
+CUT_OR_CAT = spelled(Units(), {"c": 1}, {"u": 0.55, "a": 0.45}, {"t": 1}, {"": 1})
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -122,9 +122,9 @@ def test_an_ngram_model_decides_what_the_sound_leaves_open(form: str, arpa: Path
     if form != "plain":
         path.write_bytes(gzip.compress(arpa.read_bytes()) if form == "gzip" else arpa.read_bytes())
     plain, informed = DecodeConfig(beam=20), DecodeConfig(beam=20, lm=str(path))
-    assert beam_search(Alphabet(), plain)(CUT_OR_CAT) == "cut"
-    assert beam_search(Alphabet(), informed)(CUT_OR_CAT) == "cat"
-    assert beam_search(Alphabet(), replace(informed, lm_weight=0.0))(CUT_OR_CAT) == "cut"
+    assert beam_search(Units(), plain)(CUT_OR_CAT) == "cut"
+    assert beam_search(Units(), informed)(CUT_OR_CAT) == "cat"
+    assert beam_search(Units(), replace(informed, lm_weight=0.0))(CUT_OR_CAT) == "cut"
 
 
 def test_the_word_bonus_makes_more_words_of_the_same_letters(arpa: Path) -> None:
@@ -138,13 +138,13 @@ def test_the_word_bonus_makes_more_words_of_the_same_letters(arpa: Path) -> None
 
 def test_a_model_written_anew_is_read_anew(arpa: Path) -> None:
     config = DecodeConfig(beam=20, lm=str(arpa))
-    assert beam_search(Alphabet(), config)(CUT_OR_CAT) == "cat"
+    assert beam_search(Units(), config)(CUT_OR_CAT) == "cat"
     write_arpa(arpa, {"cat": -1.0, "cut": -1.0}, {("<s>", "cat"): -2.5, ("<s>", "cut"): -0.25})
-    assert beam_search(Alphabet(), config)(CUT_OR_CAT) == "cut"
+    assert beam_search(Units(), config)(CUT_OR_CAT) == "cut"
 
 
 def test_answers_are_the_same_in_every_thread(arpa: Path) -> None:
-    search = beam_search(Alphabet(), DecodeConfig(beam=20, lm=str(arpa)))
+    search = beam_search(Units(), DecodeConfig(beam=20, lm=str(arpa)))
     clips = [random_rows(seed, 30, 29) for seed in range(12)]
     alone = [search(rows) for rows in clips]
     with ThreadPoolExecutor(4) as pool:
@@ -152,7 +152,7 @@ def test_answers_are_the_same_in_every_thread(arpa: Path) -> None:
 
 
 def test_a_clip_without_frames_is_silent() -> None:
-    assert beam_search(Alphabet(), DecodeConfig(beam=5))(np.zeros((0, 29), np.float32)) == ""
+    assert beam_search(Units(), DecodeConfig(beam=5))(np.zeros((0, 29), np.float32)) == ""
 
 
 @pytest.mark.parametrize(
@@ -183,18 +183,18 @@ def test_a_model_that_cannot_be_used_is_refused(content: bytes | None, message: 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=message):
-        beam_search(Alphabet(), DecodeConfig(beam=5, lm=str(path)))
+        beam_search(Units(), DecodeConfig(beam=5, lm=str(path)))
 
 
 def test_letters_that_the_package_keeps_for_itself_are_refused() -> None:
     with pytest.raises(ConfigError, match="cannot write the letters _"):
-        beam_search(Alphabet(" a_"), DecodeConfig(beam=5))
+        beam_search(Units.of_letters(" a_"), DecodeConfig(beam=5))
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ctc_beam_decoder", None)
     with pytest.raises(ConfigError, match=r"pip install 'elp-foundry\[beam\]'"):
-        beam_search(Alphabet(" xy"), DecodeConfig(beam=5))
+        beam_search(Units.of_letters(" xy"), DecodeConfig(beam=5))
 
 
 def _words(texts: Sequence[str]) -> set[str]:

@@ -11,7 +11,7 @@ import torch
 from elp_core.assemble import build
 from elp_core.bundle import verify_bundle, write_bundle
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
-from elp_core.data.text import BLANK
+from elp_core.languages import BLANK
 from elp_core.tasks import Task, make_task
 from elp_core.testing import tiny_backbone
 from pipelines.registry.adapter_version import AdapterVersion

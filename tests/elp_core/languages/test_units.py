@@ -8,6 +8,7 @@ from elp_core.errors import ConfigError
 from elp_core.languages import ALPHABET, BLANK, LanguageConfig, Units, UnitsConfig, build_units, rare_characters
 
 WORDS = st.text(ALPHABET, max_size=20).map(lambda text: " ".join(text.split()))
+SENTENCES = ["open the door please", "close the door", "yes no yes no", "one two three four five"]
 
 
 @given(WORDS)
@@ -75,3 +76,41 @@ def test_a_slot_declares_a_code_or_a_mapping() -> None:
         LanguageConfig.parse("xx")
     with pytest.raises(ConfigError, match="expected a code such as ja"):
         LanguageConfig.parse(3)
+
+
+@pytest.mark.parametrize("code", ["en", "ja"])
+def test_subwords_are_learned_alike_each_time_and_spell_what_they_learned(code: str) -> None:
+    texts = SENTENCES if code == "en" else ["今日は東京に行く", "大阪は今日も雨", "東京は雨"]
+    config = LanguageConfig(code, units=UnitsConfig("bpe", 40))
+    units = build_units(config, texts)
+    assert units == build_units(config, texts[::-1]) == Units.from_json(units.to_json())
+    assert max(map(len, units.symbols)) > 2 or code == "ja"
+    for text in texts:
+        assert units.decode(units.encode(text)) == text
+        assert units.frames_needed(text) < len(text) + 5
+
+
+def test_subwords_get_later_characters_as_units_of_their_own() -> None:
+    units = build_units(LanguageConfig("en", units=UnitsConfig("bpe", 40)), SENTENCES)
+    assert units.unknown("the café") == {"é"}
+    more = units.extend(["the café"])
+    assert more.symbols == (*units.symbols, "é")
+    assert more.decode(more.encode("the café doré")) == "the café doré"
+
+
+def test_subwords_of_fewer_pieces_than_letters_are_refused() -> None:
+    with pytest.raises(ConfigError, match="size is 5, too small for transcripts with"):
+        build_units(LanguageConfig("en", units=UnitsConfig("bpe", 5)), SENTENCES)
+    with pytest.raises(ConfigError, match="got none"):
+        build_units(LanguageConfig("en", units=UnitsConfig("bpe", 5)), [])
+
+
+def test_a_damaged_model_is_refused() -> None:
+    units = Units("bpe", ("a",), "AAAA")
+    with pytest.raises(ConfigError, match="no sentencepiece model"):
+        units.encode("a")
+
+
+def test_units_without_a_blank_skip_the_blanks_of_joined_clips() -> None:
+    units = build_units(LanguageConfig("ja"), ["今日は"])
+    assert units.encode("今日 今日") == units.encode("今日今日")

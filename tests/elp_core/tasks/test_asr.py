@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from elp_core.data.text import Alphabet
 from elp_core.errors import ConfigError, CorpusError
+from elp_core.languages import Units
 from elp_core.task_specs import RecognitionOptions
 from elp_core.tasks import make_task, task_from_json
 from elp_core.tasks.asr import SpeechRecognition
 from tests.support.clips import clip, tone, two_speakers
 
-TASK = SpeechRecognition(Alphabet("ab "), RecognitionOptions(dropout=0.0))
+TASK = SpeechRecognition(Units.of_letters("ab "), RecognitionOptions(dropout=0.0))
 
 
 class Given(nn.Module):
@@ -25,14 +25,14 @@ class Given(nn.Module):
         return frames
 
 
-TWO = SpeechRecognition(Alphabet("ab"), RecognitionOptions(dropout=0.0))
+TWO = SpeechRecognition(Units.of_letters("ab"), RecognitionOptions(dropout=0.0))
 
 
 def likelihood(frames: torch.Tensor, text: str) -> float:
     """CTC by its definition: the sum over all paths that decode to the text."""
     p = frames.softmax(-1)
     paths = itertools.product(range(p.shape[1]), repeat=p.shape[0])
-    fitting = [path for path in paths if TWO.alphabet.decode(path) == text]
+    fitting = [path for path in paths if TWO.units.decode(path) == text]
     return sum(math.prod(float(p[t, k]) for t, k in enumerate(path)) for path in fitting)
 
 

@@ -29,7 +29,7 @@ def test_a_named_format_is_taken_at_its_word(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown format 'ark'; expected one of lhotse, nemo, audiofolder, fsdd"):
+    with pytest.raises(UsageError, match="unknown format 'ark'; expected one of lhotse, label-studio, nemo, audiofold"):
         choose_importer(tmp_path, "ark")
 
 
