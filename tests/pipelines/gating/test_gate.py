@@ -292,11 +292,13 @@ def test_a_pinned_list_of_trials_decides_and_is_named(
     assert (check.passed, check.detail) == (True, "published.txt: 4 trials, 1 left out")
     assert all(check.name != "evaluation protocol" for check in every.verdict.checks)
     assert found.recompute() == done.verdict
-    row = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")[-1]
-    statement = parse_statement(read_envelope(row.envelope).payload)
-    assert isinstance(statement, VerdictStatement)
-    assert statement.details is not None
-    assert "evaluation protocol" in [check.name for check in statement.details.checks]
+    rows = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    signed = {}
+    for statement in (parse_statement(read_envelope(row.envelope).payload) for row in rows):
+        assert isinstance(statement, VerdictStatement)
+        assert statement.details is not None
+        signed[statement.golden.tag] = "evaluation protocol" in [check.name for check in statement.details.checks]
+    assert signed == {slot.tag(1, "golden"): False, slot.tag(2, "golden"): True}
 
 
 def test_nothing_to_judge_is_said(judge: Judge) -> None:
