@@ -13,7 +13,7 @@ In the order that data meets them:
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head;
   `elp_core.dropout`: PyTorch's, drawn four at a time on the CPU.
 - `elp_core.methods`: what ELP is compared with: full fine-tuning, weighted sum, top layers, LoRA, bottlenecks.
-- `elp_core.decoding`: beam search with an n-gram model and hotwords, from letters to transcripts.
+- `elp_core.decoding`, `elp_core.beam_labels`: beam search with an n-gram model and hotwords, to transcripts.
 - `elp_core.task_specs`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
 - `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.

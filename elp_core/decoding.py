@@ -1,4 +1,4 @@
-"""CTC prefix beam search (Graves et al. 2006, section 3.2) with a word n-gram model, by the package ctc-beam-decoder.
+"""CTC prefix beam search (Graves et al. 2006, section 3.2) with an n-gram model, by the package ctc-beam-decoder.
 
 The package is optional (the extra ``beam``) and imported when a search is first made. Only the beam's width prunes:
 with a beam as wide as the number of prefixes, and no language model, the answer is the most probable transcript.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elp_core._ranges import Checked, within
+from elp_core.beam_labels import beam_labels, hotword_labels, spelling, written
 from elp_core.errors import ConfigError
 from elp_core.languages import Units
 
@@ -43,7 +44,7 @@ class DecodeConfig(Checked):
     beam: int = within(0, 0)
     """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
     lm: str | None = None
-    """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
+    """Path of an n-gram model of words, of characters for scripts without spaces: ARPA, gzipped or KenLM binary."""
     lm_weight: float = within(0.5, 0)
     """Factor of the language model's log-probability."""
     word_bonus: float = 1.5
@@ -78,20 +79,22 @@ def beam_search(units: Units, config: DecodeConfig) -> Search:
             "decode",
             [f"the alphabet cannot spell the hotword {word!r}; write it as in transcripts" for word in foreign],
         )
-    if config.hotwords and " " not in units.symbols:
+    if config.hotwords and (units.kind == "characters" or not units.spaced):
         raise ConfigError("decode", ["hotwords need words with spaces between them; this alphabet has no space"])
-    return _search("".join(units.symbols), config, _stamp(config.lm))
+    return _search(units, config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)
-def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Search:
+def _search(units: Units, config: DecodeConfig, stamp: tuple[int, int]) -> Search:
     del stamp  # part of the cache's key: a changed file is read again
-    kept = sorted(set(letters) & set(_RESERVED))
+    kept = [] if units.kind == "bpe" else sorted(set(units.symbols) & set(_RESERVED))
     if kept:
         raise ConfigError("decode", [f"beam search cannot write the letters {' '.join(kept)}; set beam to 0"])
-    made = _decoder(letters, config)
+    if config.lm is not None and units.kind == "bpe" and not units.spaced:
+        raise ConfigError("decode", ["lm needs words or characters; these subwords have neither: leave lm out"])
+    made = _decoder(units, config)
     # the package, too, takes the words of an expression one by one
-    hotwords = sorted({word for expression in config.hotwords for word in expression.split()})
+    hotwords = sorted({word for expression in config.hotwords for word in hotword_labels(units, expression)})
     lock = threading.Lock()  # the package does not promise to be thread-safe
 
     def search(log_probabilities: npt.NDArray[np.float32]) -> str:
@@ -109,8 +112,8 @@ def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Searc
             )
             texts = {text: score + _bonus(text, hotwords, config) for text, _, _, score, _ in found}
             if config.lm is not None:
-                texts = {text: score + _words_score(made, letters, text) for text, score in texts.items()}
-        return " ".join(max(texts, key=texts.__getitem__).split())
+                texts = {text: score + _words_score(made, units, text) for text, score in texts.items()}
+        return written(units, max(texts, key=texts.__getitem__))
 
     return search
 
@@ -120,25 +123,26 @@ def _bonus(text: str, hotwords: Sequence[str], config: DecodeConfig) -> float:
     return config.hotword_weight * sum(word in hotwords for word in text.split()) if hotwords else 0.0
 
 
-def _words_score(decoder: Any, letters: str, text: str) -> float:
+def _words_score(decoder: Any, units: Units, text: str) -> float:
     """Return what the language model and the word bonus add to a finished hypothesis.
 
     The package counts one more, unknown word for a hypothesis that ends in a space, and caches that score for the same
-    text without the space. Spelled alone, with a frame for each letter and each blank, the text gets its own score.
+    text without the space. Spelled alone, with a frame for each unit and each blank, the text gets its own score.
     """
     import numpy as np
 
     if not text:
         return 0.0  # the package would count an unknown word here too
-    spelled = np.full((2 * len(text), len(letters) + 1), _NEVER, np.float32)
-    spelled[:, 0] = 0.0
-    for place, letter in enumerate(text):
-        spelled[2 * place, [0, letters.index(letter) + 1]] = _NEVER, 0.0
-    _, _, _, letters_score, score = decoder.decode_beams(spelled, 1)[0]
+    labels, spelled = beam_labels(units), spelling(units, text)
+    frames = np.full((2 * len(spelled), len(units)), _NEVER, np.float32)
+    frames[:, 0] = 0.0
+    for place, label in enumerate(spelled):
+        frames[2 * place, [0, labels.index(label) + 1]] = _NEVER, 0.0
+    _, _, _, letters_score, score = decoder.decode_beams(frames, 1)[0]
     return float(score - letters_score)
 
 
-def _decoder(letters: str, config: DecodeConfig) -> Any:
+def _decoder(units: Units, config: DecodeConfig) -> Any:
     try:
         from ctc_beam_decoder import BeamSearchDecoder
     except ImportError as error:
@@ -146,12 +150,12 @@ def _decoder(letters: str, config: DecodeConfig) -> Any:
             "decode",
             ["beam search needs the package ctc-beam-decoder: pip install 'elp-foundry[beam]', or set beam to 0"],
         ) from error
-    classes = ["", *letters]  # the blank first, as in the head's outputs
+    classes = ["", *beam_labels(units)]  # the blank first, as in the head's outputs
     if config.lm is None:
         return BeamSearchDecoder(classes)
     path = Path(config.lm)
     try:
-        words = _words(path, letters)
+        words = _words(path, "".join(beam_labels(units)))
         return BeamSearchDecoder(
             classes, kenlm_model_path=path, unigrams=words, alpha=config.lm_weight, beta=config.word_bonus
         )

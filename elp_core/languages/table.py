@@ -146,7 +146,14 @@ ROWS: tuple[Language, ...] = (
         units="characters",
     ),
     Language(
-        "th", "Thai", _letters((0x0E01, 0x0E3A), (0x0E40, 0x0E4E)), _THAI, spaced=False, metric="cer", spells="th"
+        "th",
+        "Thai",
+        _letters((0x0E01, 0x0E3A), (0x0E40, 0x0E4E)),
+        _THAI,
+        spaced=False,
+        metric="cer",
+        units="characters",
+        spells="th",
     ),
 )
 

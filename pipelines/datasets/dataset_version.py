@@ -55,6 +55,8 @@ class Delivery:
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
     protocol: str = ""
     """Published evaluation protocol that the splits follow. Left out of the record if it is empty."""
+    untagged: int = 0
+    """Transcripts that tags were removed from; left out of the record if there is none."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,11 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
+    # the records of older releases have no such fields
+    for delivery in values.get("deliveries", ()):
+        if not delivery["untagged"]:
+            delivery.pop("untagged")
     if not values.get("doubtful_names"):
-        # the records of older releases have no such field
         values.pop("doubtful_names", None)
     for part in (values, *values.get("deliveries", ())):
         for name in ("protocol", "trials"):
