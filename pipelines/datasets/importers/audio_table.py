@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import (
-    AUDIO_SUFFIXES,
-    CorpusReader,
-    comma_list,
-    csv_quoting,
-    number,
-    printable,
-    sound_of,
-)
+from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, comma_list, csv_quoting, sound_of
+from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_text import printable
+from pipelines.datasets.importers.row_values import channel_value, seconds_value
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "audio", "audio_path", "audio_filepath", "wav", "wav_filename"),
@@ -35,9 +30,9 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 _SUFFIXES = (".csv", ".tsv")
 
 
-def table_clips(source: Path, columns: str = "", folder: str = "") -> Iterator[SourceClip]:
+def table_clips(source: Path, columns: str = "", folder: str = "", encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of the rows, in their order."""
-    reader = CorpusReader(source, TABLE.expects)
+    reader = CorpusReader(source, TABLE.expects, encoding)
     yield from reader.checked(_clips(reader, columns, source.parent / folder))
 
 
@@ -64,23 +59,21 @@ def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[s
         reader.fault(
             reader.source, f"unknown split {printable(split)!r}, expected one of {', '.join(SPLIT_NAMES)}", line
         )
-    numbers: dict[str, float | None] = {}
-    for name in ("offset", "duration", "channel"):
-        text = values.get(name, "").strip()
-        numbers[name] = number(text)
-        if text and (numbers[name] is None or float(numbers[name] or 0.0) < 0):
-            reader.fault(reader.source, f"{name} is {printable(text)!r}, expected a number, 0 or more", line)
+    faults: list[str] = []
+    start, duration = (seconds_value(values, name, faults) for name in ("offset", "duration"))
+    channel = channel_value(values, faults)
+    for fault in faults:
+        reader.fault(reader.source, fault, line)
     if len(reader.faults) > before:
         return {}
-    start, channel = numbers["offset"], numbers["channel"]
     return {
         **{name: values.get(name, "").strip() for name in ("text", "speaker", "label", "condition")},
         "split": SPLIT_NAMES.get(split.lower(), ""),
         "start": start or 0.0,
         # without a start, the duration is a remark on the whole file
-        "seconds": numbers["duration"] if start is not None else None,
-        "declared": numbers["duration"] if start is None else None,
-        "channel": None if channel is None else int(channel),
+        "seconds": duration if start is not None else None,
+        "declared": duration if start is None else None,
+        "channel": channel,
     }
 
 
@@ -138,5 +131,6 @@ TABLE = Importer(
     options=(
         FormatOption("columns", f"which column is what: {', '.join(USUAL_NAMES)} [default: the usual names]"),
         FormatOption("folder", "folder of the audio, relative to the table [default: that of the table]"),
+        ENCODING,
     ),
 )

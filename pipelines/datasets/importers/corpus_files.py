@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
 from pipelines.errors import IntakeError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
@@ -21,6 +22,8 @@ class CorpusReader:
     source: Path
     expects: str
     """What the source has to look like, in one line."""
+    encoding: str = ""
+    """Of its text files, if they are not UTF-8."""
     faults: list[str] = field(default_factory=list)
 
     def name(self, path: Path) -> str:
@@ -36,7 +39,7 @@ class CorpusReader:
         """Yield the lines of a text file that are not blank, with their numbers; a missing file is a fault."""
         for number, line in enumerate(self.text(path).split("\n"), 1):
             if line.strip():
-                yield number, line.rstrip("\r")
+                yield number, line
 
     def text(self, path: Path) -> str:
         """Return the text of a file; bytes that are not UTF-8 become lone surrogates. A missing file is a fault."""
@@ -44,14 +47,10 @@ class CorpusReader:
             self.fault(path, "the file does not exist")
             return ""
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            self.fault(path, f"the file cannot be read ({error.strerror})")
+            return read_text(path, self.encoding)
+        except IntakeError as error:
+            self.faults.append(str(error))
             return ""
-        if b"\0" in content:
-            self.fault(path, "the file is not UTF-8 text (it has zero bytes, as UTF-16 has); save it as UTF-8")
-            return ""
-        return content.decode("utf-8-sig", "surrogateescape")
 
     def keyed(self, path: Path, separator: str | None = None, *, empty: bool = True) -> dict[str, str]:
         """Return the lines of a file that are a key, a separator (None: blanks) and a text; a key twice is a fault.
@@ -103,7 +102,7 @@ class CorpusReader:
     def clip(self, audio: Path, **words: Any) -> SourceClip:
         """Return the clip of a file; one whose words are not UTF-8 has that fault."""
         texts = {key: value for key, value in words.items() if isinstance(value, str)}
-        broken = any("\ud800" <= letter <= "\udfff" for text in texts.values() for letter in text)
+        broken = any(map(undecodable, texts.values()))
         words |= {key: printable(value) for key, value in texts.items()}
         if broken:
             words["fault"] = ClipFault("not_utf8", "the transcript or its labels are not UTF-8")
@@ -184,8 +183,3 @@ def number(text: object) -> float | None:
 def comma_list(text: str) -> list[str]:
     """Return the parts of a text with commas, trimmed, without empty ones."""
     return [part for part in map(str.strip, text.split(",")) if part]
-
-
-def printable(text: str) -> str:
-    """Return a text with lone surrogates written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,7 +14,9 @@ import pyarrow as pa
 from elp_core.types import Split
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
 from pipelines.datasets.importers.audio_table import USUAL_NAMES
-from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, printable
+from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list
+from pipelines.datasets.importers.manifest_text import printable
+from pipelines.datasets.importers.row_values import text_value
 
 _COLUMNS = ("audio", "text", "speaker", "label", "condition")
 
@@ -75,7 +77,11 @@ def _word(value: Any, feature: Any) -> str:
     if feature.get("_type") == "ClassLabel" and isinstance(value, int):
         # -1 is the label of a row that has none
         return str(feature["names"][value]) if 0 <= value < len(feature["names"]) else ""
-    return "" if value is None else str(value)
+    faults: list[str] = []
+    text = text_value({"value": value}, ("value",), faults)
+    if faults:
+        raise TypeError(faults[0])
+    return text
 
 
 def _places(

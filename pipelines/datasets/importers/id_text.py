@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sound_of
+from pipelines.datasets.importers.listing import ENCODING
 
 _PATTERNS = ("transcript_utf8.txt", "transcripts_utf8.txt", "*_transcript_utf8.txt", "core-sounds-*.txt")
 _AUDIO_FOLDERS = ("wav", "wav24kHz16bit", "wav48kHz16bit", ".")
@@ -24,9 +25,9 @@ _JSUT = re.compile(
 _READING = re.compile(r"(.+),[ァ-ヶー・、。！？…\s]+")
 
 
-def id_text_clips(source: Path, speaker: str = "") -> Iterator[SourceClip]:
+def id_text_clips(source: Path, speaker: str = "", encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every transcript file, in the order of its lines."""
-    reader = CorpusReader(source, ID_TEXT.expects)
+    reader = CorpusReader(source, ID_TEXT.expects, encoding)
     yield from reader.checked(_clips(reader, speaker))
 
 
@@ -76,5 +77,5 @@ ID_TEXT = Importer(
     expects="JSUT, JVS or a prompt set: transcript_utf8.txt or core-sounds-<language>.txt (lines id:text) and audio",
     accepts=lambda source: bool(_listings(source)),
     read=id_text_clips,
-    options=(FormatOption("speaker", "name of the only speaker [default: of JSUT and JVS it is known]"),),
+    options=(FormatOption("speaker", "name of the only speaker [default: of JSUT and JVS it is known]"), ENCODING),
 )

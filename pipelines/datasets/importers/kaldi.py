@@ -10,15 +10,17 @@ from pathlib import Path
 
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
-from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number, printable
+from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
+from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_text import printable
 
 _CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 """Names of channels in ``reco2file_and_channel``."""
 
 
-def kaldi_clips(source: Path, root: str = "") -> Iterator[SourceClip]:
+def kaldi_clips(source: Path, root: str = "", encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every data folder: one for each segment, or for each recording if there are no segments."""
-    reader = CorpusReader(source, KALDI.expects)
+    reader = CorpusReader(source, KALDI.expects, encoding)
     top = Path(root).expanduser() if root else None
     yield from reader.checked(clip for folder in _folders(source) for clip in _clips(reader, folder, top))
 
@@ -116,5 +118,8 @@ KALDI = Importer(
     expects="a data folder with wav.scp (text, utt2spk, segments …), or a folder with data folders train, dev, test",
     accepts=lambda source: source.is_dir() and bool(_folders(source)),
     read=kaldi_clips,
-    options=(FormatOption("root", "folder of audio outside the source that wav.scp may name [default: none]"),),
+    options=(
+        FormatOption("root", "folder of audio outside the source that wav.scp may name [default: none]"),
+        ENCODING,
+    ),
 )

@@ -16,6 +16,7 @@ from typing import Any
 from elp_core.types import Split
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
+from pipelines.datasets.importers.row_values import text_value
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _KINDS = ("MonoCut", "MultiCut", "Cut")
@@ -70,8 +71,8 @@ def _cut(
                 raise _Fault(f"a supervision of it lasts from {begin:g} s to {end:g} s")
             yield reader.clip(
                 found,
-                text=str(part.get("text") or ""),
-                speaker=str(part.get("speaker") or ""),
+                text=_word(part, "text"),
+                speaker=_word(part, "speaker"),
                 split=_split(manifest),
                 start=round(max(begin, start), 6),
                 seconds=round(end - max(begin, start), 6),
@@ -85,6 +86,14 @@ def _seconds(value: Any) -> float:
     if found is None:
         raise _Fault(f"{value!r} is not a number of seconds")
     return found
+
+
+def _word(part: Mapping[str, Any], name: str) -> str:
+    faults: list[str] = []
+    text = text_value(part, (name,), faults)
+    if faults:
+        raise _Fault(faults[0])
+    return text
 
 
 def _channel(value: Any) -> int:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, audio_files, sound_of
+from pipelines.datasets.importers.listing import ENCODING
 
 
-def text_folder_clips(source: Path, speaker: str = "", label: str = "") -> Iterator[SourceClip]:
+def text_folder_clips(source: Path, speaker: str = "", label: str = "", encoding: str = "") -> Iterator[SourceClip]:
     """Yield the audio files by name, each with its text. A missing file of a pair is a fault."""
-    reader = CorpusReader(source, TEXT_FOLDER.expects)
+    reader = CorpusReader(source, TEXT_FOLDER.expects, encoding)
     yield from reader.checked(_clips(reader, speaker, label))
 
 
@@ -56,6 +57,7 @@ TEXT_FOLDER = Importer(
     read=text_folder_clips,
     options=(
         FormatOption("speaker", "take the speaker from the file's folder [default: none]", _FOLDERS),
+        ENCODING,
         FormatOption("label", "take the label from the file's folder [default: none]", _FOLDERS),
     ),
 )
