@@ -191,4 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from elp_core.errors import ElpError
+
+    try:
+        sys.exit(main())
+    except ElpError as error:
+        sys.exit(str(error))

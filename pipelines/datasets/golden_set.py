@@ -41,9 +41,18 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
         pinned = golden_ref(workspace, "latest", slot) if pinned_golden(workspace, slot) else None
         listed = apply_list(read_trial_list(trials), chosen) if trials else _kept_trials(workspace, pinned, chosen)
-        named, record = protocols(source.deliveries), listed.record if listed else None
-        golden = next_golden_ref(workspace, slot, chosen, source.tag, named, record, closed_set=source.closed_set)
-        if pinned and (pinned.digest, pinned.trials) == (golden.digest, golden.trials):
+        golden = next_golden_ref(
+            workspace,
+            slot,
+            chosen,
+            source.tag,
+            protocols(source.deliveries),
+            listed.record if listed else None,
+            closed_set=source.closed_set,
+            language=source.language,
+        )
+        same = (golden.digest, golden.trials, golden.language)
+        if pinned and (pinned.digest, pinned.trials, pinned.language) == same:
             return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

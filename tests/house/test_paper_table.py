@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from tests.support import corpora
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -23,7 +23,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.integration
 def test_every_column_has_figures_intervals_and_protocols(tmp_path: Path) -> None:
-    tiny_model("hubert").save_pretrained(tmp_path / "backbone")
+    save_tiny(tmp_path / "backbone")
     trees = {
         "librilight": corpora.librilight(tmp_path),
         "librispeech": corpora.librispeech(tmp_path, {"dev-clean": (84, 174), "test-clean": (1089, 1188)}),
