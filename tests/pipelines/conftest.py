@@ -13,6 +13,7 @@ from pipelines.registry.slot import Slot
 from tests.support.audited import Ground, make_ground
 from tests.support.environment import lasting
 from tests.support.guarded_server import guarded_server
+from tests.support.templates import compiled_once
 from tests.support.workspaces import Site, isolate, workspace_with_data
 
 SETTINGS = """
@@ -23,6 +24,13 @@ defaults:
     train: {{epochs: 2, batch_seconds: 8.0, min_steps: 4, device: cpu}}
   asv: *small
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates() -> Iterator[None]:
+    """The templates of the Data Docs, compiled once for all deliveries."""
+    with compiled_once():
+        yield
 
 
 @pytest.fixture(scope="session")
