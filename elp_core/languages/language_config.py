@@ -54,6 +54,8 @@ class LanguageConfig(Checked):
         """
         if isinstance(value, str):
             return cls(value)
+        if value is False or (isinstance(value, Mapping) and value.get("code") is False):
+            raise ConfigError("language", ["YAML reads no as false; write Norwegian in quotes: 'no'"])
         if not isinstance(value, Mapping):
             raise ConfigError("language", [f"{value!r} is no language; expected a code such as ja, or a mapping"])
         code = {} if "code" in value or not value.get("letters") else {"code": UNDETERMINED.code}
