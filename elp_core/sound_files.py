@@ -153,7 +153,7 @@ def _stream(source: Path | str | bytes) -> str | io.IOBase:
     if isinstance(source, bytes):
         if not source:
             raise AudioError("empty", "the audio has no bytes")
-        return io.BytesIO(_patched(source, _patches(source)))
+        return _Bytes(_patched(source, _patches(source)))
     path = Path(source)
     if not path.is_file():
         raise AudioError("missing", f"{source} does not exist or is not a file; check the path")
@@ -182,6 +182,14 @@ def _patched(content: bytes, patches: tuple[tuple[int, bytes], ...], start: int 
     return content
 
 
+class _Bytes(io.BytesIO):
+    """Bytes as a file that bears what a decoder asks for at a damaged header."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        # an exception would be printed: it cannot pass the decoder, which is not Python
+        return super().seek(max(offset, 0) if whence == 0 else offset, whence)
+
+
 class _PatchedFile(io.RawIOBase):
     """A file with some of its bytes replaced as they are read."""
 
@@ -195,7 +203,7 @@ class _PatchedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        return self._file.seek(max(offset, 0) if whence == 0 else offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -171,9 +171,15 @@ def _answer(answer: Answer) -> str:
 @click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
 @click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
 @click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
+@click.option("--channel", type=click.Choice(["left", "right", "mix"]), help="If the two channels of a file differ.")
 @on_workspace
 def predict_verb(
-    workspace: Workspace, slot: Slot, files: tuple[Path, ...], version: int | None, **decoding: Any
+    workspace: Workspace,
+    slot: Slot,
+    files: tuple[Path, ...],
+    version: int | None,
+    channel: Literal["left", "right", "mix"] | None,
+    **decoding: Any,
 ) -> None:
     """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
 
@@ -194,5 +200,6 @@ def predict_verb(
         cache=workspace.state / "cache",
         version=version or CHAMPION,
         decode=from_dict(DecodeConfig, options, "elp predict") if options else None,
+        channel=channel or "same",
     )
     emit(answer, _answer)

@@ -11,9 +11,16 @@ from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_
 from pipelines.datasets.expectations import Validate, validation_process
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
+from pipelines.datasets.quarantine import (
+    count_reasons,
+    not_held,
+    read_quarantine,
+    with_own_sound,
+    write_quarantine,
+)
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
+    clip_sounds,
     count_shards,
     next_records,
     only_split,
@@ -25,7 +32,6 @@ from pipelines.datasets.slot_shards import (
 from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
-from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -117,10 +123,10 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
     )
-    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
-    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
-    faulty = ((content.clips[index], fault) for index, fault in faults.items())
-    # a clip that is in quarantine for the same reason already is not written again
-    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
+    places = {clip: staged.indices[clip] for clip in checked.faults}
+    sounds = clip_sounds(staged.parts, {clip for clip, place in places.items() if not content.clips[place].whole})
+    heard = {places[clip]: sound for clip, sound in sounds.items()}
+    faulty = (with_own_sound(content.clips[index], fault, heard.get(index)) for index, fault in faults.items())
+    new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
     return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)

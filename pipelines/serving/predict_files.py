@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elp_core.channels import Channel
 from elp_core.decoding import DecodeConfig
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
@@ -41,13 +42,15 @@ def predict_files(
     cache: Path,
     version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
+    channel: Channel = "same",
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
     Files are WAV, FLAC, MP3 or OGG of any rate; `cache` is the folder for downloaded bundles; without `decode`, ASR
-    decodes greedily. Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if
-    its language model is unsuitable, RegistryError if there is no such version, AudioError if a file cannot be used,
-    FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
+    decodes greedily; `channel` is for files whose channels differ. Raises UsageError for too few files or for `decode`
+    with another task than ASR, ConfigError if its language model is unsuitable, RegistryError if there is no such
+    version, AudioError if a file cannot be used or its channels differ and none was chosen, FingerprintMismatch if the
+    bundle belongs to another backbone than that of `settings`.
     """
     from elp_core import audio
     from elp_core.backbones import Backbone
@@ -72,7 +75,7 @@ def predict_files(
     chosen = found or model_registry.get(client, slot, version)
     bundle = download_bundle(client, chosen, cache)
     # files first, so that a wrong name is reported before a model is loaded
-    waveforms = [audio.load(path) for path in files]
+    waveforms = [audio.load(path, channel) for path in files]
     model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
     outputs: list[Any] = predict(model, waveforms, decode=decode)
     answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
