@@ -12,6 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from elp_core.containers import Buffer, content_of, file_length
+from elp_core.containers.flac import MAGIC, flac_patches
 from elp_core.containers.riff import MAGICS, sample_chunk
 from elp_core.errors import AudioError
 from elp_core.types import Hertz, Seconds
@@ -47,7 +48,7 @@ def name_of(source: Path | str | bytes) -> str:
 
 @contextlib.contextmanager
 def opened(source: Path | str | bytes) -> Iterator[Any]:
-    """Open a file with libsndfile as a `soundfile.SoundFile`; a streamed WAV or RF64 file is open to its end.
+    """Open a file with libsndfile as a `soundfile.SoundFile`; a streamed WAV, RF64 or FLAC file to its end.
 
     Raises:
         AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
@@ -160,7 +161,7 @@ def _stream(source: Path | str | bytes) -> str | io.IOBase:
     if path.stat().st_size == 0:
         raise AudioError("empty", f"{source} has no bytes")
     with path.open("rb") as file:
-        if file.read(4) not in MAGICS:
+        if file.read(4) not in (*MAGICS, MAGIC):
             return str(source)
     with content_of(path) as content:
         patches = _patches(content)
@@ -168,6 +169,8 @@ def _stream(source: Path | str | bytes) -> str | io.IOBase:
 
 
 def _patches(content: Buffer) -> tuple[tuple[int, bytes], ...]:
+    if content[:4] == MAGIC:
+        return flac_patches(content)
     found = sample_chunk(content) if content[:4] in MAGICS else None
     return found.patches if found else ()
 
