@@ -78,7 +78,7 @@ class AugmentConfig(Checked):
     time_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of each clip's frames hidden in spans (features set to zero)."""
     time_span: int = within(4, 1)
-    """Longest span of hidden frames; a frame is 20 ms."""
+    """Longest span of hidden frames; a frame is 20 ms in the usual backbones."""
     feature_mask: float = within(0.1, 0.0, 1.0)
     """Mean share of feature channels hidden in spans."""
     gain_db: float = within(6.0, 0)

@@ -1,6 +1,8 @@
 """A kit for tests: tiny random backbones of every family, tones and clips; the same for the same seed."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from torch import nn
 from elp_core.audio import clip_id, encode_flac
 from elp_core.backbones import Backbone
 from elp_core.backbones.families import FAMILIES, make_config, make_model
+from elp_core.backbones.weights import PREPROCESSOR_FILE
+from elp_core.files import write_whole
 from elp_core.types import SAMPLE_RATE, Clip, Hertz, Samples, Seconds
 
 FAMILY_NAMES = tuple(FAMILIES)
@@ -57,6 +61,20 @@ def tiny_model(family: str = "hubert", pre_norm: bool = False, seed: int = 0, **
             if parameter.ndim == 1:  # the zeros of biases and the ones of norms would hide a forgotten one
                 parameter.data.add_(0.1 * torch.randn_like(parameter))
     return model
+
+
+def save_tiny(folder: Path, family: str = "hubert", pre_norm: bool = False, seed: int = 0, **overrides: Any) -> Path:
+    """Save the model of `tiny_model` as a checkpoint in `folder`; waveforms are not normalised. Return the folder."""
+    model: Any = tiny_model(family, pre_norm, seed, **overrides)
+    model.save_pretrained(folder)
+    return write_preprocessor(folder, do_normalize=False)
+
+
+def write_preprocessor(folder: Path, **settings: Any) -> Path:
+    """Describe a checkpoint's preprocessing in `folder` by these settings of Wav2Vec2FeatureExtractor only."""
+    values = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": SAMPLE_RATE, **settings}
+    write_whole(folder / PREPROCESSOR_FILE, json.dumps(values, indent=2) + "\n")
+    return folder
 
 
 def tone(frequency: Hertz, seconds: Seconds, level: float = 0.3) -> npt.NDArray[np.float32]:

@@ -111,7 +111,7 @@ def make_model(config: Any, device: str) -> nn.Module:
 def architecture(config: Any, normalize: bool) -> dict[str, Any]:
     """Return what the backbone computes apart from its weights, as plain JSON values.
 
-    `normalize` (from preprocessor_config.json) is part of it: an adapter trained on normalised waveforms needs them.
+    `normalize` (see `preprocessing`) is part of it: an adapter trained on normalised waveforms needs them.
     """
     known = type(config)()  # config.json may have keys that the family does not have; they change nothing
     found = {key: getattr(config, key) for key in ARCHITECTURE_KEYS if hasattr(known, key)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from elp_core.backbones.convolutions import convolve
 from elp_core.backbones.families import PARTS, architecture, make_config, make_model
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
 from elp_core.backbones.frames import blank, positions, real_frames
+from elp_core.backbones.preprocessing import reads_normalised, standardise
 from elp_core.backbones.weights import canonical, find_folder, read_json, read_tensors
 from elp_core.errors import AudioError, BackboneError, first_faults
+from elp_core.types import Samples
 
 TINY = "elp:tiny"
 """The embedded default; its weights are part of the package."""
@@ -51,10 +54,10 @@ class Backbone(nn.Module):
         """``dtype shape sha256`` by tensor name."""
         self.architecture = architecture(config, normalize)
         self.fingerprint = fingerprint_of(self.digests, self.architecture)
-        self.min_samples = 1
+        self.hop: Samples = math.prod(config.conv_stride)
+        """Samples from one frame to the next."""
+        self.min_samples = self.samples_needed(1)
         """Samples of the shortest clip that has a frame."""
-        for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
-            self.min_samples = (self.min_samples - 1) * stride + kernel
         # not `self.train`, which ignores its argument
         super().train(False)
 
@@ -63,13 +66,14 @@ class Backbone(nn.Module):
         """Load a checkpoint: a folder, a hub id, or ``elp:tiny``.
 
         Raises:
-            BackboneError: There is none, it is of no supported family, or weights and configuration do not fit.
+            BackboneError: There is none, it is of no supported family, no file describes its preprocessing, it expects
+                another sampling rate than 16,000 Hz, or weights and configuration do not fit.
         """
         name = str(id_or_path)
         folder = Path(__file__).parent / "tiny" if name == TINY else find_folder(name)
         config = make_config(read_json(folder / "config.json"), f"{folder}/config.json")
-        processor = folder / "preprocessor_config.json"
-        normalize = bool(read_json(processor).get("do_normalize", False)) if processor.is_file() else False
+        # before the weights, which take longer
+        normalize = reads_normalised(folder)
         tensors = read_tensors(folder, config.model_type)
         with torch.random.fork_rng(devices=[]):  # transformers draws a mask embedding even on the device meta
             model = make_model(config, "meta")
@@ -109,6 +113,12 @@ class Backbone(nn.Module):
             lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
         return lengths
 
+    def samples_needed(self, frames: int) -> Samples:
+        """Return the length in samples of the shortest clip that has so many frames."""
+        for kernel, stride in reversed(list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))):
+            frames = (frames - 1) * stride + kernel
+        return frames
+
     # frozen parameters are not enough: in train mode transformers' CNN asks for the gradient of the waveform
     @torch.no_grad()
     def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,7 +132,7 @@ class Backbone(nn.Module):
         self._refuse_odd(waveforms, lengths)
         counts = self.frame_counts(lengths)
         if self.normalize:
-            waveforms = _standardise(waveforms, lengths)
+            waveforms = standardise(waveforms, lengths)
         if self.config.model_type != "data2vec-audio" and self.config.feat_extract_norm == "group":
             return self._by_length(waveforms, lengths, counts), counts
         waveforms = waveforms[:, : int(lengths.max())]
@@ -184,15 +194,6 @@ class Backbone(nn.Module):
                 "too_short",
                 f"a clip of {shortest} samples has no frame; this backbone needs {self.min_samples} or more",
             )
-
-
-def _standardise(waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Scale each clip's own samples to zero mean and unit variance, by the formula of Wav2Vec2FeatureExtractor."""
-    real = torch.arange(waveforms.shape[1], device=waveforms.device) < lengths.to(waveforms.device).unsqueeze(1)
-    count = real.sum(1, keepdim=True)
-    centred = (waveforms - (waveforms * real).sum(1, keepdim=True) / count) * real
-    variance = centred.square().sum(1, keepdim=True) / count
-    return centred / (variance + 1e-7).sqrt()
 
 
 def _fill(model: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:

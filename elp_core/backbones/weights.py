@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from elp_core.backbones.families import FAMILIES, PARTS
 from elp_core.errors import BackboneError
 
+PROCESSOR_FILE, PREPROCESSOR_FILE = "processor_config.json", "preprocessor_config.json"
+"""The files that describe what happens to a waveform before the network."""
 _FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -137,7 +139,8 @@ def _from_hub(repository: str) -> Path:
                 f"{repository}: no config.json on the hub or in its cache, and no folder of that name; "
                 "check the id, or fetch the checkpoint once while online"
             )
-        fetch("preprocessor_config.json")
+        fetch(PROCESSOR_FILE)
+        fetch(PREPROCESSOR_FILE)
         for name in _FILES:
             found = fetch(name)
             if found is not None:  # the first kind that exists, safetensors before PyTorch's

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from elp_core.assemble import clip_values, prefix_cache
-from elp_core.audio import MIN_SAMPLES, load
+from elp_core.audio import load
 from elp_core.backbones import CNN, Backbone, Prefix
 from elp_core.config import TrainConfig
 from elp_core.data.augment import augment_waveform, generator, mask_features
@@ -20,12 +20,10 @@ from elp_core.data.sampler import join_groups, length_buckets
 from elp_core.data.store import TensorStore
 from elp_core.errors import TrainingError
 from elp_core.tasks import Task
-from elp_core.types import SAMPLE_RATE, Clip, Samples
+from elp_core.types import SAMPLE_RATE, Clip
 
 log = logging.getLogger(__name__)
 
-# the strides of the supported families' CNNs have this product: a frame every 20 ms
-HOP: Samples = 320
 _WAVEFORM, _MASK = 11, 12
 """Numbers that keep the random streams of waveforms and masks apart."""
 
@@ -118,7 +116,7 @@ class TrainingBatches:
                 # not `hash`, which differs between processes
                 rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
                 # a faster copy is shorter, and CTC needs a frame for each symbol of the target
-                needed = MIN_SAMPLES + HOP * (self._task.frames_needed(clip) - 1)
+                needed = self._backbone.samples_needed(self._task.frames_needed(clip))
                 samples = augment_waveform(samples, self._config.augment, rng, needed)
             return clip_values(self._backbone, self.prefix, samples)
 
@@ -139,7 +137,7 @@ def join(clips: Sequence[Clip]) -> Clip:
 
 
 def trainable_clips(
-    task: Task, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
+    task: Task, backbone: Backbone, train_clips: Sequence[Clip], validation_clips: Sequence[Clip]
 ) -> tuple[list[Clip], tuple[str, ...]]:
     """Return the training clips that are long enough, and the ids of those with fewer frames than their target needs.
 
@@ -149,7 +147,7 @@ def trainable_clips(
     fit: list[Clip] = []
     short: list[str] = []
     for clip in train_clips:
-        if (round(clip.duration * SAMPLE_RATE) - MIN_SAMPLES) // HOP + 1 >= task.frames_needed(clip):
+        if round(clip.duration * SAMPLE_RATE) >= backbone.samples_needed(task.frames_needed(clip)):
             fit.append(clip)
         else:
             short.append(clip.id)

@@ -74,7 +74,8 @@ class TrainingRun:
         self, job: Job, accelerator: Any, store: TensorStore | None = None, prefix: Prefix | None = None
     ) -> None:
         self.model, self.config, self.accelerator = job.model, job.config, accelerator
-        clips, self._excluded = trainable_clips(job.model.task, job.train_clips, job.validation_clips)
+        task, backbone = job.model.task, job.model.backbone
+        clips, self._excluded = trainable_clips(task, backbone, job.train_clips, job.validation_clips)
         self._validation, self._folder = job.validation_clips, job.checkpoint
         self._observer = (job.observer if accelerator.is_main_process else None) or Silent()
         model = self.model.to(accelerator.device)

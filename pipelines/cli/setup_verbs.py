@@ -95,10 +95,11 @@ def _services(found: list[ServiceStatus]) -> str:
 @on_workspace
 def doctor(workspace: Workspace) -> int:
     """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
+    from pipelines.datasets.remote_finding import examine_remote
     from pipelines.local.doctor import examine
 
     found = []
-    for check in examine(workspace):
+    for check in examine(workspace, examine_remote):
         found.append(check)
         if not wants_json():
             click.echo(_finding(check))

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -157,6 +157,54 @@ class DvcRemote:
                 for one in sums:
                     one.update(block)
         return FileDigests(sums[0].hexdigest(), sums[1].hexdigest())
+
+    def holds(self, md5: str) -> bool:
+        """Return whether the cache or the remote has a file."""
+        return bool(self.cache and self.cache.exists(md5)) or md5 not in self.missing({md5})
+
+    def missing(self, md5s: Collection[str]) -> set[str]:
+        """Return which files the remote lacks; nothing is changed. In a folder, a file of another size counts as such.
+
+        Raise VersioningError if the remote does not answer.
+        """
+        if self.remote.fs.protocol == "local":
+            # not DVC's own check, which reads every file and deletes those that were changed
+            return {md5 for md5 in md5s if not self._whole(md5)}
+        try:
+            return set(md5s) - set(self.remote.oids_exist(list(md5s)))
+        except Exception as error:
+            # each kind of storage has its own error classes
+            raise VersioningError(f"the DVC remote {self.address} does not answer: {error}") from error
+
+    def _whole(self, md5: str) -> bool:
+        """Whether a remote that is a folder has the file, as large as in the cache."""
+        path, cached = Path(self.remote.oid_to_path(md5)), self.cached(md5)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return False
+        return size == cached.stat().st_size if cached else size > 0
+
+    def cached(self, md5: str) -> Path | None:
+        """Return the path of a file in DVC's cache on this machine, if it is there."""
+        path = Path(self.cache.oid_to_path(md5)) if self.cache else None
+        return path if path and path.is_file() else None
+
+    def upload(self, md5: str, source: Path) -> None:
+        """Copy a file of this machine to the remote under its hash, in place of what is there."""
+        from dvc.fs import localfs
+
+        try:
+            self.remote.add(str(source), localfs, md5, check_exists=False)
+        except Exception as error:
+            raise VersioningError(f"the DVC remote {self.address} does not take {md5}: {error}") from error
+
+    @property
+    def address(self) -> str:
+        """Return the folder or the address of the remote."""
+        return (
+            str(self.remote.fs.unstrip_protocol(self.remote.path)).removeprefix("local://").removesuffix("/files/md5")
+        )
 
     def place(self, md5: str) -> str:
         """Return where the remote keeps a file: a path, or an address."""

@@ -24,6 +24,7 @@ from pipelines.datasets.dataset_version import (
 )
 from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
+from pipelines.datasets.remote_check import push_lost_files
 from pipelines.datasets.versions import latest_number, version_at
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
@@ -48,8 +49,9 @@ def quarantined_clips(workspace: Workspace, slot: Slot) -> list[QuarantinedClip]
 def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | None, *, golden: bool = False) -> None:
     """Fetch the missing files of the slot's newest version: `dvc add` would drop what is not here.
 
-    With `golden`, the golden set's folder is restored, too. Raise WorkspaceError if the folder of shards holds a file
-    that belongs to no version.
+    With `golden`, the golden set's folder is restored, too. Before that, files that the remote lost are pushed again.
+    Raise WorkspaceError if the folder of shards holds a file that belongs to no version, VersioningError if a file is
+    neither here nor on the remote.
     """
     if current is None:
         return
@@ -59,6 +61,7 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
             f"{root / slot.folder / SHARDS} has files that belong to no version ({', '.join(unknown[:3])}); "
             "move them elsewhere and try again"
         )
+    push_lost_files(workspace, slot)
     missing = {
         SHARDS: set(current.shards) - here,
         QUARANTINE: current.quarantined and not slot_shards(workspace, slot, QUARANTINE),

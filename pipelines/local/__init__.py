@@ -1,7 +1,7 @@
 """The workspace on this machine, and the processes of `elp up`.
 
 `workspace`, `settings`      the folder, and `elp.yaml`
-`initialise`, `git`, `dvc_repository`   make a workspace; Git and DVC
+`initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `service_commands`, `environment`   start and stop servers and workers
 `service_status`, `addresses`, `http_client`   whether they are up, and where
 `accounts`           the files of a server with a login

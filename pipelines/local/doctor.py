@@ -4,7 +4,6 @@ import importlib.metadata
 import platform
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,14 +39,17 @@ class Finding:
     remedy: str = ""
 
 
-def examine(workspace: Workspace) -> Iterator[Finding]:
-    """Yield each finding as soon as it is known; a check that fails is a finding, not an error."""
+def examine(workspace: Workspace, remote: Callable[[Workspace], Result]) -> Iterator[Finding]:
+    """Yield each finding as soon as it is known; a check that fails is a finding, not an error.
+
+    Nothing is written. `remote` checks the DVC remote: this room does not know datasets.
+    """
     checks: dict[str, Callable[[Workspace], Result]] = {
         "python": _python,
         "packages": _packages,
         "disk": _disk,
         "git": _git,
-        "dvc remote": _remote,
+        "dvc remote": remote,
         "keys": _keys,
         "clock": _clock,
         "gpu": _gpu,
@@ -124,16 +126,6 @@ def _git(workspace: Workspace) -> Result:
     if changed := git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines():
         return "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty"
     return "ok", "identity set, nothing uncommitted", ""
-
-
-def _remote(workspace: Workspace) -> Result:
-    remote = workspace.remote
-    if "://" in remote:
-        return "ok", f"{remote} (asked when data is pushed)", ""
-    Path(remote).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=remote) as file:
-        file.write(b"written and gone again")
-    return "ok", f"{remote} can be written", ""
 
 
 def _keys(workspace: Workspace) -> Result:

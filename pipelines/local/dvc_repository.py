@@ -14,6 +14,7 @@ from typing import Any
 
 from elp_core.errors import ElpError
 from pipelines.errors import VersioningError
+from pipelines.local.dvc_locks import clear_dead_locks
 
 REMOTE = "storage"
 """Name of the DVC remote in `.dvc/config`."""
@@ -41,6 +42,7 @@ def make_dvc_repository(root: Path, remote: str) -> None:
 @contextlib.contextmanager
 def dvc_repository(root: Path, action: str) -> Iterator[Any]:
     """Give the DVC repository at `root` while the block runs; an error message names the `action`."""
+    clear_dead_locks(root)
     with dvc_errors(action, root):
         from dvc.repo import Repo
 

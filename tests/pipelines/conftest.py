@@ -28,13 +28,13 @@ defaults:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """Made once; tests only read it, and keep what they make in caches of their own."""
-    from elp_core.testing import tiny_model
+    from elp_core.testing import save_tiny
 
     folder = tmp_path_factory.mktemp("site")
     slots = Slot("plant-a", "asr"), Slot("plant-a", "asv")
     with pytest.MonkeyPatch.context() as patch:
         isolate(folder / "home", patch)
-        tiny_model("hubert").save_pretrained(folder / "backbone")
+        save_tiny(folder / "backbone")
         text = SETTINGS.format(backbone=folder / "backbone")
         workspace = workspace_with_data(folder / "workspace", slots, text)
     return Site(workspace, *slots)

@@ -69,14 +69,14 @@ class Real:
 @contextmanager
 def real_registry(folder: Path) -> Iterator[Real]:
     """Train, gate and promote twice, with keys and anchor in the environment while the block lasts."""
-    from elp_core.testing import tiny_model
+    from elp_core.testing import save_tiny
 
     with pytest.MonkeyPatch.context() as patch, guarded_server(folder / "server") as server:
         isolate(folder / "home", patch)
         patch.setenv("ELP_KEYS", str(server.keys))
         patch.setenv("ELP_LEDGER_CHECKPOINT", str(server.anchor))
         backbone = folder / "backbone"
-        tiny_model("hubert").save_pretrained(backbone)
+        save_tiny(backbone)
         workspace = workspace_with_data(folder / "site", (SLOT,), SETTINGS.format(backbone=backbone, seed=0))
         for seed in (1, 2):
             settings = read_settings(SETTINGS.format(backbone=backbone, seed=seed))

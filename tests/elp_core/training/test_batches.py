@@ -58,4 +58,17 @@ def test_only_tasks_that_can_join_do() -> None:
 def test_frames_decide_what_is_too_short() -> None:
     task = make_task("asr", CLIPS)
     exact, short = clip(tone((400 + 320 * 5) / 16000), "three"), clip(tone((399 + 320 * 5) / 16000), "three")
-    assert trainable_clips(task, [exact, short], CLIPS) == ([exact], (short.id,))
+    assert trainable_clips(task, tiny_backbone(), [exact, short], CLIPS) == ([exact], (short.id,))
+
+
+def test_the_hop_of_the_backbone_decides_what_is_too_short() -> None:
+    # strides of 5 · 2⁵ · 4 = 640 samples: a frame every 40 ms
+    slow = tiny_backbone("wav2vec2", conv_kernel=[10, 3, 3, 3, 3, 2, 4], conv_stride=[5, 2, 2, 2, 2, 2, 4])
+    task = make_task("asr", CLIPS)
+    needed = slow.samples_needed(task.frames_needed(clip(tone(1.0), "three")))
+    assert (slow.hop, slow.frame_counts(torch.tensor([needed - 1, needed])).tolist()) == (640, [5, 6])
+    exact, short = clip(tone(needed / 16000), "three"), clip(tone((needed - 1) / 16000), "three")
+    assert trainable_clips(task, slow, [exact, short], CLIPS) == ([exact], (short.id,))
+    fast = AugmentConfig(speed=0.5, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, variants=8)
+    batches = TrainingBatches([exact], task, slow, replace(CONFIG, augment=replace(fast, join=0.0)))
+    assert all(int(batch.counts.min()) >= 6 for epoch in range(8) for batch in batches.batches(epoch))

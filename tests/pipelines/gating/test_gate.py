@@ -13,7 +13,7 @@ import pytest
 from elp_core.assemble import evaluate
 from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
@@ -277,7 +277,7 @@ def test_a_bundle_of_another_backbone_is_refused(
     site: Site, add: Add, slot: Slot, tmp_path: Path, mlflow_uri: str, cache: Path
 ) -> None:
     add("k1")
-    tiny_model("wavlm").save_pretrained(tmp_path / "other")
+    save_tiny(tmp_path / "other", "wavlm")
     other = replace(site.settings, backbone=str(tmp_path / "other"))
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint sha256:"):
         gate_version(site.repository, slot, other, mlflow_uri=mlflow_uri, cache=cache, log=lambda line: None)

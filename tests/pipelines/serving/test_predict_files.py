@@ -9,7 +9,7 @@ import pytest
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
 from elp_core.tasks import SpeakerVerification
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client.connection import connect
@@ -33,7 +33,7 @@ def client(mlflow_uri: str) -> MlflowClient:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("backbone")
-    tiny_model("hubert").save_pretrained(folder)
+    save_tiny(folder)
     return Settings(backbone=str(folder))
 
 
@@ -103,7 +103,7 @@ def test_each_file_gets_its_class(
 def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:
     with pytest.raises(UsageError, match="compares recordings, got 1"):
         predict_files(Slot("x", "asv"), settings, files[:1], **options)
-    with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam and --lm are for SITE/asr"):
+    with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam, --lm and --hotwords are for SITE/asr"):
         predict_files(Slot("x", "asv"), settings, files, decode=DecodeConfig(beam=5), **options)
     with pytest.raises(UsageError, match="no file to answer"):
         predict_files(Slot("x", "asr"), settings, [], **options)
@@ -118,6 +118,6 @@ def test_another_backbone_and_a_missing_file_are_refused(
     add_bundle(client, slot, "k1", tmp_path)
     with pytest.raises(AudioError, match=r"nowhere\.wav"):
         predict_files(slot, settings, [tmp_path / "nowhere.wav"], version=1, **options)
-    tiny_model("hubert", seed=1).save_pretrained(tmp_path / "other")
+    save_tiny(tmp_path / "other", seed=1)
     with pytest.raises(FingerprintMismatch, match="the adapter belongs to a backbone with fingerprint"):
         predict_files(slot, replace(settings, backbone=str(tmp_path / "other")), files, version=1, **options)
