@@ -9,7 +9,7 @@ import pytest
 from elp_core.audio import clip_id, load, load_info, load_part, probe
 from elp_core.errors import AudioError
 from elp_core.inference.predict import check_waveform
-from tests.elp_core.test_containers import flac_total, wav_size
+from tests.elp_core.test_containers import FLAC, flac_total, wav_size
 from tests.support.clips import tone, voice, wav
 
 SOUND = voice(3.0, 300, 1)
@@ -67,9 +67,11 @@ def test_a_streamed_rf64_is_read_to_its_end(size: int, tmp_path: Path) -> None:
     assert clip_id(load(bytes(content))) == clip_id(load(tmp_path / "a.wav")) == clip_id(load(wav(SOUND)))
 
 
-def test_a_streamed_flac_is_read_to_its_end() -> None:
+def test_a_streamed_flac_is_read_to_its_end(tmp_path: Path) -> None:
     assert probe(flac_total(0)).seconds == 3.0
-    assert clip_id(load(flac_total(0))) == clip_id(load(wav(SOUND)))
+    assert clip_id(load(flac_total(0))) == clip_id(load(FLAC))
+    (tmp_path / "a.flac").write_bytes(flac_total(0))
+    assert clip_id(load(tmp_path / "a.flac")) == clip_id(load(FLAC))
 
 
 def test_more_than_an_hour_is_refused_whatever_the_header_says(monkeypatch: pytest.MonkeyPatch) -> None:
