@@ -126,10 +126,13 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
     )
-    places = {clip: staged.indices[clip] for clip in checked.faults}
-    sounds = clip_sounds(staged.parts, {clip for clip, place in places.items() if not content.clips[place].whole})
-    heard = {places[clip]: sound for clip, sound in sounds.items()}
-    faulty = (with_own_sound(content.clips[index], fault, heard.get(index)) for index, fault in faults.items())
+    # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
+    ids = {staged.indices[clip]: clip for clip in checked.faults} | {one.position: one.id for one in staged.repeats}
+    parts = {ids[index] for index in faults if index in ids and not content.clips[index].whole}
+    sounds = clip_sounds(staged.parts, parts)
+    faulty = (
+        with_own_sound(content.clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in faults.items()
+    )
     new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
     return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)

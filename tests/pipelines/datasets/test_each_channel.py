@@ -86,8 +86,10 @@ def test_a_delivery_of_an_older_version_is_known_by_the_key_it_had() -> None:
     assert not content_of(CALL).known([content_of(declared).key])
 
 
-def test_segments_need_the_space_of_what_is_kept() -> None:
-    parts = [SourceClip("call.wav", bytes(10_000_000), start=n, seconds=0.5) for n in range(10)]
+def test_segments_need_the_space_of_what_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    path.write_bytes(bytes(10_000_000))
+    parts = [SourceClip("call.wav", path, start=n, seconds=0.5) for n in range(10)]
     assert content_of(*parts).kept == 10 * 16_000
-    assert content_of(*parts, SourceClip("call.wav", bytes(10_000_000))).kept == 10_000_000
+    assert content_of(*parts, SourceClip("call.wav", path)).kept == 10_000_000
     assert content_of(*parts).size == 10_000_000
