@@ -46,6 +46,8 @@ class TrialRunner:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
         settings, self.policy = to_dict(chosen), chosen.gate
+        # for `elp predict` only: it changes no trial
+        del settings["decode"]
         self._spec = TrialSpec(
             "", 1.0, str(slot), str(workspace.root), dataset.tag, str(cache), workspace.settings.backbone,
             dataset.closed_set, settings,
@@ -59,6 +61,7 @@ class TrialRunner:
             "settings": settings,
             "code": code_digest(),
             "task": task_digest(slot.task_spec),
+            **({"units": dict(dataset.units)} if dataset.units else {}),
             "trial": hashlib.sha256(Path(method_trial.__file__).read_bytes()).hexdigest(),
         }
         self._folder, self._log = cache / "trials", log

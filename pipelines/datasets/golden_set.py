@@ -24,10 +24,11 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
             raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
-        golden = next_golden_ref(workspace, slot, chosen, source.tag, closed_set=source.closed_set)
+        closed, language = source.closed_set, source.language
+        golden = next_golden_ref(workspace, slot, chosen, source.tag, closed_set=closed, language=language)
         if golden.version > 1:
             pinned = golden_ref(workspace, "latest", slot)
-            if pinned.digest == golden.digest:
+            if (pinned.digest, pinned.language) == (golden.digest, language):
                 return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

@@ -19,6 +19,13 @@ from pipelines.datasets.quarantine import (
     write_quarantine,
 )
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import (
+    added_units,
+    declared_language,
+    next_units,
+    rare_letters,
+    require_same_language,
+)
 from pipelines.datasets.slot_shards import (
     clip_sounds,
     count_shards,
@@ -58,9 +65,11 @@ def add_delivery(
     chosen = choose_importer(source, importer, checked.format_options)
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
-        policy = workspace.settings.for_slot(slot).data
-        content = read_delivery(source, chosen, checked, policy, stage / "members")
-        content = apply_transcript_rules(content, slot, policy.tags)
+        settings = workspace.settings.for_slot(slot)
+        if current:
+            require_same_language(current, settings.language)
+        content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
+        content = apply_transcript_rules(content, slot, settings.data.tags, settings.language.code)
         # not an error: a flow that runs again passes the same source
         if current and content.known(delivery.key for delivery in current.deliveries):
             return current
@@ -89,16 +98,19 @@ def _prepare(
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
-    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
+    language = workspace.settings.for_slot(slot).language
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name, language)
     withdrawn = frozenset(current.withdrawn if current else ())
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
-    checked = check_clips(staged.parts, workspace, slot, content.name, validate)
+    rare = rare_letters(language, current, present, staged.parts)
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare=rare)
     faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
+    units = next_units(slot, language, current, present, shards)
     delivery = Delivery(
         key=content.key,
         name=content.name,
@@ -113,6 +125,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        new_units=added_units(current, units),
         untagged=content.untagged,
     )
     version, golden = next_records(
@@ -125,6 +138,8 @@ def _prepare(
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
+        language=declared_language(slot, language),
+        units=units,
     )
     # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
     ids = {staged.indices[clip]: clip for clip in checked.faults} | {one.position: one.id for one in staged.repeats}

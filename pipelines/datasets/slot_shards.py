@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
+from elp_core.languages import Units
 from elp_core.types import Seconds, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
@@ -18,6 +19,7 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    TranscriptLanguage,
     ValidationSummary,
     parse_record,
     utc_seconds,
@@ -197,15 +199,17 @@ def next_records(
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
+    language: TranscriptLanguage,
+    units: Units | None,
 ) -> tuple[DatasetVersion, GoldenRef | None]:
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
     new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good.
+    the ids of all clips that stay out for good; `units` None stands for the default units.
     """
     tag, closed = slot.tag(delivery.version), bool(totals.shared)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed) if golden else None
+    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, language=language) if golden else None
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -228,6 +232,8 @@ def next_records(
         deliveries=(*(current.deliveries if current else ()), delivery),
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
+        language=language,
+        units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
     )
     return version, ref
@@ -241,7 +247,13 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
 
 
 def next_golden_ref(
-    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+    workspace: Workspace,
+    slot: Slot,
+    shards: Sequence[Path],
+    source_tag: str,
+    *,
+    closed_set: bool,
+    language: TranscriptLanguage,
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
     totals = count_shards(shards)
@@ -259,4 +271,5 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        language=language,
     )
