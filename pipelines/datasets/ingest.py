@@ -9,6 +9,7 @@ from pipelines.datasets.checks import check_clips, judged_clips, require_good_se
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
+from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import (
@@ -110,6 +111,8 @@ def _prepare(
     conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
+    copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
+    listed = apply_list(content.trials, test, copies) if content.trials and test and judges_pairs(slot) else None
     units = next_units(slot, language, current, present, shards)
     delivery = Delivery(
         key=content.key,
@@ -125,6 +128,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        protocol=content.protocol,
         new_units=added_units(current, units),
         untagged=content.untagged,
     )
@@ -135,6 +139,7 @@ def _prepare(
         delivery,
         totals,
         golden=test,
+        trials=listed.record if listed else None,
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
@@ -150,4 +155,5 @@ def _prepare(
     )
     new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)
+    subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
+    return SlotChange(slot, subject, version, golden, arriving, trials=trials)
