@@ -227,9 +227,9 @@ def read_delivery(
 ) -> DeliveryContent:
     """Read a manifest, a folder or an archive with the bytes of every clip, and compute the delivery's key.
 
-    Nothing is decoded. Up to `audio_reader.HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are
-    decoded and kept in quarantine. Beyond that, files are read again later, and members of an archive are written to
-    the folder `spool`. An IntakeError lists the faults of the source.
+    Nothing is decoded. Up to `audio_reader.HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are
+    those that are decoded and kept in quarantine. Beyond that, files are read again later, and members of an archive
+    are written to the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     settings = [options.to_dict(), policy.key_values()]
