@@ -146,6 +146,7 @@ def _added(version: DatasetVersion, new: bool) -> str:
         f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
         if entry.quarantined
         else "",
+        f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         *_missing(version),
     ]

@@ -34,7 +34,7 @@ slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 
 
 def _named_values(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """Read NAME=VALUE arguments, and `--columns`, which is the option `columns` of a format."""
+    """Read NAME=VALUE arguments; `--columns` and `--encoding` are options of a format, too."""
     values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -45,13 +45,13 @@ def _named_values(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]
     return values
 
 
-def _as_option(ctx: click.Context, _: click.Parameter, columns: str | None) -> None:
-    if columns is not None:
-        ctx.params.setdefault("format_options", {})["columns"] = columns
+def _as_option(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.params.setdefault("format_options", {})[parameter.name] = value
 
 
 def format_options(function: F) -> F:
-    """Add ``--option NAME=VALUE`` and ``--columns``; the function gets `format_options: dict[str, str]`."""
+    """Add ``--option``, ``--columns`` and ``--encoding``; the function gets `format_options: dict[str, str]`."""
     columns = click.option(
         "--columns",
         metavar="NAMES",
@@ -59,7 +59,14 @@ def format_options(function: F) -> F:
         callback=_as_option,
         help="Which column is what, such as path=file,text=sentence,speaker=voice.",
     )
-    # eager: its dictionary is there when `--columns` is read
+    encoding = click.option(
+        "--encoding",
+        metavar="NAME",
+        expose_value=False,
+        callback=_as_option,
+        help="Encoding of the manifest, such as cp932 [default: UTF-8, or what its mark says].",
+    )
+    # eager: its dictionary is there when the other two are read
     option = click.option(
         "--option",
         "format_options",
@@ -69,7 +76,7 @@ def format_options(function: F) -> F:
         callback=_named_values,
         help="Option of the format, such as protocol=random; several are possible.",
     )
-    return option(columns(function))
+    return option(columns(encoding(function)))
 
 
 def _note_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

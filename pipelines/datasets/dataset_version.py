@@ -47,6 +47,8 @@ class Delivery:
     """UTC, ISO 8601."""
     withdrawn: int = 0
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+    untagged: int = 0
+    """Transcripts that tags were removed from; left out of the record if there is none."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,11 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
+    # the records of older releases have no such fields
+    for delivery in values.get("deliveries", ()):
+        if not delivery["untagged"]:
+            delivery.pop("untagged")
     if not values.get("doubtful_names"):
-        # the records of older releases have no such field
         values.pop("doubtful_names", None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 

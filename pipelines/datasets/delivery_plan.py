@@ -21,6 +21,7 @@ from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
 from pipelines.datasets.staging import Progress, StagedClips, stage_clips
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -95,6 +96,7 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_delivery(source, chosen, checked, policy, stage / "members")
+        content = apply_transcript_rules(content, slot, policy.tags)
         present = _present(workspace, slot, current, stage / "cache")
         settings = IntakeSettings(policy, checked, content.name)
         withdrawn = frozenset(current.withdrawn if current else ())

@@ -23,6 +23,7 @@ from pipelines.datasets.slot_shards import (
     without_clips,
 )
 from pipelines.datasets.staging import Progress, stage_clips
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -53,6 +54,7 @@ def add_delivery(
         current = find_latest(workspace, slot)
         policy = workspace.settings.for_slot(slot).data
         content = read_delivery(source, chosen, checked, policy, stage / "members")
+        content = apply_transcript_rules(content, slot, policy.tags)
         # not an error: a flow that runs again passes the same source
         if current and content.known(delivery.key for delivery in current.deliveries):
             return current
@@ -105,6 +107,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        untagged=content.untagged,
     )
     version, golden = next_records(
         workspace,

@@ -1,9 +1,10 @@
 """The limits that a slot declares for its data and for the gate."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.config import to_dict
 from elp_core.errors import ConfigError
@@ -58,6 +59,9 @@ class SafetyPolicy:
             raise ConfigError(type(self).__name__, faults)
 
 
+TagRule = Literal["quarantine", "remove", "keep"]
+
+
 @dataclass(frozen=True)
 class DataPolicy:
     """Limits beyond which a clip goes to quarantine and a delivery is refused."""
@@ -76,6 +80,16 @@ class DataPolicy:
     """The source's own splits share speakers; every table made from them states this."""
     validation_share: float = 0.1
     test_share: float = 0.1
+    tags: TagRule = "quarantine"
+    """What becomes of transcripts with tags such as ``[laughter]`` (ASR): the clip goes to quarantine, the tags are
+    removed, or what is in the brackets is kept as words."""
+
+    def key_values(self) -> dict[str, Any]:
+        """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
+        values = dataclasses.asdict(self)
+        if self.tags == DataPolicy.tags:
+            values.pop("tags")
+        return values
 
 
 @dataclass(frozen=True)

@@ -1,141 +1,156 @@
-"""Manifests and metadata files: their lines become clips, and every fault is named with its line."""
+"""Manifests and metadata files: their lines become clips, and every fault is named with its line.
 
-import csv
-import io
-import json
-import math
+`manifest_text` reads the file, `manifest_rows` its rows, `row_values` the values of a row by their types; `named_files`
+finds the audio, and `manifest_faults` collects what is wrong.
+"""
+
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Seconds, Split
-from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, FormatOption, SourceClip
+from pipelines.datasets.importers.file_seconds import file_seconds
+from pipelines.datasets.importers.manifest_faults import ManifestFaults
+from pipelines.datasets.importers.manifest_rows import manifest_rows
+from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
+from pipelines.datasets.importers.named_files import NamedFiles
+from pipelines.datasets.importers.row_values import (
+    channel_value,
+    language_value,
+    refuse_times,
+    seconds_value,
+    text_value,
+)
 from pipelines.errors import IntakeError
 
-Row = Mapping[str, Any] | str
-"""The values of a line, or a sentence on what is wrong with the line."""
+ENCODING = FormatOption("encoding", "Encoding of the manifest, such as cp932; without it, UTF-8 or what its mark says.")
+"""Option of every format with manifests."""
 _TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
 _SPEAKER_KEYS = ("speaker", "speaker_id")
+_TRANSCRIPT_BYTES = 2**20
+_TOLERANCE_SECONDS: Seconds = 0.1
+_TOLERANCE_SHARE = 0.02
 
 
-def listed_clips(source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str) -> list[SourceClip]:
+def listed_clips(
+    source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str, encoding: str = ""
+) -> list[SourceClip]:
     """Return the clips that the listings of a source describe, in the order of their lines.
 
-    Each listing, a CSV or JSONL file, has the split of the lines that name none, or an empty text. `key` names the
-    audio file, relative to the listing's folder. An IntakeError lists every line that is malformed or names a file that
-    is missing or outside that folder; if there is no clip, it says what was expected.
+    Each listing, a table or JSON, has the split of the lines that name none, or an empty text. `key` names the audio
+    file, relative to the listing's folder; `encoding` is that of listings without a byte order mark. An IntakeError
+    lists every line that is malformed, names a file that is missing or outside that folder, or says something that is
+    not read; if there is no clip, it says what was expected.
     """
-    faults: list[str] = []
+    faults = ManifestFaults(source)
     clips: list[SourceClip] = []
-    top = source if source.is_dir() else source.parent
     for listing, split in listings:
-        for line, row in _csv_rows(listing) if listing.suffix == ".csv" else _json_rows(listing):
-            here: list[str] = []
+        files = NamedFiles(listing.parent)
+        for line, row in manifest_rows(listing, read_text(listing, encoding), key):
             if isinstance(row, str):
-                here.append(row)
-            elif clip := _clip(row, key, listing.parent, split, here):
+                faults.add(listing, line, row)
+                continue
+            here: list[str] = []
+            clip = clip_of_row(row, key, files, here, split, encoding)
+            for fault in here:
+                faults.add(listing, line, fault, printable(str(row.get(key))))
+            if clip:
                 clips.append(clip)
-            faults.extend(f"{listing.relative_to(top)}, line {line}: {fault}" for fault in here)
-    if faults:
-        raise IntakeError(f"{source} has {len(faults)} fault(s); correct them and try again, nothing changed", faults)
+    faults.raise_any()
     if not clips:
         raise IntakeError(f"{source} names no clip; expected {expects}")
     return clips
 
 
-def _clip(row: Mapping[str, Any], key: str, folder: Path, split: str, faults: list[str]) -> SourceClip | None:
-    """The clip that a row describes, or None with its faults in `faults`."""
-    if not (name := str(row.get(key) or "")):
+def clip_of_row(
+    row: Mapping[str, Any], key: str, files: NamedFiles, faults: list[str], split: str = "", encoding: str = ""
+) -> SourceClip | None:
+    """Return the clip that a row describes, or None with its faults in `faults`.
+
+    Names and transcripts are text, numbers seconds; null, NaN and empty are missing. What changes the meaning of a clip
+    and is not read here is a fault; other keys are ignored.
+    """
+    name = text_value(row, (key,), faults)
+    if not name:
         faults.append(f"{key} is missing")
         return None
-    named = (folder / name).resolve()
-    if not named.is_relative_to(folder.resolve()):
-        faults.append(f"the file {_printable(name)} is outside {folder}; a listing may name files of its folder only")
-    elif not named.is_file():
-        faults.append(f"the file {_printable(name)} does not exist")
+    audio = files.find(name)
+    if isinstance(audio, str):
+        faults.append(audio)
+    values = [text_value(row, keys, faults) for keys in (_TEXT_KEYS, _SPEAKER_KEYS, ("label",), ("condition",))]
+    text = values[0] or _transcript_file(row, files, encoding, faults)
+    if any(map(undecodable, values[1:])):
+        # a name that is altered would never be found again, by an erasure above all
+        faults.append("a name has bytes that are not UTF-8; correct them, or name the encoding with --encoding")
     chosen = _split(row, split, faults)
-    start, seconds = _seconds(row, "offset", faults), _seconds(row, "duration", faults)
-    if faults:
+    start, seconds = seconds_value(row, "offset", faults), seconds_value(row, "duration", faults)
+    channel, language = channel_value(row, faults), language_value(row, faults)
+    refuse_times(row, faults)
+    if faults or isinstance(audio, str):
         return None
-    values = [_first(row, keys) for keys in (_TEXT_KEYS, _SPEAKER_KEYS, ("label",), ("condition",))]
-    text, speaker, label, condition = map(_printable, values)
+    declared = None
+    if start is None and seconds is not None:
+        seconds, declared = _part_or_whole(audio, seconds)
     return SourceClip(
-        path=_printable(named.relative_to(folder.resolve()).as_posix()),
-        audio=named,
-        text=text,
-        speaker=speaker,
-        label=label,
+        path=files.name(audio),
+        audio=audio,
+        text=printable(text),
+        speaker=values[1],
+        label=values[2],
         split=chosen,
-        condition=condition,
+        condition=values[3],
         start=start or 0.0,
-        # most manifests give every file its duration: it cuts the file only together with an offset
-        seconds=seconds if start is not None else None,
-        fault=ClipFault("not_utf8", "the transcript or its labels are not UTF-8")
-        if any(map(_undecodable, values))
-        else None,
+        seconds=seconds,
+        channel=channel,
+        declared=declared,
+        language=language,
+        fault=ClipFault("not_utf8", "the transcript is not UTF-8") if undecodable(text) else None,
     )
 
 
-def _first(row: Mapping[str, Any], keys: tuple[str, ...]) -> str:
-    """The first of `keys` that has a value, as text."""
-    return next((str(row[key]) for key in keys if row.get(key) not in (None, "")), "")
+def _part_or_whole(audio: Path, duration: Seconds) -> tuple[Seconds | None, Seconds | None]:
+    """Return the length of the part from the beginning, or None and the length that the manifest gives the file.
+
+    The default of `offset` is 0, so a duration that is shorter than the file cuts it, as in NeMo. One that is longer
+    stays a claim about the file, which intake compares with the sound. One that agrees says nothing new.
+    """
+    lasts = file_seconds(audio)
+    if lasts is None:
+        return None, duration
+    if abs(lasts - duration) <= max(_TOLERANCE_SECONDS, _TOLERANCE_SHARE * lasts):
+        return None, None
+    return (duration, None) if duration < lasts else (None, duration)
 
 
 def _split(row: Mapping[str, Any], default: str, faults: list[str]) -> Split | Literal[""]:
-    name = _first(row, ("split",)) or default
+    name = (text_value(row, ("split",), faults) or default).strip()
     if name and name.lower() not in SPLIT_NAMES:
-        faults.append(f"unknown split {_printable(name)!r}, expected one of {', '.join(sorted(SPLIT_NAMES))}")
+        faults.append(f"unknown split {printable(name)!r}, expected one of {', '.join(sorted(SPLIT_NAMES))}")
     return SPLIT_NAMES.get(name.lower(), "")
 
 
-def _seconds(row: Mapping[str, Any], key: str, faults: list[str]) -> Seconds | None:
-    value = row.get(key)
-    if value is None or value == "":
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        faults.append(f"{key} is {value!r}, expected a number of seconds, 0 or more")
-        return None
-    return number
+def _transcript_file(row: Mapping[str, Any], files: NamedFiles, encoding: str, faults: list[str]) -> str:
+    """Return the transcript in the file that `text_filepath` names, as in NeMo; empty if the row has none."""
+    name = text_value(row, ("text_filepath",), faults)
+    if not name:
+        return ""
+    found = files.find(name)
+    if isinstance(found, str):
+        faults.append(f"text_filepath: {found}")
+    elif found.stat().st_size > _TRANSCRIPT_BYTES:
+        faults.append(f"text_filepath: {printable(name)} has more than 1 MiB, expected a transcript")
+    else:
+        try:
+            return " ".join(read_text(found, encoding).split("\n")).strip()
+        except IntakeError as error:
+            faults.append(f"text_filepath: {error.args[0]}")
+    return ""
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
-    try:
-        for row in reader:
-            broken = None in row or None in row.values()
-            fault = f"the number of columns differs from the header's {len(reader.fieldnames or [])}"
-            yield reader.line_num, fault if broken else row
-    except csv.Error as error:
-        yield reader.line_num, f"not CSV ({error})"
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(_text(path).split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                yield number, f"not JSON ({error.msg} at column {error.colno})"
-            else:
-                yield number, row if isinstance(row, dict) else "expected a JSON object"
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    if b"\0" in content:
-        raise IntakeError(f"{path} is not UTF-8 text (it has zero bytes, as UTF-16 has); save it as UTF-8")
-    # other bytes that are not UTF-8 become lone surrogates: only the clip that they belong to is faulty
-    return content.decode("utf-8-sig", "surrogateescape")
-
-
-def _undecodable(text: str) -> bool:
-    return any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _printable(text: str) -> str:
-    """`text` with lone surrogates written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def files_below(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Yield the files in a folder with one of the suffixes, in any case, sorted; of a folder that is closed, none."""
+    wanted = {suffix.lower() for suffix in suffixes}
+    with contextlib.suppress(OSError):
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in wanted and path.is_file())

@@ -4,27 +4,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
-from pipelines.datasets.importers.listing import listed_clips
+from pipelines.datasets.importers.listing import ENCODING, files_below, listed_clips
 
-_SUFFIXES = (".jsonl", ".json")
+_SUFFIXES = (".jsonl", ".json", ".ndjson")
 
 
-def nemo_clips(source: Path) -> Iterator[SourceClip]:
+def nemo_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of all manifests of `source`, in the order of the lines. Paths are relative to the manifest.
 
-    An object may also name ``speaker``, ``label``, ``split``, ``condition`` and ``offset`` (which, with ``duration``,
-    cuts a clip out of a longer file). ``train_manifest.json`` gives its split to the lines that name none.
+    An object may also name ``speaker``, ``label``, ``split``, ``condition``, ``channel`` and ``offset``. A ``duration``
+    that is shorter than the rest of the file cuts the clip out of it; ``offset`` is 0 if it is missing.
+    ``train_manifest.json`` gives its split to the lines that name none.
     """
-    manifests = ((path, path.name.split("manifest")[0].strip("_-.").lower()) for path in _manifests(source))
+    manifests = ((path, path.name.lower().split("manifest")[0].strip("_-.")) for path in _manifests(source))
     splits = ((path, prefix if prefix in SPLIT_NAMES else "") for path, prefix in manifests)
-    yield from listed_clips(source, splits, "audio_filepath", NEMO.expects)
+    yield from listed_clips(source, splits, "audio_filepath", NEMO.expects, encoding)
 
 
 def _manifests(source: Path) -> list[Path]:
     """The manifest that `source` is, or the manifests in it (``manifest.jsonl``, ``train_manifest.json`` …)."""
     if source.is_file():
-        return [source] if source.suffix in _SUFFIXES else []
-    return sorted(path for path in source.glob("*manifest*") if path.suffix in _SUFFIXES and path.is_file())
+        return [source] if source.suffix.lower() in _SUFFIXES else []
+    if not source.is_dir():
+        return []
+    return [path for path in files_below(source, _SUFFIXES) if "manifest" in path.name.lower()]
 
 
 NEMO = Importer(
@@ -32,4 +35,5 @@ NEMO = Importer(
     expects="a JSONL manifest with audio_filepath, text, speaker … or a folder that holds one",
     accepts=lambda source: bool(_manifests(source)),
     read=nemo_clips,
+    options=(ENCODING,),
 )
