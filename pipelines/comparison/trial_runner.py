@@ -54,7 +54,7 @@ class TrialRunner:
         self._inputs = {
             "slot": str(slot),
             "data": dataset.dvc_hash,
-            "golden": golden.digest,
+            "golden": golden.digest + golden.words,
             "backbone": backbone.fingerprint,
             "settings": settings,
             "code": code_digest(),

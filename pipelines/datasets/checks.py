@@ -69,6 +69,16 @@ def judged_clips(staged: StagedClips, checked: CheckedClips) -> tuple[dict[int, 
     return dict(sorted(faults.items())), [one for one in staged.repeats if one.id not in checked.faults]
 
 
+def conflicts_of(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:
+    """Return a sentence on each sound that was delivered with other words, and what to do about stored ones."""
+    found = [repeat.conflict for repeat in repeats if repeat.conflict]
+    if any(repeat.conflict and repeat.stored for repeat in repeats):
+        remedy = f"if the new words are right, correct the stored ones first: elp data correct {slot} FILE"
+        # in the first one, because only the first few are shown
+        found[0] += f" ({remedy})"
+    return found
+
+
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:
     """Return the folder of the slot's Data Docs."""
     return workspace.state / "data-docs" / slot.site / slot.task

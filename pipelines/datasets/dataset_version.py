@@ -1,6 +1,7 @@
 """The records that Git keeps of a slot's data: one of each dataset version and one of each golden set."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from pipelines.registry.slot import Slot
 FORMAT = 1
 DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
+READMIT = "readmit"
+"""In place of a delivery's format: dropped clips may come again from this version on."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 """Folders of a slot, each tracked by DVC."""
 
@@ -110,6 +113,9 @@ class DatasetVersion:
     """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
+    corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict. Left
+    out of the record if there is none."""
     doubtful_names: Mapping[str, int] = field(default_factory=dict)
     """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
     this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
@@ -120,6 +126,12 @@ class DatasetVersion:
     def name(self) -> str:
         """Return the short name, such as ``v3``."""
         return f"v{self.version}"
+
+    @property
+    def delivery_keys(self) -> list[str]:
+        """Return the keys of the deliveries that bring nothing new: those since a dropped clip was last readmitted."""
+        last = max((one.version for one in self.deliveries if one.importer == READMIT), default=0)
+        return [one.key for one in self.deliveries if one.version > last]
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,8 @@ class GoldenRef:
     """Dataset version whose test split it was made from."""
     created: str
     closed_set: bool
+    words: str = ""
+    """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
     revision: str = ""
 
 
@@ -156,6 +170,12 @@ class GoldenSet:
     clips: list[Clip] = field(repr=False)
 
 
+def words_digest(clip: str, text: str, speaker: str, label: str, split: str) -> str:
+    """Return 16 hexadecimal digits that recognise what a delivery says of a clip, and do not reveal it."""
+    words = json.dumps([clip, text, speaker, label, split])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
 def utc_seconds() -> str:
     """Return the current UTC time to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -170,8 +190,9 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     for delivery in values.get("deliveries", ()):
         if not delivery["untagged"]:
             delivery.pop("untagged")
-    if not values.get("doubtful_names"):
-        values.pop("doubtful_names", None)
+    for name in ("doubtful_names", "corrected", "words"):
+        if not values.get(name):
+            values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

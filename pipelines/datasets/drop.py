@@ -169,6 +169,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
+        corrected=current.corrected,
     )
     arriving = {name: folder.arriving for name, folder in found.items()}
     leaving = {name: folder.leaving for name, folder in found.items()}

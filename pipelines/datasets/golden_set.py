@@ -24,10 +24,12 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
             raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
-        golden = next_golden_ref(workspace, slot, chosen, source.tag, closed_set=source.closed_set)
+        golden = next_golden_ref(
+            workspace, slot, chosen, source.tag, closed_set=source.closed_set, corrected=source.corrected
+        )
         if golden.version > 1:
             pinned = golden_ref(workspace, "latest", slot)
-            if pinned.digest == golden.digest:
+            if (pinned.digest, pinned.words) == (golden.digest, golden.words):
                 return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

@@ -1,5 +1,7 @@
 """The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,19 +154,20 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
     )
 
 
-def old_spellings(shards: Sequence[Path]) -> dict[str, Split]:
-    """Return the split of each speaker whose stored name is not in normal form, by the normal form.
+def stored_splits(shards: Sequence[Path], *, every: bool = False) -> dict[str, Split]:
+    """Return the split of each speaker whose stored name is not in normal form, by the normal form; `every` of all.
 
     Older releases derived the split from the name as it was delivered. New clips of such a speaker take the split of
-    the stored ones: the normal form may give another. A speaker with several splits is left out.
+    the stored ones: the normal form may give another. A corrected name need not give the split of its
+    clips either. A speaker with several splits is left out.
     """
     homes: dict[str, set[Split]] = defaultdict(set)
     for shard in shards:
         table = pq.read_table(shard, columns=["speaker", "split"]).group_by(["speaker", "split"]).aggregate([])
         for row in table.to_pylist():
-            if row["speaker"] != normal_name(row["speaker"]):
+            if every or row["speaker"] != normal_name(row["speaker"]):
                 homes[normal_name(row["speaker"])].add(row["split"])
-    return {speaker: found.pop() for speaker, found in homes.items() if len(found) == 1}
+    return {speaker: found.pop() for speaker, found in homes.items() if speaker and len(found) == 1}
 
 
 def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
@@ -187,15 +190,16 @@ def next_records(
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
+    corrected: Mapping[str, tuple[str, ...]],
 ) -> tuple[DatasetVersion, GoldenRef | None]:
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
     new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good.
+    the ids of all clips that stay out for good; `corrected` has the digests of the words that corrected clips had.
     """
-    tag, closed = slot.tag(delivery.version), bool(totals.shared)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed) if golden else None
+    tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
+    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, corrected=corrected) if golden else None
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -217,7 +221,9 @@ def next_records(
         shards=totals.shards,
         deliveries=(*(current.deliveries if current else ()), delivery),
         validation=validation,
-        withdrawn=tuple(sorted(withdrawn)),
+        withdrawn=tuple(sorted(out)),
+        # a dropped clip never comes back, so its words are not needed
+        corrected={clip: digests for clip, digests in sorted(corrected.items()) if clip not in out},
         doubtful_names=count_doubtful(totals.names),
     )
     return version, ref
@@ -231,9 +237,18 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
 
 
 def next_golden_ref(
-    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+    workspace: Workspace,
+    slot: Slot,
+    shards: Sequence[Path],
+    source_tag: str,
+    *,
+    closed_set: bool,
+    corrected: Collection[str] = (),
 ) -> GoldenRef:
-    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
+    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
+
+    `corrected` are the ids of all corrected clips of the slot.
+    """
     totals = count_shards(shards)
     number = latest_number(workspace.root, slot, "golden") + 1
     return GoldenRef(
@@ -249,4 +264,13 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        words=_words_of(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
     )
+
+
+def _words_of(shards: Iterable[Path]) -> str:
+    """Return the ``sha256:…`` of what shards say of their clips."""
+    columns = ["id", "text", "speaker", "label", "condition"]
+    rows = (row for shard in shards for row in pq.read_table(shard, columns=columns).to_pylist())
+    words = sorted([row[name] for name in columns] for row in rows)
+    return "sha256:" + hashlib.sha256(json.dumps(words).encode()).hexdigest()

@@ -1,0 +1,269 @@
+"""Correct the words, speakers, labels or splits of known clips: a new dataset version; the old one stays in history.
+
+Shards are immutable: new shards replace those that hold such clips. The record of the version keeps a digest of the
+words that a corrected clip had before: a later delivery with the old words is a repeat, and does not undo the
+correction.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from elp_core.data.corpus import write_shard
+from elp_core.data.text import normalise
+from pipelines.datasets import dvc
+from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
+from pipelines.datasets.dataset_version import (
+    GOLDEN,
+    QUARANTINE,
+    SHARDS,
+    DatasetVersion,
+    Delivery,
+    GoldenRef,
+    ValidationSummary,
+    utc_seconds,
+)
+from pipelines.datasets.delivery import ClipFault
+from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.quarantine import read_quarantine
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden, restore_shards, slot_shards
+from pipelines.datasets.transcripts import without_tags
+from pipelines.datasets.versions import golden_ref, version_at
+from pipelines.errors import DataRefused, UsageError
+from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
+from pipelines.registry.policies import TagRule
+from pipelines.registry.slot import Slot
+
+Shards = Mapping[str, Sequence[Path]]
+"""Files by the name of their folder in the slot."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What a file of corrections changed, or would change."""
+
+    dataset: DatasetVersion
+    """The new version; the newest one if nothing changes, or nothing was stored."""
+    corrections: tuple[Correction, ...]
+    rows: int
+    """Rows of the file."""
+    quarantined: int
+    """Rows that name a file in quarantine."""
+    golden_clips: int
+    """Corrected clips that the golden set in force holds."""
+    golden: GoldenRef | None = None
+    """The new golden set; None if the golden set in force held none of the clips."""
+    stored: bool = False
+    """Whether a version was made."""
+
+
+def correct_clips(
+    workspace: Workspace, slot: Slot, file: Path, *, golden: bool = False, encoding: str = ""
+) -> Corrected:
+    """Make a new version of the slot's data with the corrections in `file`; without a change, make none.
+
+    Clips of the golden set are corrected with `golden` only, and then in a new golden set. Raise IntakeError with the
+    lines of rows that cannot be applied, UsageError if golden clips are among them, DataRefused if the corrected clips
+    or the data as a whole would fail the checks of a delivery, WorkspaceError if the workspace cannot be changed now,
+    VersioningError if Git or DVC failed; then nothing was changed.
+    """
+    with slot_transaction(workspace, slot) as stage:
+        current = version_at(workspace, "latest", slot)
+        restore_shards(workspace, slot, current, golden=True)
+        shards = {name: slot_shards(workspace, slot, name) for name in (SHARDS, GOLDEN, QUARANTINE)}
+        require_space(workspace.root, sum(path.stat().st_size for path in (*shards[SHARDS], *shards[GOLDEN])))
+        found, change = _prepare(workspace, current, shards, file, stage, golden=golden, encoding=encoding)
+        if change is None:
+            return found
+        stored = store_change(workspace, change)
+    assert stored.dataset is not None
+    return Corrected(
+        stored.dataset, found.corrections, found.rows, found.quarantined, found.golden_clips, stored.golden, True
+    )
+
+
+def plan_corrections(
+    workspace: Workspace, slot: Slot, file: Path, *, golden: bool = False, encoding: str = ""
+) -> Corrected:
+    """Return what `correct_clips` would change, with its checks and its errors; nothing of the workspace is changed."""
+    current = version_at(workspace, "latest", slot)
+    repository, cache = str(workspace.root), workspace.state / "cache"
+    with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder:
+        shards = {SHARDS: dvc.fetch_folder(repository, current.revision, slot.folder / SHARDS, cache)}
+        if pinned_golden(workspace, slot):
+            pinned = golden_ref(workspace, "latest", slot).revision
+            shards[GOLDEN] = dvc.fetch_folder(repository, pinned, slot.folder / GOLDEN, cache)
+        if current.quarantined:
+            shards[QUARANTINE] = dvc.fetch_folder(repository, current.revision, slot.folder / QUARANTINE, cache)
+        stage = Path(folder)
+        return _prepare(workspace, current, shards, file, stage, stage / "docs", golden=golden, encoding=encoding)[0]
+
+
+def _prepare(
+    workspace: Workspace,
+    current: DatasetVersion,
+    shards: Shards,
+    file: Path,
+    stage: Path,
+    docs: Path | None = None,
+    *,
+    golden: bool,
+    encoding: str,
+) -> tuple[Corrected, SlotChange | None]:
+    """Read and check the corrections; nothing outside `stage` and the Data Docs is written."""
+    slot, settings = current.slot, workspace.settings.for_slot(current.slot)
+    clips, pinned = stored_clips(shards[SHARDS]), stored_clips(shards.get(GOLDEN, ()))
+    corrections = read_corrections(
+        file,
+        # a golden clip may have left the newest version's shards
+        pinned | clips,
+        lambda text: _in_normal_form(text, settings.data.tags),
+        encoding=encoding,
+        withdrawn=current.withdrawn,
+        quarantined={normal_name(clip.path) for clip in read_quarantine(shards.get(QUARANTINE, ()))},
+        closed_set=settings.data.closed_set,
+    )
+    after = {one.after.id: one for one in corrections.found}
+    golden_clips = len(after.keys() & pinned.keys())
+    _refuse_golden(slot, corrections, pinned.keys(), allowed=golden)
+    found = Corrected(current, corrections.found, corrections.rows, corrections.quarantined, golden_clips)
+    if not after:
+        return found, None
+    staged = {SHARDS: _rewritten(shards[SHARDS], after, stage / SHARDS)}
+    staged[GOLDEN] = _rewritten(shards.get(GOLDEN, ()), after, stage / GOLDEN, test_only=True)
+    arriving = [path for folder in staged.values() for path in folder.arriving]
+    summary = _require_good_clips(workspace, slot, after, stage, docs, arriving)
+    return found, _change(workspace, current, staged, corrections, summary)
+
+
+def _in_normal_form(text: str, tags: TagRule) -> str | ClipFault:
+    words = without_tags(text, tags)
+    return words if isinstance(words, ClipFault) else normalise(words)
+
+
+def _refuse_golden(slot: Slot, corrections: Corrections, pinned: Collection[str], *, allowed: bool) -> None:
+    lines = [one.line for one in corrections.found if one.before.id in pinned]
+    if lines and not allowed:
+        raise UsageError(
+            f"{len(lines)} of the clips are in the golden set of {slot} (the first: line {lines[0]}); verdicts on it "
+            "are out of date when it changes: add --golden to make a new golden set, or leave these rows out"
+        )
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """A folder of the slot before and after."""
+
+    arriving: list[Path]
+    leaving: list[Path]
+    staying: list[Path]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the new version."""
+        return self.staying + self.arriving
+
+
+def _rewritten(
+    shards: Sequence[Path], after: Mapping[str, Correction], stage: Path, *, test_only: bool = False
+) -> _Rewritten:
+    """Write new shards in place of those that hold corrected clips; with `test_only`, clips of other splits leave."""
+    arriving, leaving = [], []
+    for shard in shards:
+        if after.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
+            continue
+        leaving.append(shard)
+        rows = [_corrected(row, after) for row in pq.read_table(shard).to_pylist()]
+        # a clip that its speaker's other split takes along is no test clip any more
+        if kept := [row for row in rows if not test_only or row["id"] not in after or row["split"] == "test"]:
+            arriving.append(write_shard(kept, stage))
+    return _Rewritten(arriving, leaving, [shard for shard in shards if shard not in leaving])
+
+
+def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str, Any]:
+    one = after.get(row["id"])
+    return row | {name: getattr(one.after, name) for name in one.changes} if one else row
+
+
+def _require_good_clips(
+    workspace: Workspace,
+    slot: Slot,
+    after: Mapping[str, Correction],
+    stage: Path,
+    docs: Path | None,
+    shards: list[Path],
+) -> ValidationSummary:
+    """Check the corrected clips by the rules of intake; DataRefused names the lines of those that break one."""
+    rows: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        rows |= {row["id"]: row for row in pq.read_table(shard, filters=[("id", "in", [*after])]).to_pylist()}
+    part = write_shard([*rows.values()], stage / "corrected")
+    checked = check_clips([part], workspace, slot, "correct", validate_rows, docs)
+    bad = sorted((after[clip].line, fault) for clip, fault in checked.faults.items())
+    if bad:
+        raise DataRefused(str(slot), [f"line {line}: {fault.reason}: {fault.detail}" for line, fault in bad[:20]])
+    return checked.summary
+
+
+def _change(
+    workspace: Workspace,
+    current: DatasetVersion,
+    staged: Mapping[str, _Rewritten],
+    corrections: Corrections,
+    summary: ValidationSummary,
+) -> SlotChange:
+    slot, number, golden = current.slot, current.version + 1, staged[GOLDEN]
+    totals, count = count_shards(staged[SHARDS].files), len(corrections.found)
+    require_good_set(workspace, slot, totals, delivered=count, quarantined=[])
+    if golden.leaving and not golden.files:
+        raise DataRefused(
+            str(slot), [f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"]
+        )
+    words = sorted(f"{one.after.id} {one.after.digest}" for one in corrections.found)
+    delivery = Delivery(
+        key=hashlib.sha256("\n".join(["correct", str(number), *words]).encode()).hexdigest(),
+        name=f"correct-v{number}",
+        source="(corrected)",
+        importer="correct",
+        options={},
+        delivered=corrections.rows,
+        clips=0,
+        seconds=0.0,
+        quarantined=0,
+        repeats=count,
+        version=number,
+        created=utc_seconds(),
+    )
+    version, ref = next_records(
+        workspace,
+        slot,
+        current,
+        delivery,
+        totals,
+        golden=golden.files if golden.leaving else [],
+        quarantine=current.quarantine,
+        validation=summary,
+        withdrawn=current.withdrawn,
+        corrected=with_earlier_words(current.corrected, corrections.found),
+    )
+    arriving = {name: folder.arriving for name, folder in staged.items()}
+    leaving = {name: folder.leaving for name, folder in staged.items()}
+    # names and transcripts stay out of Git, whose history cannot be erased
+    return SlotChange(slot, f"Correct {count} clips of {slot} (v{number})", version, ref, arriving, leaving)
+
+
+def with_earlier_words(earlier: Mapping[str, Sequence[str]], found: Iterable[Correction]) -> dict[str, tuple[str, ...]]:
+    """Return the digests of the words that corrected clips had before, by clip id."""
+    digests = {clip: tuple(known) for clip, known in earlier.items()}
+    for one in found:
+        known = digests.get(one.before.id, ())
+        digests[one.before.id] = tuple(dict.fromkeys([*known, one.before.digest]))
+    return digests
