@@ -4,7 +4,7 @@ In the order that data meets them:
 
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements; `elp_core.sound_files`,
   `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds; `elp_core.containers`: what a file's header
-  and bytes say of its length.
+  and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM and video files.
 - `elp_core.languages`: normalisers, units and the deciding metric of each language.
 - `elp_core.data`: shards of clips, transcripts and alphabet, batches, augmentation, noise, and the cache of what the
   frozen prefix gives.
@@ -13,14 +13,15 @@ In the order that data meets them:
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head;
   `elp_core.dropout`: PyTorch's, drawn four at a time on the CPU.
 - `elp_core.methods`: what ELP is compared with: full fine-tuning, weighted sum, top layers, LoRA, bottlenecks.
-- `elp_core.decoding`: beam search with an n-gram model, from letters to transcripts.
+- `elp_core.decoding`, `elp_core.beam_labels`: beam search with an n-gram model and hotwords, to transcripts.
 - `elp_core.task_specs`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
 - `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
-  model or of many adapters on one backbone (`AdapterHost`).
+  model or of many adapters on one backbone (`AdapterHost`); transcripts of long recordings, with times and subtitles.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
-  tree of errors, files written whole; `elp_core.private_names`: the private names of other packages that are used.
+  tree of errors, files written whole; `elp_core.names`: one form of each name;
+  `elp_core.private_names`: the private names of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 
 Importing this package loads none of them. An adapter for the embedded backbone, not yet trained:

@@ -1,4 +1,4 @@
-"""CTC prefix beam search (Graves et al. 2006, section 3.2) with a word n-gram model, by the package ctc-beam-decoder.
+"""CTC prefix beam search (Graves et al. 2006, section 3.2) with an n-gram model, by the package ctc-beam-decoder.
 
 The package is optional (the extra ``beam``) and imported when a search is first made. Only the beam's width prunes:
 with a beam as wide as the number of prefixes, and no language model, the answer is the most probable transcript.
@@ -10,12 +10,13 @@ import functools
 import gzip
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elp_core._ranges import Checked, within
+from elp_core.beam_labels import beam_labels, hotword_labels, spelling, written
 from elp_core.errors import ConfigError
 from elp_core.languages import Units
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Search = Callable[["npt.NDArray[np.float32]"], str]
 """Log-probabilities float32 [frames, classes] of one clip to its transcript."""
 
+HOTWORD_WEIGHT = 6.0
+"""A hotword wins if its letters have e⁻⁶ of the probability of the best ones, or more."""
 _RESERVED = "_|▁⁇"
 """Letters that the package uses for a blank, a space or a piece of a word."""
 _NEVER = -30.0
@@ -41,38 +44,57 @@ class DecodeConfig(Checked):
     beam: int = within(0, 0)
     """Hypotheses kept at each frame by beam search; 0 decodes greedily, without a language model."""
     lm: str | None = None
-    """Path of a word n-gram model: ARPA, gzipped ARPA or KenLM binary."""
+    """Path of an n-gram model of words, of characters for scripts without spaces: ARPA, gzipped or KenLM binary."""
     lm_weight: float = within(0.5, 0)
     """Factor of the language model's log-probability."""
     word_bonus: float = 1.5
     """Added to the score for each word, because a language model prefers few words; only with `lm`."""
+    hotwords: tuple[str, ...] = ()
+    """Words to prefer, such as names that the training data does not have; they need beam search."""
+    hotword_weight: float = within(HOTWORD_WEIGHT, 0)
+    """Added to the score for each hotword, and for the beginning of one its share."""
 
     def other_faults(self) -> list[str]:
-        """Return the fault of a language model without beam search."""
-        return [] if self.lm is None or self.beam else ["lm needs beam search: set beam too, such as beam 50"]
+        """Return the faults of a language model or of hotwords without beam search, and of an empty hotword."""
+        needs = [name for name, given in (("lm", self.lm is not None), ("hotwords", self.hotwords)) if given]
+        faults = [f"{name} needs beam search: set beam too, such as beam 50" for name in needs if not self.beam]
+        return faults + (["a hotword is empty"] if any(not word.strip() for word in self.hotwords) else [])
 
 
 def beam_search(units: Units, config: DecodeConfig) -> Search:
     """Return the search of `config` over `units`; the same log-probabilities always give the same transcript.
 
-    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words``, sentence ends included. A
-    word that the language model does not know has 10⁻¹⁰ of its unknown word's probability; no words score 0. A search
-    is made once for each alphabet and configuration.
+    A hypothesis scores ``log p(letters) + lm_weight · log p(words) + word_bonus · words + hotword_weight · hotwords``,
+    sentence ends included. A word that the language model does not know has 10⁻¹⁰ of its unknown word's probability;
+    no words score 0. A search is made once for each alphabet and configuration.
 
     Raises:
         ConfigError: ctc-beam-decoder is not installed; the language model is missing, unreadable or has no word that
-            the alphabet can spell; or the alphabet has letters that the package reserves.
+            the alphabet can spell; the alphabet has letters that the package reserves; or a hotword has letters that
+            the alphabet does not have, or the alphabet has no space.
     """
-    return _search("".join(units.symbols), config, _stamp(config.lm))
+    foreign = sorted({word for word in config.hotwords if units.unknown(word)})
+    if foreign:
+        raise ConfigError(
+            "decode",
+            [f"the alphabet cannot spell the hotword {word!r}; write it as in transcripts" for word in foreign],
+        )
+    if config.hotwords and (units.kind == "characters" or not units.spaced):
+        raise ConfigError("decode", ["hotwords need words with spaces between them; this alphabet has no space"])
+    return _search(units, config, _stamp(config.lm))
 
 
 @functools.lru_cache(maxsize=8)
-def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Search:
+def _search(units: Units, config: DecodeConfig, stamp: tuple[int, int]) -> Search:
     del stamp  # part of the cache's key: a changed file is read again
-    kept = sorted(set(letters) & set(_RESERVED))
+    kept = [] if units.kind == "bpe" else sorted(set(units.symbols) & set(_RESERVED))
     if kept:
         raise ConfigError("decode", [f"beam search cannot write the letters {' '.join(kept)}; set beam to 0"])
-    made = _decoder(letters, config)
+    if config.lm is not None and units.kind == "bpe" and not units.spaced:
+        raise ConfigError("decode", ["lm needs words or characters; these subwords have neither: leave lm out"])
+    made = _decoder(units, config)
+    # the package, too, takes the words of an expression one by one
+    hotwords = sorted({word for expression in config.hotwords for word in hotword_labels(units, expression)})
     lock = threading.Lock()  # the package does not promise to be thread-safe
 
     def search(log_probabilities: npt.NDArray[np.float32]) -> str:
@@ -80,34 +102,47 @@ def _search(letters: str, config: DecodeConfig, stamp: tuple[int, int]) -> Searc
             return ""
         # below any float32 log-probability: no token and no hypothesis is dropped because of its score
         with lock:
-            found = made.decode_beams(log_probabilities, config.beam, beam_prune_logp=-1e9, token_min_logp=-1e9)
-            texts = {text: letters_score for text, _, _, letters_score, _ in found}
+            found = made.decode_beams(
+                log_probabilities,
+                config.beam,
+                beam_prune_logp=-1e9,
+                token_min_logp=-1e9,
+                hotwords=hotwords,
+                hotword_weight=config.hotword_weight,
+            )
+            texts = {text: score + _bonus(text, hotwords, config) for text, _, _, score, _ in found}
             if config.lm is not None:
-                texts = {text: score + _words_score(made, letters, text) for text, score in texts.items()}
-        return " ".join(max(texts, key=texts.__getitem__).split())
+                texts = {text: score + _words_score(made, units, text) for text, score in texts.items()}
+        return written(units, max(texts, key=texts.__getitem__))
 
     return search
 
 
-def _words_score(decoder: Any, letters: str, text: str) -> float:
+def _bonus(text: str, hotwords: Sequence[str], config: DecodeConfig) -> float:
+    """Return what whole hotwords add to a finished hypothesis; the package adds a part for an unfinished one too."""
+    return config.hotword_weight * sum(word in hotwords for word in text.split()) if hotwords else 0.0
+
+
+def _words_score(decoder: Any, units: Units, text: str) -> float:
     """Return what the language model and the word bonus add to a finished hypothesis.
 
     The package counts one more, unknown word for a hypothesis that ends in a space, and caches that score for the same
-    text without the space. Spelled alone, with a frame for each letter and each blank, the text gets its own score.
+    text without the space. Spelled alone, with a frame for each unit and each blank, the text gets its own score.
     """
     import numpy as np
 
     if not text:
         return 0.0  # the package would count an unknown word here too
-    spelled = np.full((2 * len(text), len(letters) + 1), _NEVER, np.float32)
-    spelled[:, 0] = 0.0
-    for place, letter in enumerate(text):
-        spelled[2 * place, [0, letters.index(letter) + 1]] = _NEVER, 0.0
-    _, _, _, letters_score, score = decoder.decode_beams(spelled, 1)[0]
+    labels, spelled = beam_labels(units), spelling(units, text)
+    frames = np.full((2 * len(spelled), len(units)), _NEVER, np.float32)
+    frames[:, 0] = 0.0
+    for place, label in enumerate(spelled):
+        frames[2 * place, [0, labels.index(label) + 1]] = _NEVER, 0.0
+    _, _, _, letters_score, score = decoder.decode_beams(frames, 1)[0]
     return float(score - letters_score)
 
 
-def _decoder(letters: str, config: DecodeConfig) -> Any:
+def _decoder(units: Units, config: DecodeConfig) -> Any:
     try:
         from ctc_beam_decoder import BeamSearchDecoder
     except ImportError as error:
@@ -115,12 +150,12 @@ def _decoder(letters: str, config: DecodeConfig) -> Any:
             "decode",
             ["beam search needs the package ctc-beam-decoder: pip install 'elp-foundry[beam]', or set beam to 0"],
         ) from error
-    classes = ["", *letters]  # the blank first, as in the head's outputs
+    classes = ["", *beam_labels(units)]  # the blank first, as in the head's outputs
     if config.lm is None:
         return BeamSearchDecoder(classes)
     path = Path(config.lm)
     try:
-        words = _words(path, letters)
+        words = _words(path, "".join(beam_labels(units)))
         return BeamSearchDecoder(
             classes, kenlm_model_path=path, unigrams=words, alpha=config.lm_weight, beta=config.word_bonus
         )

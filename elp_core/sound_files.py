@@ -14,6 +14,7 @@ import soundfile
 from elp_core.containers import Buffer, content_of, file_length
 from elp_core.containers.riff import MAGICS, sample_chunk
 from elp_core.errors import AudioError
+from elp_core.media import MediaFile, is_media
 from elp_core.types import Hertz, Seconds
 
 MAX_SECONDS: Seconds = 3600.0
@@ -49,8 +50,11 @@ def name_of(source: Path | str | bytes) -> str:
 def opened(source: Path | str | bytes) -> Iterator[Any]:
     """Open a file with libsndfile as a `soundfile.SoundFile`; a streamed WAV or RF64 file is open to its end.
 
+    What libsndfile does not know and PyAV does is opened as an `elp_core.media.MediaFile`.
+
     Raises:
-        AudioError: `missing`, `empty` (no bytes) or `corrupt` (no format that libsndfile knows).
+        AudioError: `missing`, `empty` (no bytes), `corrupt` (no format that libsndfile or PyAV knows), `no_audio` (a
+            video without sound) or `no_media_package` (PyAV would know it, and is not installed).
     """
     stream = _stream(source)
     try:
@@ -58,6 +62,10 @@ def opened(source: Path | str | bytes) -> Iterator[Any]:
             try:
                 file = soundfile.SoundFile(stream)
             except soundfile.LibsndfileError as error:
+                if is_media(source):
+                    with MediaFile(source) as media:
+                        yield media
+                    return
                 raise AudioError("corrupt", f"{name_of(source)} cannot be read as audio: {_cause(error)}") from error
             with file:
                 yield file

@@ -1,7 +1,7 @@
 """`AdapterHost`: many adapters on one backbone in one process, in batches that mix them."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from elp_core.adapters import Part, mixed_frames
 from elp_core.assemble import in_batches
@@ -19,8 +20,11 @@ from elp_core.errors import ConfigError
 from elp_core.inference.adapter_cache import AdapterCache, HostedAdapter, LoadedAdapter
 from elp_core.inference.predict import check_waveform
 from elp_core.model import ElpModel
+from elp_core.tasks import SpeechRecognition, Task
 from elp_core.types import SAMPLE_RATE, Seconds
 
+_Read = Callable[[Task, nn.Module, torch.Tensor, torch.Tensor], list[Any]]
+"""Task, head, frames [B, F, D] and counts [B] to one value for each clip."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -138,6 +142,34 @@ class AdapterHost:
             HostError: A name is not in use.
             BundleError: A bundle has to be read from disk and is not the one that was registered.
         """
+        return self._run(requests, lambda task, head, frames, counts: task.predict(head, frames, counts))
+
+    def log_probabilities(self, requests: Sequence[Request]) -> list[npt.NDArray[np.float32]]:
+        """Return the log-probabilities of the letters, float32 [frames, classes], for each request, in their order.
+
+        Raises:
+            ConfigError: The adapter of a request writes no transcripts.
+            AudioError, HostError, BundleError: As `answer`.
+        """
+
+        def read(task: Task, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
+            if not isinstance(task, SpeechRecognition):
+                raise ConfigError("host", [f"the task {task.name} writes no transcripts, only asr has letters"])
+            return task.log_probabilities(head, frames, counts)
+
+        return self._run(requests, read)
+
+    def task(self, name: str) -> Task:
+        """Return the task of the adapter that is served under `name` now.
+
+        Raises:
+            HostError: The name is not in use.
+            BundleError: The bundle has to be read from disk and is not the one that was registered.
+        """
+        with self._cache.pinned([name]) as found:
+            return next(iter(found))[1].task
+
+    def _run(self, requests: Sequence[Request], read: _Read) -> list[Any]:
         for place, request in enumerate(requests):
             check_waveform(place, request.waveform, self.backbone.min_samples)
         with (
@@ -158,7 +190,7 @@ class AdapterHost:
                 nonlocal features
                 batch = [rows[position] for position in positions]
                 features = self._features(batch, features)
-                answered = dict(self._answers(batch, features))
+                answered = dict(self._answers(batch, features, read))
                 return [answered[row] for row in batch]
 
             durations = [len(row.waveform) / SAMPLE_RATE for row in rows]
@@ -178,7 +210,9 @@ class AdapterHost:
             found.update((sound, row[:count]) for sound, row, count in zip(new, features, counts.tolist(), strict=True))
         return found
 
-    def _answers(self, batch: Sequence[_Row], features: dict[bytes, torch.Tensor]) -> Iterator[tuple[_Row, Any]]:
+    def _answers(
+        self, batch: Sequence[_Row], features: dict[bytes, torch.Tensor], read: _Read
+    ) -> Iterator[tuple[_Row, Any]]:
         groups = _by_adapter(batch)
         padded, counts = collate_features([features[row.sound] for group in groups for row in group])
         sizes = [len(group) for group in groups]
@@ -188,7 +222,7 @@ class AdapterHost:
         ]
         for group, part, frames in zip(groups, parts, mixed_frames(self.backbone, parts), strict=True):
             task, head = group[0].loaded.task, group[0].loaded.head
-            yield from zip(group, task.predict(head, frames, part.counts), strict=True)
+            yield from zip(group, read(task, head, frames, part.counts), strict=True)
 
     def _autocast(self) -> torch.autocast:
         dtype = _DTYPES.get(self._precision)

@@ -1,9 +1,9 @@
 """Languages: how the transcripts of a slot are normalised, which units its head writes, and which metric decides.
 
-- `table`: languages with a plain alphabet, one row each; `ja`: Japanese.
+- `table`: languages whose rules are data, one row each; `ja`: Japanese, which needs code.
 - `language`, `normal_form`: the class `Language`, and its normaliser as data that can be hashed.
 - `catalogue`: the languages by code; `language_config`: what a slot declares.
-- `units`: the inventory of a head, from transcripts.
+- `digits`: digits as words; `units`, `subwords`: the inventory of a head, from transcripts.
 
 No module here imports torch; the packages of the extra ``languages`` are imported when they are first used.
 

@@ -11,11 +11,9 @@ from typing import Any
 
 from elp_core.languages.language import Language, package_missing
 from elp_core.languages.normal_form import REPLACEMENT, SURROGATES, NormalForm
+from elp_core.languages.table import HAN
 
-_SCRIPT = (
-    r"\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
-    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+_SCRIPT = HAN + r"\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff"
 _MARKS = "。、「」『』【】〔〕〈〉《》〘〙〚〛・･。、｢｣‥※"
 _KANA = "[\u3041-\u3096\u30a1-\u30fa\u30fc]"
 _LOST = dict.fromkeys(SURROGATES, REPLACEMENT)

@@ -11,6 +11,7 @@ from elp_core._ranges import Checked, within
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.languages.catalogue import codes, language
+from elp_core.languages.digits import spell_digits
 from elp_core.languages.language import Digits, Language
 from elp_core.languages.table import UNDETERMINED
 
@@ -73,6 +74,17 @@ class LanguageConfig(Checked):
         elif self.digits == "spell" and not self.resolve().spells:
             faults.append(f"digits of {self.code} cannot be spelled (num2words); expected quarantine or keep")
         return faults
+
+    def transcript(self, text: str) -> str:
+        """Return a delivered transcript as it is stored: digits spelled if they are to be, in the normal form.
+
+        What remains foreign to the language (`Language.foreign` with `digits`) belongs in quarantine.
+
+        Raises:
+            ConfigError: A package of the language is not installed.
+        """
+        found = self.resolve()
+        return found.normalise(spell_digits(text, found).text if self.digits == "spell" else text)
 
     def resolve(self) -> Language:
         """Return the language with the letters that are declared here."""

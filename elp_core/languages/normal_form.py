@@ -23,6 +23,7 @@ _OUTSIDE_NUMBERS = re.compile(rf"(?<!\d)[{_IN_NUMBERS}]|[{_IN_NUMBERS}](?!\d)")
 # 'tis and 'em open no quotation, nor do the Dutch 's and 't
 _ELIDED = r"(?:tis|twas|twere|twill|em|cause|til|bout|n|s|t)\b"
 _QUOTED = re.compile(rf"(?<!\w)'(?!{_ELIDED})(?=\w)((?:[^']|(?<=\w)'(?=\w))*)'(?!\w)")
+_DIGIT = re.compile(r"\d")
 _LONE = re.compile(r"'{2,}|(?<!\w)'(?!\w)")
 SURROGATES = range(0xD800, 0xE000)
 """Halves of characters, from broken JSON escapes: no file can hold them."""
@@ -40,6 +41,8 @@ class NormalForm:
     """Unicode normalisation; NFKC also replaces half-width, full-width and presentation forms."""
     fold: Literal["lower", "casefold", "turkish"] = "lower"
     """How capitals become small letters; case folding also makes ss of ß."""
+    early: tuple[tuple[str, str], ...] = ()
+    """Regular expressions and their replacements, before marks are dropped."""
     dropped: str = ""
     """Characters that leave nothing behind: the letters next to them join (diacritics, the Arabic tatweel)."""
     mapped: tuple[tuple[str, str], ...] = ()
@@ -55,7 +58,7 @@ class NormalForm:
 
     def apply(self, text: str) -> str:
         """Return the normal form of `text`, without blanks at its ends."""
-        if text.isascii() and not self.rewrites:
+        if text.isascii() and not self.rewrites and not self.early:
             return self._pass(text)  # one pass reaches the end: no letter of ASCII folds to more than one letter
         for _ in range(_ROUNDS):
             before, text = text, self._pass(text)
@@ -68,10 +71,14 @@ class NormalForm:
             text = unicodedata.normalize(self.form, text)
         if self.fold == "turkish":
             text = text.replace("i\u0307", "i").replace("İ", "i").replace("I", "ı")
-        text = (text.casefold() if self.fold == "casefold" else text.lower()).translate(self._table)
-        if "." in text or "," in text or ":" in text:
-            text = _OUTSIDE_NUMBERS.sub(" ", text)
-        if "'" in text:
+        text = text.casefold() if self.fold == "casefold" else text.lower()
+        for pattern, replacement in self.early:
+            text = re.sub(pattern, replacement, text)
+        if _DIGIT.search(text):
+            text = _OUTSIDE_NUMBERS.sub(" ", text.translate(self._table))
+        else:
+            text = text.translate(self._wordy)
+        if "'" in text and (" '" in text or "' " in text or "''" in text or "'" in (text[0], text[-1])):
             text = _apostrophes_of_words(text)
         for pattern, replacement in self.rewrites:
             text = re.sub(pattern, replacement, text)
@@ -87,13 +94,18 @@ class NormalForm:
 
     @functools.cached_property
     def _table(self) -> dict[int, str | None]:
-        """What `str.translate` replaces."""
-        table: dict[int, str | None] = dict.fromkeys(map(ord, MARKS + self.marks + _BLANKS), " ")
-        table = {code: new for code, new in table.items() if chr(code) not in _IN_NUMBERS}
+        """What `str.translate` replaces; ASCII is complete, because a missing key costs an exception."""
+        table: dict[int, str | None] = {code: chr(code) for code in range(128)}
+        table |= dict.fromkeys((ord(mark) for mark in MARKS + self.marks + _BLANKS if mark not in _IN_NUMBERS), " ")
         table |= dict.fromkeys(map(ord, _APOSTROPHES + "'"), "'" if self.apostrophes else None)
         table |= dict.fromkeys(map(ord, _INVISIBLE + self.dropped), None)
         table |= dict.fromkeys(SURROGATES, REPLACEMENT)
         return table | {ord(old): new for olds, news in self.mapped for old, new in zip(olds, news, strict=True)}
+
+    @functools.cached_property
+    def _wordy(self) -> dict[int, str | None]:
+        """What `str.translate` replaces in a text without digits."""
+        return {**self._table, **dict.fromkeys(map(ord, _IN_NUMBERS), " ")}
 
 
 def _apostrophes_of_words(text: str) -> str:

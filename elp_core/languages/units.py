@@ -61,7 +61,7 @@ class Units:
     @functools.cached_property
     def spaced(self) -> bool:
         """Whether a unit writes the blank between words; if none does, blanks are not written."""
-        return (SPACE if self.kind == "bpe" else " ") in self._classes
+        return any(unit.startswith(SPACE) for unit in self.symbols) if self.kind == "bpe" else " " in self._classes
 
     def split(self, text: str) -> list[str]:
         """Return the units that spell a normal transcript, with the characters that no unit writes.
@@ -73,10 +73,23 @@ class Units:
             text = text.replace(" ", "")
         if self.kind == "jamo":
             return list(unicodedata.normalize("NFD", text))
-        if self.kind != "bpe":
-            return list(text)
-        pieces = split_into_pieces(self.model, text)
-        return [unit for piece in pieces for unit in ([piece] if piece in self._classes else piece)]
+        return self._pieces(text) if self.kind == "bpe" else list(text)
+
+    def _pieces(self, text: str) -> list[str]:
+        """Return the pieces of a text; the start of a word and its first letter are one unit (`build_units`)."""
+        found, start = [], ""
+        for piece in split_into_pieces(self.model, text):
+            if piece == SPACE:
+                start = SPACE
+                continue
+            unit, start = start + piece, ""
+            if unit in self._classes:
+                found.append(unit)
+            elif unit.startswith(SPACE):
+                found += [unit[:2], *unit[2:]]
+            else:
+                found += unit
+        return found
 
     def encode(self, text: str) -> list[int]:
         """Return the class of each unit of a normal transcript.
@@ -123,6 +136,8 @@ class Units:
     def extend(self, transcripts: Iterable[str]) -> Units:
         """Return the inventory with the new characters of normal transcripts appended, sorted; the order is kept."""
         new = sorted(self.unknown(transcripts))
+        if self.kind == "bpe" and self.spaced:
+            new = [unit for char in new for unit in (char, SPACE + char)]
         return Units(self.kind, (*self.symbols, *new), self.model) if new else self
 
     def to_json(self) -> dict[str, Any]:
@@ -154,7 +169,12 @@ def build_units(config: LanguageConfig, transcripts: Iterable[str]) -> Units:
     kind = config.units.kind or language.units
     if kind == "bpe":
         model = learn_subwords(transcripts, config.units.size, language.spaced)
-        return Units("bpe", pieces_of(model), model)
+        pieces = [piece for piece in pieces_of(model) if piece != SPACE]
+        # beam search needs a unit for each letter that may begin a word, in place of one that writes the blank alone
+        starts = [SPACE + piece for piece in pieces if len(piece) == 1] if SPACE in pieces_of(model) else []
+        return Units("bpe", tuple(dict.fromkeys([*pieces, *starts])), model)
+    if not language.spaced and kind == "letters":
+        kind = "characters"
     letters = ALPHABET if config == LanguageConfig() else (" " if language.spaced else "") + language.letters
     first = tuple(dict.fromkeys(unicodedata.normalize("NFD", letters) if kind == "jamo" else letters))
     occurring = {char for text in transcripts for char in text}

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -161,13 +163,22 @@ class SpeechRecognition:
         Raises:
             ConfigError: Beam search is asked for, and its package is missing or the language model is unfit.
         """
-        logits = head(frames, counts)
         if self.decode.beam:
             search = beam_search(self.units, self.decode)
-            rows = F.log_softmax(logits.float(), dim=-1).cpu().numpy()
-            return [search(row[:count]) for row, count in zip(rows, counts.tolist(), strict=True)]
-        best = logits.argmax(dim=-1).cpu()
+            return [search(rows) for rows in self.log_probabilities(head, frames, counts)]
+        best = head(frames, counts).argmax(dim=-1).cpu()
         return [self.units.decode(row[:count].tolist()) for row, count in zip(best, counts.tolist(), strict=True)]
+
+    @torch.no_grad()
+    def log_probabilities(
+        self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the log-probabilities of the classes, float32 [frames of the clip, classes], for each of B clips.
+
+        `frames` are [B, F, D] with `counts` [B] real frames.
+        """
+        rows = F.log_softmax(head(frames, counts).float(), dim=-1).cpu().numpy()
+        return [row[:count] for row, count in zip(rows, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """Return the metric of the language over all words or characters, with edit counts by clip."""

@@ -3,5 +3,6 @@
 `main`               find the verb, run it, turn an error into one screen and an exit code
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
+`dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before
 """

@@ -45,7 +45,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "retire": ("registry_verbs:retire_verb", "Leave a slot without champion."),
         "versions": ("registry_verbs:versions_verb", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
-        "predict": ("registry_verbs:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
+        "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {

@@ -118,6 +118,39 @@ def clips_progress(quiet: bool = False) -> Iterator[ClipsReport | None]:
         )
 
 
+@contextlib.contextmanager
+def seconds_progress(quiet: bool = False) -> Iterator[Callable[[float, float], None]]:
+    """Show how much of recordings is done: a bar on a terminal, else a line every ten seconds; nothing if `quiet`."""
+    if quiet or not sys.stderr.isatty():
+        yield _nothing if quiet else _seconds_lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total or None, description=f"{seconds(done)} of {seconds(total)}"
+        )
+
+
+def _nothing(_done: float, _total: float) -> None:
+    pass
+
+
+def _seconds_lines() -> Callable[[float, float], None]:
+    last = time.monotonic()
+
+    def report(done: float, total: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 10.0:
+            last = time.monotonic()
+            progress(f"{seconds(done)} of {seconds(total)} transcribed")
+
+    return report
+
+
 def _lines() -> ClipsReport:
     last = time.monotonic()
 

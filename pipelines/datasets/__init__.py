@@ -3,7 +3,8 @@
 A delivery: `importers` read it into `delivery` (`each_channel` makes a clip of each channel, `kept_bytes` estimates its
 size); `measuring` measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and
 `expectations` evaluate them; `checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips; `ingest`
-does all of it.
+does all of it, `delivery_plan` all but the last step. `transcripts` has the rules on languages and tags,
+`name_warnings` names that look alike.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
 `slot_change` one change as a whole; `drop` and its `subject` withdraw clips, `readmit` takes that back; `correct`

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
+from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
@@ -36,6 +37,8 @@ class SlotSettings:
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataPolicy = field(default_factory=DataPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    """How `elp predict` finds the words (ASR). Training and gate decode greedily: a verdict is about the adapter."""
     task: Any = None
     """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
 
@@ -75,6 +78,8 @@ class Settings:
             settings = replace(settings, task=from_dict(spec.options, options, source))
         except ConfigError as error:
             faults += [f"task.{fault}" for fault in error.faults]
+        if slot.task != "asr" and settings.decode != DecodeConfig():
+            faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
             raise ConfigError(source, faults)
         return settings

@@ -1,18 +1,31 @@
 """Apply a slot's champion to files: an answer for each file, or a comparison of the last file with the others."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from elp_core.channels import Channel
 from elp_core.decoding import DecodeConfig
+from elp_core.errors import AudioError
+from elp_core.types import Seconds
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
-from pipelines.registry.adapter_version import CHAMPION
+from pipelines.registry.adapter_version import CHAMPION, AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
+from pipelines.serving.hotwords import written_as_transcripts
+
+if TYPE_CHECKING:
+    from elp_core.inference import Transcript
+    from elp_core.model import ElpModel
+
+Heard = Callable[[Seconds, Seconds], None]
+"""Takes the seconds of all files that are done, and those that the headers promise."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,8 @@ class Answer:
     files: tuple[str, ...]
     answers: tuple[str, ...] = ()
     """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV)."""
+    transcripts: tuple[Transcript, ...] = ()
+    """ASR: one for each file, with the times and the confidence of its words."""
     score: float | None = None
     """ASV: similarity of the last file to the others; a cosine, or normalised by a cohort."""
     threshold: float | None = None
@@ -41,13 +56,19 @@ def predict_files(
     cache: Path,
     version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
+    skip_silence: bool = True,
+    channel: Channel = "same",
+    progress: Heard | None = None,
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
-    Files are WAV, FLAC, MP3 or OGG of any rate; `cache` is the folder for downloaded bundles; without `decode`, ASR
-    decodes greedily. Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if
-    its language model is unsuitable, RegistryError if there is no such version, AudioError if a file cannot be used,
-    FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
+    Files are what libsndfile reads, or PyAV if it is installed, of any rate; recordings for ASR may last hours. `cache`
+    is the folder for downloaded bundles; without `decode`, the slot's own settings decide. `skip_silence` finds the
+    speech of long recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ.
+
+    Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if a language model or
+    hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
+    cannot be used, FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
     """
     from elp_core import audio
     from elp_core.backbones import Backbone
@@ -60,24 +81,79 @@ def predict_files(
             f"{slot} compares recordings, got {len(files)}; try: elp predict {slot} enrolled.wav [more.wav …] other.wav"
         )
     if slot.task != "asr" and decode is not None:
-        raise UsageError(f"{slot} writes no transcripts; --beam and --lm are for SITE/asr")
+        raise UsageError(f"{slot} writes no transcripts; --beam, --lm and --hotwords are for SITE/asr")
     if not files:
         raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
+    chosen = _version(slot, mlflow_uri, version)
+    bundle = download_bundle(connect(mlflow_uri), chosen, cache)
+    answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
+    # files first, so that a wrong name is reported before a model is loaded
+    lengths = [_checked_length(path, channel) for path in files]
+    waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
+    model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
+    if slot.task == "asr":
+        how = decode or settings.for_slot(slot).decode
+        found = _transcripts(model, files, how, channel, skip_silence, lengths, progress)
+        return replace(answer, answers=tuple(one.text for one in found), transcripts=found)
+    outputs: list[Any] = predict(model, waveforms)
+    if not isinstance(model.task, Comparing):
+        return replace(answer, answers=tuple(str(output) for output in outputs))
+    match = model.task.compare(model.head, outputs[:-1], outputs[-1])
+    match = replace(match, threshold=deployed_threshold(model.task, bundle))
+    return replace(answer, score=match.score, threshold=match.threshold, accepted=match.accepted)
+
+
+def _version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
     client = connect(mlflow_uri)
     found = model_registry.find(client, slot, version)
     if found is None and version == CHAMPION:
         raise RegistryError(
             f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
         )
-    chosen = found or model_registry.get(client, slot, version)
-    bundle = download_bundle(client, chosen, cache)
-    # files first, so that a wrong name is reported before a model is loaded
-    waveforms = [audio.load(path) for path in files]
-    model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
-    outputs: list[Any] = predict(model, waveforms, decode=decode)
-    answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
-    if not isinstance(model.task, Comparing):
-        return replace(answer, answers=tuple(str(output) for output in outputs))
-    match = model.task.compare(model.head, outputs[:-1], outputs[-1])
-    match = replace(match, threshold=deployed_threshold(model.task, bundle))
-    return replace(answer, score=match.score, threshold=match.threshold, accepted=match.accepted)
+    return found or model_registry.get(client, slot, version)
+
+
+def _checked_length(path: Path, channel: Channel) -> Seconds:
+    """Return the length by the header; an AudioError says that channels differ before hours of them are transcribed."""
+    from elp_core import audio
+
+    info = audio.probe(path)
+    differing = audio.differing_channels(path) if info.channels > 1 and channel != "mix" else 1
+    if differing > 1 and (channel == "same" or differing > 2):
+        which = "left, right or mix" if differing == 2 else "mix"
+        raise AudioError(
+            "channels_differ",
+            f"{path} has {differing} channels that differ, and they are not mixed unasked; add --channel {which}",
+        )
+    return info.seconds
+
+
+def _transcripts(
+    model: ElpModel,
+    files: Sequence[Path],
+    decode: DecodeConfig,
+    channel: Channel,
+    skip_silence: bool,
+    lengths: Sequence[Seconds],
+    progress: Heard | None,
+) -> tuple[Transcript, ...]:
+    from elp_core.inference import Recogniser, VoiceActivityConfig, transcribe
+
+    recogniser = Recogniser.of(model)
+    normalise = recogniser.task.language.normalise
+    decode = replace(decode, hotwords=written_as_transcripts(decode.hotwords, normalise))
+    found: list[Transcript] = []
+    activity = VoiceActivityConfig() if skip_silence else None
+
+    def report(done: Seconds) -> None:
+        if progress:
+            # a header may be wrong, or may not have a length
+            total = max(sum(lengths), before + done)
+            progress(before + done, total)
+
+    for path in files:
+        before = sum(one.seconds for one in found)
+        found.append(
+            transcribe(path, recogniser, voice_activity=activity, decode=decode, channel=channel, progress=report)
+        )
+    return tuple(found)

@@ -14,8 +14,17 @@ from hypothesis import strategies as st
 from tests.support.clips import voice, wav
 
 Rows = list[dict[str, Any]]
-Files = dict[str, bytes | str]
-"""Content by name; a text is the target of a link."""
+
+
+class Files(dict[str, bytes | str]):
+    """Content by name; a text is the target of a link."""
+
+    def __repr__(self) -> str:
+        """Sounds by their size: a failure is read by people."""
+        shown = {name: f"{len(content)} bytes" if name in _SOUNDS else content for name, content in self.items()}
+        return f"{type(self).__name__}({shown})"
+
+
 NAMES = ("anna", "bert", "carla", "doris")
 _SOUNDS = {f"audio/{name}.wav": wav(voice(0.15, 200 + 40 * place, place)) for place, name in enumerate(NAMES)}
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp932", "cp1252", "latin-1", "euc_jp", "utf-7")
@@ -152,7 +161,7 @@ def spoilt_delivery(draw: st.DrawFn, layout: str) -> Files:
     ends = draw(st.sampled_from(("\n", "\n", "\r\n", "\r")))
     encoding = draw(st.sampled_from(ENCODINGS)) if spoil == "encoding" else "utf-8"
     content = text.replace("\n", ends).encode(encoding, "surrogatepass" if encoding.startswith("utf-8") else "replace")
-    files: Files = {**_SOUNDS, name: draw(spoilt_bytes(content)) if spoil in ("bytes", "encoding") else content}
+    files = Files({**_SOUNDS, name: draw(spoilt_bytes(content)) if spoil in ("bytes", "encoding") else content})
     if spoil == "sound":
         files["audio/anna.wav"] = draw(spoilt_bytes(_SOUNDS["audio/anna.wav"]))
     if spoil == "file":

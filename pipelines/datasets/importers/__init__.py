@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer
+from pipelines.datasets.importers.audacity import AUDACITY
 from pipelines.datasets.importers.audiofolder import AUDIOFOLDER
+from pipelines.datasets.importers.ctm import CTM
+from pipelines.datasets.importers.elan import ELAN
 from pipelines.datasets.importers.fsdd import FSDD
+from pipelines.datasets.importers.label_studio import LABEL_STUDIO
 from pipelines.datasets.importers.nemo import NEMO
+from pipelines.datasets.importers.rttm import RTTM
+from pipelines.datasets.importers.srt_vtt import SRT, VTT
+from pipelines.datasets.importers.stm import STM
+from pipelines.datasets.importers.textgrid import TEXTGRID
 from pipelines.errors import IntakeError, UsageError
 
-IMPORTERS: tuple[Importer, ...] = (NEMO, AUDIOFOLDER, FSDD)
+ANNOTATIONS: tuple[Importer, ...] = (TEXTGRID, ELAN, SRT, VTT, STM, CTM, RTTM, AUDACITY)
+"""Formats of annotated recordings, next to those of Label Studio."""
+# an export of Label Studio has the ending of a manifest
+IMPORTERS: tuple[Importer, ...] = (LABEL_STUDIO, NEMO, AUDIOFOLDER, FSDD, *ANNOTATIONS)
 """In the order in which they are asked whether they accept a source."""
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.datasets.importers.manifest_text import printable
 from pipelines.errors import IntakeError
 
 _EACH = 3
@@ -24,6 +25,7 @@ class ManifestFaults:
 
     def add(self, listing: Path, line: int, sentence: str, value: str = "") -> None:
         """Note a fault; without the `value`, numbers and quotes, the sentence is that of all lines with this cause."""
+        sentence = printable(sentence)
         kind = _VALUES.sub("…", sentence.replace(value, "…") if value else sentence)
         self._by_kind.setdefault((listing, kind), []).append((line, sentence))
         self.count += 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.datasets.importers.manifest_text import printable
 from pipelines.errors import IntakeError
 
 Row = Mapping[str, Any] | str
@@ -182,11 +183,11 @@ def _quoting(text: str, delimiter: str) -> Any:
 
 
 def _header(path: Path, names: Sequence[str], key: str) -> list[str]:
-    header = [key_name(name) for name in names]
+    header = [key_name(printable(name)) for name in names]
     if twice := [name for name, count in Counter(header).items() if count > 1 and name]:
         raise IntakeError(f"{path} has the column {', '.join(twice)} twice; rename or remove one of them")
     if names and key not in header:
-        raise IntakeError(f"{path} has no column {key}; it has {', '.join(name.strip() for name in names)}")
+        raise IntakeError(f"{path} has no column {key}; it has {', '.join(printable(name).strip() for name in names)}")
     return header
 
 

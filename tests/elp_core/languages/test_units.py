@@ -94,7 +94,7 @@ def test_subwords_get_later_characters_as_units_of_their_own() -> None:
     units = build_units(LanguageConfig("en", units=UnitsConfig("bpe", 40)), SENTENCES)
     assert units.unknown("the café") == {"é"}
     more = units.extend(["the café"])
-    assert more.symbols == (*units.symbols, "é")
+    assert more.symbols == (*units.symbols, "é", "▁é")
     assert more.decode(more.encode("the café doré")) == "the café doré"
 
 

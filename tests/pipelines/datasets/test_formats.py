@@ -29,7 +29,9 @@ def test_a_named_format_is_taken_at_its_word(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown format 'kaldi'; expected one of nemo, audiofolder, fsdd"):
+    with pytest.raises(
+        UsageError, match="unknown format 'kaldi'; expected one of label-studio, nemo, audiofolder, fsdd"
+    ):
         choose_importer(tmp_path, "kaldi")
 
 

@@ -103,7 +103,7 @@ def test_each_file_gets_its_class(
 def test_wrong_use_is_told(settings: Settings, options: dict[str, Any], files: list[Path]) -> None:
     with pytest.raises(UsageError, match="compares recordings, got 1"):
         predict_files(Slot("x", "asv"), settings, files[:1], **options)
-    with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam and --lm are for SITE/asr"):
+    with pytest.raises(UsageError, match="x/asv writes no transcripts; --beam, --lm and --hotwords are for SITE/asr"):
         predict_files(Slot("x", "asv"), settings, files, decode=DecodeConfig(beam=5), **options)
     with pytest.raises(UsageError, match="no file to answer"):
         predict_files(Slot("x", "asr"), settings, [], **options)

@@ -1,0 +1,138 @@
+"""`elp predict`: the answers of a slot's champion for files; transcripts as text, JSON or subtitles."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from elp_core.config import from_dict, to_dict
+from elp_core.decoding import DecodeConfig
+from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.output import emit, seconds_progress, table, wants_json
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.registry.adapter_version import CHAMPION
+from pipelines.registry.plain_json import plain
+from pipelines.registry.slot import Slot
+from pipelines.serving.hotwords import read_hotwords
+from pipelines.serving.predict_files import Answer, predict_files
+
+_BEAM = 50
+"""Width of the search if hotwords are given and no width is."""
+
+
+@click.command(name="predict")
+@slot_argument
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "srt", "vtt"]),
+    default="text",
+    help="asr: text, JSON with the times of words, or subtitles.",
+)
+@click.option(
+    "--channel",
+    type=click.Choice(["left", "right", "mix"]),
+    help="What is taken of a file whose channels differ [default: it is refused].",
+)
+@click.option("--no-vad", is_flag=True, help="asr: transcribe all of a long recording, not only its speech.")
+@click.option("--hotwords", type=click.Path(path_type=Path), help="asr: words to prefer, one a line, such as names.")
+@click.option(
+    "--hotword-weight", type=float, help=f"How much they are preferred [default: {DecodeConfig.hotword_weight}]."
+)
+@click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
+@click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
+@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
+@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
+@on_workspace
+def predict_verb(
+    workspace: Workspace,
+    slot: Slot,
+    files: tuple[Path, ...],
+    version: int | None,
+    form: str,
+    channel: Literal["left", "right", "mix"] | None,
+    no_vad: bool,
+    **decoding: Any,
+) -> None:
+    """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
+
+    For asv: compare the voices of the first files with that of the last file. Recordings for asr may last hours.
+
+    \b
+    elp predict plant-a/asr call.wav
+    elp predict plant-a/asr meeting.m4a --format srt > meeting.srt
+    elp predict plant-a/asv enrolled.wav caller.wav
+    """
+    if form != "text" and slot.task != "asr":
+        raise click.UsageError(f"{slot} writes no transcripts; --format is for SITE/asr")
+    if form in ("srt", "vtt") and len(files) > 1:
+        raise click.UsageError(f"--format {form} writes one file of subtitles, got {len(files)} recordings")
+    if form != "text" and wants_json():
+        raise click.UsageError("--json prints the whole answer; give it without --format")
+    settings = workspace.settings
+    decode = _decode(slot, settings.for_slot(slot).decode, decoding)
+    with seconds_progress(quiet=wants_json()) as report:
+        answer = predict_files(
+            slot,
+            settings,
+            files,
+            mlflow_uri=mlflow_uri(workspace),
+            cache=workspace.state / "cache",
+            version=version or CHAMPION,
+            decode=decode,
+            skip_silence=not no_vad,
+            channel=channel or "same",
+            progress=report,
+        )
+    if form == "text":
+        emit(answer, _text)
+    else:
+        click.echo(_written(answer, form), nl=form == "json")
+
+
+def _decode(slot: Slot, own: DecodeConfig, given: dict[str, Any]) -> DecodeConfig | None:
+    """Return the slot's settings with the options that are given in their place; None if there are none."""
+    options = {name: value for name, value in given.items() if value is not None}
+    if not options:
+        return None
+    if "hotwords" in options:
+        options["hotwords"] = read_hotwords(options["hotwords"])
+        options.setdefault("beam", own.beam or _BEAM)
+    # a language model asks for a search of its own, whatever the slot's settings are
+    if "beam" not in options and (not own.beam or "lm" in options):
+        raise click.UsageError(
+            "--lm, --lm-weight, --word-bonus and --hotword-weight need beam search; add such as --beam 50"
+        )
+    if "hotword_weight" in options and not options.get("hotwords", own.hotwords):
+        raise click.UsageError("--hotword-weight needs hotwords; add --hotwords FILE")
+    base = to_dict(own) if slot.task == "asr" else {}
+    return from_dict(DecodeConfig, {**base, **options}, "elp predict")
+
+
+def _text(answer: Answer) -> str:
+    if answer.score is None:
+        if len(answer.files) == 1:
+            # a line for each run of speech
+            lines = [segment.text for transcript in answer.transcripts for segment in transcript.segments]
+            return "\n".join(lines) if lines else answer.answers[0]
+        return table(["file", "answer"], zip(answer.files, answer.answers, strict=True))
+    if answer.accepted is None or answer.threshold is None:
+        return f"score {answer.score:.3f} (this version has no threshold)"
+    decision = "accepted, same speaker" if answer.accepted else "rejected, different speakers"
+    return f"{decision}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+
+
+def _written(answer: Answer, form: str) -> str:
+    from elp_core.inference.subtitles import cues, srt, vtt
+
+    if form == "json":
+        found = [
+            {"file": name, **plain(transcript)}
+            for name, transcript in zip(answer.files, answer.transcripts, strict=True)
+        ]
+        return json.dumps(found[0] if len(found) == 1 else found, indent=2, ensure_ascii=False)
+    return {"srt": srt, "vtt": vtt}[form](cues(answer.transcripts[0]))

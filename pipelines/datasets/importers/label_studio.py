@@ -1,0 +1,107 @@
+"""Label Studio's JSON export: regions on a recording, each with a text area and perhaps a label, the speaker."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.timed_segments import (
+    RECORDINGS,
+    TimedSegment,
+    annotated_clips,
+    annotation_files,
+    number,
+    read_text,
+)
+from pipelines.errors import IntakeError
+
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+"""Label Studio puts eight digits before the name of an uploaded file."""
+
+
+def label_studio_clips(source: Path) -> Iterator[SourceClip]:
+    """Yield the clips of every export; a task names its recording, whose file is expected next to the export."""
+    files = [path for path in annotation_files(source, ".json") if _is_export(path)]
+    return annotated_clips(source, files, _segments, LABEL_STUDIO.expects)
+
+
+def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+    try:
+        tasks = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
+    for count, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
+        try:
+            place = f"task {task.get('id', count)}"
+            yield _recording(task, path.parent, place), _regions(task, place)
+        except (AttributeError, KeyError, TypeError, IndexError) as error:
+            raise IntakeError(f"task {count} is not as Label Studio exports it ({error!r}); export as JSON") from error
+
+
+def _recording(task: Mapping[str, Any], folder: Path, place: str) -> str:
+    values = [value for value in task["data"].values() if isinstance(value, str)]
+    named = [name for value in values if Path(name := _file_name(value)).suffix.lower() in RECORDINGS]
+    if len(named) != 1:
+        raise IntakeError(f"{place} names {len(named)} recordings in its data, expected one")
+    uploaded = _UPLOADED.fullmatch(named[0])
+    return uploaded[1] if uploaded and not (folder / named[0]).exists() else named[0]
+
+
+def _file_name(address: str) -> str:
+    """Return the file name in an address such as ``/data/local-files/?d=calls/a.wav`` or ``s3://bucket/a.wav``."""
+    parts = urlsplit(address)
+    path = parse_qs(parts.query).get("d", [parts.path])[0]
+    return unquote(path).replace("\\", "/").rpartition("/")[2]
+
+
+def _regions(task: Mapping[str, Any], place: str) -> list[TimedSegment]:
+    made = [one for one in task["annotations"] if not one.get("was_cancelled")]
+    chosen = [one for one in made if one.get("ground_truth")] or made
+    if len(chosen) > 1:
+        raise IntakeError(f"{place} has {len(chosen)} annotations; export one, or mark one as the ground truth")
+    regions: dict[str, dict[str, Any]] = {}
+    for result in chosen[0]["result"] if chosen else []:
+        value = result["value"]
+        if "start" not in value:
+            continue  # about the whole recording
+        region = regions.setdefault(str(result["id"]), {"text": [], "labels": [], **value})
+        region["text"] = value.get("text", region["text"])
+        region["labels"] = value.get("labels", region["labels"])
+    several = any(region.get("channel") for region in regions.values())
+    return sorted((_segment(region, several, place) for region in regions.values()), key=lambda one: one.start)
+
+
+def _segment(region: Mapping[str, Any], several: bool, place: str) -> TimedSegment:
+    texts = region["text"] if isinstance(region["text"], list) else [region["text"]]
+    start, end = (number(str(region[name]), f"the {name}", place) for name in ("start", "end"))
+    labels = region["labels"]
+    if len(labels) > 1:
+        raise IntakeError(f"{place}: the region at {start:.3f} s has {len(labels)} labels, expected one, the speaker")
+    # the channel is 0 in every region if the channels were not separated
+    channel = int(region.get("channel", 0)) if several else None
+    text = " ".join(str(one).strip() for one in texts)
+    return TimedSegment(start, end, text, str(labels[0]) if labels else "", channel, f"{place} at {start:.3f} s")
+
+
+def _is_export(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(1 << 16)
+    return head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"[", b"{") and b'"annotations"' in head and b'"data"' in head
+
+
+def _accepts(source: Path) -> bool:
+    # a folder with a manifest is what its manifest says
+    if source.is_dir() and any(source.glob("*manifest*.json*")):
+        return False
+    return any(_is_export(path) for path in annotation_files(source, ".json"))
+
+
+LABEL_STUDIO = Importer(
+    name="label-studio",
+    expects="a JSON export of Label Studio (not JSON-MIN) next to the recordings that its tasks name",
+    accepts=_accepts,
+    read=label_studio_clips,
+)

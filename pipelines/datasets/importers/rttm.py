@@ -1,0 +1,59 @@
+"""RTTM, NIST's rich transcription time marks: who speaks when. Its words are in a text file of the same name."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.stm import channel_of
+from pipelines.datasets.importers.timed_segments import (
+    TimedSegment,
+    annotated_clips,
+    annotation_files,
+    number,
+    read_text,
+)
+from pipelines.errors import IntakeError
+
+_FIELDS = 8
+"""``SPEAKER file channel start duration <NA> <NA> speaker …``; later fields are optional."""
+
+
+def rttm_clips(source: Path) -> Iterator[SourceClip]:
+    """Yield the clips of every RTTM file; line n of NAME.txt is the transcript of the nth SPEAKER line of NAME.rttm."""
+    return annotated_clips(source, annotation_files(source, ".rttm"), _segments, RTTM.expects)
+
+
+def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+    turns: list[tuple[str, TimedSegment]] = []
+    for count, line in enumerate(read_text(path).split("\n"), 1):
+        place = f"line {count}"
+        fields = line.split()
+        if not fields or line.startswith(";;") or fields[0] != "SPEAKER":
+            continue
+        if len(fields) < _FIELDS:
+            raise IntakeError(f"{place}: it has {len(fields)} fields, expected SPEAKER file channel start duration …")
+        start = number(fields[3], "the start", place)
+        end = start + number(fields[4], "the duration", place)
+        turns.append((fields[1], TimedSegment(start, end, "", fields[7], channel_of(fields[2], place), place)))
+    words = path.with_suffix(".txt")
+    if not words.is_file():
+        raise IntakeError(
+            f"RTTM has no words, and there is no {words.name} next to it; expected one line for each of the "
+            f"{len(turns)} SPEAKER lines, in their order"
+        )
+    texts = read_text(words).splitlines()
+    if len(texts) != len(turns):
+        raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
+    found: dict[str, list[TimedSegment]] = {}
+    for (name, turn), text in zip(turns, texts, strict=True):
+        segment = TimedSegment(turn.start, turn.end, text.strip(), turn.speaker, turn.channel, turn.place)
+        found.setdefault(name, []).append(segment)
+    yield from found.items()
+
+
+RTTM = Importer(
+    name="rttm",
+    expects="NIST RTTM files (NAME.rttm) with NAME.txt, a line for each turn, next to the recordings that they name",
+    accepts=lambda source: bool(annotation_files(source, ".rttm")),
+    read=rttm_clips,
+)

@@ -1,0 +1,203 @@
+"""Annotated recordings: segments with times become clips that are cut out of their recording.
+
+An annotation belongs to the recording of the same name in the same folder (``call-7.TextGrid`` to ``call-7.wav``).
+Formats that name recordings inside (STM, CTM, RTTM, Label Studio) belong to those recordings, in the same folder too.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elp_core.audio import AudioInfo, probe
+from elp_core.errors import AudioError
+from elp_core.types import Seconds
+from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.errors import IntakeError
+
+RECORDINGS = frozenset(
+    {
+        *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".sph", ".w64", ".au"),
+        *(".m4a", ".aac", ".amr", ".3gp", ".webm", ".mp4", ".mkv", ".mov", ".avi", ".wma", ".ts", ".mpg", ".caf"),
+    }
+)
+"""Endings of recordings, in lower case."""
+MERGE_PAUSE: Seconds = 0.5
+MERGE_SECONDS: Seconds = 20.0
+_TOLERANCE: Seconds = 0.05
+"""Annotations that touch may overlap by this."""
+_BEYOND: Seconds = 0.1
+"""A segment may end this much after its file, as intake allows."""
+_GENERIC = re.compile(r"(?:spk|spkr|speaker|sprecher|s|channel|tier|track)?[ _-]?\d+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TimedSegment:
+    """One annotated stretch of a recording."""
+
+    start: Seconds
+    end: Seconds
+    text: str
+    speaker: str = ""
+    channel: int | None = None
+    """From 0; None if the annotation names none."""
+    place: str = ""
+    """Its place in the annotation file, such as ``line 7``, for people."""
+
+
+ReadSegments = Callable[[Path], Iterable[tuple[str, Sequence[TimedSegment]]]]
+"""An annotation file to the names of recordings in it, an empty one for the file's own, with their segments."""
+
+
+def annotation_files(source: Path, suffix: str) -> list[Path]:
+    """Return the file that `source` is, or the files in the folder, with an ending in any case; sorted."""
+    if source.is_file():
+        return [source] if source.suffix.lower() == suffix else []
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() == suffix and path.is_file())
+
+
+def annotated_clips(source: Path, files: Sequence[Path], read: ReadSegments, expects: str) -> Iterator[SourceClip]:
+    """Yield the clips of annotation files, in the order of the files and of their segments.
+
+    A segment that overlaps another one, is outside its file or has no length is a clip with a fault. An IntakeError
+    lists annotations that cannot be read and recordings that are missing or named twice.
+    """
+    top = source if source.is_dir() else source.parent
+    faults: list[str] = []
+    found: list[tuple[Path, Sequence[TimedSegment]]] = []
+    for file in files:
+        try:
+            for name, segments in read(file):
+                recording = find_recording(file.parent, name or file.stem, top)
+                found.append((recording, segments))
+        except IntakeError as error:
+            faults.append(f"{file.relative_to(top)}: {error}")
+    twice = [path for path, same in itertools.groupby(sorted(path for path, _ in found)) if len(list(same)) > 1]
+    faults += [f"{path.relative_to(top.resolve())} is annotated twice; keep one of the annotations" for path in twice]
+    if faults:
+        raise IntakeError(f"{source} has {len(faults)} fault(s); correct them and try again, nothing changed", faults)
+    if not any(segments for _, segments in found):
+        raise IntakeError(f"{source} has no segment; expected {expects}")
+    for recording, segments in found:
+        yield from _clips(recording, recording.relative_to(top.resolve()).as_posix(), segments)
+
+
+def find_recording(folder: Path, name: str, top: Path) -> Path:
+    """Return the recording `name` (with or without its ending) of a folder; an IntakeError says why there is none."""
+    wanted = Path(name).name
+    stems = {wanted, Path(wanted).stem} if Path(wanted).suffix.lower() in RECORDINGS else {wanted}
+    matches = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in RECORDINGS and (path.name == wanted or path.stem in stems) and path.is_file()
+    )
+    exact = [path for path in matches if path.name == wanted] or matches
+    if not exact:
+        raise IntakeError(f"there is no recording {wanted} (.wav, .flac, .m4a …) next to it")
+    if len(exact) > 1:
+        raise IntakeError(f"{', '.join(path.name for path in exact)} could be its recording; keep one")
+    resolved = exact[0].resolve()
+    if not resolved.is_relative_to(top.resolve()):
+        raise IntakeError(f"{exact[0].name} is a link to a file outside {top}; copy the file there")
+    return resolved
+
+
+def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
+    """Join timed words of one channel and speaker to segments: at pauses of half a second, or after 20 s."""
+    segments: list[TimedSegment] = []
+    for word in words:
+        last = segments[-1] if segments else None
+        if (
+            last is not None
+            and (last.channel, last.speaker) == (word.channel, word.speaker)
+            and last.end - _TOLERANCE <= word.start < last.end + MERGE_PAUSE
+            and word.end - last.start <= MERGE_SECONDS
+        ):
+            joined = f"{last.text} {word.text}"
+            segments[-1] = TimedSegment(last.start, word.end, joined, last.speaker, last.channel, last.place)
+        else:
+            segments.append(word)
+    return segments
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a UTF-8 file, or a UTF-16 one with its mark; an IntakeError if it is neither."""
+    content = path.read_bytes()
+    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        name = "UTF-16" if wide else "UTF-8"
+        raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
+
+
+def number(text: str, what: str, place: str) -> Seconds:
+    """Return a time in seconds, 0 or more; an IntakeError names its place."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e7:
+        raise IntakeError(f"{place}: {what} is {text!r}, expected a number of seconds, 0 or more")
+    return value
+
+
+def _clips(recording: Path, path: str, segments: Sequence[TimedSegment]) -> Iterator[SourceClip]:
+    try:
+        info: AudioInfo | None = probe(recording)
+    except AudioError:
+        info = None  # intake reports the recording with its reason
+    overlapping = _overlapping(segments, info)
+    for place, segment in enumerate(segments):
+        fault = overlapping.get(place) or _fault(segment, info)
+        multi = info is not None and info.channels > 1
+        yield SourceClip(
+            path,
+            recording,
+            text=segment.text,
+            speaker=_speaker(segment.speaker, recording.stem),
+            start=segment.start,
+            seconds=max(0.0, segment.end - segment.start),
+            channel=segment.channel if multi else None,
+            fault=fault,
+        )
+
+
+def _speaker(name: str, recording: str) -> str:
+    """Return a name that means one person: `speaker 1` of two recordings are two people."""
+    name = name.strip()
+    if not name:
+        return recording
+    return f"{recording}/{name}" if _GENERIC.fullmatch(name) else name
+
+
+def _fault(segment: TimedSegment, info: AudioInfo | None) -> ClipFault | None:
+    span = f"{segment.place}: the segment from {segment.start:.3f} s to {segment.end:.3f} s"
+    if segment.end <= segment.start:
+        return ClipFault("no_length", f"{span} has no length")
+    if info is not None and info.seconds and (segment.end > info.seconds + _BEYOND or segment.start >= info.seconds):
+        return ClipFault("out_of_file", f"{span} is not in its file, which lasts {info.seconds:.3f} s")
+    return None
+
+
+def _overlapping(segments: Sequence[TimedSegment], info: AudioInfo | None) -> dict[int, ClipFault]:
+    """Return the faults of segments that sound at the same time, by their place; channels of one file do not mix."""
+    channels = info is not None and info.channels > 1
+    found: dict[int, ClipFault] = {}
+    order = sorted(range(len(segments)), key=lambda place: (segments[place].start, segments[place].end))
+    latest: dict[int | None, int] = {}
+    for place in order:
+        segment = segments[place]
+        key = segment.channel if channels else None
+        before = latest.get(key)
+        if before is not None and segments[before].end > segment.start + _TOLERANCE and segment.end > segment.start:
+            for one, other in ((place, before), (before, place)):
+                a, b = segments[one], segments[other]
+                detail = (
+                    f"{a.place}: {a.start:.3f} s to {a.end:.3f} s overlaps {b.place}, {b.start:.3f} s to {b.end:.3f} s"
+                )
+                found.setdefault(one, ClipFault("overlapping", detail))
+        if before is None or segment.end > segments[before].end:
+            latest[key] = place
+    return found
