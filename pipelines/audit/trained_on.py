@@ -18,6 +18,9 @@ from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 
+_LAST_NAMED = """SELECT c.id FROM clip c JOIN span s ON s.file = c.file AND s.folder IN ('shards', 'golden')
+    WHERE c.speaker = ? AND s.last = (SELECT MAX(later.last) FROM clip d JOIN span later ON later.file = d.file
+        WHERE d.id = c.id AND later.slot = s.slot AND later.folder = s.folder)"""
 _FEW_SLOTS = 5
 """Up to so many slots are asked for their champion periods one by one."""
 
@@ -102,9 +105,13 @@ def similar_speakers(db: sqlite3.Connection, subject: Subject) -> dict[str, int]
 
 
 def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
-    """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values."""
+    """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values.
+
+    Rows of a speaker are those with the name, and those of recordings that had another name before a correction: the
+    last version that holds a recording decides whose it is.
+    """
     if subject.speaker:
-        return "speaker = ?", (subject.speaker,)
+        return f"(speaker = ? OR id IN ({_LAST_NAMED}))", (subject.speaker, subject.speaker)
     return "id BETWEEN ? AND ?", tuple(bytes.fromhex(subject.clip.ljust(64, digit)) for digit in "0f")
 
 
