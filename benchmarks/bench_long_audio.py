@@ -1,6 +1,6 @@
 """An hour-long recording against its cut clips: WER, peak memory against a one-minute file, real-time factor.
 
-    python benchmarks/bench_long_audio.py ADAPTER [--minutes 60] [--markdown FILE]
+    python benchmarks/bench_long_audio.py [ADAPTER] [--minutes 60] [--markdown FILE]
 
 ADAPTER is the folder that `spoken_adapter.py` makes (it is trained first if it does not exist). The recording is
 sentences of espeak-ng, the speakers of the test split in turn, with pauses of 0.3 to 4 s and faint noise between them,
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from spoken_adapter import Wave, sentences, speak, spoken_adapter, voices
+from spoken_adapter import DEFAULT_FOLDER, Wave, sentences, speak, spoken_adapter, voices
 
 from elp_core.types import SAMPLE_RATE
 
@@ -101,7 +101,7 @@ def confidence_auc(words: list[tuple[str, float, float, float]], reference: str)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("adapter", type=Path)
+    parser.add_argument("adapter", type=Path, nargs="?", default=DEFAULT_FOLDER)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--way", help=argparse.SUPPRESS)

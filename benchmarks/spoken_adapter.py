@@ -6,6 +6,7 @@ person or a product is among them. The voices are those that the embedded backbo
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from elp_core.types import SAMPLE_RATE, Clip, Split
 Wave = npt.NDArray[np.float32]
 VARIANTS = ("m1", "m2", "m3", "f1", "f2", "f3", "Annie", "klatt")
 EPOCHS = 14
+DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "elp-spoken-adapter"
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class MediaFile:
         """Return the next frames as float32 [frames, channels]; fewer at the end, none after it.
 
         Raises:
-            AudioError: `corrupt` if decoding breaks off; `too_slow` if it exceeds its time; `length_differs` if the
+            AudioError: `corrupt` if decoding breaks off; `too_slow` if it exceeds its time; `wrong_length` if the
                 sound is not as long as the header says.
         """
         del dtype, always_2d
@@ -141,7 +141,7 @@ class MediaFile:
         differ = abs(lasts - declared)
         if declared and differ > _DECLARED_SECONDS and differ > _DECLARED_SHARE * max(lasts, declared):
             raise AudioError(
-                "length_differs",
+                "wrong_length",
                 f"{self._name} lasts {declared:.2f} s by its header and {lasts:.2f} s decoded; "
                 "it was cut off: copy it again",
             )

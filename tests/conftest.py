@@ -26,6 +26,8 @@ os.environ.update(
     DVC_NO_ANALYTICS="1",
     HF_HUB_OFFLINE="1",
     MPLBACKEND="Agg",
+    # idle threads of a parallel region sleep: spinning ones would take the processor from the other test process
+    OMP_WAIT_POLICY="PASSIVE",
 )
 
 

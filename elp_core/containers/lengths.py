@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.media import is_media
 from elp_core.types import Seconds
 
 Buffer = bytes | mmap.mmap
@@ -44,10 +45,11 @@ def file_length(content: Buffer) -> FileLength | None:
     from elp_core.containers import flac, mp3, ogg, riff
 
     magic = content[:4]
-    if magic in riff.MAGICS:
+    if magic in riff.MAGICS and content[8:11] != b"AVI":
         return riff.riff_length(content)
     if magic == flac.MAGIC:
         return flac.flac_length(content)
     if magic == ogg.MAGIC:
         return ogg.ogg_length(content)
-    return mp3.mp3_length(content)
+    # before MP3, whose short marks occur in any of them
+    return None if is_media(content[:512]) else mp3.mp3_length(content)

@@ -46,6 +46,8 @@ class TrialRunner:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
         settings, self.policy = to_dict(chosen), chosen.gate
+        # for `elp predict` only: it changes no trial
+        del settings["decode"]
         self._spec = TrialSpec(
             "", 1.0, str(slot), str(workspace.root), dataset.tag, str(cache), workspace.settings.backbone,
             dataset.closed_set, settings,

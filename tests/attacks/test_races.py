@@ -29,7 +29,7 @@ def crowd(server: GuardedServer, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("seconds", [6, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
 def test_ten_processes_on_one_slot(own_contest: Contest, crowd: Movers, seconds: int) -> None:
     crowd.start(own_contest.slot, seconds, count=10)
     # the server answers requests at the same time

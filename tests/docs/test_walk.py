@@ -72,6 +72,7 @@ def _deliveries(root: Path) -> None:
     for name in ("recording.wav", "call.wav", "enrolled-1.wav", "enrolled-2.wav", "someone.wav"):
         shutil.copy(wave, root / name)
     (root / "words.arpa").write_text(ARPA, encoding="utf-8")
+    (root / "names.txt").write_text("Kowalski\n", encoding="utf-8")
 
 
 def test_every_shown_command_runs(workspace: Path) -> None:

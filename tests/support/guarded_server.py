@@ -46,7 +46,7 @@ class GuardedServer:
 
 @contextlib.contextmanager
 def guarded_server(
-    folder: Path, database: str | None = None, environment: Mapping[str, str] | None = None, workers: int = 1
+    folder: Path, database: str | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[GuardedServer]:
     """Run the guarded command line with everything it keeps in `folder`; the whole process group ends with the block.
 
@@ -54,22 +54,22 @@ def guarded_server(
         folder: For the keys, the checkpoint, the artifacts, the log, and an SQLite database.
         database: SQLAlchemy URI; None takes an SQLite file in the folder.
         environment: On top of the usual.
-        workers: Server processes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     database = database or f"sqlite:///{folder / 'mlflow.db'}"
     ensure_keys(folder / "keys")
     port = free_port()
-    command = guarded_command(folder, database, port, workers)
+    command = guarded_command(folder, database, port)
     with running(command, port, folder, guarded_environment(folder, environment)) as process:
+        assert process.pid
         yield GuardedServer(f"http://127.0.0.1:{port}", folder, database, process.pid)
 
 
-def guarded_command(folder: Path, database: str, port: int, workers: int = 1) -> list[str]:
-    """The documented command line."""
+def guarded_command(folder: Path, database: str, port: int) -> list[str]:
+    """The arguments of `mlflow`, as documented."""
     return [
         *(*server_command(port), "--app-name", "elp"),
-        *("--backend-store-uri", database, "--registry-store-uri", JOINED + database, "--workers", str(workers)),
+        *("--backend-store-uri", database, "--registry-store-uri", JOINED + database, "--workers", "1"),
         *("--artifacts-destination", f"{JOINED}file://{folder / 'artifacts'}", "--serve-artifacts"),
     ]
 

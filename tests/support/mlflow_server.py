@@ -1,4 +1,9 @@
-"""A real MLflow server on a free port of 127.0.0.1, ended by its process group when the tests are done."""
+"""A real MLflow server on a free port of 127.0.0.1, ended by its process group when the tests are done.
+
+Its start costs seven seconds of processor time if it imports everything again. A server of the tests is forked from a
+process that has imported it (`tests/support/forked_server.py`); `elp up`, in the tests of whole workspaces, runs the
+command line itself.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,14 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from tests.support.forked_server import fork_server
 
 START_SECONDS = 120.0
 
@@ -35,8 +41,8 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 
 
 def server_command(port: int) -> list[str]:
-    """The command line's beginning, without stores."""
-    return [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    """The arguments of `mlflow`, without stores."""
+    return ["server", "--host", "127.0.0.1", "--port", str(port)]
 
 
 def server_environment(folder: Path) -> dict[str, str]:
@@ -51,31 +57,28 @@ def server_environment(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running(
-    command: list[str], port: int, folder: Path, environment: Mapping[str, str]
-) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], port: int, folder: Path, environment: Mapping[str, str]) -> Iterator[BaseProcess]:
     """Run a server in `folder` until the block ends, from the moment it answers; its log is added to server.log."""
-    with (folder / "server.log").open("ab") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True)
-        try:
-            _wait_for(server, f"http://127.0.0.1:{port}", folder / "server.log")
-            yield server
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+    server = fork_server(command, folder, environment)
+    try:
+        _wait_for(server, f"http://127.0.0.1:{port}", folder / "server.log")
+        yield server
+    finally:
+        assert server.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.join(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.join()
 
 
-def _wait_for(server: subprocess.Popen[bytes], uri: str, log: Path) -> None:
+def _wait_for(server: BaseProcess, uri: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
-        if server.poll() is not None:
+        if not server.is_alive():
             break
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(uri + "/health", timeout=2):
             return
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise RuntimeError(f"MLflow did not start:\n{log.read_text(errors='replace')[-3000:]}")

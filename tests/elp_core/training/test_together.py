@@ -39,13 +39,16 @@ KINDS = [
 """Tasks, parts, seeds, rates, batch sizes and lengths of run that differ; dropout is on."""
 
 
-@pytest.fixture(params=[1, 2], autouse=True)
+@pytest.fixture(autouse=True)
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Optimizers one after another, and side by side."""
+    """One thread, or as many as the test says: optimizers run one after another, or side by side."""
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
+    torch.set_num_threads(getattr(request, "param", 1))
     yield
     torch.set_num_threads(before)
+
+
+one_and_two_threads = pytest.mark.parametrize("threads", [1, 2], indirect=True)
 
 
 def jobs(backbone: Backbone, folder: Path | None = None) -> list[Job]:
@@ -70,6 +73,7 @@ def assert_alike(one: Job, other: Job, first: object, second: object) -> None:
     torch.testing.assert_close(one.model.state(), other.model.state(), atol=3e-4, rtol=0)
 
 
+@one_and_two_threads
 def test_each_adapter_is_the_one_trained_alone() -> None:
     backbone = tiny_backbone("wavlm")
     together, apart = jobs(backbone), jobs(backbone)
@@ -80,6 +84,7 @@ def test_each_adapter_is_the_one_trained_alone() -> None:
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
+@one_and_two_threads
 def test_the_same_pass_gives_the_same_bits() -> None:
     backbone = tiny_backbone()
     first, second = jobs(backbone), jobs(backbone)
@@ -122,6 +127,7 @@ def test_a_killed_pass_goes_on_from_the_checkpoints_even_alone(tmp_path: Path) -
         assert_alike(one, other, result, repeated)
 
 
+@one_and_two_threads
 def test_one_job_that_fails_leaves_the_others_as_they_were() -> None:
     backbone = tiny_backbone()
     good, bad = jobs(backbone), jobs(backbone)
