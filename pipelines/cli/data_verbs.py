@@ -12,6 +12,7 @@ from pipelines.cli.dry_run import counted, show_plan
 from pipelines.cli.options import format_options, on_workspace, slot_argument
 from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
 from pipelines.local.workspace import Workspace
+from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _added(version: DatasetVersion, new: bool) -> str:
         f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
         if entry.quarantined
         else "",
+        f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
         f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         *_missing(version),
@@ -217,6 +219,8 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
+        *([("language", str(version.language))] if version.language.code else []),
+        *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
         ("revision", version.revision),
         ("DVC hash", version.dvc_hash),
     ]

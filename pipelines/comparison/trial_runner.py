@@ -61,6 +61,7 @@ class TrialRunner:
             "settings": settings,
             "code": code_digest(),
             "task": task_digest(slot.task_spec),
+            **({"units": dict(dataset.units)} if dataset.units else {}),
             "trial": hashlib.sha256(Path(method_trial.__file__).read_bytes()).hexdigest(),
         }
         self._folder, self._log = cache / "trials", log

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import SCHEMA, write_shard
-from elp_core.data.text import normalise
+from elp_core.languages import LanguageConfig
 from pipelines.datasets import dvc
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
@@ -33,6 +33,7 @@ from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import added_units, next_units, rare_letters, require_same_language
 from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden, restore_shards, slot_shards
 from pipelines.datasets.transcripts import without_tags
 from pipelines.datasets.versions import golden_ref, version_at
@@ -130,12 +131,13 @@ def _prepare(
 ) -> tuple[Corrected, SlotChange | None]:
     """Read and check the corrections; nothing outside `stage` and the Data Docs is written."""
     slot, settings = current.slot, workspace.settings.for_slot(current.slot)
+    require_same_language(current, settings.language)
     clips, pinned = stored_clips(shards[SHARDS]), stored_clips(shards.get(GOLDEN, ()))
     corrections = read_corrections(
         file,
         # a golden clip may have left the newest version's shards
         pinned | clips,
-        lambda text: _in_normal_form(text, settings.data.tags),
+        lambda text: _in_normal_form(text, settings.data.tags, settings.language),
         encoding=encoding,
         withdrawn=current.withdrawn,
         quarantined={normal_name(clip.path) for clip in read_quarantine(shards.get(QUARANTINE, ()))},
@@ -149,14 +151,13 @@ def _prepare(
         return found, None
     staged = {SHARDS: _rewritten(shards[SHARDS], after, stage / SHARDS)}
     staged[GOLDEN] = _rewritten(shards.get(GOLDEN, ()), after, stage / GOLDEN, test_only=True)
-    arriving = [path for folder in staged.values() for path in folder.arriving]
-    summary = _require_good_clips(workspace, slot, after, stage, docs, arriving)
+    summary = _require_good_clips(workspace, current, after, staged, stage, docs)
     return found, _change(workspace, current, staged, corrections, summary)
 
 
-def _in_normal_form(text: str, tags: TagRule) -> str | ClipFault:
+def _in_normal_form(text: str, tags: TagRule, language: LanguageConfig) -> str | ClipFault:
     words = without_tags(text, tags)
-    return words if isinstance(words, ClipFault) else normalise(words)
+    return words if isinstance(words, ClipFault) else language.transcript(words)
 
 
 def _refuse_golden(slot: Slot, corrections: Corrections, pinned: Collection[str], *, allowed: bool) -> None:
@@ -205,20 +206,22 @@ def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str
 
 def _require_good_clips(
     workspace: Workspace,
-    slot: Slot,
+    current: DatasetVersion,
     after: Mapping[str, Correction],
+    staged: Mapping[str, _Rewritten],
     stage: Path,
     docs: Path | None,
-    shards: list[Path],
 ) -> ValidationSummary:
     """Check the corrected clips by the rules of intake; DataRefused names the lines of those that break one."""
+    slot, shards = current.slot, staged[SHARDS]
     rows: dict[str, dict[str, Any]] = {}
-    for shard in shards:
+    for shard in (path for folder in staged.values() for path in folder.arriving):
         # without the sound, which the rules do not read
         found = pq.read_table(shard, columns=[name for name in SCHEMA.names if name != "audio"]).to_pylist()
         rows |= {row["id"]: {**row, "audio": {"bytes": b"", "path": ""}} for row in found if row["id"] in after}
     part = write_shard([*rows.values()], stage / "corrected")
-    checked = check_clips([part], workspace, slot, "correct", validate_rows, docs)
+    rare = rare_letters(workspace.settings.for_slot(slot).language, current, shards.staying, shards.arriving)
+    checked = check_clips([part], workspace, slot, "correct", validate_rows, docs, rare)
     bad = sorted((after[clip].line, fault) for clip, fault in checked.faults.items())
     if bad:
         raise DataRefused(str(slot), [f"line {line}: {fault.reason}: {fault.detail}" for line, fault in bad[:20]])
@@ -239,6 +242,9 @@ def _change(
         raise DataRefused(
             str(slot), [f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"]
         )
+    language = workspace.settings.for_slot(slot).language
+    # a corrected transcript can have a letter that the slot has no unit for yet
+    units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
     words = sorted(f"{one.after.id} {one.after.digest}" for one in corrections.found)
     delivery = Delivery(
         key=hashlib.sha256("\n".join(["correct", str(number), *words]).encode()).hexdigest(),
@@ -253,6 +259,7 @@ def _change(
         repeats=count,
         version=number,
         created=utc_seconds(),
+        new_units=added_units(current, units),
     )
     version, ref = next_records(
         workspace,
@@ -265,6 +272,8 @@ def _change(
         validation=summary,
         withdrawn=current.withdrawn,
         corrected=with_earlier_words(current.corrected, corrections.found),
+        language=current.language,
+        units=units,
     )
     arriving = {name: folder.arriving for name, folder in staged.items()}
     leaving = {name: folder.leaving for name, folder in staged.items()}

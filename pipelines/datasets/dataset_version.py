@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
+from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
+from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
 
 FORMAT = 1
@@ -50,6 +52,8 @@ class Delivery:
     """UTC, ISO 8601."""
     withdrawn: int = 0
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+    new_units: tuple[str, ...] = ()
+    """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
 
@@ -75,6 +79,19 @@ class ValidationSummary:
     delivery: str = ""
     docs: str = ""
     """Path of the Data Docs in the workspace."""
+
+
+@dataclass(frozen=True)
+class TranscriptLanguage:
+    """The language of transcripts and the rule that gave them their form; empty for English, the default."""
+
+    code: str = ""
+    """As in `elp.yaml`, such as ``ja``."""
+    normaliser: NormaliserId | None = None
+
+    def __str__(self) -> str:
+        rule = f", normaliser {normaliser_text(self.normaliser)}" if self.normaliser else ""
+        return f"{self.code}{rule}" if self.code else "English"
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,12 @@ class DatasetVersion:
     corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict. Left
     out of the record if there is none."""
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
+    units: Mapping[str, Any] = field(default_factory=dict)
+    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
+
+    Later versions append to it; the order never changes.
+    """
     doubtful_names: Mapping[str, int] = field(default_factory=dict)
     """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
     this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
@@ -154,6 +177,7 @@ class GoldenRef:
     closed_set: bool
     words: str = ""
     """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     revision: str = ""
 
 
@@ -186,10 +210,15 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
-    # the records of older releases have no such fields
+    # the records of older releases, and those of English, have no such fields
+    if record.language == TranscriptLanguage():
+        del values["language"]
+    if isinstance(record, DatasetVersion) and not record.units:
+        del values["units"]
     for delivery in values.get("deliveries", ()):
-        if not delivery["untagged"]:
-            delivery.pop("untagged")
+        for name in ("untagged", "new_units"):
+            if not delivery[name]:
+                del delivery[name]
     for name in ("doubtful_names", "corrected", "words"):
         if not values.get(name):
             values.pop(name, None)

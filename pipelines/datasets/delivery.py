@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from elp_core.config import to_dict
+from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.kept_bytes import KeptBytes
@@ -183,7 +185,7 @@ class DeliveryContent:
     """The clips of a delivery, each with the hash of its file."""
 
     key: str
-    """SHA-256 (hex) of every clip's bytes and words, of the options and the policy: the same key, the same version."""
+    """SHA-256 (hex) of every clip's bytes and words, of the options, the policy and the language."""
     source: str
     """Name of the source's file or folder."""
     importer: str
@@ -211,7 +213,12 @@ class DeliveryContent:
 
 
 def read_delivery(
-    source: Path, importer: Importer, options: DeliveryOptions, policy: DataPolicy, spool: Path
+    source: Path,
+    importer: Importer,
+    options: DeliveryOptions,
+    policy: DataPolicy,
+    spool: Path,
+    language: LanguageConfig | None = None,
 ) -> DeliveryContent:
     """Read a manifest, a folder or an archive with the bytes of every clip, and compute the delivery's key.
 
@@ -220,7 +227,12 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    whole = hashlib.sha256(json.dumps([options.to_dict(), policy.key_values()], sort_keys=True).encode())
+    settings = [options.to_dict(), policy.key_values()]
+    if language not in (None, LanguageConfig()):
+        # what is left at its default is no part of it: later releases may have more to declare
+        usual = to_dict(LanguageConfig())
+        settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
+    whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
     each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
     read: list[SourceClip] = []

@@ -25,6 +25,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_records,
@@ -170,6 +171,9 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
         corrected=current.corrected,
+        language=current.language,
+        # kept whole: a head's outputs have their meaning by their place
+        units=pinned_units(current),
     )
     arriving = {name: folder.arriving for name, folder in found.items()}
     leaving = {name: folder.leaving for name, folder in found.items()}

@@ -24,12 +24,13 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str) -> GoldenRef:
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
             raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
+        closed, language = source.closed_set, source.language
         golden = next_golden_ref(
-            workspace, slot, chosen, source.tag, closed_set=source.closed_set, corrected=source.corrected
+            workspace, slot, chosen, source.tag, closed_set=closed, language=language, corrected=source.corrected
         )
         if golden.version > 1:
             pinned = golden_ref(workspace, "latest", slot)
-            if (pinned.digest, pinned.words) == (golden.digest, golden.words):
+            if (pinned.digest, pinned.words, pinned.language) == (golden.digest, golden.words, language):
                 return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

@@ -13,6 +13,13 @@ from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import (
+    added_units,
+    declared_language,
+    next_units,
+    rare_letters,
+    require_same_language,
+)
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_records,
@@ -52,9 +59,11 @@ def add_delivery(
     chosen = choose_importer(source, importer, checked.format_options)
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
-        policy = workspace.settings.for_slot(slot).data
-        content = read_delivery(source, chosen, checked, policy, stage / "members")
-        content = apply_transcript_rules(content, slot, policy.tags)
+        settings = workspace.settings.for_slot(slot)
+        if current:
+            require_same_language(current, settings.language)
+        content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
+        content = apply_transcript_rules(content, slot, settings.data.tags)
         # not an error: a flow that runs again passes the same source
         if current and content.known(current.delivery_keys):
             return current
@@ -83,16 +92,19 @@ def _prepare(
 ) -> SlotChange:
     """Measure and check a delivery; nothing outside `stage` and the Data Docs is written."""
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
-    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name)
+    language = workspace.settings.for_slot(slot).language
+    settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name, language)
     withdrawn, corrected = frozenset(current.withdrawn if current else ()), current.corrected if current else {}
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected)
-    checked = check_clips(staged.parts, workspace, slot, content.name, validate)
+    rare = rare_letters(language, current, present, staged.parts)
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare=rare)
     faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
     conflicts = conflicts_of(slot, repeats)
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
+    units = next_units(slot, language, current, present, shards)
     delivery = Delivery(
         key=content.key,
         name=content.name,
@@ -107,6 +119,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        new_units=added_units(current, units),
         untagged=content.untagged,
     )
     version, golden = next_records(
@@ -120,6 +133,8 @@ def _prepare(
         validation=checked.summary,
         withdrawn=withdrawn,
         corrected=corrected,
+        language=declared_language(slot, language),
+        units=units,
     )
     stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
     held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}

@@ -4,6 +4,7 @@ import hashlib
 
 from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
+from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import count_shards, next_records, restore_shards, slot_shards
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import version_at
@@ -53,6 +54,8 @@ def readmit_clip(workspace: Workspace, slot: Slot, subject: Subject) -> DatasetV
             validation=current.validation,
             withdrawn={*current.withdrawn} - {*found},
             corrected=current.corrected,
+            language=current.language,
+            units=pinned_units(current),
         )
         stored = store_change(workspace, SlotChange(slot, f"Readmit a clip of {slot} (v{number})", version)).dataset
     assert stored is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
+from elp_core.languages import Units
 from elp_core.types import Seconds, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
@@ -20,6 +21,7 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    TranscriptLanguage,
     ValidationSummary,
     parse_record,
     utc_seconds,
@@ -191,15 +193,20 @@ def next_records(
     validation: ValidationSummary,
     withdrawn: Iterable[str],
     corrected: Mapping[str, tuple[str, ...]],
+    language: TranscriptLanguage,
+    units: Units | None,
 ) -> tuple[DatasetVersion, GoldenRef | None]:
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
     new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good; `corrected` has the digests of the words that corrected clips had.
+    the ids of all clips that stay out for good; `corrected` has the digests of the words that corrected clips had;
+    `units` None stands for the default units.
     """
     tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, corrected=corrected) if golden else None
+    ref = None
+    if golden:
+        ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, language=language, corrected=corrected)
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -224,6 +231,8 @@ def next_records(
         withdrawn=tuple(sorted(out)),
         # a dropped clip never comes back, so its words are not needed
         corrected={clip: digests for clip, digests in sorted(corrected.items()) if clip not in out},
+        language=language,
+        units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
     )
     return version, ref
@@ -243,6 +252,7 @@ def next_golden_ref(
     source_tag: str,
     *,
     closed_set: bool,
+    language: TranscriptLanguage,
     corrected: Collection[str] = (),
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
@@ -265,6 +275,7 @@ def next_golden_ref(
         created=utc_seconds(),
         closed_set=closed_set,
         words=_words_of(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
+        language=language,
     )
 
 

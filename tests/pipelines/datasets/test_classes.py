@@ -27,8 +27,8 @@ pytestmark = pytest.mark.integration
 
 FAST = AugmentConfig(speed=0, noise_probability=0, gain_db=0)
 PLANS = {
-    "ser": (DeliveryPlan("moods", per_speaker=3, label="emotion"), 5, 0.6),
-    "sic": (DeliveryPlan("commands", per_speaker=3, label="intent"), 8, 0.85),
+    "ser": (DeliveryPlan("moods", per_speaker=3, label="emotion"), 3, 0.6),
+    "sic": (DeliveryPlan("commands", per_speaker=3, label="intent"), 5, 0.85),
 }
 """Delivery, epochs, and the error rate to come under; chance is 0.75 and 0.97."""
 
