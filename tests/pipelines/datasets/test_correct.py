@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,19 @@ def test_a_golden_clip_that_is_moved_to_training_leaves_the_golden_set(workspace
     every = [{"audio_filepath": f"audio/doris_{take}.wav", "speaker": "anna"} for take in range(1, 4)]
     with pytest.raises(DataRefused, match=r"no clip of golden/plant/asr/v2 would be left"):
         correct_clips(workspace, SLOT, _rows(tmp_path / "in", *every), golden=True)
+
+
+def test_transcripts_are_corrected_in_the_language_of_their_slot(workspace: Workspace, tmp_path: Path) -> None:
+    german, berlin = {"language": "de"}, Slot("berlin", "asr")
+    settings = replace(workspace.settings, slots={str(SLOT): german, str(berlin): german})
+    declared = replace(workspace, settings=settings)
+    add_delivery(declared, berlin, write_delivery(tmp_path / "berlin"))
+    row = {"audio_filepath": "audio/anna_0.wav", "text": "Öffne die Tür!"}
+    done = correct_clips(declared, berlin, _rows(tmp_path / "in", row))
+    assert [one.changes["text"][1] for one in done.corrections] == ["öffne die tür"]
+    assert done.dataset.language.code == "de"
+    with pytest.raises(UsageError, match="never mixed"):
+        correct_clips(declared, SLOT, _rows(tmp_path / "in", row))
 
 
 def test_a_dry_run_changes_nothing_and_finds_the_same(workspace: Workspace, tmp_path: Path) -> None:
