@@ -7,8 +7,8 @@ correction.
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,16 @@ from elp_core.data.corpus import SCHEMA, write_shard
 from elp_core.languages import LanguageConfig
 from pipelines.datasets import dvc
 from pipelines.datasets.checks import check_clips, require_good_set
-from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
+from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips, with_earlier_words
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     QUARANTINE,
     SHARDS,
+    TRIALS_FILE,
     DatasetVersion,
     Delivery,
     GoldenRef,
+    PinnedTrials,
     ValidationSummary,
     utc_seconds,
 )
@@ -86,9 +88,7 @@ def correct_clips(
             return found
         stored = store_change(workspace, change)
     assert stored.dataset is not None
-    return Corrected(
-        stored.dataset, found.corrections, found.rows, found.quarantined, found.golden_clips, stored.golden, True
-    )
+    return replace(found, dataset=stored.dataset, golden=stored.golden, stored=True)
 
 
 def plan_corrections(
@@ -242,6 +242,7 @@ def _change(
         raise DataRefused(
             str(slot), [f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"]
         )
+    pinned = _kept_trials(workspace, slot, corrections) if golden.leaving else None
     language = workspace.settings.for_slot(slot).language
     # a corrected transcript can have a letter that the slot has no unit for yet
     units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
@@ -274,17 +275,26 @@ def _change(
         corrected=with_earlier_words(current.corrected, corrections.found),
         language=current.language,
         units=units,
+        trials=pinned,
     )
     arriving = {name: folder.arriving for name, folder in staged.items()}
     leaving = {name: folder.leaving for name, folder in staged.items()}
     # names and transcripts stay out of Git, whose history cannot be erased
-    return SlotChange(slot, f"Correct {count} clips of {slot} (v{number})", version, ref, arriving, leaving)
+    subject = f"Correct {count} clips of {slot} (v{number})"
+    text = (workspace.root / slot.folder / TRIALS_FILE).read_text(encoding="utf-8") if pinned else ""
+    return SlotChange(slot, subject, version, ref, arriving, leaving, text)
 
 
-def with_earlier_words(earlier: Mapping[str, Sequence[str]], found: Iterable[Correction]) -> dict[str, tuple[str, ...]]:
-    """Return the digests of the words that corrected clips had before, by clip id."""
-    digests = {clip: tuple(known) for clip, known in earlier.items()}
-    for one in found:
-        known = digests.get(one.before.id, ())
-        digests[one.before.id] = tuple(dict.fromkeys([*known, one.before.digest]))
-    return digests
+def _kept_trials(workspace: Workspace, slot: Slot, corrections: Corrections) -> PinnedTrials | None:
+    """Return the trials of the golden set in force, which new words do not change; None if it has no list.
+
+    DataRefused if a golden clip may leave, or a trial may contradict its speaker.
+    """
+    pinned = golden_ref(workspace, "latest", slot)
+    if pinned.trials and any({"speaker", "split"} & one.changes.keys() for one in corrections.found):
+        fault = (
+            f"{pinned.tag} has the trials {pinned.trials.name}, which depend on the speakers of its clips; "
+            "correct the clips of other splits alone, or pin a golden set without this list first"
+        )
+        raise DataRefused(str(slot), [fault])
+    return pinned.trials

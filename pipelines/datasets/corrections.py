@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from elp_core.types import Split
-from pipelines.datasets.dataset_version import words_digest
+from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault
 from pipelines.datasets.importers.listing import SPEAKER_KEYS, TEXT_KEYS
 from pipelines.datasets.importers.manifest_rows import manifest_rows
@@ -236,3 +236,12 @@ def _with_splits(
         split = next(iter(home)) if follows and len(home) == 1 else one.after.split
         moved.append(replace(one, after=replace(one.after, split=split)))
     return moved
+
+
+def with_earlier_words(earlier: Mapping[str, Sequence[str]], found: Iterable[Correction]) -> dict[str, tuple[str, ...]]:
+    """Return the digests of the words that corrected clips had before, by clip id."""
+    digests = {clip: tuple(known) for clip, known in earlier.items()}
+    for one in found:
+        known = digests.get(one.before.id, ())
+        digests[one.before.id] = tuple(dict.fromkeys([*known, one.before.digest]))
+    return digests

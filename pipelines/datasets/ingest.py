@@ -9,6 +9,7 @@ from pipelines.datasets.checks import check_clips, conflicts_of, judged_clips, r
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
+from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
@@ -63,7 +64,7 @@ def add_delivery(
         if current:
             require_same_language(current, settings.language)
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
-        content = apply_transcript_rules(content, slot, settings.data.tags)
+        content = apply_transcript_rules(content, slot, settings.data.tags, settings.language.code)
         # not an error: a flow that runs again passes the same source
         if current and content.known(current.delivery_keys):
             return current
@@ -104,6 +105,8 @@ def _prepare(
     conflicts = conflicts_of(slot, repeats)
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
+    copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
+    listed = apply_list(content.trials, test, copies) if content.trials and test and judges_pairs(slot) else None
     units = next_units(slot, language, current, present, shards)
     delivery = Delivery(
         key=content.key,
@@ -119,6 +122,7 @@ def _prepare(
         version=current.version + 1 if current else 1,
         created=utc_seconds(),
         withdrawn=staged.withdrawn,
+        protocol=content.protocol,
         new_units=added_units(current, units),
         untagged=content.untagged,
     )
@@ -129,6 +133,7 @@ def _prepare(
         delivery,
         totals,
         golden=test,
+        trials=listed.record if listed else None,
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
@@ -142,4 +147,5 @@ def _prepare(
     # a clip that is in quarantine for the same reason already is not written again
     new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
-    return SlotChange(slot, f"Add {delivery.clips} clips to {slot} ({version.name})", version, golden, arriving)
+    subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
+    return SlotChange(slot, subject, version, golden, arriving, trials=trials)

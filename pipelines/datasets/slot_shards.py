@@ -1,7 +1,5 @@
 """The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
 
-import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from elp_core.data.corpus import write_shard
 from elp_core.languages import Units
 from elp_core.types import Seconds, Split
 from pipelines.datasets import dvc
+from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     GOLDEN_FILE,
@@ -21,6 +20,7 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    PinnedTrials,
     TranscriptLanguage,
     ValidationSummary,
     parse_record,
@@ -189,6 +189,7 @@ def next_records(
     totals: ShardTotals,
     *,
     golden: Sequence[Path],
+    trials: PinnedTrials | None = None,
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
@@ -199,14 +200,21 @@ def next_records(
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
-    new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good; `corrected` has the digests of the words that corrected clips had;
-    `units` None stands for the default units.
+    new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `corrected` has the digests of
+    the words that corrected clips had; `units` None stands for the default units.
     """
     tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
+    deliveries = (*(current.deliveries if current else ()), delivery)
+    named = protocols(deliveries)
     ref = None
     if golden:
-        ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, language=language, corrected=corrected)
+        ref = next_golden_ref(
+            *(workspace, slot, golden, tag, named, trials),
+            closed_set=closed,
+            language=language,
+            corrected=corrected,
+        )
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -226,7 +234,7 @@ def next_records(
         created=delivery.created,
         closed_set=closed,
         shards=totals.shards,
-        deliveries=(*(current.deliveries if current else ()), delivery),
+        deliveries=deliveries,
         validation=validation,
         withdrawn=tuple(sorted(out)),
         # a dropped clip never comes back, so its words are not needed
@@ -245,11 +253,18 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
+def protocols(deliveries: Iterable[Delivery]) -> str:
+    """Return the published protocols that deliveries follow, each once; empty if there is none."""
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
 def next_golden_ref(
     workspace: Workspace,
     slot: Slot,
     shards: Sequence[Path],
     source_tag: str,
+    protocol: str = "",
+    trials: PinnedTrials | None = None,
     *,
     closed_set: bool,
     language: TranscriptLanguage,
@@ -274,14 +289,8 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
-        words=_words_of(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
+        words=words_of_shards(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
         language=language,
+        protocol=protocol,
+        trials=trials,
     )
-
-
-def _words_of(shards: Iterable[Path]) -> str:
-    """Return the ``sha256:…`` of what shards say of their clips."""
-    columns = ["id", "text", "speaker", "label", "condition"]
-    rows = (row for shard in shards for row in pq.read_table(shard, columns=columns).to_pylist())
-    words = sorted([row[name] for name in columns] for row in rows)
-    return "sha256:" + hashlib.sha256(json.dumps(words).encode()).hexdigest()

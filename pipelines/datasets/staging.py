@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import Seconds
-from pipelines.datasets.dataset_version import words_digest
+from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
 from pipelines.datasets.slot_shards import stored_splits
