@@ -12,7 +12,13 @@ from pipelines.datasets.expectations import Validate, validation_process
 from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
+from pipelines.datasets.quarantine import (
+    count_reasons,
+    not_held,
+    read_quarantine,
+    with_own_sound,
+    write_quarantine,
+)
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
     added_units,
@@ -22,6 +28,7 @@ from pipelines.datasets.slot_language import (
     require_same_language,
 )
 from pipelines.datasets.slot_shards import (
+    clip_sounds,
     count_shards,
     next_records,
     only_split,
@@ -34,7 +41,6 @@ from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
-from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -141,11 +147,14 @@ def _prepare(
         language=declared_language(slot, language),
         units=units,
     )
-    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
-    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
-    faulty = ((content.clips[index], fault) for index, fault in faults.items())
-    # a clip that is in quarantine for the same reason already is not written again
-    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
+    # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
+    ids = {staged.indices[clip]: clip for clip in checked.faults} | {one.position: one.id for one in staged.repeats}
+    parts = {ids[index] for index in faults if index in ids and not content.clips[index].whole}
+    sounds = clip_sounds(staged.parts, parts)
+    faulty = (
+        with_own_sound(content.clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in faults.items()
+    )
+    new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
     subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
     return SlotChange(slot, subject, version, golden, arriving, trials=trials)

@@ -93,6 +93,16 @@ def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path
     return written
 
 
+def clip_sounds(shards: Iterable[Path], ids: Collection[str]) -> dict[str, bytes]:
+    """Return the FLAC bytes of the clips `ids`, by id, from the shards that are still there."""
+    sounds: dict[str, bytes] = {}
+    for shard in shards if ids else ():
+        if shard.is_file():
+            table = pq.read_table(shard, columns=["id", "audio"], filters=[("id", "in", sorted(ids))])
+            sounds |= {row["id"]: row["audio"]["bytes"] for row in table.to_pylist()}
+    return sounds
+
+
 def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
     """Return new shards in `folder` with the clips of one split."""
     tables = (pq.read_table(shard, filters=[("split", "=", split)]) for shard in shards)
