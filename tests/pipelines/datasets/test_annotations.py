@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -411,3 +412,10 @@ def test_a_recording_that_cannot_be_read_is_left_to_intake(folder: Path) -> None
     (folder / "call.wav").write_bytes(b"no sound")
     made = clips(write(folder, "call.srt", SRT))
     assert [clip.fault for clip in made] == [None, None]
+
+
+def test_a_recording_is_found_in_another_form_of_its_name(folder: Path) -> None:
+    name = "J\u00fcrgen"
+    (folder / "call.wav").rename(folder / f"{unicodedata.normalize('NFD', name)}.wav")
+    made = clips(write(folder, "talks.stm", STM.replace("call ", f"{name} ")))
+    assert {clip.path for clip in made} == {f"{name}.wav"}
