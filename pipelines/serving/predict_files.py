@@ -144,6 +144,7 @@ def _transcripts(
     decode = replace(decode, hotwords=written_as_transcripts(decode.hotwords, normalise))
     found: list[Transcript] = []
     activity = VoiceActivityConfig() if skip_silence else None
+    batch_seconds = 0.0 if model.backbone.device.type == "cpu" else 32.0
 
     def report(done: Seconds) -> None:
         if progress:
@@ -154,6 +155,14 @@ def _transcripts(
     for path in files:
         before = sum(one.seconds for one in found)
         found.append(
-            transcribe(path, recogniser, voice_activity=activity, decode=decode, channel=channel, progress=report)
+            transcribe(
+                path,
+                recogniser,
+                voice_activity=activity,
+                decode=decode,
+                channel=channel,
+                batch_seconds=batch_seconds,
+                progress=report,
+            )
         )
     return tuple(found)
