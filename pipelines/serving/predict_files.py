@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,8 @@ def predict_files(
     hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
     cannot be used, FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
     """
+    # before torch is loaded: oneDNN keeps compiled kernels for 1,024 lengths of input, half a gigabyte in an hour
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
