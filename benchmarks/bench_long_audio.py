@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -29,6 +30,10 @@ from spoken_adapter import DEFAULT_FOLDER, Wave, sentences, speak, spoken_adapte
 from elp_core.types import SAMPLE_RATE
 
 RATE = 48_000
+HEADER = (
+    "| way | audio | WER | time | real-time factor | peak memory | confidence AUC |",
+    "|---|---|---|---|---|---|---|",
+)
 WAYS = ("one minute", "clips", "windows and voice activity", "windows only")
 
 
@@ -120,26 +125,25 @@ def main() -> None:
         folder = Path(scratch)
         make_recording(folder, arguments.minutes)
         reference = " ".join(json.loads((folder / "texts.json").read_text()))
-        found = {}
+        lines = list(HEADER)
+        print(*lines, sep="\n")
         for way in WAYS:
             command = [sys.executable, __file__, str(adapter), "--way", way, "--folder", scratch]
             # as `elp predict` does
             environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
             done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-            found[way] = json.loads(done.stdout)
-    lines = [
-        "| way | audio | WER | time | real-time factor | peak memory | confidence AUC |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for way, one in found.items():
-        whole = way != "one minute"
-        rate = f"{word_error_rate(' '.join(one['texts']), reference):.2%}" if whole else "—"
-        auc = f"{confidence_auc(one['words'], reference):.3f}" if whole and one["words"] else "—"
-        times = f"{one['elapsed']:.0f} s | {one['elapsed'] / one['seconds']:.3f}"
-        lines.append(f"| {way} | {one['seconds'] / 60:.1f} min | {rate} | {times} | {one['peak']:.0f} MB | {auc} |")
-    print("\n".join(lines))
+            lines.append(_row(way, json.loads(done.stdout), reference))
+            print(lines[-1], flush=True)
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")
+
+
+def _row(way: str, one: dict[str, Any], reference: str) -> str:
+    whole = way != "one minute"
+    rate = f"{word_error_rate(' '.join(one['texts']), reference):.2%}" if whole else "—"
+    auc = f"{confidence_auc(one['words'], reference):.3f}" if whole and one["words"] else "—"
+    times = f"{one['elapsed']:.0f} s | {one['elapsed'] / one['seconds']:.3f}"
+    return f"| {way} | {one['seconds'] / 60:.1f} min | {rate} | {times} | {one['peak']:.0f} MB | {auc} |"
 
 
 if __name__ == "__main__":
