@@ -25,7 +25,7 @@ from elp_core.types import SAMPLE_RATE, Clip
 
 # Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
-TRAINING = TrainConfig(epochs=12, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1, join=0.0))
+TRAINING = TrainConfig(epochs=9, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1, join=0.0))
 
 MELODIES = {"up": (400, 800, 1600), "down": (1600, 800, 400), "hold": (600, 600, 600), "jump": (300, 1800, 300)}
 

@@ -26,7 +26,7 @@ from elp_core.types import SAMPLE_RATE, Clip
 
 # Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
-TRAINING = TrainConfig(epochs=6, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
+TRAINING = TrainConfig(epochs=4, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
 
 
 def tract(speaker: int) -> np.ndarray:

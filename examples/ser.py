@@ -27,7 +27,7 @@ from elp_core.types import SAMPLE_RATE, Clip
 
 # Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
-TRAINING = TrainConfig(epochs=8, batch_seconds=8.0, min_steps=16, augment=AugmentConfig(variants=1))
+TRAINING = TrainConfig(epochs=6, batch_seconds=8.0, min_steps=16, augment=AugmentConfig(variants=1))
 
 MOODS = {"angry": (9.0, 0.3, 0.3), "happy": (5.0, 0.45, 0.8), "neutral": (3.0, 0.05, 1.2), "sad": (1.5, -0.3, 2.5)}
 """Pulses a second, how far the pitch glides (as a share of it), and how fast the overtones fall off."""

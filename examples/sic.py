@@ -25,7 +25,7 @@ from elp_core.types import SAMPLE_RATE, Clip
 
 # Sizes and epochs for a training of seconds; real sites start from the defaults, `ElpConfig()` and `TrainConfig()`.
 ADAPTER = ElpConfig(EncoderAdapterConfig(bottleneck=32), LayerAdapterConfig(width=96))
-TRAINING = TrainConfig(epochs=8, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
+TRAINING = TrainConfig(epochs=6, batch_seconds=8.0, min_steps=8, augment=AugmentConfig(variants=1))
 
 ACTIONS = {"open": (300, 900), "close": (900, 300), "check": (500, 500)}
 OBJECTS = {"valve": (1500, 2500), "door": (2500, 1500)}

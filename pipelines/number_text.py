@@ -21,7 +21,9 @@ def count(number: int, noun: str) -> str:
 def metric_title(metric: str) -> str:
     """Return a metric's name for people.
 
-    >>> metric_title("wer"), metric_title("error_rate")
-    ('WER', 'error rate')
+    >>> metric_title("wer"), metric_title("error_rate"), metric_title("cer_reading")
+    ('WER', 'error rate', 'CER (reading)')
     """
+    if metric.startswith("cer_"):
+        return f"CER ({metric.removeprefix('cer_').replace('_', ' ')})"
     return metric.replace("_", " ") if "_" in metric else metric.upper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tests.support.login_server import LoginServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The libraries that the test modules import make millions of objects that stay.
+gc.disable()
 
 # Set before any test module is collected: these libraries read them at import.
 os.environ.update(
@@ -48,6 +52,12 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def pytest_configure(config: pytest.Config) -> None:
     """Let `environment` see the fixtures of the session too: hooks of a folder's conftest do not."""
     config.pluginmanager.register(environment, "elp-environment")
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but only among what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

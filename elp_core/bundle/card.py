@@ -39,6 +39,8 @@ print(predict(model, [load(Path("clip.wav"))]))
 `lineage.json` says what it was made from, `manifest.json` holds the hash of every file; loading verifies them.
 """
 _SHARES = {"wer", "cer", "eer", "error_rate", "accuracy", "unweighted_accuracy", "macro_f1"}
+_UNITS = 40
+"""New units that are listed."""
 _METHODS = {
     "elp": "Encoder, Layer and Prompt adapters (arXiv 2407.21066)",
     "full": "Everything after the CNN, fine-tuned,",
@@ -54,7 +56,7 @@ def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[st
     """Return the card as Markdown, without facts that the lineage lacks; `size` is the bytes of the tensors' file."""
     slot = str(lineage.get("slot", ""))
     rows = [
-        (name, f"{value:.2%}" if name.rpartition(".")[2] in _SHARES else f"{value:,.6g}")
+        (name, f"{value:.2%}" if _is_share(name.rpartition(".")[2]) else f"{value:,.6g}")
         for name, value in sorted(metrics.items())
     ]
     return _TEMPLATE.format(
@@ -65,6 +67,11 @@ def render_card(model: ElpModel, lineage: Mapping[str, Any], metrics: Mapping[st
         metrics=_table(("metric", "value"), rows) if metrics else "None were measured.",
         backbone=model.backbone.id,
     )
+
+
+def _is_share(name: str) -> bool:
+    """Return whether a metric is a share; variants of the CER are named ``cer_<variant>``."""
+    return name in _SHARES or name.startswith("cer_")
 
 
 def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple[str, str]]:
@@ -84,11 +91,27 @@ def _facts(model: ElpModel, lineage: Mapping[str, Any], size: int) -> list[tuple
         ("Git revision of the data", _inside(lineage, "dataset", "revision")),
         ("DVC hash of the data", _inside(lineage, "dataset", "dvc_hash")),
         ("golden set", _inside(lineage, "golden", "tag")),
+        *_language_facts(lineage),
         ("code", _inside(lineage, "code", "revision")),
         ("seed", lineage.get("seed")),
         ("trained", lineage.get("created")),
     ]
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def _language_facts(lineage: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return language, units and new units; nothing for English letters, the default."""
+    language = lineage.get("language")
+    if not isinstance(language, Mapping):
+        return []
+    added = [str(unit) for unit in language.get("added") or ()]
+    more = f" and {len(added) - _UNITS} more" if len(added) > _UNITS else ""
+    return [
+        ("language", language.get("code")),
+        ("units", f"{language.get('size')} {language.get('kind')}"),
+        ("new units", " ".join(added[:_UNITS]) + more),
+        ("head started from", language.get("parent")),
+    ]
 
 
 def _inside(lineage: Mapping[str, Any], part: str, key: str) -> Any:

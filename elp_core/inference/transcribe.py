@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from elp_core.audio import Waveform
 from elp_core.channels import Channel
-from elp_core.data.text import BLANK
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import AudioError
 from elp_core.inference.audio_blocks import audio_blocks, fixed_blocks
@@ -22,6 +21,7 @@ from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
 from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, is_spaced, words_of
+from elp_core.languages import BLANK
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
 SPAN_SECONDS: Seconds = 60.0

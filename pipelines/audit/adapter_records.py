@@ -12,6 +12,7 @@ from pipelines.errors import AttestationError, RegistryError
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.lineage import TrainedLanguage, normaliser_text
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
@@ -175,10 +176,23 @@ def _training(lineage: LineageStatement) -> Fact:
         Fact("hardware", f"{machine.system}, {machine.cores} cores, {machine.gpu or 'no GPU'}"),
         Fact("seed", str(lineage.seed)),
         Fact("training key", lineage.key),
+        *_language(lineage.language),
         Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
         Fact("MLflow run", lineage.run),
     )
     return Fact("training", short(lineage.finished), children=children)
+
+
+def _language(language: TrainedLanguage) -> Iterator[Fact]:
+    """Yield what the head writes, unless it is English letters."""
+    if language.code:
+        rule = f"normaliser {normaliser_text(language.normaliser)}" if language.normaliser else ""
+        yield Fact("language", language.code, note=rule)
+    if language.units:
+        added = f", of them {len(language.added)} new" if language.parent else ""
+        yield Fact("units", language.units, note=f"{language.size} {language.kind}{added}")
+    if language.parent:
+        yield Fact("head started from", language.parent, note="a champion on a part of these clips")
 
 
 def _verdict(verdict: VerdictStatement | None) -> Fact:
@@ -189,6 +203,7 @@ def _verdict(verdict: VerdictStatement | None) -> Fact:
         Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
         Fact("on", verdict.golden.tag, note=verdict.golden.digest),
         Fact("policy", verdict.policy),
+        *((Fact("normaliser", verdict.normaliser.name, note=verdict.normaliser.digest),) if verdict.normaliser else ()),
         Fact("evidence", verdict.evidence.path, note=f"sha256:{verdict.evidence.sha256}"),
     )
     note = f"{short(verdict.decided_at)}: {verdict_headline(verdict)}"

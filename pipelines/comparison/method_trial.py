@@ -59,7 +59,7 @@ class MethodTrial:
     upper: float | None
     """The interval of `value`, at the confidence of the slot's gate; None if one speaker gives no interval."""
     tokens: int
-    """Words, clips or target trials behind the metric."""
+    """Words, characters, clips or target trials behind the metric."""
     minutes: float
     """Training audio."""
     clips: int
@@ -101,24 +101,27 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     from elp_core.methods import METHODS
     from elp_core.tasks import make_task
     from elp_core.training import train
-    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.datasets.versions import load_golden, load_split, version_at
     from pipelines.gating.compare import compare_scores, token_count
+    from pipelines.training.spoken import task_options
 
     slot, cache = Slot.parse(spec.slot), Path(spec.cache)
     settings = Settings(slots={spec.slot: spec.settings}).for_slot(slot)
     training, validation = (load_split(spec.repository, spec.tag, slot, (s,), cache) for s in ("train", "validation"))
-    golden = load_golden(spec.repository, spec.tag, slot, cache).clips
+    pinned = load_golden(spec.repository, spec.tag, slot, cache)
+    golden = pinned.clips
     chosen = select_share(training, spec.share)
     backbone, config = Backbone.from_pretrained(spec.backbone), settings.train
     adapter: Any = settings.adapter
     if spec.method != "slot":
         adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
-    model = build(backbone, adapter, make_task(slot.task, chosen, settings.task), config.seed)
+    options = task_options(settings, version_at(spec.repository, spec.tag, slot))
+    model = build(backbone, adapter, make_task(slot.task, chosen, options), config.seed)
     started = time.perf_counter()
     trained = train(model, chosen, validation, config)
     train_seconds = time.perf_counter() - started
     started = time.perf_counter()
-    evaluation = evaluate(model, golden, config.batch_seconds, config.device)
+    evaluation = evaluate(model, golden, config.batch_seconds, config.device, trials=pinned.trials)
     evaluation_seconds = time.perf_counter() - started
     interval = compare_scores(evaluation.scores, None, settings.gate, spec.closed_set).challenger
     device = pick_device(config.device)

@@ -56,11 +56,12 @@ class TrialRunner:
         self._inputs = {
             "slot": str(slot),
             "data": dataset.dvc_hash,
-            "golden": golden.digest,
+            "golden": golden.digest + (golden.trials.digest if golden.trials else ""),
             "backbone": backbone.fingerprint,
             "settings": settings,
             "code": code_digest(),
             "task": task_digest(slot.task_spec),
+            **({"units": dict(dataset.units)} if dataset.units else {}),
             "trial": hashlib.sha256(Path(method_trial.__file__).read_bytes()).hexdigest(),
         }
         self._folder, self._log = cache / "trials", log

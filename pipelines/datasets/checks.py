@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from elp_core.data.text import Alphabet
-from pipelines.datasets.clip_rules import Rule, rules_for
+from elp_core.languages import LanguageConfig
+from pipelines.datasets.clip_rules import Rule, rules_for, text_columns
 from pipelines.datasets.dataset_version import RuleResult, ValidationSummary
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
@@ -40,15 +40,26 @@ class CheckedClips:
 
 
 def check_clips(
-    parts: Sequence[Path], workspace: Workspace, slot: Slot, delivery: str, validate: Validate, docs: Path | None = None
+    parts: Sequence[Path],
+    workspace: Workspace,
+    slot: Slot,
+    delivery: str,
+    validate: Validate,
+    docs: Path | None = None,
+    rare: Collection[str] = (),
 ) -> CheckedClips:
-    """Check every clip of the staged parts by the slot's rules, and write the Data Docs page (to `docs` if given)."""
-    rules = rules_for(slot.task, workspace.settings.for_slot(slot).data)
+    """Check every clip of the staged parts by the slot's rules, and write the Data Docs page (to `docs` if given).
+
+    A training clip whose transcript has a letter of `rare` breaks the rule on rare letters.
+    """
+    settings = workspace.settings.for_slot(slot)
+    language = settings.language
+    rules = rules_for(slot.task, settings.data, language)
     place = (docs_folder(workspace, slot) / "index.html").relative_to(workspace.root).as_posix()
     docs = docs or docs_folder(workspace, slot)
     if not parts:
         return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
-    frame = _frame(parts)
+    frame = _frame(parts, language, rare)
     broken = validate(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
     faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
@@ -56,7 +67,7 @@ def check_clips(
     for rule, ids in zip(rules, broken, strict=True):
         for clip_id in ids:
             if clip_id not in faults:
-                faults[clip_id] = _fault(rule, values.at[clip_id, rule.column])
+                faults[clip_id] = _fault(rule, values.at[clip_id, rule.column], values.at[clip_id, "text"], language)
     results = tuple(RuleResult(rule.reason, rule.expects, len(ids)) for rule, ids in zip(rules, broken, strict=True))
     return CheckedClips(faults, ValidationSummary(len(frame), len(faults), results, delivery, place))
 
@@ -106,7 +117,7 @@ def set_faults(
     `totals` counts all the slot's data with the new clips; of the `delivered` clips, those with the faults
     `quarantined` go to quarantine; `conflicts` are sentences on sounds that were delivered twice with different words.
     """
-    policy = workspace.settings.for_slot(slot).data
+    policy, language = workspace.settings.for_slot(slot).data, workspace.settings.for_slot(slot).language
     faults = [f"duplicate content: {conflict}" for conflict in conflicts[:_SHOWN]]
     if len(conflicts) > _SHOWN:
         faults.append(f"duplicate content: … and {len(conflicts) - _SHOWN} more")
@@ -123,8 +134,8 @@ def set_faults(
     # in a small delivery, two misspelt transcripts are already a large share
     if len(foreign) > max(2, VOCABULARY_SHARE * delivered):
         faults.append(
-            f"vocabulary: {len(foreign)} of {delivered} transcripts have characters outside the alphabet; "
-            f"write them out (such as digits as words); the first: {foreign[0].detail}"
+            f"vocabulary: {len(foreign)} of {delivered} transcripts have characters outside the alphabet of "
+            f"{language.resolve().name}; {_spelling(slot, language)}; the first: {foreign[0].detail}"
         )
     if delivered and len(quarantined) > policy.max_quarantined * delivered:
         counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
@@ -133,6 +144,15 @@ def set_faults(
             f"{policy.max_quarantined:.0%} (data.max_quarantined); the first: {quarantined[0].detail}"
         )
     return faults
+
+
+def _spelling(slot: Slot, language: LanguageConfig) -> str:
+    """Return what to do about transcripts that the language does not write."""
+    spell = " or set digits: spell" if language.resolve().spells and language.digits != "spell" else ""
+    return (
+        f"write them out (such as digits as words){spell}, or, if the recordings are in another language, declare it "
+        f"in elp.yaml: slots: {{{slot}: {{language: CODE}}}}"
+    )
 
 
 def _speaker_faults(slot: Slot, minimum: int, speakers: int) -> list[str]:
@@ -163,21 +183,25 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
 
 
-def _frame(parts: Sequence[Path]) -> pd.DataFrame:
-    """Rows of the parts without the audio; empty text is None, and the letters per second are added."""
+def _frame(parts: Sequence[Path], language: LanguageConfig, rare: Collection[str]) -> pd.DataFrame:
+    """Return the rows of the parts without the audio; empty text is None, and the columns of `text_columns` are new."""
     names = [name for name in pq.read_schema(parts[0]).names if name != "audio"]
     tables = [pq.read_table(part, columns=names).replace_schema_metadata(None) for part in parts]
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    frame["letters_per_second"] = frame["text"].str.len().astype(float) / frame["duration"]
+    for name, column in text_columns(frame, language, rare).items():
+        frame[name] = column
     for name in ("text", "speaker", "label", "condition"):
         frame[name] = frame[name].astype(object).where(frame[name] != "", None)
     return frame
 
 
-def _fault(rule: Rule, value: Any) -> ClipFault:
+def _fault(rule: Rule, value: Any, text: Any, language: LanguageConfig) -> ClipFault:
     if rule.reason == "outside_alphabet":
-        unknown = " ".join(sorted(Alphabet().unknown(str(value))))
-        return ClipFault(rule.reason, f"{value!r} has {unknown}, not in the alphabet")
+        unknown = " ".join(sorted(language.resolve().foreign(str(text), language.digits)))
+        return ClipFault(rule.reason, f"{text!r} has {unknown}, not in the alphabet")
+    if rule.reason == "rare_letter":
+        least = f"in fewer than {language.min_count} places of the training transcripts"
+        return ClipFault(rule.reason, f"{text!r} has {value}, {least} (language.min_count)")
     if rule.kind == "present":
         return ClipFault(rule.reason, f"{rule.column} is empty, expected one")
     shown = f"{value:.4g}" if isinstance(value, float) else repr(value)

@@ -1,16 +1,23 @@
 """The rules that a task's clips must fulfil, each on one column of a clip's row; `expectations` evaluates them."""
 
-import re
-from dataclasses import dataclass
-from typing import Literal
+from __future__ import annotations
 
-from elp_core.data.text import ALPHABET
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from elp_core.languages import ALPHABET, LanguageConfig, Units
+from elp_core.languages.units import UnitKind
 from elp_core.task_specs import Column, task_spec
 from elp_core.types import SPLITS
 from pipelines.registry.policies import DataPolicy
 
-MAX_LETTERS_PER_SECOND = 50.0
-"""CTC needs at least 20 ms for a letter: a transcript with more letters cannot belong to its clip."""
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_UNITS_PER_SECOND = 50.0
+"""CTC needs at least 20 ms for a unit: a transcript with more units cannot belong to its clip."""
 
 
 @dataclass(frozen=True)
@@ -19,26 +26,38 @@ class Rule:
 
     reason: str
     column: str
-    kind: Literal["between", "matches", "present", "among", "unique"]
+    kind: Literal["between", "matches", "present", "absent", "among", "unique"]
     minimum: float | None = None
     maximum: float | None = None
     pattern: str = ""
     values: tuple[str, ...] = ()
+    words: str = ""
+    """The rule in words, if its column says too little."""
 
     @property
     def expects(self) -> str:
         """Return the rule in words."""
+        if self.words:
+            return self.words
         if self.kind == "between":
             bounds = [
                 f"{sign} {bound:g}" for sign, bound in (("≥", self.minimum), ("≤", self.maximum)) if bound is not None
             ]
             return f"{self.column} " + " and ".join(bounds)
-        words = {"matches": f"matches {self.pattern}", "present": "is given", "unique": "is unique"}
+        words = {
+            "matches": f"matches {self.pattern}",
+            "present": "is given",
+            "absent": "is empty",
+            "unique": "is unique",
+        }
         return f"{self.column} " + words.get(self.kind, f"is one of {', '.join(self.values)}")
 
 
-def rules_for(task: str, policy: DataPolicy) -> tuple[Rule, ...]:
-    """Return the rules of a task's clips. A clip that breaks several is reported with the reason that comes first."""
+def rules_for(task: str, policy: DataPolicy, language: LanguageConfig | None = None) -> tuple[Rule, ...]:
+    """Return the rules of a task's clips; without a language, that of the settings' default, English.
+
+    A clip that breaks several is reported with the reason that comes first.
+    """
     audio = (
         Rule("silent", "silence", "between", maximum=policy.max_silence),
         Rule("silent", "rms_db", "between", minimum=-100.0),
@@ -49,17 +68,58 @@ def rules_for(task: str, policy: DataPolicy) -> tuple[Rule, ...]:
         Rule("dc_offset", "dc", "between", minimum=-0.2, maximum=0.2),
     )
     rows = (Rule("unknown_split", "split", "among", values=SPLITS), Rule("duplicate", "id", "unique"))
-    needed = tuple(rule for column in task_spec(task).needs for rule in _COLUMN_RULES[column])
-    return audio + needed + rows
+    rules = {**_COLUMN_RULES, "text": _text_rules(language or LanguageConfig())}
+    return audio + tuple(rule for column in task_spec(task).needs for rule in rules[column]) + rows
+
+
+def text_columns(frame: pd.DataFrame, config: LanguageConfig, rare: Collection[str]) -> dict[str, pd.Series[Any]]:
+    """Return the columns that the rules on transcripts need in addition to those of `frame`.
+
+    `frame` has `text`, `split` and `duration`; training clips with a letter of `rare` have a value in `rare_letters`.
+    """
+    text, kind = frame["text"], _unit_kind(config)
+    # of subwords, their characters are counted: no clip needs more
+    counter = Units("characters" if kind == "bpe" else kind, (" ",))
+    columns = {_pace(kind): text.map(lambda one: len(counter.split(one))).astype(float) / frame["duration"]}
+    if config != LanguageConfig():
+        language = config.resolve()
+        columns["foreign_letters"] = text.map(lambda one: _joined(language.foreign(one, config.digits)))
+        trains = frame["split"] == "train"
+        columns["rare_letters"] = text.where(trains, "").map(lambda one: _joined(set(one) & set(rare)))
+    return columns
+
+
+def _text_rules(config: LanguageConfig) -> tuple[Rule, ...]:
+    kind = _unit_kind(config)
+    pace = Rule("transcript_too_long", _pace(kind), "between", maximum=MAX_UNITS_PER_SECOND)
+    if config == LanguageConfig():
+        alphabet = Rule("outside_alphabet", "text", "matches", pattern=f"^[{re.escape(ALPHABET)}]*$")
+        return Rule("empty_transcript", "text", "present"), alphabet, pace
+    written = f"text has only what {config.resolve().name} writes"
+    common = f"each letter is in the training transcripts {config.min_count} times or more"
+    return (
+        Rule("empty_transcript", "text", "present"),
+        Rule("outside_alphabet", "foreign_letters", "absent", words=written),
+        Rule("rare_letter", "rare_letters", "absent", words=common),
+        pace,
+    )
+
+
+def _unit_kind(config: LanguageConfig) -> UnitKind:
+    return config.units.kind or config.resolve().units
+
+
+def _pace(kind: UnitKind) -> str:
+    """Return the name of the column with the units a second."""
+    return f"{'characters' if kind == 'bpe' else kind}_per_second"
+
+
+def _joined(letters: Collection[str]) -> str | None:
+    return " ".join(sorted(letters)) or None
 
 
 _COLUMN_RULES: dict[Column, tuple[Rule, ...]] = {
-    "text": (
-        Rule("empty_transcript", "text", "present"),
-        Rule("outside_alphabet", "text", "matches", pattern=f"^[{re.escape(ALPHABET)}]*$"),
-        Rule("transcript_too_long", "letters_per_second", "between", maximum=MAX_LETTERS_PER_SECOND),
-    ),
     "speaker": (Rule("no_speaker", "speaker", "present"),),
     "label": (Rule("no_label", "label", "present"),),
 }
-"""Rules of the columns that a task needs."""
+"""Rules of the columns that a task needs, but for transcripts, whose rules depend on the language."""

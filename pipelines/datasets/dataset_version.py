@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
+from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
+from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    # it loads numpy, which would double the start time of commands that only read the records
+    from elp_core.data.trials import TrialList
 
 FORMAT = 1
 DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
+TRIALS_FILE = "golden-trials.txt"
+"""The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 """Folders of a slot, each tracked by DVC."""
 
@@ -47,6 +55,10 @@ class Delivery:
     """UTC, ISO 8601."""
     withdrawn: int = 0
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+    protocol: str = ""
+    """Published evaluation protocol that the splits follow. Left out of the record if it is empty."""
+    new_units: tuple[str, ...] = ()
+    """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
 
@@ -72,6 +84,19 @@ class ValidationSummary:
     delivery: str = ""
     docs: str = ""
     """Path of the Data Docs in the workspace."""
+
+
+@dataclass(frozen=True)
+class TranscriptLanguage:
+    """The language of transcripts and the rule that gave them their form; empty for English, the default."""
+
+    code: str = ""
+    """As in `elp.yaml`, such as ``ja``."""
+    normaliser: NormaliserId | None = None
+
+    def __str__(self) -> str:
+        rule = f", normaliser {normaliser_text(self.normaliser)}" if self.normaliser else ""
+        return f"{self.code}{rule}" if self.code else "English"
 
 
 @dataclass(frozen=True)
@@ -110,6 +135,12 @@ class DatasetVersion:
     """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
+    units: Mapping[str, Any] = field(default_factory=dict)
+    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
+
+    Later versions append to it; the order never changes.
+    """
     doubtful_names: Mapping[str, int] = field(default_factory=dict)
     """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
     this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
@@ -120,6 +151,22 @@ class DatasetVersion:
     def name(self) -> str:
         """Return the short name, such as ``v3``."""
         return f"v{self.version}"
+
+
+@dataclass(frozen=True)
+class PinnedTrials:
+    """The list of verification trials that is pinned with a golden set."""
+
+    name: str
+    """Of the list, such as ``VoxCeleb1-O (veri_test2.txt)``."""
+    digest: str
+    """``sha256:…`` of the trials, see `TrialList.digest`."""
+    count: int
+    left_out: int
+    """Trials of the list whose clips are not in the golden set, such as those in quarantine."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.count:,} trials" + (f", {self.left_out:,} left out" if self.left_out else "")
 
 
 @dataclass(frozen=True)
@@ -140,7 +187,17 @@ class GoldenRef:
     """Dataset version whose test split it was made from."""
     created: str
     closed_set: bool
+    language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
+    protocol: str = ""
+    """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
+    trials: PinnedTrials | None = None
+    """The trials that verification is judged on; None if all pairs are. Left out of the record then."""
     revision: str = ""
+
+    @property
+    def evaluation(self) -> str:
+        """Return the protocol and the list of trials in words; empty if none was published."""
+        return "; ".join(filter(None, (self.protocol, str(self.trials or ""))))
 
 
 RECORD_FILES: dict[type, str] = {DatasetVersion: DATASET_FILE, GoldenRef: GOLDEN_FILE}
@@ -154,6 +211,8 @@ class GoldenSet:
     tag: str
     digest: str
     clips: list[Clip] = field(repr=False)
+    trials: "TrialList | None" = None
+    """The trials that verification is judged on; None if all pairs are."""
 
 
 def utc_seconds() -> str:
@@ -166,12 +225,20 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
     values = to_dict(record) | {"slot": str(record.slot), "format": FORMAT}
     values.pop("revision")
-    # the records of older releases have no such fields
+    # the records of older releases, and those of English, have no such fields
+    if record.language == TranscriptLanguage():
+        del values["language"]
+    if isinstance(record, DatasetVersion) and not record.units:
+        del values["units"]
     for delivery in values.get("deliveries", ()):
-        if not delivery["untagged"]:
-            delivery.pop("untagged")
+        for name in ("untagged", "new_units", "protocol"):
+            if not delivery[name]:
+                del delivery[name]
     if not values.get("doubtful_names"):
         values.pop("doubtful_names", None)
+    for name in ("protocol", "trials"):
+        if not values.get(name):
+            values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -196,5 +263,6 @@ def parse_record(kind: type[Record], text: str) -> Record:
 
 def metafiles(slot: Slot) -> tuple[Path, ...]:
     """Return every file of the slot that Git keeps, relative to the workspace."""
-    names = (f"{SHARDS}.dvc", f"{QUARANTINE}.dvc", f"{GOLDEN}.dvc", ".gitignore", DATASET_FILE, GOLDEN_FILE)
+    tracked = (f"{SHARDS}.dvc", f"{QUARANTINE}.dvc", f"{GOLDEN}.dvc")
+    names = (*tracked, ".gitignore", DATASET_FILE, GOLDEN_FILE, TRIALS_FILE)
     return tuple(slot.folder / name for name in names)

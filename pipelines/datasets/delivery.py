@@ -10,9 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from elp_core.config import to_dict
+from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.kept_bytes import KeptBytes
+from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
@@ -84,6 +87,7 @@ class SourceClip:
         # here, so that no importer can forget it
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
+        object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class Importer:
     options: tuple[FormatOption, ...] = ()
     protocol: Callable[..., str] | None = None
     """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
+    trials: Callable[..., TrialNames | None] | None = None
+    """Return the source's own list of verification trials, or None; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ class DeliveryContent:
     """The clips of a delivery, each with the hash of its file."""
 
     key: str
-    """SHA-256 (hex) of every clip's bytes and words, of the options and the policy: the same key, the same version."""
+    """SHA-256 (hex) of every clip's bytes and words, of the options, the policy and the language."""
     source: str
     """Name of the source's file or folder."""
     importer: str
@@ -197,6 +203,8 @@ class DeliveryContent:
     """The key that versions gave it which did not know declared lengths and channels."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    trials: TrialNames | None = field(default=None, repr=False)
+    """The source's own list of verification trials, if it has one."""
     untagged: int = 0
     """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
 
@@ -211,7 +219,12 @@ class DeliveryContent:
 
 
 def read_delivery(
-    source: Path, importer: Importer, options: DeliveryOptions, policy: DataPolicy, spool: Path
+    source: Path,
+    importer: Importer,
+    options: DeliveryOptions,
+    policy: DataPolicy,
+    spool: Path,
+    language: LanguageConfig | None = None,
 ) -> DeliveryContent:
     """Read a manifest, a folder or an archive with the bytes of every clip, and compute the delivery's key.
 
@@ -220,7 +233,12 @@ def read_delivery(
     the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
-    whole = hashlib.sha256(json.dumps([options.to_dict(), policy.key_values()], sort_keys=True).encode())
+    settings = [options.to_dict(), policy.key_values()]
+    if language not in (None, LanguageConfig()):
+        # what is left at its default is no part of it: later releases may have more to declare
+        usual = to_dict(LanguageConfig())
+        settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
+    whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
     each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
     read: list[SourceClip] = []
@@ -234,6 +252,9 @@ def read_delivery(
         hashed = replace(clip, audio=audio, sha256=digest)
         kept.add(hashed)
         read += each.clips(hashed) if each else [hashed]
+    trials = importer.trials(source, **chosen) if importer.trials else None
+    if trials:
+        whole.update(json.dumps(trials.pairs).encode())
     return DeliveryContent(
         key=whole.hexdigest(),
         source=source.resolve().name,
@@ -244,6 +265,7 @@ def read_delivery(
         kept=kept.total(),
         earlier_key=earlier.hexdigest(),
         protocol=importer.protocol(source, **chosen) if importer.protocol else "",
+        trials=trials,
     )
 
 

@@ -19,6 +19,7 @@ from pipelines.datasets.importers import accepting, choose_importer
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons
+from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
 from pipelines.datasets.staging import Progress, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
@@ -92,16 +93,20 @@ def plan_delivery(
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
     others = [one.name for one in accepting(source) if one.name != chosen.name]
-    current, policy = find_latest(workspace, slot), workspace.settings.for_slot(slot).data
+    current, own = find_latest(workspace, slot), workspace.settings.for_slot(slot)
+    policy, language = own.data, own.language
+    if current:
+        require_same_language(current, language)
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
-        content = read_delivery(source, chosen, checked, policy, stage / "members")
-        content = apply_transcript_rules(content, slot, policy.tags)
+        content = read_delivery(source, chosen, checked, policy, stage / "members", language)
+        content = apply_transcript_rules(content, slot, policy.tags, language.code)
         present = _present(workspace, slot, current, stage / "cache")
-        settings = IntakeSettings(policy, checked, content.name)
+        settings = IntakeSettings(policy, checked, content.name, language)
         withdrawn = frozenset(current.withdrawn if current else ())
         staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, audio=False)
-        found = check_clips(staged.parts, workspace, slot, content.name, validate, stage / "docs")
+        rare = rare_letters(language, current, present, staged.parts)
+        found = check_clips(staged.parts, workspace, slot, content.name, validate, stage / "docs", rare)
         return _plan(workspace, slot, current, content, present, staged, found, stage, tuple(others))
 
 

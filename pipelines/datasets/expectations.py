@@ -168,6 +168,8 @@ def _expectation(rule: Rule, number: int) -> Any:
             return gxe.ExpectColumnValuesToMatchRegex(regex=rule.pattern, **common)
         case "present":
             return gxe.ExpectColumnValuesToNotBeNull(**common)
+        case "absent":
+            return gxe.ExpectColumnValuesToBeNull(**common)
         case "among":
             return gxe.ExpectColumnValuesToBeInSet(value_set=list(rule.values), **common)
         case "unique":

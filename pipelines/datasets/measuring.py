@@ -5,12 +5,12 @@ import hashlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from elp_core.audio import Waveform, clip_id
 from elp_core.data.corpus import ShardRow, make_row
-from elp_core.data.text import normalise
 from elp_core.errors import AudioError
+from elp_core.languages import LanguageConfig
 from elp_core.sound_files import name_of
 from elp_core.types import Split
 from pipelines.datasets.clip_reading import forget_recordings, read_clip
@@ -35,6 +35,7 @@ class IntakeSettings:
     options: DeliveryOptions
     delivery: str
     """Short name of the delivery."""
+    language: LanguageConfig = field(default_factory=LanguageConfig)
 
 
 def measure_clips(
@@ -63,7 +64,10 @@ def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipF
         return _measured(clip, settings)
     except AudioError as error:
         # the quarantine record names the clip, and no path of this machine
-        return ClipFault(error.reason, str(error).replace(name_of(clip.audio), clip.path))
+        detail = str(error).replace(name_of(clip.audio), clip.path)
+        if error.reason == "channels_differ":
+            detail += "; --channel each takes every channel, each with its own speaker"
+        return ClipFault(error.reason, detail)
     except ImportError:
         # that is no fault of the clip: every one would fail
         raise
@@ -79,7 +83,7 @@ def _measured(clip: SourceClip, settings: IntakeSettings) -> ShardRow:
     return make_row(
         samples,
         split=clip.split or split_of(clip.speaker or clip_id(samples), policy.validation_share, policy.test_share),
-        text=normalise(clip.text),
+        text=settings.language.transcript(clip.text),
         speaker=clip.speaker,
         label=clip.label,
         condition=settings.options.condition_of(clip),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
+from elp_core.languages import Units
 from elp_core.types import Seconds, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
@@ -18,6 +19,8 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    PinnedTrials,
+    TranscriptLanguage,
     ValidationSummary,
     parse_record,
     utc_seconds,
@@ -87,6 +90,16 @@ def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path
         elif rows := [row for row in pq.read_table(shard).to_pylist() if row["id"] not in dropped]:
             written.append(write_shard(rows, folder))
     return written
+
+
+def clip_sounds(shards: Iterable[Path], ids: Collection[str]) -> dict[str, bytes]:
+    """Return the FLAC bytes of the clips `ids`, by id, from the shards that are still there."""
+    sounds: dict[str, bytes] = {}
+    for shard in shards if ids else ():
+        if shard.is_file():
+            table = pq.read_table(shard, columns=["id", "audio"], filters=[("id", "in", sorted(ids))])
+            sounds |= {row["id"]: row["audio"]["bytes"] for row in table.to_pylist()}
+    return sounds
 
 
 def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
@@ -184,18 +197,26 @@ def next_records(
     totals: ShardTotals,
     *,
     golden: Sequence[Path],
+    trials: PinnedTrials | None = None,
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
+    language: TranscriptLanguage,
+    units: Units | None,
 ) -> tuple[DatasetVersion, GoldenRef | None]:
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
-    new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good.
+    new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `units` None stands for the
+    default units.
     """
     tag, closed = slot.tag(delivery.version), bool(totals.shared)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed) if golden else None
+    deliveries = (*(current.deliveries if current else ()), delivery)
+    named = protocols(deliveries)
+    ref = None
+    if golden:
+        ref = next_golden_ref(workspace, slot, golden, tag, named, trials, closed_set=closed, language=language)
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -215,9 +236,11 @@ def next_records(
         created=delivery.created,
         closed_set=closed,
         shards=totals.shards,
-        deliveries=(*(current.deliveries if current else ()), delivery),
+        deliveries=deliveries,
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
+        language=language,
+        units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
     )
     return version, ref
@@ -230,8 +253,21 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
+def protocols(deliveries: Iterable[Delivery]) -> str:
+    """Return the published protocols that deliveries follow, each once; empty if there is none."""
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
 def next_golden_ref(
-    workspace: Workspace, slot: Slot, shards: Sequence[Path], source_tag: str, *, closed_set: bool
+    workspace: Workspace,
+    slot: Slot,
+    shards: Sequence[Path],
+    source_tag: str,
+    protocol: str = "",
+    trials: PinnedTrials | None = None,
+    *,
+    closed_set: bool,
+    language: TranscriptLanguage,
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
     totals = count_shards(shards)
@@ -249,4 +285,7 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        language=language,
+        protocol=protocol,
+        trials=trials,
     )

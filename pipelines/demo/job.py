@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -129,6 +130,7 @@ def run_demo(root: Path, log: Log) -> Demonstration:
     started = time.monotonic()
     workspace = _workspace(root, log)
     up(workspace, register_deployments, free_ports=True, log=log)
+    _remove_unfinished(workspace)
     # one delivery at a time: espeak-ng has one voice for a process
     for stage in (stage for lane in LANES for stage in lane):
         _deliver(workspace, stage, log)
@@ -179,9 +181,21 @@ def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
     log(f"{stage.slot!s:11} {stage.plan.name:7} | {line}")
 
 
+def _remove_unfinished(workspace: Workspace) -> None:
+    """Remove the temporary folders of deliveries that a killed run was writing."""
+    for stage in (stage for lane in LANES for stage in lane):
+        folder = _incoming(workspace, stage)
+        for unfinished in folder.parent.glob(f".{folder.name}-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _incoming(workspace: Workspace, stage: Stage) -> Path:
+    return workspace.root / "incoming" / stage.site.name / stage.plan.name
+
+
 def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
     """Return the delivery's manifest; it is spoken if it is missing."""
-    folder = workspace.root / "incoming" / stage.site.name / stage.plan.name
+    folder = _incoming(workspace, stage)
     seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
     return write_delivery(stage.site, stage.plan, folder, seed, log)
 
@@ -246,11 +260,13 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     from elp_core.assemble import build, evaluate
     from elp_core.backbones import Backbone
     from elp_core.tasks import make_task
-    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.datasets.versions import load_golden, load_split, version_at
+    from pipelines.training.spoken import task_options
 
     cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
     trained_on: tuple[Split, ...] = ("train",)
-    task = make_task(slot.task, load_split(str(workspace.root), tag, slot, trained_on, cache), settings.task)
+    clips = load_split(str(workspace.root), tag, slot, trained_on, cache)
+    task = make_task(slot.task, clips, task_options(settings, version_at(workspace, tag, slot)))
     # built with the seed of the training: this is the adapter before its first step
     model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)

@@ -28,7 +28,7 @@ class PairedComparison:
     blocks: int
     unit: Unit
     tokens: float
-    """Number of words, clips or target trials that can each be right or wrong."""
+    """Number of words, characters, clips or target trials that can each be right or wrong."""
     draws: FloatArray = field(repr=False, compare=False)
     """float64 [systems, R], the challenger's first."""
 
@@ -85,7 +85,7 @@ def blocks_for(scores: Scores, closed_set: bool) -> Blocks:
 
 
 def token_count(scores: Scores) -> float:
-    """Return how many words, clips or target trials can each be right or wrong."""
+    """Return how many words, characters, clips or target trials can each be right or wrong."""
     return float(scores.tokens.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())
 
 

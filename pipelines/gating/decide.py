@@ -14,7 +14,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines.gating.compare import PairedComparison, compare_scores
+from elp_core.languages import NormaliserId
+from pipelines.gating.compare import PairedComparison, compare_scores, token_count
 from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
 from pipelines.gating.safety import safety_checks
 from pipelines.gating.slices import judge_slices
@@ -35,12 +36,14 @@ def decide_verdict(
     *,
     closed_set: bool = False,
     measured: Measured | None = None,
+    normaliser: NormaliserId | None = None,
 ) -> Verdict:
     """Compare `challenger` with `champion` (None if the slot has no champion yet) on the clips both were scored on.
 
-    `checks` are conditions in addition to the statistics; without `measured`, the scores alone are judged. In a closed
-    set, the golden set's speakers are also in the training data, so clips are resampled instead of speakers. Raises
-    CorpusError if the two were not scored on the same clips, or if the metric cannot be computed on them.
+    `checks` are conditions in addition to the statistics; without `measured`, the scores alone are judged. `normaliser`
+    is noted in the verdict. In a closed set, the golden set's speakers are also in the training data, so clips are
+    resampled instead of speakers. Raises CorpusError if the two were not scored on the same clips, or if the metric
+    cannot be computed on them.
     """
     found = compare_scores(challenger, champion, policy, closed_set)
     slices = judge_slices(challenger, champion, policy, closed_set, found)
@@ -74,8 +77,9 @@ def decide_verdict(
         reasons=(),
         policy=policy,
         measured=measured,
+        normaliser=normaliser,
     )
-    return replace(verdict, reasons=_reasons(verdict, found, limit, margin))
+    return replace(verdict, reasons=_reasons(verdict, found, limit, margin, _counted_reason(challenger, verdict)))
 
 
 def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, margin: Outcome | None) -> int | None:
@@ -87,7 +91,9 @@ def _needed_blocks(found: PairedComparison, policy: GatePolicy, limit: Outcome, 
     return max(known) if known and len(known) == len(wanted) else None
 
 
-def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: Outcome | None) -> tuple[str, ...]:
+def _reasons(
+    verdict: Verdict, found: PairedComparison, limit: Outcome, margin: Outcome | None, counted: str
+) -> tuple[str, ...]:
     """Return the sentences for people: what failed first, then what is undecided, then what passed."""
     policy, slices = verdict.policy, verdict.slices
     ranked = [
@@ -104,7 +110,7 @@ def _reasons(verdict: Verdict, found: PairedComparison, limit: Outcome, margin: 
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
     ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
     if verdict.outcome == "undecided" and "undecided" in (limit, margin):
-        ranked.append((1, _size_reason(verdict)))
+        ranked.append((1, _size_reason(verdict) + counted))
     ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))
 
@@ -117,6 +123,19 @@ def _margin_reason(delta: Interval, margin: float, outcome: Outcome) -> str:
         "undecided": f"{allowed} is inside this range",
     }
     return f"changed by {points(delta.value)} ({delta.signed_text}): {verdict[outcome]}"
+
+
+def _counted_reason(challenger: Scores, verdict: Verdict) -> str:
+    """Return how many characters the sizes in clips stand for; nothing for metrics that count words, clips or trials.
+
+    A clip of a script without spaces may be one word or fifty characters, so the clips alone say little.
+    """
+    if challenger.counted != "character":
+        return ""
+    present = token_count(challenger)
+    more = math.ceil(present * verdict.needed / verdict.clips) if verdict.needed and verdict.clips else None
+    wanted = "" if more is None else f", about {count(more, 'more character')}"
+    return f"; in characters: {present:.0f} now{wanted}"
 
 
 def _size_reason(verdict: Verdict) -> str:

@@ -69,7 +69,9 @@ class Evidence:
         """
         old, scores = self.verdict, (self.challenger, self.champion)
         facts = [check for check in old.checks if not check.derived]
-        return decide_verdict(*scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured)
+        return decide_verdict(
+            *scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured, normaliser=old.normaliser
+        )
 
 
 def read_evidence(path: Path) -> Evidence:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.model import ElpModel
+    from pipelines.gating.normalisers import Normalisers
     from pipelines.registry.evidence_scores import Scores
 
 Log = Callable[[str], None]
@@ -150,13 +151,14 @@ def _prepare(
 
 @dataclass(frozen=True)
 class _Scored:
-    """A version evaluated on the golden set: scores, further metrics, and the threshold at which it decides."""
+    """A version evaluated on the golden set: scores, further metrics, threshold, and the normalisers behind them."""
 
     model: ElpModel
     bundle: Path
     scores: Scores
     also: Mapping[str, float]
     threshold: float | None
+    normalisers: Normalisers
 
 
 def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
@@ -167,6 +169,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
+    from pipelines.gating.normalisers import common_normaliser, present_normaliser, recorded_normaliser
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
@@ -177,16 +180,20 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        found = evaluate(model, golden.clips, train.batch_seconds, train.device)
+        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials)
         also = {name: round(value, 6) for name, value in found.extra.items()}
-        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle))
+        normalisers = recorded_normaliser(model.task), present_normaliser(model.task)
+        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle), normalisers)
 
     challenger = score(case.challenger)
     champion = score(case.champion) if case.champion else None
+    against = champion.normalisers if champion else None
+    normaliser = common_normaliser(case.slot, case.golden.language.normaliser, challenger.normalisers, against)
     checks = (
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
         GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
         *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
+        *_protocol_checks(case.golden),
     )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
@@ -203,18 +210,32 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
         challenger_threshold=challenger.threshold,
         champion_threshold=champion.threshold if champion else None,
     )
-    scores, against = challenger.scores, champion.scores if champion else None
-    verdict = decide_verdict(scores, against, policy, checks, closed_set=closed_set, measured=measured)
+    scores, before_scores = challenger.scores, champion.scores if champion else None
+    verdict = decide_verdict(
+        scores, before_scores, policy, checks, closed_set=closed_set, measured=measured, normaliser=normaliser
+    )
     context = EvidenceContext(
         slot=str(case.slot),
         challenger=f"v{case.challenger.version}",
         champion=f"v{case.champion.version}" if case.champion else "",
         challenger_bundle=case.challenger.bundle_digest,
         champion_bundle=case.champion.bundle_digest if case.champion else "",
-        golden={"tag": case.golden.tag, "digest": case.golden.digest, "revision": case.golden.revision},
+        golden=_named_golden(case.golden),
         backbone={"id": backbone.id, "fingerprint": backbone.fingerprint},
         policy_digest=case.record.policy,
         challenger_also=challenger.also,
         champion_also=champion.also if champion else {},
     )
-    return Evidence(verdict, scores, against, context)
+    return Evidence(verdict, scores, before_scores, context)
+
+
+def _protocol_checks(golden: GoldenRef) -> tuple[GateCheck, ...]:
+    """Return the published protocol and the list of trials that both systems were judged on, if there is one."""
+    return (GateCheck("evaluation protocol", True, golden.evaluation),) if golden.evaluation else ()
+
+
+def _named_golden(golden: GoldenRef) -> dict[str, str]:
+    named = {"tag": golden.tag, "digest": golden.digest, "revision": golden.revision}
+    if golden.trials:
+        named["trials"] = golden.trials.digest
+    return named | ({"protocol": golden.evaluation} if golden.evaluation else {})

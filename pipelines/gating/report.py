@@ -19,10 +19,11 @@ import numpy as np
 from elp_core.files import replacing_folder
 from elp_core.metrics.eer import eer
 from elp_core.metrics.scores import ClipScores, TrialScores
+from pipelines.gating.compare import token_count
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
 from pipelines.html_report import render_page
-from pipelines.number_text import metric_title, percent, points
+from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.verdict import Verdict
 
@@ -65,7 +66,14 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
         limits=", ".join(f"{name} {value}" for name, value in limits.items()),
         compared=verdict.measured.interference.compared if verdict.measured else (),
         title=evidence.context.slot or "gate",
+        tokens=_tokens(evidence.challenger),
     )
+
+
+def _tokens(scores: Scores) -> str:
+    """Return the number of words or characters behind a recogniser's metric; empty for other tasks."""
+    counted = scores.counted
+    return count(int(token_count(scores)), counted) if counted in ("word", "character") else ""
 
 
 def _sentence(verdict: Verdict) -> str:
@@ -80,11 +88,23 @@ def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
     metric = metric_title(verdict.metric)
     challenger = f"{metric} of the challenger {context.challenger}".strip()
     rows = [(challenger, percent(verdict.challenger), _span(verdict.challenger_interval))]
+    rows += [
+        (f"{name} of the challenger, reported only", value, "") for name, value in _further(context.challenger_also)
+    ]
     if verdict.champion is not None and verdict.delta is not None and verdict.interval is not None:
+        rows += [
+            (f"{name} of the champion, reported only", value, "") for name, value in _further(context.champion_also)
+        ]
         champion = f"{metric} of the champion {context.champion}".strip()
         rows.append((champion, percent(verdict.champion), _span(verdict.champion_interval)))
         rows.append(("difference", points(verdict.delta), _span(verdict.interval, signed=True)))
     return rows
+
+
+def _further(also: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return name and value of the error rates that were measured and decide nothing."""
+    rates = {name: value for name, value in also.items() if name in ("wer", "cer") or name.startswith("cer_")}
+    return [(metric_title(name), percent(value)) for name, value in sorted(rates.items())]
 
 
 def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] | None:
@@ -96,14 +116,15 @@ def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] |
     picked = [int(i) for i in order if scores.errors[i] > 0][:MOST_ROWS]
     if not picked:
         return None
-    head = ["clip", "speaker", "condition", "reference", "challenger", "errors"]
+    wrong = {"word": "wrong words", "character": "wrong characters"}.get(scores.counted, "errors")
+    head = ["clip", "speaker", "condition", "reference", "challenger", wrong]
     columns = (scores.speakers, scores.conditions, scores.references, scores.hypotheses)
     rows = [
         [scores.ids[i][:12], *(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}"]
         for i in picked
     ]
     if isinstance(champion, ClipScores):
-        head += ["champion", "errors"]
+        head += ["champion", wrong]
         for row, i in zip(rows, picked, strict=True):
             row += [champion.hypotheses[i], str(champion.errors[i])]
     return {"title": "Clips with the most errors", "head": head, "rows": rows}

@@ -128,6 +128,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evi
             checks=tuple(NamedOutcome(check.name, check.outcome) for check in verdict.checks),
             reasons=verdict.reasons,
         ),
+        normaliser=verdict.normaliser,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
+from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
@@ -41,6 +42,8 @@ class SlotSettings:
     """How `elp predict` finds the words (ASR). Training and gate decode greedily: a verdict is about the adapter."""
     task: Any = None
     """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    """Language of the transcripts: a code such as ``ja``, or a mapping."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Settings:
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
     auto_promote: bool = False
     """Promote a challenger that passed without waiting for a person."""
+    language: Any = "en"
+    """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
@@ -65,11 +70,15 @@ class Settings:
         """
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
-        merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options()))
+        merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
         for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
-            merged = _merge(merged, _with_current_names(layer))
-        options, settings = merged.pop("task"), SlotSettings()
+            language = _narrowed(merged["language"], layer.get("language"))
+            merged = _merge(merged, _with_current_names(layer)) | {"language": language}
+        options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
         faults: list[str] = []
+        if isinstance(options, Mapping) and (inner := sorted(options.keys() & {"language", "units"})):
+            # the task gets them from the dataset version that it is trained on
+            faults.append(f"task.{inner[0]} is not set there; declare language next to task, such as language: ja")
         try:
             settings = from_dict(SlotSettings, merged, source)
         except ConfigError as error:
@@ -78,6 +87,10 @@ class Settings:
             settings = replace(settings, task=from_dict(spec.options, options, source))
         except ConfigError as error:
             faults += [f"task.{fault}" for fault in error.faults]
+        try:
+            settings = replace(settings, language=LanguageConfig.parse(language))
+        except ConfigError as error:
+            faults += [f"language: {fault}" for fault in error.faults]
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
@@ -98,6 +111,11 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
     faults = []
+    try:
+        LanguageConfig.parse(settings.language)
+    except ConfigError as error:
+        # said once, and not again for every slot
+        raise ConfigError(source, [f"language: {fault}" for fault in error.faults]) from error
     for group, name in [*(("slots", n) for n in settings.slots), *(("defaults", task) for task in settings.defaults)]:
         try:
             settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
@@ -106,6 +124,18 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     if faults:
         raise ConfigError(source, faults)
     return settings
+
+
+def _narrowed(language: Any, over: Any) -> Any:
+    """Return the language that a layer of settings declares over another one.
+
+    A layer that names a language replaces the other whole; a mapping without ``code`` and ``letters`` changes its keys.
+    """
+    if over is None:
+        return language
+    if not isinstance(over, Mapping) or "code" in over or "letters" in over:
+        return over
+    return {**(language if isinstance(language, Mapping) else {"code": language}), **over}
 
 
 def _with_current_names(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags
-from pipelines.registry.lineage import Lineage
+from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import Span, VerdictStatement
 
+_UNITS = 40
+"""Units that are listed; a delivery of Japanese can bring hundreds."""
 _FLAG = "🔴 **Override, no verdict that counts:**"
 _LINEAGE = (
     ("dataset", Tags.DATASET),
@@ -76,12 +78,33 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
         rows.append(("difference", f"{points(_number(verdict.delta))} ({low} … {high})"))
         rows.append(("allowed difference", points(details.margin)))
     rows += [("absolute limit", percent(details.limit)), ("golden clips", str(details.clips))]
+    if verdict.normaliser:
+        rows.append(("normaliser of the transcripts", normaliser_text(verdict.normaliser)))
     if details.closed_set:
         rows.append(("closed set", "speakers of the golden set were in the training data"))
     rows += [(f"condition {found.name}", found.outcome) for found in details.slices]
     rows += [("why", reason) for reason in details.reasons]
     report = posixpath.join(posixpath.dirname(verdict.evidence.path), "report.html")
     return [*rows, ("evidence", f"`{report}` in the run's artifacts")]
+
+
+def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
+    """Return the rows on the language and the units of a head; none for English letters, the default."""
+    if not language.code:
+        return []
+    rows = [("language", language.code), ("units of the head", f"{language.size} {language.kind}")]
+    if language.normaliser:
+        rows.append(("normaliser of the transcripts", normaliser_text(language.normaliser)))
+    if language.parent:
+        rows.append(("new units", shown_units(language.added)))
+        rows.append(("head started from", f"`{language.parent}`"))
+    return rows
+
+
+def shown_units(units: Sequence[str]) -> str:
+    """Return units as a list for people: the first ones, and the number of the others."""
+    more = f" and {len(units) - _UNITS} more" if len(units) > _UNITS else ""
+    return " ".join("␣" if unit == " " else unit for unit in units[:_UNITS]) + more
 
 
 def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mapping[str, str]) -> str:

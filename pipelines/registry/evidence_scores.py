@@ -19,6 +19,7 @@ Scores: TypeAlias = ClipScores | TrialScores
 """What a system scored on the golden set, clip by clip or trial by trial."""
 PLOT_FILES: dict[str, tuple[tuple[str, str], ...]] = {
     "wer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "WER by recording condition")),
+    "cer": (("bootstrap.png", "How sure is this?"), ("by-condition.png", "CER by recording condition")),
     "eer": (("bootstrap.png", "How sure is this?"), ("det.png", "Detection error trade-off")),
     "error_rate": (
         ("bootstrap.png", "How sure is this?"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
+from elp_core.languages import NormaliserId
 
 FORMAT = 1
 
@@ -69,6 +70,25 @@ class BackboneName:
 
 
 @dataclass(frozen=True)
+class TrainedLanguage:
+    """The language of the transcripts and the units of the head; empty for English letters, the default."""
+
+    code: str = ""
+    """As in `elp.yaml`, such as ``ja``."""
+    normaliser: NormaliserId | None = None
+    kind: str = ""
+    """Kind of the units, such as ``characters``."""
+    units: str = ""
+    """``sha256:…`` of the units in their order, which the dataset version pins."""
+    size: int = 0
+    """Number of units."""
+    parent: str = ""
+    """Bundle (``sha256:…``) whose head gave the rows of the units that it had; empty if every row is new."""
+    added: tuple[str, ...] = ()
+    """Units that the parent did not have."""
+
+
+@dataclass(frozen=True)
 class TrainerCode:
     """The code that trained."""
 
@@ -120,6 +140,7 @@ class Lineage:
     mlflow_run: str = ""
     validation: Mapping[str, Any] = field(default_factory=dict)
     """``metric`` and what was measured on the validation split."""
+    language: TrainedLanguage = field(default_factory=TrainedLanguage)
     format: int = FORMAT
 
     @classmethod
@@ -135,7 +156,14 @@ class Lineage:
             del values["training"]["beside"]
         if not self.code.recipe:
             del values["code"]["recipe"]
+        if self.language == TrainedLanguage():
+            del values["language"]
         return values
+
+
+def normaliser_text(normaliser: NormaliserId) -> str:
+    """Return a normaliser for people: its name and the first digits of its digest."""
+    return f"{normaliser.name} ({normaliser.digest.removeprefix('sha256:')[:12]})"
 
 
 def read_known(kind: type[T], values: Mapping[str, Any], where: str) -> T:

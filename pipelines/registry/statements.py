@@ -14,7 +14,7 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import TrainedClips, TrainerHardware, read_known
+from pipelines.registry.lineage import TrainedClips, TrainedLanguage, TrainerHardware, read_known
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
@@ -31,7 +31,7 @@ class Material:
     """An input of a training, named by digest (an in-toto ResourceDescriptor)."""
 
     name: str
-    """dataset, golden, backbone, code, packages or clips."""
+    """dataset, golden, backbone, code, packages, clips, units or parent."""
     digest: Mapping[str, str]
     """Hexadecimal digits by algorithm."""
     uri: str = ""
@@ -107,6 +107,11 @@ class LineageStatement:
     def hardware(self) -> TrainerHardware:
         """The machine that trained."""
         return read_known(TrainerHardware, self.given.get("hardware", {}), "hardware")
+
+    @property
+    def language(self) -> TrainedLanguage:
+        """The language and the units of the head; empty for English letters, the default."""
+        return read_known(TrainedLanguage, self.given.get("language", {}), "language")
 
     def digest_of(self, material: str, algorithm: str) -> str:
         """Return the digits that the statement names for a material; empty if it names none."""

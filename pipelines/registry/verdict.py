@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from elp_core.config import from_dict
+from elp_core.languages import NormaliserId
 from pipelines.registry.policies import GatePolicy
 
 Outcome = Literal["passed", "failed", "undecided"]
@@ -173,6 +174,8 @@ class Verdict:
     policy: GatePolicy
     measured: Measured | None = None
     """What the safety checks follow from; None if only the scores were judged."""
+    normaliser: NormaliserId | None = None
+    """The rule that the transcripts and the answers have their form from; None for English, the default."""
 
     @property
     def passed(self) -> bool:
@@ -182,6 +185,9 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; an infinite bound becomes null."""
         values: dict[str, Any] = _finite(dataclasses.asdict(self))
+        if self.normaliser is None:
+            # verdicts on English never had this key, and evidence is named by its bytes
+            del values["normaliser"]
         return values
 
     @classmethod

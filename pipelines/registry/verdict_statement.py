@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elp_core.config import from_dict, to_dict
+from elp_core.languages import NormaliserId
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import BUNDLE_DIGEST, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import BackboneName
@@ -117,6 +118,8 @@ class VerdictStatement:
     """None in statements of release 0.1.0 only."""
     page: SignedPage | None = None
     """None but in statements of release 0.1.0."""
+    normaliser: NormaliserId | None = None
+    """The rule that gave transcripts and answers their form; None for English, the default."""
 
     kind = "verdict"
 
@@ -130,6 +133,9 @@ class VerdictStatement:
         """Canonical JSON: what is signed."""
         predicate = to_dict(self)
         bundle, page = predicate.pop("bundle"), predicate.pop("page")
+        if self.normaliser is None:
+            # verdicts on English never had this field, and their signed bytes must come out the same
+            del predicate["normaliser"]
         if page is None:
             return statement_payload(self.model, bundle, [], VERDICT, predicate)
         # that form had no such field, and the signed bytes must come out the same
@@ -153,6 +159,7 @@ def stored_verdict(payload: bytes) -> VerdictStatement:
         "against": ChampionRef(**predicate["against"]) if predicate["against"] else None,
         "golden": Golden(**predicate["golden"]),
         "evidence": EvidenceFile(**predicate["evidence"]),
+        "normaliser": NormaliserId(**predicate["normaliser"]) if "normaliser" in predicate else None,
     }
     return VerdictStatement(**predicate)
 
@@ -169,7 +176,8 @@ def read_verdict(values: Mapping[str, Any]) -> VerdictStatement:
     if found.model != model:
         raise AttestationError("malformed", f"the subject is {model[:80]}, the predicate is about {found.model[:80]}")
     against = (found.against.bundle,) if found.against else ()
-    for name in (found.fingerprint, found.policy, *against):
+    rule = (found.normaliser.digest,) if found.normaliser else ()
+    for name in (found.fingerprint, found.policy, *against, *rule):
         check_prefixed(name, "verdict")
     moment(found.decided_at, "decided_at")
     return found

@@ -172,6 +172,7 @@ def _lineage(
         flow_run=flow_run_id,
         mlflow_run=run_id,
         validation=validation,
+        language=inputs.language,
     )
 
 

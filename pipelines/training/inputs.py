@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
+from pipelines.datasets.slot_language import require_same_language
 from pipelines.errors import DataRefused
 from pipelines.local.settings import Settings, SlotSettings
-from pipelines.registry.lineage import ids_digest
+from pipelines.registry.client import model_registry
+from pipelines.registry.lineage import TrainedLanguage, ids_digest
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import RELEASED_CODE, task_digest, training_key
+from pipelines.training.spoken import GrownFrom, find_grown_from, keyed_language, task_options, trained_language
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
     from pipelines.datasets.versions import TrainingData
@@ -38,25 +43,38 @@ class TrainingInputs:
     """Keys that earlier releases gave the same training."""
     config: Mapping[str, Any]
     """The settings that shape the adapter, as plain values."""
+    options: Any
+    """Options of the task, with the language and the units of the dataset version."""
+    language: TrainedLanguage
+    grown: GrownFrom | None = None
+    """The champion whose head the new one starts from."""
 
     def new_model(self) -> ElpModel:
-        """Return the untrained model."""
+        """Return the untrained model; a head whose units grew has the champion's rows."""
         from elp_core.assemble import build
+        from elp_core.bundle import load_bundle
         from elp_core.tasks import make_task
+        from elp_core.tasks.grown_head import start_head_from
 
-        task = make_task(self.slot.task, self.data.train, self.settings.task)
-        return build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
+        task = make_task(self.slot.task, self.data.train, self.options)
+        model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
+        if self.grown:
+            start_head_from(model, load_bundle(self.grown.bundle, self.backbone))
+        return model
 
     def __str__(self) -> str:
         minutes = sum(clip.duration for clip in self.data.train) / 60
         return f"{self.slot} on {len(self.data.train)} clips ({minutes:.1f} minutes) of {self.data.dataset.tag}"
 
 
-def gather_inputs(repository: str, tags: Mapping[Slot, str], settings: Settings, cache: Path) -> list[TrainingInputs]:
+def gather_inputs(
+    client: MlflowClient, repository: str, tags: Mapping[Slot, str], settings: Settings, cache: Path
+) -> list[TrainingInputs]:
     """Read the dataset version of each slot once, and load the backbone that all share.
 
     Raise VersioningError if a version cannot be fetched, DataRefused if it has no clips to train on or to validate
-    with.
+    with, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
+    gone, which names the champion of a slot whose units grew.
     """
     from elp_core.backbones import Backbone
     from pipelines.datasets.versions import load_training_data
@@ -67,20 +85,57 @@ def gather_inputs(repository: str, tags: Mapping[Slot, str], settings: Settings,
             empty, tag = "training" if not data.train else "validation", tags[slot]
             fault = f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"
             raise DataRefused(str(slot), [fault])
+        require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
     backbone = Backbone.from_pretrained(settings.backbone)
-    return [_inputs(repository, slot, data, settings.for_slot(slot), backbone) for slot, data in read.items()]
+    return [
+        _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
+    ]
 
 
 def _inputs(
-    repository: str, slot: Slot, data: TrainingData, settings: SlotSettings, backbone: Backbone
+    client: MlflowClient,
+    repository: str,
+    slot: Slot,
+    data: TrainingData,
+    settings: SlotSettings,
+    backbone: Backbone,
+    cache: Path,
 ) -> TrainingInputs:
     from elp_core.training.recipe import RECIPE_VERSION
+
+    options, grown = (
+        task_options(settings, data.dataset),
+        find_grown_from(client, repository, slot, data, backbone, cache),
+    )
+    language = trained_language(data.dataset, grown)
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
     config = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
     # a task from elsewhere has no recipe version: its code is part of the key
     keyed = {"slot": str(slot), **config, "task_code": task_digest(slot.task_spec)}
-    given = (data.dataset.dvc_hash, keyed, backbone.fingerprint, settings.train.seed, ids)
-    former = tuple(training_key(*given, code=digest) for digest in RELEASED_CODE.get(RECIPE_VERSION, ()))
-    key = training_key(*given, recipe=RECIPE_VERSION)
-    return TrainingInputs(slot, repository, data, settings, backbone, ids, key, former, config)
+
+    def key(spoken: TrainedLanguage, **code: Any) -> str:
+        named = {**keyed, **keyed_language(spoken, options)}
+        return training_key(data.dataset.dvc_hash, named, backbone.fingerprint, settings.train.seed, ids, **code)
+
+    if language.units:
+        # the same training from another champion's rows, or from none, is not done again
+        versions = {version.key: version.bundle_digest for version in model_registry.list_versions(client, slot)}
+        starts = (key(replace(language, parent=one), recipe=RECIPE_VERSION) for one in ("", *versions.values()))
+        former = tuple(one for one in starts if one in versions)
+    else:
+        former = tuple(key(language, code=digest) for digest in RELEASED_CODE.get(RECIPE_VERSION, ()))
+    return TrainingInputs(
+        slot=slot,
+        repository=repository,
+        data=data,
+        settings=settings,
+        backbone=backbone,
+        ids=ids,
+        key=key(language, recipe=RECIPE_VERSION),
+        former_keys=former,
+        config=config,
+        options=options,
+        language=language,
+        grown=grown,
+    )

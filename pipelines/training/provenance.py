@@ -137,6 +137,8 @@ def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
             "training": values["training"],
             "hardware": values["hardware"],
             "flow_run": lineage.flow_run,
+            # only of a language that is not the default: older statements keep their bytes
+            **({"language": values["language"]} if "language" in values else {}),
         },
         materials=_materials(lineage),
         versions={"elp-foundry": lineage.code.version},
@@ -147,6 +149,7 @@ def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
 
 def _materials(lineage: Lineage) -> tuple[Material, ...]:
     data, golden, backbone, code = lineage.dataset, lineage.golden, lineage.backbone, lineage.code
+    language = lineage.language
     revision = {"gitCommit": code.revision} if code.revision else {}
     pinned = Material("golden", {"elpIds": _hex(golden.digest)}, annotations=_without(golden, "digest"))
     return (
@@ -169,6 +172,8 @@ def _materials(lineage: Lineage) -> tuple[Material, ...]:
             {"elpLock": _hex(lineage.packages["lock"])},
             annotations={name: value for name, value in lineage.packages.items() if name != "lock"},
         ),
+        *((Material("units", {"elpUnits": _hex(language.units)}),) if language.units else ()),
+        *((Material("parent", {"elpBundle": _hex(language.parent)}),) if language.parent else ()),
     )
 
 

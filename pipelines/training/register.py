@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.number_text import metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
-from pipelines.registry.description import describe_version, version_tags
+from pipelines.registry.description import describe_version, language_rows, version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import load_trusted_keys
@@ -135,11 +135,13 @@ def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, traine
 
 
 def _params(lineage: Lineage) -> dict[str, Any]:
+    language = lineage.language
     return {
         **lineage.config,
         "backbone": lineage.backbone.id,
         "dataset": lineage.dataset.tag,
         "training": {"clips": lineage.training.clips, "minutes": round(lineage.training.seconds / 60, 2)},
+        **({"language": {"code": language.code, "units": f"{language.size} {language.kind}"}} if language.code else {}),
     }
 
 
@@ -170,6 +172,7 @@ def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
         ("bundle", f"{trained.metrics['bundle_bytes'] / 1e6:.2f} MB"),
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
     ]
+    rows += language_rows(lineage.language)
     if lineage.dataset.closed_set:
         rows.append(("closed set", "yes: the speakers of the evaluation are in the training data, too"))
     return describe_version(headline, rows, {**tags, Tags.GOLDEN: lineage.golden.tag})

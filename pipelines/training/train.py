@@ -86,7 +86,7 @@ def train_adapters(
     load_signing_keys(keys, "lineage")
     done: dict[Slot, Registered] = {}
     wanted: list[TrainingInputs] = []
-    for inputs in gather_inputs(repository, tags, settings, cache):
+    for inputs in gather_inputs(client, repository, tags, settings, cache):
         registered = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
         if known := next(filter(None, registered), None):
             done[inputs.slot] = reuse_version(client, known, cache, keys, log)

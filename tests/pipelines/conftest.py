@@ -20,7 +20,7 @@ backbone: {backbone}
 defaults:
   asr: &small
     adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
-    train: {{epochs: 2, batch_seconds: 8.0, device: cpu}}
+    train: {{epochs: 2, batch_seconds: 8.0, min_steps: 4, device: cpu}}
   asv: *small
 """
 

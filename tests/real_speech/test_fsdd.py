@@ -22,13 +22,16 @@ from pipelines.registry.slot import Slot
 
 pytestmark = [pytest.mark.real_speech, pytest.mark.integration, pytest.mark.timeout(900)]
 
-TAKES = (0, 1, 5, 10, 11, 12, 13, 14, 15)
-"""Of each digit and speaker: two to test, one to validate, six to train on."""
+TAKES = (0, 5, 10, 11, 12, 13, 14)
+"""Of each digit and speaker: one to test, one to validate, five to train on."""
 SETTINGS = """\
 defaults:
   asr: {data: {closed_set: true}, train: {epochs: 8, min_steps: 60}}
-  asv: {data: {closed_set: true}, train: {epochs: 3}}
-  sic: {data: {closed_set: true}, train: {epochs: 3}}
+  asv: &small
+    data: {closed_set: true}
+    adapter: {encoder: {bottleneck: 32}, layer: {width: 96}}
+    train: {epochs: 3}
+  sic: *small
 """
 
 
@@ -71,6 +74,7 @@ def _before_and_after(slot: Slot, source: Path, root: Path) -> tuple[float, floa
     return before, evaluate(model, golden).value
 
 
+@pytest.mark.slow
 def test_digits_are_recognised_letter_by_letter(recordings: Path, tmp_path: Path) -> None:
     before, after = _before_and_after(Slot("clean-site", "asr"), recordings, tmp_path / "workspace")
     assert before > 0.95

@@ -94,4 +94,5 @@ def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     order = sorted(range(len(scores.ids)), key=lambda i: (-int(scores.errors[i]), scores.ids[i]))
     columns = scores.ids, scores.speakers, scores.conditions, scores.references, scores.hypotheses
     rows = [(*(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}") for i in order]
-    return ("clip", "speaker", "condition", "reference", "recognised", "errors"), rows
+    wrong = {"word": "wrong words", "character": "wrong characters"}.get(scores.counted, "errors")
+    return ("clip", "speaker", "condition", "reference", "recognised", wrong), rows

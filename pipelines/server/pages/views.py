@@ -222,20 +222,22 @@ def _periods(page: SlotPage) -> list[ChartStep]:
     found, end = [], None
     for change in page.changes:
         judged, begin = _judged(page, change.after), parse_moment(change.at)
-        if change.event != "retired" and judged and judged.statement.challenger is not None:
-            found.append(ChartStep(begin, end, judged.statement.challenger))
+        value = judged.statement.challenger if judged and page.comparable(judged) else None
+        if change.event != "retired" and value is not None:
+            found.append(ChartStep(begin, end, value))
         end = begin
     return found[::-1]
 
 
 def _chart(page: SlotPage) -> Chart | None:
-    """Return the chart of the verdicts by the slot's present metric; None without any."""
+    """Return the chart of the verdicts by the slot's present metric and normaliser; None without any."""
     former = {change.after for change in page.changes}
     points = []
     for row in page.rows:
-        verdict = row.judged.statement if row.judged else None
-        if verdict is None or verdict.challenger is None or verdict.metric != page.metric:
+        if row.judged is None or row.judged.statement.challenger is None or not page.comparable(row.judged):
             continue
+        verdict = row.judged.statement
+        assert verdict.challenger is not None
         low, high = verdict.challenger_interval or (None, None)
         kind = "champion" if row.version.version in former else verdict.outcome
         label = f"v{row.version.version}: {percent(verdict.challenger)}, {verdict.outcome}"

@@ -59,14 +59,16 @@ def verdict_of_change(change: LedgerEntry, own: Sequence[RecordedVerdict]) -> Re
 
 
 def drift_since(then: RecordedVerdict, later: Iterable[RecordedVerdict]) -> Drift | None:
-    """Compare the newest later measurement with the first; None if no verdict measured the champion by the same metric.
+    """Compare the newest later measurement with the first; None if no verdict measured the champion in the same way.
 
-    `later` are the slot's later verdicts, newest first; they are read up to the first that measured the champion.
+    The same way is the same metric of transcripts under the same normaliser. `later` are the slot's later verdicts,
+    newest first; they are read up to the first that measured the champion.
     """
     first, champion = then.statement, ChampionRef(then.statement.version, then.statement.bundle)
     for now in later:
         value = _measured(now.statement, champion)
-        if first.challenger is not None and value is not None and now.statement.metric == first.metric:
+        same = (now.statement.metric, now.statement.normaliser) == (first.metric, first.normaliser)
+        if first.challenger is not None and value is not None and same:
             return Drift(value - first.challenger, then, now)
     return None
 

@@ -82,6 +82,11 @@ class SlotPage:
         """Metric of the newest verdict; empty without any."""
         return next((row.judged.statement.metric for row in self.rows if row.judged), "")
 
+    def comparable(self, judged: RecordedVerdict) -> bool:
+        """Return whether a verdict measured as the newest one did: by its metric, under its normaliser."""
+        newest = next((row.judged.statement for row in self.rows if row.judged), judged.statement)
+        return (judged.statement.metric, judged.statement.normaliser) == (newest.metric, newest.normaliser)
+
     @property
     def overridable(self) -> list[tuple[int, str]]:
         """Versions for which an override can be requested, with their verdict, newest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -420,3 +421,10 @@ def test_a_recording_that_cannot_be_read_is_left_to_intake(folder: Path) -> None
 def test_names_that_tools_give_mean_somebody_else_in_each_recording(name: str, speaker: str, folder: Path) -> None:
     (made,) = clips(write(folder, "a.stm", f"call 1 {name} 1 2 yes\n"))
     assert made.speaker == speaker
+
+
+def test_a_recording_is_found_in_another_form_of_its_name(folder: Path) -> None:
+    name = "J\u00fcrgen"
+    (folder / "call.wav").rename(folder / f"{unicodedata.normalize('NFD', name)}.wav")
+    made = clips(write(folder, "talks.stm", STM.replace("call ", f"{name} ")))
+    assert {clip.path for clip in made} == {f"{name}.wav"}

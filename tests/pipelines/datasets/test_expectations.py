@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +13,12 @@ import pytest
 
 from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule, rules_for
-from pipelines.datasets.expectations import import_great_expectations, validate_rows, validation_process
+from pipelines.datasets.expectations import (
+    Validate,
+    import_great_expectations,
+    validate_rows,
+    validation_process,
+)
 from pipelines.registry.policies import DataPolicy
 
 RULES = (
@@ -59,10 +67,41 @@ def frame_of(*texts: str) -> pd.DataFrame:
     return pd.DataFrame({"id": [str(number) for number in range(len(texts))], "text": texts})
 
 
-@pytest.fixture
-def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Great Expectations is not imported in this process, so that another one is started."""
-    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+@contextlib.contextmanager
+def another_process() -> Iterator[Validate]:
+    """The process that is started if Great Expectations is not imported in this one."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delitem(sys.modules, "great_expectations", raising=False)
+            validate = stack.enter_context(validation_process())
+        assert validate is not validate_rows
+        yield validate
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the process of `validate` writes to standard error."""
+    return tmp_path_factory.mktemp("validation") / "stderr"
+
+
+@pytest.fixture(scope="module")
+def validate(errors: Path) -> Iterator[Validate]:
+    """One process for the tests of this module that leave it as it was: its import takes seconds."""
+    before = os.dup(2)
+    with errors.open("wb") as file, contextlib.ExitStack() as stack:
+        os.dup2(file.fileno(), 2)
+        try:
+            started = stack.enter_context(another_process())
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        yield started
+
+
+def child() -> psutil.Process:
+    """The newest process that validates."""
+    found = [one for one in psutil.Process().children() if "pipelines.datasets.expectations" in one.cmdline()]
+    return max(found, key=lambda one: one.create_time())
 
 
 def test_no_process_is_started_if_great_expectations_is_imported_here() -> None:
@@ -72,47 +111,39 @@ def test_no_process_is_started_if_great_expectations_is_imported_here() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("not_imported")
-def test_a_validation_process_answers_request_after_request(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with validation_process() as validate:
-        for texts, broken in ((("yes", "öl"), ("1",)), (("nein!", "no"), ("0",))):
-            assert validate(frame_of(*texts), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [broken]
+def test_a_validation_process_answers_request_after_request(validate: Validate, errors: Path, tmp_path: Path) -> None:
+    for texts, broken in ((("yes", "öl"), ("1",)), (("nein!", "no"), ("0",))):
+        assert validate(frame_of(*texts), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [broken]
     assert (tmp_path / "index.html").is_file()
-    assert "Traceback" not in capfd.readouterr().err
+    assert "Traceback" not in errors.read_text()
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("not_imported")
-def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on(tmp_path: Path) -> None:
-    with validation_process() as validate:
-        with pytest.raises(OpsError, match=r"evaluate too_long: .*duration"):
-            validate(frame_of("yes"), RULES[:1], "plant-a-asr", "delivery", tmp_path)
-        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+def test_a_failure_in_the_validation_process_is_reported_and_the_process_goes_on(
+    validate: Validate, tmp_path: Path
+) -> None:
+    with pytest.raises(OpsError, match=r"evaluate too_long: .*duration"):
+        validate(frame_of("yes"), RULES[:1], "plant-a-asr", "delivery", tmp_path)
+    assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("not_imported")
-def test_the_end_of_the_validation_process_is_an_error_and_no_hang(tmp_path: Path) -> None:
-    with validation_process() as validate:
-        (child,) = (child for child in psutil.Process().children() if "expectations" in " ".join(child.cmdline()))
-        child.kill()
-        with pytest.raises(OpsError, match=r"ended with code -9; try again"):
-            validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path)
-
-
-@pytest.mark.integration
-@pytest.mark.usefixtures("not_imported")
-def test_a_disk_error_in_the_validation_process_is_that_error_here(tmp_path: Path) -> None:
+def test_a_disk_error_in_the_validation_process_is_that_error_here(validate: Validate, tmp_path: Path) -> None:
     (tmp_path / "docs").write_text("a file in the place of the folder")
-    with validation_process() as validate, pytest.raises(OSError, match="docs"):
+    with pytest.raises(OSError, match="docs"):
         validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path / "docs")
 
 
 @pytest.mark.integration
-@pytest.mark.usefixtures("not_imported")
-def test_ctrl_c_does_not_end_the_validation_process_before_its_caller(tmp_path: Path) -> None:
-    with validation_process() as validate:
-        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
-        (child,) = (child for child in psutil.Process().children() if "expectations" in " ".join(child.cmdline()))
-        child.send_signal(signal.SIGINT)
-        assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+def test_ctrl_c_does_not_end_the_validation_process_before_its_caller(validate: Validate, tmp_path: Path) -> None:
+    assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+    child().send_signal(signal.SIGINT)
+    assert validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path) == [()]
+
+
+@pytest.mark.integration
+def test_the_end_of_the_validation_process_is_an_error_and_no_hang(tmp_path: Path) -> None:
+    with another_process() as validate:
+        child().kill()
+        with pytest.raises(OpsError, match=r"ended with code -9; try again"):
+            validate(frame_of("yes"), RULES[1:2], "plant-a-asr", "delivery", tmp_path)

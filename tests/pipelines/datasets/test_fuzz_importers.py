@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 import tempfile
@@ -21,13 +22,25 @@ from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
+from tests.pipelines.datasets.test_annotations import FORMATS
+from tests.pipelines.datasets.test_damaged_corpora import LISTINGS, tree
 from tests.support.clips import voice, wav
-from tests.support.mutations import LAYOUTS, NAMES, base_rows, spoilt_bytes, spoilt_delivery, write_files
+from tests.support.mutations import (
+    LAYOUTS,
+    NAMES,
+    Files,
+    base_rows,
+    read_files,
+    spoilt_bytes,
+    spoilt_delivery,
+    spoilt_tree,
+    write_files,
+)
 
 EXAMPLES = int(os.environ.get("ELP_FUZZ", "500"))
 """Mutated inputs in all: `make fuzz` takes 20,000 and draws others each time."""
 fuzz = settings(
-    max_examples=max(EXAMPLES // 8, 10),
+    max_examples=max(EXAMPLES // 28, 10),
     deadline=None,
     derandomize="ELP_FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -95,6 +108,40 @@ def test_an_archive_of_any_kind(data: st.DataObject) -> None:
         source = Path(folder) / "fsdd.tar"
         source.write_bytes(data.draw(spoilt_bytes(packed.getvalue())))
         _taken(source, FSDD, {}, Path(folder) / "spool")
+
+
+@functools.cache
+def _annotated(form: str) -> Files:
+    name, text, _ = FORMATS[form]
+    words = {"call.txt": b"open the door\nthank you\n"} if form == "rttm" else {}
+    return Files({"call.wav": wav(voice(7.0, 300, 1), 8000), name: text.encode(), **words})
+
+
+@functools.cache
+def _published(corpus: str) -> Files:
+    with tempfile.TemporaryDirectory() as name:
+        return read_files(tree(corpus, Path(name)))
+
+
+@pytest.mark.parametrize("corpus", LISTINGS)
+@fuzz
+@given(data=st.data())
+def test_a_corpus_of_any_kind(corpus: str, data: st.DataObject) -> None:
+    files = data.draw(spoilt_tree(_published(corpus)))
+    with tempfile.TemporaryDirectory() as name:
+        source = write_files(Path(name) / "in", files)
+        _taken(source, None, {}, Path(name) / "spool")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@fuzz
+@given(data=st.data())
+def test_a_tree_of_any_kind(form: str, data: st.DataObject) -> None:
+    importer = next(one for one in IMPORTERS if one.name == form)
+    files = data.draw(spoilt_tree(_annotated(form)))
+    with tempfile.TemporaryDirectory() as name:
+        source = write_files(Path(name) / "in", files)
+        _taken(source, data.draw(st.sampled_from((None, importer))), {}, Path(name) / "spool")
 
 
 @fuzz

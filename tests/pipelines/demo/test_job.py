@@ -5,7 +5,9 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines.demo.job import Row, add_row, read_rows
+from pipelines.demo.job import Row, _remove_unfinished, add_row, read_rows
+from pipelines.local.settings import Settings
+from pipelines.local.workspace import Workspace
 
 ROW = Row("plant-a/asr", "first", "wer", 1.0, 0.1234, None, "passed", 4.6, 1_900_000, 7_600_000, 41.4, 1)
 
@@ -38,3 +40,11 @@ def test_rows_added_from_several_threads_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(functools.partial(add_row, tmp_path / "rows.json"), rows))
     assert sorted(read_rows(tmp_path / "rows.json"), key=lambda row: row.version) == rows
+
+
+def test_the_unfinished_deliveries_of_a_killed_demo_are_removed(tmp_path: Path) -> None:
+    incoming = tmp_path / "incoming" / "plant-a"
+    for name in (".first-x1y2", ".swapped-abc", "first", ".mine"):
+        (incoming / name / "new" / "audio").mkdir(parents=True)
+    _remove_unfinished(Workspace(tmp_path, Settings()))
+    assert sorted(path.name for path in incoming.iterdir()) == [".mine", "first"]

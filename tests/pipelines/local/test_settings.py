@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elp_core.errors import ConfigError
+from elp_core.languages import LanguageConfig
 from elp_core.task_specs import ClassificationOptions, VerificationOptions
 from pipelines.local.settings import Settings, read_settings
 from pipelines.registry.slot import Slot
@@ -63,3 +64,35 @@ def test_options_out_of_range_and_of_another_task_are_refused() -> None:
         read_settings("defaults: {ser: {task: {head: linear}}}")
     with pytest.raises(ConfigError, match="'tts' is no task, expected one of asr, asv, ser, sic"):
         read_settings("defaults: {tts: {}}")
+
+
+def test_a_language_is_declared_for_the_workspace_and_for_a_slot() -> None:
+    settings = read_settings(
+        "language: {code: ja, min_count: 2}\n"
+        "slots: {plant-a/asr: {language: de}, plant-b/asr: {language: {digits: spell}}, "
+        "plant-c/asr: {language: {letters: auto}}}"
+    )
+    found = {name: settings.for_slot(Slot.parse(name)).language for name in ("plant-a/asr", "plant-b/asr", "x/asr")}
+    assert found == {
+        "plant-a/asr": LanguageConfig("de"),
+        "plant-b/asr": LanguageConfig("ja", digits="spell", min_count=2),
+        "x/asr": LanguageConfig("ja", min_count=2),
+    }
+    assert settings.for_slot(Slot("plant-c", "asr")).language == LanguageConfig("und", letters="auto")
+    assert Settings().for_slot(Slot("plant-a", "asr")).language == LanguageConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("language: jp", "'jp' is no language, expected one of "),
+        ("language: no", "False is no language; expected a code such as ja"),
+        ("slots: {a/asr: {language: [ja]}}", r"\['ja'\] is no language"),
+        ("slots: {a/asr: {language: {code: ja, digit: spell}}}", "unknown key digit"),
+        ("slots: {a/asr: {task: {language: {code: ja}}}}", "task.language is not set there; declare language next to"),
+        ("defaults: {asr: {task: {units: null}}}", "task.units is not set there"),
+    ],
+)
+def test_a_wrong_language_is_named(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        read_settings(text)
