@@ -7,8 +7,9 @@ does all of it, `delivery_plan` all but the last step. `transcripts` has the rul
 `name_warnings` names that look alike.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
-`slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` stores the files.
-`remote_check` pushes again what the DVC remote lost, `remote_finding` is its line in `elp doctor`.
+`slot_change` one change as a whole; `drop` and its `subject` withdraw clips, `readmit` takes that back; `correct`
+applies the `corrections` of a file (`clip_words` recognises earlier words); `dvc` stores the files, `remote_check`
+pushes again what the DVC remote lost, and `remote_finding` is its line in `elp doctor`.
 
 Other rooms import only the read side: `versions` and `dataset_version`.
 """
