@@ -30,7 +30,8 @@ _TOLERANCE: Seconds = 0.05
 """Annotations that touch may overlap by this."""
 _BEYOND: Seconds = 0.1
 """A segment may end this much after its file, as intake allows."""
-_GENERIC = re.compile(r"(?:spk|spkr|speaker|sprecher|s|channel|tier|track)?[ _-]?\d+", re.IGNORECASE)
+_GENERIC = re.compile(r"(?:spk|spkr|speaker|sprecher|channel|tier|track)[ _-]?\d{1,3}", re.IGNORECASE)
+"""Names that tools give in every recording. Codes such as ``S01`` or ``1272`` may be people's."""
 
 
 @dataclass(frozen=True)
