@@ -219,13 +219,15 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
 
 
 def _shown(version: DatasetVersion, workspace: Workspace) -> str:
+    from pipelines.datasets.dataset_version import protocols
+
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
         ("version", f"{version.tag}, made {version.created}"),
         ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
-        *([("protocol", named)] if (named := _protocols(version)) else []),
+        *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
         *([("language", str(version.language))] if version.language.code else []),
         *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
         ("revision", version.revision),
@@ -263,10 +265,6 @@ def _classes(version: DatasetVersion) -> list[str]:
 def _doubtful(version: DatasetVersion) -> str:
     counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
     return f"{counts} that look like another name, or like a missing value"
-
-
-def _protocols(version: DatasetVersion) -> str:
-    return "; ".join(dict.fromkeys(delivery.protocol for delivery in version.deliveries if delivery.protocol))
 
 
 def _pinned(ref: GoldenRef) -> str:

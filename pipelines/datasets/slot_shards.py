@@ -24,6 +24,7 @@ from pipelines.datasets.dataset_version import (
     TranscriptLanguage,
     ValidationSummary,
     parse_record,
+    protocols,
     utc_seconds,
 )
 from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
@@ -216,15 +217,10 @@ def next_records(
     """
     tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
     deliveries = (*(current.deliveries if current else ()), delivery)
-    named = protocols(deliveries)
+    of_set = workspace, slot, golden, tag, protocols(deliveries), trials
     ref = None
     if golden:
-        ref = next_golden_ref(
-            *(workspace, slot, golden, tag, named, trials),
-            closed_set=closed,
-            language=language,
-            corrected=corrected,
-        )
+        ref = next_golden_ref(*of_set, closed_set=closed, language=language, corrected=corrected)
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -261,11 +257,6 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     # not from the newest dataset version: a golden set can be pinned after it
     path = workspace.root / slot.folder / GOLDEN_FILE
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
-
-
-def protocols(deliveries: Iterable[Delivery]) -> str:
-    """Return the published protocols that deliveries follow, each once; empty if there is none."""
-    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
 
 
 def next_golden_ref(
