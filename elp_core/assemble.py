@@ -11,12 +11,13 @@ from elp_core.data.collate import collate, collate_features
 from elp_core.data.features import MEMORY_BYTES, RECORDING, FeatureCache
 from elp_core.data.sampler import length_buckets
 from elp_core.data.store import TensorStore
+from elp_core.data.trials import TrialList
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import CorpusError, TrainingError
 from elp_core.methods import MethodConfig
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
-from elp_core.tasks import Comparing, Task, decode_with
+from elp_core.tasks import Comparing, Task, decode_with, judge_on
 from elp_core.types import Clip, Seconds
 
 Frames = tuple[torch.Tensor, torch.Tensor]
@@ -77,6 +78,7 @@ def evaluate(
     device: str = "auto",
     cache: FeatureCache | None = None,
     decode: DecodeConfig | None = None,
+    trials: TrialList | None = None,
 ) -> Evaluation:
     """Answer every clip and score the answers with the model's task.
 
@@ -88,15 +90,18 @@ def evaluate(
         cache: Made by `prefix_cache` for `model.prefix`, to evaluate the same clips many times; its values are rounded
             to float16.
         decode: For ASR, how letters become transcripts; None keeps the task's own way (greedy by default).
+        trials: For ASV, the trials between the clips; None judges all pairs.
 
     Raises:
         CorpusError: There are no clips, or they cannot be scored.
-        ConfigError: `decode` is given for a task without transcripts, or its package is missing.
+        ConfigError: `decode` is given for a task without transcripts, or its package is missing; `trials` are given for
+            a task without trials.
         AudioError: A clip cannot be decoded.
     """
     if not clips:
         raise CorpusError("there are no clips to evaluate on")
     task = model.task if decode is None else decode_with(model.task, decode)
+    task = task if trials is None else judge_on(task, trials)
     return task.evaluate(answer_clips(model, clips, batch_seconds, device, cache, task), clips, model.head)
 
 

@@ -31,7 +31,8 @@ def normal_name(text: str) -> str:
     >>> normal_name("7.0")
     '7'
     """
-    composed = unicodedata.normalize("NFC", text)
+    # halves of surrogate pairs stand for bytes that were not UTF-8, and no file can hold them
+    composed = unicodedata.normalize("NFC", text.encode("utf-8", "backslashreplace").decode("utf-8"))
     begin, end = 0, len(composed)
     while begin < end and is_blank(composed[begin]):
         begin += 1

@@ -31,7 +31,7 @@ def mp3_length(content: Buffer) -> FileLength | None:
     cut = ""
     if claimed is not None:
         # the frame with the number is not counted in it
-        frames -= 1
+        frames = max(frames - 1, 0)
     elif end < len(content) and content[end] == 0xFF and content[end : end + 2] == content[start : start + 2]:
         cut = "it ends inside a frame"
     header = None if claimed is None else claimed * per_frame / rate

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from elp_core.data.trials import TrialList
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.task_specs import task_spec
@@ -59,6 +60,17 @@ def decode_with(task: Task, decode: DecodeConfig) -> Task:
     return dataclasses.replace(task, decode=decode)
 
 
+def judge_on(task: Task, trials: TrialList) -> Task:
+    """Return the same task, which is then evaluated on these trials instead of all pairs of the clips.
+
+    Raises:
+        ConfigError: The task is not judged on trials.
+    """
+    if not isinstance(task, SpeakerVerification):
+        raise ConfigError("trials", [f"the task {task.name} is not judged on trials, only asv is"])
+    return dataclasses.replace(task, trials=trials)
+
+
 __all__ = [
     "Comparing",
     "EmotionRecognition",
@@ -68,6 +80,7 @@ __all__ = [
     "Task",
     "compares",
     "decode_with",
+    "judge_on",
     "make_task",
     "task_from_json",
 ]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.config import from_dict, to_dict
-from elp_core.data.trials import pair_positions
+from elp_core.data.trials import TrialList, pair_positions
 from elp_core.errors import CorpusError
 from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
@@ -43,6 +43,8 @@ class SpeakerVerification:
     options: VerificationOptions = field(default_factory=VerificationOptions)
     threshold: float | None = None
     """Scores from here on are accepted; None until `decide_at` has chosen."""
+    trials: TrialList | None = field(default=None, repr=False)
+    """The trials of an evaluation; None judges all pairs of its clips. A bundle does not keep them."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: VerificationOptions) -> SpeakerVerification:
@@ -90,19 +92,23 @@ class SpeakerVerification:
     def evaluate(
         self, outputs: Mapping[str, Embedding], clips: Sequence[Clip], head: nn.Module | None = None
     ) -> Evaluation:
-        """Return the EER over all pairs of the clips; normalised scores need the `head`.
+        """Return the EER over the task's trials, or over all pairs of the clips; normalised scores need the `head`.
 
         Raises:
-            CorpusError: A clip has no speaker, or all trials are of one kind.
+            CorpusError: A clip has no speaker, a trial names none of the clips, or all trials are of one kind.
         """
         nameless = [clip.id for clip in clips if not clip.speaker]
         if nameless or not clips:
             raise CorpusError(f"{len(nameless)} of {len(clips)} clips have no speaker; trials need two or more that do")
         embeddings = np.stack([outputs[clip.id] for clip in clips]).astype(np.float64)
-        a, b = pair_positions(len(clips))
-        speakers = np.unique([clip.speaker for clip in clips], return_inverse=True)[1]
-        scores = self._score(embeddings, a, embeddings, b, head)
-        return evaluate_trials(clips, a, b, scores, speakers[a] == speakers[b])
+        if self.trials is None:
+            a, b = pair_positions(len(clips))
+            speakers = np.unique([clip.speaker for clip in clips], return_inverse=True)[1]
+            targets = speakers[a] == speakers[b]
+        else:
+            a, b = self.trials.positions([clip.id for clip in clips])
+            targets = np.array(self.trials.targets, np.bool_)
+        return evaluate_trials(clips, a, b, self._score(embeddings, a, embeddings, b, head), targets)
 
     def compare(self, head: nn.Module, enrolment: Sequence[Embedding], test: Embedding) -> Match:
         """Compare the embedding `test` with the embeddings `enrolment` of a speaker's recordings.

@@ -108,15 +108,21 @@ def show_quarantine(slot: Slot, workspace: Workspace) -> None:
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@click.option(
+    "--trials",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="List of verification trials, lines such as: 1 id10270/x/00001.wav id10270/y/00002.wav.",
+)
 @on_workspace
-def pin_golden_set(workspace: Workspace, slot: Slot, source: str) -> None:
+def pin_golden_set(workspace: Workspace, slot: Slot, source: str, trials: Path | None) -> None:
     """Pin the test split of a dataset version as the slot's golden set.
 
     Adapters are judged on it from then on, challenger and champion alike. The first one is pinned automatically.
     """
     from pipelines.datasets.golden_set import pin_golden
 
-    emit(pin_golden(workspace, slot, source), _pinned)
+    emit(pin_golden(workspace, slot, source, trials), _pinned)
 
 
 @data.command(name="drop", short_help="Make a new version without a speaker or a clip.")
@@ -206,6 +212,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
+        *([("protocol", named)] if (named := _protocols(version)) else []),
         *([("language", str(version.language))] if version.language.code else []),
         *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
         ("revision", version.revision),
@@ -245,9 +252,13 @@ def _doubtful(version: DatasetVersion) -> str:
     return f"{counts} that look like another name, or like a missing value"
 
 
+def _protocols(version: DatasetVersion) -> str:
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in version.deliveries if delivery.protocol))
+
+
 def _pinned(ref: GoldenRef) -> str:
     note = "; closed set: its speakers are in training too" if ref.closed_set else ""
     return (
         f"the golden set of {ref.slot} is {ref.tag}: {ref.clips:,} clips of {ref.speakers} speakers, "
-        f"{seconds(ref.seconds)}, from {ref.source_tag}{note}"
+        f"{seconds(ref.seconds)}, from {ref.source_tag}{note}" + (f"\n{ref.evaluation}" if ref.evaluation else "")
     )

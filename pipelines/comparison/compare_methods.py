@@ -111,7 +111,7 @@ def _comparison(
     return MethodComparison(
         slot=str(runner.slot),
         dataset=dataset.tag,
-        golden=runner.golden.tag,
+        golden=runner.golden.tag + (f" ({runner.golden.evaluation})" if runner.golden.evaluation else ""),
         backbone=runner.backbone.id,
         fingerprint=runner.backbone.fingerprint,
         metric=methods[0].metric,

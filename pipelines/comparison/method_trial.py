@@ -108,7 +108,8 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     slot, cache = Slot.parse(spec.slot), Path(spec.cache)
     settings = Settings(slots={spec.slot: spec.settings}).for_slot(slot)
     training, validation = (load_split(spec.repository, spec.tag, slot, (s,), cache) for s in ("train", "validation"))
-    golden = load_golden(spec.repository, spec.tag, slot, cache).clips
+    pinned = load_golden(spec.repository, spec.tag, slot, cache)
+    golden = pinned.clips
     chosen = select_share(training, spec.share)
     backbone, config = Backbone.from_pretrained(spec.backbone), settings.train
     adapter: Any = settings.adapter
@@ -120,7 +121,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     trained = train(model, chosen, validation, config)
     train_seconds = time.perf_counter() - started
     started = time.perf_counter()
-    evaluation = evaluate(model, golden, config.batch_seconds, config.device)
+    evaluation = evaluate(model, golden, config.batch_seconds, config.device, trials=pinned.trials)
     evaluation_seconds = time.perf_counter() - started
     interval = compare_scores(evaluation.scores, None, settings.gate, spec.closed_set).challenger
     device = pick_device(config.device)

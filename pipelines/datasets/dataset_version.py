@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
@@ -16,9 +16,15 @@ from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
 
+if TYPE_CHECKING:
+    # it loads numpy, which would double the start time of commands that only read the records
+    from elp_core.data.trials import TrialList
+
 FORMAT = 1
 DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
+TRIALS_FILE = "golden-trials.txt"
+"""The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 """Folders of a slot, each tracked by DVC."""
 
@@ -49,6 +55,8 @@ class Delivery:
     """UTC, ISO 8601."""
     withdrawn: int = 0
     """Clips that were left out because they had been dropped; of a drop, the clips that it dropped."""
+    protocol: str = ""
+    """Published evaluation protocol that the splits follow. Left out of the record if it is empty."""
     new_units: tuple[str, ...] = ()
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
@@ -146,6 +154,22 @@ class DatasetVersion:
 
 
 @dataclass(frozen=True)
+class PinnedTrials:
+    """The list of verification trials that is pinned with a golden set."""
+
+    name: str
+    """Of the list, such as ``VoxCeleb1-O (veri_test2.txt)``."""
+    digest: str
+    """``sha256:…`` of the trials, see `TrialList.digest`."""
+    count: int
+    left_out: int
+    """Trials of the list whose clips are not in the golden set, such as those in quarantine."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.count:,} trials" + (f", {self.left_out:,} left out" if self.left_out else "")
+
+
+@dataclass(frozen=True)
 class GoldenRef:
     """A pinned golden set, as `golden.json` records it."""
 
@@ -164,7 +188,16 @@ class GoldenRef:
     created: str
     closed_set: bool
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
+    protocol: str = ""
+    """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
+    trials: PinnedTrials | None = None
+    """The trials that verification is judged on; None if all pairs are. Left out of the record then."""
     revision: str = ""
+
+    @property
+    def evaluation(self) -> str:
+        """Return the protocol and the list of trials in words; empty if none was published."""
+        return "; ".join(filter(None, (self.protocol, str(self.trials or ""))))
 
 
 RECORD_FILES: dict[type, str] = {DatasetVersion: DATASET_FILE, GoldenRef: GOLDEN_FILE}
@@ -178,6 +211,8 @@ class GoldenSet:
     tag: str
     digest: str
     clips: list[Clip] = field(repr=False)
+    trials: "TrialList | None" = None
+    """The trials that verification is judged on; None if all pairs are."""
 
 
 def utc_seconds() -> str:
@@ -196,11 +231,14 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units"):
+        for name in ("untagged", "new_units", "protocol"):
             if not delivery[name]:
                 del delivery[name]
     if not values.get("doubtful_names"):
         values.pop("doubtful_names", None)
+    for name in ("protocol", "trials"):
+        if not values.get(name):
+            values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -225,5 +263,6 @@ def parse_record(kind: type[Record], text: str) -> Record:
 
 def metafiles(slot: Slot) -> tuple[Path, ...]:
     """Return every file of the slot that Git keeps, relative to the workspace."""
-    names = (f"{SHARDS}.dvc", f"{QUARANTINE}.dvc", f"{GOLDEN}.dvc", ".gitignore", DATASET_FILE, GOLDEN_FILE)
+    tracked = (f"{SHARDS}.dvc", f"{QUARANTINE}.dvc", f"{GOLDEN}.dvc")
+    names = (*tracked, ".gitignore", DATASET_FILE, GOLDEN_FILE, TRIALS_FILE)
     return tuple(slot.folder / name for name in names)

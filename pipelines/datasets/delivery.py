@@ -15,6 +15,7 @@ from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.kept_bytes import KeptBytes
+from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
@@ -86,6 +87,7 @@ class SourceClip:
         # here, so that no importer can forget it
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
+        object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ class Importer:
     options: tuple[FormatOption, ...] = ()
     protocol: Callable[..., str] | None = None
     """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
+    trials: Callable[..., TrialNames | None] | None = None
+    """Return the source's own list of verification trials, or None; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,8 @@ class DeliveryContent:
     """The key that versions gave it which did not know declared lengths and channels."""
     protocol: str = ""
     """Name of the published evaluation protocol that the splits follow, if the format has one."""
+    trials: TrialNames | None = field(default=None, repr=False)
+    """The source's own list of verification trials, if it has one."""
     untagged: int = 0
     """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
 
@@ -246,6 +252,9 @@ def read_delivery(
         hashed = replace(clip, audio=audio, sha256=digest)
         kept.add(hashed)
         read += each.clips(hashed) if each else [hashed]
+    trials = importer.trials(source, **chosen) if importer.trials else None
+    if trials:
+        whole.update(json.dumps(trials.pairs).encode())
     return DeliveryContent(
         key=whole.hexdigest(),
         source=source.resolve().name,
@@ -256,6 +265,7 @@ def read_delivery(
         kept=kept.total(),
         earlier_key=earlier.hexdigest(),
         protocol=importer.protocol(source, **chosen) if importer.protocol else "",
+        trials=trials,
     )
 
 

@@ -100,7 +100,7 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_delivery(source, chosen, checked, policy, stage / "members", language)
-        content = apply_transcript_rules(content, slot, policy.tags)
+        content = apply_transcript_rules(content, slot, policy.tags, language.code)
         present = _present(workspace, slot, current, stage / "cache")
         settings = IntakeSettings(policy, checked, content.name, language)
         withdrawn = frozenset(current.withdrawn if current else ())

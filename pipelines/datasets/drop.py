@@ -15,14 +15,18 @@ import pyarrow.parquet as pq
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.dataset_version import (
     GOLDEN,
+    GOLDEN_FILE,
     QUARANTINE,
     SHARDS,
+    TRIALS_FILE,
     DatasetVersion,
     Delivery,
     GoldenRef,
+    parse_record,
     utc_seconds,
 )
 from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
@@ -35,6 +39,7 @@ from pipelines.datasets.slot_shards import (
     without_clips,
 )
 from pipelines.datasets.subject import Subject
+from pipelines.datasets.trial_files import read_positions
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
@@ -162,6 +167,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         created=utc_seconds(),
         withdrawn=len(gone),
     )
+    listed = _remaining_trials(workspace, slot, golden) if golden.leaving else None
     version, ref = next_records(
         workspace,
         slot,
@@ -169,6 +175,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         delivery,
         totals,
         golden=golden.files if golden.leaving else [],
+        trials=listed.record if listed else None,
         quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
@@ -179,4 +186,20 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     arriving = {name: folder.arriving for name, folder in found.items()}
     leaving = {name: folder.leaving for name, folder in found.items()}
     # the subject's name stays out of Git, whose history cannot be erased
-    return SlotChange(slot, f"Drop {len(gone)} clips from {slot} (v{number})", version, ref, arriving, leaving)
+    subject, trials = f"Drop {len(gone)} clips from {slot} (v{number})", listed.text if listed else ""
+    return SlotChange(slot, subject, version, ref, arriving, leaving, trials)
+
+
+def _remaining_trials(workspace: Workspace, slot: Slot, golden: _Folder) -> GoldenTrials | None:
+    """Return the trials of the golden set in force without those of the clips that leave it; None if it has no list."""
+    folder = workspace.root / slot.folder
+    pinned = parse_record(GoldenRef, (folder / GOLDEN_FILE).read_text(encoding="utf-8"))
+    if pinned.trials is None:
+        return None
+    before = count_shards([*golden.staying, *golden.leaving]).ids
+    trials = read_positions((folder / TRIALS_FILE).read_text(encoding="utf-8"), pinned.trials.name, before)
+    remaining = remaining_trials(trials, pinned.trials, [clip for clip in before if clip not in golden.dropped])
+    if remaining is None:
+        sentence = f"no trial of one kind of {pinned.trials.name} would be left; pin another golden set first"
+        raise DataRefused(str(slot), [sentence])
+    return remaining

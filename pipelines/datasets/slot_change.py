@@ -16,6 +16,7 @@ from pipelines.datasets.dataset_version import (
     GOLDEN,
     GOLDEN_FILE,
     SHARDS,
+    TRIALS_FILE,
     DatasetVersion,
     GoldenRef,
     metafiles,
@@ -48,6 +49,8 @@ class SlotChange:
     """Staged files."""
     leaving: Files = field(default_factory=dict)
     """Files of the slot that go away (DVC's cache keeps their content)."""
+    trials: str = ""
+    """Text of the file with the new golden set's trials."""
 
 
 @contextlib.contextmanager
@@ -135,6 +138,8 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
         if golden:
             golden = replace(golden, dvc_hash=hashes[folder / GOLDEN])
             write_whole(root / folder / GOLDEN_FILE, record_text(golden))
+            if change.trials or (root / folder / TRIALS_FILE).exists():
+                write_whole(root / folder / TRIALS_FILE, change.trials)
         present = [path for path in paths if (root / path).exists()]
         revision = git.commit(root, present, f"{change.subject}\n\nChange-Id: {token}")
     finally:

@@ -19,6 +19,7 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
+    PinnedTrials,
     TranscriptLanguage,
     ValidationSummary,
     parse_record,
@@ -89,6 +90,16 @@ def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path
         elif rows := [row for row in pq.read_table(shard).to_pylist() if row["id"] not in dropped]:
             written.append(write_shard(rows, folder))
     return written
+
+
+def clip_sounds(shards: Iterable[Path], ids: Collection[str]) -> dict[str, bytes]:
+    """Return the FLAC bytes of the clips `ids`, by id, from the shards that are still there."""
+    sounds: dict[str, bytes] = {}
+    for shard in shards if ids else ():
+        if shard.is_file():
+            table = pq.read_table(shard, columns=["id", "audio"], filters=[("id", "in", sorted(ids))])
+            sounds |= {row["id"]: row["audio"]["bytes"] for row in table.to_pylist()}
+    return sounds
 
 
 def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
@@ -186,6 +197,7 @@ def next_records(
     totals: ShardTotals,
     *,
     golden: Sequence[Path],
+    trials: PinnedTrials | None = None,
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
@@ -195,11 +207,16 @@ def next_records(
     """Return the records of the version after `current` and of its new golden set, as they are before they are stored.
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
-    new golden set (none keep the one in force); `quarantine` counts all files in quarantine by reason; `withdrawn` are
-    the ids of all clips that stay out for good; `units` None stands for the default units.
+    new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `units` None stands for the
+    default units.
     """
     tag, closed = slot.tag(delivery.version), bool(totals.shared)
-    ref = next_golden_ref(workspace, slot, golden, tag, closed_set=closed, language=language) if golden else None
+    deliveries = (*(current.deliveries if current else ()), delivery)
+    named = protocols(deliveries)
+    ref = None
+    if golden:
+        ref = next_golden_ref(workspace, slot, golden, tag, named, trials, closed_set=closed, language=language)
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -219,7 +236,7 @@ def next_records(
         created=delivery.created,
         closed_set=closed,
         shards=totals.shards,
-        deliveries=(*(current.deliveries if current else ()), delivery),
+        deliveries=deliveries,
         validation=validation,
         withdrawn=tuple(sorted(withdrawn)),
         language=language,
@@ -236,11 +253,18 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
+def protocols(deliveries: Iterable[Delivery]) -> str:
+    """Return the published protocols that deliveries follow, each once; empty if there is none."""
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
 def next_golden_ref(
     workspace: Workspace,
     slot: Slot,
     shards: Sequence[Path],
     source_tag: str,
+    protocol: str = "",
+    trials: PinnedTrials | None = None,
     *,
     closed_set: bool,
     language: TranscriptLanguage,
@@ -262,4 +286,6 @@ def next_golden_ref(
         created=utc_seconds(),
         closed_set=closed_set,
         language=language,
+        protocol=protocol,
+        trials=trials,
     )

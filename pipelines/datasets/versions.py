@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Literal
 
 from elp_core.data.corpus import read_clips
+from elp_core.data.trials import TrialList
 from elp_core.types import Clip, Split
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     RECORD_FILES,
     SHARDS,
+    TRIALS_FILE,
     DatasetVersion,
     GoldenRef,
     GoldenSet,
     Record,
     parse_record,
 )
+from pipelines.datasets.trial_files import read_positions
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
@@ -154,7 +157,28 @@ def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> Gold
         raise VersioningError(
             f"{ref.tag}: the fetched clips have the digest {got}, expected {ref.digest}; restore the DVC remote"
         )
-    return GoldenSet(ref.tag, ref.digest, clips)
+    return GoldenSet(ref.tag, ref.digest, clips, _golden_trials(repository, ref, slot, [clip.id for clip in clips]))
+
+
+def pinned_trials(repository: str, ref: GoldenRef, slot: Slot, cache: Path) -> TrialList | None:
+    """Return the list of trials that is pinned with a golden set, or None; the set's audio is not read."""
+    if ref.trials is None:
+        return None
+    clips = _golden_clips(repository, ref.revision, slot, cache, "meta")
+    return _golden_trials(repository, ref, slot, [clip.id for clip in clips])
+
+
+def _golden_trials(repository: str, ref: GoldenRef, slot: Slot, clips: list[str]) -> TrialList | None:
+    if ref.trials is None:
+        return None
+    text = git.show(_git_folder(repository), ref.revision, slot.folder / TRIALS_FILE) or ""
+    trials = read_positions(text, ref.trials.name, clips)
+    if trials.digest != ref.trials.digest:
+        raise VersioningError(
+            f"{ref.tag}: its trials have the digest {trials.digest}, expected {ref.trials.digest}; restore "
+            f"{TRIALS_FILE} from Git"
+        )
+    return trials
 
 
 def _golden_clips(repository: str, revision: str, slot: Slot, cache: Path, columns: Columns) -> list[Clip]:

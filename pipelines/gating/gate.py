@@ -180,7 +180,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        found = evaluate(model, golden.clips, train.batch_seconds, train.device)
+        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials)
         also = {name: round(value, 6) for name, value in found.extra.items()}
         normalisers = recorded_normaliser(model.task), present_normaliser(model.task)
         return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle), normalisers)
@@ -193,6 +193,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
         GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
         *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
+        *_protocol_checks(case.golden),
     )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
@@ -219,10 +220,22 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
         champion=f"v{case.champion.version}" if case.champion else "",
         challenger_bundle=case.challenger.bundle_digest,
         champion_bundle=case.champion.bundle_digest if case.champion else "",
-        golden={"tag": case.golden.tag, "digest": case.golden.digest, "revision": case.golden.revision},
+        golden=_named_golden(case.golden),
         backbone={"id": backbone.id, "fingerprint": backbone.fingerprint},
         policy_digest=case.record.policy,
         challenger_also=challenger.also,
         champion_also=champion.also if champion else {},
     )
     return Evidence(verdict, scores, before_scores, context)
+
+
+def _protocol_checks(golden: GoldenRef) -> tuple[GateCheck, ...]:
+    """Return the published protocol and the list of trials that both systems were judged on, if there is one."""
+    return (GateCheck("evaluation protocol", True, golden.evaluation),) if golden.evaluation else ()
+
+
+def _named_golden(golden: GoldenRef) -> dict[str, str]:
+    named = {"tag": golden.tag, "digest": golden.digest, "revision": golden.revision}
+    if golden.trials:
+        named["trials"] = golden.trials.digest
+    return named | ({"protocol": golden.evaluation} if golden.evaluation else {})

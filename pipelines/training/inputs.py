@@ -51,11 +51,10 @@ class TrainingInputs:
 
     def new_model(self) -> ElpModel:
         """Return the untrained model; a head whose units grew has the champion's rows."""
-        from elp_core.tasks.grown_head import start_head_from
-
         from elp_core.assemble import build
         from elp_core.bundle import load_bundle
         from elp_core.tasks import make_task
+        from elp_core.tasks.grown_head import start_head_from
 
         task = make_task(self.slot.task, self.data.train, self.options)
         model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)

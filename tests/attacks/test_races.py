@@ -18,26 +18,33 @@ import pytest
 from tests.support.contest import CHAMPION, FORMER, PASSED, Contest, prepare
 from tests.support.database_snapshot import agree
 from tests.support.guarded_server import GuardedServer, guarded_server
-from tests.support.movers import STEPS, Movers, movers
+from tests.support.movers import STEPS, MoverProcess, Movers, mover_process
 from tests.support.rest import Rest
 
 
 @pytest.fixture(scope="module")
-def crowd(server: GuardedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Movers]:
-    with movers(server, tmp_path_factory.mktemp("movers")) as running:
+def movers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MoverProcess]:
+    """One process that forks the movers on every database."""
+    with mover_process(tmp_path_factory.mktemp("movers")) as running:
         yield running
 
 
+@pytest.fixture
+def crowd(server: GuardedServer, movers: MoverProcess) -> Movers:
+    """The movers on the test's server."""
+    return Movers(movers, server)
+
+
 @pytest.mark.both_databases
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_ten_processes_on_one_slot(own_contest: Contest, crowd: Movers, seconds: int) -> None:
-    crowd.start(own_contest.slot, seconds, count=10)
+@pytest.mark.parametrize(("count", "moves"), [(6, 5), pytest.param(10, 0, marks=pytest.mark.slow)])
+def test_many_processes_on_one_slot(own_contest: Contest, crowd: Movers, count: int, moves: int) -> None:
+    crowd.start(own_contest.slot, 60, count=count, moves=moves)
     # the server answers requests at the same time
-    ends, answers = time.monotonic() + seconds, []
-    while time.monotonic() < ends:
+    ends, answers = time.monotonic() + 60, []
+    while time.monotonic() < ends and not (moves and len(answers) == 20):
         verb, version = random.choice([("rollback", 1), ("rollback", CHAMPION), ("promote", PASSED)])
         answers.append(own_contest.ask(verb, version=version))
-    assert crowd.wait() == [0] * 10
+    assert crowd.wait() == [0] * count
     said = crowd.said()
     assert {answer.status for answer in answers} <= {200, 403}
     said += [
@@ -54,12 +61,13 @@ def test_ten_processes_on_one_slot(own_contest: Contest, crowd: Movers, seconds:
 def test_killed_at_each_step_of_a_promotion(own_contest: Contest, crowd: Movers) -> None:
     for step in STEPS:
         crowd.start(own_contest.slot, 30, kill_at=step)
+        # the transitions of the next one, two until it kills itself, are not blocked
         assert crowd.wait() == [-signal.SIGKILL], step
+        assert any(entry.get("seq") for entry in crowd.said()), step
         agree(own_contest, crowd.said(), all_answered=False)
-        # the next transition is not blocked
-        crowd.start(own_contest.slot, 0.2, seed=1)
-        assert crowd.wait() == [0], step
-        agree(own_contest, crowd.said(), all_answered=False)
+    crowd.start(own_contest.slot, 0.2, seed=1)
+    assert crowd.wait() == [0]
+    agree(own_contest, crowd.said(), all_answered=False)
 
 
 @pytest.mark.both_databases

@@ -32,11 +32,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
     with pytest.MonkeyPatch.context() as patch:
         registry, tracking, ring = open_stores(folder, patch)
         fill(registry.engine, list(counts), list(counts.values()), ring)
-        wish = {"slot": "plant-b/asr", "version": 23, "bundle": "b", "before": 22, "before_bundle": "c"}
+        request = {"slot": "plant-b/asr", "version": 23, "bundle": "b", "before": 22, "before_bundle": "c"}
         with registry.locked() as transaction:
             asked = override_requests.add_request(
                 transaction.session,
-                **wish,
+                **request,
                 reason="line 3 stands still",
                 seconds=2e6,
                 asked_by="ann",

@@ -27,8 +27,11 @@ TAKES = (0, 5, 10, 11, 12, 13, 14)
 SETTINGS = """\
 defaults:
   asr: {data: {closed_set: true}, train: {epochs: 8, min_steps: 60}}
-  asv: {data: {closed_set: true}, train: {epochs: 3}}
-  sic: {data: {closed_set: true}, train: {epochs: 3}}
+  asv: &small
+    data: {closed_set: true}
+    adapter: {encoder: {bottleneck: 32}, layer: {width: 96}}
+    train: {epochs: 3}
+  sic: *small
 """
 
 

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,16 @@ from typing import Any
 
 def fork_server(command: list[str], folder: Path, environment: Mapping[str, str]) -> BaseProcess:
     """Run ``mlflow COMMAND`` in `folder` as the leader of a new process group; its log is added to server.log."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.server_imports"])
-    server = context.Process(target=_run, args=(command, str(folder), dict(environment)), daemon=True)
+    server = fork_context().Process(target=_run, args=(command, str(folder), dict(environment)), daemon=True)
     server.start()
     return server
+
+
+def fork_context() -> ForkServerContext:
+    """Return the context whose processes have imported the server."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.server_imports"])
+    return context
 
 
 def _run(command: list[str], folder: str, environment: dict[str, str]) -> None:

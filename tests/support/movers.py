@@ -1,7 +1,7 @@
 """Processes that move a champion by the guard's own transitions, on the database of a running server, until they end.
 
-`Movers` is the test's side. The other side is this module run by itself: it imports MLflow once and forks a child for
-each mover, so that a hundred of them cost seconds.
+`MoverProcess` and `Movers` are the test's side. The other side is this module run as a program: it imports MLflow once
+and forks a child for each mover, so that a hundred of them cost seconds.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,74 +27,86 @@ STEPS = ("locked", "entry written", "alias moved", "committed", "anchored")
 """Moments of a promotion at which a mover can kill itself, in their order."""
 
 
+@dataclass
+class MoverProcess:
+    """The process that forks movers, and the folder of what they write."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    batch: int = 0
+
+    def send(self, order: dict[str, Any]) -> None:
+        """Order a batch of movers."""
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next answer."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the movers ended:\n{(self.folder / 'movers.log').read_text()[-3000:]}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
 class Movers:
-    """The forking process, and what its children wrote down."""
+    """Movers on the database of one server."""
 
-    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
-        self.process = process
-        self.folder = folder
-        self.batch = 0
+    def __init__(self, process: MoverProcess, server: GuardedServer) -> None:
+        self._process = process
+        self._environment = {**guarded_environment(server.folder), **server_variables(server)}
 
-    def start(self, slot: str, seconds: float, count: int = 1, kill_at: str = "", seed: int = 0) -> list[int]:
-        """Fork movers on a slot; their pids.
+    def start(
+        self, slot: str, seconds: float, count: int = 1, moves: int = 0, kill_at: str = "", seed: int = 0
+    ) -> list[int]:
+        """Fork movers on a slot; return their pids.
 
         Args:
             slot: ``SITE/TASK``.
-            seconds: How long each goes on.
+            seconds: How long each of them moves the champion.
             count: How many.
+            moves: After how many changes each of them ends; 0 for no limit.
             kill_at: One of `STEPS`: each kills itself there, a few moves in.
             seed: Of what they choose to do.
         """
-        self.batch += 1
-        order = {"slot": slot, "seconds": seconds, "count": count, "kill_at": kill_at, "seed": seed}
-        self._say({**order, "logs": str(self.folder / f"batch-{self.batch}")})
-        return [int(pid) for pid in self._hear()["pids"]]
+        self._process.batch += 1
+        order = {"slot": slot, "seconds": seconds, "count": count, "moves": moves, "kill_at": kill_at, "seed": seed}
+        order |= {"environment": self._environment, "logs": str(self._process.folder / f"batch-{self._process.batch}")}
+        self._process.send(order)
+        return [int(pid) for pid in self._process.receive()["pids"]]
 
     def wait(self) -> list[int]:
-        """Wait until all have ended; how each did (minus the signal that killed it)."""
-        return [int(code) for code in self._hear()["codes"]]
+        """Wait until all have ended; return their exit codes (minus the signal that killed them)."""
+        return [int(code) for code in self._process.receive()["codes"]]
 
     def said(self) -> list[dict[str, Any]]:
-        """What the movers of the last batch were told: moves with their number in the ledger, refusals, faults."""
+        """What the movers of the last batch have written: moves with their number in the ledger, refusals, faults."""
         lines = [
             line
-            for path in sorted(self.folder.glob(f"batch-{self.batch}-*"))
+            for path in sorted(self._process.folder.glob(f"batch-{self._process.batch}-*"))
             for line in path.read_text().splitlines()
             # a kill may cut the last line
             if line.endswith("}")
         ]
         return [json.loads(line) for line in lines]
 
-    def _say(self, order: dict[str, Any]) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-
-    def _hear(self) -> dict[str, Any]:
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the movers ended:\n{(self.folder / 'movers.log').read_text()[-3000:]}")
-        heard: dict[str, Any] = json.loads(line)
-        return heard
-
 
 @contextlib.contextmanager
-def movers(server: GuardedServer, folder: Path) -> Iterator[Movers]:
-    """Run movers on the database of a running server; they write their logs into `folder`."""
-    environment = {**guarded_environment(server.folder), **server_variables(server)}
+def mover_process(folder: Path) -> Iterator[MoverProcess]:
+    """Run the process that forks movers; they write their logs into `folder`."""
     with (folder / "movers.log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.movers"],
             cwd=Path(__file__).resolve().parents[2],
-            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
         )
         try:
-            yield Movers(process, folder)
+            yield MoverProcess(process, folder)
         finally:
             assert process.stdin
             assert process.stdout
@@ -133,6 +147,7 @@ def _fork(order: dict[str, Any], number: int) -> int:
     code = 1
     try:
         # stdout is the parent's line to the test: one file for each child instead
+        os.environ.update(order["environment"])
         log = os.open(f"{order['logs']}-{number}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _move(order, number, lambda said: os.write(log, (json.dumps(said) + "\n").encode()))
         code = 0
@@ -159,7 +174,7 @@ def _move(order: dict[str, Any], number: int, say: Callable[[dict[str, Any]], ob
         lambda: champion_transition.roll_back(store, slot, None, principal, "back"),
     ]
     ends, moves = time.monotonic() + order["seconds"], 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends and moves < (order["moves"] or math.inf):
         if moves == 2 and order["kill_at"]:
             _arm(store, order["kill_at"])
         try:

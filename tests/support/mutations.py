@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ class Files(dict[str, bytes | str]):
 
     def __repr__(self) -> str:
         """Sounds by their size: a failure is read by people."""
-        shown = {name: f"{len(content)} bytes" if name in _SOUNDS else content for name, content in self.items()}
+        sounds = (".wav", ".flac", ".mp3")
+        shown = {name: len(content) if name.endswith(sounds) else content for name, content in self.items()}
         return f"{type(self).__name__}({shown})"
 
 
@@ -173,6 +175,108 @@ def spoilt_delivery(draw: st.DrawFn, layout: str) -> Files:
             ends = ("bert.wav", "anna.wav", "..", "/etc/hostname", "/dev/null", "gone")
             files["audio/anna.wav"] = draw(st.sampled_from(ends))
     return files
+
+
+TOKENS = (
+    *(
+        "",
+        "nan",
+        "-1",
+        "1e999",
+        "9" * 400,
+        "9" * 5000,
+        "0",
+        "1,5",
+        "ü",
+        "\0",
+        "\ud800",
+        "x" * 3000,
+        "../../etc/passwd",
+        "<",
+        "&lol;",
+    ),
+    *(
+        "[",
+        "]",
+        "{",
+        "null",
+        "true",
+        '"',
+        "'",
+        "\u3000",
+        "\ufeff",
+        "٣",
+        "００",
+        "inf",
+        "C:\\a.wav",
+        "-->",
+        "%s",
+        "~",
+        ".",
+        "\x1b",
+    ),
+)
+
+
+@st.composite
+def spoilt_text(draw: st.DrawFn, text: str) -> str:
+    """A text with a few words replaced, and lines twice, gone or in another place."""
+    for _ in range(draw(st.integers(1, 3))):
+        kind = draw(st.sampled_from(("word", "word", "word", "line twice", "line gone", "lines swapped")))
+        if kind == "word":
+            words = [*re.finditer(r"[^\s\"'<>=,:|{}\[\]]+", text)]
+            if words:
+                found = draw(st.sampled_from(words))
+                word = draw(st.sampled_from(TOKENS) | st.text(max_size=10))
+                text = text[: found.start()] + word + text[found.end() :]
+            continue
+        lines = text.split("\n")
+        place = draw(st.integers(0, len(lines) - 1))
+        if kind == "line twice":
+            lines.insert(place, lines[place])
+        elif kind == "line gone":
+            del lines[place]
+        else:
+            lines.insert(0, lines.pop(place))
+        text = "\n".join(lines)
+    return text
+
+
+@st.composite
+def spoilt_tree(draw: st.DrawFn, tree: Files) -> Files:
+    """The files of a corpus, one of them spoilt: its words, its bytes, its encoding, its name; or gone."""
+    files = Files(tree)
+    # texts are few, and decide more than sounds
+    texts = [name for name in sorted(files) if not name.endswith((".wav", ".flac", ".mp3"))] or sorted(files)
+    name = draw(st.sampled_from(texts + texts + sorted(files)))
+    content = files[name]
+    assert isinstance(content, bytes)
+    spoil = draw(st.sampled_from(("text", "text", "text", "bytes", "encoding", "gone", "name", "link", "folder")))
+    if spoil in ("text", "encoding") and name in texts:
+        text = content.decode("utf-8", "replace")
+        if spoil == "text":
+            files[name] = draw(spoilt_text(text)).encode("utf-8", "surrogatepass")
+        else:
+            encoding = draw(st.sampled_from(ENCODINGS))
+            files[name] = text.encode(encoding, "replace")
+    elif spoil == "gone":
+        del files[name]
+    elif spoil == "name":
+        folder, _, file = name.rpartition("/")
+        other = draw(st.sampled_from((file.upper(), f" {file}", f"{file}.bak", f"._{file}", f"ü{file}", f"x{file}")))
+        files[f"{folder}/{other}" if folder else other] = files.pop(name)
+    elif spoil == "link":
+        files[name] = draw(st.sampled_from(("..", name.rpartition("/")[2], "/etc/hostname", "gone")))
+    elif spoil == "folder":
+        files[f"{name}/inside"] = files.pop(name)
+    else:
+        files[name] = draw(spoilt_bytes(content))
+    return files
+
+
+def read_files(folder: Path) -> Files:
+    """The files below a folder, by name."""
+    return Files({p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()})
 
 
 def write_files(folder: Path, files: Files) -> Path:

@@ -32,8 +32,8 @@ CONFIG = TrainConfig(
 """Batches of one to three utterances: a process may be left without any."""
 
 
-class Heard(Silent):
-    """Says each step, so that a test sees who was heard."""
+class EpochPrinter(Silent):
+    """Print a line for each epoch, so that a test sees which process reports."""
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
         """One line."""
@@ -44,7 +44,7 @@ def run(checkpoint: Path | None = None) -> ElpModel:
     """Train, and give the model."""
     torch.set_num_threads(1)
     model = build(tiny_backbone("hubert"), ADAPTER, SpeechRecognition(options=RecognitionOptions(dropout=0.0)), seed=0)
-    train(model, CLIPS, HELD_OUT, CONFIG, Heard(), checkpoint)
+    train(model, CLIPS, HELD_OUT, CONFIG, EpochPrinter(), checkpoint)
     return model
 
 

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import importlib
 import os
-import subprocess
-import sys
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
 
-_LIST = """
-import json, re, sys
-from starlette.routing import Mount
-from mlflow.server import app as flask_app
-from pipelines.server.app import create_app
-
-def native(routes, prefix=""):
-    for route in routes:
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            yield from native(inner.routes, prefix + route.include_context.prefix)
-        elif not isinstance(route, Mount):
-            yield from ((method, prefix + route.path) for method in route.methods)
-
-fastapi_app = create_app().app
-found = [(m, rule.rule) for rule in flask_app.url_map.iter_rules() for m in rule.methods]
-found += list(native(fastapi_app.routes))
-# every parameter gets a value
-filled = sorted({(m, re.sub(r"<(int:)?[^>]*>|\\{[^}]*\\}", "1", path)) for m, path in found})
-print(json.dumps({"routes": filled, "native": sum(1 for _ in native(fastapi_app.routes))}))
-"""
+from tests.support.forked_server import fork_context
 
 
 def routes_of(environment: Mapping[str, str]) -> tuple[list[tuple[str, str]], int]:
@@ -37,13 +18,39 @@ def routes_of(environment: Mapping[str, str]) -> tuple[list[tuple[str, str]], in
     Args:
         environment: What the server runs in.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _LIST],
-        env={**os.environ, **environment, "_MLFLOW_SGI_NAME": "uvicorn"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    return [(method, path) for method, path in found["routes"]], int(found["native"])
+    context = fork_context()
+    answer, answers = context.Pipe(duplex=False)
+    process = context.Process(target=_send_routes, args=(dict(environment), answers), daemon=True)
+    process.start()
+    answers.close()
+    try:
+        routes, own = answer.recv()
+    finally:
+        process.join(60)
+    return routes, own
+
+
+def _send_routes(environment: dict[str, str], answers: Connection) -> None:
+    os.environ.clear()
+    os.environ.update(environment, _MLFLOW_SGI_NAME="uvicorn")
+    flask_app = importlib.import_module("mlflow.server").app
+    fastapi_app = importlib.import_module("pipelines.server.app").create_app().app
+    own = list(_own_routes(fastapi_app.routes))
+    found = [(method, rule.rule) for rule in flask_app.url_map.iter_rules() for method in rule.methods]
+    # every parameter gets a value
+    filled = sorted({(method, re.sub(r"<(int:)?[^>]*>|\{[^}]*\}", "1", path)) for method, path in found + own})
+    answers.send((filled, len(own)))
+    # the thread that ends overrides would outlive this function
+    answers.close()
+    os._exit(0)
+
+
+def _own_routes(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    from starlette.routing import Mount
+
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _own_routes(inner.routes, prefix + route.include_context.prefix)
+        elif not isinstance(route, Mount):
+            yield from ((method, prefix + route.path) for method in route.methods)

@@ -5,23 +5,57 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import Importer
 from pipelines.datasets.importers.audacity import AUDACITY
+from pipelines.datasets.importers.audio_table import TABLE
 from pipelines.datasets.importers.audiofolder import AUDIOFOLDER
+from pipelines.datasets.importers.common_voice import COMMON_VOICE
 from pipelines.datasets.importers.ctm import CTM
 from pipelines.datasets.importers.elan import ELAN
+from pipelines.datasets.importers.fluent_speech_commands import FLUENT
 from pipelines.datasets.importers.fsdd import FSDD
+from pipelines.datasets.importers.huggingface import HUGGINGFACE
+from pipelines.datasets.importers.id_text import ID_TEXT
+from pipelines.datasets.importers.iemocap import IEMOCAP
+from pipelines.datasets.importers.kaldi import KALDI
 from pipelines.datasets.importers.label_studio import LABEL_STUDIO
+from pipelines.datasets.importers.lhotse_cuts import LHOTSE
+from pipelines.datasets.importers.librispeech import LIBRISPEECH
+from pipelines.datasets.importers.mls import MLS
 from pipelines.datasets.importers.nemo import NEMO
+from pipelines.datasets.importers.reazonspeech import REAZONSPEECH
 from pipelines.datasets.importers.rttm import RTTM
 from pipelines.datasets.importers.srt_vtt import SRT, VTT
 from pipelines.datasets.importers.stm import STM
+from pipelines.datasets.importers.text_folder import TEXT_FOLDER
 from pipelines.datasets.importers.textgrid import TEXTGRID
+from pipelines.datasets.importers.voxceleb import VOXCELEB
 from pipelines.errors import IntakeError, UsageError
 
 ANNOTATIONS: tuple[Importer, ...] = (TEXTGRID, ELAN, SRT, VTT, STM, CTM, RTTM, AUDACITY)
 """Formats of annotated recordings, next to those of Label Studio."""
-# an export of Label Studio has the ending of a manifest
-IMPORTERS: tuple[Importer, ...] = (LABEL_STUDIO, NEMO, AUDIOFOLDER, FSDD, *ANNOTATIONS)
-"""In the order in which they are asked whether they accept a source."""
+IMPORTERS: tuple[Importer, ...] = (
+    # before NeMo: its manifests are JSONL files, too, but not every JSONL file is one
+    LHOTSE,
+    # an export of Label Studio has the ending of a manifest
+    LABEL_STUDIO,
+    NEMO,
+    AUDIOFOLDER,
+    FSDD,
+    LIBRISPEECH,
+    VOXCELEB,
+    IEMOCAP,
+    FLUENT,
+    COMMON_VOICE,
+    MLS,
+    REAZONSPEECH,
+    KALDI,
+    HUGGINGFACE,
+    ID_TEXT,
+    *ANNOTATIONS,
+    TABLE,
+    # last, because it looks at every file
+    TEXT_FOLDER,
+)
+"""In the order in which they are asked whether they accept a source: corpora first, formats of any content last."""
 
 
 def choose_importer(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Importer:

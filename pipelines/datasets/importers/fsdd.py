@@ -5,7 +5,9 @@ split; of the published training takes, 5 to 9 are held out here for validation.
 The digit's word is the transcript, and the label (the intent of SIC).
 """
 
+import lzma
 import re
+import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +22,11 @@ _NAME = re.compile(r"([0-9])_([a-z]+)_([0-9]{1,2})\.wav")
 _TEST_TAKES = range(0, 5)
 _VALIDATION_TAKES = range(5, 10)
 _FOLDER = "recordings"
+_DAMAGED = (
+    *(tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, TypeError, LookupError, OverflowError),
+)
+"""What the standard library raises for archives that are cut off or altered: its readers check little."""
 
 
 def fsdd_clips(source: Path) -> Iterator[SourceClip]:
@@ -65,7 +72,7 @@ def _archive(source: Path) -> Iterator[tuple[str, bytes]]:
                 opened = archive.extractfile(member) if member.isfile() and member.name.endswith(".wav") else None
                 if opened:
                     yield member.name, opened.read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+    except _DAMAGED as error:
         raise IntakeError(f"{source} is not a complete tar archive: {error}; download it again") from error
 
 

@@ -33,12 +33,15 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
         tasks = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
+    except (ValueError, RecursionError) as error:
+        raise IntakeError("it is not JSON (a number is too long, or it is nested too deeply)") from error
     for count, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
         try:
             place = f"task {task.get('id', count)}"
             yield _recording(task, path.parent, place), _regions(task, place)
-        except (AttributeError, KeyError, TypeError, IndexError) as error:
-            raise IntakeError(f"task {count} is not as Label Studio exports it ({error!r}); export as JSON") from error
+        except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+            lacks = f"{error} is missing" if isinstance(error, KeyError) else "a value is of another type"
+            raise IntakeError(f"task {count} is not as Label Studio exports it ({lacks}); export as JSON") from error
 
 
 def _recording(task: Mapping[str, Any], folder: Path, place: str) -> str:

@@ -96,7 +96,7 @@ def clip_of_row(
     return SourceClip(
         path=files.name(audio),
         audio=audio,
-        text=printable(text),
+        text=text,
         speaker=values[1],
         label=values[2],
         split=chosen,

@@ -47,7 +47,7 @@ class Killed(Silent):
             raise KeyboardInterrupt
 
 
-class Heard(Silent):
+class Recorder(Silent):
     def __init__(self) -> None:
         self.steps: list[tuple[int, int]] = []
         self.epochs: list[int] = []
@@ -70,7 +70,7 @@ def assert_same(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) ->
 
 @pytest.mark.parametrize("task", ["asr", "asv"])
 def test_training_lowers_the_loss_and_leaves_the_backbone(task: str) -> None:
-    trained, heard = model(task), Heard()
+    trained, heard = model(task), Recorder()
     before = {name: value.clone() for name, value in trained.backbone.state_dict().items()}
     plain = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
     config = replace(CONFIG, epochs=20, batch_seconds=1.0, lr_head=5e-3, patience=0, augment=plain)
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, at: int) -> None:
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
-    first, second, heard = model(), model(), Heard()
+    first, second, heard = model(), model(), Recorder()
     train(first, CLIPS, HELD_OUT, CONFIG, checkpoint=tmp_path)
     train(second, CLIPS, HELD_OUT, CONFIG, heard, tmp_path)
     assert heard.steps == []

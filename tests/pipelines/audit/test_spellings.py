@@ -105,6 +105,7 @@ def test_a_speaker_of_an_older_release_keeps_the_split_of_the_stored_clips(
         _older(patch)
         add_delivery(workspace, slot, _spelt(tmp_path / "old", [NFD] * 3, split="validation"))
     version = add_delivery(workspace, slot, _spelt(tmp_path / "new", [NFC] * 3, seed=1, split=""))
+    assert "doubtful_names" not in (workspace.root / slot.folder / "dataset.json").read_text()
     assert (version.version, version.speakers, version.closed_set) == (2, 4, False)
 
 
@@ -135,6 +136,10 @@ def test_similar_names_are_named_and_stay(workspace: Workspace, tmp_path: Path) 
     slot = Slot("plant", "asr")
     version = add_delivery(workspace, slot, write_delivery(tmp_path, bert_0={"speaker": "ANNA"}))
     assert version.doubtful_names == {"speaker": 2}
+    record = (workspace.root / slot.folder / "dataset.json").read_text()
+    assert "doubtful_names" in record
+    # Git keeps the record for ever
+    assert "ANNA" not in record
     with open_index(workspace, lambda line: None) as db:
         assert find_trained_on(db, Recorded(ring(tmp_path)), Subject(speaker="anna"), slot).similar == {"ANNA": 1}
         with pytest.raises(VersioningError, match=r"holds speaker Anna; .*similar names: 'ANNA', 'anna'"):

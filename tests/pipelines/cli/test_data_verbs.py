@@ -76,3 +76,35 @@ def test_a_bad_slot_name_is_a_usage_error(workspace: Workspace, slot: str) -> No
     shown = elp_data(workspace, "show", slot)
     assert isinstance(shown.exception, ElpError)
     assert shown.exception.exit_code == 2
+
+
+def test_names_that_look_alike_are_a_warning_with_their_counts(workspace: Workspace, tmp_path: Path) -> None:
+    changes = {"bert_0": {"speaker": "ANNA"}, "bert_1": {"speaker": "nan"}}
+    source = write_delivery(tmp_path / "in", **changes)
+    warning = (
+        "these speakers differ only by case, width or blanks and are kept apart: 'anna' (3 clips), 'ANNA' (1 clips)"
+    )
+    dry = elp_data(workspace, "add", "plant-a/asr", source, "--dry-run").stdout
+    added = elp_data(workspace, "add", "plant-a/asr", source).stdout
+    assert warning in dry
+    assert warning in added
+    assert "1 clips have the speaker 'nan'; if that stands for a missing value, leave the field empty" in added
+    again = json.loads(elp_data(workspace, "add", "plant-a/asr", source, "--json").stdout)
+    assert again["warnings"][0].startswith("these speakers differ only by case")
+    assert again["dataset"]["doubtful_names"] == {"speaker": 3}
+    assert "3 speakers that look like another name" in elp_data(workspace, "show", "plant-a/asr").stdout
+    dropped = elp_data(workspace, "drop", "plant-a/asr", "--speaker", " anna\u200b").stdout
+    assert "1 clips of 'ANNA' stay; its name differs only by case, width or blanks" in dropped
+
+
+def test_an_encoding_can_be_declared(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_delivery(tmp_path / "in", anna_0={"speaker": "?"})
+    source.write_bytes(source.read_bytes().replace(b'"?"', '"田中"'.encode("cp932")))
+    refused = elp_data(workspace, "add", "plant-a/asr", source)
+    assert "add --encoding cp932" in str(refused.exception)
+    dry = json.loads(
+        elp_data(workspace, "add", "plant-a/asr", source, "--encoding", "shift_jis", "--dry-run", "--json").stdout
+    )
+    assert (dry["clips"], dry["speakers"]) == (12, 5)
+    unknown = elp_data(workspace, "add", "plant-a/asr", source, "--encoding", "hex")
+    assert "unknown encoding 'hex'" in str(unknown.exception)

@@ -16,7 +16,7 @@ from pipelines.errors import DataRefused, IntakeError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
-from tests.support.deliveries import write_delivery
+from tests.support.deliveries import SPEAKERS, write_delivery
 
 ASR, SER = Slot("plant", "asr"), Slot("plant", "ser")
 NFC, NFD = (unicodedata.normalize(form, "ärgerlich") for form in ("NFC", "NFD"))
@@ -123,6 +123,22 @@ def test_paths_of_another_place_are_one_sentence(tmp_path: Path, name: str, says
         list(nemo_clips(write_delivery(tmp_path, **changes)))
     assert len(caught.value.faults) == 1
     assert says in caught.value.faults[0]
+
+
+@pytest.mark.integration
+def test_a_transcript_in_another_language_than_the_slot_s_goes_to_quarantine(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    manifest = write_delivery(
+        tmp_path, anna_0={"lang": "de-DE"}, anna_1={"lang": "en-US"}, bert_0={"lang": float("nan")}
+    )
+    assert add_delivery(workspace, ASR, manifest).quarantine == {"other_language": 1}
+    german = _settings(workspace, "slots: {plant/ser: {language: de}}\n")
+    labels = {f"{name}_{take}": {"label": ("calm", "angry")[take % 2]} for name in SPEAKERS for take in range(3)}
+    ser = add_delivery(
+        german, SER, write_delivery(tmp_path / "ser", **{**labels, "anna_0": {"label": "calm", "lang": "en"}})
+    )
+    assert ser.quarantined == 0
 
 
 TAGGED = {

@@ -10,7 +10,7 @@ import pytest
 
 from elp_core.assemble import build, evaluate
 from elp_core.backbones import Backbone
-from elp_core.config import AugmentConfig, TrainConfig
+from elp_core.config import AugmentConfig, ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, TrainConfig
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import Split
@@ -25,6 +25,7 @@ from tests.support.deliveries import write_manifest
 
 pytestmark = pytest.mark.integration
 
+SMALL = ElpConfig(EncoderAdapterConfig(32), LayerAdapterConfig(96))
 FAST = AugmentConfig(speed=0, noise_probability=0, gain_db=0)
 PLANS = {
     "ser": (DeliveryPlan("moods", per_speaker=3, label="emotion"), 3, 0.6),
@@ -43,9 +44,7 @@ def test_the_embedded_corpus_teaches_a_classifier(task: str, workspace: Workspac
     heard, judged = (load_split(root, version.tag, slot, (split,), cache) for split in splits)
     golden = load_golden(root, version.tag, slot, cache).clips
     assert set(version.classes["test"]) <= set(version.classes["train"]) == {clip.label for clip in heard}
-    model = build(
-        Backbone.from_pretrained("elp:tiny"), workspace.settings.for_slot(slot).adapter, make_task(task, heard), 0
-    )
+    model = build(Backbone.from_pretrained("elp:tiny"), SMALL, make_task(task, heard), 0)
     before = evaluate(model, golden)
     train(model, heard, judged, TrainConfig(epochs=epochs, augment=FAST))
     after = evaluate(model, golden)

@@ -21,13 +21,23 @@ from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
+from tests.pipelines.datasets.test_annotations import FORMATS
 from tests.support.clips import voice, wav
-from tests.support.mutations import LAYOUTS, NAMES, base_rows, spoilt_bytes, spoilt_delivery, write_files
+from tests.support.mutations import (
+    LAYOUTS,
+    NAMES,
+    Files,
+    base_rows,
+    spoilt_bytes,
+    spoilt_delivery,
+    spoilt_tree,
+    write_files,
+)
 
 EXAMPLES = int(os.environ.get("ELP_FUZZ", "500"))
 """Mutated inputs in all: `make fuzz` takes 20,000 and draws others each time."""
 fuzz = settings(
-    max_examples=max(EXAMPLES // 8, 10),
+    max_examples=max(EXAMPLES // 17, 10),
     deadline=None,
     derandomize="ELP_FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -95,6 +105,26 @@ def test_an_archive_of_any_kind(data: st.DataObject) -> None:
         source = Path(folder) / "fsdd.tar"
         source.write_bytes(data.draw(spoilt_bytes(packed.getvalue())))
         _taken(source, FSDD, {}, Path(folder) / "spool")
+
+
+def _annotated(form: str) -> Files:
+    name, text, _ = FORMATS[form]
+    words = {"call.txt": b"open the door\nthank you\n"} if form == "rttm" else {}
+    return Files({"call.wav": wav(voice(7.0, 300, 1), 8000), name: text.encode(), **words})
+
+
+TREES: dict[str, Files] = {form: _annotated(form) for form in FORMATS}
+
+
+@pytest.mark.parametrize("form", TREES)
+@fuzz
+@given(data=st.data())
+def test_a_tree_of_any_kind(form: str, data: st.DataObject) -> None:
+    importer = next(one for one in IMPORTERS if one.name == form)
+    files = data.draw(spoilt_tree(TREES[form]))
+    with tempfile.TemporaryDirectory() as name:
+        source = write_files(Path(name) / "in", files)
+        _taken(source, data.draw(st.sampled_from((None, importer))), {}, Path(name) / "spool")
 
 
 @fuzz

@@ -15,6 +15,7 @@ from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing import save_tiny
 from pipelines.datasets.dataset_version import metafiles
+from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.gating.evidence import read_evidence
@@ -266,6 +267,38 @@ def test_verification_is_judged_on_trials(add: Add, judge: Judge) -> None:
     assert len(found.challenger) == 16 * 15 / 2
     assert (done.evidence / "det.png").is_file()
     assert json.loads((done.evidence / "evidence.json").read_text())["context"]["slot"].endswith("/asv")
+
+
+@pytest.mark.parametrize("slot", ["asv"], indirect=True)
+def test_a_pinned_list_of_trials_decides_and_is_named(
+    site: Site, slot: Slot, client: MlflowClient, add: Add, judge: Judge, mlflow_uri: str, tmp_path: Path
+) -> None:
+    add("k1")
+    every = judge({"limit": 0.01})
+    listed = tmp_path / "published.txt"
+    listed.write_text(
+        "1 eve-one-0.wav eve-two-0.wav\n1 fay-one-0.wav fay-two-1.wav\n0 eve-one-0.wav fay-one-0.wav\n"
+        "0 fay-two-0.wav eve-two-1.wav\n0 eve-four-1.wav gone.wav\n"
+    )
+    ref = pin_golden(site.workspace, slot, "v1", listed)
+    done = judge({"limit": 0.01})
+    # the clips are the same, so only the list makes it another golden set
+    assert (done.reused, ref.version) == (False, 2)
+    found = read_evidence(done.evidence)
+    assert len(found.challenger) == 4
+    assert ref.trials is not None
+    assert found.context.golden["trials"] == ref.trials.digest
+    check = next(check for check in done.verdict.checks if check.name == "evaluation protocol")
+    assert (check.passed, check.detail) == (True, "published.txt: 4 trials, 1 left out")
+    assert all(check.name != "evaluation protocol" for check in every.verdict.checks)
+    assert found.recompute() == done.verdict
+    rows = guard.list_statements(mlflow_uri, model=slot.model_name, version=1, kind="verdict")
+    signed = {}
+    for statement in (parse_statement(read_envelope(row.envelope).payload) for row in rows):
+        assert isinstance(statement, VerdictStatement)
+        assert statement.details is not None
+        signed[statement.golden.tag] = "evaluation protocol" in [check.name for check in statement.details.checks]
+    assert signed == {slot.tag(1, "golden"): False, slot.tag(2, "golden"): True}
 
 
 def test_nothing_to_judge_is_said(judge: Judge) -> None:

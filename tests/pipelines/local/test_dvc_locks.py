@@ -54,7 +54,12 @@ def test_an_entry_is_dead_if_another_program_has_its_number_now(lock: Path) -> N
     assert clear_dead_locks(lock.parents[2])
 
 
-@pytest.mark.parametrize("text", ["{}", '{"write": {}, "read": {}}', _entry(os.getpid()), HALF % os.getpid()])
+@pytest.mark.parametrize(
+    "text",
+    ["{}", '{"write": {}, "read": {}}', _entry(os.getpid()), HALF % os.getpid()],
+    # without process ids: all test processes must collect the same names
+    ids=["empty", "no holders", "a live holder", "half of a live holder"],
+)
 def test_what_blocks_nobody_or_is_of_a_live_process_stays(text: str, lock: Path) -> None:
     lock.write_text(text)
     assert not clear_dead_locks(lock.parents[2])

@@ -1,0 +1,136 @@
+"""CSV and TSV tables of audio files, with any names of columns: ``--columns path=file,text=sentence,speaker=voice``.
+
+Columns without a header are named by their numbers: ``--columns path=1,text=3``. Without the option, the usual names
+are recognised. Files are relative to the table's folder, or to ``folder``; a name without suffix gets that of the file.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, comma_list, csv_quoting, sound_of
+from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_text import printable
+from pipelines.datasets.importers.row_values import channel_value, seconds_value
+
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "path": ("path", "file", "filename", "file_name", "audio", "audio_path", "audio_filepath", "wav", "wav_filename"),
+    "text": ("text", "sentence", "transcript", "transcription"),
+    "speaker": ("speaker", "speaker_id", "client_id", "spk"),
+    "label": ("label", "emotion", "intent"),
+    "split": ("split", "set", "subset"),
+    "condition": ("condition",),
+    "offset": ("offset", "start"),
+    "duration": ("duration",),
+    "channel": ("channel",),
+}
+"""Names of columns that are recognised, by what they are; an upper-case name counts, too."""
+_SUFFIXES = (".csv", ".tsv")
+
+
+def table_clips(source: Path, columns: str = "", folder: str = "", encoding: str = "") -> Iterator[SourceClip]:
+    """Yield the clips of the rows, in their order."""
+    reader = CorpusReader(source, TABLE.expects, encoding)
+    yield from reader.checked(_clips(reader, columns, source.parent / folder))
+
+
+def _clips(reader: CorpusReader, columns: str, folder: Path) -> Iterator[SourceClip]:
+    table = reader.source
+    chosen = dict(name.partition("=")[::2] for name in comma_list(columns))
+    if unknown := sorted(chosen.keys() - USUAL_NAMES.keys()) or [name for name, of in chosen.items() if not of]:
+        reader.fault(table, f"columns has {', '.join(unknown)}, expected NAME=COLUMN with {', '.join(USUAL_NAMES)}")
+        return
+    for line, values in _rows(reader, chosen):
+        path = Path(values["path"].replace("\\", "/"))
+        audio = folder / path if path.suffix.lower() in AUDIO_SUFFIXES else sound_of(folder / path)
+        if not values["path"].strip():
+            reader.fault(table, "the name of the audio file is empty", line)
+        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, line)):
+            yield reader.clip(found, **words)
+
+
+def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[str, Any]:
+    """Return the clip's columns other than its file; empty after a fault."""
+    before = len(reader.faults)
+    split = values.get("split", "").strip()
+    if split and split.lower() not in SPLIT_NAMES:
+        reader.fault(
+            reader.source, f"unknown split {printable(split)!r}, expected one of {', '.join(SPLIT_NAMES)}", line
+        )
+    faults: list[str] = []
+    start, duration = (seconds_value(values, name, faults) for name in ("offset", "duration"))
+    channel = channel_value(values, faults)
+    for fault in faults:
+        reader.fault(reader.source, fault, line)
+    if len(reader.faults) > before:
+        return {}
+    return {
+        **{name: values.get(name, "").strip() for name in ("text", "speaker", "label", "condition")},
+        "split": SPLIT_NAMES.get(split.lower(), ""),
+        "start": start or 0.0,
+        # without a start, the duration is a remark on the whole file
+        "seconds": duration if start is not None else None,
+        "declared": duration if start is None else None,
+        "channel": channel,
+    }
+
+
+def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the values of each row by what they are, with its line."""
+    table = reader.source
+    text = reader.text(table)
+    delimiter = _delimiter(text.split("\n", 1)[0], table.suffix.lower())
+    numbered = bool(chosen) and all(of.isdigit() for of in chosen.values())
+    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, quoting=csv_quoting(delimiter), strict=True)
+    try:
+        header = [] if numbered else [name.strip() for name in next(rows, [])]
+        places = _places(reader, chosen, header, numbered)
+        for fields in rows if places else ():
+            if not any(map(str.strip, fields)):
+                continue
+            if len(fields) != len(header) if header else len(fields) <= max(places.values()):
+                reader.fault(table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num)
+            else:
+                yield rows.line_num, {name: fields[place] for name, place in places.items()}
+    except csv.Error as error:
+        reader.fault(table, f"the table is malformed ({error})", rows.line_num)
+
+
+def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], numbered: bool) -> dict[str, int]:
+    """Return the position of each column; empty after a fault."""
+    if numbered:
+        places = {name: int(of) - 1 for name, of in chosen.items()}
+    else:
+        lower = [name.lower() for name in header]
+        usual = {what: name for what, names in USUAL_NAMES.items() for name in reversed(names) if name in lower}
+        places = {what: lower.index(name) for what, name in usual.items() if what not in chosen}
+        if gone := [of for of in chosen.values() if of not in header]:
+            has = ", ".join(map(printable, header))
+            reader.fault(reader.source, f"there is no column {', '.join(gone)}; it has {has}", 1)
+            return {}
+        places |= {what: header.index(of) for what, of in chosen.items()}
+    if "path" not in places or min(places.values()) < 0:
+        has = ", ".join(map(printable, header)) or "no header"
+        reader.fault(reader.source, f"which column names the audio? it has {has}; say it with --columns path=…", 1)
+        return {}
+    return places
+
+
+def _delimiter(header: str, suffix: str) -> str:
+    """Return the character that the first line has most of."""
+    return max(",;|\t" if suffix != ".tsv" else "\t,;|", key=header.count)
+
+
+TABLE = Importer(
+    name="table",
+    expects="a CSV or TSV file with a column path (or file, audio …); other names with --columns path=…,text=…",
+    accepts=lambda source: source.is_file() and source.suffix.lower() in _SUFFIXES,
+    read=table_clips,
+    options=(
+        FormatOption("columns", f"which column is what: {', '.join(USUAL_NAMES)} [default: the usual names]"),
+        FormatOption("folder", "folder of the audio, relative to the table [default: that of the table]"),
+        ENCODING,
+    ),
+)

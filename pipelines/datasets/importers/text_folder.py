@@ -1,0 +1,63 @@
+"""A plain folder of audio files, each with its transcript in a text file of the same name: ``a.wav`` and ``a.txt``.
+
+Folders at the top named train, dev, test … give splits. ``speaker=folder`` and ``label=folder`` take the name of the
+folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's). A folder
+without any text file is taken too if the format is named: some tasks need no words.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, audio_files, sound_of
+from pipelines.datasets.importers.listing import ENCODING
+
+
+def text_folder_clips(source: Path, speaker: str = "", label: str = "", encoding: str = "") -> Iterator[SourceClip]:
+    """Yield the audio files by name, each with its text. A missing file of a pair is a fault."""
+    reader = CorpusReader(source, TEXT_FOLDER.expects, encoding)
+    yield from reader.checked(_clips(reader, speaker, label))
+
+
+def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceClip]:
+    source, sounds = reader.source, audio_files(reader.source)
+    texts = {path for path in source.rglob("*.txt") if not path.name.startswith(".")}
+    wanted = {audio.with_suffix(".txt") for audio in sounds}
+    with_text = bool(texts & wanted)
+    for audio in sounds:
+        text, inner = audio.with_suffix(".txt"), audio.relative_to(source).parts[:-1]
+        if with_text and text not in texts:
+            reader.fault(audio, f"its text file {text.name} does not exist")
+        folders = [name for name in inner if name.lower() not in SPLIT_NAMES] or [""]
+        named = {"folder": folders[-1], "top-folder": folders[0], "": ""}
+        yield reader.clip(
+            audio,
+            text=" ".join(reader.text(text).split()) if text in texts else "",
+            speaker=named[speaker],
+            label=named[label],
+            split=SPLIT_NAMES.get(inner[0].lower(), "") if inner else "",
+        )
+    for text in sorted(texts - wanted) if with_text else ():
+        if text.stem.lower() not in _NO_TRANSCRIPTS:
+            reader.fault(text, f"its audio file {sound_of(text.with_suffix('')).name} does not exist")
+
+
+def _accepts(source: Path) -> bool:
+    if not source.is_dir():
+        return False
+    found = (path for path in source.rglob("*.txt") if not path.name.startswith("."))
+    return any(path.with_suffix(suffix).is_file() for path in found for suffix in AUDIO_SUFFIXES)
+
+
+_FOLDERS, _NO_TRANSCRIPTS = ("folder", "top-folder"), ("readme", "license", "licence", "copying", "changelog")
+TEXT_FOLDER = Importer(
+    name="text-folder",
+    expects="a folder of audio files, each with a .txt file of the same name",
+    accepts=_accepts,
+    read=text_folder_clips,
+    options=(
+        FormatOption("speaker", "take the speaker from the file's folder [default: none]", _FOLDERS),
+        ENCODING,
+        FormatOption("label", "take the label from the file's folder [default: none]", _FOLDERS),
+    ),
+)
