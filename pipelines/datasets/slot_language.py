@@ -52,7 +52,8 @@ def pinned_units(version: DatasetVersion) -> Units | None:
     try:
         return Units.from_json(version.units) if version.units else None
     except (ConfigError, ValueError) as error:
-        raise VersioningError(f"{DATASET_FILE} of {version.tag} has no units: {error}; restore it from Git") from error
+        why = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
+        raise VersioningError(f"{DATASET_FILE} of {version.tag} has no units: {why}; restore it from Git") from error
 
 
 def next_units(

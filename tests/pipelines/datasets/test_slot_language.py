@@ -171,10 +171,11 @@ def test_subwords_are_learned_once_and_new_characters_are_appended(workspace: Wo
     here = speaking(workspace, {"code": "de", "units": {"kind": "bpe", "size": 40}})
     texts = ("Tür öffnen", "Tür schließen", "Straße öffnen")
     first = add_delivery(here, ASR, delivery(tmp_path / "in", texts))
-    later = add_delivery(here, ASR, delivery(tmp_path / "more", ("Café öffnen", *texts[1:]), seed=1))
+    change = {"anna_0": {"text": "Café öffnen"}}
+    later = add_delivery(here, ASR, delivery(tmp_path / "more", texts, seed=1, **change))
     assert first.units["kind"] == "bpe"
-    # é is no letter of German: its clips are in quarantine, and the units stay
-    assert (later.units, later.quarantined) == (first.units, 4)
+    # é is no letter of German: its clip is in quarantine, and the units stay
+    assert (later.units, later.quarantined) == (first.units, 1)
 
 
 def test_a_drop_under_another_language_is_refused_with_the_way(workspace: Workspace, tmp_path: Path) -> None:
