@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from elp_core.languages import LanguageConfig, Units, language
-from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion
+from elp_core.languages import LanguageConfig, NormaliserId, Units
+from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion, TranscriptLanguage
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
@@ -161,8 +161,8 @@ def test_an_upgraded_normaliser_is_not_mixed_in(
 ) -> None:
     here = speaking(workspace, "ja")
     add_delivery(here, ASR, delivery(tmp_path / "in"))
-    monkeypatch.setattr("elp_core.languages.language._installed", lambda *_: "99.0")
-    monkeypatch.setattr(LanguageConfig, "resolve", lambda self: replace(language(self.code)))
+    upgraded = TranscriptLanguage("ja", NormaliserId("ja/1", "sha256:" + "9" * 64))
+    monkeypatch.setattr("pipelines.datasets.slot_language.declared_language", lambda *_: upgraded)
     with pytest.raises(UsageError, match="install the release of the language packages that made data/plant-a/asr/v1"):
         add_delivery(here, ASR, delivery(tmp_path / "more", seed=1))
 
