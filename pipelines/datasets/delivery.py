@@ -15,6 +15,7 @@ from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.audio_reader import AudioReader
 from pipelines.datasets.each_channel import EachChannel
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.datasets.trial_files import TrialNames
 from pipelines.errors import UsageError
@@ -87,17 +88,6 @@ class SourceClip:
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
         object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-@dataclass(frozen=True)
-class FormatOption:
-    """A choice that a format offers, such as the fold of a protocol: ``--option NAME=VALUE``."""
-
-    name: str
-    about: str
-    """What it does and its default, in one line."""
-    values: tuple[str, ...] = ()
-    """The allowed values; empty if any text is allowed."""
 
 
 @dataclass(frozen=True)

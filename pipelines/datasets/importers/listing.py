@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Seconds, Split
-from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, FormatOption, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.file_seconds import file_seconds
 from pipelines.datasets.importers.manifest_faults import ManifestFaults
 from pipelines.datasets.importers.manifest_rows import manifest_rows
