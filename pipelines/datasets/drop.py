@@ -179,6 +179,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
+        corrected=current.corrected,
         language=current.language,
         # kept whole: a head's outputs have their meaning by their place
         units=pinned_units(current),

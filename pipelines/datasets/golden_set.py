@@ -50,9 +50,10 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             listed.record if listed else None,
             closed_set=source.closed_set,
             language=source.language,
+            corrected=source.corrected,
         )
-        same = (golden.digest, golden.trials, golden.language)
-        if pinned and (pinned.digest, pinned.trials, pinned.language) == same:
+        same = (golden.digest, golden.words, golden.trials, golden.language)
+        if pinned and (pinned.digest, pinned.words, pinned.trials, pinned.language) == same:
             return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.checks import check_clips, judged_clips, require_good_set
+from pipelines.datasets.checks import check_clips, conflicts_of, judged_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
@@ -72,7 +72,7 @@ def add_delivery(
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
         content = apply_transcript_rules(content, slot, settings.data.tags, settings.language.code)
         # not an error: a flow that runs again passes the same source
-        if current and content.known(delivery.key for delivery in current.deliveries):
+        if current and content.known(current.delivery_keys):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.kept)
@@ -101,14 +101,14 @@ def _prepare(
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
     language = workspace.settings.for_slot(slot).language
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name, language)
-    withdrawn = frozenset(current.withdrawn if current else ())
-    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
+    withdrawn, corrected = frozenset(current.withdrawn if current else ()), current.corrected if current else {}
+    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected)
     rare = rare_letters(language, current, present, staged.parts)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare=rare)
     faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
-    conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
+    conflicts = conflicts_of(slot, repeats)
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
     copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
@@ -143,6 +143,7 @@ def _prepare(
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
+        corrected=corrected,
         language=declared_language(slot, language),
         units=units,
     )

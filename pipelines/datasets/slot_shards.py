@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
 from elp_core.languages import Units
-from elp_core.types import Seconds, Split
+from elp_core.types import Seconds
 from pipelines.datasets import dvc
+from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     GOLDEN_FILE,
@@ -165,21 +166,6 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
     )
 
 
-def old_spellings(shards: Sequence[Path]) -> dict[str, Split]:
-    """Return the split of each speaker whose stored name is not in normal form, by the normal form.
-
-    Older releases derived the split from the name as it was delivered. New clips of such a speaker take the split of
-    the stored ones: the normal form may give another. A speaker with several splits is left out.
-    """
-    homes: dict[str, set[Split]] = defaultdict(set)
-    for shard in shards:
-        table = pq.read_table(shard, columns=["speaker", "split"]).group_by(["speaker", "split"]).aggregate([])
-        for row in table.to_pylist():
-            if row["speaker"] != normal_name(row["speaker"]):
-                homes[normal_name(row["speaker"])].add(row["split"])
-    return {speaker: found.pop() for speaker, found in homes.items() if len(found) == 1}
-
-
 def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
     """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
     return (
@@ -201,6 +187,7 @@ def next_records(
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
+    corrected: Mapping[str, tuple[str, ...]],
     language: TranscriptLanguage,
     units: Units | None,
 ) -> tuple[DatasetVersion, GoldenRef | None]:
@@ -208,15 +195,20 @@ def next_records(
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
     new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
-    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `units` None stands for the
-    default units.
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `corrected` has the digests of
+    the words that corrected clips had; `units` None stands for the default units.
     """
-    tag, closed = slot.tag(delivery.version), bool(totals.shared)
+    tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
     deliveries = (*(current.deliveries if current else ()), delivery)
     named = protocols(deliveries)
     ref = None
     if golden:
-        ref = next_golden_ref(workspace, slot, golden, tag, named, trials, closed_set=closed, language=language)
+        ref = next_golden_ref(
+            *(workspace, slot, golden, tag, named, trials),
+            closed_set=closed,
+            language=language,
+            corrected=corrected,
+        )
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -238,7 +230,9 @@ def next_records(
         shards=totals.shards,
         deliveries=deliveries,
         validation=validation,
-        withdrawn=tuple(sorted(withdrawn)),
+        withdrawn=tuple(sorted(out)),
+        # a dropped clip never comes back, so its words are not needed
+        corrected={clip: digests for clip, digests in sorted(corrected.items()) if clip not in out},
         language=language,
         units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
@@ -268,8 +262,12 @@ def next_golden_ref(
     *,
     closed_set: bool,
     language: TranscriptLanguage,
+    corrected: Collection[str] = (),
 ) -> GoldenRef:
-    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
+    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
+
+    `corrected` are the ids of all corrected clips of the slot.
+    """
     totals = count_shards(shards)
     number = latest_number(workspace.root, slot, "golden") + 1
     return GoldenRef(
@@ -285,6 +283,7 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        words=words_of_shards(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
         language=language,
         protocol=protocol,
         trials=trials,
