@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
 from elp_core.languages import Units
-from elp_core.types import Seconds, Split
+from elp_core.types import Seconds
 from pipelines.datasets import dvc
 from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
@@ -165,22 +165,6 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names={kind: dict(counts) for kind, counts in names.items()},
     )
-
-
-def stored_splits(shards: Sequence[Path], *, every: bool = False) -> dict[str, Split]:
-    """Return the split of each speaker whose stored name is not in normal form, by the normal form; `every` of all.
-
-    Older releases derived the split from the name as it was delivered. New clips of such a speaker take the split of
-    the stored ones: the normal form may give another. A corrected name need not give the split of its
-    clips either. A speaker with several splits is left out.
-    """
-    homes: dict[str, set[Split]] = defaultdict(set)
-    for shard in shards:
-        table = pq.read_table(shard, columns=["speaker", "split"]).group_by(["speaker", "split"]).aggregate([])
-        for row in table.to_pylist():
-            if every or row["speaker"] != normal_name(row["speaker"]):
-                homes[normal_name(row["speaker"])].add(row["split"])
-    return {speaker: found.pop() for speaker, found in homes.items() if speaker and len(found) == 1}
 
 
 def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:

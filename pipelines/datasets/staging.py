@@ -12,7 +12,7 @@ from elp_core.types import Seconds
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
-from pipelines.datasets.slot_shards import stored_splits
+from pipelines.datasets.stored_splits import stored_splits
 from pipelines.registry.names import normal_name
 
 PART_BYTES = 128 * 2**20
