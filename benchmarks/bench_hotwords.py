@@ -1,6 +1,6 @@
 """Recall of names that the adapter was never trained on, without and with hotwords, and the WER of everything else.
 
-    python benchmarks/bench_hotwords.py [ADAPTER] [--weights 2,4,6,8,10] [--beam 50] [--markdown FILE]
+    python benchmarks/bench_hotwords.py [ADAPTER] [--weights 8,16,24] [--beam 50] [--markdown FILE]
 
 ADAPTER is the folder that `spoken_adapter.py` makes (it is trained first if it does not exist). Each of 20 names is
 spoken by espeak-ng in 6 sentences of known words by speakers of the test split; 200 sentences without any name show
@@ -55,7 +55,7 @@ def recall(hypotheses: list[str], texts: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("adapter", type=Path, nargs="?", default=DEFAULT_FOLDER)
-    parser.add_argument("--weights", default="2,4,6,8,10,12")
+    parser.add_argument("--weights", default="3,6,9,12,16,24,32")
     parser.add_argument("--beam", type=int, default=50)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()

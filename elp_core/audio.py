@@ -117,7 +117,7 @@ def load_part(source: Path | str | bytes, begin: Samples, end: Samples, channel:
         samples = read_frames(source, file, info, last - first * step)
     mono = take_channel(samples, info.rate, channel, name_of(source))
     skipped = begin - first * step_here
-    part = resample(np.ascontiguousarray(mono), info.rate)[skipped : skipped + end - begin]
+    part = resample(np.ascontiguousarray(mono), info.rate)[skipped : skipped + end - begin] if len(mono) else mono
     if begin < 0 or len(part) < end - begin:
         raise AudioError("out_of_file", f"{name_of(source)} has no sound from {begin} to {end} (at 16 kHz)")
     return part

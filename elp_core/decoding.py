@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Search = Callable[["npt.NDArray[np.float32]"], str]
 """Log-probabilities float32 [frames, classes] of one clip to its transcript."""
 
-HOTWORD_WEIGHT = 6.0
-"""A hotword wins if its letters have e⁻⁶ of the probability of the best ones, or more."""
+HOTWORD_WEIGHT = 16.0
+"""A hotword wins if its letters have e⁻¹⁶ of the probability of the best ones, or more."""
 _RESERVED = "_|▁⁇"
 """Letters that the package uses for a blank, a space or a piece of a word."""
 _NEVER = -30.0

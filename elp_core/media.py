@@ -66,7 +66,11 @@ class MediaFile:
 
     def _start(self) -> None:
         self._container = _opened(self._source)
-        stream = _stream(self._container, self._name)
+        try:
+            stream = _stream(self._container, self._name)
+        except AudioError:
+            self.close()
+            raise
         self.samplerate: int = stream.rate
         self.channels: int = stream.channels
         self.format: str = self._container.format.name

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import soundfile
 
 from elp_core.containers import Buffer, content_of, file_length
+from elp_core.containers.flac import MAGIC, flac_patches
 from elp_core.containers.riff import MAGICS, sample_chunk
 from elp_core.errors import AudioError
 from elp_core.media import MediaFile, is_media
@@ -48,7 +49,7 @@ def name_of(source: Path | str | bytes) -> str:
 
 @contextlib.contextmanager
 def opened(source: Path | str | bytes) -> Iterator[Any]:
-    """Open a file with libsndfile as a `soundfile.SoundFile`; a streamed WAV or RF64 file is open to its end.
+    """Open a file with libsndfile as a `soundfile.SoundFile`; a streamed WAV, RF64 or FLAC file to its end.
 
     What libsndfile does not know and PyAV does is opened as an `elp_core.media.MediaFile`.
 
@@ -161,14 +162,14 @@ def _stream(source: Path | str | bytes) -> str | io.IOBase:
     if isinstance(source, bytes):
         if not source:
             raise AudioError("empty", "the audio has no bytes")
-        return io.BytesIO(_patched(source, _patches(source)))
+        return _Bytes(_patched(source, _patches(source)))
     path = Path(source)
     if not path.is_file():
         raise AudioError("missing", f"{source} does not exist or is not a file; check the path")
     if path.stat().st_size == 0:
         raise AudioError("empty", f"{source} has no bytes")
     with path.open("rb") as file:
-        if file.read(4) not in MAGICS:
+        if file.read(4) not in (*MAGICS, MAGIC):
             return str(source)
     with content_of(path) as content:
         patches = _patches(content)
@@ -176,6 +177,8 @@ def _stream(source: Path | str | bytes) -> str | io.IOBase:
 
 
 def _patches(content: Buffer) -> tuple[tuple[int, bytes], ...]:
+    if content[:4] == MAGIC:
+        return flac_patches(content)
     found = sample_chunk(content) if content[:4] in MAGICS else None
     return found.patches if found else ()
 
@@ -188,6 +191,14 @@ def _patched(content: bytes, patches: tuple[tuple[int, bytes], ...], start: int 
             skipped = first - (offset - start)
             content = content[:first] + new[skipped : skipped + last - first] + content[last:]
     return content
+
+
+class _Bytes(io.BytesIO):
+    """Bytes as a file that bears what a decoder asks for at a damaged header."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        # an exception would be printed: it cannot pass the decoder, which is not Python
+        return super().seek(max(offset, 0) if whence == 0 else offset, whence)
 
 
 class _PatchedFile(io.RawIOBase):
@@ -203,7 +214,7 @@ class _PatchedFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        return self._file.seek(max(offset, 0) if whence == 0 else offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()

@@ -8,6 +8,7 @@ _SIZES = {
     **{code: 576 << (code - 2) for code in range(2, 6)},
     **{code: 256 << (code - 8) for code in range(8, 16)},
 }
+_TOTAL = 2**36 - 1
 _TAIL = 2**18
 """Bytes at the end of a file in which its last frame begins."""
 
@@ -26,16 +27,17 @@ _CRC8 = _crc8_table()
 
 def flac_length(content: Buffer) -> FileLength | None:
     """Return the length of a FLAC file by STREAMINFO, and by the number of its last frame."""
-    if len(content) < 42:
+    if len(content) < 42 or not (rate := int.from_bytes(content[18:21], "big") >> 4):
         return None
-    block = int.from_bytes(content[10:12], "big")
-    rate = int.from_bytes(content[18:21], "big") >> 4
-    total = int.from_bytes(content[21:26], "big") & 0xFFFFFFFFF
-    if not rate:
-        return None
-    first = _first_frame(content)
-    held = _samples_held(content, first, block) if first is not None else None
+    total, held = int.from_bytes(content[21:26], "big") & _TOTAL, _samples_held(content)
     return FileLength(total / rate if total else None, None if held is None else held / rate)
+
+
+def flac_patches(content: Buffer) -> tuple[tuple[int, bytes], ...]:
+    """Return the field that a streamed FLAC file needs, whose header names no length: its offset and its bytes."""
+    if len(content) < 42 or content[21] & 0x0F or any(content[22:26]) or not (held := _samples_held(content)):
+        return ()
+    return ((21, (content[21] << 32 | min(held, _TOTAL)).to_bytes(5, "big")),)
 
 
 def _first_frame(content: Buffer) -> int | None:
@@ -50,8 +52,11 @@ def _is_sync(content: Buffer, position: int) -> bool:
     return content[position] == 0xFF and content[position + 1] in (0xF8, 0xF9)
 
 
-def _samples_held(content: Buffer, first: int, block: int) -> int | None:
+def _samples_held(content: Buffer) -> int | None:
     """Return the number of samples up to the end of the last frame that begins in the file."""
+    first, block = _first_frame(content), int.from_bytes(content[10:12], "big")
+    if first is None:
+        return None
     sync, rate, bits = content[first : first + 2], content[first + 2] & 0x0F, content[first + 3] & 0x0F
     position = len(content)
     while (position := content.rfind(sync, max(first, len(content) - _TAIL), position)) >= 0:

@@ -15,15 +15,20 @@ _KBITS = {
 """Bit rates by MPEG 1 or later and by the layer's two bits (3 is layer I)."""
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _SEARCHED = 2**16
-"""Bytes before the first frame, and between two frames, that are searched."""
+"""Bytes of padding before the first frame, and of anything between two frames, that are searched."""
 _SLACK = 0.25
 """Seconds of delay and padding that a decoder may take off both ends."""
 
 
 def mp3_length(content: Buffer) -> FileLength | None:
     """Return the length of an MP3 file by the number in its first frame, and by its frames; None for other files."""
-    start = _find(content, _after_tag(content), None)
-    if start is None:
+    first = _after_tag(content)
+    padded = min(first + _SEARCHED, len(content))
+    while first < padded and content[first] == 0:
+        first += 1
+    # not further on: any bytes look like a frame somewhere
+    start = _find(content, first, None)
+    if start is None or start != first:
         return None
     sizes, per_frame, rate = _frame_sizes(content, start)
     claimed = _claimed_frames(content, start)
@@ -31,7 +36,7 @@ def mp3_length(content: Buffer) -> FileLength | None:
     cut = ""
     if claimed is not None:
         # the frame with the number is not counted in it
-        frames -= 1
+        frames = max(frames - 1, 0)
     elif end < len(content) and content[end] == 0xFF and content[end : end + 2] == content[start : start + 2]:
         cut = "it ends inside a frame"
     header = None if claimed is None else claimed * per_frame / rate

@@ -1,1 +1,1 @@
-"""Clips on disk and in batches: shards, text, trials, batching, augmentation and cached features."""
+"""Clips on disk and in batches: shards, trials, batching, augmentation and cached features."""

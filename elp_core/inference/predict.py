@@ -13,6 +13,9 @@ from elp_core.model import ElpModel
 from elp_core.tasks import decode_with
 from elp_core.types import SAMPLE_RATE, Seconds
 
+LARGEST_PEAK = 2.0
+"""Resampling a loud recording exceeds ±1 by some tenths; values beyond have another scale, such as that of int16."""
+
 
 def predict(
     model: ElpModel,
@@ -31,7 +34,7 @@ def predict(
     Raises:
         ConfigError: `decode` is given for a task without transcripts, or its package is missing.
         AudioError: Naming the first waveform that is no 1-D array of floating-point numbers, has values that are not
-            finite, or is too short.
+            finite or far beyond ±1, or is too short.
     """
     task = model.task if decode is None else decode_with(model.task, decode)
     for place, samples in enumerate(waveforms):
@@ -48,7 +51,7 @@ def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) 
     """Refuse an input that is no waveform [samples] of `shortest` samples or more; `place` is its place among others.
 
     Raises:
-        AudioError: ``not_array``, ``not_mono``, ``not_float``, ``too_short`` or ``nan``.
+        AudioError: ``not_array``, ``not_mono``, ``not_float``, ``too_short``, ``nan`` or ``beyond_full_scale``.
     """
     if not isinstance(samples, np.ndarray):
         raise AudioError(
@@ -66,5 +69,10 @@ def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) 
         raise AudioError(
             "too_short", f"waveform {place} has {len(samples)} samples; this backbone needs {shortest} or more"
         )
-    if not np.isfinite(samples).all():
+    peak = max(-float(samples.min()), float(samples.max()))
+    if not np.isfinite(peak):
         raise AudioError("nan", f"waveform {place} has values that are NaN or infinite; check how it was read")
+    if peak > LARGEST_PEAK:
+        raise AudioError(
+            "beyond_full_scale", f"waveform {place} has values up to {peak:.4g}, expected full scale at ±1; divide it"
+        )

@@ -54,11 +54,11 @@ class VoiceActivityConfig(Checked):
     title: ClassVar[str] = "voice activity"
     threshold: float = within(0.5, 0.05, 0.95)
     """A chunk from this probability on is speech."""
-    min_pause: float = positive(0.6)
+    min_pause: float = positive(0.4)
     """Shorter pauses do not end a run of speech."""
     min_speech: float = within(0.1, 0)
     """Shorter runs of speech are noise."""
-    pad: float = within(0.25, 0)
+    pad: float = within(0.2, 0)
     """Added before and after a run."""
     max_seconds: float = within(120.0, 5)
     """A longer run is cut at its least probable chunk, so that memory has a bound."""

@@ -15,6 +15,8 @@ from typing import Literal
 from elp_core.errors import ConfigError
 from elp_core.languages.normal_form import MARKS, NormalForm
 
+_LETTERLIKE = "〇\u200c\u200d"
+"""The Chinese zero, and the joiners of Persian and Indic words: letters that Unicode does not class as such."""
 Metric = Literal["wer", "cer"]
 LetterKind = Literal["letters", "characters", "syllables", "jamo"]
 Digits = Literal["quarantine", "spell", "keep"]
@@ -82,7 +84,7 @@ class Language:
 
     @functools.cached_property
     def _allowed(self) -> set[str]:
-        return {" ", *self.letters, *("'" if self.apostrophes else ""), *("〇" if not self.letters else "")}
+        return {" ", *self.letters, *("'" if self.apostrophes else ""), *("" if self.letters else _LETTERLIKE)}
 
     @property
     def marks(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -54,6 +55,8 @@ class LanguageConfig(Checked):
         """
         if isinstance(value, str):
             return cls(value)
+        if value is False or (isinstance(value, Mapping) and value.get("code") is False):
+            raise ConfigError("language", ["YAML reads no as false; write Norwegian in quotes: 'no'"])
         if not isinstance(value, Mapping):
             raise ConfigError("language", [f"{value!r} is no language; expected a code such as ja, or a mapping"])
         code = {} if "code" in value or not value.get("letters") else {"code": UNDETERMINED.code}
@@ -87,11 +90,16 @@ class LanguageConfig(Checked):
         return found.normalise(spell_digits(text, found).text if self.digits == "spell" else text)
 
     def resolve(self) -> Language:
-        """Return the language with the letters that are declared here."""
-        found = language(self.code) if self.code in codes() else dataclasses.replace(UNDETERMINED, code=self.code)
-        if not self.letters:
-            return found
-        if self.letters == AUTO:
-            return dataclasses.replace(found, letters="")
-        letters = found.normalise(self.letters).replace(" ", "")
-        return dataclasses.replace(found, letters="".join(dict.fromkeys(letters)))
+        """Return the language with the letters that are declared here; equal configurations share one."""
+        return _resolved(self)
+
+
+@functools.lru_cache(maxsize=64)
+def _resolved(config: LanguageConfig) -> Language:
+    found = language(config.code) if config.code in codes() else dataclasses.replace(UNDETERMINED, code=config.code)
+    if not config.letters:
+        return found
+    if config.letters == AUTO:
+        return dataclasses.replace(found, letters="")
+    letters = found.normalise(config.letters).replace(" ", "")
+    return dataclasses.replace(found, letters="".join(dict.fromkeys(letters)))

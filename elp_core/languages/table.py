@@ -157,5 +157,9 @@ ROWS: tuple[Language, ...] = (
     ),
 )
 
-UNDETERMINED = Language("und", "a language that is not in the table", "", _KEPT)
+_OTHER_MARKS = "،؛؟۔।॥։՝՞՜՛፡።፣፤፥፦፧၊။។៕"
+"""Arabic, Indic, Armenian, Ethiopic, Burmese and Khmer sentence marks."""
+UNDETERMINED = Language(
+    "und", "a language that is not in the table", "", NormalForm(apostrophes=True, marks=_OTHER_MARKS)
+)
 """Any script with blanks between words: letters from the transcripts."""

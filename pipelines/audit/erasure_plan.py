@@ -167,8 +167,9 @@ def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
 
 def _stays(found: TrainedOn) -> tuple[str, ...]:
     stays = [
-        "Git: the records of all versions, with counts, names of deliveries and the ids of dropped clips, no sound and "
-        "no speaker. A delivery that was named after the person keeps that name.",
+        "Git: the records of all versions, with counts, names of deliveries, the ids of dropped clips and digests of "
+        "the earlier words of corrected clips, no sound and no speaker. A delivery that was named after the person "
+        "keeps that name.",
         "The ledger and the statements: digests of data and bundles, no sound, no speaker. They cannot be rewritten.",
     ]
     golden = [one.tag for one in found.holdings if one.kind == "golden"]

@@ -18,6 +18,12 @@ from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 
+_LAST_NAMED = """SELECT every.rowid FROM clip c
+    JOIN span s ON s.file = c.file AND s.folder IN ('shards', 'golden')
+    JOIN clip every ON every.id = c.id JOIN span held ON held.file = every.file AND held.slot = s.slot
+    WHERE c.speaker = ? AND s.last = (SELECT MAX(later.last) FROM clip d JOIN span later ON later.file = d.file
+        WHERE d.id = c.id AND later.slot = s.slot AND later.folder = s.folder)"""
+"""All rows in a slot of the recordings that have a speaker's name in the last version of the slot that holds them."""
 _FEW_SLOTS = 5
 """Up to so many slots are asked for their champion periods one by one."""
 
@@ -102,9 +108,13 @@ def similar_speakers(db: sqlite3.Connection, subject: Subject) -> dict[str, int]
 
 
 def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
-    """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values."""
+    """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values.
+
+    Rows of a speaker are those with the name, and those of recordings that had another name before a correction: in
+    each slot, the last version that holds a recording decides whose it is.
+    """
     if subject.speaker:
-        return "speaker = ?", (subject.speaker,)
+        return f"(speaker = ? OR rowid IN ({_LAST_NAMED}))", (subject.speaker, subject.speaker)
     return "id BETWEEN ? AND ?", tuple(bytes.fromhex(subject.clip.ljust(64, digit)) for digit in "0f")
 
 

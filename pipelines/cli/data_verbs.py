@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | readmit``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, show_plan
 from pipelines.cli.options import format_options, on_workspace, slot_argument
 from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 @click.group()
 def data() -> None:
     """Take in audio, list and show dataset versions."""
+
+
+data.add_command(correct_data)
+data.add_command(readmit_data)
 
 
 @data.command(name="add")
@@ -144,12 +149,20 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None
 
 def _added(version: DatasetVersion, new: bool) -> str:
     if not new:
-        return f"nothing new in this delivery: {version.slot} stays at {version.name}"
+        out = len(version.withdrawn)
+        stays = (
+            f"\n{out:,} clips of {version.slot} were dropped (elp data drop) and stay out of every delivery; if one is "
+            f"wanted again: elp data readmit {version.slot} --clip ID"
+        )
+        return f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
     entry = version.deliveries[-1]
     lines = [
         f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
         f"{entry.repeats:,} clips were taken in before" if entry.repeats else "",
-        f"{entry.withdrawn:,} clips were dropped before and stay out" if entry.withdrawn else "",
+        f"{entry.withdrawn:,} clips were dropped before and stay out; if one is wanted again: "
+        f"elp data readmit {version.slot} --clip ID"
+        if entry.withdrawn
+        else "",
         f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
         if entry.quarantined
         else "",
@@ -206,13 +219,15 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
 
 
 def _shown(version: DatasetVersion, workspace: Workspace) -> str:
+    from pipelines.datasets.dataset_version import protocols
+
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
         ("version", f"{version.tag}, made {version.created}"),
         ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
-        *([("protocol", named)] if (named := _protocols(version)) else []),
+        *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
         *([("language", str(version.language))] if version.language.code else []),
         *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
         ("revision", version.revision),
@@ -250,10 +265,6 @@ def _classes(version: DatasetVersion) -> list[str]:
 def _doubtful(version: DatasetVersion) -> str:
     counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
     return f"{counts} that look like another name, or like a missing value"
-
-
-def _protocols(version: DatasetVersion) -> str:
-    return "; ".join(dict.fromkeys(delivery.protocol for delivery in version.deliveries if delivery.protocol))
 
 
 def _pinned(ref: GoldenRef) -> str:

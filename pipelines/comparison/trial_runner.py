@@ -56,7 +56,7 @@ class TrialRunner:
         self._inputs = {
             "slot": str(slot),
             "data": dataset.dvc_hash,
-            "golden": golden.digest + (golden.trials.digest if golden.trials else ""),
+            "golden": golden.digest + golden.words + (golden.trials.digest if golden.trials else ""),
             "backbone": backbone.fingerprint,
             "settings": settings,
             "code": code_digest(),

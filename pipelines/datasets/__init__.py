@@ -1,14 +1,17 @@
 """Datasets of a slot: intake, checks, versions and golden sets.
 
-A delivery: `importers` read it into `delivery` (`each_channel` makes a clip of each channel, `kept_bytes` estimates its
-size); `measuring` measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and
-`expectations` evaluate them; `checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips; `ingest`
-does all of it, `delivery_plan` all but the last step. `transcripts` has the rules on languages and tags,
-`name_warnings` names that look alike.
+A delivery: `importers` read it into `delivery` (`audio_reader` reads and hashes its sounds, `each_channel` makes a clip
+of each channel, `kept_bytes` estimates its size); `measuring` measures its clips, which `clip_reading` decodes, in
+`worker_processes`; `clip_rules` and `expectations` evaluate them; `checks` decides; `quarantine` keeps bad clips;
+`staging` writes the new clips; `ingest` does all of it, `delivery_plan` all but the last step. `transcripts` has the
+rules on languages and tags, `slot_language` those on the slot's own language and units, `name_warnings` names that look
+alike.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
-`slot_change` one change as a whole; `drop` and its `subject` withdraw clips; `dvc` stores the files.
-`remote_check` pushes again what the DVC remote lost, `remote_finding` is its line in `elp doctor`.
+`golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`
+withdraw clips, `readmit` takes that back; `correct` applies the `corrections` of a file (`clip_words` recognises
+earlier words); `dvc` stores the files, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is
+its line in `elp doctor`. `stored_splits` has the splits of speakers whose stored clips decide.
 
 Other rooms import only the read side: `versions` and `dataset_version`.
 """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from elp_core.frame_rate import frame_rate
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.clip_rules import Rule, rules_for, text_columns
 from pipelines.datasets.dataset_version import RuleResult, ValidationSummary
@@ -54,7 +55,7 @@ def check_clips(
     """
     settings = workspace.settings.for_slot(slot)
     language = settings.language
-    rules = rules_for(slot.task, settings.data, language)
+    rules = rules_for(slot.task, settings.data, language, frame_rate(workspace.settings.backbone))
     place = (docs_folder(workspace, slot) / "index.html").relative_to(workspace.root).as_posix()
     docs = docs or docs_folder(workspace, slot)
     if not parts:
@@ -78,6 +79,16 @@ def judged_clips(staged: StagedClips, checked: CheckedClips) -> tuple[dict[int, 
     # a copy of a bad clip is bad for the same reason, whatever its words are
     faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
     return dict(sorted(faults.items())), [one for one in staged.repeats if one.id not in checked.faults]
+
+
+def conflicts_of(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:
+    """Return a sentence on each sound that was delivered with other words, and what to do about stored ones."""
+    found = [repeat.conflict for repeat in repeats if repeat.conflict]
+    if any(repeat.conflict and repeat.stored for repeat in repeats):
+        remedy = f"if the new words are right, correct the stored ones first: elp data correct {slot} FILE"
+        # in the first one, because only the first few are shown
+        found[0] += f" ({remedy})"
+    return found
 
 
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:

@@ -10,7 +10,7 @@ from elp_core.audio import MAX_SECONDS, MIN_SAMPLES, AudioInfo, Waveform, load_i
 from elp_core.channels import Channel
 from elp_core.containers import FileLength, content_of, file_length
 from elp_core.errors import AudioError
-from elp_core.sound_files import MAX_VALUES, name_of, too_long
+from elp_core.sound_files import MAX_VALUES, name_of, require_bounds, too_long
 from elp_core.types import SAMPLE_RATE, Hertz, Seconds
 from pipelines.datasets.delivery import DeliveryOptions, SourceClip
 
@@ -86,6 +86,8 @@ def _recording(file: _File) -> _Recording | AudioError:
 def _decoded(file: _File) -> tuple[Waveform, AudioInfo]:
     length = _length(file.audio)
     if length and (length.header or 0.0) > MAX_SECONDS:
+        # a wrong rate makes a file long, too
+        require_bounds(file.audio, probe(file.audio))
         raise too_long(file.audio, length.header or 0.0)
     # before decoding, which would take the sound that is there for the whole
     _require_one_length(length, None, file)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from elp_core.frame_rate import USUAL_FRAME_RATE
 from elp_core.languages import ALPHABET, LanguageConfig, Units
 from elp_core.languages.units import UnitKind
 from elp_core.task_specs import Column, task_spec
@@ -15,9 +16,6 @@ from pipelines.registry.policies import DataPolicy
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MAX_UNITS_PER_SECOND = 50.0
-"""CTC needs at least 20 ms for a unit: a transcript with more units cannot belong to its clip."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,13 @@ class Rule:
         return f"{self.column} " + words.get(self.kind, f"is one of {', '.join(self.values)}")
 
 
-def rules_for(task: str, policy: DataPolicy, language: LanguageConfig | None = None) -> tuple[Rule, ...]:
+def rules_for(
+    task: str, policy: DataPolicy, language: LanguageConfig | None = None, frames_per_second: float = USUAL_FRAME_RATE
+) -> tuple[Rule, ...]:
     """Return the rules of a task's clips; without a language, that of the settings' default, English.
 
-    A clip that breaks several is reported with the reason that comes first.
+    CTC needs a frame of the backbone for a unit: a transcript with more units a second than `frames_per_second` cannot
+    belong to its clip. A clip that breaks several rules is reported with the reason that comes first.
     """
     audio = (
         Rule("silent", "silence", "between", maximum=policy.max_silence),
@@ -68,7 +69,7 @@ def rules_for(task: str, policy: DataPolicy, language: LanguageConfig | None = N
         Rule("dc_offset", "dc", "between", minimum=-0.2, maximum=0.2),
     )
     rows = (Rule("unknown_split", "split", "among", values=SPLITS), Rule("duplicate", "id", "unique"))
-    rules = {**_COLUMN_RULES, "text": _text_rules(language or LanguageConfig())}
+    rules = {**_COLUMN_RULES, "text": _text_rules(language or LanguageConfig(), frames_per_second)}
     return audio + tuple(rule for column in task_spec(task).needs for rule in rules[column]) + rows
 
 
@@ -89,9 +90,9 @@ def text_columns(frame: pd.DataFrame, config: LanguageConfig, rare: Collection[s
     return columns
 
 
-def _text_rules(config: LanguageConfig) -> tuple[Rule, ...]:
+def _text_rules(config: LanguageConfig, frames_per_second: float) -> tuple[Rule, ...]:
     kind = _unit_kind(config)
-    pace = Rule("transcript_too_long", _pace(kind), "between", maximum=MAX_UNITS_PER_SECOND)
+    pace = Rule("transcript_too_long", _pace(kind), "between", maximum=frames_per_second)
     if config == LanguageConfig():
         alphabet = Rule("outside_alphabet", "text", "matches", pattern=f"^[{re.escape(ALPHABET)}]*$")
         return Rule("empty_transcript", "text", "present"), alphabet, pace

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
+READMIT = "readmit"
+"""In place of a delivery's format: dropped clips may come again from this version on."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -135,6 +137,9 @@ class DatasetVersion:
     """Clips by label, for each split; empty if the task needs no labels."""
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
+    corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict. Left
+    out of the record if there is none."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     units: Mapping[str, Any] = field(default_factory=dict)
     """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
@@ -151,6 +156,12 @@ class DatasetVersion:
     def name(self) -> str:
         """Return the short name, such as ``v3``."""
         return f"v{self.version}"
+
+    @property
+    def delivery_keys(self) -> list[str]:
+        """Return the keys of the deliveries that bring nothing new: those since a dropped clip was last readmitted."""
+        last = max((one.version for one in self.deliveries if one.importer == READMIT), default=0)
+        return [one.key for one in self.deliveries if one.version > last]
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,8 @@ class GoldenRef:
     """Dataset version whose test split it was made from."""
     created: str
     closed_set: bool
+    words: str = ""
+    """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     protocol: str = ""
     """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
@@ -220,6 +233,11 @@ def utc_seconds() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def protocols(deliveries: Iterable[Delivery]) -> str:
+    """Return the published protocols that deliveries follow, each once; empty if there is none."""
+    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
 def record_text(record: DatasetVersion | GoldenRef) -> str:
     """Return the JSON text of a record, without its revision."""
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
@@ -234,9 +252,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
         for name in ("untagged", "new_units", "protocol"):
             if not delivery[name]:
                 del delivery[name]
-    if not values.get("doubtful_names"):
-        values.pop("doubtful_names", None)
-    for name in ("protocol", "trials"):
+    for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):
         if not values.get(name):
             values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -13,15 +13,15 @@ from typing import Any, Literal
 from elp_core.config import to_dict
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.audio_reader import AudioReader
 from pipelines.datasets.each_channel import EachChannel
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.datasets.trial_files import TrialNames
-from pipelines.errors import IntakeError, UsageError
+from pipelines.errors import UsageError
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 
-HELD_BYTES = 256 * 2**20
-"""Audio of a delivery that is kept in memory between hashing and decoding. The rest stays in files."""
 NOISES = ("factory",)
 ChannelChoice = Literal["", "left", "right", "each", "mix"]
 CHANNEL_CHOICES: tuple[ChannelChoice, ...] = ("left", "right", "each", "mix")
@@ -88,17 +88,6 @@ class SourceClip:
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
         object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-@dataclass(frozen=True)
-class FormatOption:
-    """A choice that a format offers, such as the fold of a protocol: ``--option NAME=VALUE``."""
-
-    name: str
-    about: str
-    """What it does and its default, in one line."""
-    values: tuple[str, ...] = ()
-    """The allowed values; empty if any text is allowed."""
 
 
 @dataclass(frozen=True)
@@ -228,9 +217,9 @@ def read_delivery(
 ) -> DeliveryContent:
     """Read a manifest, a folder or an archive with the bytes of every clip, and compute the delivery's key.
 
-    Nothing is decoded. Up to `HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are those that are
-    decoded and kept in quarantine. Beyond that, files are read again later, and members of an archive are written to
-    the folder `spool`. An IntakeError lists the faults of the source.
+    Nothing is decoded. Up to `audio_reader.HELD_BYTES` of audio stay in memory, so that the bytes that are hashed are
+    those that are decoded and kept in quarantine. Beyond that, files are read again later, and members of an archive
+    are written to the folder `spool`. An IntakeError lists the faults of the source.
     """
     # old deliveries are recognised by this key: what goes into it, and in which form, must not change
     settings = [options.to_dict(), policy.key_values()]
@@ -239,7 +228,7 @@ def read_delivery(
         usual = to_dict(LanguageConfig())
         settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    earlier, reader, kept = whole.copy(), _AudioReader(spool), KeptBytes()
+    earlier, reader, kept = whole.copy(), AudioReader(spool), KeptBytes()
     each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
     read: list[SourceClip] = []
     for clip in importer.read(source, **chosen):
@@ -267,42 +256,3 @@ def read_delivery(
         protocol=importer.protocol(source, **chosen) if importer.protocol else "",
         trials=trials,
     )
-
-
-@dataclass
-class _AudioReader:
-    spool: Path
-    size: int = 0
-    held: int = 0
-    files: dict[Path, tuple[Path | bytes, str]] = field(default_factory=dict)
-    """Clips that are cut out of one long recording share its entry: it is read and held once."""
-
-    def read(self, audio: Path | bytes) -> tuple[Path | bytes, str]:
-        """Return the audio's bytes, or a file with them, and their SHA-256."""
-        if isinstance(audio, bytes):
-            digest = hashlib.sha256(audio).hexdigest()
-            if self._holds(len(audio)):
-                return audio, digest
-            self.spool.mkdir(parents=True, exist_ok=True)
-            (self.spool / digest).write_bytes(audio)
-            return self.spool / digest, digest
-        if audio not in self.files:
-            try:
-                self.files[audio] = self._file(audio)
-            except OSError as error:
-                raise IntakeError(f"{audio} cannot be read: {error.strerror}; nothing was taken in") from error
-        return self.files[audio]
-
-    def _file(self, path: Path) -> tuple[Path | bytes, str]:
-        with path.open("rb") as file:
-            if self._holds(path.stat().st_size):
-                content = file.read()
-                return content, hashlib.sha256(content).hexdigest()
-            return path, hashlib.file_digest(file, "sha256").hexdigest()
-
-    def _holds(self, size: int) -> bool:
-        self.size += size
-        if self.held + size > HELD_BYTES:
-            return False
-        self.held += size
-        return True

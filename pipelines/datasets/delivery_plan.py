@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
 from pipelines.datasets import dvc
-from pipelines.datasets.checks import CheckedClips, check_clips, judged_clips, set_faults
+from pipelines.datasets.checks import CheckedClips, check_clips, conflicts_of, judged_clips, set_faults
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import validation_process
@@ -103,8 +103,8 @@ def plan_delivery(
         content = apply_transcript_rules(content, slot, policy.tags, language.code)
         present = _present(workspace, slot, current, stage / "cache")
         settings = IntakeSettings(policy, checked, content.name, language)
-        withdrawn = frozenset(current.withdrawn if current else ())
-        staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, audio=False)
+        withdrawn, corrected = frozenset(current.withdrawn if current else ()), current.corrected if current else {}
+        staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=False)
         rare = rare_letters(language, current, present, staged.parts)
         found = check_clips(staged.parts, workspace, slot, content.name, validate, stage / "docs", rare)
         return _plan(workspace, slot, current, content, present, staged, found, stage, tuple(others))
@@ -131,7 +131,7 @@ def _plan(
 ) -> DeliveryPlan:
     faults, repeats = judged_clips(staged, found)
     good = without_clips(staged.parts, found.faults.keys(), stage / "good")
-    new, known = count_shards(good), content.known(one.key for one in (current.deliveries if current else ()))
+    new, known = count_shards(good), content.known(current.delivery_keys if current else ())
     totals = count_shards([*present, *good])
     refused = set_faults(
         workspace,
@@ -139,7 +139,7 @@ def _plan(
         totals,
         delivered=len(content.clips),
         quarantined=[*faults.values()],
-        conflicts=[repeat.conflict for repeat in repeats if repeat.conflict],
+        conflicts=conflicts_of(slot, repeats),
     )
     details: dict[str, str] = {}
     for position, fault in faults.items():

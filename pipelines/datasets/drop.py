@@ -29,7 +29,7 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
-from pipelines.datasets.slot_language import pinned_units
+from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_records,
@@ -90,6 +90,8 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
     """
     with slot_transaction(workspace, slot) as stage:
         current = version_at(workspace, "latest", slot)
+        # the rules of another language would refuse what stays; another release of its normaliser changes nothing here
+        require_same_language(current, workspace.settings.for_slot(slot).language, normaliser=False)
         restore_shards(workspace, slot, current, golden=True)
         shards = slot_shards(workspace, slot, SHARDS)
         require_space(workspace.root, sum(path.stat().st_size for path in shards))
@@ -177,6 +179,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
+        corrected=current.corrected,
         language=current.language,
         # kept whole: a head's outputs have their meaning by their place
         units=pinned_units(current),

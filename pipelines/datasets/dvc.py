@@ -217,5 +217,5 @@ def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
 
     With `remote_only`, DVC's cache on this machine is not read, to see what the remote itself holds.
     """
-    with dvc_repository(root, "look into the remote") as repository:
+    with dvc_repository(root, "look into the remote", read_only=True) as repository:
         yield DvcRemote(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.datasets import dvc
-from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
+from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef, protocols
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
@@ -11,7 +11,6 @@ from pipelines.datasets.slot_shards import (
     next_golden_ref,
     only_split,
     pinned_golden,
-    protocols,
     slot_shards,
 )
 from pipelines.datasets.trial_files import read_trial_list
@@ -50,9 +49,10 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             listed.record if listed else None,
             closed_set=source.closed_set,
             language=source.language,
+            corrected=source.corrected,
         )
-        same = (golden.digest, golden.trials, golden.language)
-        if pinned and (pinned.digest, pinned.trials, pinned.language) == same:
+        same = (golden.digest, golden.words, golden.trials, golden.language)
+        if pinned and (pinned.digest, pinned.words, pinned.trials, pinned.language) == same:
             return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]

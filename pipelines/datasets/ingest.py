@@ -5,14 +5,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.checks import check_clips, judged_clips, require_good_set
+from pipelines.datasets.checks import check_clips, conflicts_of, judged_clips, require_good_set
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
 from pipelines.datasets.expectations import Validate, validation_process
 from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.measuring import IntakeSettings
-from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
+from pipelines.datasets.quarantine import (
+    count_reasons,
+    not_held,
+    read_quarantine,
+    with_own_sound,
+    write_quarantine,
+)
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
     added_units,
@@ -22,6 +28,7 @@ from pipelines.datasets.slot_language import (
     require_same_language,
 )
 from pipelines.datasets.slot_shards import (
+    clip_sounds,
     count_shards,
     next_records,
     only_split,
@@ -34,7 +41,6 @@ from pipelines.datasets.staging import Progress, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
-from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -66,7 +72,7 @@ def add_delivery(
         content = read_delivery(source, chosen, checked, settings.data, stage / "members", settings.language)
         content = apply_transcript_rules(content, slot, settings.data.tags, settings.language.code)
         # not an error: a flow that runs again passes the same source
-        if current and content.known(delivery.key for delivery in current.deliveries):
+        if current and content.known(current.delivery_keys):
             return current
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.kept)
@@ -95,14 +101,14 @@ def _prepare(
     present, delivered = slot_shards(workspace, slot, SHARDS), len(content.clips)
     language = workspace.settings.for_slot(slot).language
     settings = IntakeSettings(workspace.settings.for_slot(slot).data, content.options, content.name, language)
-    withdrawn = frozenset(current.withdrawn if current else ())
-    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn)
+    withdrawn, corrected = frozenset(current.withdrawn if current else ()), current.corrected if current else {}
+    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected)
     rare = rare_letters(language, current, present, staged.parts)
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, rare=rare)
     faults, repeats = judged_clips(staged, checked)
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
     totals = count_shards([*present, *shards])
-    conflicts = [repeat.conflict for repeat in repeats if repeat.conflict]
+    conflicts = conflicts_of(slot, repeats)
     require_good_set(workspace, slot, totals, delivered=delivered, quarantined=[*faults.values()], conflicts=conflicts)
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *shards], "test", stage / GOLDEN)
     copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
@@ -137,14 +143,18 @@ def _prepare(
         quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
         validation=checked.summary,
         withdrawn=withdrawn,
+        corrected=corrected,
         language=declared_language(slot, language),
         units=units,
     )
-    stored = read_quarantine(slot_shards(workspace, slot, QUARANTINE))
-    held = {(clip.sha256, normal_name(clip.path), clip.reason) for clip in stored}
-    faulty = ((content.clips[index], fault) for index, fault in faults.items())
-    # a clip that is in quarantine for the same reason already is not written again
-    new = [(clip, fault) for clip, fault in faulty if (clip.sha256, clip.path, fault.reason) not in held]
+    # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
+    ids = {staged.indices[clip]: clip for clip in checked.faults} | {one.position: one.id for one in staged.repeats}
+    parts = {ids[index] for index in faults if index in ids and not content.clips[index].whole}
+    sounds = clip_sounds(staged.parts, parts)
+    faulty = (
+        with_own_sound(content.clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in faults.items()
+    )
+    new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {SHARDS: shards, QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE), GOLDEN: test}
     subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
     return SlotChange(slot, subject, version, golden, arriving, trials=trials)

@@ -64,7 +64,10 @@ def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipF
         return _measured(clip, settings)
     except AudioError as error:
         # the quarantine record names the clip, and no path of this machine
-        return ClipFault(error.reason, str(error).replace(name_of(clip.audio), clip.path))
+        detail = str(error).replace(name_of(clip.audio), clip.path)
+        if error.reason == "channels_differ":
+            detail += "; --channel each takes every channel, each with its own speaker"
+        return ClipFault(error.reason, detail)
     except ImportError:
         # that is no fault of the clip: every one would fail
         raise

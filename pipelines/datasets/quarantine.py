@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from elp_core.files import write_whole
 from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.registry.names import normal_name
 
 KEEP_BYTES = 64 * 2**20
 """Larger files are kept by name and digest only."""
@@ -42,6 +43,34 @@ class QuarantinedClip:
     detail: str
 
 
+def with_own_sound(clip: SourceClip, fault: ClipFault, sound: bytes | None) -> tuple[SourceClip, ClipFault]:
+    """Return a faulty clip as quarantine keeps it: a part of a file with its place, and with its own `sound` only.
+
+    The rest of the file is the sound of other clips, and of people whose recordings may have to be erased.
+    """
+    if clip.whole:
+        return clip, fault
+    end = "the end" if clip.seconds is None else f"{clip.start + clip.seconds:.2f} s"
+    place = f"{clip.start:.2f} s to {end}" + (f", channel {clip.channel}" if clip.channel is not None else "")
+    return replace(clip, audio=sound or b""), replace(fault, detail=f"{fault.detail} ({place})")
+
+
+def not_held(
+    faulty: Iterable[tuple[SourceClip, ClipFault]], stored: Iterable[QuarantinedClip]
+) -> list[tuple[SourceClip, ClipFault]]:
+    """Return the faulty clips that quarantine does not have for this reason; parts of a file count by their place."""
+    held: set[tuple[str, ...]] = set()
+    for one in stored:
+        key = (one.sha256, normal_name(one.path), one.reason)
+        held |= {key, (*key, one.detail)}
+    new = []
+    for clip, fault in faulty:
+        key = (clip.sha256, clip.path, fault.reason)
+        if (key if clip.whole else (*key, fault.detail)) not in held:
+            new.append((clip, fault))
+    return new
+
+
 def write_quarantine(faulty: Iterable[tuple[SourceClip, ClipFault]], delivery: str, folder: Path) -> list[Path]:
     """Write faulty clips to Parquet files in `folder`, named by their content, and return their paths."""
     written: list[Path] = []
@@ -52,6 +81,8 @@ def write_quarantine(faulty: Iterable[tuple[SourceClip, ClipFault]], delivery: s
         kept = None
         if size <= KEEP_BYTES:
             kept = clip.audio if isinstance(clip.audio, bytes) else clip.audio.read_bytes()
+            # a part of a file that could not be read has no sound of its own
+            kept = kept if kept or clip.whole else None
         words = {name: getattr(clip, name) for name in _WORDS}
         about = {"sha256": clip.sha256, "reason": fault.reason, "detail": fault.detail, "delivery": delivery}
         records.append({**words, **about, "bytes": kept, "size": size})

@@ -128,9 +128,10 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / source).replace(root / target)
         folders = sorted({target.parent for target in (*arriving, *leaving)})
-        hashes = dvc.track(root, folders)
+        hashes = dvc.track(root, folders) if folders else {}
         # before the commit: a version must never name files that the remote lacks
-        dvc.push(root, folders)
+        if folders:
+            dvc.push(root, folders)
         dataset, golden = change.dataset, change.golden
         if dataset:
             dataset = replace(dataset, dvc_hash=hashes.get(folder / SHARDS, dataset.dvc_hash))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig, Units, build_units, rare_characters
-from pipelines.datasets.dataset_version import DatasetVersion, TranscriptLanguage
-from pipelines.errors import UsageError
+from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion, TranscriptLanguage
+from pipelines.errors import UsageError, VersioningError
 from pipelines.registry.slot import Slot
 
 
@@ -44,8 +45,15 @@ def require_same_language(version: DatasetVersion, config: LanguageConfig, *, no
 
 
 def pinned_units(version: DatasetVersion) -> Units | None:
-    """Return the units that a version pins; None for the default ones, and before the first training clip."""
-    return Units.from_json(version.units) if version.units else None
+    """Return the units that a version pins; None for the default ones, and before the first training clip.
+
+    Raise VersioningError if the record holds something else.
+    """
+    try:
+        return Units.from_json(version.units) if version.units else None
+    except (ConfigError, ValueError) as error:
+        why = "; ".join(error.faults) if isinstance(error, ConfigError) else str(error)
+        raise VersioningError(f"{DATASET_FILE} of {version.tag} has no units: {why}; restore it from Git") from error
 
 
 def next_units(

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
 from elp_core.languages import Units
-from elp_core.types import Seconds, Split
+from elp_core.types import Seconds
 from pipelines.datasets import dvc
+from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     GOLDEN_FILE,
@@ -23,6 +24,7 @@ from pipelines.datasets.dataset_version import (
     TranscriptLanguage,
     ValidationSummary,
     parse_record,
+    protocols,
     utc_seconds,
 )
 from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
@@ -92,6 +94,16 @@ def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path
     return written
 
 
+def clip_sounds(shards: Iterable[Path], ids: Collection[str]) -> dict[str, bytes]:
+    """Return the FLAC bytes of the clips `ids`, by id, from the shards that are still there."""
+    sounds: dict[str, bytes] = {}
+    for shard in shards if ids else ():
+        if shard.is_file():
+            table = pq.read_table(shard, columns=["id", "audio"], filters=[("id", "in", sorted(ids))])
+            sounds |= {row["id"]: row["audio"]["bytes"] for row in table.to_pylist()}
+    return sounds
+
+
 def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
     """Return new shards in `folder` with the clips of one split."""
     tables = (pq.read_table(shard, filters=[("split", "=", split)]) for shard in shards)
@@ -155,21 +167,6 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
     )
 
 
-def old_spellings(shards: Sequence[Path]) -> dict[str, Split]:
-    """Return the split of each speaker whose stored name is not in normal form, by the normal form.
-
-    Older releases derived the split from the name as it was delivered. New clips of such a speaker take the split of
-    the stored ones: the normal form may give another. A speaker with several splits is left out.
-    """
-    homes: dict[str, set[Split]] = defaultdict(set)
-    for shard in shards:
-        table = pq.read_table(shard, columns=["speaker", "split"]).group_by(["speaker", "split"]).aggregate([])
-        for row in table.to_pylist():
-            if row["speaker"] != normal_name(row["speaker"]):
-                homes[normal_name(row["speaker"])].add(row["split"])
-    return {speaker: found.pop() for speaker, found in homes.items() if len(found) == 1}
-
-
 def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
     """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
     return (
@@ -191,6 +188,7 @@ def next_records(
     quarantine: Mapping[str, int],
     validation: ValidationSummary,
     withdrawn: Iterable[str],
+    corrected: Mapping[str, tuple[str, ...]],
     language: TranscriptLanguage,
     units: Units | None,
 ) -> tuple[DatasetVersion, GoldenRef | None]:
@@ -198,15 +196,15 @@ def next_records(
 
     `delivery` carries the new version's number and time; `totals` counts all its shards; `golden` are the shards of a
     new golden set (none keep the one in force), `trials` its list of trials; `quarantine` counts all files in
-    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `units` None stands for the
-    default units.
+    quarantine by reason; `withdrawn` are the ids of all clips that stay out for good; `corrected` has the digests of
+    the words that corrected clips had; `units` None stands for the default units.
     """
-    tag, closed = slot.tag(delivery.version), bool(totals.shared)
+    tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
     deliveries = (*(current.deliveries if current else ()), delivery)
-    named = protocols(deliveries)
+    of_set = workspace, slot, golden, tag, protocols(deliveries), trials
     ref = None
     if golden:
-        ref = next_golden_ref(workspace, slot, golden, tag, named, trials, closed_set=closed, language=language)
+        ref = next_golden_ref(*of_set, closed_set=closed, language=language, corrected=corrected)
     version = DatasetVersion(
         slot=slot,
         version=delivery.version,
@@ -228,7 +226,9 @@ def next_records(
         shards=totals.shards,
         deliveries=deliveries,
         validation=validation,
-        withdrawn=tuple(sorted(withdrawn)),
+        withdrawn=tuple(sorted(out)),
+        # a dropped clip never comes back, so its words are not needed
+        corrected={clip: digests for clip, digests in sorted(corrected.items()) if clip not in out},
         language=language,
         units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
@@ -243,11 +243,6 @@ def pinned_golden(workspace: Workspace, slot: Slot) -> str:
     return parse_record(GoldenRef, path.read_text(encoding="utf-8")).tag if path.is_file() else ""
 
 
-def protocols(deliveries: Iterable[Delivery]) -> str:
-    """Return the published protocols that deliveries follow, each once; empty if there is none."""
-    return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
-
-
 def next_golden_ref(
     workspace: Workspace,
     slot: Slot,
@@ -258,8 +253,12 @@ def next_golden_ref(
     *,
     closed_set: bool,
     language: TranscriptLanguage,
+    corrected: Collection[str] = (),
 ) -> GoldenRef:
-    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored."""
+    """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
+
+    `corrected` are the ids of all corrected clips of the slot.
+    """
     totals = count_shards(shards)
     number = latest_number(workspace.root, slot, "golden") + 1
     return GoldenRef(
@@ -275,6 +274,7 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
+        words=words_of_shards(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
         language=language,
         protocol=protocol,
         trials=trials,

@@ -1,6 +1,6 @@
 """Measure a delivery and write its new clips to staged Parquet files: every sound once, repeats and conflicts noted."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import Seconds
+from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
-from pipelines.datasets.slot_shards import old_spellings
+from pipelines.datasets.stored_splits import stored_splits
 from pipelines.registry.names import normal_name
 
 PART_BYTES = 128 * 2**20
@@ -40,6 +41,8 @@ class Repeat(NamedTuple):
     id: str
     conflict: str
     """A sentence on the difference; empty if the words are the same, too."""
+    stored: bool
+    """Whether the slot has the clip from an earlier delivery."""
 
 
 @dataclass
@@ -66,17 +69,19 @@ def stage_clips(
     folder: Path,
     progress: Progress | None = None,
     withdrawn: Collection[str] = (),
+    corrected: Mapping[str, Collection[str]] | None = None,
     *,
     audio: bool = True,
 ) -> StagedClips:
     """Measure a delivery and write its new clips to parts in `folder`, without their sound if `audio` is false.
 
     A clip of the slot's `present` shards that is delivered again is a repeat; clips with the ids `withdrawn` stay out.
+    `corrected` has digests of the words that corrected clips had before: with these, a clip is a repeat, too.
     """
     staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
-    clips = _with_stored_splits(content.clips, present)
+    clips = _with_stored_splits(content.clips, present, bool(corrected))
     for index, measured in enumerate(measure_clips(clips, settings)):
         if isinstance(measured, ClipFault):
             staged.faults[index] = measured
@@ -84,7 +89,7 @@ def stage_clips(
             staged.seconds += measured.duration
             if measured.id in withdrawn:
                 staged.withdrawn += 1
-            elif _is_new(index, measured, known, staged):
+            elif _is_new(index, measured, known, staged, corrected or {}):
                 staged.indices[measured.id] = index
                 rows.append(measured if audio else replace(measured, audio=b""))
                 held += len(rows[-1].audio)
@@ -96,9 +101,12 @@ def stage_clips(
     return staged
 
 
-def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) -> Sequence[SourceClip]:
-    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips."""
-    splits = old_spellings(present)
+def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path], every: bool) -> Sequence[SourceClip]:
+    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips.
+
+    With `every`, those of all speakers: in a slot with corrections, a split need not follow from the speaker's name.
+    """
+    splits = stored_splits(present, every=every)
     return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
 
 
@@ -115,7 +123,13 @@ def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     return known
 
 
-def _is_new(index: int, row: ShardRow, known: dict[str, KnownClip], staged: StagedClips) -> bool:
+def _is_new(
+    index: int,
+    row: ShardRow,
+    known: dict[str, KnownClip],
+    staged: StagedClips,
+    corrected: Mapping[str, Collection[str]],
+) -> bool:
     """Whether the sound was never delivered before; a repeat is noted."""
     mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
     # adding it makes a repeat inside the same delivery known as well
@@ -127,6 +141,9 @@ def _is_new(index: int, row: ShardRow, known: dict[str, KnownClip], staged: Stag
         for name, theirs, ours in zip(KnownClip._fields[1:], before[1:], mine[1:], strict=True)
         if theirs != ours
     ]
+    if differing and words_digest(row.id, *mine[1:]) in corrected.get(row.id, ()):
+        # what the clip was called before its correction: the correction stays
+        differing = []
     conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""
-    staged.repeats.append(Repeat(index, row.id, conflict))
+    staged.repeats.append(Repeat(index, row.id, conflict, row.id not in staged.indices))
     return False

@@ -79,6 +79,13 @@ def same_language(named: str, code: str) -> bool:
     return known or (code in codes() and named.strip().casefold() == get_language(code).name.casefold())
 
 
+def without_tags(text: str, rule: TagRule) -> str | ClipFault:
+    """Return one transcript without its tags, or the fault that it has by the slot's rule."""
+    clip = SourceClip("", b"", text=text)
+    clip = clip if rule == "keep" else _without_tags(clip, rule)
+    return clip.fault or clip.text
+
+
 def _in_language(clip: SourceClip, code: str) -> SourceClip:
     if clip.fault or not clip.language or code in ("", "und") or same_language(clip.language, code):
         return clip

@@ -40,9 +40,13 @@ def make_dvc_repository(root: Path, remote: str) -> None:
 
 
 @contextlib.contextmanager
-def dvc_repository(root: Path, action: str) -> Iterator[Any]:
-    """Give the DVC repository at `root` while the block runs; an error message names the `action`."""
-    clear_dead_locks(root)
+def dvc_repository(root: Path, action: str, *, read_only: bool = False) -> Iterator[Any]:
+    """Give the DVC repository at `root` while the block runs; an error message names the `action`.
+
+    The locks that a dead process left are cleared, unless the block is `read_only`: then DVC takes none.
+    """
+    if not read_only:
+        clear_dead_locks(root)
     with dvc_errors(action, root):
         from dvc.repo import Repo
 

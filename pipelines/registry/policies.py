@@ -97,7 +97,7 @@ class GatePolicy:
     """Declared limits of the regression check."""
 
     limit: float = 0.5
-    """Absolute limit on the task's metric (WER, EER, error rate): lower is better."""
+    """Absolute limit on the task's metric (WER or CER, EER, error rate): lower is better."""
     margin: float = 0.02
     """Non-inferiority margin on challenger − champion."""
     confidence: float = 0.95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,8 @@ def predict_files(
     hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
     cannot be used, FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
     """
+    # before torch is loaded: oneDNN keeps compiled kernels for 1,024 lengths of input, half a gigabyte in an hour
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
@@ -144,6 +147,7 @@ def _transcripts(
     decode = replace(decode, hotwords=written_as_transcripts(decode.hotwords, normalise))
     found: list[Transcript] = []
     activity = VoiceActivityConfig() if skip_silence else None
+    batch_seconds = 0.0 if model.backbone.device.type == "cpu" else 32.0
 
     def report(done: Seconds) -> None:
         if progress:
@@ -154,6 +158,14 @@ def _transcripts(
     for path in files:
         before = sum(one.seconds for one in found)
         found.append(
-            transcribe(path, recogniser, voice_activity=activity, decode=decode, channel=channel, progress=report)
+            transcribe(
+                path,
+                recogniser,
+                voice_activity=activity,
+                decode=decode,
+                channel=channel,
+                batch_seconds=batch_seconds,
+                progress=report,
+            )
         )
     return tuple(found)

@@ -101,7 +101,8 @@ def find_grown_from(
 
 def _grew(before: Units, now: Units) -> bool:
     """Return whether `now` is `before` with more units at its end."""
-    same = (before.kind, before.symbols) == (now.kind, now.symbols[: len(before.symbols)])
+    known = now.kind, now.model, now.symbols[: len(before.symbols)]
+    same = (before.kind, before.model, before.symbols) == known
     return same and len(now.symbols) > len(before.symbols)
 
 

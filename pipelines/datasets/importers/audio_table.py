@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, comma_list, csv_quoting, sound_of
 from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.manifest_text import printable

@@ -7,7 +7,8 @@ decides. Clips of ``invalidated.tsv``, and clips whose sentence is in ``reported
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list
 
 _PUBLISHED = ("train", "dev", "test")

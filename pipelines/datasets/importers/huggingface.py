@@ -12,7 +12,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from elp_core.types import Split
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.audio_table import USUAL_NAMES
 from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list
 from pipelines.datasets.importers.manifest_text import printable

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sound_of
 from pipelines.datasets.importers.listing import ENCODING
 

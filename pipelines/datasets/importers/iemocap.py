@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elp_core.types import Split
-from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader
 
 CLASSES = {"ang": "ang", "hap": "hap+exc", "exc": "hap+exc", "sad": "sad", "neu": "neu"}

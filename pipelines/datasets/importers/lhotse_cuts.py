@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.types import Split
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
 from pipelines.datasets.importers.row_values import text_value
 

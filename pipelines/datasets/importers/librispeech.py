@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, audio_files, comma_list, sound_of
 
 _PART = re.compile(r"(train|dev|test)-(clean|other)(?:-\d+)?")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.types import Seconds, Split
-from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, FormatOption, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.file_seconds import file_seconds
 from pipelines.datasets.importers.manifest_faults import ManifestFaults
 from pipelines.datasets.importers.manifest_rows import manifest_rows
@@ -27,8 +28,8 @@ from pipelines.errors import IntakeError
 
 ENCODING = FormatOption("encoding", "Encoding of the manifest, such as cp932; without it, UTF-8 or what its mark says.")
 """Option of every format with manifests."""
-_TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
-_SPEAKER_KEYS = ("speaker", "speaker_id")
+TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
+SPEAKER_KEYS = ("speaker", "speaker_id")
 _TRANSCRIPT_BYTES = 2**20
 _TOLERANCE_SECONDS: Seconds = 0.1
 _TOLERANCE_SHARE = 0.02
@@ -79,7 +80,7 @@ def clip_of_row(
     audio = files.find(name)
     if isinstance(audio, str):
         faults.append(audio)
-    values = [text_value(row, keys, faults) for keys in (_TEXT_KEYS, _SPEAKER_KEYS, ("label",), ("condition",))]
+    values = [text_value(row, keys, faults) for keys in (TEXT_KEYS, SPEAKER_KEYS, ("label",), ("condition",))]
     text = values[0] or _transcript_file(row, files, encoding, faults)
     if any(map(undecodable, values[1:])):
         # a name that is altered would never be found again, by an erasure above all

@@ -7,7 +7,8 @@ end - start is the declared length of a clip. The limited sets of 1 and 10 hours
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, number, sound_of
 
 _SPLITS = ("train", "dev", "test")

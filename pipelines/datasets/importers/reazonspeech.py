@@ -7,7 +7,8 @@ names no speakers: a clip's own sound decides its split.
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_file
 
 SIZES = ("tiny", "small", "medium", "large", "all")

@@ -13,6 +13,7 @@ from pipelines.errors import IntakeError
 
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")
 """Positions and colours, such as ``{\\an8}``."""
+_VOICE = re.compile(r"<v[ .\t]")
 _NOT_CUES = ("WEBVTT", "NOTE", "STYLE", "REGION", "X-TIMESTAMP-MAP")
 
 
@@ -39,6 +40,8 @@ def _segments(path: Path, form: str) -> Iterator[tuple[str, Sequence[TimedSegmen
         )
     segments = []
     for line, cue in zip(lines, found, strict=True):
+        if len(_VOICE.findall(cue.raw_text)) > 1:
+            raise IntakeError(f"line {line}: the cue has two voices; give each a cue of its own")
         words = " ".join(html.unescape(_OVERRIDE.sub("", cue.text)).split())
         start, end = (time.in_milliseconds() / 1000 for time in (cue.start_time, cue.end_time))
         if words:

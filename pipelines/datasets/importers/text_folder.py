@@ -8,7 +8,8 @@ without any text file is taken too if the format is named: some tasks need no wo
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.datasets.delivery import SPLIT_NAMES, FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, audio_files, sound_of
 from pipelines.datasets.importers.listing import ENCODING
 

@@ -6,6 +6,7 @@ Formats that name recordings inside (STM, CTM, RTTM, Label Studio) belong to tho
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ _TOLERANCE: Seconds = 0.05
 """Annotations that touch may overlap by this."""
 _BEYOND: Seconds = 0.1
 """A segment may end this much after its file, as intake allows."""
-_GENERIC = re.compile(r"(?:spk|spkr|speaker|sprecher|s|channel|tier|track)?[ _-]?\d+", re.IGNORECASE)
+_GENERIC = re.compile(r"(?:spk|spkr|speaker|sprecher|channel|tier|track)[ _-]?\d{1,3}", re.IGNORECASE)
+"""Names that tools give in every recording. Codes such as ``S01`` or ``1272`` may be people's."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,17 @@ def annotated_clips(source: Path, files: Sequence[Path], read: ReadSegments, exp
 
 def find_recording(folder: Path, name: str, top: Path) -> Path:
     """Return the recording `name` (with or without its ending) of a folder; an IntakeError says why there is none."""
-    wanted = Path(name).name
+    # files that macOS wrote have their letters decomposed
+    wanted = _composed(Path(name).name)
     stems = {wanted, Path(wanted).stem} if Path(wanted).suffix.lower() in RECORDINGS else {wanted}
     matches = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in RECORDINGS and (path.name == wanted or path.stem in stems) and path.is_file()
+        if path.suffix.lower() in RECORDINGS
+        and (_composed(path.name) == wanted or _composed(path.stem) in stems)
+        and path.is_file()
     )
-    exact = [path for path in matches if path.name == wanted] or matches
+    exact = [path for path in matches if _composed(path.name) == wanted] or matches
     if not exact:
         raise IntakeError(f"there is no recording {wanted} (.wav, .flac, .m4a …) next to it")
     if len(exact) > 1:
@@ -101,6 +106,10 @@ def find_recording(folder: Path, name: str, top: Path) -> Path:
     if not resolved.is_relative_to(top.resolve()):
         raise IntakeError(f"{exact[0].name} is a link to a file outside {top}; copy the file there")
     return resolved
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elp_core.types import Split
-from pipelines.datasets.delivery import FormatOption, Importer, SourceClip
+from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, audio_files
 from pipelines.datasets.trial_files import TrialNames, read_trial_list
 

@@ -41,7 +41,8 @@ class AdapterModel(PythonModel):  # type: ignore[misc]
         Args:
             context: MLflow's; unused after loading.
             model_input: Paths of audio files, encoded audio as bytes, or float32 mono 16 kHz arrays [samples]; a
-                list, or a DataFrame whose first column holds them.
+                list, or a DataFrame whose first column holds them. A file whose channels differ is refused: choose one
+                with `elp_core.audio.load`.
             params: None are known.
         """
         return predict(self.model, [_waveform(item) for item in _items(model_input)])
@@ -57,9 +58,9 @@ def _items(model_input: Any) -> Sequence[Any]:
 
 def _waveform(item: Any) -> np.ndarray[Any, Any]:
     if isinstance(item, bytes):
-        return audio.load(item)
+        return audio.load(item, "same")
     if isinstance(item, str | Path):
-        return audio.load(Path(item))
+        return audio.load(Path(item), "same")
     return np.asarray(item, dtype=np.float32)
 
 

@@ -91,6 +91,8 @@ def test_silence_is_skipped_and_times_are_those_of_the_recording(model: ElpModel
     assert found.seconds == 52.0
     assert all(19.5 < s.start < 24 or 42.5 < s.start < 47.5 for s in found.segments)
     assert done == sorted(done)
+    batched = transcribe(wave, Recogniser.of(model), voice_activity=VoiceActivityConfig(), batch_seconds=60.0)
+    assert batched.text == found.text
     everything = transcribe(wave, Recogniser.of(model))
     assert everything.seconds == 52.0
     assert transcribe(quiet(40), Recogniser.of(model), voice_activity=VoiceActivityConfig()).text == ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from pipelines.cli.main import run
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
@@ -30,7 +30,7 @@ def elp(mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
     root = tmp_path / "workspace"
     root.mkdir()
     subprocess.run(["git", "init", "-q", str(root)], check=True)
-    tiny_model("hubert").save_pretrained(tmp_path / "backbone")
+    save_tiny(tmp_path / "backbone")
     settings = f"servers: {{mlflow_uri: '{mlflow_uri}'}}\nbackbone: '{tmp_path / 'backbone'}'\n"
     (root / "elp.yaml").write_text(settings + "slots: {cli-words/asr: {decode: {beam: 4, hotwords: [Ab]}}}\n")
     client: MlflowClient = connect(mlflow_uri)

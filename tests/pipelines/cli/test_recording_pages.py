@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elp_core.testing import tiny_model
+from elp_core.testing import save_tiny
 from pipelines.cli.main import run
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.connection import connect
@@ -29,7 +29,7 @@ def _commands(page: str) -> list[str]:
 @pytest.fixture
 def shown(workspace: Workspace, mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a workspace whose slot plant-a/asr has a champion, with the files that the pages name."""
-    tiny_model("hubert").save_pretrained(tmp_path / "backbone")
+    save_tiny(tmp_path / "backbone")
     settings = f"servers: {{mlflow_uri: '{mlflow_uri}'}}\nbackbone: '{tmp_path / 'backbone'}'\n"
     (workspace.root / "elp.yaml").write_text(settings)
     client = connect(mlflow_uri)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,7 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
     "srt time": ("call.srt", SRT.replace("00:00:04,000 -->", "0x:00:04,000 -->"), "2 cues have a time line, 1|Invalid"),
     "srt joined": ("call.srt", SRT.replace("door!\n\n", "door!\n"), "line 6: a cue begins without an empty line"),
     "vtt": ("call.vtt", VTT.replace("00:00:04.000", "00:00:xx"), "2 cues have a time line|Invalid"),
+    "vtt voices": ("call.vtt", VTT.replace("Open <b>", "Open</v> <v Bert><b>"), "line 9: the cue has two voices"),
     "eaf": ("call.eaf", ELAN[:900], "it is no ELAN file that can be read"),
     "eaf time": ("call.eaf", ELAN.replace(' TIME_VALUE="6000"', ""), "tier 'bert', annotation a2 has no time"),
     "textgrid": ("call.TextGrid", LONG_TEXTGRID[:500], "it is no TextGrid that can be read"),
@@ -411,3 +413,18 @@ def test_a_recording_that_cannot_be_read_is_left_to_intake(folder: Path) -> None
     (folder / "call.wav").write_bytes(b"no sound")
     made = clips(write(folder, "call.srt", SRT))
     assert [clip.fault for clip in made] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "speaker"), [("SPEAKER_00", "call/SPEAKER_00"), ("spk3", "call/spk3"), ("S01", "S01"), ("1272", "1272")]
+)
+def test_names_that_tools_give_mean_somebody_else_in_each_recording(name: str, speaker: str, folder: Path) -> None:
+    (made,) = clips(write(folder, "a.stm", f"call 1 {name} 1 2 yes\n"))
+    assert made.speaker == speaker
+
+
+def test_a_recording_is_found_in_another_form_of_its_name(folder: Path) -> None:
+    name = "J\u00fcrgen"
+    (folder / "call.wav").rename(folder / f"{unicodedata.normalize('NFD', name)}.wav")
+    made = clips(write(folder, "talks.stm", STM.replace("call ", f"{name} ")))
+    assert {clip.path for clip in made} == {f"{name}.wav"}

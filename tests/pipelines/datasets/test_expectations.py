@@ -53,6 +53,14 @@ def test_every_task_adds_its_own_rules(task: str, reason: str) -> None:
     assert {reason, "silent", "too_long", "duplicate"} <= reasons
 
 
+def test_the_frames_of_the_backbone_bound_the_units_a_second() -> None:
+    def pace(*frames_per_second: float) -> str:
+        rules = rules_for("asr", DataPolicy(), None, *frames_per_second)
+        return next(rule.expects for rule in rules if rule.reason == "transcript_too_long")
+
+    assert (pace(), pace(25.0)) == ("letters_per_second ≤ 50", "letters_per_second ≤ 25")
+
+
 def test_a_rule_says_what_it_expects() -> None:
     assert [rule.expects for rule in RULES] == [
         "duration ≤ 5",

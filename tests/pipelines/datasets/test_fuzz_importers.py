@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 import tempfile
@@ -22,12 +23,14 @@ from pipelines.errors import IntakeError, UsageError
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
 from tests.pipelines.datasets.test_annotations import FORMATS
+from tests.pipelines.datasets.test_damaged_corpora import LISTINGS, tree
 from tests.support.clips import voice, wav
 from tests.support.mutations import (
     LAYOUTS,
     NAMES,
     Files,
     base_rows,
+    read_files,
     spoilt_bytes,
     spoilt_delivery,
     spoilt_tree,
@@ -37,7 +40,7 @@ from tests.support.mutations import (
 EXAMPLES = int(os.environ.get("ELP_FUZZ", "500"))
 """Mutated inputs in all: `make fuzz` takes 20,000 and draws others each time."""
 fuzz = settings(
-    max_examples=max(EXAMPLES // 17, 10),
+    max_examples=max(EXAMPLES // 28, 10),
     deadline=None,
     derandomize="ELP_FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -107,21 +110,35 @@ def test_an_archive_of_any_kind(data: st.DataObject) -> None:
         _taken(source, FSDD, {}, Path(folder) / "spool")
 
 
+@functools.cache
 def _annotated(form: str) -> Files:
     name, text, _ = FORMATS[form]
     words = {"call.txt": b"open the door\nthank you\n"} if form == "rttm" else {}
     return Files({"call.wav": wav(voice(7.0, 300, 1), 8000), name: text.encode(), **words})
 
 
-TREES: dict[str, Files] = {form: _annotated(form) for form in FORMATS}
+@functools.cache
+def _published(corpus: str) -> Files:
+    with tempfile.TemporaryDirectory() as name:
+        return read_files(tree(corpus, Path(name)))
 
 
-@pytest.mark.parametrize("form", TREES)
+@pytest.mark.parametrize("corpus", LISTINGS)
+@fuzz
+@given(data=st.data())
+def test_a_corpus_of_any_kind(corpus: str, data: st.DataObject) -> None:
+    files = data.draw(spoilt_tree(_published(corpus)))
+    with tempfile.TemporaryDirectory() as name:
+        source = write_files(Path(name) / "in", files)
+        _taken(source, None, {}, Path(name) / "spool")
+
+
+@pytest.mark.parametrize("form", FORMATS)
 @fuzz
 @given(data=st.data())
 def test_a_tree_of_any_kind(form: str, data: st.DataObject) -> None:
     importer = next(one for one in IMPORTERS if one.name == form)
-    files = data.draw(spoilt_tree(TREES[form]))
+    files = data.draw(spoilt_tree(_annotated(form)))
     with tempfile.TemporaryDirectory() as name:
         source = write_files(Path(name) / "in", files)
         _taken(source, data.draw(st.sampled_from((None, importer))), {}, Path(name) / "spool")

@@ -4,12 +4,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from elp_core.audio import load
 from elp_core.types import SAMPLE_RATE
 from pipelines.datasets.checks import docs_folder
 from pipelines.datasets.ingest import add_delivery
-from pipelines.datasets.slot_shards import count_shards
+from pipelines.datasets.slot_shards import count_shards, slot_shards
 from pipelines.datasets.versions import dataset_versions, load_golden, load_split
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
@@ -189,3 +191,38 @@ def test_real_speech_comes_in_with_the_published_split(workspace: Workspace, tmp
     made = add_delivery(with_policy(workspace, ASR, closed_set=True), ASR, tmp_path / "fsdd")
     assert made.splits == {"test": 10, "train": 10, "validation": 10}
     assert (made.closed_set, made.conditions, made.quarantined) == (True, {"clean": 30}, 0)
+
+
+def test_a_stereo_call_is_taken_in_by_the_channel_that_was_chosen(workspace: Workspace, tmp_path: Path) -> None:
+    call = wav(np.stack([voice(0.5, 310, 7), voice(0.5, 710, 8)], axis=1))
+    source = write_delivery(tmp_path / "in", anna_0={"bytes": call})
+    refused = add_delivery(workspace, ASR, source)
+    assert refused.quarantine == {"channels_differ": 1}
+    left = add_delivery(workspace, ASR, source, options={"channel": "left"})
+    assert (left.version, left.clips) == (2, 12)
+    assert left.deliveries[-1].options["channel"] == "left"
+    assert "channel" not in left.deliveries[0].options
+
+
+def test_faulty_parts_of_a_file_keep_their_own_sound_only(workspace: Workspace, tmp_path: Path) -> None:
+    import json
+
+    import pyarrow.parquet as pq
+
+    source = write_delivery(tmp_path / "in", each=12)
+    quiet = np.concatenate([voice(1.0, 310, 7), np.zeros(16_000, np.float32), voice(1.0, 330, 9)])
+    (tmp_path / "in" / "audio" / "call.wav").write_bytes(wav(quiet))
+    row = {"audio_filepath": "audio/call.wav", "text": "open the door", "speaker": "anna", "split": "train"}
+    places = [(0.0, 0.9), (1.1, 0.4), (1.55, 0.4), (2.0, 0.9), (2.5, 3.0)]
+    lines = [json.dumps(row | {"offset": start, "duration": seconds}) for start, seconds in places]
+    source.write_text(source.read_text("utf-8") + "\n".join(lines) + "\n", "utf-8")
+    made = add_delivery(workspace, ASR, source)
+    assert made.quarantine == {"silent": 2, "out_of_file": 1}
+    rows = [row for path in slot_shards(workspace, ASR, "quarantine") for row in pq.read_table(path).to_pylist()]
+    kept = {row["detail"].rpartition("(")[2]: row["bytes"] for row in rows}
+    assert kept.pop("2.50 s to 5.50 s)") is None
+    assert kept.keys() == {"1.10 s to 1.50 s)", "1.55 s to 1.95 s)"}
+    assert [len(load(sound)) for sound in kept.values()] == [6_400, 6_400]
+    # more of the file, later, is not taken for what quarantine holds already
+    source.write_text(source.read_text("utf-8") + json.dumps(row | {"offset": 2.6, "duration": 3.0}) + "\n", "utf-8")
+    assert add_delivery(workspace, ASR, source).quarantine == {"silent": 4, "out_of_file": 3}

@@ -113,7 +113,7 @@ def test_a_delivery_has_the_key_that_every_version_of_the_program_gave_it() -> N
 def test_a_delivery_is_read_once_and_its_bytes_are_held_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.datasets.delivery.HELD_BYTES", 8)
+    monkeypatch.setattr("pipelines.datasets.audio_reader.HELD_BYTES", 8)
     path, large, spool = tmp_path / "a.wav", tmp_path / "large.wav", tmp_path / "members"
     path.write_bytes(b"long")
     large.write_bytes(b"too large")

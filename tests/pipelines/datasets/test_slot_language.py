@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from elp_core.languages import LanguageConfig, Units, language
-from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion
+from elp_core.languages import LanguageConfig, NormaliserId, Units
+from pipelines.datasets.dataset_version import DATASET_FILE, DatasetVersion, TranscriptLanguage
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import quarantined_clips
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import golden_ref, load_split
-from pipelines.errors import DataRefused, UsageError
+from pipelines.errors import DataRefused, UsageError, VersioningError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from tests.support.deliveries import write_delivery
@@ -160,7 +161,32 @@ def test_an_upgraded_normaliser_is_not_mixed_in(
 ) -> None:
     here = speaking(workspace, "ja")
     add_delivery(here, ASR, delivery(tmp_path / "in"))
-    monkeypatch.setattr("elp_core.languages.language._installed", lambda *_: "99.0")
-    monkeypatch.setattr(LanguageConfig, "resolve", lambda self: replace(language(self.code)))
+    upgraded = TranscriptLanguage("ja", NormaliserId("ja/1", "sha256:" + "9" * 64))
+    monkeypatch.setattr("pipelines.datasets.slot_language.declared_language", lambda *_: upgraded)
     with pytest.raises(UsageError, match="install the release of the language packages that made data/plant-a/asr/v1"):
         add_delivery(here, ASR, delivery(tmp_path / "more", seed=1))
+
+
+def test_subwords_are_learned_once_and_new_characters_are_appended(workspace: Workspace, tmp_path: Path) -> None:
+    here = speaking(workspace, {"code": "de", "units": {"kind": "bpe", "size": 40}})
+    texts = ("Tür öffnen", "Tür schließen", "Straße öffnen")
+    first = add_delivery(here, ASR, delivery(tmp_path / "in", texts))
+    change = {"anna_0": {"text": "Café öffnen"}}
+    later = add_delivery(here, ASR, delivery(tmp_path / "more", texts, seed=1, **change))
+    assert first.units["kind"] == "bpe"
+    # é is no letter of German: its clip is in quarantine, and the units stay
+    assert (later.units, later.quarantined) == (first.units, 1)
+
+
+def test_a_drop_under_another_language_is_refused_with_the_way(workspace: Workspace, tmp_path: Path) -> None:
+    add_delivery(speaking(workspace, "ja"), ASR, delivery(tmp_path / "in"))
+    with pytest.raises(UsageError, match=r"set language back in elp\.yaml"):
+        drop_clips(workspace, ASR, Subject("anna"))
+    assert drop_clips(speaking(workspace, "ja"), ASR, Subject("anna")).clips == 3
+
+
+def test_damaged_units_are_named(workspace: Workspace, tmp_path: Path) -> None:
+    made = add_delivery(speaking(workspace, "ja"), ASR, delivery(tmp_path / "in"))
+    for units in ({"kind": "letters", "symbols": ["a", "a"]}, {"kind": "runes", "symbols": ["a"]}, {"x": 1}):
+        with pytest.raises(VersioningError, match=r"v1 has no units: .*restore it from Git"):
+            pinned_units(replace(made, units=units))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from elp_core.data.text import normalise
+from elp_core.languages import language
 from pipelines.errors import UsageError
 from pipelines.serving.hotwords import read_hotwords, written_as_transcripts
 
@@ -14,7 +14,7 @@ def test_a_file_has_one_hotword_a_line(tmp_path: Path) -> None:
     path.write_bytes("﻿# people\r\nAnna Kowalski\r\n\r\n  Schäfer \r\nanna kowalski\r\n".encode())
     found = read_hotwords(path)
     assert found == ("Anna Kowalski", "Schäfer", "anna kowalski")
-    assert written_as_transcripts(found, normalise) == ("anna kowalski", "schäfer")
+    assert written_as_transcripts(found, language("en").normalise) == ("anna kowalski", "schäfer")
 
 
 def test_what_is_no_list_of_hotwords_is_refused(tmp_path: Path) -> None:
@@ -31,4 +31,4 @@ def test_what_is_no_list_of_hotwords_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_hotwords(tmp_path / "nowhere.txt")
     with pytest.raises(UsageError, match=r"the hotword '\.\.\.' has no letter"):
-        written_as_transcripts(("...",), normalise)
+        written_as_transcripts(("...",), language("en").normalise)

@@ -1,0 +1,300 @@
+"""Correct the words, speakers, labels or splits of known clips: a new dataset version; the old one stays in history.
+
+Shards are immutable: new shards replace those that hold such clips. The record of the version keeps a digest of the
+words that a corrected clip had before: a later delivery with the old words is a repeat, and does not undo the
+correction.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from elp_core.data.corpus import SCHEMA, write_shard
+from elp_core.languages import LanguageConfig
+from pipelines.datasets import dvc
+from pipelines.datasets.checks import check_clips, require_good_set
+from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips, with_earlier_words
+from pipelines.datasets.dataset_version import (
+    GOLDEN,
+    QUARANTINE,
+    SHARDS,
+    TRIALS_FILE,
+    DatasetVersion,
+    Delivery,
+    GoldenRef,
+    PinnedTrials,
+    ValidationSummary,
+    utc_seconds,
+)
+from pipelines.datasets.delivery import ClipFault
+from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.quarantine import read_quarantine
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import added_units, next_units, rare_letters, require_same_language
+from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden, restore_shards, slot_shards
+from pipelines.datasets.transcripts import without_tags
+from pipelines.datasets.versions import golden_ref, version_at
+from pipelines.errors import DataRefused, UsageError
+from pipelines.local.workspace import Workspace
+from pipelines.registry.names import normal_name
+from pipelines.registry.policies import TagRule
+from pipelines.registry.slot import Slot
+
+Shards = Mapping[str, Sequence[Path]]
+"""Files by the name of their folder in the slot."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What a file of corrections changed, or would change."""
+
+    dataset: DatasetVersion
+    """The new version; the newest one if nothing changes, or nothing was stored."""
+    corrections: tuple[Correction, ...]
+    rows: int
+    """Rows of the file."""
+    quarantined: int
+    """Rows that name a file in quarantine."""
+    golden_clips: int
+    """Corrected clips that the golden set in force holds."""
+    golden: GoldenRef | None = None
+    """The new golden set; None if the golden set in force held none of the clips."""
+    stored: bool = False
+    """Whether a version was made."""
+
+
+def correct_clips(
+    workspace: Workspace, slot: Slot, file: Path, *, golden: bool = False, encoding: str = ""
+) -> Corrected:
+    """Make a new version of the slot's data with the corrections in `file`; without a change, make none.
+
+    Clips of the golden set are corrected with `golden` only, and then in a new golden set. Raise IntakeError with the
+    lines of rows that cannot be applied, UsageError if golden clips are among them, DataRefused if the corrected clips
+    or the data as a whole would fail the checks of a delivery, WorkspaceError if the workspace cannot be changed now,
+    VersioningError if Git or DVC failed; then nothing was changed.
+    """
+    with slot_transaction(workspace, slot) as stage:
+        current = version_at(workspace, "latest", slot)
+        restore_shards(workspace, slot, current, golden=True)
+        shards = {name: slot_shards(workspace, slot, name) for name in (SHARDS, GOLDEN, QUARANTINE)}
+        require_space(workspace.root, sum(path.stat().st_size for path in (*shards[SHARDS], *shards[GOLDEN])))
+        found, change = _prepare(workspace, current, shards, file, stage, golden=golden, encoding=encoding)
+        if change is None:
+            return found
+        stored = store_change(workspace, change)
+    assert stored.dataset is not None
+    return replace(found, dataset=stored.dataset, golden=stored.golden, stored=True)
+
+
+def plan_corrections(
+    workspace: Workspace, slot: Slot, file: Path, *, golden: bool = False, encoding: str = ""
+) -> Corrected:
+    """Return what `correct_clips` would change, with its checks and its errors; nothing of the workspace is changed."""
+    current = version_at(workspace, "latest", slot)
+    with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder:
+        stage = Path(folder)
+        shards = {
+            name: _present(workspace, slot, name, current, stage / "cache") for name in (SHARDS, GOLDEN, QUARANTINE)
+        }
+        return _prepare(workspace, current, shards, file, stage, stage / "docs", golden=golden, encoding=encoding)[0]
+
+
+def _present(workspace: Workspace, slot: Slot, name: str, current: DatasetVersion, cache: Path) -> list[Path]:
+    """Return the files of a folder of the slot; if they are not all here, they are fetched into `cache`."""
+    here, revision = slot_shards(workspace, slot, name), current.revision
+    if name == SHARDS and {path.name for path in here} >= set(current.shards):
+        return here
+    if name == QUARANTINE and (here or not current.quarantined):
+        return here
+    if name == GOLDEN:
+        if here or not pinned_golden(workspace, slot):
+            return here
+        revision = golden_ref(workspace, "latest", slot).revision
+    return dvc.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
+
+
+def _prepare(
+    workspace: Workspace,
+    current: DatasetVersion,
+    shards: Shards,
+    file: Path,
+    stage: Path,
+    docs: Path | None = None,
+    *,
+    golden: bool,
+    encoding: str,
+) -> tuple[Corrected, SlotChange | None]:
+    """Read and check the corrections; nothing outside `stage` and the Data Docs is written."""
+    slot, settings = current.slot, workspace.settings.for_slot(current.slot)
+    require_same_language(current, settings.language)
+    clips, pinned = stored_clips(shards[SHARDS]), stored_clips(shards.get(GOLDEN, ()))
+    corrections = read_corrections(
+        file,
+        # a golden clip may have left the newest version's shards
+        pinned | clips,
+        lambda text: _in_normal_form(text, settings.data.tags, settings.language),
+        encoding=encoding,
+        withdrawn=current.withdrawn,
+        quarantined={normal_name(clip.path) for clip in read_quarantine(shards.get(QUARANTINE, ()))},
+        closed_set=settings.data.closed_set,
+    )
+    after = {one.after.id: one for one in corrections.found}
+    golden_clips = len(after.keys() & pinned.keys())
+    _refuse_golden(slot, corrections, pinned.keys(), allowed=golden)
+    found = Corrected(current, corrections.found, corrections.rows, corrections.quarantined, golden_clips)
+    if not after:
+        return found, None
+    staged = {SHARDS: _rewritten(shards[SHARDS], after, stage / SHARDS)}
+    staged[GOLDEN] = _rewritten(shards.get(GOLDEN, ()), after, stage / GOLDEN, test_only=True)
+    summary = _require_good_clips(workspace, current, after, staged, stage, docs)
+    return found, _change(workspace, current, staged, corrections, summary)
+
+
+def _in_normal_form(text: str, tags: TagRule, language: LanguageConfig) -> str | ClipFault:
+    words = without_tags(text, tags)
+    return words if isinstance(words, ClipFault) else language.transcript(words)
+
+
+def _refuse_golden(slot: Slot, corrections: Corrections, pinned: Collection[str], *, allowed: bool) -> None:
+    lines = [one.line for one in corrections.found if one.before.id in pinned]
+    if lines and not allowed:
+        raise UsageError(
+            f"{len(lines)} of the clips are in the golden set of {slot} (the first: line {lines[0]}); verdicts on it "
+            "are out of date when it changes: add --golden to make a new golden set, or leave these rows out"
+        )
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """A folder of the slot before and after."""
+
+    arriving: list[Path]
+    leaving: list[Path]
+    staying: list[Path]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of the new version."""
+        return self.staying + self.arriving
+
+
+def _rewritten(
+    shards: Sequence[Path], after: Mapping[str, Correction], stage: Path, *, test_only: bool = False
+) -> _Rewritten:
+    """Write new shards in place of those that hold corrected clips; with `test_only`, clips of other splits leave."""
+    arriving, leaving = [], []
+    for shard in shards:
+        if after.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
+            continue
+        leaving.append(shard)
+        rows = [_corrected(row, after) for row in pq.read_table(shard).to_pylist()]
+        # a clip that its speaker's other split takes along is no test clip any more
+        if kept := [row for row in rows if not test_only or row["id"] not in after or row["split"] == "test"]:
+            arriving.append(write_shard(kept, stage))
+    return _Rewritten(arriving, leaving, [shard for shard in shards if shard not in leaving])
+
+
+def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str, Any]:
+    one = after.get(row["id"])
+    return row | {name: getattr(one.after, name) for name in one.changes} if one else row
+
+
+def _require_good_clips(
+    workspace: Workspace,
+    current: DatasetVersion,
+    after: Mapping[str, Correction],
+    staged: Mapping[str, _Rewritten],
+    stage: Path,
+    docs: Path | None,
+) -> ValidationSummary:
+    """Check the corrected clips by the rules of intake; DataRefused names the lines of those that break one."""
+    slot, shards = current.slot, staged[SHARDS]
+    rows: dict[str, dict[str, Any]] = {}
+    for shard in (path for folder in staged.values() for path in folder.arriving):
+        # without the sound, which the rules do not read
+        found = pq.read_table(shard, columns=[name for name in SCHEMA.names if name != "audio"]).to_pylist()
+        rows |= {row["id"]: {**row, "audio": {"bytes": b"", "path": ""}} for row in found if row["id"] in after}
+    part = write_shard([*rows.values()], stage / "corrected")
+    rare = rare_letters(workspace.settings.for_slot(slot).language, current, shards.staying, shards.arriving)
+    checked = check_clips([part], workspace, slot, "correct", validate_rows, docs, rare)
+    bad = sorted((after[clip].line, fault) for clip, fault in checked.faults.items())
+    if bad:
+        raise DataRefused(str(slot), [f"line {line}: {fault.reason}: {fault.detail}" for line, fault in bad[:20]])
+    return checked.summary
+
+
+def _change(
+    workspace: Workspace,
+    current: DatasetVersion,
+    staged: Mapping[str, _Rewritten],
+    corrections: Corrections,
+    summary: ValidationSummary,
+) -> SlotChange:
+    slot, number, golden = current.slot, current.version + 1, staged[GOLDEN]
+    totals, count = count_shards(staged[SHARDS].files), len(corrections.found)
+    require_good_set(workspace, slot, totals, delivered=count, quarantined=[])
+    if golden.leaving and not golden.files:
+        raise DataRefused(
+            str(slot), [f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"]
+        )
+    pinned = _kept_trials(workspace, slot, corrections) if golden.leaving else None
+    language = workspace.settings.for_slot(slot).language
+    # a corrected transcript can have a letter that the slot has no unit for yet
+    units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
+    words = sorted(f"{one.after.id} {one.after.digest}" for one in corrections.found)
+    delivery = Delivery(
+        key=hashlib.sha256("\n".join(["correct", str(number), *words]).encode()).hexdigest(),
+        name=f"correct-v{number}",
+        source="(corrected)",
+        importer="correct",
+        options={},
+        delivered=corrections.rows,
+        clips=0,
+        seconds=0.0,
+        quarantined=0,
+        repeats=count,
+        version=number,
+        created=utc_seconds(),
+        new_units=added_units(current, units),
+    )
+    version, ref = next_records(
+        workspace,
+        slot,
+        current,
+        delivery,
+        totals,
+        golden=golden.files if golden.leaving else [],
+        quarantine=current.quarantine,
+        validation=summary,
+        withdrawn=current.withdrawn,
+        corrected=with_earlier_words(current.corrected, corrections.found),
+        language=current.language,
+        units=units,
+        trials=pinned,
+    )
+    arriving = {name: folder.arriving for name, folder in staged.items()}
+    leaving = {name: folder.leaving for name, folder in staged.items()}
+    # names and transcripts stay out of Git, whose history cannot be erased
+    subject = f"Correct {count} clips of {slot} (v{number})"
+    text = (workspace.root / slot.folder / TRIALS_FILE).read_text(encoding="utf-8") if pinned else ""
+    return SlotChange(slot, subject, version, ref, arriving, leaving, text)
+
+
+def _kept_trials(workspace: Workspace, slot: Slot, corrections: Corrections) -> PinnedTrials | None:
+    """Return the trials of the golden set in force, which new words do not change; None if it has no list.
+
+    DataRefused if a golden clip may leave, or a trial may contradict its speaker.
+    """
+    pinned = golden_ref(workspace, "latest", slot)
+    if pinned.trials and any({"speaker", "split"} & one.changes.keys() for one in corrections.found):
+        fault = (
+            f"{pinned.tag} has the trials {pinned.trials.name}, which depend on the speakers of its clips; "
+            "correct the clips of other splits alone, or pin a golden set without this list first"
+        )
+        raise DataRefused(str(slot), [fault])
+    return pinned.trials

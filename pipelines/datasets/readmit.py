@@ -1,0 +1,62 @@
+"""Readmit a dropped clip: a new version that lists it as withdrawn no more, so that the next delivery may bring it."""
+
+import hashlib
+
+from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
+from pipelines.datasets.slot_language import pinned_units
+from pipelines.datasets.slot_shards import count_shards, next_records, restore_shards, slot_shards
+from pipelines.datasets.subject import Subject
+from pipelines.datasets.versions import version_at
+from pipelines.errors import UsageError
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+
+def readmit_clip(workspace: Workspace, slot: Slot, subject: Subject) -> DatasetVersion:
+    """Make a new version of the slot's data that lets one dropped clip in again; its data is the same.
+
+    The clip itself comes with the next delivery that has it, one that was taken in before, too. Raise UsageError if
+    no dropped clip has this id; other errors are those of `drop_clips`.
+    """
+    with slot_transaction(workspace, slot):
+        current = version_at(workspace, "latest", slot)
+        found = [clip for clip in current.withdrawn if subject.clip and clip.startswith(subject.clip)]
+        if len(found) != 1:
+            raise UsageError(
+                f"{len(found) or 'no'} dropped clip(s) of {slot} have the id {subject.clip}; {current.tag} lists "
+                f"{len(current.withdrawn)} in {slot.folder}/dataset.json (withdrawn)"
+            )
+        restore_shards(workspace, slot, current)
+        number = current.version + 1
+        delivery = Delivery(
+            key=hashlib.sha256(f"{READMIT} {number} {found[0]}".encode()).hexdigest(),
+            name=f"{READMIT}-v{number}",
+            source="(readmitted)",
+            importer=READMIT,
+            options={},
+            delivered=0,
+            clips=0,
+            seconds=0.0,
+            quarantined=0,
+            repeats=0,
+            version=number,
+            created=utc_seconds(),
+        )
+        version, _ = next_records(
+            workspace,
+            slot,
+            current,
+            delivery,
+            count_shards(slot_shards(workspace, slot, SHARDS)),
+            golden=[],
+            quarantine=current.quarantine,
+            validation=current.validation,
+            withdrawn={*current.withdrawn} - {*found},
+            corrected=current.corrected,
+            language=current.language,
+            units=pinned_units(current),
+        )
+        stored = store_change(workspace, SlotChange(slot, f"Readmit a clip of {slot} (v{number})", version)).dataset
+    assert stored is not None
+    return stored
