@@ -100,7 +100,7 @@ def _lines(words: Sequence[str], spaced: bool, columns: int) -> tuple[str, ...]:
         if lines and _columns(lines[-1] + space + word) <= columns:
             lines[-1] += space + word
         else:
-            lines.append(word)
+            lines.append(word.lstrip())
     return tuple(lines)
 
 

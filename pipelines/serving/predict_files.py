@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from elp_core.inference import Transcript
     from elp_core.model import ElpModel
 
-Heard = Callable[[Seconds, Seconds], None]
-"""Takes the seconds of all files that are done, and those that the headers promise."""
+SecondsReport = Callable[[Seconds, Seconds], None]
+"""Takes the seconds that are done, and those of all files by their headers."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def predict_files(
     decode: DecodeConfig | None = None,
     skip_silence: bool = True,
     channel: Channel = "same",
-    progress: Heard | None = None,
+    progress: SecondsReport | None = None,
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
@@ -138,7 +138,7 @@ def _transcripts(
     channel: Channel,
     skip_silence: bool,
     lengths: Sequence[Seconds],
-    progress: Heard | None,
+    progress: SecondsReport | None,
 ) -> tuple[Transcript, ...]:
     from elp_core.inference import Recogniser, VoiceActivityConfig, transcribe
 

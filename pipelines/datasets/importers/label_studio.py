@@ -13,8 +13,8 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    number,
-    read_text,
+    annotation_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -30,7 +30,7 @@ def label_studio_clips(source: Path) -> Iterator[SourceClip]:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     try:
-        tasks = json.loads(read_text(path))
+        tasks = json.loads(annotation_text(path))
     except json.JSONDecodeError as error:
         raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
     except (ValueError, RecursionError) as error:
@@ -79,7 +79,7 @@ def _regions(task: Mapping[str, Any], place: str) -> list[TimedSegment]:
 
 def _segment(region: Mapping[str, Any], several: bool, place: str) -> TimedSegment:
     texts = region["text"] if isinstance(region["text"], list) else [region["text"]]
-    start, end = (number(str(region[name]), f"the {name}", place) for name in ("start", "end"))
+    start, end = (time_of(str(region[name]), f"the {name}", place) for name in ("start", "end"))
     labels = region["labels"]
     if len(labels) > 1:
         raise IntakeError(f"{place}: the region at {start:.3f} s has {len(labels)} labels, expected one, the speaker")

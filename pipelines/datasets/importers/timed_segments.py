@@ -15,6 +15,7 @@ from elp_core.audio import AudioInfo, probe
 from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.datasets.importers.corpus_files import number
 from pipelines.errors import IntakeError
 
 RECORDINGS = frozenset(
@@ -130,7 +131,7 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
     return segments
 
 
-def read_text(path: Path) -> str:
+def annotation_text(path: Path) -> str:
     """Return the text of a UTF-8 file, or a UTF-16 one with its mark; an IntakeError if it is neither."""
     content = path.read_bytes()
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -141,13 +142,10 @@ def read_text(path: Path) -> str:
         raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
 
 
-def number(text: str, what: str, place: str) -> Seconds:
+def time_of(text: str, what: str, place: str) -> Seconds:
     """Return a time in seconds, 0 or more; an IntakeError names its place."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e7:
+    value = number(text)
+    if value is None or not 0 <= value < 1e7:
         raise IntakeError(f"{place}: {what} is {text!r}, expected a number of seconds, 0 or more")
     return value
 

@@ -83,6 +83,8 @@ def test_hotwords_come_from_a_file_or_from_the_slot(elp: Elp) -> None:
     ("arguments", "said"),
     [
         (("x/asv", "a.wav", "b.wav", "--format", "srt"), "x/asv writes no transcripts; --format is for SITE/asr"),
+        (("x/ser", "a.wav", "--no-vad"), "x/ser writes no transcripts; --no-vad is for SITE/asr"),
+        (("x/asv", "a.wav", "b.wav", "--lm", "x", "--beam", "5"), "no transcripts; --beam, --lm are for SITE/asr"),
         (("x/asr", "a.wav", "b.wav", "--format", "srt"), "writes one file of subtitles, got 2 recordings"),
         (("x/asr", "a.wav", "--format", "json", "--json"), "give it without --format"),
         (("x/asr", "a.wav", "--hotword-weight", "3"), "need beam search"),
