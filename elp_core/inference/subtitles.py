@@ -4,14 +4,12 @@ import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from elp_core._ranges import Checked, positive, within
 from elp_core.inference.transcribe import Transcript
 from elp_core.inference.word_times import Word
 from elp_core.types import Seconds
-
-SubtitleFormat = Literal["srt", "vtt"]
 
 
 @dataclass(frozen=True)

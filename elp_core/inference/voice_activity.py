@@ -183,9 +183,9 @@ class _Cutter:
         if self._quiet is not None and end - self._quiet >= config.min_pause * SAMPLE_RATE:
             yield from self._finish(self._quiet)
         elif end - self._begin >= config.max_seconds * SAMPLE_RATE:
-            yield from self._cut_long(end)
+            yield from self._cut_long()
 
-    def _cut_long(self, end: Samples) -> Iterator[SpeechRun]:
+    def _cut_long(self) -> Iterator[SpeechRun]:
         assert self._begin is not None
         half = len(self._levels) // 2
         place = half + int(np.argmin(self._levels[half:]))

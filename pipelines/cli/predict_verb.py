@@ -109,7 +109,7 @@ def _decode(own: DecodeConfig, given: dict[str, Any]) -> DecodeConfig | None:
     if "hotwords" in options:
         options["hotwords"] = read_hotwords(options["hotwords"])
         options.setdefault("beam", own.beam or _BEAM)
-    # a language model asks for a search of its own, whatever the slot's settings are
+    # a language model needs a width that was chosen for it, not that of the slot's settings
     if "beam" not in options and (not own.beam or "lm" in options):
         raise click.UsageError(
             "--lm, --lm-weight, --word-bonus and --hotword-weight need beam search; add such as --beam 50"
