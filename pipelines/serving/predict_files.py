@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -117,8 +118,12 @@ def _version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
 
 
 def _checked_length(path: Path, channel: Channel) -> Seconds:
-    """Return the length by the header; an AudioError says that channels differ before hours of them are transcribed."""
+    """Return the length by the header, 0.0 if it says nothing.
+
+    An AudioError says that channels differ, or that the file was cut off, before hours of it are transcribed.
+    """
     from elp_core import audio
+    from elp_core.containers import content_of, file_length, require_one_length
 
     info = audio.probe(path)
     differing = audio.differing_channels(path) if info.channels > 1 and channel != "mix" else 1
@@ -128,7 +133,12 @@ def _checked_length(path: Path, channel: Channel) -> Seconds:
             "channels_differ",
             f"{path} has {differing} channels that differ, and they are not mixed unasked; add --channel {which}",
         )
-    return info.seconds
+    known = math.isfinite(info.seconds)
+    with content_of(path) as content:
+        # of an MP3 file without a count of its frames, the decoder's length is an estimate
+        certain = known and not info.format.startswith("MP3")
+        require_one_length(str(path), file_length(content), info.seconds if certain else None)
+    return info.seconds if known else 0.0
 
 
 def _transcripts(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import soundfile
 
 from elp_core.testing import save_tiny
 from pipelines.cli.main import run
@@ -77,6 +79,16 @@ def test_hotwords_come_from_a_file_or_from_the_slot(elp: Elp) -> None:
     Path("names.txt").write_text("株式会社\n")
     code, _, err = elp("predict", "cli-words/asr", "call.wav", "--hotwords", "names.txt")
     assert (code, "cannot spell the hotword '株式会社'" in err) == (2, True)
+
+
+def test_a_file_that_was_cut_off_is_refused(elp: Elp) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, voice(3.0, 200.0, 0), 16_000, format="MP3")
+    Path("call.mp3").write_bytes(content.getvalue())
+    assert elp("predict", "cli-words/asr", "call.mp3")[0] == 0
+    Path("call.mp3").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    code, _, err = elp("predict", "cli-words/asr", "call.mp3")
+    assert (code, "call.mp3 is not what it says: its header says 3." in err) == (1, True)
 
 
 @pytest.mark.parametrize(
