@@ -19,6 +19,7 @@ _LETTERLIKE = "〇\u200c\u200d"
 """The Chinese zero, and the joiners of Persian and Indic words: letters that Unicode does not class as such."""
 Metric = Literal["wer", "cer"]
 LetterKind = Literal["letters", "characters", "syllables", "jamo"]
+UnitKind = Literal[LetterKind, "bpe"]
 Digits = Literal["quarantine", "spell", "keep"]
 
 
