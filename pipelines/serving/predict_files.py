@@ -135,9 +135,8 @@ def _checked_length(path: Path, channel: Channel) -> Seconds:
         )
     known = math.isfinite(info.seconds)
     with content_of(path) as content:
-        # of an MP3 file without a count of its frames, the decoder's length is an estimate
-        certain = known and not info.format.startswith("MP3")
-        require_one_length(str(path), file_length(content), info.seconds if certain else None)
+        # libsndfile decodes no more than the length it finds: an estimate for MP3 without a count of its frames
+        require_one_length(str(path), file_length(content), info.seconds if known else None)
     return info.seconds if known else 0.0
 
 

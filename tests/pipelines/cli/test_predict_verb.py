@@ -89,6 +89,12 @@ def test_a_file_that_was_cut_off_is_refused(elp: Elp) -> None:
     Path("call.mp3").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
     code, _, err = elp("predict", "cli-words/asr", "call.mp3")
     assert (code, "call.mp3 is not what it says: its header says 3." in err) == (1, True)
+    both = io.BytesIO()
+    soundfile.write(both, voice(3.0, 200.0, 0), 16_000, format="OGG")
+    # libsndfile decodes the first of two streams only
+    Path("call.ogg").write_bytes(both.getvalue() * 2)
+    code, _, err = elp("predict", "cli-words/asr", "call.ogg")
+    assert (code, "its bytes hold 6.00 s, it decodes to 3.00 s" in err) == (1, True)
 
 
 @pytest.mark.parametrize(
