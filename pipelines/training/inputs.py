@@ -106,10 +106,8 @@ def _inputs(
 ) -> TrainingInputs:
     from elp_core.training.recipe import RECIPE_VERSION
 
-    options, grown = (
-        task_options(settings, data.dataset),
-        find_grown_from(client, repository, slot, data, backbone, cache),
-    )
+    options = task_options(settings, data.dataset)
+    grown = find_grown_from(client, repository, slot, data, options, backbone, cache)
     language = trained_language(data.dataset, grown)
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))

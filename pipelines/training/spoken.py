@@ -74,11 +74,12 @@ def trained_language(dataset: DatasetVersion, grown: GrownFrom | None = None) ->
 
 
 def find_grown_from(
-    client: MlflowClient, repository: str, slot: Slot, data: TrainingData, backbone: Backbone, cache: Path
+    client: MlflowClient, repository: str, slot: Slot, data: TrainingData, options: Any, backbone: Backbone, cache: Path
 ) -> GrownFrom | None:
     """Return the champion to start a head from; None if the slot's units did not grow, or its clips changed.
 
-    Raise RegistryError if the champion's bundle is not the registered one, ServiceError if MLflow is gone.
+    `options` are those of the new head: rows of another width cannot be copied. Raise RegistryError if the champion's
+    bundle is not the registered one, ServiceError if MLflow is gone.
     """
     from elp_core.bundle import verify_bundle
 
@@ -93,6 +94,8 @@ def find_grown_from(
         known = written_units(manifest.task)
     except (BundleError, ConfigError, ValueError):
         # an adapter that this release cannot read gives no rows
+        return None
+    if manifest.task.get("width") != getattr(options, "width", None):
         return None
     if known is None or not _grew(known, units) or lineage.language.normaliser != data.dataset.language.normaliser:
         return None

@@ -57,16 +57,17 @@ LATER = Clip("c" * 64, b"", 1.0, "train", text="ouvert à 8")
 
 
 @pytest.mark.parametrize(
-    ("present", "grows"),
+    ("present", "options", "grows"),
     [
-        ((*BEFORE, LATER), True),
-        ((BEFORE[0], LATER), False),
-        ((BEFORE[0], replace(BEFORE[1], text="closed"), LATER), False),
+        ((*BEFORE, LATER), RecognitionOptions(), True),
+        ((*BEFORE, LATER), RecognitionOptions(width=8), False),
+        ((BEFORE[0], LATER), RecognitionOptions(), False),
+        ((BEFORE[0], replace(BEFORE[1], text="closed"), LATER), RecognitionOptions(), False),
     ],
-    ids=["all there", "one withdrawn", "one corrected"],
+    ids=["all there", "another width", "one withdrawn", "one corrected"],
 )
 def test_a_head_grows_only_from_what_is_still_in_the_slot(
-    monkeypatch: pytest.MonkeyPatch, present: tuple[Clip, ...], grows: bool
+    monkeypatch: pytest.MonkeyPatch, present: tuple[Clip, ...], options: RecognitionOptions, grows: bool
 ) -> None:
     clips = TrainedClips(clips=len(BEFORE), ids=ids_digest(clip.id for clip in BEFORE))
     manifest = SimpleNamespace(task=SpeechRecognition().to_json(), lineage=Lineage(training=clips).to_json())
@@ -79,5 +80,5 @@ def test_a_head_grows_only_from_what_is_still_in_the_slot(
     dataset = SimpleNamespace(units=units.to_json(), language=TranscriptLanguage(), tag="v2")
     data = cast(Any, SimpleNamespace(dataset=dataset, train=present, validation=()))
     backbone = cast(Any, SimpleNamespace(fingerprint="f"))
-    found = find_grown_from(cast(Any, None), "", SLOT, data, backbone, Path())
+    found = find_grown_from(cast(Any, None), "", SLOT, data, options, backbone, Path())
     assert (found.added if found else None) == (("8", "à") if grows else None)
