@@ -181,7 +181,7 @@ def _dropped(done: Dropped) -> str:
         f"{done.quarantined:,} files were taken out of quarantine" if done.quarantined else "",
         f"{_pinned(done.golden)}; verdicts on the one before are out of date" if done.golden else "",
         *(
-            f"{count:,} clips of {name!r} stay; its name differs only by case, width or blanks"
+            f"{count:,} clips of {name!r} stay; its name differs only by case, width, blanks or a channel's ending"
             for name, count in done.similar.items()
         ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",

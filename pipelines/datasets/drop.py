@@ -58,7 +58,7 @@ class Dropped:
     golden: GoldenRef | None
     """The new golden set; None if the golden set in force held none of the clips."""
     similar: Mapping[str, int] = field(default_factory=dict)
-    """Clips that stay, by speaker: names that differ from the subject's only by case, width or blanks."""
+    """Clips that stay, by speaker: names that are similar to the subject's, as `similar_to` finds them."""
 
 
 @dataclass(frozen=True)

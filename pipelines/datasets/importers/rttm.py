@@ -1,5 +1,6 @@
 """RTTM, NIST's rich transcription time marks: who speaks when. Its words are in a text file of the same name."""
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
             f"RTTM has no words, and there is no {words.name} next to it; expected one line for each of the "
             f"{len(turns)} SPEAKER lines, in their order"
         )
-    texts = read_text(words).splitlines()
+    # not splitlines: a transcript may have a separator of Unicode inside
+    texts = [line.rstrip("\n") for line in io.StringIO(read_text(words), newline=None)]
     if len(texts) != len(turns):
         raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
     found: dict[str, list[TimedSegment]] = {}

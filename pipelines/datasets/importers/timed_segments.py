@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elp_core.audio import AudioInfo, probe
-from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.errors import IntakeError
@@ -155,8 +154,10 @@ def number(text: str, what: str, place: str) -> Seconds:
 def _clips(recording: Path, path: str, segments: Sequence[TimedSegment]) -> Iterator[SourceClip]:
     try:
         info: AudioInfo | None = probe(recording)
-    except AudioError:
-        info = None  # intake reports the recording with its reason
+    except ImportError:
+        raise
+    except Exception:
+        info = None  # not only AudioError: decoders raise what they like; intake reports it with its reason
     overlapping = _overlapping(segments, info)
     for place, segment in enumerate(segments):
         fault = overlapping.get(place) or _fault(segment, info)

@@ -91,6 +91,18 @@ def test_times_and_channels_of_a_table_cut_the_file(tmp_path: Path) -> None:
     assert (other.start, other.seconds, other.channel, other.declared) == (0.0, None, None, 3.0)
 
 
+def test_other_columns_of_a_table_name_its_channel_and_its_language(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "1.wav")
+    (found,) = clips(corpora.text(tmp_path / "a.csv", "Audio Filepath,channel_selector,locale", "1.wav,1,de"))
+    assert (found.channel, found.language) == (1, "de")
+
+
+def test_a_separator_of_unicode_in_a_transcript_ends_no_row(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "1.wav")
+    found = clips(corpora.text(tmp_path / "a.csv", "path,text", "1.wav,yes\u2028please", "1.wav,no\x0bthanks"))
+    assert [clip.text for clip in found] == ["yes\u2028please", "no\x0bthanks"]
+
+
 @pytest.mark.parametrize(
     ("lines", "columns", "says"),
     [
@@ -105,6 +117,10 @@ def test_times_and_channels_of_a_table_cut_the_file(tmp_path: Path) -> None:
         (["path,offset", "1.wav,nan"], "", "line 2: offset is 'nan', expected a number"),
         (["path,text", '1.wav,"open'], "", "the table is malformed"),
         (["path,text", ",yes"], "", "line 2: the name of the audio file is empty"),
+        (["path,start,end", "1.wav,0.5,1.5"], "", "line 2: end is not read; name a part of a file with offset"),
+        (["path,start_ms", "1.wav,500"], "", "line 2: start_ms is not read"),
+        (["path,text,lang,target_lang", "1.wav,yes,de,en"], "", "line 2: its transcript is in en and its speech in de"),
+        (["path,text,text", "1.wav,yes,no"], "", "line 1: the column text occurs twice"),
         (["path,text"], "", "names no clip"),
         ([], "", r"which column names the audio\? it has no header"),
     ],
