@@ -1,6 +1,5 @@
 """RTTM, NIST's rich transcription time marks: who speaks when. Its words are in a text file of the same name."""
 
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
             f"{len(turns)} SPEAKER lines, in their order"
         )
     # not splitlines: a transcript may have a separator of Unicode inside
-    texts = [line.rstrip("\n") for line in io.StringIO(read_text(words), newline=None)]
+    texts = read_text(words).removesuffix("\n").split("\n")
     if len(texts) != len(turns):
         raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
     found: dict[str, list[TimedSegment]] = {}

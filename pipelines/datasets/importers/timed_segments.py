@@ -130,11 +130,14 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, or a UTF-16 one with its mark; an IntakeError if it is neither."""
+    """Return the text of a UTF-8 file, or a UTF-16 one with its mark, with lines that end in a line feed.
+
+    Raise IntakeError if it is neither.
+    """
     content = path.read_bytes()
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         name = "UTF-16" if wide else "UTF-8"
         raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
@@ -143,7 +146,8 @@ def read_text(path: Path) -> str:
 def number(text: str, what: str, place: str) -> Seconds:
     """Return a time in seconds, 0 or more; an IntakeError names its place."""
     try:
-        value = float(text)
+        # Python reads 1_0 as 10
+        value = -1.0 if "_" in text else float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e7:

@@ -226,12 +226,21 @@ def test_a_plain_cut_of_lhotse_is_read_without_gzip_too(tmp_path: Path) -> None:
     assert (found.channel, found.start, found.seconds, found.split) == (None, 0.5, 3.0, "validation")
 
 
+def test_the_language_of_a_supervision_is_that_of_its_clip(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "call.wav", 4.0)
+    cut = corpora.lhotse_cut("call", "call.wav", [{"text": "ja", "start": 0, "duration": 1, "language": "German"}])
+    assert [clip.language for clip in clips(corpora.lhotse(tmp_path, [cut]))] == ["German"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"type": "MixedCut"}, "a MixedCut is made of several recordings"),
         ({"recording": None}, "it has no recording; save cuts with their recordings"),
         ({"start": "soon"}, "'soon' is not a number of seconds"),
+        ({"start": "1_0"}, "'1_0' is not a number of seconds"),
+        ({"start": -1}, "-1 is not a number of seconds, 0 or more"),
+        ({"supervisions": [{"start": 0, "duration": 1, "channel": 0.7}]}, r"the channel is 0\.7, expected a whole"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": [0, 1]}]}, r".*has the channels \[0, 1\]"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": 2}]}, "its recording has no channel 2"),
     ],
