@@ -39,7 +39,8 @@ test: $(STAMP)  ## the tests that need no root and take minutes
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "not slow"
 
 fuzz: $(STAMP)  ## 20,000 spoilt deliveries through every importer (about 15 minutes), others each time
-	ELP_FUZZ=20000 OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) tests/pipelines/datasets/test_fuzz_importers.py
+	ELP_FUZZ=20000 OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) tests/pipelines/datasets/test_fuzz_importers.py \
+		tests/pipelines/datasets/test_fuzz_annotations.py
 
 test-all: $(STAMP)  ## every test, the long ones too
 	$(PYTEST) -n $(JOBS) --dist worksteal

@@ -1,11 +1,19 @@
 """Containers of sound: what a file's header says of its length, and what its bytes hold; nothing is decoded.
 
-- `elp_core.containers.lengths`: `file_length` of any file; `None` for a container that is not examined here.
+- `elp_core.containers.lengths`: `file_length` of any file, `None` for a container that is not examined
+  here; `require_one_length` refuses a file whose lengths disagree.
 - `elp_core.containers.riff`: WAV, RF64 and AIFF, streamed ones included; `elp_core.containers.flac`,
   `elp_core.containers.mp3`, `elp_core.containers.ogg`: the others.
 """
 
-from elp_core.containers.lengths import Buffer, FileLength, content_of, file_length
+from elp_core.containers.lengths import (
+    Buffer,
+    FileLength,
+    content_of,
+    file_length,
+    lengths_differ,
+    require_one_length,
+)
 
-__all__ = ["Buffer", "FileLength", "content_of", "file_length"]
+__all__ = ["Buffer", "FileLength", "content_of", "file_length", "lengths_differ", "require_one_length"]
 """What other packages use."""

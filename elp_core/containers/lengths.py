@@ -1,15 +1,20 @@
 """The length of a sound file by its header and by its bytes."""
 
 import contextlib
+import itertools
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.errors import AudioError
 from elp_core.media import is_media
 from elp_core.types import Seconds
 
 Buffer = bytes | mmap.mmap
+TOLERANCE_SECONDS: Seconds = 0.1
+TOLERANCE_SHARE = 0.02
+"""Two lengths of a file disagree if they differ by more than both."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,32 @@ def file_length(content: Buffer) -> FileLength | None:
         return ogg.ogg_length(content)
     # before MP3, whose short marks occur in any of them
     return None if is_media(content[:512]) else mp3.mp3_length(content)
+
+
+def lengths_differ(one: Seconds, other: Seconds) -> bool:
+    """Return whether two lengths of a file disagree."""
+    apart = abs(one - other)
+    return apart > TOLERANCE_SECONDS and apart > TOLERANCE_SHARE * max(one, other)
+
+
+def require_one_length(
+    name: str, length: FileLength | None, decoded: Seconds | None = None, declared: Seconds | None = None
+) -> None:
+    """Refuse a file `name` if its header, bytes, decoded sound (None: not known yet) and declared length disagree.
+
+    Raises:
+        AudioError: `cut_off` or `wrong_length`.
+    """
+    found = length or FileLength(None, None)
+    if found.cut:
+        raise AudioError("cut_off", f"{name} was cut off: {found.cut}; copy it again")
+    says = {"its header says": found.header, "its bytes hold": found.content}
+    if decoded is not None:
+        # decoders leave out what the encoder padded
+        slack = {claim: min(found.slack, max(0.0, seconds - decoded)) for claim, seconds in says.items() if seconds}
+        says = {claim: seconds and seconds - slack[claim] for claim, seconds in says.items()}
+        says |= {"it decodes to": decoded, "the delivery says": declared}
+    known = {claim: seconds for claim, seconds in says.items() if seconds is not None}
+    if any(lengths_differ(one, other) for one, other in itertools.combinations(known.values(), 2)):
+        claims = ", ".join(f"{claim} {seconds:.2f} s" for claim, seconds in known.items())
+        raise AudioError("wrong_length", f"{name} is not what it says: {claims}; copy or export it again")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elp_core.audio import Waveform, resample
+from elp_core.audio import Waveform, differing_channels, resample
 from elp_core.channels import Channel, take_channel
 from elp_core.errors import AudioError
 from elp_core.sound_files import info_of, name_of, opened, read_frames, require_bounds
@@ -30,6 +30,9 @@ def audio_blocks(source: Path | str | bytes, channel: Channel = "mix") -> Iterat
     with opened(source) as file:
         info = info_of(source, file)
         require_bounds(source, info)
+        if channel in ("left", "right") and info.channels == 2:
+            # decided for the recording, not for each block: in some of them both sides may be silent
+            channel = ("left", "right").index(channel) if differing_channels(source) > 1 else "mix"
 
         def mono() -> Iterator[Waveform]:
             while len(block := read_frames(source, file, info, BLOCK_SECONDS * info.rate)):

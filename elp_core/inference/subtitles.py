@@ -4,14 +4,12 @@ import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from elp_core._ranges import Checked, positive, within
 from elp_core.inference.transcribe import Transcript
 from elp_core.inference.word_times import Word
 from elp_core.types import Seconds
-
-SubtitleFormat = Literal["srt", "vtt"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _lines(words: Sequence[str], spaced: bool, columns: int) -> tuple[str, ...]:
         if lines and _columns(lines[-1] + space + word) <= columns:
             lines[-1] += space + word
         else:
-            lines.append(word)
+            lines.append(word.lstrip())
     return tuple(lines)
 
 

@@ -20,7 +20,7 @@ from elp_core.inference.audio_blocks import audio_blocks, fixed_blocks
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
-from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, is_spaced, words_of
+from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, words_of
 from elp_core.languages import BLANK
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
@@ -104,7 +104,8 @@ def transcribe(
             segments += spans.add(start, window, rows[window.keep])
         if progress:
             start, window = batch[-1]
-            progress((start + recogniser.times.samples(window.first) + len(window.samples)) / SAMPLE_RATE)
+            kept = window.first + len(emitted[-1][window.keep])
+            progress((start + recogniser.times.samples(kept)) / SAMPLE_RATE)
     if length.samples < recogniser.times.receptive:
         raise AudioError(
             "too_short",
@@ -168,8 +169,9 @@ class _Spans:
         self._units = recogniser.task.units
         self._symbols = self._units.symbols
         self._search = beam_search(self._units, decode) if decode.beam else None
-        self.spaced = is_spaced(self._symbols)
-        self._space = self._symbols.index(" ") + 1 if " " in self._symbols else BLANK
+        # units of a script without spaces may have a blank too, between Latin words
+        self.spaced = recogniser.task.language.spaced and self._units.spaced
+        self._space = self._symbols.index(" ") + 1 if self.spaced and " " in self._symbols else BLANK
         self._limit = max(2, round(SPAN_SECONDS * SAMPLE_RATE / self._times.hop))
         self._rows: list[LogProbabilities] = []
         self._first = 0
@@ -210,7 +212,7 @@ class _Spans:
                 round(offset + self._times.start(self._first + word.last + 1), 3),
                 round(word.confidence, 4),
             )
-            for word in words_of(tokens, self._symbols)
+            for word in words_of(tokens, self._symbols, self.spaced)
         )
         if words:
             text = (" " if self.spaced else "").join(word.text for word in words)

@@ -1,4 +1,4 @@
-"""Where speech is in a recording: the network of silero-vad (MIT), run over blocks, and the runs that it finds.
+"""Find speech in a recording: the network of silero-vad (MIT), run over blocks, and the runs that it finds.
 
 The package silero-vad is optional (the extra ``vad``). Only its weights are read: its own module sets the number of
 threads of the whole process when it is imported, and its TorchScript model takes one chunk of 32 ms a call. Here the
@@ -24,7 +24,7 @@ from torch import nn
 from elp_core._ranges import Checked, positive, within
 from elp_core.audio import Waveform
 from elp_core.errors import ConfigError
-from elp_core.types import SAMPLE_RATE, Samples, Seconds
+from elp_core.types import SAMPLE_RATE, Samples
 
 CHUNK: Samples = 512
 """Samples that have one probability: 32 ms."""
@@ -117,18 +117,15 @@ class SpeechDetector(nn.Module):
         return found.reshape(-1)
 
 
-def speech_runs(
-    blocks: Iterable[Waveform], config: VoiceActivityConfig | None = None, skipped: Seconds = 0.0
-) -> Iterator[SpeechRun]:
+def speech_runs(blocks: Iterable[Waveform], config: VoiceActivityConfig | None = None) -> Iterator[SpeechRun]:
     """Yield the runs of speech of a recording, given as blocks float32 [samples] at 16 kHz, in order.
 
-    A run is in memory as a whole, and nothing else of the recording is. `skipped` seconds of the recording are before
-    the first block.
+    A run is in memory as a whole, and nothing else of the recording is.
 
     Raises:
         ConfigError: silero-vad is not installed.
     """
-    detector, cutter = SpeechDetector(), _Cutter(config or VoiceActivityConfig(), round(skipped * SAMPLE_RATE))
+    detector, cutter = SpeechDetector(), _Cutter(config or VoiceActivityConfig())
     rest = np.zeros(0, np.float32)
     for block in blocks:
         rest = np.concatenate([rest, block])
@@ -143,12 +140,12 @@ def speech_runs(
 class _Cutter:
     """Probabilities of chunks to runs; `_held` are the samples that a run may still need."""
 
-    def __init__(self, config: VoiceActivityConfig, start: Samples) -> None:
+    def __init__(self, config: VoiceActivityConfig) -> None:
         self._config = config
         self._pad = round(config.pad * SAMPLE_RATE)
         self._held = np.zeros(0, np.float32)
-        self._held_from = start
-        self._now = start
+        self._held_from: Samples = 0
+        self._now: Samples = 0
         """End of the samples whose probabilities are known."""
         self._begin: Samples | None = None
         """Start of the run of speech under way, without its pad."""
@@ -186,9 +183,9 @@ class _Cutter:
         if self._quiet is not None and end - self._quiet >= config.min_pause * SAMPLE_RATE:
             yield from self._finish(self._quiet)
         elif end - self._begin >= config.max_seconds * SAMPLE_RATE:
-            yield from self._cut_long(end)
+            yield from self._cut_long()
 
-    def _cut_long(self, end: Samples) -> Iterator[SpeechRun]:
+    def _cut_long(self) -> Iterator[SpeechRun]:
         assert self._begin is not None
         half = len(self._levels) // 2
         place = half + int(np.argmin(self._levels[half:]))

@@ -49,7 +49,7 @@ class FrameWord:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a transcript. In a script without spaces, each unit counts as a word."""
+    """A word of a transcript. In a script without spaces, each unit counts as a word, see `words_of`."""
 
     text: str
     start: Seconds
@@ -101,37 +101,38 @@ def align(log_probabilities: LogProbabilities, units: Sequence[int]) -> tuple[li
     return _tokens(path.tolist(), log_probabilities, states.tolist()), total / frames
 
 
-def words_of(tokens: Sequence[Token], symbols: Sequence[str]) -> list[FrameWord]:
+def words_of(tokens: Sequence[Token], symbols: Sequence[str], spaced: bool = True) -> list[FrameWord]:
     """Return the words that tokens spell; class n is written as ``symbols[n - 1]``.
 
-    In a script without spaces (no symbol has one), each token is a word.
+    In a script without spaces (not `spaced`), each token is a word; the blank between two Latin words begins the second
+    one, so that the words joined are the text.
 
     A word's confidence is the lowest probability of its tokens, each at its best frame: a word is as sure as its least
     sure letter. Blanks do not count: they are nearly always sure.
     """
     written = [symbol.replace(_BOUNDARY, " ") for symbol in symbols]
-    spaced = is_spaced(symbols)
     words: list[FrameWord] = []
     for token in tokens:
         text = written[token.unit - 1]
-        joins = spaced and words and not text.startswith(" ") and not words[-1].text.endswith(" ")
-        if joins:
-            before = words[-1]
+        before = words[-1] if words else None
+        if before and not spaced and not before.text.strip():
+            words[-1] = FrameWord(" " + text.lstrip(), token.first, token.last, token.probability)
+        elif before and spaced and not text.startswith(" ") and not before.text.endswith(" "):
             sure = min(before.confidence, token.probability) if text.strip() else before.confidence
             words[-1] = FrameWord(before.text + text, before.first, token.last if text.strip() else before.last, sure)
         else:
             words.append(FrameWord(text, token.first, token.last, token.probability))
-    # jamo are composed to syllables
     return [
-        FrameWord(unicodedata.normalize("NFC", word.text.strip()), word.first, word.last, word.confidence)
-        for word in words
+        FrameWord(_spelt(word.text, blank=not spaced and place > 0), word.first, word.last, word.confidence)
+        for place, word in enumerate(words)
         if word.text.strip()
     ]
 
 
-def is_spaced(symbols: Sequence[str]) -> bool:
-    """Return whether words have spaces between them in what the symbols of a head write."""
-    return any(" " in symbol or _BOUNDARY in symbol for symbol in symbols)
+def _spelt(text: str, blank: bool) -> str:
+    """Return a word without blanks around it, but the one before it if `blank`; jamo are composed to syllables."""
+    kept = " " if blank and text.startswith(" ") else ""
+    return kept + unicodedata.normalize("NFC", text.strip())
 
 
 def _tokens(

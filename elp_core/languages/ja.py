@@ -83,5 +83,4 @@ JAPANESE = Language(
     step=_half_and_long,
     packages=("neologdn",),
     variants={"reading": reading},
-    variant_packages=("fugashi", "jaconv", "unidic-lite"),
 )

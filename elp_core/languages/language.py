@@ -19,6 +19,7 @@ _LETTERLIKE = "〇\u200c\u200d"
 """The Chinese zero, and the joiners of Persian and Indic words: letters that Unicode does not class as such."""
 Metric = Literal["wer", "cer"]
 LetterKind = Literal["letters", "characters", "syllables", "jamo"]
+UnitKind = Literal[LetterKind, "bpe"]
 Digits = Literal["quarantine", "spell", "keep"]
 
 
@@ -58,8 +59,6 @@ class Language:
     """Distributions whose versions decide the normal form."""
     variants: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
     """Further scorings: each converts normal transcripts before they are compared again."""
-    variant_packages: tuple[str, ...] = ()
-    """Distributions whose versions decide the variants."""
 
     def normalise(self, text: str) -> str:
         """Return a transcript as it is stored, trained on and scored. Law: idempotent.
@@ -120,15 +119,6 @@ class Language:
     def normaliser_id(self) -> NormaliserId:
         """Return name and digest of the normaliser; raises as `digest`."""
         return NormaliserId(self.normaliser, self.digest)
-
-    def variant_digest(self) -> str:
-        """Return ``sha256:<hex>`` of the normaliser and of the versions of the packages that decide the variants.
-
-        Raises:
-            ConfigError: A package of the language is not installed.
-        """
-        packages = {name: _installed(name, self.name) for name in self.variant_packages}
-        return _digest({"normaliser": self.digest, "variants": sorted(self.variants), "packages": packages})
 
 
 def package_missing(name: str, used_by: str) -> ConfigError:

@@ -13,7 +13,7 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.languages.catalogue import codes, language
 from elp_core.languages.digits import spell_digits
-from elp_core.languages.language import Digits, Language
+from elp_core.languages.language import Digits, Language, UnitKind
 from elp_core.languages.table import UNDETERMINED
 
 AUTO = "auto"
@@ -25,7 +25,7 @@ class UnitsConfig(Checked):
     """Which units a head writes."""
 
     title: ClassVar[str] = "units"
-    kind: Literal["", "letters", "characters", "syllables", "jamo", "bpe"] = ""
+    kind: Literal["", UnitKind] = ""
     """Empty: the language's own kind; ``bpe``: subwords learned from the transcripts (sentencepiece)."""
     size: int = within(500, 2, 20_000)
     """Number of subwords; only with ``bpe``."""
@@ -88,6 +88,16 @@ class LanguageConfig(Checked):
         """
         found = self.resolve()
         return found.normalise(spell_digits(text, found).text if self.digits == "spell" else text)
+
+    @property
+    def unit_kind(self) -> UnitKind:
+        """The kind of unit that the slot's head writes: the declared one, or the language's own.
+
+        Letters of a script without spaces are characters: no blank is among them.
+        """
+        found = self.resolve()
+        kind = self.units.kind or found.units
+        return "characters" if kind == "letters" and not found.spaced else kind
 
     def resolve(self) -> Language:
         """Return the language with the letters that are declared here; equal configurations share one."""

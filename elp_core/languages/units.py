@@ -8,9 +8,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from elp_core.config import from_dict
+from elp_core.languages.language import UnitKind
 from elp_core.languages.language_config import LanguageConfig
 from elp_core.languages.subwords import SPACE, learn_subwords, pieces_of, split_into_pieces
 
@@ -18,8 +19,6 @@ ALPHABET = " 'abcdefghijklmnopqrstuvwxyz"
 """Letters of the default units, English; the space separates words."""
 BLANK = 0
 """CTC's blank; units count from 1."""
-
-UnitKind = Literal["letters", "characters", "syllables", "jamo", "bpe"]
 
 
 @dataclass(frozen=True)
@@ -166,15 +165,13 @@ def build_units(config: LanguageConfig, transcripts: Iterable[str]) -> Units:
         ConfigError: Subwords are asked for, and sentencepiece is not installed or cannot learn them.
     """
     language = config.resolve()
-    kind = config.units.kind or language.units
+    kind = config.unit_kind
     if kind == "bpe":
         model = learn_subwords(transcripts, config.units.size, language.spaced)
         pieces = [piece for piece in pieces_of(model) if piece != SPACE]
         # beam search needs a unit for each letter that may begin a word, in place of one that writes the blank alone
         starts = [SPACE + piece for piece in pieces if len(piece) == 1] if SPACE in pieces_of(model) else []
         return Units("bpe", tuple(dict.fromkeys([*pieces, *starts])), model)
-    if not language.spaced and kind == "letters":
-        kind = "characters"
     letters = ALPHABET if config == LanguageConfig() else (" " if language.spaced else "") + language.letters
     first = tuple(dict.fromkeys(unicodedata.normalize("NFD", letters) if kind == "jamo" else letters))
     occurring = {char for text in transcripts for char in text}

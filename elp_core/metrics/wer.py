@@ -69,21 +69,21 @@ def evaluate_transcripts(
     """
     spoken = spoken or language("en")
     references = tuple(spoken.normalise(clip.text) for clip in clips)
-    heard = tuple(spoken.normalise(text) for text in hypotheses)
-    by_word = word_errors(heard, references)
+    answers = tuple(spoken.normalise(text) for text in hypotheses)
+    by_word = word_errors(answers, references)
     counts = {
         "words": float(by_word[1].sum()),
         "clips": float(len(clips)),
-        "empty": float(sum(not text.strip() for text in heard)),
+        "empty": float(sum(not text.strip() for text in answers)),
     }
     if spoken.metric == "wer":
         errors, tokens = by_word
-        extra = {"cer": cer(heard, references), **counts}
+        extra = {"cer": cer(answers, references), **counts}
     else:
-        errors, tokens = character_errors(heard, references)
+        errors, tokens = character_errors(answers, references)
         extra = {"wer": error_rate(*by_word), "characters": float(tokens.sum()), **counts}
-        extra |= {f"cer_{name}": _variant(heard, references, form) for name, form in spoken.variants.items()}
-    scores = ClipScores(*clip_columns(clips), errors, tokens, heard, references, spoken.metric)
+        extra |= {f"cer_{name}": _variant(answers, references, form) for name, form in spoken.variants.items()}
+    scores = ClipScores(*clip_columns(clips), errors, tokens, answers, references, spoken.metric)
     return Evaluation(spoken.metric, error_rate(errors, tokens), scores, extra)
 
 

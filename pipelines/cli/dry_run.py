@@ -12,7 +12,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.datasets.delivery_plan import DeliveryPlan
+    from pipelines.datasets.delivery_plan import IntakePlan
 
 
 def show_plan(workspace: Workspace, slot: Slot, source: Path, importer: str | None, options: Mapping[str, Any]) -> None:
@@ -26,7 +26,7 @@ def show_plan(workspace: Workspace, slot: Slot, source: Path, importer: str | No
         raise DataRefused(str(slot), plan.refused)
 
 
-def _planned(plan: DeliveryPlan) -> str:
+def _planned(plan: IntakePlan) -> str:
     end = f"{plan.slot} would be at {plan.version}" if plan.version else "nothing in it is new: no version"
     new = f"{plan.clips:,} new, {seconds(plan.seconds)}; {plan.repeats:,} known"
     if plan.withdrawn:

@@ -67,14 +67,13 @@ def predict_verb(
     elp predict plant-a/asr meeting.m4a --format srt > meeting.srt
     elp predict plant-a/asv enrolled.wav caller.wav
     """
-    if form != "text" and slot.task != "asr":
-        raise click.UsageError(f"{slot} writes no transcripts; --format is for SITE/asr")
+    _check_task(slot, {"format": form != "text", "no_vad": no_vad, **decoding})
     if form in ("srt", "vtt") and len(files) > 1:
         raise click.UsageError(f"--format {form} writes one file of subtitles, got {len(files)} recordings")
     if form != "text" and wants_json():
         raise click.UsageError("--json prints the whole answer; give it without --format")
     settings = workspace.settings
-    decode = _decode(slot, settings.for_slot(slot).decode, decoding)
+    decode = _decode(settings.for_slot(slot).decode, decoding)
     with seconds_progress(quiet=wants_json()) as report:
         answer = predict_files(
             slot,
@@ -94,7 +93,15 @@ def predict_verb(
         click.echo(_written(answer, form), nl=form == "json")
 
 
-def _decode(slot: Slot, own: DecodeConfig, given: dict[str, Any]) -> DecodeConfig | None:
+def _check_task(slot: Slot, given: dict[str, Any]) -> None:
+    """Refuse options of transcripts for a task that has none."""
+    names = sorted(f"--{name.replace('_', '-')}" for name, value in given.items() if value not in (None, False))
+    if names and slot.task != "asr":
+        verb = "is" if len(names) == 1 else "are"
+        raise click.UsageError(f"{slot} writes no transcripts; {', '.join(names)} {verb} for SITE/asr")
+
+
+def _decode(own: DecodeConfig, given: dict[str, Any]) -> DecodeConfig | None:
     """Return the slot's settings with the options that are given in their place; None if there are none."""
     options = {name: value for name, value in given.items() if value is not None}
     if not options:
@@ -102,15 +109,14 @@ def _decode(slot: Slot, own: DecodeConfig, given: dict[str, Any]) -> DecodeConfi
     if "hotwords" in options:
         options["hotwords"] = read_hotwords(options["hotwords"])
         options.setdefault("beam", own.beam or _BEAM)
-    # a language model asks for a search of its own, whatever the slot's settings are
+    # a language model needs a width that was chosen for it, not that of the slot's settings
     if "beam" not in options and (not own.beam or "lm" in options):
         raise click.UsageError(
             "--lm, --lm-weight, --word-bonus and --hotword-weight need beam search; add such as --beam 50"
         )
     if "hotword_weight" in options and not options.get("hotwords", own.hotwords):
         raise click.UsageError("--hotword-weight needs hotwords; add --hotwords FILE")
-    base = to_dict(own) if slot.task == "asr" else {}
-    return from_dict(DecodeConfig, {**base, **options}, "elp predict")
+    return from_dict(DecodeConfig, {**to_dict(own), **options}, "elp predict")
 
 
 def _text(answer: Answer) -> str:

@@ -48,7 +48,8 @@ def compare_methods(
 
     A trial that was already done with the same data, settings, code and backbone is not repeated, so a comparison that
     was interrupted continues. The report is in the folder that is returned, and in a run of the slot's experiment.
-    Raises OpsError if every method's trial failed; single failures are in `MethodComparison.failed`.
+    Raises OpsError if every method's trial failed, UsageError if the transcripts are in another language than the
+    settings declare; single failures are in `MethodComparison.failed`.
     """
     from elp_core.backbones import Backbone
 

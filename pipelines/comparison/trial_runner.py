@@ -16,6 +16,7 @@ from elp_core.config import to_dict
 from pipelines.comparison import method_trial
 from pipelines.comparison.method_trial import MethodTrial, TrialSpec, scores_path
 from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
+from pipelines.datasets.slot_language import require_same_language
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
 from pipelines.registry.evidence_scores import Scores, unpack_scores
@@ -45,6 +46,7 @@ class TrialRunner:
     ) -> None:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
+        require_same_language(dataset, chosen.language, normaliser=False)
         settings, self.policy = to_dict(chosen), chosen.gate
         # for `elp predict` only: it changes no trial
         del settings["decode"]
@@ -62,6 +64,7 @@ class TrialRunner:
             "code": code_digest(),
             "task": task_digest(slot.task_spec),
             **({"units": dict(dataset.units)} if dataset.units else {}),
+            **({"normaliser": chosen.language.resolve().digest} if dataset.language.code else {}),
             "trial": hashlib.sha256(Path(method_trial.__file__).read_bytes()).hexdigest(),
         }
         self._folder, self._log = cache / "trials", log

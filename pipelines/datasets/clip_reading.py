@@ -1,22 +1,17 @@
 """Read the sound of a source clip: its file is checked and decoded once, then its channel and its part are taken."""
 
 import functools
-import itertools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from elp_core.audio import MAX_SECONDS, MIN_SAMPLES, AudioInfo, Waveform, load_info, load_part, probe
 from elp_core.channels import Channel
-from elp_core.containers import FileLength, content_of, file_length
+from elp_core.containers import FileLength, content_of, file_length, require_one_length
 from elp_core.errors import AudioError
 from elp_core.sound_files import MAX_VALUES, name_of, require_bounds, too_long
 from elp_core.types import SAMPLE_RATE, Hertz, Seconds
 from pipelines.datasets.delivery import DeliveryOptions, SourceClip
-
-TOLERANCE_SECONDS: Seconds = 0.1
-TOLERANCE_SHARE = 0.02
-"""Two lengths of a file disagree if they differ by more than both."""
 
 
 def read_clip(clip: SourceClip, options: DeliveryOptions) -> tuple[Waveform, Hertz]:
@@ -76,7 +71,7 @@ def _recording(file: _File) -> _Recording | AudioError:
             return _Recording(info, len(waveform), waveform)
         if not math.isfinite(info.seconds):
             raise too_long(file.audio, info.seconds)
-        _require_one_length(_length(file.audio), info.seconds, file)
+        require_one_length(name_of(file.audio), _length(file.audio), info.seconds, file.declared)
         return _Recording(info, math.ceil(info.seconds * SAMPLE_RATE), None)
     except AudioError as error:
         # kept, too: another clip of the file must not decode it again
@@ -90,9 +85,9 @@ def _decoded(file: _File) -> tuple[Waveform, AudioInfo]:
         require_bounds(file.audio, probe(file.audio))
         raise too_long(file.audio, length.header or 0.0)
     # before decoding, which would take the sound that is there for the whole
-    _require_one_length(length, None, file)
+    require_one_length(name_of(file.audio), length)
     waveform, info = load_info(file.audio, file.channel)
-    _require_one_length(length, len(waveform) / SAMPLE_RATE, file)
+    require_one_length(name_of(file.audio), length, len(waveform) / SAMPLE_RATE, file.declared)
     return waveform, info
 
 
@@ -102,27 +97,6 @@ def _length(audio: Path | bytes) -> FileLength | None:
         return None
     with content_of(audio) as content:
         return file_length(content)
-
-
-def _require_one_length(length: FileLength | None, decoded: Seconds | None, file: _File) -> None:
-    """Refuse a file whose header, bytes, decoded sound and declared length disagree (`decoded` None: not known yet)."""
-    found = length or FileLength(None, None)
-    if found.cut:
-        raise AudioError("cut_off", f"{name_of(file.audio)} was cut off: {found.cut}; copy it again")
-    says = {"its header says": found.header, "its bytes hold": found.content}
-    if decoded is not None:
-        # decoders leave out what the encoder padded
-        slack = {name: min(found.slack, max(0.0, seconds - decoded)) for name, seconds in says.items() if seconds}
-        says = {name: seconds and seconds - slack[name] for name, seconds in says.items()}
-        says |= {"it decodes to": decoded, "the delivery says": file.declared}
-    known = {name: seconds for name, seconds in says.items() if seconds is not None}
-    for one, other in itertools.combinations(known.values(), 2):
-        apart = abs(one - other)
-        if apart > TOLERANCE_SECONDS and apart > TOLERANCE_SHARE * max(one, other):
-            claims = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in known.items())
-            raise AudioError(
-                "wrong_length", f"{name_of(file.audio)} is not what it says: {claims}; copy or export it again"
-            )
 
 
 def _span(clip: SourceClip, samples: int) -> tuple[int, int]:

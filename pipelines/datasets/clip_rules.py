@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from elp_core.frame_rate import USUAL_FRAME_RATE
 from elp_core.languages import ALPHABET, LanguageConfig, Units
-from elp_core.languages.units import UnitKind
+from elp_core.languages.language import UnitKind
 from elp_core.task_specs import Column, task_spec
 from elp_core.types import SPLITS
 from pipelines.registry.policies import DataPolicy
@@ -78,7 +78,7 @@ def text_columns(frame: pd.DataFrame, config: LanguageConfig, rare: Collection[s
 
     `frame` has `text`, `split` and `duration`; training clips with a letter of `rare` have a value in `rare_letters`.
     """
-    text, kind = frame["text"], _unit_kind(config)
+    text, kind = frame["text"], config.unit_kind
     # of subwords, their characters are counted: no clip needs more
     counter = Units("characters" if kind == "bpe" else kind, (" ",))
     columns = {_pace(kind): text.map(lambda one: len(counter.split(one))).astype(float) / frame["duration"]}
@@ -91,7 +91,7 @@ def text_columns(frame: pd.DataFrame, config: LanguageConfig, rare: Collection[s
 
 
 def _text_rules(config: LanguageConfig, frames_per_second: float) -> tuple[Rule, ...]:
-    kind = _unit_kind(config)
+    kind = config.unit_kind
     pace = Rule("transcript_too_long", _pace(kind), "between", maximum=frames_per_second)
     if config == LanguageConfig():
         alphabet = Rule("outside_alphabet", "text", "matches", pattern=f"^[{re.escape(ALPHABET)}]*$")
@@ -104,10 +104,6 @@ def _text_rules(config: LanguageConfig, frames_per_second: float) -> tuple[Rule,
         Rule("rare_letter", "rare_letters", "absent", words=common),
         pace,
     )
-
-
-def _unit_kind(config: LanguageConfig) -> UnitKind:
-    return config.units.kind or config.resolve().units
 
 
 def _pace(kind: UnitKind) -> str:

@@ -30,7 +30,7 @@ from pipelines.registry.slot import Slot
 
 
 @dataclass(frozen=True)
-class DeliveryPlan:
+class IntakePlan:
     """What intake would do with a delivery."""
 
     slot: Slot
@@ -85,10 +85,10 @@ def plan_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-) -> DeliveryPlan:
+) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
-    A delivery that would be refused as a whole raises nothing: `DeliveryPlan.refused` has the reasons.
+    A delivery that would be refused as a whole raises nothing: `IntakePlan.refused` has the reasons.
     """
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
@@ -128,7 +128,7 @@ def _plan(
     found: CheckedClips,
     stage: Path,
     also: tuple[str, ...],
-) -> DeliveryPlan:
+) -> IntakePlan:
     faults, repeats = judged_clips(staged, found)
     good = without_clips(staged.parts, found.faults.keys(), stage / "good")
     new, known = count_shards(good), content.known(current.delivery_keys if current else ())
@@ -148,7 +148,7 @@ def _plan(
     for counted in new.classes.values():
         labels.update(counted)
     speakers = _speakers(good)
-    return DeliveryPlan(
+    return IntakePlan(
         slot=slot,
         source=content.source,
         importer=content.importer,

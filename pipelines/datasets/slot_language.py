@@ -30,7 +30,7 @@ def require_same_language(version: DatasetVersion, config: LanguageConfig, *, no
     if "text" not in slot.task_spec.needs:
         return
     wanted = declared_language(slot, config)
-    kinds = _kind(version), config.units.kind or config.resolve().units
+    kinds = _kind(version), config.unit_kind
     same = found == wanted if normaliser else found.code == wanted.code
     if same and kinds[0] in ("", kinds[1]):
         return
@@ -69,7 +69,7 @@ def next_units(
     """
     if "text" not in slot.task_spec.needs or config == LanguageConfig():
         return None
-    before = pinned_units(current) if current else None
+    before = _units_so_far(current) if current else None
     new = training_texts(arriving)
     units = before.extend(new) if before else _first_units(config, [*training_texts(present), *new])
     return None if units in (None, Units()) else units
@@ -77,9 +77,9 @@ def next_units(
 
 def added_units(before: DatasetVersion | None, units: Units | None) -> tuple[str, ...]:
     """Return the units that the version before did not have; none for the first units of a slot."""
-    if units is None or before is None or not _kind(before):
+    known = _units_so_far(before) if before else None
+    if units is None or known is None:
         return ()
-    known = pinned_units(before) or Units()
     return units.symbols[len(known.symbols) :]
 
 
@@ -108,7 +108,10 @@ def _first_units(config: LanguageConfig, texts: Sequence[str]) -> Units | None:
 
 def _kind(version: DatasetVersion) -> str:
     """Return the kind of a version's units; empty before the first training clip."""
-    units = pinned_units(version)
-    if units is not None:
-        return units.kind
-    return Units().kind if version.splits.get("train") else ""
+    units = _units_so_far(version)
+    return units.kind if units else ""
+
+
+def _units_so_far(version: DatasetVersion) -> Units | None:
+    """Return the units of a version, the default ones too; None before the first training clip."""
+    return pinned_units(version) or (Units() if version.splits.get("train") else None)

@@ -51,7 +51,7 @@ def _stale(path: Path) -> bool:
         values = json.loads(text)
     except ValueError:
         return True
-    # without entries it blocks nobody: DVC leaves such a file behind
+    # without entries it blocks no process: DVC leaves such a file behind
     return bool(processes) or not isinstance(values, dict) or not values.keys() <= {"read", "write"}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.errors import UsageError
 
-MAX_BYTES = 2**20
+_MAX_BYTES = 2**20
 
 
 def read_hotwords(path: Path) -> tuple[str, ...]:
@@ -14,8 +14,8 @@ def read_hotwords(path: Path) -> tuple[str, ...]:
     A UsageError says why the file cannot be used.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has over {MAX_BYTES // 2**20} MiB; hotwords are one word or expression a line")
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"{path} has over {_MAX_BYTES // 2**20} MiB; hotwords are one word or expression a line")
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
         raise UsageError(f"the hotwords {path} cannot be read: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from elp_core.inference import Transcript
     from elp_core.model import ElpModel
 
-Heard = Callable[[Seconds, Seconds], None]
-"""Takes the seconds of all files that are done, and those that the headers promise."""
+SecondsReport = Callable[[Seconds, Seconds], None]
+"""Takes the seconds that are done, and those of all files by their headers."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def predict_files(
     decode: DecodeConfig | None = None,
     skip_silence: bool = True,
     channel: Channel = "same",
-    progress: Heard | None = None,
+    progress: SecondsReport | None = None,
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
@@ -117,8 +118,12 @@ def _version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
 
 
 def _checked_length(path: Path, channel: Channel) -> Seconds:
-    """Return the length by the header; an AudioError says that channels differ before hours of them are transcribed."""
+    """Return the length by the header, 0.0 if it says nothing.
+
+    An AudioError says that channels differ, or that the file was cut off, before hours of it are transcribed.
+    """
     from elp_core import audio
+    from elp_core.containers import content_of, file_length, require_one_length
 
     info = audio.probe(path)
     differing = audio.differing_channels(path) if info.channels > 1 and channel != "mix" else 1
@@ -128,7 +133,11 @@ def _checked_length(path: Path, channel: Channel) -> Seconds:
             "channels_differ",
             f"{path} has {differing} channels that differ, and they are not mixed unasked; add --channel {which}",
         )
-    return info.seconds
+    known = math.isfinite(info.seconds)
+    with content_of(path) as content:
+        # libsndfile decodes no more than the length it finds: an estimate for MP3 without a count of its frames
+        require_one_length(str(path), file_length(content), info.seconds if known else None)
+    return info.seconds if known else 0.0
 
 
 def _transcripts(
@@ -138,7 +147,7 @@ def _transcripts(
     channel: Channel,
     skip_silence: bool,
     lengths: Sequence[Seconds],
-    progress: Heard | None,
+    progress: SecondsReport | None,
 ) -> tuple[Transcript, ...]:
     from elp_core.inference import Recogniser, VoiceActivityConfig, transcribe
 

@@ -53,10 +53,13 @@ class TrainingInputs:
         """Return the untrained model; a head whose units grew has the champion's rows."""
         from elp_core.assemble import build
         from elp_core.bundle import load_bundle
-        from elp_core.tasks import make_task
+        from elp_core.tasks import SpeechRecognition, make_task
         from elp_core.tasks.grown_head import start_head_from
 
         task = make_task(self.slot.task, self.data.train, self.options)
+        if isinstance(task, SpeechRecognition):
+            # that of the transcripts; the packages of this machine may have changed since
+            task = replace(task, normaliser=self.language.normaliser)
         model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
         if self.grown:
             start_head_from(model, load_bundle(self.grown.bundle, self.backbone))

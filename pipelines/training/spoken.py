@@ -1,11 +1,13 @@
 """What a recogniser learns to write: the language and the units of its dataset version, and the champion it grows from.
 
 A head whose units grew starts from the rows of the champion only if all clips of the champion's training are still in
-the slot. They are then among the clips of the new training, and an erasure still finds every adapter by its clips.
+the slot, with the same transcripts. They are then among the clips of the new training, and an erasure still finds every
+adapter by its clips; what was corrected does not live on in the rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +76,7 @@ def trained_language(dataset: DatasetVersion, grown: GrownFrom | None = None) ->
 def find_grown_from(
     client: MlflowClient, repository: str, slot: Slot, data: TrainingData, backbone: Backbone, cache: Path
 ) -> GrownFrom | None:
-    """Return the champion to start a head from; None if the slot's units did not grow, or a clip of it is gone.
+    """Return the champion to start a head from; None if the slot's units did not grow, or its clips changed.
 
     Raise RegistryError if the champion's bundle is not the registered one, ServiceError if MLflow is gone.
     """
@@ -88,15 +90,26 @@ def find_grown_from(
     try:
         manifest = verify_bundle(folder)
         lineage = Lineage.from_json(manifest.lineage)
-        known = Units.from_json(manifest.task["units"]) if "units" in manifest.task else None
+        known = written_units(manifest.task)
     except (BundleError, ConfigError, ValueError):
         # an adapter that this release cannot read gives no rows
         return None
     if known is None or not _grew(known, units) or lineage.language.normaliser != data.dataset.language.normaliser:
         return None
-    if not _trained_on(repository, slot, lineage, cache) <= {clip.id for clip in (*data.train, *data.validation)}:
+    if not _trained_on(repository, slot, lineage, cache) <= {(c.id, c.text) for c in (*data.train, *data.validation)}:
         return None
     return GrownFrom(folder, champion.bundle_digest, units.symbols[len(known.symbols) :])
+
+
+def written_units(task: Mapping[str, Any]) -> Units | None:
+    """Return the units of a bundle's task, those of English too; None if the task writes no transcripts.
+
+    Raise ConfigError if the task is not one of this release.
+    """
+    from elp_core.tasks import SpeechRecognition, task_from_json
+
+    made = task_from_json(task)
+    return made.units if isinstance(made, SpeechRecognition) else None
 
 
 def _grew(before: Units, now: Units) -> bool:
@@ -106,16 +119,16 @@ def _grew(before: Units, now: Units) -> bool:
     return same and len(now.symbols) > len(before.symbols)
 
 
-def _trained_on(repository: str, slot: Slot, lineage: Lineage, cache: Path) -> set[str]:
-    """Return the ids of the clips that a lineage names; an id of no clip stands for those that are not known."""
+def _trained_on(repository: str, slot: Slot, lineage: Lineage, cache: Path) -> set[tuple[str, str]]:
+    """Return ids and transcripts of the clips that a lineage names; an empty id stands for clips that are unknown."""
     from pipelines.datasets.versions import load_split
 
     try:
         clips = load_split(repository, lineage.dataset.tag, slot, ("train", "validation"), cache, "meta")
     except VersioningError:
-        return {""}
-    ids = {clip.id for clip in clips}
-    return ids if ids_digest(ids) == lineage.training.ids else {""}
+        return {("", "")}
+    known = ids_digest(clip.id for clip in clips) == lineage.training.ids
+    return {(clip.id, clip.text) for clip in clips} if known else {("", "")}
 
 
 def keyed_language(language: TrainedLanguage, options: Any) -> dict[str, Any]:

@@ -23,7 +23,9 @@ def compiled_once() -> Iterator[None]:
     def compile_once(self: Environment, source: Any, name: Any = None, filename: Any = None, **more: Any) -> Any:
         syntax = (self.block_start_string, self.variable_start_string, self.comment_start_string, self.trim_blocks)
         names = frozenset(self.filters), frozenset(self.tests), tuple(sorted(self.extensions))
-        key = (type(self), self.autoescape, self.lstrip_blocks, *syntax, *names, source, name, filename, *more.items())
+        # a function by the template's name, which is a new one in each environment
+        escapes = self.autoescape(name) if callable(self.autoescape) else self.autoescape
+        key = (type(self), escapes, self.lstrip_blocks, *syntax, *names, source, name, filename, *more.items())
         if key not in kept:
             kept[key] = compile_template(self, source, name, filename, **more)
         return kept[key]

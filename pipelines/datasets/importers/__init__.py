@@ -55,7 +55,7 @@ IMPORTERS: tuple[Importer, ...] = (
     # last, because it looks at every file
     TEXT_FOLDER,
 )
-"""In the order in which they are asked whether they accept a source: corpora first, formats of any content last."""
+"""In the order in which they are tried on a source: corpora first, formats of any content last."""
 
 
 def choose_importer(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> Importer:

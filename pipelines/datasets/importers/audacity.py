@@ -8,8 +8,8 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    number,
-    read_text,
+    annotation_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -21,7 +21,7 @@ def audacity_clips(source: Path) -> Iterator[SourceClip]:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found = []
-    for count, line in enumerate(read_text(path).split("\n"), 1):
+    for count, line in enumerate(annotation_text(path).split("\n"), 1):
         # a line that begins with a backslash has the frequencies of the label before
         if not line.strip() or line.startswith("\\"):
             continue
@@ -32,7 +32,7 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
                 f"{place}: expected start, end and label with tabs between them, as Audacity exports them"
             )
         times = [
-            number(_point(text), what, place) for text, what in zip(fields, ("the start", "the end"), strict=False)
+            time_of(_point(text), what, place) for text, what in zip(fields, ("the start", "the end"), strict=False)
         ]
         text = fields[2].strip() if len(fields) == 3 else ""
         if text:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, comma_list, csv_quoting, sound_of
+from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, csv_quoting, named_columns, sound_of
 from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.manifest_rows import key_name
 from pipelines.datasets.importers.manifest_text import printable
@@ -42,7 +42,7 @@ def table_clips(source: Path, columns: str = "", folder: str = "", encoding: str
 
 def _clips(reader: CorpusReader, columns: str, folder: Path) -> Iterator[SourceClip]:
     table = reader.source
-    chosen = dict(name.partition("=")[::2] for name in comma_list(columns))
+    chosen = named_columns(columns)
     if unknown := sorted(chosen.keys() - USUAL_NAMES.keys()) or [name for name, of in chosen.items() if not of]:
         reader.fault(table, f"columns has {', '.join(unknown)}, expected NAME=COLUMN with {', '.join(USUAL_NAMES)}")
         return

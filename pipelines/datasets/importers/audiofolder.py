@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
+from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES
 from pipelines.datasets.importers.listing import ENCODING, files_below, listed_clips
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv")
-_AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif"})
 
 
 def audiofolder_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
@@ -20,7 +20,7 @@ def audiofolder_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     # listed clips have resolved paths: a link to a listed file is listed, too
     listed = {clip.audio for clip in clips}
     for path in sorted(source.rglob("*")):
-        if path.suffix.lower() in _AUDIO_SUFFIXES and path.is_file() and path.resolve() not in listed:
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file() and path.resolve() not in listed:
             fault = ClipFault("not_listed", "no metadata file names it")
             yield SourceClip(path.relative_to(source).as_posix(), path, fault=fault)
 

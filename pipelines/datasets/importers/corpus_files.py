@@ -182,6 +182,11 @@ def number(text: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def named_columns(text: str) -> dict[str, str]:
+    """Return the column of each name in ``NAME=COLUMN,…``; an empty one for a name without an equals sign."""
+    return dict(name.partition("=")[::2] for name in comma_list(text))
+
+
 def comma_list(text: str) -> list[str]:
     """Return the parts of a text with commas, trimmed, without empty ones."""
     return [part for part in map(str.strip, text.split(",")) if part]

@@ -9,9 +9,9 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
+    annotation_text,
     merged_words,
-    number,
-    read_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -23,7 +23,7 @@ def ctm_clips(source: Path) -> Iterator[SourceClip]:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found: dict[str, dict[int, list[TimedSegment]]] = {}
-    for count, line in enumerate(read_text(path).split("\n"), 1):
+    for count, line in enumerate(annotation_text(path).split("\n"), 1):
         place = f"line {count}"
         fields = line.split()
         if not fields or line.startswith(";;"):
@@ -33,8 +33,8 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
         name, channel, start, duration, word = fields[:5]
         if word.startswith("<ALT"):
             raise IntakeError(f"{place}: alternatives ({word}) are not supported; keep one of them")
-        begin = number(start, "the start", place)
-        end = begin + number(duration, "the duration", place)
+        begin = time_of(start, "the start", place)
+        end = begin + time_of(duration, "the duration", place)
         side = channel_of(channel, place)
         words = found.setdefault(name, {}).setdefault(side, [])
         if words and begin < words[-1].start:

@@ -15,7 +15,7 @@ from elp_core.types import Split
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.audio_table import USUAL_NAMES
-from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list
+from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, named_columns
 from pipelines.datasets.importers.manifest_text import printable
 from pipelines.datasets.importers.row_values import text_value
 
@@ -25,7 +25,7 @@ _COLUMNS = ("audio", "text", "speaker", "label", "condition")
 def huggingface_clips(source: Path, columns: str = "", splits: str = "") -> Iterator[SourceClip]:
     """Yield the rows of the dataset, split by split."""
     reader = CorpusReader(source, HUGGINGFACE.expects)
-    chosen = dict(name.partition("=")[::2] for name in comma_list(columns))
+    chosen = named_columns(columns)
     yield from reader.checked(_all_clips(reader, comma_list(splits), chosen), held=False)
 
 

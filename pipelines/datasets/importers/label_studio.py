@@ -13,8 +13,8 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    number,
-    read_text,
+    annotation_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -30,7 +30,7 @@ def label_studio_clips(source: Path) -> Iterator[SourceClip]:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     try:
-        tasks = json.loads(read_text(path))
+        tasks = json.loads(annotation_text(path))
     except json.JSONDecodeError as error:
         raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
     except (ValueError, RecursionError) as error:
@@ -83,7 +83,7 @@ def _segment(region: Mapping[str, Any], several: bool, place: str) -> TimedSegme
     words = [*texts, *labels, "" if isinstance(channel, int) and not isinstance(channel, bool) else channel]
     if strange := [word for word in words if word is not None and not isinstance(word, str)]:
         raise IntakeError(f"{place}: a region has {strange[0]!r} as a text, a label or a channel; export it again")
-    start, end = (number(str(region[name]), f"the {name}", place) for name in ("start", "end"))
+    start, end = (time_of(str(region[name]), f"the {name}", place) for name in ("start", "end"))
     if len(labels) > 1:
         raise IntakeError(f"{place}: the region at {start:.3f} s has {len(labels)} labels, expected one, the speaker")
     # the channel is 0 in every region if the channels were not separated

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from elp_core.containers import lengths_differ
 from elp_core.types import Seconds, Split
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, SourceClip
 from pipelines.datasets.format_option import FormatOption
@@ -31,8 +32,6 @@ ENCODING = FormatOption("encoding", "Encoding of the manifest, such as cp932; wi
 TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
 SPEAKER_KEYS = ("speaker", "speaker_id")
 _TRANSCRIPT_BYTES = 2**20
-_TOLERANCE_SECONDS: Seconds = 0.1
-_TOLERANCE_SHARE = 0.02
 
 
 def listed_clips(
@@ -120,7 +119,7 @@ def _part_or_whole(audio: Path, duration: Seconds) -> tuple[Seconds | None, Seco
     lasts = file_seconds(audio)
     if lasts is None:
         return None, duration
-    if abs(lasts - duration) <= max(_TOLERANCE_SECONDS, _TOLERANCE_SHARE * lasts):
+    if not lengths_differ(lasts, duration):
         return None, None
     return (duration, None) if duration < lasts else (None, duration)
 

@@ -1,6 +1,6 @@
 """ReazonSpeech: ``{tiny,small,medium,large,all}.tsv`` (``000/<name>.flac``, tab, text) with the unpacked archives.
 
-The archives ``000.tar`` … are unpacked next to the table, or into ``v2/``, ``data/`` or ``flac/`` beside it. The corpus
+The archives ``000.tar`` … are unpacked next to the table, or into ``v2/``, ``data/`` or ``flac/`` there. The corpus
 names no speakers: a clip's own sound decides its split.
 """
 

@@ -9,8 +9,8 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    number,
-    read_text,
+    annotation_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -25,15 +25,15 @@ def rttm_clips(source: Path) -> Iterator[SourceClip]:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     turns: list[tuple[str, TimedSegment]] = []
-    for count, line in enumerate(read_text(path).split("\n"), 1):
+    for count, line in enumerate(annotation_text(path).split("\n"), 1):
         place = f"line {count}"
         fields = line.split()
         if not fields or line.startswith(";;") or fields[0] != "SPEAKER":
             continue
         if len(fields) < _FIELDS:
             raise IntakeError(f"{place}: it has {len(fields)} fields, expected SPEAKER file channel start duration …")
-        start = number(fields[3], "the start", place)
-        end = start + number(fields[4], "the duration", place)
+        start = time_of(fields[3], "the start", place)
+        end = start + time_of(fields[4], "the duration", place)
         turns.append((fields[1], TimedSegment(start, end, "", fields[7], channel_of(fields[2], place), place)))
     words = path.with_suffix(".txt")
     if not words.is_file():
@@ -42,7 +42,7 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
             f"{len(turns)} SPEAKER lines, in their order"
         )
     # not splitlines: a transcript may have a separator of Unicode inside
-    texts = read_text(words).removesuffix("\n").split("\n")
+    texts = annotation_text(words).removesuffix("\n").split("\n")
     if len(texts) != len(turns):
         raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
     found: dict[str, list[TimedSegment]] = {}

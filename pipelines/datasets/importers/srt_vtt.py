@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
-from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files, read_text
+from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files, annotation_text
 from pipelines.errors import IntakeError
 
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")
@@ -28,7 +28,7 @@ def _segments(path: Path, form: str) -> Iterator[tuple[str, Sequence[TimedSegmen
     import webvtt
     from webvtt.errors import MalformedCaptionError, MalformedFileError
 
-    text = "\n".join(read_text(path).splitlines()) + "\n"
+    text = "\n".join(annotation_text(path).splitlines()) + "\n"
     lines = _cue_lines(text)
     try:
         found = [*webvtt.from_buffer(io.StringIO(text), format=form).captions]

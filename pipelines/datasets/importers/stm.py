@@ -9,8 +9,8 @@ from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    number,
-    read_text,
+    annotation_text,
+    time_of,
 )
 from pipelines.errors import IntakeError
 
@@ -35,7 +35,7 @@ def channel_of(text: str, place: str) -> int:
 
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found: dict[str, list[TimedSegment]] = {}
-    for count, line in enumerate(read_text(path).split("\n"), 1):
+    for count, line in enumerate(annotation_text(path).split("\n"), 1):
         place = f"line {count}"
         fields = line.split(maxsplit=5)
         if not fields or line.startswith(";;"):
@@ -50,7 +50,7 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
         words = rest.strip() if _LABELS.fullmatch(first) else text
         if words == _IGNORED:
             continue
-        times = number(start, "the start", place), number(end, "the end", place)
+        times = time_of(start, "the start", place), time_of(end, "the end", place)
         segment = TimedSegment(*times, words, speaker, channel_of(channel, place), place)
         found.setdefault(name, []).append(segment)
     yield from found.items()

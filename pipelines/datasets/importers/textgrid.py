@@ -14,7 +14,7 @@ _ALIGNED = re.compile(r"(?:.* - )?(?:phones?|phonemes?|segments?|words?)", re.IG
 
 
 def textgrid_clips(source: Path) -> Iterator[SourceClip]:
-    """Yield the clips of every TextGrid (long, short or JSON-free forms, UTF-8 or UTF-16) with its recording."""
+    """Yield the clips of every TextGrid (long or short, UTF-8 or UTF-16) with its recording."""
     return annotated_clips(source, annotation_files(source, _SUFFIX), _segments, TEXTGRID.expects)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from elp_core.audio import AudioInfo, probe
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.datasets.importers.corpus_files import number
 from pipelines.errors import IntakeError
 
 RECORDINGS = frozenset(
@@ -129,7 +130,7 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
     return segments
 
 
-def read_text(path: Path) -> str:
+def annotation_text(path: Path) -> str:
     """Return the text of a UTF-8 file, or a UTF-16 one with its mark, with lines that end in a line feed.
 
     Raise IntakeError if it is neither.
@@ -143,14 +144,10 @@ def read_text(path: Path) -> str:
         raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
 
 
-def number(text: str, what: str, place: str) -> Seconds:
+def time_of(text: str, what: str, place: str) -> Seconds:
     """Return a time in seconds, 0 or more; an IntakeError names its place."""
-    try:
-        # Python reads 1_0 as 10
-        value = -1.0 if "_" in text else float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e7:
+    value = number(text)
+    if value is None or not 0 <= value < 1e7:
         raise IntakeError(f"{place}: {what} is {text!r}, expected a number of seconds, 0 or more")
     return value
 

@@ -35,6 +35,15 @@ def test_channels_are_mixed_or_one_is_taken() -> None:
         list(audio_blocks(sound, "same"))
 
 
+def test_a_side_is_taken_in_blocks_in_which_both_are_nearly_silent_too() -> None:
+    both = noise(65.0, 8000, channels=2)
+    both[8000 * 29 : 8000 * 62] *= 1e-3
+    sound = wav(both, 8000)
+    found = np.concatenate(list(audio_blocks(sound, "left")))
+    np.testing.assert_allclose(found, load(sound, "left"), atol=1e-6)
+    assert float(np.abs(found[16_000 * 40 : 16_000 * 50] - load(sound, "mix")[16_000 * 40 : 16_000 * 50]).max()) > 1e-4
+
+
 def test_a_sample_that_is_no_number_is_refused_in_its_block() -> None:
     samples = noise(70.0, 8000)
     samples[8000 * 65] = np.nan

@@ -11,9 +11,13 @@ from elp_core.config import ElpConfig
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, ConfigError
 from elp_core.inference import AdapterHost, Recogniser, VoiceActivityConfig, WindowConfig, predict, transcribe
+from elp_core.inference.subtitles import SubtitleConfig, cues
 from elp_core.inference.transcribe import SPAN_SECONDS
+from elp_core.inference.windows import FrameTimes
+from elp_core.languages import LanguageConfig, Units
 from elp_core.model import ElpModel
 from elp_core.tasks import SpeechRecognition, make_task
+from elp_core.tasks.asr import RecognitionOptions
 from elp_core.testing import random_clips, tiny_backbone, tone
 from tests.elp_core.inference.test_voice_activity import quiet, spoken
 from tests.support.clips import wav
@@ -82,6 +86,31 @@ def test_windows_of_a_network_without_context_give_the_whole_text(monkeypatch: p
     searched = transcribe(wave, recogniser, decode=DecodeConfig(beam=5))
     assert len(searched.text.split()) > 10
     assert searched.words[-1].end > 190
+
+
+def test_the_blanks_of_latin_words_make_no_words_of_a_script_without_spaces() -> None:
+    units = Units("characters", tuple(" 今日はabc"))
+    task = SpeechRecognition(units, RecognitionOptions(language=LanguageConfig("ja")))
+    text = "今日はa bは b c今"
+    path = [one for letter in units.encode(text) for one in (letter, 0)]
+
+    def emit(waveforms: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.log(np.eye(len(units), dtype=np.float32)[path] + 1e-6) for _ in waveforms]
+
+    found = transcribe(tone(300, 1.0), Recogniser(task, FrameTimes(320, 400), emit))
+    assert not found.spaced
+    assert found.text == "".join(word.text for word in found.words) == units.decode(path) == text
+    assert [word.text for word in found.words][:6] == ["今", "日", "は", "a", " b", "は"]
+    (cue,) = cues(found, SubtitleConfig(columns=10))
+    assert cue.lines == ("今日はa b", "は b c今")
+    done: list[float] = []
+    transcribe(tone(300, 70.0), Recogniser(task, FrameTimes(320, 400), _blank), progress=done.append)
+    assert done[-1] == pytest.approx(70.0, abs=0.02)
+    assert done == sorted(done)
+
+
+def _blank(waveforms: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.zeros((FrameTimes(320, 400).count(len(wave)), 8), np.float32) for wave in waveforms]
 
 
 def test_silence_is_skipped_and_times_are_those_of_the_recording(model: ElpModel) -> None:

@@ -72,13 +72,18 @@ def test_a_text_that_the_frames_cannot_spell_is_refused() -> None:
 
 
 def test_in_a_script_without_spaces_each_unit_is_a_word() -> None:
-    words = words_of(best_path(sure("_ a _b")), "あいう")
+    words = words_of(best_path(sure("_ a _b")), "あいう", spaced=False)
     assert [(word.text, word.first, word.last) for word in words] == [
         ("あ", 1, 1),
         ("い", 2, 2),
         ("あ", 3, 3),
         ("う", 5, 5),
     ]
+
+
+def test_the_blank_between_latin_words_begins_the_second_one_in_a_script_without_spaces() -> None:
+    words = words_of(best_path(sure(" b_ _a b ")), ["▁", "い", "a"], spaced=False)
+    assert [(word.text, word.first, word.last) for word in words] == [("a", 1, 1), (" い", 5, 5), (" a", 7, 7)]
 
 
 def test_subwords_and_jamo_are_written_as_words() -> None:

@@ -49,6 +49,16 @@ def test_characters_come_from_the_transcripts_and_later_ones_are_appended() -> N
     assert units.extend(["今日"]) is units
 
 
+def test_letters_of_a_script_without_spaces_are_characters() -> None:
+    for config in (
+        LanguageConfig("ja", units=UnitsConfig("letters")),
+        LanguageConfig("th", units=UnitsConfig("letters")),
+    ):
+        assert config.unit_kind == build_units(config, ["あ"]).kind == "characters"
+    assert LanguageConfig("ko").unit_kind == "syllables"
+    assert LanguageConfig("de", units=UnitsConfig("bpe")).unit_kind == "bpe"
+
+
 def test_jamo_write_syllables() -> None:
     config = LanguageConfig("de", letters="auto", units=UnitsConfig("jamo"))
     units = build_units(config, ["한국 사람"])

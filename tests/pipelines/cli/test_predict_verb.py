@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import soundfile
 
 from elp_core.testing import save_tiny
 from pipelines.cli.main import run
@@ -79,10 +81,28 @@ def test_hotwords_come_from_a_file_or_from_the_slot(elp: Elp) -> None:
     assert (code, "cannot spell the hotword '株式会社'" in err) == (2, True)
 
 
+def test_a_file_that_was_cut_off_is_refused(elp: Elp) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, voice(3.0, 200.0, 0), 16_000, format="MP3")
+    Path("call.mp3").write_bytes(content.getvalue())
+    assert elp("predict", "cli-words/asr", "call.mp3")[0] == 0
+    Path("call.mp3").write_bytes(content.getvalue()[: len(content.getvalue()) // 2])
+    code, _, err = elp("predict", "cli-words/asr", "call.mp3")
+    assert (code, "call.mp3 is not what it says: its header says 3." in err) == (1, True)
+    both = io.BytesIO()
+    soundfile.write(both, voice(3.0, 200.0, 0), 16_000, format="OGG")
+    # libsndfile decodes the first of two streams only
+    Path("call.ogg").write_bytes(both.getvalue() * 2)
+    code, _, err = elp("predict", "cli-words/asr", "call.ogg")
+    assert (code, "its bytes hold 6.00 s, it decodes to 3.00 s" in err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("x/asv", "a.wav", "b.wav", "--format", "srt"), "x/asv writes no transcripts; --format is for SITE/asr"),
+        (("x/ser", "a.wav", "--no-vad"), "x/ser writes no transcripts; --no-vad is for SITE/asr"),
+        (("x/asv", "a.wav", "b.wav", "--lm", "x", "--beam", "5"), "no transcripts; --beam, --lm are for SITE/asr"),
         (("x/asr", "a.wav", "b.wav", "--format", "srt"), "writes one file of subtitles, got 2 recordings"),
         (("x/asr", "a.wav", "--format", "json", "--json"), "give it without --format"),
         (("x/asr", "a.wav", "--hotword-weight", "3"), "need beam search"),

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +46,14 @@ def _trials_here(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess(command, 0, "", errors.getvalue())
 
     monkeypatch.setattr(trial_runner, "subprocess", SimpleNamespace(run=run))
+
+
+def test_transcripts_in_another_language_than_declared_are_not_compared(
+    copy: Workspace, site: Site, mlflow_uri: str
+) -> None:
+    german = replace(copy, settings=replace(copy.settings, language="de"))
+    with pytest.raises(UsageError, match=r"are English, units: letters; elp\.yaml declares de"):
+        compare_methods(german, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=lambda _: None)
 
 
 @pytest.mark.usefixtures("_trials_here")

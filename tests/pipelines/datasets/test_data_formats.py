@@ -276,7 +276,8 @@ def test_a_damaged_manifest_of_lhotse_is_named(tmp_path: Path) -> None:
 
 def saved_dataset(folder: Path, **columns: Any) -> Path:
     """A dataset with two clips, written by `datasets` itself."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     sounds = [{"bytes": wav(voice(0.5, 300, n)), "path": f"clip{n}.wav"} for n in range(2)]
     pair = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     features = datasets.Features(

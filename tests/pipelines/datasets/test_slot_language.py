@@ -72,6 +72,22 @@ def test_later_characters_are_appended_and_stay_after_a_drop(workspace: Workspac
     assert (dropped.units, dropped.language) == (later.units, later.language)
 
 
+def test_letters_declared_for_japanese_stay_one_kind_over_deliveries(workspace: Workspace, tmp_path: Path) -> None:
+    here = speaking(workspace, {"code": "ja", "units": "letters"})
+    first = add_delivery(here, ASR, delivery(tmp_path / "in"))
+    later = add_delivery(here, ASR, delivery(tmp_path / "later", seed=1))
+    assert (first.units["kind"], later.version, later.units) == ("characters", 2, first.units)
+
+
+def test_units_that_follow_the_default_ones_are_appended_to_them(workspace: Workspace, tmp_path: Path) -> None:
+    assert add_delivery(workspace, ASR, write_delivery(tmp_path / "in")).units == {}
+    here = speaking(workspace, {"code": "en", "letters": "auto"})
+    change = {"anna_0": {"text": "open the café"}}
+    later = add_delivery(here, ASR, write_delivery(tmp_path / "later", seed=1, **change))
+    assert later.units["symbols"] == [*Units().symbols, "é"]
+    assert later.deliveries[-1].new_units == ("é",)
+
+
 def test_characters_of_evaluation_clips_are_no_units_and_no_fault(workspace: Workspace, tmp_path: Path) -> None:
     change = {"doris_0": {"text": "窓を開けて"}}
     made = add_delivery(speaking(workspace, "ja"), ASR, delivery(tmp_path / "in", **change))

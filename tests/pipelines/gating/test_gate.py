@@ -165,9 +165,9 @@ def test_a_key_that_is_replaced_while_it_judges_costs_no_verdict(
     add("k1")
     replaced = []
 
-    def evaluate_while_replacing(*arguments: Any) -> Any:
+    def evaluate_while_replacing(*arguments: Any, **named: Any) -> Any:
         replaced.extend(rotate_key(key_folder(), "verdict"))
-        return evaluate(*arguments)
+        return evaluate(*arguments, **named)
 
     monkeypatch.setattr("elp_core.assemble.evaluate", evaluate_while_replacing)
     judge(EASY)
