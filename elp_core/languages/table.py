@@ -80,7 +80,11 @@ _THAI = NormalForm(
     rewrites=(("เเ", "แ"), ("\u0e4d([\u0e48-\u0e4b]?)\u0e32", "\\1\u0e33"), ("\u0e4d?\u0e33", "\u0e33")),
     unspaced=r"\u0e01-\u0e3a\u0e40-\u0e4e",
 )
-_KEPT = NormalForm(apostrophes=True)
+_KEPT = NormalForm(
+    apostrophes=True,
+    # the quotation mark after an elided word leaves nothing behind: dell'«Aida» is dell'aida; po'" di is another case
+    early=((r"(?<=\w['’])(?:[\"“](?=\w)|«\s*(?=\w))", ""),),
+)
 
 ROWS: tuple[Language, ...] = (
     # ß folds to ss, as in the first release: bundles depend on it

@@ -21,11 +21,17 @@ CASES = {
         ("MASSE und MAẞE; o\u0308fter", "masse und maße öfter"),
     ],
     "fr": [
+        ("l’« Étranger » de l'“Équipe”", "l'étranger de l'équipe"),
         ("« Aujourd’hui, l’œuvre est là ! »", "aujourd'hui l'œuvre est là"),
         ("Est-ce qu’il y a NOËL?Oui.", "est ce qu'il y a noël oui"),
     ],
     "es": [("¿Dónde está el Ñandú?¡Allí!", "dónde está el ñandú allí"), ("Averigüe, por favor.", "averigüe por favor")],
-    "it": [("Un po’ d’acqua, perché no?", "un po' d'acqua perché no"), ("È vero: L'ALBERO.", "è vero l'albero")],
+    "it": [
+        ('dell\'"Espresso" e dell’«Aida»', "dell'espresso e dell'aida"),
+        ('"un po\'" di', "un po' di"),
+        ("Un po’ d’acqua, perché no?", "un po' d'acqua perché no"),
+        ("È vero: L'ALBERO.", "è vero l'albero"),
+    ],
     "pt": [("Não, disse-me ele; AÇÃO!", "não disse me ele ação"), ("um copo d’água", "um copo d'água")],
     "nl": [("’s Avonds zo’n foto’s…", "'s avonds zo'n foto's"), ("Ĳsland én België!", "ijsland én belgië")],
     "pl": [("Zażółć gęślą jaźń.", "zażółć gęślą jaźń"), ("„ŁÓDŹ” – tak!", "łódź tak")],
