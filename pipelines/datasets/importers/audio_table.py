@@ -100,8 +100,8 @@ def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int
             if len(fields) != len(header) if header else len(fields) <= max(places.values()):
                 reader.fault(table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num)
             else:
-                of_row = ({name: fields[place] for name, place in some.items()} for some in (places, others))
-                yield rows.line_num, *of_row
+                known, rest = ({name: fields[place] for name, place in some.items()} for some in (places, others))
+                yield rows.line_num, known, rest
     except csv.Error as error:
         reader.fault(table, f"the table is malformed ({error})", rows.line_num)
 
