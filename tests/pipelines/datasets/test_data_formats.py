@@ -157,6 +157,14 @@ def test_data_folders_of_kaldi_give_splits_and_need_no_segments(tmp_path: Path) 
         clips(tmp_path)
 
 
+def test_an_empty_file_of_segments_does_not_make_clips_of_whole_recordings(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "call.wav")
+    corpora.text(tmp_path / "wav.scp", "call call.wav")
+    (tmp_path / "segments").write_text("")
+    with pytest.raises(IntakeError, match="names no clip"):
+        clips(tmp_path)
+
+
 def test_commands_and_archives_of_kaldi_are_refused_by_name(tmp_path: Path) -> None:
     folder = corpora.kaldi(tmp_path)
     marker = tmp_path / "run"
@@ -187,6 +195,7 @@ def test_audio_of_kaldi_outside_the_source_needs_its_root(tmp_path: Path) -> Non
         ("segments", "anna-9 call2 zero one", "expected a name, a recording, and start and end"),
         ("wav.scp", "call3 gone.wav", "the file .*gone.wav does not exist"),
         ("wav.scp", "call3", "expected a name and a text, got 'call3'"),
+        ("text", "anna-9 lost words", r"segments: 1 utterance\(s\) are not in it, the first is anna-9"),
         ("utt2spk", "anna-1 bert", "anna-1 has another text here than in an earlier line"),
         ("reco2file_and_channel", "call1-B call1 C", "has another text here"),
     ],
