@@ -194,7 +194,7 @@ def _patched(content: bytes, patches: tuple[tuple[int, bytes], ...], start: int 
 
 
 class _Bytes(io.BytesIO):
-    """Bytes as a file that bears what a decoder asks for at a damaged header."""
+    """Bytes as a file in which a decoder may seek to places before the first byte, as it does at a damaged header."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         # an exception would be printed: it cannot pass the decoder, which is not Python

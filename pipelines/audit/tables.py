@@ -96,8 +96,10 @@ def trained_on_answer(found: TrainedOn) -> AuditAnswer:
         lead.append("Other slots may use the same name for another person: add SITE/TASK to see one slot alone.")
     if found.similar:
         names = ", ".join(f"{name!r} ({count(number, 'recording')})" for name, number in found.similar.items())
-        lead.append(f"Not in this answer: {names}, which differ only by case, width or blanks. If they are the same ")
-        lead[-1] += "person, ask for each of these names, too."
+        lead.append(
+            f"Not in this answer: {names}, which differ only by case, width, blanks or a channel's ending. "
+            "If they are the same person, ask for each of these names, too."
+        )
     if found.unknown:
         lead.append(f"The training data of {count(len(found.unknown), 'adapter')} is unknown; the reasons are listed.")
     head = ("slot", "version", "status", "clips", "dataset", "champion (UTC)", "exact")

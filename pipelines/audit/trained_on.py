@@ -72,8 +72,8 @@ class TrainedOn:
     unknown: tuple[TrainedAdapter, ...]
     """Adapters whose training data is unknown: the dataset version is not in this workspace, or its files are gone."""
     similar: dict[str, int] = field(default_factory=dict)
-    """Recordings by speaker, of names that differ from the subject's only by case, width or blanks: the answer does not
-    include them."""
+    """Recordings by speaker, of names that differ from the subject's only by case, width, blanks or a channel's
+    ending (``-left``): the answer does not include them."""
 
     @property
     def champions(self) -> tuple[TrainedAdapter, ...]:
@@ -98,7 +98,7 @@ def find_trained_on(
 
 
 def similar_speakers(db: sqlite3.Connection, subject: Subject) -> dict[str, int]:
-    """Return the recordings of each speaker whose name differs from the subject's only by case, width or blanks."""
+    """Return the recordings of each speaker with a similar name, as `similar_to` finds them."""
     if not subject.speaker:
         return {}
     names = (name for (name,) in db.execute("SELECT DISTINCT speaker FROM clip"))

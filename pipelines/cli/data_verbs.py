@@ -179,9 +179,10 @@ def _dropped(done: Dropped) -> str:
     lines = [
         f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
         f"{done.quarantined:,} files were taken out of quarantine" if done.quarantined else "",
+        f"{done.muted:,} other files in quarantine have their paths and stay without their sound" if done.muted else "",
         f"{_pinned(done.golden)}; verdicts on the one before are out of date" if done.golden else "",
         *(
-            f"{count:,} clips of {name!r} stay; its name differs only by case, width or blanks"
+            f"{count:,} clips of {name!r} stay; its name differs only by case, width, blanks or a channel's ending"
             for name, count in done.similar.items()
         ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",

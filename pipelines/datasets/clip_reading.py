@@ -103,9 +103,9 @@ def _span(clip: SourceClip, samples: int) -> tuple[int, int]:
     """Return the first sample of a clip in its file of so many `samples` at 16 kHz, and the one after its last."""
     begin = round(clip.start * SAMPLE_RATE)
     end = samples if clip.seconds is None else begin + round(clip.seconds * SAMPLE_RATE)
-    if end > samples + SAMPLE_RATE // 10 or begin >= samples:
-        lasts = samples / SAMPLE_RATE
-        raise AudioError("out_of_file", f"the clip ends at {end / SAMPLE_RATE:.2f} s, its file lasts {lasts:.2f} s")
+    if begin < 0 or end > samples + SAMPLE_RATE // 10 or begin >= samples:
+        lasts, span = samples / SAMPLE_RATE, f"from {begin / SAMPLE_RATE:.2f} s to {end / SAMPLE_RATE:.2f} s"
+        raise AudioError("out_of_file", f"the clip goes {span}, its file lasts {lasts:.2f} s")
     end = min(end, samples)
     if end - begin < MIN_SAMPLES:
         raise AudioError("too_short", f"the clip lasts {(end - begin) / SAMPLE_RATE:.4f} s, expected 25 ms or more")

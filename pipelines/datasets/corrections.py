@@ -14,7 +14,7 @@ from elp_core.types import Split
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault
 from pipelines.datasets.importers.listing import SPEAKER_KEYS, TEXT_KEYS
-from pipelines.datasets.importers.manifest_rows import manifest_rows
+from pipelines.datasets.importers.manifest_rows import TABLE_SUFFIXES, key_name, manifest_rows
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
 from pipelines.datasets.importers.row_values import text_value
 from pipelines.errors import IntakeError
@@ -31,6 +31,8 @@ _KEYS: dict[str, Sequence[str]] = {
     "split": ("split",),
 }
 _ID = re.compile(r"[0-9a-f]{8,64}")
+_SEPARATOR = re.compile(r"[,;\t|]")
+_JSON_KEY = re.compile(r'"([^"\\\n]*)"\s*:')
 _SHOWN = 4
 
 Normalise = Callable[[str], str | ClipFault]
@@ -112,7 +114,8 @@ def read_corrections(
     clip that gets another speaker goes into that speaker's split, unless the row names one or the set is closed.
     """
     text = read_text(file, encoding)
-    key = next((key for key in (*ID_KEYS, *PATH_KEYS) if re.search(rf"\b{key}\b", text[:4096].lower())), "")
+    keys = _keys(file, text)
+    key = next((key for key in (*ID_KEYS, *PATH_KEYS) if key in keys), "")
     if not key:
         raise IntakeError(f"{file} names no clip; expected {', '.join((*ID_KEYS[:1], *PATH_KEYS[:2]))} in each row")
     index, faults, skipped, rows = _Index(file.parent, clips, withdrawn), list[str](), 0, 0
@@ -140,6 +143,14 @@ def read_corrections(
     found = [Correction(line, clips[clip], _after(clips[clip], values)) for clip, (line, values) in changes.items()]
     found = found if closed_set else _with_splits(found, clips, changes)
     return Corrections(tuple(one for one in sorted(found, key=lambda one: one.line) if one.changes), rows, skipped)
+
+
+def _keys(file: Path, text: str) -> set[str]:
+    """Return the names of a table's columns, or the keys of JSON. Words of the transcripts are none of them."""
+    if file.suffix.lower() not in TABLE_SUFFIXES:
+        return {key_name(key) for key in _JSON_KEY.findall(text)}
+    lines = (line for line in text.split("\n") if line.strip() and not line.startswith("sep="))
+    return {key_name(name.strip().strip('"')) for name in _SEPARATOR.split(next(lines, ""))}
 
 
 class _Index:

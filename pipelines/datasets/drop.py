@@ -7,7 +7,7 @@ that no later delivery restores them. Older versions keep the clips until their 
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -55,10 +55,12 @@ class Dropped:
     clips: int
     quarantined: int
     """Files taken out of quarantine."""
+    muted: int
+    """Other files in quarantine with the path of a dropped clip: they stay without their sound, which may be its."""
     golden: GoldenRef | None
     """The new golden set; None if the golden set in force held none of the clips."""
     similar: Mapping[str, int] = field(default_factory=dict)
-    """Clips that stay, by speaker: names that differ from the subject's only by case, width or blanks."""
+    """Clips that stay, by speaker: names that are similar to the subject's, as `similar_to` finds them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ class _Folder:
     """Files taken out of quarantine, by their reason."""
     kept: Counter[str] = field(default_factory=Counter)
     """Clips or files of the other speakers, by the normal form of their names."""
+    paths: frozenset[str] = frozenset()
+    """Paths of the dropped clips, as their deliveries named them."""
+    muted: int = 0
 
     @property
     def files(self) -> list[Path]:
@@ -98,8 +103,9 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
         found = {
             SHARDS: _without(shards, subject, stage / SHARDS),
             GOLDEN: _without(slot_shards(workspace, slot, GOLDEN), subject, stage / GOLDEN),
-            QUARANTINE: _quarantine(slot_shards(workspace, slot, QUARANTINE), subject, stage / QUARANTINE),
         }
+        paths = found[SHARDS].paths | found[GOLDEN].paths
+        found[QUARANTINE] = _quarantine(slot_shards(workspace, slot, QUARANTINE), subject, stage / QUARANTINE, paths)
         similar = similar_to(subject.speaker, found[SHARDS].kept + found[QUARANTINE].kept) if subject.speaker else {}
         if not any(folder.dropped for folder in found.values()):
             also = f"; similar names: {', '.join(map(repr, sorted(similar)))}" if similar else ""
@@ -109,37 +115,53 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
         gone = found[SHARDS].dropped | found[GOLDEN].dropped
         stored = store_change(workspace, _change(workspace, current, found, gone))
     assert stored.dataset is not None
-    return Dropped(stored.dataset, len(gone), len(found[QUARANTINE].dropped), stored.golden, similar)
+    files = found[QUARANTINE]
+    return Dropped(stored.dataset, len(gone), len(files.dropped), files.muted, stored.golden, similar)
 
 
 def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
     """New shards in place of those that hold clips of the subject."""
     dropped: set[str] = set()
     kept: Counter[str] = Counter()
-    leaving = []
+    leaving, paths = [], set[str]()
     for shard in shards:
-        table = pq.read_table(shard, columns=["id", "speaker"]).to_pydict()
-        rows = list(zip(table["id"], table["speaker"], strict=True))
-        ids = {key for key, name in rows if subject.matches(key, name)}
-        kept.update(normal_name(name) for key, name in rows if key not in ids)
+        # pyarrow names a leaf that is read alone without its parent
+        table = pq.read_table(shard, columns=["id", "speaker", "audio.path"]).to_pydict()
+        rows = list(zip(table["id"], table["speaker"], table["path"], strict=True))
+        ids = {key for key, name, _ in rows if subject.matches(key, name)}
+        kept.update(normal_name(name) for key, name, _ in rows if key not in ids)
+        paths.update(normal_name(path) for key, _, path in rows if key in ids)
         if ids:
             leaving.append(shard)
             dropped |= ids
     staying = [shard for shard in shards if shard not in leaving]
-    return _Folder(without_clips(leaving, dropped, stage), leaving, staying, dropped, kept=kept)
+    return _Folder(without_clips(leaving, dropped, stage), leaving, staying, dropped, kept=kept, paths=frozenset(paths))
 
 
-def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
-    found = _Folder([], [], [], set())
+def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path, paths: frozenset[str]) -> _Folder:
+    """New files without those of the subject; a whole file that a dropped clip may come from stays without its sound.
+
+    Such a file is in quarantine under another name or none if its clips came with a later delivery: by their channels
+    or by annotations.
+    """
+    found, muted = _Folder([], [], [], set()), 0
+    columns = ["sha256", "speaker", "path"]
+    for row in (row for shard in shards for row in pq.read_table(shard, columns=columns).to_pylist()):
+        name = normal_name(row["speaker"] or "")
+        if name != subject.speaker:
+            found.kept[name] += 1
+        if subject.matches(row["sha256"], name):
+            paths |= {normal_name(row["path"])}
     for shard in shards:
-        speakers = pq.read_table(shard, columns=["speaker"])["speaker"].to_pylist()
-        found.kept.update(name for name in (normal_name(name or "") for name in speakers) if name != subject.speaker)
-        kept, gone = split_quarantine(shard, lambda row: subject.matches(row["sha256"], row["speaker"] or ""), stage)
-        (found.leaving if gone else found.staying).append(shard)
+        kept, gone, silent = split_quarantine(
+            shard, lambda row: subject.matches(row["sha256"], row["speaker"] or ""), stage, paths
+        )
+        muted += silent
+        (found.leaving if gone or silent else found.staying).append(shard)
         found.arriving.extend(kept)
         found.dropped.update(clip.sha256 for clip in gone)
         found.reasons.update(clip.reason for clip in gone)
-    return found
+    return replace(found, muted=muted)
 
 
 def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]) -> SlotChange:

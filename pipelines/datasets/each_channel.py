@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from elp_core.audio import differing_channels
-from elp_core.errors import AudioError
 
 if TYPE_CHECKING:
     from pipelines.datasets.delivery import SourceClip
@@ -39,6 +38,8 @@ class EachChannel:
 def _differing(clip: SourceClip) -> int:
     try:
         return differing_channels(clip.audio)
-    except AudioError:
-        # it is measured as it is, and goes to quarantine with its reason
+    except ImportError:
+        raise
+    except Exception:
+        # not only AudioError: decoders raise what they like; it is measured as it is, and goes to quarantine
         return 1

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,16 +101,24 @@ def read_quarantine(paths: Iterable[Path]) -> Iterator[QuarantinedClip]:
 
 
 def split_quarantine(
-    path: Path, taken: Callable[[Mapping[str, Any]], bool], folder: Path
-) -> tuple[list[Path], list[QuarantinedClip]]:
-    """Write a quarantine file without the rows that are `taken` as a new file in `folder`, unless all or none are.
+    path: Path, taken: Callable[[Mapping[str, Any]], bool], folder: Path, muted: Collection[str] = ()
+) -> tuple[list[Path], list[QuarantinedClip], int]:
+    """Write a quarantine file without the rows that are `taken` as a new file in `folder`, unless nothing changes.
 
-    Return the new files, one at most, and the clips that were left out.
+    Whole files with one of the paths `muted` stay without their bytes. Return the new files, one at most, the clips
+    that were left out, and how many files lost their bytes.
     """
     rows = pq.read_table(path).to_pylist()
-    kept = [row for row in rows if not taken(row)]
+    stay = [row for row in rows if not taken(row)]
+    kept = [row | {"bytes": None} if normal_name(row["path"]) in muted and _is_whole(row) else row for row in stay]
+    silent = sum(now is not before for now, before in zip(kept, stay, strict=True))
     gone = [QuarantinedClip(row["sha256"], row["path"], row["reason"], row["detail"]) for row in rows if taken(row)]
-    return ([_write(kept, folder)] if gone and kept else []), gone
+    return ([_write(kept, folder)] if (gone or silent) and kept else []), gone, silent
+
+
+def _is_whole(row: Mapping[str, Any]) -> bool:
+    """Whether the bytes are those of a file, in which other clips may be, too."""
+    return bool(row["bytes"]) and hashlib.sha256(row["bytes"]).hexdigest() == row["sha256"]
 
 
 def count_reasons(faults: Iterable[ClipFault | QuarantinedClip]) -> dict[str, int]:

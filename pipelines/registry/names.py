@@ -1,5 +1,6 @@
 """Names of speakers, labels and conditions: their normal form, and names that look alike."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
@@ -9,6 +10,10 @@ from elp_core.names import normal_name as normal_name
 
 _PLACEHOLDERS = frozenset({"nan", "<na>", "nat", "null", "n/a", "#n/a"})
 """What programs write as text for a value that is missing, case folded."""
+
+
+_SIDE = re.compile(r"-(?:left|right|channel-[0-9]+)$")
+"""What intake adds to a speaker's name for one channel of a file (`--channel each`)."""
 
 
 def loose_name(name: str) -> str:
@@ -34,9 +39,21 @@ def similar_names(counts: Mapping[str, int]) -> list[dict[str, int]]:
 
 
 def similar_to(name: str, counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the names among `counts` that differ from `name`, and only by case, width or blanks."""
-    wanted = loose_name(name)
-    return {other: count for other, count in counts.items() if other and other != name and loose_name(other) == wanted}
+    """Return the names among `counts` that differ from `name`, and only by case, width, blanks or a channel's ending.
+
+    >>> similar_to("anna", {"Anna": 1, "anna-left": 2, "anna-lee": 3})
+    {'Anna': 1, 'anna-left': 2}
+    """
+    whole, wanted = loose_name(name), {loose_name(name), loose_name(_without_side(name))}
+    return {
+        other: count
+        for other, count in counts.items()
+        if other and other != name and (loose_name(other) in wanted or loose_name(_without_side(other)) == whole)
+    }
+
+
+def _without_side(name: str) -> str:
+    return _SIDE.sub("", name)
 
 
 def placeholders(counts: Mapping[str, int]) -> dict[str, int]:

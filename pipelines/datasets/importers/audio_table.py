@@ -5,6 +5,8 @@ are recognised. Files are relative to the table's folder, or to ``folder``; a na
 """
 
 import csv
+import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, csv_quoting, named_columns, sound_of
 from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_rows import key_name
 from pipelines.datasets.importers.manifest_text import printable
-from pipelines.datasets.importers.row_values import channel_value, seconds_value
+from pipelines.datasets.importers.row_values import channel_value, language_value, refuse_times, seconds_value
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "audio", "audio_path", "audio_filepath", "wav", "wav_filename"),
@@ -25,7 +28,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "condition": ("condition",),
     "offset": ("offset", "start"),
     "duration": ("duration",),
-    "channel": ("channel",),
+    "channel": ("channel", "channel_selector"),
 }
 """Names of columns that are recognised, by what they are; an upper-case name counts, too."""
 _SUFFIXES = (".csv", ".tsv")
@@ -43,17 +46,17 @@ def _clips(reader: CorpusReader, columns: str, folder: Path) -> Iterator[SourceC
     if unknown := sorted(chosen.keys() - USUAL_NAMES.keys()) or [name for name, of in chosen.items() if not of]:
         reader.fault(table, f"columns has {', '.join(unknown)}, expected NAME=COLUMN with {', '.join(USUAL_NAMES)}")
         return
-    for line, values in _rows(reader, chosen):
+    for line, values, others in _rows(reader, chosen):
         path = Path(values["path"].replace("\\", "/"))
         audio = folder / path if path.suffix.lower() in AUDIO_SUFFIXES else sound_of(folder / path)
         if not values["path"].strip():
             reader.fault(table, "the name of the audio file is empty", line)
-        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, line)):
+        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, others, line)):
             yield reader.clip(found, **words)
 
 
-def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[str, Any]:
-    """Return the clip's columns other than its file; empty after a fault."""
+def _words(reader: CorpusReader, values: Mapping[str, str], others: Mapping[str, str], line: int) -> dict[str, Any]:
+    """Return the clip's columns other than its file; empty after a fault, such as a time in one of the `others`."""
     before = len(reader.faults)
     split = values.get("split", "").strip()
     if split and split.lower() not in SPLIT_NAMES:
@@ -62,7 +65,8 @@ def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[s
         )
     faults: list[str] = []
     start, duration = (seconds_value(values, name, faults) for name in ("offset", "duration"))
-    channel = channel_value(values, faults)
+    channel, language = channel_value(values, faults), language_value(others, faults)
+    refuse_times(others, faults)
     for fault in faults:
         reader.fault(reader.source, fault, line)
     if len(reader.faults) > before:
@@ -75,26 +79,29 @@ def _words(reader: CorpusReader, values: Mapping[str, str], line: int) -> dict[s
         "seconds": duration if start is not None else None,
         "declared": duration if start is None else None,
         "channel": channel,
+        "language": language,
     }
 
 
-def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the values of each row by what they are, with its line."""
+def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str], dict[str, str]]]:
+    """Yield the line of each row, its values by what they are, and those of the other columns by their names."""
     table = reader.source
     text = reader.text(table)
     delimiter = _delimiter(text.split("\n", 1)[0], table.suffix.lower())
     numbered = bool(chosen) and all(of.isdigit() for of in chosen.values())
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, quoting=csv_quoting(delimiter), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv_quoting(delimiter), strict=True)
     try:
         header = [] if numbered else [name.strip() for name in next(rows, [])]
         places = _places(reader, chosen, header, numbered)
+        others = {key_name(name): place for place, name in enumerate(header) if place not in places.values()}
         for fields in rows if places else ():
             if not any(map(str.strip, fields)):
                 continue
             if len(fields) != len(header) if header else len(fields) <= max(places.values()):
                 reader.fault(table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num)
             else:
-                yield rows.line_num, {name: fields[place] for name, place in places.items()}
+                known, rest = ({name: fields[place] for name, place in some.items()} for some in (places, others))
+                yield rows.line_num, known, rest
     except csv.Error as error:
         reader.fault(table, f"the table is malformed ({error})", rows.line_num)
 
@@ -104,7 +111,10 @@ def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], 
     if numbered:
         places = {name: int(of) - 1 for name, of in chosen.items()}
     else:
-        lower = [name.lower() for name in header]
+        if twice := [name for name, count in Counter(header).items() if count > 1 and name]:
+            reader.fault(reader.source, f"the column {printable(twice[0])} occurs twice; rename or remove one", 1)
+            return {}
+        lower = [key_name(name) for name in header]
         usual = {what: name for what, names in USUAL_NAMES.items() for name in reversed(names) if name in lower}
         places = {what: lower.index(name) for what, name in usual.items() if what not in chosen}
         if gone := [of for of in chosen.values() if of not in header]:

@@ -175,6 +175,8 @@ def number(text: object) -> float | None:
     """Return a finite number that is written as a text or is one; None for anything else."""
     try:
         value = float(text) if isinstance(text, (str, int, float)) and not isinstance(text, bool) else math.nan
+        # Python reads 1_0 as 10
+        value = math.nan if isinstance(text, str) and "_" in text else value
     except (ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None

@@ -29,13 +29,16 @@ def kaldi_clips(source: Path, root: str = "", encoding: str = "") -> Iterator[So
 def _clips(reader: CorpusReader, folder: Path, root: Path | None) -> Iterator[SourceClip]:
     recordings = _recordings(reader, folder, root)
     texts, speakers = (_optional(reader, folder / name) for name in ("text", "utt2spk"))
-    channels, segments = _channels(reader, folder, recordings), folder / "segments"
+    channels, segments, before = _channels(reader, folder, recordings), folder / "segments", len(reader.faults)
     cuts = _segments(reader, segments, recordings) if segments.is_file() else None
-    # a file that is missing is no fault twice
-    if cuts is None and (strange := [key for key in {**texts, **speakers} if key not in recordings]):
-        reader.fault(folder / "wav.scp", f"{len(strange)} utterance(s) are not in it, the first is {strange[0]}")
+    known, place = (recordings, folder / "wav.scp") if cuts is None else (cuts, segments)
+    # a line that is malformed is no fault twice
+    if len(reader.faults) == before and (strange := [key for key in {**texts, **speakers} if key not in known]):
+        reader.fault(place, f"{len(strange)} utterance(s) are not in it, the first is {printable(strange[0])}")
     lengths = _optional(reader, folder / ("reco2dur" if (folder / "reco2dur").is_file() else "utt2dur"))
-    for key, (recording, start, seconds) in (cuts or {name: (name, 0.0, None) for name in recordings}).items():
+    # an empty file of segments has no clip, and is not one that is missing
+    wanted = {name: (name, 0.0, None) for name in recordings} if cuts is None else cuts
+    for key, (recording, start, seconds) in wanted.items():
         if audio := recordings[recording]:
             yield reader.clip(
                 audio,

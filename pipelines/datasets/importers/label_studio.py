@@ -79,14 +79,17 @@ def _regions(task: Mapping[str, Any], place: str) -> list[TimedSegment]:
 
 def _segment(region: Mapping[str, Any], several: bool, place: str) -> TimedSegment:
     texts = region["text"] if isinstance(region["text"], list) else [region["text"]]
+    channel, labels = region.get("channel", 0), region["labels"]
+    words = [*texts, *labels, "" if isinstance(channel, int) and not isinstance(channel, bool) else channel]
+    if strange := [word for word in words if word is not None and not isinstance(word, str)]:
+        raise IntakeError(f"{place}: a region has {strange[0]!r} as a text, a label or a channel; export it again")
     start, end = (time_of(str(region[name]), f"the {name}", place) for name in ("start", "end"))
-    labels = region["labels"]
     if len(labels) > 1:
         raise IntakeError(f"{place}: the region at {start:.3f} s has {len(labels)} labels, expected one, the speaker")
     # the channel is 0 in every region if the channels were not separated
-    channel = int(region.get("channel", 0)) if several else None
-    text = " ".join(str(one).strip() for one in texts)
-    return TimedSegment(start, end, text, str(labels[0]) if labels else "", channel, f"{place} at {start:.3f} s")
+    text = " ".join((one or "").strip() for one in texts)
+    side = channel if several else None
+    return TimedSegment(start, end, text, (labels[0] or "") if labels else "", side, f"{place} at {start:.3f} s")
 
 
 def _is_export(path: Path) -> bool:

@@ -65,7 +65,7 @@ def _cut(
             audio = manifest.parent / name
         top = reader.source if reader.source.is_dir() else reader.source.parent
         if found := reader.named(audio, manifest, line, None if is_below(audio, top) else root):
-            begin = start + _seconds(part["start"])
+            begin = start + _seconds(part["start"], negative=True)
             # a supervision may begin before its cut, or end after it
             end = min(begin + _seconds(part["duration"]), start + seconds)
             if end <= max(begin, start):
@@ -79,13 +79,16 @@ def _cut(
                 seconds=round(end - max(begin, start), 6),
                 channel=place,
                 declared=_seconds(recording["duration"]),
+                language=_word(part, "language"),
             )
 
 
-def _seconds(value: Any) -> float:
+def _seconds(value: Any, *, negative: bool = False) -> float:
     found = number(value)
     if found is None:
         raise _Fault(f"{value!r} is not a number of seconds")
+    if found < 0 and not negative:
+        raise _Fault(f"{value!r} is not a number of seconds, 0 or more")
     return found
 
 
@@ -101,7 +104,9 @@ def _channel(value: Any) -> int:
     channels = value if isinstance(value, list) else [value]
     if len(channels) != 1:
         raise _Fault(f"a supervision has the channels {channels}; expected one, because they are not mixed")
-    return int(channels[0])
+    if isinstance(channels[0], bool) or not isinstance(channels[0], int):
+        raise _Fault(f"the channel is {channels[0]!r}, expected a whole number, from 0")
+    return channels[0]
 
 
 def _source(recording: Mapping[str, Any], channel: int) -> tuple[str, int | None]:

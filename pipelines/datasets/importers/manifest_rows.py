@@ -15,6 +15,7 @@ from pipelines.errors import IntakeError
 
 Row = Mapping[str, Any] | str
 """The values of a line by the normal form of their keys, or a sentence on what is wrong with the line."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 _DELIMITERS = (",", ";", "\t", "|")
 _JSON_BLANKS = re.compile(r"[ \t\n\r]*")
 _PLAIN_BLANKS = re.compile(r"[\s\u200b\ufeff-]+")
@@ -25,7 +26,7 @@ def manifest_rows(path: Path, text: str, key: str) -> Iterator[tuple[int, Row]]:
 
     Raise IntakeError if the file as a whole is no manifest: one sentence says why.
     """
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if path.suffix.lower() in TABLE_SUFFIXES:
         return _table_rows(path, text, key)
     return _json_rows(path, text)
 

@@ -41,7 +41,8 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
             f"RTTM has no words, and there is no {words.name} next to it; expected one line for each of the "
             f"{len(turns)} SPEAKER lines, in their order"
         )
-    texts = annotation_text(words).splitlines()
+    # not splitlines: a transcript may have a separator of Unicode inside
+    texts = annotation_text(words).removesuffix("\n").split("\n")
     if len(texts) != len(turns):
         raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
     found: dict[str, list[TimedSegment]] = {}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elp_core.audio import AudioInfo, probe
-from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.importers.corpus_files import number
@@ -132,11 +131,14 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
 
 
 def annotation_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, or a UTF-16 one with its mark; an IntakeError if it is neither."""
+    """Return the text of a UTF-8 file, or a UTF-16 one with its mark, with lines that end in a line feed.
+
+    Raise IntakeError if it is neither.
+    """
     content = path.read_bytes()
     wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         name = "UTF-16" if wide else "UTF-8"
         raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
@@ -153,8 +155,10 @@ def time_of(text: str, what: str, place: str) -> Seconds:
 def _clips(recording: Path, path: str, segments: Sequence[TimedSegment]) -> Iterator[SourceClip]:
     try:
         info: AudioInfo | None = probe(recording)
-    except AudioError:
-        info = None  # intake reports the recording with its reason
+    except ImportError:
+        raise
+    except Exception:
+        info = None  # not only AudioError: decoders raise what they like; intake reports it with its reason
     overlapping = _overlapping(segments, info)
     for place, segment in enumerate(segments):
         fault = overlapping.get(place) or _fault(segment, info)

@@ -94,7 +94,7 @@ def test_names_that_look_alike_are_a_warning_with_their_counts(workspace: Worksp
     assert again["dataset"]["doubtful_names"] == {"speaker": 3}
     assert "3 speakers that look like another name" in elp_data(workspace, "show", "plant-a/asr").stdout
     dropped = elp_data(workspace, "drop", "plant-a/asr", "--speaker", " anna\u200b").stdout
-    assert "1 clips of 'ANNA' stay; its name differs only by case, width or blanks" in dropped
+    assert "1 clips of 'ANNA' stay; its name differs only by case, width, blanks or a channel's ending" in dropped
 
 
 def test_an_encoding_can_be_declared(workspace: Workspace, tmp_path: Path) -> None:

@@ -269,7 +269,8 @@ def test_short_and_utf_16_textgrids_are_read(folder: Path) -> None:
 def test_text_files_of_windows_are_read(form: str, folder: Path) -> None:
     name, text, expected = FORMATS[form]
     path = folder / name
-    for content in (text.replace("\n", "\r\n").encode("utf-8-sig"), text.encode("utf-16")):
+    ends = text.replace("\n", "\r\n").encode("utf-8-sig"), text.replace("\n", "\r").encode()
+    for content in (*ends, text.encode("utf-16")):
         path.write_bytes(content)
         assert _found(list(_importer(form).read(path))) == expected
     path.write_bytes(text.replace("door", "d\xf6r").encode("latin-1"))
@@ -313,6 +314,7 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
     "stm fields": ("a.stm", "call 1 anna 1\n", "line 1: it has 4 fields"),
     "stm time": ("a.stm", "call 1 anna one 2 x\n", "line 1: the start is 'one', expected a number"),
     "stm nan": ("a.stm", "call 1 anna nan 2 x\n", "line 1: the start is 'nan', expected a number"),
+    "stm underscore": ("a.stm", "call 1 anna 0 1_0 x\n", "line 1: the end is '1_0', expected a number"),
     "stm channel": ("a.stm", "call 7 anna 1 2 x\n", "line 1: the channel is '7', expected 1, 2, A or B"),
     "stm recording": ("a.stm", "other 1 anna 1 2 x\n", "there is no recording other"),
     "ctm order": ("a.ctm", "call 1 4 1 x\ncall 1 3 1 y\n", "line 2: 'y' begins before the word of the line before"),
@@ -333,6 +335,11 @@ MALFORMED: dict[str, tuple[str, str | bytes, str]] = {
         "a.json",
         json.dumps(LABEL_STUDIO).replace('"result"', '"results"'),
         "not as Label Studio exports",
+    ),
+    "label studio words": (
+        "a.json",
+        json.dumps(LABEL_STUDIO).replace('["open", "the door"]', '[{"door": 1}]'),
+        "task .*: a region has {'door': 1} as a text, a label or a channel",
     ),
     "label studio cut": ("a.json", json.dumps(LABEL_STUDIO)[:-9], "it is not JSON"),
     "nothing": ("call.srt", "\n", "it is not SRT|has no segment"),
@@ -428,3 +435,14 @@ def test_a_recording_is_found_in_another_form_of_its_name(folder: Path) -> None:
     (folder / "call.wav").rename(folder / f"{unicodedata.normalize('NFD', name)}.wav")
     made = clips(write(folder, "talks.stm", STM.replace("call ", f"{name} ")))
     assert {clip.path for clip in made} == {f"{name}.wav"}
+
+
+def test_a_text_of_label_studio_that_is_null_is_no_word(folder: Path) -> None:
+    export = write(folder, "a.json", json.dumps(LABEL_STUDIO).replace('["open", "the door"]', "null"))
+    assert [clip.text for clip in clips(export)] == ["", "thank you"]
+
+
+def test_a_line_of_words_may_have_a_separator_of_unicode(folder: Path) -> None:
+    export = write(folder, "call.rttm", RTTM)
+    write(folder, "call.txt", "open\u2028the door\nthank you\n")
+    assert [clip.text for clip in clips(export)] == ["open\u2028the door", "thank you"]

@@ -168,3 +168,8 @@ def test_what_no_recording_has_is_quarantined() -> None:
     header = wav(SOUND)
     assert fault(header[:24] + struct.pack("<II", 1, 2) + header[32:])[0] == "sample_rate"
     assert fault(wav(tone(level=1.0) * 3, subtype="FLOAT"))[0] == "beyond_full_scale"
+
+
+def test_a_clip_does_not_begin_before_its_file() -> None:
+    reason, detail = fault(wav(SOUND), start=-1.0, seconds=2.0)
+    assert (reason, detail) == ("out_of_file", "the clip goes from -1.00 s to 1.00 s, its file lasts 3.00 s")

@@ -13,6 +13,7 @@ import pytest
 
 from elp_core.types import Clip
 from pipelines.datasets.correct import correct_clips, plan_corrections
+from pipelines.datasets.corrections import StoredClip, read_corrections
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
@@ -317,3 +318,12 @@ def test_a_correction_that_was_killed_is_made_good_by_the_next_run(
     assert _clips(workspace, "v2", tmp_path)["audio/doris_0.wav"].text == "go"
     assert git.git(workspace.root, "status", "--porcelain") == ""
     assert load_golden(str(workspace.root), "v2", SLOT, tmp_path / "cache").tag == "golden/plant/asr/v2"
+
+
+@pytest.mark.parametrize("header", ["file_name,text", "Clip ID,text", 'sep=;\n"file_name";text'])
+def test_words_of_the_transcripts_are_no_columns(tmp_path: Path, header: str) -> None:
+    clip = StoredClip("ab" * 32, "a.wav", "", "old", "anna", "", "train")
+    file, name = tmp_path / "c.csv", clip.id if "ID" in header else clip.path
+    file.write_text(f"{header}\n{name}{';' if 'sep' in header else ','}my id card and a paper clip\n")
+    (found,) = read_corrections(file, {clip.id: clip}, lambda text: text).found
+    assert found.changes == {"text": ("old", "my id card and a paper clip")}

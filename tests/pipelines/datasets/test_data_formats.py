@@ -91,6 +91,18 @@ def test_times_and_channels_of_a_table_cut_the_file(tmp_path: Path) -> None:
     assert (other.start, other.seconds, other.channel, other.declared) == (0.0, None, None, 3.0)
 
 
+def test_other_columns_of_a_table_name_its_channel_and_its_language(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "1.wav")
+    (found,) = clips(corpora.text(tmp_path / "a.csv", "Audio Filepath,channel_selector,locale", "1.wav,1,de"))
+    assert (found.channel, found.language) == (1, "de")
+
+
+def test_a_separator_of_unicode_in_a_transcript_ends_no_row(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "1.wav")
+    found = clips(corpora.text(tmp_path / "a.csv", "path,text", "1.wav,yes\u2028please", "1.wav,no\x0bthanks"))
+    assert [clip.text for clip in found] == ["yes\u2028please", "no\x0bthanks"]
+
+
 @pytest.mark.parametrize(
     ("lines", "columns", "says"),
     [
@@ -105,6 +117,10 @@ def test_times_and_channels_of_a_table_cut_the_file(tmp_path: Path) -> None:
         (["path,offset", "1.wav,nan"], "", "line 2: offset is 'nan', expected a number"),
         (["path,text", '1.wav,"open'], "", "the table is malformed"),
         (["path,text", ",yes"], "", "line 2: the name of the audio file is empty"),
+        (["path,start,end", "1.wav,0.5,1.5"], "", "line 2: end is not read; name a part of a file with offset"),
+        (["path,start_ms", "1.wav,500"], "", "line 2: start_ms is not read"),
+        (["path,text,lang,target_lang", "1.wav,yes,de,en"], "", "line 2: its transcript is in en and its speech in de"),
+        (["path,text,text", "1.wav,yes,no"], "", "line 1: the column text occurs twice"),
         (["path,text"], "", "names no clip"),
         ([], "", r"which column names the audio\? it has no header"),
     ],
@@ -141,6 +157,14 @@ def test_data_folders_of_kaldi_give_splits_and_need_no_segments(tmp_path: Path) 
         clips(tmp_path)
 
 
+def test_an_empty_file_of_segments_does_not_make_clips_of_whole_recordings(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "call.wav")
+    corpora.text(tmp_path / "wav.scp", "call call.wav")
+    (tmp_path / "segments").write_text("")
+    with pytest.raises(IntakeError, match="names no clip"):
+        clips(tmp_path)
+
+
 def test_commands_and_archives_of_kaldi_are_refused_by_name(tmp_path: Path) -> None:
     folder = corpora.kaldi(tmp_path)
     marker = tmp_path / "run"
@@ -171,6 +195,7 @@ def test_audio_of_kaldi_outside_the_source_needs_its_root(tmp_path: Path) -> Non
         ("segments", "anna-9 call2 zero one", "expected a name, a recording, and start and end"),
         ("wav.scp", "call3 gone.wav", "the file .*gone.wav does not exist"),
         ("wav.scp", "call3", "expected a name and a text, got 'call3'"),
+        ("text", "anna-9 lost words", r"segments: 1 utterance\(s\) are not in it, the first is anna-9"),
         ("utt2spk", "anna-1 bert", "anna-1 has another text here than in an earlier line"),
         ("reco2file_and_channel", "call1-B call1 C", "has another text here"),
     ],
@@ -210,12 +235,21 @@ def test_a_plain_cut_of_lhotse_is_read_without_gzip_too(tmp_path: Path) -> None:
     assert (found.channel, found.start, found.seconds, found.split) == (None, 0.5, 3.0, "validation")
 
 
+def test_the_language_of_a_supervision_is_that_of_its_clip(tmp_path: Path) -> None:
+    corpora.sound(tmp_path / "call.wav", 4.0)
+    cut = corpora.lhotse_cut("call", "call.wav", [{"text": "ja", "start": 0, "duration": 1, "language": "German"}])
+    assert [clip.language for clip in clips(corpora.lhotse(tmp_path, [cut]))] == ["German"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"type": "MixedCut"}, "a MixedCut is made of several recordings"),
         ({"recording": None}, "it has no recording; save cuts with their recordings"),
         ({"start": "soon"}, "'soon' is not a number of seconds"),
+        ({"start": "1_0"}, "'1_0' is not a number of seconds"),
+        ({"start": -1}, "-1 is not a number of seconds, 0 or more"),
+        ({"supervisions": [{"start": 0, "duration": 1, "channel": 0.7}]}, r"the channel is 0\.7, expected a whole"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": [0, 1]}]}, r".*has the channels \[0, 1\]"),
         ({"supervisions": [{"start": 0, "duration": 1, "channel": 2}]}, "its recording has no channel 2"),
     ],

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from elp_core.types import Clip
@@ -14,6 +17,7 @@ from pipelines.datasets.versions import dataset_versions, load_golden, load_spli
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
+from tests.support.clips import voice, wav
 from tests.support.deliveries import silence, write_delivery
 from tests.support.workspaces import isolate
 
@@ -145,3 +149,27 @@ def test_a_failed_drop_is_undone(workspace: Workspace, monkeypatch: pytest.Monke
         drop_clips(workspace, SLOT, Subject(speaker="anna"))
     assert sorted(path.name for path in workspace.root.rglob("*.parquet")) == names
     assert len(dataset_versions(workspace, SLOT)) == 3
+
+
+def test_a_whole_file_in_quarantine_does_not_keep_the_sound_of_its_channel(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    call = np.stack([voice(1.5, 310, 91), voice(1.5, 710, 92)], axis=1)
+    row = json.dumps({"audio_filepath": "call.wav", "text": "go on"})
+    quarantine = workspace.root / SLOT.folder / "quarantine"
+    mixed, split = write_delivery(tmp_path / "mixed", each=2, seed=5), tmp_path / "split" / "manifest.jsonl"
+    split.parent.mkdir()
+    split.write_text(row)
+    mixed.write_text(f"{mixed.read_text()}\n{row}\n")
+    for manifest, options in ((mixed, {}), (split, {"channel": "each"})):
+        (manifest.parent / "call.wav").write_bytes(wav(call))
+        add_delivery(workspace, SLOT, manifest, options=options)
+
+    def whole() -> list[bool]:
+        rows = [row for path in quarantine.glob("*.parquet") for row in pq.read_table(path).to_pylist()]
+        return [bool(row["bytes"]) for row in rows if row["path"] == "call.wav"]
+
+    assert whole() == [True]
+    done = drop_clips(workspace, SLOT, Subject(speaker="call.wav-left"))
+    assert (done.clips, done.quarantined, done.muted) == (1, 0, 1)
+    assert whole() == [False]

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from elp_core.data.corpus import ShardRow
 from pipelines.datasets.delivery import DeliveryOptions, SourceClip, delivery_options
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.measuring import IntakeSettings, measure_clip
+from pipelines.registry.names import similar_to
 from pipelines.registry.policies import DataPolicy
 from tests.pipelines.datasets.test_measuring import content_of
 from tests.support.clips import voice, wav
@@ -93,3 +95,18 @@ def test_segments_need_the_space_of_what_is_kept(tmp_path: Path) -> None:
     assert content_of(*parts).kept == 10 * 16_000
     assert content_of(*parts, SourceClip("call.wav", path)).kept == 10_000_000
     assert content_of(*parts).size == 10_000_000
+
+
+def test_the_names_of_channels_are_similar_to_the_speaker_that_they_came_from() -> None:
+    names = dict.fromkeys([row.speaker for row in taken(CALL)], 1)
+    assert similar_to("call-7", names) == {"call-7-left": 1, "call-7-right": 1}
+    assert similar_to("call-7-left", {**names, "call-7": 2}) == {"call-7": 2}
+    assert similar_to("call-7-channel-0", {**names, "Call-7": 2}) == {"Call-7": 2}
+
+
+def test_an_unforeseen_error_of_a_decoder_loses_no_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> int:
+        raise ValueError("buffer size must be a multiple of element size")
+
+    monkeypatch.setattr("pipelines.datasets.each_channel.differing_channels", fails)
+    assert EachChannel().clips(CALL) == [CALL]
