@@ -86,7 +86,7 @@ def test_a_language_is_declared_for_the_workspace_and_for_a_slot() -> None:
     ("text", "sentence"),
     [
         ("language: jp", "'jp' is no language, expected one of "),
-        ("language: no", "False is no language; expected a code such as ja"),
+        ("language: no", "YAML reads no as false; write Norwegian in quotes: 'no'"),
         ("slots: {a/asr: {language: [ja]}}", r"\['ja'\] is no language"),
         ("slots: {a/asr: {language: {code: ja, digit: spell}}}", "unknown key digit"),
         ("slots: {a/asr: {task: {language: {code: ja}}}}", "task.language is not set there; declare language next to"),
