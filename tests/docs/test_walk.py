@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_every_shown_command_runs(workspace: Path) -> None:
     for block in (f for f in fences("python") if f.page in NEEDS_A_WORKSPACE):
         script = workspace.parent / f"{block.name}.py"
         script.write_text(_here(block.text, workspace))
-        done = shell(f"{sys.executable} {script}", workspace, timeout=900)
+        done = shell(shlex.join([sys.executable, str(script)]), workspace, timeout=900)
         assert done.returncode == 0, block.name
     for name, line in ending:
         _check(name, line, workspace)
