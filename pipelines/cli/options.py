@@ -50,21 +50,15 @@ def _as_option(ctx: click.Context, parameter: click.Parameter, value: str | None
         ctx.params.setdefault("format_options", {})[parameter.name] = value
 
 
+def _of_format(name: str, metavar: str, about: str) -> Callable[[F], F]:
+    return click.option(name, metavar=metavar, expose_value=False, callback=_as_option, help=about)
+
+
 def format_options(function: F) -> F:
     """Add ``--option``, ``--columns`` and ``--encoding``; the function gets `format_options: dict[str, str]`."""
-    columns = click.option(
-        "--columns",
-        metavar="NAMES",
-        expose_value=False,
-        callback=_as_option,
-        help="Which column is what, such as path=file,text=sentence,speaker=voice.",
-    )
-    encoding = click.option(
-        "--encoding",
-        metavar="NAME",
-        expose_value=False,
-        callback=_as_option,
-        help="Encoding of the manifest, such as cp932 [default: UTF-8, or what its mark says].",
+    columns = _of_format("--columns", "NAMES", "Which column is what, such as path=file,text=sentence,speaker=voice.")
+    encoding = _of_format(
+        "--encoding", "NAME", "Encoding of the source, such as cp932 [default: UTF-8, or what its mark says]."
     )
     # eager: its dictionary is there when the other two are read
     option = click.option(

@@ -3,9 +3,9 @@
 A delivery: `importers` read it into `delivery`; a `format_option` is a choice that a format offers. `audio_reader`
 reads and hashes its sounds, `each_channel` makes a clip of each channel, `kept_bytes` estimates its size; `measuring`
 measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and `expectations` evaluate them;
-`checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips; `ingest` does all of it,
-`delivery_plan` all but the last step. `transcripts` has the rules on languages and tags, `slot_language` those on the
-slot's own language and units, `name_warnings` names that look alike.
+`checks` decides; `quarantine` keeps bad clips; `staging` writes the new clips. `judged_delivery` does all of this for
+`ingest`, which stores the result, and for `delivery_plan`, which reports it. `transcripts` has the rules on languages
+and tags, `slot_language` those on the slot's own language and units, `name_warnings` names that look alike.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`

@@ -18,7 +18,6 @@ from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import ShardTotals
-from pipelines.datasets.staging import Repeat, StagedClips
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -71,24 +70,6 @@ def check_clips(
                 faults[clip_id] = _fault(rule, values.at[clip_id, rule.column], values.at[clip_id, "text"], language)
     results = tuple(RuleResult(rule.reason, rule.expects, len(ids)) for rule, ids in zip(rules, broken, strict=True))
     return CheckedClips(faults, ValidationSummary(len(frame), len(faults), results, delivery, place))
-
-
-def judged_clips(staged: StagedClips, checked: CheckedClips) -> tuple[dict[int, ClipFault], list[Repeat]]:
-    """Return the fault of each bad clip by its position in the delivery, and the repeats of good clips."""
-    faults = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
-    # a copy of a bad clip is bad for the same reason, whatever its words are
-    faults |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
-    return dict(sorted(faults.items())), [one for one in staged.repeats if one.id not in checked.faults]
-
-
-def conflicts_of(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:
-    """Return a sentence on each sound that was delivered with other words, and what to do about stored ones."""
-    found = [repeat.conflict for repeat in repeats if repeat.conflict]
-    if any(repeat.conflict and repeat.stored for repeat in repeats):
-        remedy = f"if the new words are right, correct the stored ones first: elp data correct {slot} FILE"
-        # in the first one, because only the first few are shown
-        found[0] += f" ({remedy})"
-    return found
 
 
 def docs_folder(workspace: Workspace, slot: Slot) -> Path:

@@ -11,18 +11,15 @@ import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
 from pipelines.datasets import dvc
-from pipelines.datasets.checks import CheckedClips, check_clips, conflicts_of, judged_clips, set_faults
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
-from pipelines.datasets.delivery import DeliveryContent, delivery_options, read_delivery
+from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.importers import accepting, choose_importer
-from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons
-from pipelines.datasets.slot_language import rare_letters, require_same_language
-from pipelines.datasets.slot_shards import count_shards, slot_shards, without_clips
-from pipelines.datasets.staging import Progress, StagedClips, stage_clips
-from pipelines.datasets.transcripts import apply_transcript_rules
+from pipelines.datasets.slot_shards import count_shards, slot_shards
+from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -93,21 +90,13 @@ def plan_delivery(
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
     others = [one.name for one in accepting(source) if one.name != chosen.name]
-    current, own = find_latest(workspace, slot), workspace.settings.for_slot(slot)
-    policy, language = own.data, own.language
-    if current:
-        require_same_language(current, language)
+    current = find_latest(workspace, slot)
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
-        content = read_delivery(source, chosen, checked, policy, stage / "members", language)
-        content = apply_transcript_rules(content, slot, policy.tags, language.code)
+        content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
         present = _present(workspace, slot, current, stage / "cache")
-        settings = IntakeSettings(policy, checked, content.name, language)
-        withdrawn, corrected = frozenset(current.withdrawn if current else ()), current.corrected if current else {}
-        staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=False)
-        rare = rare_letters(language, current, present, staged.parts)
-        found = check_clips(staged.parts, workspace, slot, content.name, validate, stage / "docs", rare)
-        return _plan(workspace, slot, current, content, present, staged, found, stage, tuple(others))
+        judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress, dry_run=True)
+        return _plan(slot, current, judged, present, tuple(others))
 
 
 def _present(workspace: Workspace, slot: Slot, current: DatasetVersion | None, cache: Path) -> list[Path]:
@@ -119,35 +108,17 @@ def _present(workspace: Workspace, slot: Slot, current: DatasetVersion | None, c
 
 
 def _plan(
-    workspace: Workspace,
-    slot: Slot,
-    current: DatasetVersion | None,
-    content: DeliveryContent,
-    present: list[Path],
-    staged: StagedClips,
-    found: CheckedClips,
-    stage: Path,
-    also: tuple[str, ...],
+    slot: Slot, current: DatasetVersion | None, judged: JudgedDelivery, present: list[Path], also: tuple[str, ...]
 ) -> IntakePlan:
-    faults, repeats = judged_clips(staged, found)
-    good = without_clips(staged.parts, found.faults.keys(), stage / "good")
-    new, known = count_shards(good), content.known(current.delivery_keys if current else ())
-    totals = count_shards([*present, *good])
-    refused = set_faults(
-        workspace,
-        slot,
-        totals,
-        delivered=len(content.clips),
-        quarantined=[*faults.values()],
-        conflicts=conflicts_of(slot, repeats),
-    )
+    content, faults = judged.content, judged.faults
+    new, known = count_shards(judged.shards), content.known(current.delivery_keys if current else ())
     details: dict[str, str] = {}
     for position, fault in faults.items():
         details.setdefault(fault.reason, f"{content.clips[position].path}: {fault.detail}")
     labels: Counter[str] = Counter()
     for counted in new.classes.values():
         labels.update(counted)
-    speakers = _speakers(good)
+    speakers = _speakers(judged.shards)
     return IntakePlan(
         slot=slot,
         source=content.source,
@@ -164,12 +135,12 @@ def _plan(
         split_seconds=new.split_seconds,
         labels=dict(sorted(labels.items())),
         conditions=new.conditions,
-        repeats=len(repeats),
-        withdrawn=staged.withdrawn,
+        repeats=len(judged.repeats),
+        withdrawn=judged.staged.withdrawn,
         quarantine=count_reasons(faults.values()),
         details=details,
-        refused=() if known else tuple(refused),
-        warnings=tuple(name_warnings(totals.names)),
+        refused=() if known else tuple(judged.refused),
+        warnings=tuple(name_warnings(judged.totals.names)),
     )
 
 
