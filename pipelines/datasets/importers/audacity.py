@@ -1,32 +1,35 @@
 """Audacity's labels, exported as text: ``start<TAB>end<TAB>label``, a segment a line."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    annotation_text,
+    annotation_lines,
     time_of,
 )
 from pipelines.errors import IntakeError
 
 
-def audacity_clips(source: Path) -> Iterator[SourceClip]:
+def audacity_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every file of labels (NAME.txt) with its recording. Labels have no speaker."""
-    return annotated_clips(source, annotation_files(source, ".txt"), _segments, AUDACITY.expects)
+    return annotated_clips(
+        source, annotation_files(source, ".txt"), functools.partial(_segments, encoding=encoding), AUDACITY.expects
+    )
 
 
-def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found = []
-    for count, line in enumerate(annotation_text(path).split("\n"), 1):
+    for place, line in annotation_lines(path, encoding):
         # a line that begins with a backslash has the frequencies of the label before
         if not line.strip() or line.startswith("\\"):
             continue
         fields = line.rstrip("\r").split("\t", 2)
-        place = f"line {count}"
         if len(fields) < 2:
             raise IntakeError(
                 f"{place}: expected start, end and label with tabs between them, as Audacity exports them"
@@ -64,4 +67,5 @@ AUDACITY = Importer(
     expects="labels exported from Audacity (NAME.txt: start, end, label) next to their recordings (NAME.wav)",
     accepts=_accepts,
     read=audacity_clips,
+    options=(ENCODING,),
 )

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, csv_quoting, named_columns, sound_of
-from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.listing import ENCODING, part_or_whole
 from pipelines.datasets.importers.manifest_rows import key_name
 from pipelines.datasets.importers.manifest_text import printable
 from pipelines.datasets.importers.row_values import channel_value, language_value, refuse_times, seconds_value
@@ -51,11 +51,13 @@ def _clips(reader: CorpusReader, columns: str, folder: Path) -> Iterator[SourceC
         audio = folder / path if path.suffix.lower() in AUDIO_SUFFIXES else sound_of(folder / path)
         if not values["path"].strip():
             reader.fault(table, "the name of the audio file is empty", line)
-        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, others, line)):
+        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, others, line, found)):
             yield reader.clip(found, **words)
 
 
-def _words(reader: CorpusReader, values: Mapping[str, str], others: Mapping[str, str], line: int) -> dict[str, Any]:
+def _words(
+    reader: CorpusReader, values: Mapping[str, str], others: Mapping[str, str], line: int, audio: Path
+) -> dict[str, Any]:
     """Return the clip's columns other than its file; empty after a fault, such as a time in one of the `others`."""
     before = len(reader.faults)
     split = values.get("split", "").strip()
@@ -71,13 +73,15 @@ def _words(reader: CorpusReader, values: Mapping[str, str], others: Mapping[str,
         reader.fault(reader.source, fault, line)
     if len(reader.faults) > before:
         return {}
+    seconds, declared = duration, None
+    if start is None and duration is not None:
+        seconds, declared = part_or_whole(audio, duration)
     return {
         **{name: values.get(name, "").strip() for name in ("text", "speaker", "label", "condition")},
         "split": SPLIT_NAMES.get(split.lower(), ""),
         "start": start or 0.0,
-        # without a start, the duration is a remark on the whole file
-        "seconds": duration if start is not None else None,
-        "declared": duration if start is None else None,
+        "seconds": seconds,
+        "declared": declared,
         "channel": channel,
         "language": language,
     }

@@ -1,30 +1,33 @@
 """CTM, NIST's time marks of words: ``file channel start duration word [confidence]``; words are joined to segments."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.stm import channel_of
 from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    annotation_text,
+    annotation_lines,
     merged_words,
     time_of,
 )
 from pipelines.errors import IntakeError
 
 
-def ctm_clips(source: Path) -> Iterator[SourceClip]:
+def ctm_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every CTM file; its first field names the recording."""
-    return annotated_clips(source, annotation_files(source, ".ctm"), _segments, CTM.expects)
+    return annotated_clips(
+        source, annotation_files(source, ".ctm"), functools.partial(_segments, encoding=encoding), CTM.expects
+    )
 
 
-def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found: dict[str, dict[int, list[TimedSegment]]] = {}
-    for count, line in enumerate(annotation_text(path).split("\n"), 1):
-        place = f"line {count}"
+    for place, line in annotation_lines(path, encoding):
         fields = line.split()
         if not fields or line.startswith(";;"):
             continue
@@ -49,4 +52,5 @@ CTM = Importer(
     expects="NIST CTM files (*.ctm) next to the recordings that they name",
     accepts=lambda source: bool(annotation_files(source, ".ctm")),
     read=ctm_clips,
+    options=(ENCODING,),
 )

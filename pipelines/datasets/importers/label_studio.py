@@ -1,5 +1,6 @@
 """Label Studio's JSON export: regions on a recording, each with a text area and perhaps a label, the speaker."""
 
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,12 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_text import read_text
 from pipelines.datasets.importers.timed_segments import (
     RECORDINGS,
     TimedSegment,
     annotated_clips,
     annotation_files,
-    annotation_text,
     time_of,
 )
 from pipelines.errors import IntakeError
@@ -22,15 +24,15 @@ _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts eight digits before the name of an uploaded file."""
 
 
-def label_studio_clips(source: Path) -> Iterator[SourceClip]:
+def label_studio_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every export; a task names its recording, whose file is expected next to the export."""
     files = [path for path in annotation_files(source, ".json") if _is_export(path)]
-    return annotated_clips(source, files, _segments, LABEL_STUDIO.expects)
+    return annotated_clips(source, files, functools.partial(_segments, encoding=encoding), LABEL_STUDIO.expects)
 
 
-def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     try:
-        tasks = json.loads(annotation_text(path))
+        tasks = json.loads(read_text(path, encoding))
     except json.JSONDecodeError as error:
         raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
     except (ValueError, RecursionError) as error:
@@ -110,4 +112,5 @@ LABEL_STUDIO = Importer(
     expects="a JSON export of Label Studio (not JSON-MIN) next to the recordings that its tasks name",
     accepts=_accepts,
     read=label_studio_clips,
+    options=(ENCODING,),
 )

@@ -92,7 +92,7 @@ def clip_of_row(
         return None
     declared = None
     if start is None and seconds is not None:
-        seconds, declared = _part_or_whole(audio, seconds)
+        seconds, declared = part_or_whole(audio, seconds)
     return SourceClip(
         path=files.name(audio),
         audio=audio,
@@ -110,7 +110,7 @@ def clip_of_row(
     )
 
 
-def _part_or_whole(audio: Path, duration: Seconds) -> tuple[Seconds | None, Seconds | None]:
+def part_or_whole(audio: Path, duration: Seconds) -> tuple[Seconds | None, Seconds | None]:
     """Return the length of the part from the beginning, or None and the length that the manifest gives the file.
 
     The default of `offset` is 0, so a duration that is shorter than the file cuts it, as in NeMo. One that is longer

@@ -1,15 +1,17 @@
 """RTTM, NIST's rich transcription time marks: who speaks when. Its words are in a text file of the same name."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.stm import channel_of
 from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    annotation_text,
+    annotation_lines,
     time_of,
 )
 from pipelines.errors import IntakeError
@@ -18,15 +20,16 @@ _FIELDS = 8
 """``SPEAKER file channel start duration <NA> <NA> speaker …``; later fields are optional."""
 
 
-def rttm_clips(source: Path) -> Iterator[SourceClip]:
+def rttm_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every RTTM file; line n of NAME.txt is the transcript of the nth SPEAKER line of NAME.rttm."""
-    return annotated_clips(source, annotation_files(source, ".rttm"), _segments, RTTM.expects)
+    return annotated_clips(
+        source, annotation_files(source, ".rttm"), functools.partial(_segments, encoding=encoding), RTTM.expects
+    )
 
 
-def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     turns: list[tuple[str, TimedSegment]] = []
-    for count, line in enumerate(annotation_text(path).split("\n"), 1):
-        place = f"line {count}"
+    for place, line in annotation_lines(path, encoding):
         fields = line.split()
         if not fields or line.startswith(";;") or fields[0] != "SPEAKER":
             continue
@@ -41,8 +44,9 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
             f"RTTM has no words, and there is no {words.name} next to it; expected one line for each of the "
             f"{len(turns)} SPEAKER lines, in their order"
         )
-    # not splitlines: a transcript may have a separator of Unicode inside
-    texts = annotation_text(words).removesuffix("\n").split("\n")
+    texts = [line for _, line in annotation_lines(words, encoding)]
+    # the end of the last line begins none
+    texts = texts[:-1] if not texts[-1] else texts
     if len(texts) != len(turns):
         raise IntakeError(f"{words.name} has {len(texts)} lines for {len(turns)} SPEAKER lines; expected one for each")
     found: dict[str, list[TimedSegment]] = {}
@@ -57,4 +61,5 @@ RTTM = Importer(
     expects="NIST RTTM files (NAME.rttm) with NAME.txt, a line for each turn, next to the recordings that they name",
     accepts=lambda source: bool(annotation_files(source, ".rttm")),
     read=rttm_clips,
+    options=(ENCODING,),
 )

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
-from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files, annotation_text
+from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.manifest_text import read_text
+from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files
 from pipelines.errors import IntakeError
 
 _OVERRIDE = re.compile(r"\{\\[^{}]*\}")
@@ -17,18 +19,18 @@ _VOICE = re.compile(r"<v[ .\t]")
 _NOT_CUES = ("WEBVTT", "NOTE", "STYLE", "REGION", "X-TIMESTAMP-MAP")
 
 
-def subtitle_clips(source: Path, form: str) -> Iterator[SourceClip]:
+def subtitle_clips(source: Path, form: str, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every file of subtitles in the form ``srt`` or ``vtt``, with its recording."""
     expects = {"srt": SRT, "vtt": VTT}[form].expects
     files = annotation_files(source, f".{form}")
-    return annotated_clips(source, files, functools.partial(_segments, form=form), expects)
+    return annotated_clips(source, files, functools.partial(_segments, form=form, encoding=encoding), expects)
 
 
-def _segments(path: Path, form: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, form: str, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     import webvtt
     from webvtt.errors import MalformedCaptionError, MalformedFileError
 
-    text = "\n".join(annotation_text(path).splitlines()) + "\n"
+    text = "\n".join(read_text(path, encoding).splitlines()) + "\n"
     lines = _cue_lines(text)
     try:
         found = [*webvtt.from_buffer(io.StringIO(text), format=form).captions]
@@ -73,10 +75,12 @@ SRT = Importer(
     expects="SubRip subtitles (NAME.srt) next to their recordings (NAME.wav)",
     accepts=lambda source: bool(annotation_files(source, ".srt")),
     read=functools.partial(subtitle_clips, form="srt"),
+    options=(ENCODING,),
 )
 VTT = Importer(
     name="vtt",
     expects="WebVTT subtitles (NAME.vtt) next to their recordings (NAME.wav); voice tags are speakers",
     accepts=lambda source: bool(annotation_files(source, ".vtt")),
     read=functools.partial(subtitle_clips, form="vtt"),
+    options=(ENCODING,),
 )

@@ -1,15 +1,17 @@
 """STM, NIST's segment time marks: ``file channel speaker start end [<labels>] transcript``, a segment a line."""
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.timed_segments import (
     TimedSegment,
     annotated_clips,
     annotation_files,
-    annotation_text,
+    annotation_lines,
     time_of,
 )
 from pipelines.errors import IntakeError
@@ -20,9 +22,11 @@ _IGNORED = "ignore_time_segment_in_scoring"
 """What TED-LIUM writes between the segments of a talk."""
 
 
-def stm_clips(source: Path) -> Iterator[SourceClip]:
+def stm_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every STM file; its first field names the recording."""
-    return annotated_clips(source, annotation_files(source, ".stm"), _segments, STM.expects)
+    return annotated_clips(
+        source, annotation_files(source, ".stm"), functools.partial(_segments, encoding=encoding), STM.expects
+    )
 
 
 def channel_of(text: str, place: str) -> int:
@@ -33,10 +37,9 @@ def channel_of(text: str, place: str) -> int:
     return channels[text]
 
 
-def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     found: dict[str, list[TimedSegment]] = {}
-    for count, line in enumerate(annotation_text(path).split("\n"), 1):
-        place = f"line {count}"
+    for place, line in annotation_lines(path, encoding):
         fields = line.split(maxsplit=5)
         if not fields or line.startswith(";;"):
             continue
@@ -61,4 +64,5 @@ STM = Importer(
     expects="NIST STM files (*.stm) next to the recordings that they name",
     accepts=lambda source: bool(annotation_files(source, ".stm")),
     read=stm_clips,
+    options=(ENCODING,),
 )

@@ -15,6 +15,7 @@ from elp_core.audio import AudioInfo, probe
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.importers.corpus_files import number
+from pipelines.datasets.importers.manifest_text import read_text, undecodable
 from pipelines.errors import IntakeError
 
 RECORDINGS = frozenset(
@@ -73,8 +74,11 @@ def annotated_clips(source: Path, files: Sequence[Path], read: ReadSegments, exp
             for name, segments in read(file):
                 recording = find_recording(file.parent, name or file.stem, top)
                 found.append((recording, segments))
+                # a name that is altered would never be found again, by an erasure above all
+                if broken := next((one for one in segments if undecodable(one.speaker)), None):
+                    raise IntakeError(f"{broken.place}: the speaker has bytes that are not UTF-8; correct them")
         except IntakeError as error:
-            faults.append(f"{file.relative_to(top)}: {error}")
+            faults.append(f"{file.relative_to(top)}: {str(error).replace(f'{file} ', 'it ', 1)}")
     twice = [path for path, same in itertools.groupby(sorted(path for path, _ in found)) if len(list(same)) > 1]
     faults += [f"{path.relative_to(top.resolve())} is annotated twice; keep one of the annotations" for path in twice]
     if faults:
@@ -130,18 +134,11 @@ def merged_words(words: Sequence[TimedSegment]) -> list[TimedSegment]:
     return segments
 
 
-def annotation_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, or a UTF-16 one with its mark, with lines that end in a line feed.
-
-    Raise IntakeError if it is neither.
-    """
-    content = path.read_bytes()
-    wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        return content.decode("utf-16" if wide else "utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        name = "UTF-16" if wide else "UTF-8"
-        raise IntakeError(f"it is not {name} text (byte {error.start}); save it as UTF-8") from error
+def annotation_lines(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
+    """Yield the place of each line of a text file, such as ``line 7``, and the line; errors as `read_text`."""
+    # not splitlines: a transcript may have a separator of Unicode inside
+    for count, line in enumerate(read_text(path, encoding).split("\n"), 1):
+        yield f"line {count}", line
 
 
 def time_of(text: str, what: str, place: str) -> Seconds:
@@ -162,6 +159,8 @@ def _clips(recording: Path, path: str, segments: Sequence[TimedSegment]) -> Iter
     overlapping = _overlapping(segments, info)
     for place, segment in enumerate(segments):
         fault = overlapping.get(place) or _fault(segment, info)
+        if undecodable(segment.text):
+            fault = ClipFault("not_utf8", f"{segment.place}: the transcript is not UTF-8")
         multi = info is not None and info.channels > 1
         yield SourceClip(
             path,

@@ -274,8 +274,28 @@ def test_text_files_of_windows_are_read(form: str, folder: Path) -> None:
         path.write_bytes(content)
         assert _found(list(_importer(form).read(path))) == expected
     path.write_bytes(text.replace("door", "d\xf6r").encode("latin-1"))
-    with pytest.raises(IntakeError, match="it is not UTF-8 text"):
+    likely = "is probably in Windows-1252 .Western Europe.; add --encoding cp1252"
+    with pytest.raises(IntakeError, match=f"{name}: it is not UTF-8: its line [0-9]+ {likely}"):
         list(_importer(form).read(path))
+    assert any("d\xf6r" in clip.text for clip in _importer(form).read(path, encoding="cp1252"))
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "stm", "ctm", "audacity", "label-studio"])
+def test_japanese_windows_files_are_read_in_their_declared_encoding(form: str, folder: Path) -> None:
+    name, text, _ = FORMATS[form]
+    (folder / name).write_bytes(text.replace("door", "開けて").encode("cp932"))
+    assert any("開けて" in clip.text for clip in _importer(form).read(folder / name, encoding="cp932"))
+
+
+def test_a_broken_byte_costs_its_segment_and_in_a_speaker_the_file(folder: Path) -> None:
+    name, text, _ = FORMATS["stm"]
+    good = text.replace("door", "t\xfcr") + "\n".join(";; m\xfcller" for _ in range(9))
+    (folder / name).write_bytes(good.encode().replace(b"t\xc3\xbcr", b"t\xc3r", 1))
+    made = list(_importer("stm").read(folder / name))
+    assert [clip.fault.reason for clip in made if clip.fault] == ["not_utf8"]
+    (folder / name).write_bytes(good.encode().replace(b"anna", b"anna\xc3", 1))
+    with pytest.raises(IntakeError, match=r"line [0-9]+: the speaker has bytes that are not UTF-8; correct them"):
+        list(_importer("stm").read(folder / name))
 
 
 def _importer(form: str) -> Any:

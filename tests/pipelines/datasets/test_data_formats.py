@@ -85,10 +85,15 @@ def test_tables_of_any_dialect_say_the_same(
 
 def test_times_and_channels_of_a_table_cut_the_file(tmp_path: Path) -> None:
     corpora.sound(tmp_path / "1.wav", 3.0)
-    table = corpora.text(tmp_path / "a.csv", "file,offset,duration,channel", "1.wav,0.5,1.0,1", "1.wav,,3.0,")
-    one, other = clips(table)
-    assert (one.start, one.seconds, one.channel, one.declared) == (0.5, 1.0, 1, None)
-    assert (other.start, other.seconds, other.channel, other.declared) == (0.0, None, None, 3.0)
+    rows = "1.wav,0.5,1.0,1", "1.wav,,3.0,", "1.wav,,1.0,", "1.wav,,9.0,"
+    found = clips(corpora.text(tmp_path / "a.csv", "file,offset,duration,channel", *rows))
+    # as in a manifest: a duration alone cuts from the beginning, and one that is longer than the file contradicts it
+    assert [(clip.start, clip.seconds, clip.channel, clip.declared) for clip in found] == [
+        (0.5, 1.0, 1, None),
+        (0.0, None, None, None),
+        (0.0, 1.0, None, None),
+        (0.0, None, None, 9.0),
+    ]
 
 
 def test_other_columns_of_a_table_name_its_channel_and_its_language(tmp_path: Path) -> None:
