@@ -137,6 +137,13 @@ def test_the_doctor_makes_no_folder_and_writes_no_file(workspace: Workspace, tmp
     assert "dvc push --all-tags" in remedy
 
 
+def test_a_remote_that_cannot_be_made_fails(workspace: Workspace) -> None:
+    place = workspace.root / ".elp" / "remote"
+    shutil.rmtree(place, ignore_errors=True)
+    place.write_text("a file, so that no folder can be made")
+    assert examine_remote(workspace)[:2] == ("fail", f"{place} cannot be written ({place})")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_remote_that_cannot_be_written_fails(workspace: Workspace, remote: Path) -> None:
     remote.chmod(0o500)
