@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipelines.cli.main import run
 from tests.support.audited import Ground
+from tests.support.command import Elp, elp_in
 
 pytestmark = pytest.mark.integration
-Elp = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -18,12 +16,7 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     """Run `elp` in the workspace, with its records in place of a server's; code, stdout and stderr."""
     monkeypatch.setattr("pipelines.cli.audit_verbs.ServerRecords", lambda uri: ground.records)
     monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: "http://127.0.0.1:1")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = run(["-w", str(ground.workspace.root), *words])
-        return code, *capsys.readouterr()
-
-    return call
+    return elp_in(ground.workspace.root, capsys)
 
 
 @pytest.mark.parametrize(

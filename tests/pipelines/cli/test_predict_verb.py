@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,19 +10,17 @@ import pytest
 import soundfile
 
 from elp_core.testing import save_tiny
-from pipelines.cli.main import run
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
+from tests.support.command import Elp, elp_in
 from tests.support.versions import make_champion
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 pytestmark = pytest.mark.integration
-
-Elp = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -40,14 +37,7 @@ def elp(mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(("call.wav", "other.wav")):
         Path(name).write_bytes(wav(voice(0.6, 200.0 + 40 * number, number)))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(["-w", str(root), *arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return elp_in(root, capsys)
 
 
 def test_every_format_has_the_same_words(elp: Elp) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pipelines.cli.main import run
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
+from tests.support.command import Elp, elp_in
 from tests.support.mlflow_server import free_port
 from tests.support.versions import add_version, make_champion, record_verdict
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 pytestmark = pytest.mark.integration
-
-Elp = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -35,14 +33,7 @@ def elp(mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     root.mkdir()
     subprocess.run(["git", "init", "-q", str(root)], check=True)
     (root / "elp.yaml").write_text(f"servers: {{mlflow_uri: '{mlflow_uri}'}}\n")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(["-w", str(root), *arguments])
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return call
+    return elp_in(root, capsys)
 
 
 def test_adapters_are_listed_as_a_table_and_as_json(client: MlflowClient, elp: Elp, tmp_path: Path) -> None:
