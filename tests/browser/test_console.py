@@ -53,9 +53,9 @@ def act(page: Page, section: str, reason: str, by: str = "ann") -> None:
 
 def result(page: Page) -> str:
     """What the page says became of it."""
-    told = page.locator("#result:focus")
-    told.wait_for()
-    return told.inner_text()
+    result = page.locator("#result:focus")
+    result.wait_for()
+    return result.inner_text()
 
 
 def test_a_champion_is_rolled_back_and_promoted_again(server: GuardedServer, page: Page, visit: Visit) -> None:
@@ -181,10 +181,10 @@ def test_the_keyboard_alone_reaches_and_uses_everything(server: GuardedServer, p
 
 def _tab_to(page: Page, name: str) -> None:
     """Press Tab until the element of this id or label has the focus, and see that it shows."""
-    told = "(e => [e.id, e.getAttribute('aria-label'), getComputedStyle(e).outlineStyle])(document.activeElement)"
+    script = "(e => [e.id, e.getAttribute('aria-label'), getComputedStyle(e).outlineStyle])(document.activeElement)"
     for _ in range(60):
         page.keyboard.press("Tab")
-        identity, label, outline = page.evaluate(told)
+        identity, label, outline = page.evaluate(script)
         assert outline != "none", f"the focus on {identity or label} does not show"
         if name in (identity, label):
             return

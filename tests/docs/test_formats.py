@@ -93,9 +93,9 @@ ATTACKS: list[tuple[Callable[[list[Any]], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("attack", "told"), ATTACKS)
+@pytest.mark.parametrize(("attack", "sentence"), ATTACKS)
 def test_the_shown_script_checks_a_ledger_and_names_the_place(
-    tmp_path: Path, ring: KeyRing, attack: Callable[[list[Any]], object], told: str
+    tmp_path: Path, ring: KeyRing, attack: Callable[[list[Any]], object], sentence: str
 ) -> None:
     rows = proof.chain(ring, 5)
     entries = [{"entry": json.loads(row.entry), "hash": row.hash, "envelope": row.envelope} for row in rows]
@@ -105,4 +105,4 @@ def test_the_shown_script_checks_a_ledger_and_names_the_place(
     assert _run(tmp_path, *command.split()[1:]).stdout.startswith("5 entries, one chain")
     attack(entries)
     (tmp_path / "ledger.json").write_text(json.dumps(entries))
-    assert told in _run(tmp_path, *command.split()[1:]).stderr
+    assert sentence in _run(tmp_path, *command.split()[1:]).stderr

@@ -73,10 +73,10 @@ class Rows:
         """A statement with its entry; its digest."""
         envelope = self._signed(statement.payload, statement.kind)
         entry = self.record(event, slot, at, after=version, bundle=statement.bundle, statements=(envelope.digest,))
-        told = (statement.outcome, "") if statement.kind == "verdict" else ("", statement.dataset)
+        about = (statement.outcome, "") if statement.kind == "verdict" else ("", statement.dataset)
         self.add(STATEMENTS, digest=envelope.digest, seq=entry.seq, kind=statement.kind, model=slot.model_name,
-                 version=version, bundle=statement.bundle, fingerprint=statement.fingerprint, outcome=told[0],
-                 dataset=told[1], keyid=envelope.keyid, envelope=envelope.text, at=entry.at)  # fmt: skip
+                 version=version, bundle=statement.bundle, fingerprint=statement.fingerprint, outcome=about[0],
+                 dataset=about[1], keyid=envelope.keyid, envelope=envelope.text, at=entry.at)  # fmt: skip
         return envelope.digest
 
     def write(self, engine: sa.Engine) -> None:
@@ -129,8 +129,8 @@ def _slot(rows: Rows, slot: Slot, experiment: int, versions: int) -> None:
                  run_id=run, source=f"models:/m-{run}", current_stage="None", status="READY")  # fmt: skip
         rows.state("registered", slot, version, lineage(slot, version, digest, run), at)
         outcome = "failed" if version % 3 == 0 else "passed"
-        told = verdict(slot, version, digest, outcome, champion, at)
-        proof = rows.state("gated", slot, version, told, at)
+        made = verdict(slot, version, digest, outcome, champion, at)
+        proof = rows.state("gated", slot, version, made, at)
         promoted = outcome == "passed" and version < versions
         status = "rejected" if outcome == "failed" else "retired" if promoted else "challenger"
         if promoted:
@@ -140,7 +140,7 @@ def _slot(rows: Rows, slot: Slot, experiment: int, versions: int) -> None:
         else:
             sentence = f"{slot} v{version}: the gate's verdict is {outcome}"
             rows.record("refused", slot, at, after=version, bundle=digest, reason=sentence, detail={"what": "promote"})
-        _tags(rows, slot, version, digest, told, status)
+        _tags(rows, slot, version, digest, made, status)
     aliases = {"champion": champion[0] if champion else None, "challenger": versions if versions % 3 else None}
     for alias, version in aliases.items():
         if version is not None:
@@ -200,10 +200,10 @@ def verdict(
     )
 
 
-def _tags(rows: Rows, slot: Slot, version: int, digest: str, told: VerdictStatement, status: str) -> None:
+def _tags(rows: Rows, slot: Slot, version: int, digest: str, made: VerdictStatement, status: str) -> None:
     values = {
-        "elp.verdict": told.outcome, "elp.status": status, "elp.metric": told.metric, "elp.value": f"{told.challenger}",
-        "elp.dataset": slot.tag((version + 2) // 3), "elp.golden": told.golden.tag, "elp.seed": "0", "elp.dirty": "no",
+        "elp.verdict": made.outcome, "elp.status": status, "elp.metric": made.metric, "elp.value": f"{made.challenger}",
+        "elp.dataset": slot.tag((version + 2) // 3), "elp.golden": made.golden.tag, "elp.seed": "0", "elp.dirty": "no",
         "elp.backbone": "elp:tiny", "elp.flow_run": "", "elp.code": "c" * 40, "elp.revision": "a" * 40,
         "elp.dvc_hash": "d" * 32, "elp.key": f"{slot}-{version}", "elp.bundle": digest, "elp.fingerprint": FINGERPRINT,
     }  # fmt: skip

@@ -102,10 +102,10 @@ def test_the_exported_folder_opens_in_transformers_as_float32(recipe: Recipe) ->
 def test_a_probe_answers_what_the_features_hold() -> None:
     rng = np.random.default_rng(0)
     answers = np.arange(80) % 4
-    told = np.concatenate([np.eye(4)[answers], rng.standard_normal((80, 3))], axis=1).astype(np.float32)
+    vectors = np.concatenate([np.eye(4)[answers], rng.standard_normal((80, 3))], axis=1).astype(np.float32)
     train = np.arange(80) < 60
-    assert probe.accuracy(told, answers, train, ~train, 0) == 1.0
-    assert probe.accuracy(told[:, 4:], answers, train, ~train, 0) < 0.7
+    assert probe.accuracy(vectors, answers, train, ~train, 0) == 1.0
+    assert probe.accuracy(vectors[:, 4:], answers, train, ~train, 0) < 0.7
 
 
 def test_every_module_of_the_recipe_belongs_to_a_stage() -> None:

@@ -35,7 +35,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> list[Adapter]:
 
 
 class Truth:
-    """What a host should do, told by a dictionary: the bundle's number by name."""
+    """What a host should do, as a dictionary: the number of the bundle by its name."""
 
     def __init__(self, host: AdapterHost, adapters: list[Adapter]) -> None:
         self.host, self.adapters = host, adapters

@@ -60,7 +60,7 @@ def test_a_role_that_nobody_signs_for_is_told(ask: Ask, capfd: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "sentence"),
     [
         (["list"], 1, "make keys with: elp keys new"),
         (["new"], 2, "--role"),
@@ -71,11 +71,11 @@ def test_a_role_that_nobody_signs_for_is_told(ask: Ask, capfd: pytest.CaptureFix
     ],
 )
 def test_what_cannot_be_done_is_told(
-    folder: Path, capfd: pytest.CaptureFixture[str], words: list[str], code: int, told: str
+    folder: Path, capfd: pytest.CaptureFixture[str], words: list[str], code: int, sentence: str
 ) -> None:
     Path("bad.json").write_text("{")
     assert run(["keys", *words]) == code
-    assert told in capfd.readouterr().err
+    assert sentence in capfd.readouterr().err
 
 
 def test_outside_a_workspace_the_folder_must_be_named(

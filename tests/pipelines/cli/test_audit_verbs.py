@@ -20,7 +20,7 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (("audit", "plant-a/asr"), "adapter: plant-a/asr v2  (registered 2026-01-04 12:00:00)"),
         (("audit", "plant-a/asr", "v1"), "adapter: plant-a/asr v1"),
@@ -34,10 +34,10 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
         (("erasure", "plan", "--speaker", "ann"), "elp data drop plant-a/asr --speaker ann"),
     ],
 )
-def test_each_question_has_its_answer(elp: Elp, words: tuple[str, ...], told: str) -> None:
+def test_each_question_has_its_answer(elp: Elp, words: tuple[str, ...], sentence: str) -> None:
     code, out, _ = elp(*words)
     assert code == 0
-    assert told in out
+    assert sentence in out
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_page_is_written_to_a_file(elp: Elp, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "sentence"),
     [
         (("audit",), "name a slot"),
         (("audit", "plant-a/asr", "x"), "VERSION is a number such as 3, got 'x'"),
@@ -72,10 +72,10 @@ def test_a_page_is_written_to_a_file(elp: Elp, tmp_path: Path) -> None:
         (("erasure", "plan", "--speaker", "a", "--clip", "12345678"), "give one of --speaker ID and --clip ID"),
     ],
 )
-def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[str, ...], told: str) -> None:
+def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[str, ...], sentence: str) -> None:
     code, out, err = elp(*words)
     assert (code, out) == (2, "")
-    assert told in err
+    assert sentence in err
 
 
 def test_a_plan_for_an_unknown_speaker_ends_with_code_1(elp: Elp) -> None:

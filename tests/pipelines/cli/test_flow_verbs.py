@@ -21,23 +21,25 @@ OUTCOME = RunOutcome(DATASET, REGISTERED, JUDGED)
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A Prefect whose run ends as the test says; notes what was asked for."""
-    told: dict[str, Any] = {"ends": dataclasses.replace(ASKED, state="Completed", state_type="COMPLETED", seconds=5.0)}
+    record: dict[str, Any] = {
+        "ends": dataclasses.replace(ASKED, state="Completed", state_type="COMPLETED", seconds=5.0)
+    }
 
     def follow(*_: Any) -> FollowedRun:
-        if isinstance(told["ends"], BaseException):
-            raise told["ends"]
-        return told["ends"]
+        if isinstance(record["ends"], BaseException):
+            raise record["ends"]
+        return record["ends"]
 
     def start_run(*asked: Any) -> FollowedRun:
         _, _, _, parameters, name, tags = asked
-        told.update(parameters=parameters, name=name, tags=tags)
+        record.update(parameters=parameters, name=name, tags=tags)
         return ASKED
 
     monkeypatch.setattr(flows, "connect_prefect", lambda _: contextlib.nullcontext())
     monkeypatch.setattr(flows, "start_run", start_run)
     monkeypatch.setattr(flows, "read_outcome", lambda *_: OUTCOME)
     monkeypatch.setattr(flows, "follow", follow)
-    return told
+    return record
 
 
 def _elp(workspace: Workspace, *words: str) -> int:

@@ -58,18 +58,18 @@ def test_transcripts_in_another_language_than_declared_are_not_compared(
 
 @pytest.mark.usefixtures("_trials_here")
 def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace, site: Site, mlflow_uri: str) -> None:
-    told: list[str] = []
-    found, folder = compare_methods(copy, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=told.append)
+    logged: list[str] = []
+    found, folder = compare_methods(copy, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=logged.append)
     assert [trial.method for trial in found.methods] == ["l", "weighted-sum", "slot"]
     for trial in (*found.methods, *found.curve):
         assert trial.lower <= trial.value <= trial.upper
         assert min(trial.parameters, trial.bundle_bytes, trial.peak_bytes, trial.real_time_factor, trial.steps) > 0
     assert [trial.clips for trial in found.curve] == [4, 8, 16]
     assert json.loads((folder / "compare.json").read_text())["slot"] == "plant-a/asr"
-    told.clear()
-    again, same = compare_methods(copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=told.append)
+    logged.clear()
+    again, same = compare_methods(copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=logged.append)
     assert (again, same) == (found, folder)
-    assert sum(line.endswith("already done") for line in told) == 5
+    assert sum(line.endswith("already done") for line in logged) == 5
     client = connect(mlflow_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
     assert len(runs) == 1

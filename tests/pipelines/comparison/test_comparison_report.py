@@ -22,11 +22,11 @@ LOST = FailedTrial("lora-ffn", 1.0, "LoRA needs peft")
 def comparison() -> MethodComparison:
     ahead, words = predict_curve(CURVE)
     methods = (FULL, ELP, WEAK)
-    told = differences_of(3.0, methods)
+    differences = differences_of(3.0, methods)
     return MethodComparison(
         "plant-a/asr", "data/plant-a/asr/v1", "golden/plant-a/asr/v1", "elp:tiny", "sha256:" + "0" * 64, "wer", 0.95,
-        False, "cpu, 2 threads", methods, tuple(told), {t.method: f"about {t.method}" for t in methods}, "elp",
-        CURVE, ahead, (LOST,), findings("asr", methods, told, words, (LOST,)),
+        False, "cpu, 2 threads", methods, tuple(differences), {t.method: f"about {t.method}" for t in methods}, "elp",
+        CURVE, ahead, (LOST,), findings("asr", methods, differences, words, (LOST,)),
     )  # fmt: skip
 
 
@@ -64,11 +64,11 @@ def test_the_table_holds_each_method_against_the_best() -> None:
 
 
 def test_an_interval_that_one_speaker_cannot_give_is_unknown_and_plain_json() -> None:
-    alone, told = replace(FULL, upper=None), (Difference("elp", "full", 0.01, None, None),)
-    said = findings("asr", (alone, ELP), told, "")
+    alone, differences = replace(FULL, upper=None), (Difference("elp", "full", 0.01, None, None),)
+    said = findings("asr", (alone, ELP), differences, "")
     assert "(unknown)" in said[0]
     assert "+1.0 points (interval unknown) at 10 %" in said[-1]
     assert "one speaker is not enough to distinguish them" in said[-1]
-    found = replace(comparison(), methods=(alone, ELP), differences=told)
+    found = replace(comparison(), methods=(alone, ELP), differences=differences)
     assert "Infinity" not in json.dumps(plain(found))
     assert "unknown" in comparison_html(found)

@@ -31,8 +31,8 @@ def test_the_prediction_interval_holds_what_a_further_run_gives() -> None:
         seen = [0.5 * m**-0.4 * np.exp(0.1 * rng.standard_normal()) for m in (*MINUTES, 32.0)]
         law = fit_power_law(MINUTES, seen[:4], 1e-4)
         assert law is not None
-        told = predict_error(law, 32.0)
-        held += told.lower <= seen[4] <= told.upper
+        predicted = predict_error(law, 32.0)
+        held += predicted.lower <= seen[4] <= predicted.upper
     assert 0.91 <= held / 400 <= 0.99
 
 

@@ -205,9 +205,11 @@ def test_another_speaker_takes_the_clip_into_that_speakers_split(workspace: Work
     emil = {f"anna_{take}": {"speaker": "emil", "split": ""} for take in range(3)}
     made = add_delivery(workspace, SLOT, write_delivery(tmp_path / "two", seed=1, **(unnamed | emil)))
     assert made.closed_set is False
-    told = subprocess.run(["git", "-C", str(workspace.root), "log", "-p"], capture_output=True, text=True, check=True)
-    assert "Correct 2 clips of plant/asr (v2)" in told.stdout
-    assert "emil" not in told.stdout
+    history = subprocess.run(
+        ["git", "-C", str(workspace.root), "log", "-p"], capture_output=True, text=True, check=True
+    )
+    assert "Correct 2 clips of plant/asr (v2)" in history.stdout
+    assert "emil" not in history.stdout
 
 
 def test_golden_clips_change_only_on_request_and_in_a_new_golden_set(workspace: Workspace, tmp_path: Path) -> None:

@@ -105,23 +105,25 @@ def test_dropped_clips_stay_out_of_later_deliveries(workspace: Workspace, tmp_pa
 
 def test_whose_clips_they_were_is_not_written_into_git(workspace: Workspace) -> None:
     drop_clips(workspace, SLOT, Subject(speaker="anna"))
-    told = subprocess.run(["git", "-C", str(workspace.root), "log", "-p"], capture_output=True, text=True, check=True)
-    assert "Drop 5 clips from plant/asr (v3)" in told.stdout
-    assert "anna" not in told.stdout
+    history = subprocess.run(
+        ["git", "-C", str(workspace.root), "log", "-p"], capture_output=True, text=True, check=True
+    )
+    assert "Drop 5 clips from plant/asr (v3)" in history.stdout
+    assert "anna" not in history.stdout
 
 
 @pytest.mark.parametrize(
-    ("who", "error", "told"),
+    ("who", "error", "history"),
     [
         (Subject(speaker="nobody"), UsageError, "holds nothing of speaker nobody; find what does: elp audit plant/asr"),
         (Subject(speaker="doris"), DataRefused, "no clip of golden/plant/asr/v1 would be left; add test clips"),
     ],
 )
 def test_what_cannot_be_dropped_changes_nothing(
-    workspace: Workspace, who: Subject, error: type[Exception], told: str
+    workspace: Workspace, who: Subject, error: type[Exception], history: str
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in workspace.root.rglob("data/**/*.json")}
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=history):
         drop_clips(workspace, SLOT, who)
     assert {path: path.stat().st_mtime_ns for path in workspace.root.rglob("data/**/*.json")} == before
     assert len(dataset_versions(workspace, SLOT)) == 2

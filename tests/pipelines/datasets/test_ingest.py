@@ -171,10 +171,10 @@ def test_a_stray_file_among_the_shards_is_refused(workspace: Workspace, tmp_path
 
 
 def test_progress_tells_clips_and_seconds(workspace: Workspace, tmp_path: Path) -> None:
-    told: list[tuple[int, int, float]] = []
-    add_delivery(workspace, ASR, write_delivery(tmp_path / "in"), progress=lambda *what: told.append(what))
-    assert [done for done, _, _ in told] == list(range(1, 13))
-    assert told[-1][1:] == (12, pytest.approx(6.0))
+    reported: list[tuple[int, int, float]] = []
+    add_delivery(workspace, ASR, write_delivery(tmp_path / "in"), progress=lambda *what: reported.append(what))
+    assert [done for done, _, _ in reported] == list(range(1, 13))
+    assert reported[-1][1:] == (12, pytest.approx(6.0))
 
 
 @pytest.mark.real_speech

@@ -151,8 +151,8 @@ def test_the_page_shows_what_was_confused(tmp_path: Path) -> None:
 def test_the_page_says_the_verdict_first_and_stands_alone(tmp_path: Path) -> None:
     folder, verdict = write(tmp_path)
     page = (folder / "report.html").read_text()
-    told = page[page.index("<body>") :]
-    assert told.index(verdict.outcome) < told.index("WER of the challenger v2") < told.index("Reasons")
+    body = page[page.index("<body>") :]
+    assert body.index(verdict.outcome) < body.index("WER of the challenger v2") < body.index("Reasons")
     assert "said &lt;b&gt;" in page, "transcripts are text, not markup"
     assert "golden/plant-a/asr/v1" in page
     assert "Closed set" in page

@@ -38,7 +38,7 @@ def test_every_check_is_in_the_verdict_with_or_without_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "limits", "told"),
+    ("name", "limits", "sentence"),
     [
         ("bundle size", {"max_megabytes": 4.0}, "4.20 MB, at most 4.00 MB"),
         ("parameters", {"max_parameters": 1_000_000}, "1,050,000, at most 1,000,000"),
@@ -46,10 +46,10 @@ def test_every_check_is_in_the_verdict_with_or_without_a_limit() -> None:
         ("real-time factor", {"max_real_time_factor": 0.05}, "0.0750 (on 10.0 s of audio, cpu), at most 0.0500"),
     ],
 )
-def test_an_adapter_over_its_budget_fails(name: str, limits: dict[str, Any], told: str) -> None:
+def test_an_adapter_over_its_budget_fails(name: str, limits: dict[str, Any], sentence: str) -> None:
     verdict = judged(**limits)
     assert verdict.outcome == "failed"
-    assert verdict.reasons[0].startswith(f"check {name} failed: {told}")
+    assert verdict.reasons[0].startswith(f"check {name} failed: {sentence}")
     assert judged(**{key: 2 * value for key, value in limits.items()}).passed
 
 
@@ -135,8 +135,8 @@ def test_the_worst_condition_has_a_limit_of_its_own() -> None:
         verdict = decide_verdict(scores, scores, policy, measured=MEASURED)
         outcomes[limit] = (verdict.outcome, check(verdict, "worst condition").outcome)
     assert outcomes == {0.3: ("failed",) * 2, 0.42: ("undecided",) * 2, 0.6: ("passed",) * 2}
-    told = check(decide_verdict(scores, None, POLICY, measured=MEASURED), "worst condition")
-    assert (told.passed, told.detail) == (True, "noisy with WER 40.00 %, no limit is set")
+    found = check(decide_verdict(scores, None, POLICY, measured=MEASURED), "worst condition")
+    assert (found.passed, found.detail) == (True, "noisy with WER 40.00 %, no limit is set")
 
 
 def test_ten_conditions_at_the_limit_do_not_fail_by_chance() -> None:

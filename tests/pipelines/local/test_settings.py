@@ -1,4 +1,4 @@
-"""What a slot's task can be told, in `elp.yaml`."""
+"""The settings of a slot's task in `elp.yaml`."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _second(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "sentence"),
     [
         (_second, "has 2 signatures, expected one"),
         (lambda v: v.update(signatures=[]), "has 0 signatures"),
@@ -116,16 +116,16 @@ def _second(values: dict[str, Any]) -> None:
         (lambda v: v["signatures"][0].update(sig="*"), "sig is not standard base64"),
     ],
 )
-def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], None], told: str) -> None:
+def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], None], sentence: str) -> None:
     values = json.loads(sign(b"x", ring, "lineage").text)
     change(values)
-    with pytest.raises(AttestationError, match=told) as caught:
+    with pytest.raises(AttestationError, match=sentence) as caught:
         read_envelope(json.dumps(values))
     assert caught.value.reason == "malformed"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("", "is no JSON"),
         ("[]", "holds a list"),
@@ -137,8 +137,8 @@ def test_a_malformed_envelope_is_refused(ring: KeyRing, change: Callable[[Any], 
         (" " * (MAX_BYTES + 1), "expected at most"),
     ],
 )
-def test_what_is_no_envelope_at_all_is_refused(text: str | bytes, told: str) -> None:
-    with pytest.raises(AttestationError, match=told):
+def test_what_is_no_envelope_at_all_is_refused(text: str | bytes, sentence: str) -> None:
+    with pytest.raises(AttestationError, match=sentence):
         read_envelope(text)
 
 

@@ -91,7 +91,7 @@ def test_a_folder_without_keys_is_told_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "sentence"),
     [
         (lambda v: v.update(format=2), "expected format 1"),
         (lambda v: v.update(more=1), "expected format 1"),
@@ -113,10 +113,10 @@ def test_a_folder_without_keys_is_told_what_to_do(tmp_path: Path) -> None:
         (lambda v: v["keys"][0].update(pem=RSA), "is not an Ed25519 key"),
     ],
 )
-def test_a_malformed_list_of_keys_is_refused(ring: KeyRing, change: Callable[[Any], None], told: str) -> None:
+def test_a_malformed_list_of_keys_is_refused(ring: KeyRing, change: Callable[[Any], None], sentence: str) -> None:
     values = json.loads(write_keys(ring.keys))
     change(values)
-    with pytest.raises(AttestationError, match=told):
+    with pytest.raises(AttestationError, match=sentence):
         read_keys(json.dumps(values), "here")
 
 

@@ -58,7 +58,7 @@ def test_a_row_holds_the_entry_and_its_signature(ring: KeyRing) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "sentence"),
     [
         (lambda v: v.update(event="celebrated"), "event is 'celebrated'"),
         (lambda v: v.update(note=""), "unknown key note"),
@@ -74,10 +74,10 @@ def test_a_row_holds_the_entry_and_its_signature(ring: KeyRing) -> None:
         (lambda v: v.update(statements={"a": 1}), "statements"),
     ],
 )
-def test_a_malformed_entry_is_refused(change: Callable[[Any], Any], told: str) -> None:
+def test_a_malformed_entry_is_refused(change: Callable[[Any], Any], sentence: str) -> None:
     values = json.loads(proof.entry(Head()).text)
     change(values)
-    with pytest.raises(AttestationError, match=told):
+    with pytest.raises(AttestationError, match=sentence):
         read_entry(canonical_json(values).decode())
 
 

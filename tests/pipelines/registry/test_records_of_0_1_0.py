@@ -77,9 +77,9 @@ def test_the_server_writes_the_texts_that_release_0_1_0_signed(name: str, detail
     old = parse_statement((RECORDS / f"0.1.0-verdict-{name}.json").read_bytes())
     assert isinstance(old, VerdictStatement)
     assert old.page is not None
-    told = [row for row in old.page.rows if row[0] == "why" or row[0].startswith("condition ")]
-    slices = tuple(NamedOutcome(row[0].removeprefix("condition "), row[1]) for row in told if row[0] != "why")
-    reasons = tuple(text for label, text in told if label == "why")
+    shown = [row for row in old.page.rows if row[0] == "why" or row[0].startswith("condition ")]
+    slices = tuple(NamedOutcome(row[0].removeprefix("condition "), row[1]) for row in shown if row[0] != "why")
+    reasons = tuple(text for label, text in shown if label == "why")
     new = replace(old, page=None, details=replace(details, slices=slices, reasons=reasons))
     assert verdict_headline(new) == verdict_headline(old) == old.page.headline
     assert tuple(verdict_rows(new)) == tuple(verdict_rows(old)) == old.page.rows

@@ -114,7 +114,7 @@ def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "told"),
+    ("status", "body", "kind", "sentence"),
     [
         (
             403,
@@ -131,10 +131,10 @@ def test_a_login_is_sent_where_one_is_set(server: Answers, monkeypatch: pytest.M
     ],
 )
 def test_every_failure_says_what_to_do(
-    server: Answers, status: int, body: bytes, kind: type[OpsError], told: str
+    server: Answers, status: int, body: bytes, kind: type[OpsError], sentence: str
 ) -> None:
     server.status, server.body = status, body
-    with pytest.raises(kind, match=told):
+    with pytest.raises(kind, match=sentence):
         guard.submit_statement(server.uri, "elp.a.asr", 3, "{}")
 
 

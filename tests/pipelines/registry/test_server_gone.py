@@ -68,10 +68,10 @@ def test_training_goes_on_without_the_server_and_keeps_its_points(
     dead_client: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curves, "SEND_SECONDS", 0.0)
-    told: list[str] = []
-    observer = curves.Curves(dead_client, "run", told.append)
+    logged: list[str] = []
+    observer = curves.Curves(dead_client, "run", logged.append)
     observer.on_step(1, 2, 0.5, {})
     observer.on_step(2, 2, 0.4, {})
-    assert [line.partition(":")[0] for line in told] == ["training continues without its curves for now"]
+    assert [line.partition(":")[0] for line in logged] == ["training continues without its curves for now"]
     with pytest.raises(ServiceError, match="elp up"):
         observer.finish()

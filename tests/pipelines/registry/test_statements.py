@@ -113,11 +113,11 @@ WRONG_VERDICTS: list[tuple[Callable[[Any], Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "told"), WRONG_VERDICTS)
-def test_a_malformed_verdict_is_refused(change: Callable[[Any], Any], told: str) -> None:
+@pytest.mark.parametrize(("change", "sentence"), WRONG_VERDICTS)
+def test_a_malformed_verdict_is_refused(change: Callable[[Any], Any], sentence: str) -> None:
     values = _of(proof.verdict())
     change(values)
-    with pytest.raises(AttestationError, match=told):
+    with pytest.raises(AttestationError, match=sentence):
         parse_statement(canonical_json(values))
 
 
@@ -147,11 +147,11 @@ def _build(values: Any) -> Any:
     return values["predicate"]["buildDefinition"]
 
 
-@pytest.mark.parametrize(("change", "told"), WRONG_LINEAGES)
-def test_a_malformed_lineage_is_refused(change: Callable[[Any], Any], told: str) -> None:
+@pytest.mark.parametrize(("change", "sentence"), WRONG_LINEAGES)
+def test_a_malformed_lineage_is_refused(change: Callable[[Any], Any], sentence: str) -> None:
     values = _of(proof.lineage())
     change(values)
-    with pytest.raises(AttestationError, match=told):
+    with pytest.raises(AttestationError, match=sentence):
         parse_statement(canonical_json(values))
 
 
@@ -161,8 +161,8 @@ def test_another_spelling_of_the_same_statement_is_refused(statement: Statement)
     spaced = json.dumps(values, sort_keys=True).encode()
     unsorted = json.dumps(dict(reversed(values.items())), separators=(",", ":")).encode()
     twice = statement.payload.replace(b'{"_type":', b'{"_type":"x","_type":', 1)
-    for payload, told in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "occurs twice")):
-        with pytest.raises(AttestationError, match=told):
+    for payload, sentence in ((spaced, "not canonical"), (unsorted, "not canonical"), (twice, "occurs twice")):
+        with pytest.raises(AttestationError, match=sentence):
             parse_statement(payload)
 
 

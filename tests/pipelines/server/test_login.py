@@ -115,8 +115,8 @@ def test_users_are_listed_changed_and_removed(login: LoginServer) -> None:
     users.remove_user(server, "fritz")
     assert Rest(login.uri, ("fritz", PASSWORD + "?"))("GET", f"{ELP}/status").status == 401
     rows = login.rest("dora").get(f"{ELP}/ledger?event=users%20changed&limit=1000")["entries"]
-    told = [row["entry"] for row in rows if row["entry"]["detail"].get("username") == "fritz"]
-    assert [(e["detail"]["what"], e["who"]["name"], e["detail"].get("role", "")) for e in told] == [
+    entries = [row["entry"] for row in rows if row["entry"]["detail"].get("username") == "fritz"]
+    assert [(e["detail"]["what"], e["who"]["name"], e["detail"].get("role", "")) for e in entries] == [
         ("users/create", "admin", ""),
         ("roles/assign", "admin", "auditor"),
         ("roles/assign", "admin", "trainer"),
@@ -129,7 +129,7 @@ def test_users_are_listed_changed_and_removed(login: LoginServer) -> None:
         ("users/update-password", "fritz", ""),
         ("users/delete", "admin", ""),
     ]
-    assert PASSWORD not in str(told)
+    assert PASSWORD not in str(entries)
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,16 @@ class Trainer:
     site: Site
     mlflow_uri: str
     cache: Path
-    told: list[str] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
 
     def __call__(self, slot: Slot, tag: str = "", **over: Any) -> Registered:
         settings = over.pop("settings", self.site.settings)
-        options = {"mlflow_uri": self.mlflow_uri, "cache": self.cache, "flow_run_id": "flow-1", "log": self.told.append}
+        options = {
+            "mlflow_uri": self.mlflow_uri,
+            "cache": self.cache,
+            "flow_run_id": "flow-1",
+            "log": self.logged.append,
+        }
         return train_adapters(self.site.repository, {slot: tag or slot.tag(1)}, settings, **{**options, **over})[slot]
 
 
@@ -116,7 +121,7 @@ def test_another_machine_does_not_sign_for_what_it_did_not_train(
     monkeypatch.setattr(guard, "list_statements", lambda uri, **wanted: [])
     monkeypatch.setattr(guard, "submit_statement", lambda *_: pytest.fail("it signed"))
     train(site.asr, cache=tmp_path)
-    assert any("is not signed yet: train it again on the machine that trained it" in line for line in train.told)
+    assert any("is not signed yet: train it again on the machine that trained it" in line for line in train.logged)
 
 
 def test_without_a_key_nothing_is_trained(train: Trainer, site: Site, tmp_path: Path) -> None:
@@ -232,8 +237,8 @@ def test_what_the_task_is_told_makes_another_training(train: Trainer, site: Site
 def test_the_threshold_of_the_validation_trials_is_in_the_bundle(train: Trainer, site: Site) -> None:
     done = train(site.asv)
     bundle = train.cache / "bundles" / done.key / "bundle"
-    told = json.loads((bundle / "adapter_config.json").read_text())["task"]
-    assert told["threshold"] == json.loads((bundle / "lineage.json").read_text())["validation"]["eer.threshold"]
+    task = json.loads((bundle / "adapter_config.json").read_text())["task"]
+    assert task["threshold"] == json.loads((bundle / "lineage.json").read_text())["validation"]["eer.threshold"]
 
 
 def test_a_loss_that_breaks_ends_the_run_as_failed(
@@ -278,8 +283,8 @@ def test_a_version_that_is_not_there_is_named(train: Trainer, site: Site) -> Non
 
 def test_progress_is_told(train: Trainer, done: Registered) -> None:
     assert done.version
-    assert any(line.startswith("training plant-a/asr on 16 clips") for line in train.told)
-    assert any(line.startswith("epoch 2, step ") for line in train.told)
+    assert any(line.startswith("training plant-a/asr on 16 clips") for line in train.logged)
+    assert any(line.startswith("epoch 2, step ") for line in train.logged)
 
 
 @pytest.fixture

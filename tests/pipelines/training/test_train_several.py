@@ -28,13 +28,13 @@ class Trainer:
         self.site = site
         self.options: dict[str, Any] = {"mlflow_uri": mlflow_uri, "cache": cache}
         self.passes: list[int] = []
-        self.told: list[str] = []
+        self.logged: list[str] = []
         together = elp_core.training.train_together
         patch.setattr(elp_core.training, "train_together", lambda jobs: self.passes.append(len(jobs)) or together(jobs))
 
     def __call__(self, settings: Settings) -> dict[Slot, Registered]:
         tags = {slot: slot.tag(1) for slot in (self.site.asr, self.site.asv)}
-        return train_adapters(self.site.repository, tags, settings, log=self.told.append, **self.options)
+        return train_adapters(self.site.repository, tags, settings, log=self.logged.append, **self.options)
 
     def one(self, slot: Slot, settings: Settings) -> Registered:
         return train_adapters(self.site.repository, {slot: slot.tag(1)}, settings, **self.options)[slot]
@@ -65,7 +65,7 @@ def test_slots_are_trained_in_one_pass_and_registered_apart(train: Trainer, site
     assert {slot: (one.version, one.reused) for slot, one in again.items()} == {
         slot: (one.version, True) for slot, one in done.items()
     }
-    assert any(line.startswith("plant-a/asv: epoch 2, step ") for line in train.told)
+    assert any(line.startswith("plant-a/asv: epoch 2, step ") for line in train.logged)
 
 
 def test_a_slot_that_is_trained_already_is_left_out(train: Trainer, site: Site) -> None:
