@@ -70,8 +70,10 @@ def test_the_source_archive_makes_the_wheel_and_has_the_pins(built: tuple[Path, 
 
 
 def test_the_wheel_works_in_a_new_environment_without_the_checkout(
-    built: tuple[Path, list[str]], tmp_path: Path
+    built: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # pip would take a checkout on this path for an installation
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     (wheel,) = built[0].glob("*.whl")
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
