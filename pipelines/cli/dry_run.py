@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -46,10 +47,18 @@ def _planned(plan: IntakePlan) -> str:
         table(("label", "clips"), counted(plan.labels)) if plan.labels else "",
         table(("condition", "clips"), counted(plan.conditions)) if plan.conditions else "",
         table(("quarantined for", "clips", "the first"), reasons) if reasons else "",
-        "\n".join(plan.warnings),
+        "\n".join(filter(None, (filled_text(plan.filled), *plan.warnings, needs_text(plan.needs)))),
         "dry run: nothing was changed",
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def filled_text(filled: Mapping[str, int]) -> str:
+    """Return which splits a delivery filled that the slot lacked; empty if none."""
+    shown = ", ".join(f"{count:,} clips to {split}" for split, count in sorted(filled.items()))
+    return (
+        f"the slot lacked a split, so new speakers were divided by the rule for small slots: {shown}" if filled else ""
+    )
 
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:

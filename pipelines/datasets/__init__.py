@@ -11,7 +11,11 @@ A version: `dataset_version` has the records, `slot_shards` the Parquet files, `
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`
 withdraw clips, `readmit` takes that back; `correct` applies the `corrections` of a file (`clip_words` recognises
 earlier words); `dvc` stores the files, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is
-its line in `elp doctor`. `stored_splits` has the splits of speakers whose stored clips decide.
+its line in `elp doctor`.
 
-Other rooms import only the read side: `versions` and `dataset_version`.
+Splits: `stored_splits` has those of known speakers, `split_filling` places new ones if a split is empty, `resplit` divides
+all again (`changed_clips` stores what it and `correct` change). `readiness` says what training and the gate lack, and
+`slot_needs` what a slot lacks.
+
+Other rooms import only the read side: `versions`, `dataset_version` and `readiness`.
 """

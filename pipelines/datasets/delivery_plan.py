@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ class IntakePlan:
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
     """Names of the slot that look like another name, or like a missing value, with the new clips."""
+    needs: tuple[str, ...] = ()
+    """What the slot then lacks for a training and a verdict, the remedy last."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that the rule for small slots places there."""
 
     @property
     def quarantined(self) -> int:
@@ -141,6 +145,8 @@ def _plan(
         details=details,
         refused=() if known else tuple(judged.refused),
         warnings=tuple(name_warnings(judged.totals.names)),
+        needs=tuple(judged.needs),
+        filled=judged.moved,
     )
 
 

@@ -128,6 +128,8 @@ class ShardTotals:
     """Clips by label, for each split; clips without a label are not counted."""
     names: dict[str, dict[str, int]]
     """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
+    split_speakers: dict[str, int]
+    """Named speakers in each split."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
@@ -164,6 +166,7 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names={kind: dict(counts) for kind, counts in names.items()},
+        split_speakers=dict(Counter(split for found in homes.values() for split in found)),
     )
 
 
