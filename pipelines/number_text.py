@@ -18,6 +18,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def errors_title(counted: str) -> str:
+    """Return the heading of a column with the errors of clips, by what a metric counts.
+
+    >>> errors_title("word"), errors_title("character"), errors_title("clip")
+    ('wrong words', 'wrong characters', 'errors')
+    """
+    return {"word": "wrong words", "character": "wrong characters"}.get(counted, "errors")
+
+
 def metric_title(metric: str) -> str:
     """Return a metric's name for people.
 

@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import SCHEMA, write_shard
 from elp_core.languages import LanguageConfig
-from pipelines.datasets import dvc
 from pipelines.datasets.changed_clips import RewrittenFolder, changed_clips, rewritten_folder
 from pipelines.datasets.checks import check_clips
 from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
@@ -32,9 +31,9 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import rare_letters, require_same_language
-from pipelines.datasets.slot_shards import pinned_golden, restore_shards, slot_shards
+from pipelines.datasets.slot_shards import present_files, restore_shards, slot_shards
 from pipelines.datasets.transcripts import without_tags
-from pipelines.datasets.versions import golden_ref, version_at
+from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -95,23 +94,9 @@ def plan_corrections(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder:
         stage = Path(folder)
         shards = {
-            name: _present(workspace, slot, name, current, stage / "cache") for name in (SHARDS, GOLDEN, QUARANTINE)
+            name: present_files(workspace, current, name, stage / "cache") for name in (SHARDS, GOLDEN, QUARANTINE)
         }
         return _prepare(workspace, current, shards, file, stage, stage / "docs", golden=golden, encoding=encoding)[0]
-
-
-def _present(workspace: Workspace, slot: Slot, name: str, current: DatasetVersion, cache: Path) -> list[Path]:
-    """Return the files of a folder of the slot; if they are not all here, they are fetched into `cache`."""
-    here, revision = slot_shards(workspace, slot, name), current.revision
-    if name == SHARDS and {path.name for path in here} >= set(current.shards):
-        return here
-    if name == QUARANTINE and (here or not current.quarantined):
-        return here
-    if name == GOLDEN:
-        if here or not pinned_golden(workspace, slot):
-            return here
-        revision = golden_ref(workspace, "latest", slot).revision
-    return dvc.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
 
 
 def _prepare(

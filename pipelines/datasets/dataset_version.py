@@ -14,6 +14,7 @@ from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -269,7 +270,9 @@ def parse_record(kind: type[Record], text: str) -> Record:
         written = values.pop("format")
         values["slot"] = dataclasses.asdict(Slot.parse(values["slot"]))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise VersioningError(f"{name} is not a record of this program: {error!r}; restore it from Git") from error
+        raise VersioningError(
+            f"{name} is not a record of this program: {shape_fault(error)}; restore it from Git"
+        ) from error
     if written != FORMAT:
         raise VersioningError(
             f"{name} has format {written}, this program reads {FORMAT}; use the version that wrote it"

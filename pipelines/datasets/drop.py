@@ -27,7 +27,7 @@ from pipelines.datasets.dataset_version import (
 )
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
-from pipelines.datasets.quarantine import split_quarantine
+from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -74,8 +74,6 @@ class _Folder:
     staying: list[Path]
     dropped: set[str]
     """Ids of the clips; for quarantine, SHA-256 of the files."""
-    reasons: Counter[str] = field(default_factory=Counter)
-    """Files taken out of quarantine, by their reason."""
     kept: Counter[str] = field(default_factory=Counter)
     """Clips or files of the other speakers, by the normal form of their names."""
     paths: frozenset[str] = frozenset()
@@ -162,7 +160,6 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path, paths: fr
         (found.leaving if gone or silent else found.staying).append(shard)
         found.arriving.extend(kept)
         found.dropped.update(clip.sha256 for clip in gone)
-        found.reasons.update(clip.reason for clip in gone)
     return replace(found, muted=muted)
 
 
@@ -204,7 +201,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         totals,
         golden=golden.files if golden.leaving else [],
         trials=listed.record if listed else None,
-        quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
+        quarantine=count_reasons(read_quarantine(found[QUARANTINE].files)),
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
         corrected=current.corrected,

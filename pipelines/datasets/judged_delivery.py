@@ -12,12 +12,20 @@ import pyarrow.parquet as pq
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
-from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, Importer, read_delivery
+from pipelines.datasets.delivery import (
+    ClipFault,
+    DeliveryContent,
+    DeliveryOptions,
+    Importer,
+    SourceClip,
+    read_delivery,
+)
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.quarantine import with_own_sound
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_needs import slot_needs
-from pipelines.datasets.slot_shards import ShardTotals, count_shards, pinned_golden, without_clips
+from pipelines.datasets.slot_shards import ShardTotals, clip_sounds, count_shards, pinned_golden, without_clips
 from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
@@ -47,6 +55,18 @@ class JudgedDelivery:
     """What the slot then lacks for a training and a verdict, the remedy last."""
     moved: Mapping[str, int]
     """Clips that the rule of `split_filling` gave another split than the shares of the policy."""
+
+    def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
+        """Return the bad clips as quarantine keeps them."""
+        clips, staged = self.content.clips, self.staged
+        # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
+        ids = {staged.indices[clip]: clip for clip in self.checked.faults}
+        ids |= {one.position: one.id for one in staged.repeats}
+        parts = {ids[index] for index in self.faults if index in ids and not clips[index].whole}
+        sounds = clip_sounds(staged.parts, parts)
+        return [
+            with_own_sound(clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in self.faults.items()
+        ]
 
 
 def read_for_slot(

@@ -15,7 +15,7 @@ from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, csv_quoting, named_columns, sound_of
 from pipelines.datasets.importers.listing import ENCODING, part_or_whole
-from pipelines.datasets.importers.manifest_rows import key_name
+from pipelines.datasets.importers.manifest_rows import key_name, table_delimiter
 from pipelines.datasets.importers.manifest_text import printable
 from pipelines.datasets.importers.row_values import channel_value, language_value, refuse_times, seconds_value
 
@@ -90,9 +90,12 @@ def _words(
 def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str], dict[str, str]]]:
     """Yield the line of each row, its values by what they are, and those of the other columns by their names."""
     table = reader.source
-    text = reader.text(table)
-    delimiter = _delimiter(text.split("\n", 1)[0], table.suffix.lower())
     numbered = bool(chosen) and all(of.isdigit() for of in chosen.values())
+    # a first line that is no header has words of a transcript, which may be names of columns
+    wanted = () if numbered else {*USUAL_NAMES["path"], *map(key_name, chosen.values())}
+    skipped, delimiter, text = table_delimiter(
+        reader.text(table), wanted, "\t" if table.suffix.lower() == ".tsv" else ","
+    )
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv_quoting(delimiter), strict=True)
     try:
         header = [] if numbered else [name.strip() for name in next(rows, [])]
@@ -102,12 +105,14 @@ def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int
             if not any(map(str.strip, fields)):
                 continue
             if len(fields) != len(header) if header else len(fields) <= max(places.values()):
-                reader.fault(table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num)
+                reader.fault(
+                    table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num + skipped
+                )
             else:
                 known, rest = ({name: fields[place] for name, place in some.items()} for some in (places, others))
-                yield rows.line_num, known, rest
+                yield rows.line_num + skipped, known, rest
     except csv.Error as error:
-        reader.fault(table, f"the table is malformed ({error})", rows.line_num)
+        reader.fault(table, f"the table is malformed ({error})", rows.line_num + skipped)
 
 
 def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], numbered: bool) -> dict[str, int]:
@@ -131,11 +136,6 @@ def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], 
         reader.fault(reader.source, f"which column names the audio? it has {has}; say it with --columns path=…", 1)
         return {}
     return places
-
-
-def _delimiter(header: str, suffix: str) -> str:
-    """Return the character that the first line has most of."""
-    return max(",;|\t" if suffix != ".tsv" else "\t,;|", key=header.count)
 
 
 TABLE = Importer(

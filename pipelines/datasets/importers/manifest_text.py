@@ -30,9 +30,8 @@ def read_text(path: Path, encoding: str = "") -> str:
     In a file that is UTF-8 but for a few bytes, these become lone surrogates: only the clip that they belong to is
     faulty. Raise IntakeError for a file in another encoding; the sentence names the likely one and what to do.
     """
+    require_text_size(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise IntakeError(f"{path} has more than {MAX_BYTES // 2**20} MiB; a manifest is text, one line a clip")
         content = path.read_bytes()
     except OSError as error:
         raise IntakeError(f"{path} cannot be read: {error.strerror}; nothing was taken in") from error
@@ -51,6 +50,16 @@ def read_text(path: Path, encoding: str = "") -> str:
                 "save it as UTF-8, or name its encoding with --encoding"
             ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def require_text_size(path: Path) -> None:
+    """Raise IntakeError for a file that cannot be opened, or has more than `MAX_BYTES`: it is read as a whole."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise IntakeError(f"{path} cannot be read: {error.strerror}; nothing was taken in") from error
+    if size > MAX_BYTES:
+        raise IntakeError(f"{path} has more than {MAX_BYTES // 2**20} MiB; a manifest is text, one line a clip")
 
 
 def known_encoding(name: str) -> str:
