@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit | resplit``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | readmit | resplit | inspect``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import click
 
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, filled_text, show_plan
-from pipelines.cli.options import format_options, on_workspace, slot_argument
+from pipelines.cli.inspect_verb import inspect_data
+from pipelines.cli.options import delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
 from pipelines.cli.resplit_verb import resplit_data
 from pipelines.datasets.readiness import needs_text
@@ -31,22 +32,14 @@ def data() -> None:
 data.add_command(correct_data)
 data.add_command(readmit_data)
 data.add_command(resplit_data)
+data.add_command(inspect_data)
 
 
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "importer", metavar="NAME", help="Format of SOURCE, such as nemo [default: recognised].")
-@format_options
+@delivery_options
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
-@click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
-@click.option(
-    "--channel",
-    metavar="WHICH",
-    help="If two channels differ: left, right, each or mix.",
-)
-@click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
-@click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace
 def add_data(
     workspace: Workspace, slot: Slot, source: Path, importer: str | None, dry_run: bool, **options: Any
@@ -63,8 +56,7 @@ def add_data(
     """
     from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
-    from pipelines.datasets.slot_needs import version_needs
-    from pipelines.datasets.slot_shards import doubtful_names
+    from pipelines.datasets.slot_needs import doubtful_names, version_needs
     from pipelines.datasets.versions import find_latest
 
     if importer is None and len(others := [one.name for one in accepting(source)]) > 1:

@@ -85,15 +85,18 @@ def plan_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    *,
+    fresh: bool = False,
 ) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
-    A delivery that would be refused as a whole raises nothing: `IntakePlan.refused` has the reasons.
+    `fresh`: the slot has no data, so that no repository is needed. A delivery that would be refused as a whole raises
+    nothing: `IntakePlan.refused` has the reasons.
     """
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
     others = [one.name for one in accepting(source) if one.name != chosen.name]
-    current = find_latest(workspace, slot)
+    current = None if fresh else find_latest(workspace, slot)
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")

@@ -1,10 +1,20 @@
-"""What the newest data of a slot lacks before an adapter can be trained and judged, with the remedy."""
+"""What a person should know of a slot's newest data: what it lacks for a training and a verdict, and doubtful names."""
 
 from pipelines.datasets.dataset_version import GOLDEN_FILE, SHARDS, DatasetVersion, GoldenRef, parse_record
+from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.readiness import SplitContent, golden_needs, remedy, split_contents, training_needs
 from pipelines.datasets.slot_shards import ShardTotals, count_shards, slot_shards
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
+
+
+def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
+    """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
+    return (
+        name_warnings(count_shards(slot_shards(workspace, version.slot, SHARDS)).names)
+        if version.doubtful_names
+        else []
+    )
 
 
 def version_needs(workspace: Workspace, version: DatasetVersion) -> list[str]:
