@@ -25,8 +25,6 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     import pandas as pd
 
-VOCABULARY_SHARE = 0.05
-"""With a larger share of transcripts outside the alphabet, the delivery's spelling is wrong, not single clips."""
 _SHOWN = 5
 
 
@@ -125,10 +123,11 @@ def set_faults(
         faults += _class_faults(totals.classes) if "label" in slot.task_spec.needs else []
     foreign = [fault for fault in quarantined if fault.reason == "outside_alphabet"]
     # in a small delivery, two misspelt transcripts are already a large share
-    if len(foreign) > max(2, VOCABULARY_SHARE * delivered):
+    if len(foreign) > max(2, policy.max_foreign * delivered):
         faults.append(
             f"vocabulary: {len(foreign)} of {delivered} transcripts have characters outside the alphabet of "
-            f"{language.resolve().name}; {_spelling(slot, language)}; the first: {foreign[0].detail}"
+            f"{language.resolve().name}, the limit is {policy.max_foreign:.0%} (data.max_foreign); "
+            f"{_spelling(slot, language)}; the first: {foreign[0].detail}"
         )
     if delivered and len(quarantined) > policy.max_quarantined * delivered:
         counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
@@ -141,7 +140,9 @@ def set_faults(
 
 def _spelling(slot: Slot, language: LanguageConfig) -> str:
     """Return what to do about transcripts that the language does not write."""
-    spell = " or set digits: spell" if language.resolve().spells and language.digits != "spell" else ""
+    spell = " or set digits: spell" if language.resolve().spells else ""
+    if language.digits == "spell":
+        spell = ", which digits: spell leaves alone if they can be read in several ways"
     return (
         f"write them out (such as digits as words){spell}, or, if the recordings are in another language, declare it "
         f"in elp.yaml: slots: {{{slot}: {{language: CODE}}}}"

@@ -166,6 +166,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.tasks import decide_by
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
@@ -179,6 +180,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     def score(version: AdapterVersion) -> _Scored:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
+        model.task = decide_by(model.task, case.settings.gate.metric or None)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
         found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials)
         also = {name: round(value, 6) for name, value in found.extra.items()}
