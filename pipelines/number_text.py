@@ -13,6 +13,17 @@ def points(share: float) -> str:
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
 
 
+def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
+
+    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+
+    >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
+    ((0.0, 1.0), (0.9, 1.2))
+    """
+    return min(max(0.0, lower), value), max(min(1.0, upper), value)
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 clip``, ``2 clips``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
