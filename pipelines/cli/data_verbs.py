@@ -10,7 +10,8 @@ import click
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, show_plan
 from pipelines.cli.options import format_options, on_workspace, slot_argument
-from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.progress_bar import clips_progress
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot

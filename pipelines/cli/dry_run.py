@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, seconds, table, wants_json
+from pipelines.cli.progress_bar import clips_progress
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
