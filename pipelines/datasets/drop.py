@@ -46,6 +46,8 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name, similar_to
 from pipelines.registry.slot import Slot
 
+_STEP = "the drop"
+
 
 @dataclass(frozen=True)
 class Dropped:
@@ -165,12 +167,16 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     slot, number, clips, golden = current.slot, current.version + 1, found[SHARDS], found[GOLDEN]
     totals = count_shards(clips.files)
     if not totals.ids:
-        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
+        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"], _STEP)
     checked = check_clips(clips.arriving, workspace, slot, "drop", validate_rows)
-    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()])
+    require_good_set(
+        workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()], step=_STEP
+    )
     if golden.leaving and not golden.files:
         pinned = pinned_golden(workspace, slot)
-        raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
+        raise DataRefused(
+            str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"], _STEP
+        )
     delivery = Delivery(
         key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
         name=f"drop-v{number}",
@@ -221,5 +227,5 @@ def _remaining_trials(workspace: Workspace, slot: Slot, golden: _Folder) -> Gold
     remaining = remaining_trials(trials, pinned.trials, [clip for clip in before if clip not in golden.dropped])
     if remaining is None:
         sentence = f"no trial of one kind of {pinned.trials.name} would be left; pin another golden set first"
-        raise DataRefused(str(slot), [sentence])
+        raise DataRefused(str(slot), [sentence], _STEP)
     return remaining

@@ -104,6 +104,7 @@ def _change(
         protocol=content.protocol,
         new_units=added_units(current, units),
         untagged=content.untagged,
+        filled=judged.moved,
     )
     version, golden = next_records(
         workspace,
