@@ -12,7 +12,8 @@ from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import delivery_options, on_workspace, slot_argument
-from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.resplit_verb import resplit_data
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
