@@ -15,21 +15,18 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ELP = str(Path(sys.executable).with_name("elp"))
 SOUNDS, TEXTS = "usr/share/asterisk/sounds", "usr/share/doc"
-LINE = re.compile(r"(?P<name>[\w./-]+):\s*(?P<text>.*)")
 HEADERS = ("slot", "golden set", "CER", "95 % interval", "WER", "verdict", "champion", "training")
 
 
@@ -61,37 +58,21 @@ def find_prompt_sets(root: Path, languages: list[str], texts: Path | None = None
     return found
 
 
-def read_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and text of each prompt of a list such as `core-sounds-it.txt.gz`; lines with ; are comments."""
-    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    for line in raw.decode("utf-8-sig").splitlines():
-        if (found := LINE.fullmatch(line.strip())) and not line.startswith(";"):
-            yield found["name"], found["text"]
-
-
-def split_of(name: str) -> str:
-    """Return the split of a prompt: a fifth is the golden set, a tenth is for validation."""
-    place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
-    return "test" if place < 2 else "validation" if place == 2 else "train"
-
-
-def write_manifest(prompts: PromptSet, path: Path) -> int:
-    """Write the delivery of one language; return how many recordings it has. Texts without a recording are left out."""
-    rows = []
-    for name, text in read_texts(prompts.texts):
-        recording = prompts.folder / f"{name}.wav"
-        if recording.is_file():
-            clip = {"audio_filepath": str(recording.resolve()), "text": text, "language": prompts.language}
-            rows.append({**clip, "speaker": prompts.folder.name, "split": split_of(name)})
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return len(rows)
+def lay_out(prompts: PromptSet, folder: Path) -> Path:
+    """Put the recordings and their list into one folder, as `elp data add` reads them; return it."""
+    delivery = folder / prompts.folder.name
+    shutil.copytree(prompts.folder, delivery)
+    raw = prompts.texts.read_bytes()
+    listing = gzip.decompress(raw) if prompts.texts.suffix == ".gz" else raw
+    (delivery / f"core-sounds-{prompts.language}.txt").write_bytes(listing)
+    return delivery
 
 
 def settings_text(sets: list[PromptSet], train: str, limit: float) -> str:
     """Return `elp.yaml` for the slots of all sets."""
     lines = ["defaults:", "  asr:", f"    train: {train}", f"    gate: {{metric: cer, limit: {limit}}}"]
-    # stage directions in brackets; digits, some of which have more than one reading
-    lines += ["    data: {closed_set: true, tags: remove, max_foreign: 0.1}", "slots:"]
+    # one voice: its clips are divided; the texts have stage directions in brackets
+    lines += ["    data: {closed_set: true, tags: remove}", "slots:"]
     lines += [f"  {each.slot}: {{language: {{code: {each.language}, digits: spell}}}}" for each in sets]
     return "\n".join(lines) + "\n"
 
@@ -119,9 +100,9 @@ def cells(prompts: PromptSet, outcome: dict[str, Any], versions: list[dict[str, 
 
 def measure(folder: Path, prompts: PromptSet) -> list[str]:
     """Take one set from its packages to a champion; return its row."""
-    manifest = folder.parent / f"{prompts.slot.replace('/', '-')}.jsonl"
-    print(f"{prompts.slot}: {write_manifest(prompts, manifest)} recordings with a text in {prompts.texts}", flush=True)
-    elp(folder, "data", "add", prompts.slot, str(manifest))
+    with tempfile.TemporaryDirectory() as parent:
+        # clips with a number that can be read in several ways stay out
+        elp(folder, "data", "add", prompts.slot, str(lay_out(prompts, Path(parent))), "--quarantine", "vocabulary")
     outcome = elp(folder, "retrain", prompts.slot, may_fail=True)["outcome"]
     if outcome["verdict"] == "passed":
         elp(folder, "promote", prompts.slot, "--reason", "first version, under the limit")

@@ -2,6 +2,8 @@
 
 import math
 
+_SHARES = ("wer", "cer", "eer", "error_rate", "accuracy", "macro_f1")
+"""Ends of the names of measurements that are shares."""
 _SUBJECTS = {
     "wer": "words are wrong",
     "cer": "characters are wrong",
@@ -24,6 +26,51 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, signed."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
+
+
+def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
+
+    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+
+    >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
+    ((0.0, 1.0), (0.9, 1.2))
+    """
+    return min(max(0.0, lower), value), max(min(1.0, upper), value)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time.
+
+    >>> duration(8.27), duration(250), duration(11100), duration(187200)
+    ('8.3 s', '4 min 10 s', '3 h 05 min', '2 d 4 h')
+    """
+    # 59.96 s would print as 60.0 s
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def quantity(name: str, value: float) -> str:
+    """Return a measurement with its unit, which its name says; a whole number is a count.
+
+    >>> quantity("bundle_bytes", 2587683.0), quantity("trainable_parameters", 646912.0), quantity("wer.cer", 0.0812)
+    ('2.59 MB', '646,912', '8.12 %')
+    """
+    if not math.isfinite(value):
+        return "unknown"
+    if name.endswith("seconds"):
+        return duration(value)
+    if name.endswith("bytes"):
+        return f"{value / 1e6:,.2f} MB"
+    if name.endswith(_SHARES) or "cer_" in name:
+        return percent(value)
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
 def count(number: int, noun: str) -> str:

@@ -76,9 +76,6 @@ class DataPolicy:
     min_speakers: int = 1
     max_quarantined: float = 0.2
     """Share of a delivery that may go to quarantine; with more, the whole delivery is refused."""
-    max_foreign: float = 0.05
-    """Share of a delivery whose transcripts may have characters that the language does not write (ASR); more are a sign
-    of another language or of digits, and the whole delivery is refused."""
     closed_set: bool = False
     """The source's own splits share speakers; every table made from them states this."""
     validation_share: float = 0.1
@@ -90,9 +87,8 @@ class DataPolicy:
     def key_values(self) -> dict[str, Any]:
         """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
         values = dataclasses.asdict(self)
-        for name in ("tags", "max_foreign"):
-            if values[name] == getattr(DataPolicy, name):
-                del values[name]
+        if self.tags == DataPolicy.tags:
+            values.pop("tags")
         return values
 
 

@@ -44,7 +44,9 @@ def test_limits_that_were_renamed_are_read_under_their_older_names() -> None:
 
 
 def test_the_metric_that_decides_is_one_that_the_slot_has() -> None:
-    chosen = read_settings("slots: {a/asr: {language: ru, gate: {metric: cer}}, b/asr: {language: ko, gate: {metric: wer}}}")
+    chosen = read_settings(
+        "slots: {a/asr: {language: ru, gate: {metric: cer}}, b/asr: {language: ko, gate: {metric: wer}}}"
+    )
     assert [chosen.for_slot(Slot(site, "asr")).gate.metric for site in "abc"] == ["cer", "wer", ""]
     for text, sentence in {
         "slots: {a/asr: {gate: {metric: per}}}": "gate.metric is 'per', expected one of , wer, cer",
