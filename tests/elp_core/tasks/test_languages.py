@@ -10,7 +10,7 @@ from elp_core.config import to_dict
 from elp_core.errors import ConfigError, CorpusError
 from elp_core.languages import LanguageConfig, Units, UnitsConfig
 from elp_core.task_specs import RecognitionOptions
-from elp_core.tasks import make_task, task_from_json
+from elp_core.tasks import EmotionRecognition, decide_by, make_task, task_from_json
 from elp_core.tasks.asr import SpeechRecognition
 from tests.support.clips import clip, tone
 
