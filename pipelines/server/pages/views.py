@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from flask import Blueprint, Response, abort, make_response, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from pipelines.errors import AttestationError
@@ -109,6 +109,16 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         longest=LONGEST.days,
         **_evidence(row, run),
     )
+
+
+@blueprint.get("/slots/<site>/<task>/v<int:version>/report")
+def report_page(site: str, task: str, version: int) -> Response:
+    """Lead to the gate's report on a version among the artifacts of its run: an address that can be told in advance."""
+    with registry().engine.connect() as records:
+        page = read_slot_page(records, Slot(site, task), None)
+        row = page.row(version) if page else None
+    report = _evidence(row, _run_page(row.version.run_id))["report"] if row else ""
+    return make_response(redirect(report or abort(404)))
 
 
 @blueprint.get("/backbones/<fingerprint>")
