@@ -81,7 +81,7 @@ def slot_page(site: str, task: str) -> Response:
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
-        page = read_slot_page(records, slot, request.args.get("before", type=int))
+        page = read_slot_page(records, slot, request.args.get("before", type=int), refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
