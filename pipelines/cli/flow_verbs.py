@@ -8,7 +8,8 @@ import click
 
 from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, delivery_options, on_workspace, slot_argument
-from pipelines.cli.output import emit, fields, mark, progress, seconds
+from pipelines.cli.output import emit, fields, mark, progress, seconds, wants_json
+from pipelines.cli.progress_bar import long_work
 from pipelines.errors import GateRefused, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
@@ -57,16 +58,18 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
     from pipelines.gating.gate import gate_version
 
-    judged = gate_version(
-        str(workspace.root),
-        slot,
-        workspace.settings,
-        version,
-        dry_run=True,
-        mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.state / "cache",
-        log=progress,
-    )
+    with long_work(quiet=wants_json()) as display:
+        judged = gate_version(
+            str(workspace.root),
+            slot,
+            workspace.settings,
+            version,
+            dry_run=True,
+            mlflow_uri=mlflow_uri(workspace),
+            cache=workspace.state / "cache",
+            log=display.log,
+            progress=display.counting("gate", "clips"),
+        )
     emit(RunOutcome(gate=judged).rows(), _rows)
     if not judged.verdict.passed:
         reasons = "; ".join(judged.verdict.reasons)
@@ -96,7 +99,9 @@ def retrain_verb(
     if slot is None:
         _run(workspace, "retrain-all", [], {}, detach)
         return
-    options = {name.replace("importer", "format"): value for name, value in given.items() if value not in (None, {})}
+    options = {
+        name.replace("importer", "format"): value for name, value in given.items() if value not in (None, {}, ())
+    }
     if options and source is None:
         names = ", --".join(name.replace("format_options", "option") for name in options)
         raise UsageError(f"--{names} are about a SOURCE, and none was named")
@@ -117,7 +122,8 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
             emit(run, lambda r: r.url)
             return
         try:
-            run = follow(client, run, FLOWS[flow], progress)
+            with long_work() as display:
+                run = follow(client, run, FLOWS[flow], display.log, show=display.show)
         except KeyboardInterrupt:
             progress(f"no longer watching; the run continues: {run.url}")
             raise

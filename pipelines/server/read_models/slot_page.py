@@ -97,6 +97,12 @@ class SlotPage:
         """Metric of the newest verdict; empty without any."""
         return next((row.judged.statement.metric for row in self.rows if row.judged), "")
 
+    @property
+    def normaliser(self) -> str:
+        """Name of the normaliser of the newest verdict; empty for English, the default."""
+        newest = next((row.judged.statement for row in self.rows if row.judged), None)
+        return newest.normaliser.name if newest and newest.normaliser else ""
+
     def comparable(self, judged: RecordedVerdict) -> bool:
         """Return whether a verdict measured as the newest one did: by its metric, under its normaliser."""
         newest = next((row.judged.statement for row in self.rows if row.judged), judged.statement)
