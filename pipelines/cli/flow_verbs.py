@@ -102,7 +102,9 @@ def retrain_verb(
     if slot is None:
         _run(workspace, "retrain-all", [], {}, detach)
         return
-    options = {name.replace("importer", "format"): value for name, value in given.items() if value not in (None, {})}
+    options = {
+        name.replace("importer", "format"): value for name, value in given.items() if value not in (None, {}, ())
+    }
     if options and source is None:
         names = ", --".join(name.replace("format_options", "option") for name in options)
         raise UsageError(f"--{names} are about a SOURCE, and none was named")
