@@ -15,8 +15,10 @@ from pipelines.datasets.delivery import Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sound_of
 from pipelines.datasets.importers.listing import ENCODING
+from pipelines.number_text import count
 
 _PATTERNS = ("transcript_utf8.txt", "transcripts_utf8.txt", "*_transcript_utf8.txt", "core-sounds-*.txt")
+_SHOWN = 5
 _AUDIO_FOLDERS = ("wav", "wav24kHz16bit", "wav48kHz16bit", ".")
 _JVS = re.compile(r"jvs\d{3}")
 _JSUT = re.compile(
@@ -35,17 +37,20 @@ def id_text_clips(source: Path, speaker: str = "", missing: str = "refuse", enco
 def _clips(reader: CorpusReader, speaker: str, *, skip: bool) -> Iterator[SourceClip]:
     for listing in _listings(reader.source):
         entries = {key: text for key, text in _entries(reader, listing).items() if text}
+        absent: list[str] = []
         readings = [_READING.fullmatch(text) for text in entries.values()]
         for (key, text), reading in zip(entries.items(), readings, strict=True):
             places = [sound_of(listing.parent / folder / key) for folder in _audio_folders(listing)]
             audio = next((path for path in places if is_file(path)), None)
             if audio is None:
-                if not skip:
-                    way = "to leave such lines out, add --option missing=skip"
-                    reader.fault(listing, f"the file {reader.name(places[0])} does not exist; {way}")
+                absent.append(reader.name(places[0]))
             elif found := reader.named(audio, listing):
                 words = reading[1] if reading and all(readings) else text
                 yield reader.clip(found, text=words, speaker=speaker or _speaker(listing, key))
+        if absent and not skip:
+            named = ", ".join(absent[:_SHOWN]) + (f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else "")
+            way = "to leave such lines out, add --option missing=skip"
+            reader.fault(listing, f"{count(len(absent), 'recording')} missing: {named}; {way}")
 
 
 def _audio_folders(listing: Path) -> tuple[str, ...]:
