@@ -30,6 +30,7 @@ from pipelines.registry.verdict import GateCheck, Measured, Verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
     from pipelines.gating.normalisers import Normalisers
     from pipelines.registry.evidence_scores import Scores
@@ -226,7 +227,12 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     verdict = decide_verdict(
         scores, before_scores, policy, checks, closed_set=closed_set, measured=measured, normaliser=normaliser
     )
-    context = EvidenceContext(
+    return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
+
+
+def _context(case: GateCase, backbone: Backbone, challenger: _Scored, champion: _Scored | None) -> EvidenceContext:
+    """Return what an evidence is about."""
+    return EvidenceContext(
         slot=str(case.slot),
         challenger=f"v{case.challenger.version}",
         champion=f"v{case.champion.version}" if case.champion else "",
@@ -238,7 +244,6 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         challenger_also=challenger.also,
         champion_also=champion.also if champion else {},
     )
-    return Evidence(verdict, scores, before_scores, context)
 
 
 def _protocol_checks(golden: GoldenRef) -> tuple[GateCheck, ...]:
