@@ -15,7 +15,6 @@ from pipelines.datasets.delivery import Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sound_of
 from pipelines.datasets.importers.listing import ENCODING
-from pipelines.number_text import count
 
 _PATTERNS = ("transcript_utf8.txt", "transcripts_utf8.txt", "*_transcript_utf8.txt", "core-sounds-*.txt")
 _SHOWN = 5
@@ -50,7 +49,8 @@ def _clips(reader: CorpusReader, speaker: str, *, skip: bool) -> Iterator[Source
         if absent and not skip:
             named = ", ".join(absent[:_SHOWN]) + (f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else "")
             way = "to leave such lines out, add --option missing=skip"
-            reader.fault(listing, f"{count(len(absent), 'recording')} missing: {named}; {way}")
+            what = f"the file {named} does not exist" if len(absent) == 1 else f"the files {named} do not exist"
+            reader.fault(listing, f"{what}; {way}")
 
 
 def _audio_folders(listing: Path) -> tuple[str, ...]:
