@@ -26,7 +26,7 @@ _EVERY_SECONDS = 2.0
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
     "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late"},
-    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override"},
+    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override", "failing"},
 }
 
 

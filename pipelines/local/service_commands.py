@@ -46,6 +46,11 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     ]
 
 
+def supervisor_command() -> list[str]:
+    """Return the command of the supervision: it starts again what has ended, and sends the alerts."""
+    return [sys.executable, "-m", "pipelines.orchestration.supervisor"]
+
+
 def server_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment of the two servers."""
     (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
