@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import SLOT, format_options, on_workspace, slot_argument
-from pipelines.cli.output import emit, fields, mark, progress, seconds
+from pipelines.cli.options import SLOT, delivery_options, on_workspace, slot_argument
+from pipelines.cli.output import emit, fields, mark, progress, seconds, wants_json
+from pipelines.cli.progress_bar import long_work
 from pipelines.errors import GateRefused, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
@@ -57,16 +58,18 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
     from pipelines.gating.gate import gate_version
 
-    judged = gate_version(
-        str(workspace.root),
-        slot,
-        workspace.settings,
-        version,
-        dry_run=True,
-        mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.state / "cache",
-        log=progress,
-    )
+    with long_work(quiet=wants_json()) as display:
+        judged = gate_version(
+            str(workspace.root),
+            slot,
+            workspace.settings,
+            version,
+            dry_run=True,
+            mlflow_uri=mlflow_uri(workspace),
+            cache=workspace.state / "cache",
+            log=display.log,
+            progress=display.counting("gate", "clips"),
+        )
     emit(RunOutcome(gate=judged).rows(), _rows)
     if not judged.verdict.passed:
         reasons = "; ".join(judged.verdict.reasons)
@@ -77,12 +80,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
-@click.option("--format", "importer", help="Format of the source [default: found out].")
-@format_options
-@click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
-@click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
-@click.option("--condition", metavar="NAME", help="Recording condition of the source.")
-@click.option("--channel", metavar="WHICH", help="Channel of two that differ: left, right, each or mix.")
+@delivery_options
 @_detach
 @on_workspace
 def retrain_verb(
@@ -122,7 +120,8 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
             emit(run, lambda r: r.url)
             return
         try:
-            run = follow(client, run, FLOWS[flow], progress)
+            with long_work() as display:
+                run = follow(client, run, FLOWS[flow], display.log, show=display.show)
         except KeyboardInterrupt:
             progress(f"no longer watching; the run continues: {run.url}")
             raise

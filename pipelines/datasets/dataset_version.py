@@ -14,6 +14,7 @@ from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Delivery:
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
+    none."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol"):
+        for name in ("untagged", "new_units", "protocol", "filled"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):
@@ -266,7 +270,9 @@ def parse_record(kind: type[Record], text: str) -> Record:
         written = values.pop("format")
         values["slot"] = dataclasses.asdict(Slot.parse(values["slot"]))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise VersioningError(f"{name} is not a record of this program: {error!r}; restore it from Git") from error
+        raise VersioningError(
+            f"{name} is not a record of this program: {shape_fault(error)}; restore it from Git"
+        ) from error
     if written != FORMAT:
         raise VersioningError(
             f"{name} has format {written}, this program reads {FORMAT}; use the version that wrote it"

@@ -106,12 +106,14 @@ def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None
                 return None
             stop_remains(dead)
             rest = replace(record, processes=tuple(p for p in record.processes if p != dead))
+            prefect = record.find(PREFECT)
+            # Prefect may have ended, too: its address stays
+            api = workspace.settings.servers.prefect_api.rstrip("/") or f"{prefect.address if prefect else ''}/api"
             if dead.address:
-                servers = workspace.settings.servers
-                command, environment = _server(workspace, record, dead.name, servers.host, record.ports[dead.name])
+                command, environment = _server(workspace, record, dead.name, api, record.ports[dead.name])
             else:
                 command = commands.worker_command(workspace, dead.name)
-                environment = commands.worker_environment(workspace, prefect_api(workspace))
+                environment = commands.worker_environment(workspace, api)
             started = _start(workspace, rest, [], dead.name, command, environment, dead.address).find(dead.name)
             log(f"{dead.name} had ended and was started again")
             return started
@@ -155,8 +157,10 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
         for name, (elsewhere, port) in wanted.items()
         if not elsewhere and record.find(name) is None
     }
+    # both servers know it: the console shows the state of the flow runs
+    api = f"{_address(servers.host, ports[PREFECT])}/api" if PREFECT in ports else prefect_api(workspace)
     for name, port in ports.items():
-        command, environment = _server(workspace, record, name, servers.host, port)
+        command, environment = _server(workspace, record, name, api, port)
         address = _address(servers.host, port)
         record = replace(record, ports={**record.ports, name: port})
         record = _start(workspace, record, begun, name, command, environment, address)
@@ -164,13 +168,14 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     return record
 
 
-def _server(workspace: Workspace, record: Record, name: str, host: str, port: int) -> tuple[list[str], dict[str, str]]:
+def _server(workspace: Workspace, record: Record, name: str, api: str, port: int) -> tuple[list[str], dict[str, str]]:
     """Return the command and the environment of a server."""
-    environment = commands.server_environment(workspace)
-    if name == MLFLOW:
-        login = accounts.login_environment(workspace) if record.auth else {}
-        return commands.mlflow_command(workspace, host, port), environment | login
-    return commands.prefect_command(host, port), environment | {"PREFECT_API_URL": f"{_address(host, port)}/api"}
+    environment = commands.server_environment(workspace) | {"PREFECT_API_URL": api}
+    host = workspace.settings.servers.host
+    if name == PREFECT:
+        return commands.prefect_command(host, port), environment
+    login = accounts.login_environment(workspace) if record.auth else {}
+    return commands.mlflow_command(workspace, host, port), environment | login
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:

@@ -25,7 +25,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "ends": dataclasses.replace(ASKED, state="Completed", state_type="COMPLETED", seconds=5.0)
     }
 
-    def follow(*_: Any) -> FollowedRun:
+    def follow(*_: Any, **__: Any) -> FollowedRun:
         if isinstance(record["ends"], BaseException):
             raise record["ends"]
         return record["ends"]
