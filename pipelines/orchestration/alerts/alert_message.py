@@ -40,7 +40,7 @@ def body(batch: Batch, root: str, channel: str) -> str:
 
 
 def _whole(alert: Alert) -> str:
-    lines = [f"{alert.what}."]
+    lines = [f"{alert.what[:1].upper()}{alert.what[1:]}."]
     for name, value in (
         ("Slot", alert.slot),
         ("Reason", alert.reason),

@@ -47,7 +47,7 @@ def test_the_first_is_sent_at_once_and_repeats_wait_for_the_digest() -> None:
     batch = next_batch(queue, "07:00", moment)
     assert batch
     assert (batch.digest, len(batch.entries)) == (True, 12)
-    assert "12 times again:\nretrain plant-a/asr failed." in body(batch, "/work/plant", "mail")
+    assert "12 times again:\nRetrain plant-a/asr failed." in body(batch, "/work/plant", "mail")
     assert subject(batch, "plant") == "[ELP plant] daily digest, 12 repeated alerts"
     assert next_batch(delivered(queue, batch, moment), "07:00", moment + 2 * DAY) is None
 
