@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,8 +23,15 @@ from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
 from pipelines.local.supervision import SUPERVISOR, Ends
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
-from pipelines.orchestration.alerts.alert_channels import folder, read_channels
-from pipelines.orchestration.alerts.alert_state import AlertState, collect, read_state, take_in, write_state
+from pipelines.orchestration.alerts.alert_channels import Channel, folder, read_channels
+from pipelines.orchestration.alerts.alert_state import (
+    AlertState,
+    follow_ledger,
+    read_firings,
+    read_state,
+    take_in,
+    write_state,
+)
 from pipelines.orchestration.alerts.deliver import deliver
 from pipelines.orchestration.prefect_api import deployment_name
 
@@ -73,11 +80,19 @@ def attempt(watch: Watch, part: str, work: Callable[[Watch], None]) -> None:
     """Do one part of a round. A fault is logged when it is new: the next round tries again."""
     try:
         work(watch)
-        fault = ""
     except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
-        fault = f"{type(error).__name__}: {error}"
+        note_fault(watch, part, error)
+    else:
+        note_fault(watch, part, None)
+
+
+def note_fault(watch: Watch, part: str, error: Exception | None) -> None:
+    """Log the fault of a part if it is new, and its end."""
+    fault = f"{type(error).__name__}: {error}" if error else ""
     if fault and watch.faults.get(part) != fault:
         say(f"{part}: {fault}; trying again")
+    elif not fault and watch.faults.get(part):
+        say(f"{part}: works again")
     watch.faults[part] = fault
 
 
@@ -117,21 +132,32 @@ def supervise_alerts(watch: Watch) -> None:
         (folder(workspace) / "state.json").unlink(missing_ok=True)
         watch.news.clear()
         return
-    now = time.time()
-    before = read_state(workspace, now)
-    # what this process saw itself needs no Prefect, which may be what has ended
-    state = take_in(before, channels, watch.news, now)
-    try:
-        state = _look(workspace, state, now)
-    finally:
-        if state != before:
-            write_state(workspace, state)
-        watch.news.clear()
-        deliver(workspace, state, channels, say)
+    state = read_state(workspace, time.time())
+    # one source that is silent does not hold up the others; what this process saw itself needs neither
+    for source in (_own_news, _firings, _ledger):
+        try:
+            after = source(watch, state, channels)
+        except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
+            note_fault(watch, source.__name__.strip("_"), error)
+            continue
+        note_fault(watch, source.__name__.strip("_"), None)
+        if after != state:
+            write_state(workspace, after)
+            state = after
+    watch.news.clear()
+    deliver(workspace, state, channels, say)
 
 
-def _look(workspace: Workspace, state: AlertState, now: float) -> AlertState:
-    return collect(workspace, state, read_channels(workspace), prefect_api(workspace), mlflow_uri(workspace), now)
+def _own_news(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return take_in(state, channels, watch.news, time.time())
+
+
+def _firings(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return read_firings(watch.workspace, state, channels, prefect_api(watch.workspace), time.time())
+
+
+def _ledger(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return follow_ledger(watch.workspace, state, prefect_api(watch.workspace), mlflow_uri(watch.workspace))
 
 
 def _ended(workspace: Workspace, name: str, end: Ends, now: float) -> Alert:

@@ -25,6 +25,7 @@ from pipelines.orchestration.alerts.ledger_alerts import ledger_alerts, read_hea
 
 _OVERLAP = timedelta(minutes=10)
 """Prefect stores an event some seconds after it occurred, so the newest ones are read again."""
+_SEEN = 4000
 _FAR = timedelta(days=6)
 """Prefect keeps events for a week."""
 
@@ -59,11 +60,10 @@ def write_state(workspace: Workspace, state: AlertState) -> None:
     write_whole(path, json.dumps(to_dict(state)) + "\n", mode=0o600, durable=True)
 
 
-def collect(
-    workspace: Workspace, state: AlertState, channels: Mapping[str, Channel], api: str, mlflow: str, now: float
+def read_firings(
+    workspace: Workspace, state: AlertState, channels: Mapping[str, Channel], api: str, now: float
 ) -> AlertState:
-    """Return the state after one look at the ledger and at Prefect. No answer raises OSError; nothing is lost then."""
-    state = _follow_ledger(workspace, state, api, mlflow)
+    """Return the state with what Prefect's automations selected since the last look. No answer raises OSError."""
     moment = datetime.fromtimestamp(now, UTC)
     begin = max(datetime.fromtimestamp(state.since, UTC) - _OVERLAP, moment - _FAR)
     found, ids = [], []
@@ -72,9 +72,23 @@ def collect(
         if firing not in state.seen and alert.id not in state.seen:
             found.append(alert)
     # those that the next look reads again; an alert of two firings is one alert
-    kept = tuple(dict.fromkeys((*state.seen[-2000:], *ids, *(alert.id for alert in found))))
-    state = take_in(state, channels, found, now)
-    return replace(state, since=now, seen=kept[-4000:])
+    seen = tuple(dict.fromkeys((*state.seen[-_SEEN:], *ids, *(alert.id for alert in found))))
+    # without news the file is written once a minute, not at every look
+    since = now if found or abs(now - state.since) > 60 else state.since
+    return replace(take_in(state, channels, found, now), since=since, seen=seen[-_SEEN:])
+
+
+def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str) -> AlertState:
+    """Send what is new in the ledger to Prefect, so that its automations decide; return the state after it.
+
+    No answer of one of the two raises OSError; entries that were sent are then sent again, which changes nothing.
+    """
+    if state.ledger is None:
+        return replace(state, ledger=read_head(workspace, mlflow))
+    for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger):
+        emit(workspace, api, alerts)
+        state = replace(state, ledger=seq)
+    return state
 
 
 def take_in(state: AlertState, channels: Mapping[str, Channel], alerts: Iterable[Alert], now: float) -> AlertState:
@@ -85,15 +99,3 @@ def take_in(state: AlertState, channels: Mapping[str, Channel], alerts: Iterable
             if alert.kind in channel.on:
                 queues[name] = accept(queues[name], alert, now)
     return replace(state, queues=queues)
-
-
-def _follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str) -> AlertState:
-    """Send what the ledger says to Prefect, so that its automations decide; return the state after it."""
-    if not mlflow:
-        return state
-    if state.ledger is None:
-        return replace(state, ledger=read_head(workspace, mlflow))
-    for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger):
-        emit(workspace, api, alerts)
-        state = replace(state, ledger=seq)
-    return state
