@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -42,6 +43,8 @@ class Channel:
     """HOST:PORT of the SMTP server."""
     user: str = ""
     password: str = field(default="", repr=False)
+    added: float = 0.0
+    """When it was added: seconds since the epoch."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -93,9 +96,11 @@ def read_channels(workspace: Workspace) -> dict[str, Channel]:
 
 
 def put_channel(workspace: Workspace, channel: Channel) -> bool:
-    """Add a channel, or replace the one of its name; return whether there was one."""
+    """Add a channel, or replace the one of its name, which keeps what waits; return whether there was one."""
     with file_lock(folder(workspace) / "channels.lock"):
         present = read_channels(workspace)
+        before = present.get(channel.name)
+        channel = replace(channel, added=before.added if before else time.time())
         _write(workspace, {**present, channel.name: channel})
         return channel.name in present
 

@@ -52,6 +52,8 @@ class Queue:
     retry_at: float = 0.0
     error: str = ""
     """Why the last try failed."""
+    added: float = 0.0
+    """When its channel was added: a channel that is removed and added again begins empty."""
 
 
 @dataclass(frozen=True)

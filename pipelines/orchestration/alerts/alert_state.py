@@ -36,6 +36,8 @@ class AlertState:
 
     since: float
     """Firings before this moment were read: seconds since the epoch."""
+    began: float = 0.0
+    """What happened before this moment is of no interest."""
     seen: tuple[str, ...] = ()
     """Alerts since then that were taken in, by id."""
     ledger: int | None = None
@@ -49,7 +51,7 @@ def read_state(workspace: Workspace, now: float) -> AlertState:
     try:
         return from_dict(AlertState, json.loads(path.read_text(encoding="utf-8")), "alerts")
     except FileNotFoundError:
-        return AlertState(now)
+        return AlertState(now, now)
     except (ValueError, TypeError, ConfigError) as error:
         raise WorkspaceError(f"{path} is damaged ({error}); delete it: alerts then begin at that moment") from error
 
@@ -65,7 +67,9 @@ def read_firings(
 ) -> AlertState:
     """Return the state with what Prefect's automations selected since the last look. No answer raises OSError."""
     moment = datetime.fromtimestamp(now, UTC)
-    begin = max(datetime.fromtimestamp(state.since, UTC) - _OVERLAP, moment - _FAR)
+    begin = max(
+        datetime.fromtimestamp(state.since, UTC) - _OVERLAP, datetime.fromtimestamp(state.began, UTC), moment - _FAR
+    )
     found, ids = [], []
     for firing, alert in firings(workspace, api, begin, moment):
         ids.append(firing)
@@ -91,9 +95,15 @@ def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str
     return state
 
 
+def queue_of(state: AlertState, channel: Channel) -> Queue:
+    """Return the queue of a channel; an empty one if it has none yet."""
+    found = state.queues.get(channel.name)
+    return found if found and found.added == channel.added else Queue(added=channel.added)
+
+
 def take_in(state: AlertState, channels: Mapping[str, Channel], alerts: Iterable[Alert], now: float) -> AlertState:
     """Return the state with alerts in the queues of the channels that get their kind."""
-    queues = {name: state.queues.get(name, Queue()) for name in channels}
+    queues = {name: queue_of(state, channel) for name, channel in channels.items()}
     for alert in {alert.id: alert for alert in alerts}.values():
         for name, channel in channels.items():
             if alert.kind in channel.on:

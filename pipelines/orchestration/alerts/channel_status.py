@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels
-from pipelines.orchestration.alerts.alert_queue import Queue
-from pipelines.orchestration.alerts.alert_state import read_state
+from pipelines.orchestration.alerts.alert_state import queue_of, read_state
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,15 @@ class ChannelStatus:
 
 def channel_status(workspace: Workspace) -> list[ChannelStatus]:
     """Return the channels by name; raises WorkspaceError if a file is damaged."""
-    queues, found = read_state(workspace, time.time()).queues, []
+    state, found = read_state(workspace, time.time()), []
     for name, channel in sorted(read_channels(workspace).items()):
-        queue = queues.get(name, Queue())
+        queue = queue_of(state, channel)
         last = datetime.fromtimestamp(queue.last, UTC).isoformat(timespec="minutes")[:16] if queue.last else ""
-        state = "failing" if queue.error else "ready"
+        health = "failing" if queue.error else "ready"
         counts = len(queue.waiting), len(queue.collected)
         found.append(
             ChannelStatus(
-                name, channel.sort, channel.target, channel.on, channel.digest, state, *counts, last, queue.error
+                name, channel.sort, channel.target, channel.on, channel.digest, health, *counts, last, queue.error
             )
         )
     return found

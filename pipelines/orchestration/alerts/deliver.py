@@ -17,8 +17,8 @@ from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts import alert_message as message
 from pipelines.orchestration.alerts.alert_channels import Channel
-from pipelines.orchestration.alerts.alert_queue import Batch, Queue, delivered, failed, next_batch
-from pipelines.orchestration.alerts.alert_state import AlertState, write_state
+from pipelines.orchestration.alerts.alert_queue import Batch, delivered, failed, next_batch
+from pipelines.orchestration.alerts.alert_state import AlertState, queue_of, write_state
 
 _LIMIT: Seconds = 60.0
 """How long sending one message may take."""
@@ -29,7 +29,7 @@ def deliver(
 ) -> AlertState:
     """Send what is due on each channel, and write the state after each message; return the state."""
     for name, channel in channels.items():
-        queue = state.queues.get(name, Queue())
+        queue = queue_of(state, channel)
         batch = next_batch(queue, channel.digest, time.time())
         if batch is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from pipelines.orchestration.alerts.alert_channels import (
     put_channel,
     read_channels,
 )
-from pipelines.orchestration.alerts.alert_state import AlertState, read_state, take_in, write_state
+from pipelines.orchestration.alerts.alert_state import AlertState, queue_of, read_state, take_in, write_state
 from pipelines.orchestration.alerts.channel_status import channel_status, examine_alerts
 from pipelines.orchestration.alerts.deliver import send_text
 from tests.support.receivers import http_receiver, smtp_receiver
@@ -111,6 +112,7 @@ def test_what_could_not_be_sent_is_sent_after_a_restart(here: Workspace) -> None
     with http_receiver() as server:
         channel = Channel("hook", "webhook", url=server.url)
         put_channel(here, channel)
+        channel = read_channels(here)["hook"]
         server.status = 500
         state = take_in(AlertState(0.0), {"hook": channel}, [REFUSED, REFUSED], 1.0)
         write_state(here, state)
@@ -121,7 +123,7 @@ def test_what_could_not_be_sent_is_sent_after_a_restart(here: Workspace) -> None
         assert examine_alerts(here)[0] == "fail"
         # the process that would send was killed; another one reads what is to be sent
         later = read_state(here, 0.0)
-        later = AlertState(later.since, queues={"hook": later.queues["hook"].__class__(later.queues["hook"].waiting)})
+        later = replace(later, queues={"hook": replace(later.queues["hook"], retry_at=0.0)})
         server.status = 200
         deliver.deliver(here, later, {"hook": channel}, lines.append)
     (got,) = server.got
@@ -130,11 +132,23 @@ def test_what_could_not_be_sent_is_sent_after_a_restart(here: Workspace) -> None
     assert not [line for line in lines if SECRETS[0] in line]
 
 
+def test_a_channel_that_is_added_again_begins_empty_and_one_that_is_changed_keeps_what_waits(here: Workspace) -> None:
+    channel = Channel("hook", "webhook", url="http://127.0.0.1:9/x")
+    put_channel(here, channel)
+    state = take_in(AlertState(0.0), read_channels(here), [REFUSED], 1.0)
+    put_channel(here, replace(channel, url="http://127.0.0.1:9/y"))
+    assert len(queue_of(state, read_channels(here)["hook"]).waiting) == 1
+    drop_channel(here, "hook")
+    put_channel(here, channel)
+    assert queue_of(state, read_channels(here)["hook"]).waiting == ()
+
+
 def test_the_channels_are_readable_by_their_owner_only(here: Workspace) -> None:
     channel = Channel("hook", "webhook", url=f"http://127.0.0.1/{SECRETS[0]}", on=("failed",))
     assert put_channel(here, channel) is False
     assert put_channel(here, channel) is True
-    assert read_channels(here) == {"hook": channel}
+    (kept,) = read_channels(here).values()
+    assert replace(kept, added=0.0) == channel
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder(here), folder(here) / "channels.json")]
     assert modes == [0o700, 0o600]
     assert SECRETS[0] not in f"{channel} {channel_status(here)} {examine_alerts(here)}"
