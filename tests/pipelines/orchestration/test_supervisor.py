@@ -67,7 +67,7 @@ def test_a_fault_is_logged_once_and_its_end_too(watch: Watch, capsys) -> None:
     for _ in range(4):
         attempt(watch, "part", part)
     said = capsys.readouterr().out.splitlines()
-    assert [line.partition(time.strftime("%Y"))[2][15:] for line in said] == [
+    assert [line.partition(time.strftime("%Y"))[2][16:] for line in said] == [
         "part: OSError: no answer; trying again",
         "part: works again",
     ]
