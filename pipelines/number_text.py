@@ -1,6 +1,7 @@
 """Numbers and names of metrics as people read them in sentences."""
 
 import math
+from collections.abc import Mapping
 
 _SHARES = ("wer", "cer", "eer", "error_rate", "accuracy", "macro_f1")
 """Ends of the names of measurements that are shares."""
@@ -26,6 +27,17 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, signed."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
+
+
+def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
+
+    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+
+    >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
+    ((0.0, 1.0), (0.9, 1.2))
+    """
+    return min(max(0.0, lower), value), max(min(1.0, upper), value)
 
 
 def duration(seconds: float) -> str:
@@ -74,6 +86,15 @@ def errors_title(counted: str) -> str:
     ('wrong words', 'wrong characters', 'errors')
     """
     return {"word": "wrong words", "character": "wrong characters"}.get(counted, "errors")
+
+
+def reported_rates(further: Mapping[str, float]) -> dict[str, float]:
+    """Return the error rates of transcripts among the further metrics of an evaluation; none of them decides.
+
+    >>> reported_rates({"wer": 0.5, "cer_reading": 0.1, "clips": 80.0})
+    {'cer_reading': 0.1, 'wer': 0.5}
+    """
+    return {name: value for name, value in sorted(further.items()) if name in ("wer", "cer") or name.startswith("cer_")}
 
 
 def in_words(metric: str, share: float, interval: tuple[float | None, float | None] | None = None) -> str:
