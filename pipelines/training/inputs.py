@@ -119,7 +119,7 @@ def _inputs(
     language = trained_language(data.dataset, grown)
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
-    config = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    config: dict[str, Any] = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
     if settings.gate.metric not in ("", settings.language.resolve().metric):
         # it chooses the best epoch
         config["metric"] = settings.gate.metric
