@@ -19,6 +19,7 @@ from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
@@ -80,7 +81,7 @@ class TrialRunner:
                 self._log(f"{name}: failed: {reason}")
                 return FailedTrial(method, share, reason)
         trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
-        self._log(f"{name}: {trial.metric} {100 * trial.value:.2f} % in {trial.train_seconds:.0f} s")
+        self._log(f"{name}: {metric_title(trial.metric)} {percent(trial.value)} in {trial.train_seconds:.0f} s")
         return trial
 
     def scores(self, method: str) -> Scores:
