@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,13 @@ def _open(visit: Visit, server: GuardedServer, address: str) -> Page:
     return visit.page
 
 
+def _picture(visit: Visit, name: str) -> None:
+    """Keep the page for the documentation, if this machine can show Japanese."""
+    fonts = subprocess.run(["fc-list", ":lang=ja"], capture_output=True, text=True, check=False).stdout
+    if fonts.strip():
+        visit.screenshot(name)
+
+
 def test_characters_are_named_wherever_they_decided(server: GuardedServer, slot: Slot, visit: Visit) -> None:
     cell = _open(visit, server, "?site=kojo").get_by_role("row", name="kojo").inner_text()
     assert "CER 20.00 %" in cell
@@ -61,6 +69,8 @@ def test_characters_are_named_wherever_they_decided(server: GuardedServer, slot:
     assert "reported only: CER (reading) 12.50 %, WER 75.00 %" in text
     assert page.locator("figure svg").first.get_by_text("CER on the golden set over time").count() == 1
     assert "under the normaliser ja/1 aaaaaaaaaaaa" in text
+    page.get_by_role("region", name="Gate result of v2").evaluate("region => region.scrollIntoView()")
+    _picture(visit, "console-japanese-gate")
 
 
 def test_values_under_another_normaliser_are_marked_and_not_drawn(
@@ -85,6 +95,7 @@ def test_what_was_said_is_found_and_marked_as_japanese(server: GuardedServer, sl
     assert (said.first.get_attribute("lang"), said.first.get_attribute("dir")) == ("ja", "auto")
     assert "wrong characters" in page.get_by_role("region", name="Clips").locator("thead").inner_text()
     assert page.get_by_text("wrong words").count() == 0
+    _picture(visit, "console-japanese-clips")
 
 
 @pytest.mark.parametrize("width", [320, 390])
