@@ -69,8 +69,6 @@ def test_characters_are_named_wherever_they_decided(server: GuardedServer, slot:
     assert "reported only: CER (reading) 12.50 %, WER 75.00 %" in text
     assert page.locator("figure svg").first.get_by_text("CER on the golden set over time").count() == 1
     assert "under the normaliser ja/1 aaaaaaaaaaaa" in text
-    page.get_by_role("region", name="Gate result of v2").evaluate("region => region.scrollIntoView()")
-    _picture(visit, "console-japanese-gate")
 
 
 def test_values_under_another_normaliser_are_marked_and_not_drawn(
