@@ -43,6 +43,8 @@ _NAMES = {
     "final_conv.bias": "_model.decoder.decoder.2.bias",
 }
 """Names of the tensors here, and in the TorchScript file."""
+_PAUSE_CHUNKS = 5
+"""Chunks of the pause at which a long run is cut: 0.16 s."""
 _EXIT = 0.15
 """Speech ends when the probability falls this much below the threshold: silero-vad's own hysteresis."""
 
@@ -61,7 +63,7 @@ class VoiceActivityConfig(Checked):
     pad: float = within(0.2, 0)
     """Added before and after a run."""
     max_seconds: float = within(120.0, 5)
-    """A longer run is cut at its least probable chunk, so that memory has a bound."""
+    """A longer run is cut in its later half, in the pause with the lowest mean probability."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of pads that would overlap."""
@@ -188,7 +190,9 @@ class _Cutter:
     def _cut_long(self) -> Iterator[SpeechRun]:
         assert self._begin is not None
         half = len(self._levels) // 2
-        place = half + int(np.argmin(self._levels[half:]))
+        # the mean over some chunks finds a pause between words, a single chunk may be a stop inside of one
+        means = np.convolve(self._levels[half:], np.full(_PAUSE_CHUNKS, 1 / _PAUSE_CHUNKS), "valid")
+        place = half + int(np.argmin(means)) + _PAUSE_CHUNKS // 2
         cut = self._begin + place * CHUNK
         later = self._levels[place:]
         quiet = self._quiet
