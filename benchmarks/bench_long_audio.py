@@ -1,6 +1,6 @@
 """An hour-long recording against its cut clips: WER, peak memory against a one-minute file, real-time factor.
 
-    python benchmarks/bench_long_audio.py [digits|call|voices] [--adapter FOLDER] [--minutes 60] [--markdown FILE]
+    python benchmarks/bench_long_audio.py [digits|call|voices] [--adapter FOLDER] [--minutes 60] [--ways clips,…]
 
 `long_recordings.py` describes the kinds; ADAPTER is trained first if it does not exist (real speech needs ELP_FSDD). A
 recording has pauses of 0.3 to 4 s. Each measurement is a process of its own, so that peak memory is the measurement's.
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS, nargs="?", default="digits")
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--ways", default=",".join(WAYS), help="which rows, separated by commas; clips before others")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -132,7 +133,7 @@ def main() -> None:
         spoken, found = utterances(Path(scratch)), {}
         lines = list(HEADER)
         print(*lines, sep="\n")
-        for way in WAYS:
+        for way in arguments.ways.split(","):
             command = [sys.executable, __file__, "--adapter", str(bundle), "--way", way, "--folder", scratch]
             # as `elp predict` does
             environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}

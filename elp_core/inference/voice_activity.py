@@ -46,7 +46,9 @@ _NAMES = {
 _PAUSE_CHUNKS = 5
 """Chunks of the pause at which a long run is cut: 0.16 s."""
 _EXIT = 0.15
-"""Speech ends when the probability falls this much below the threshold: silero-vad's own hysteresis."""
+"""Speech ends when the probability falls this much below the threshold: silero-vad's own hysteresis, …"""
+_LOWEST_EXIT = 0.01
+"""… but not below this: with a low threshold, speech would never end."""
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,12 @@ class _Cutter:
 
     def _chunk(self, probability: float, start: Samples, end: Samples) -> Iterator[SpeechRun]:
         config = self._config
+        exit_below = max(config.threshold - _EXIT, _LOWEST_EXIT)
         if probability >= config.threshold:
             if self._begin is None:
                 self._begin, self._levels = start, []
             self._quiet = None
-        elif self._begin is not None and probability < config.threshold - _EXIT and self._quiet is None:
+        elif self._begin is not None and probability < exit_below and self._quiet is None:
             self._quiet = start
         if self._begin is None:
             return

@@ -22,7 +22,7 @@ configs = st.builds(
 
 
 def runs_of(probabilities: list[float], config: VoiceActivityConfig, block: int, short: int = 0) -> list[SpeechRun]:
-    """Runs over samples that are their own places, in blocks of `block` chunks; the last chunk lacks `short` samples."""
+    """Runs over samples that are their own places, in blocks of chunks; the last chunk lacks `short` samples."""
     cutter, found = _Cutter(config), []
     samples = np.arange(len(probabilities) * CHUNK - short, dtype=np.float32)
     for first in range(0, len(probabilities), block):
@@ -68,3 +68,8 @@ def test_a_long_run_is_cut_in_its_deepest_pause() -> None:
     first, second = runs_of(probabilities, VoiceActivityConfig(max_seconds=9.0), 1000)
     assert second.start == first.start + len(first.samples)
     assert 240 * CHUNK < second.start < 246 * CHUNK
+
+
+def test_speech_ends_with_a_low_threshold_too() -> None:
+    probabilities = [0.0] * 20 + [1.0] * 30 + [0.005] * 40 + [1.0] * 30 + [0.0] * 20
+    assert len(runs_of(probabilities, VoiceActivityConfig(threshold=0.05), 1000)) == 2
