@@ -28,7 +28,9 @@ from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
+from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
+from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
@@ -51,12 +53,15 @@ def grid_page() -> Response:
     wanted = request.args.get("site", "").strip().lower()
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page = read_grid(records, runs)
+    now = datetime.now(UTC)
+    health = health_items(page, read_flow_health(now), [key_folder()], now)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
     return _page(
         "grid.html",
         page=page,
+        health=health,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
