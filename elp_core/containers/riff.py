@@ -58,7 +58,7 @@ def sample_chunk(content: Buffer) -> SampleChunk | None:
 def riff_length(content: Buffer) -> FileLength | None:
     """Return the length of a WAV, RF64, AIFF or 8SVX file by its header and by its bytes."""
     found = sample_chunk(content)
-    return found and length_by_bytes(found.claimed, found.held, found.bytes_per_second)
+    return length_by_bytes(found.claimed, found.held, found.bytes_per_second) if found else None
 
 
 def _samples(
@@ -100,15 +100,19 @@ def _unnamed(content: Buffer, position: int, order: str) -> int:
     return samples + max(size - position, 0)
 
 
-def plain_seconds(content: Buffer) -> Seconds | None:
-    """Return the length that the header of a file of plain samples names; None for any other file.
+def plain_samples(content: Buffer) -> SampleChunk | None:
+    """Return the chunk of a file with plain samples, each of which is some of its bytes; None for any other file.
 
-    The samples of such a file are its bytes: nothing has to be decoded.
+    To decode such a file takes as much time and memory as its size explains.
     """
     found = sample_chunk(content) if content[:4] in MAGICS else None
-    if found is None or found.claimed is None or not found.plain or not found.bytes_per_second:
-        return None
-    return found.claimed / found.bytes_per_second
+    return found if found and found.plain and found.bytes_per_second else None
+
+
+def plain_seconds(content: Buffer) -> Seconds | None:
+    """Return the length that the header of a file with plain samples names; None for any other file."""
+    found = plain_samples(content)
+    return found.claimed / found.bytes_per_second if found and found.claimed is not None else None
 
 
 def wav_bytes_per_second(content: Buffer, body: int, order: str) -> tuple[float, bool]:
