@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, show_plan
 from pipelines.cli.options import format_options, on_workspace, slot_argument
 from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
@@ -26,6 +27,7 @@ def data() -> None:
 
 
 data.add_command(correct_data)
+data.add_command(renormalise_data)
 data.add_command(readmit_data)
 
 

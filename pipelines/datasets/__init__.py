@@ -10,8 +10,9 @@ and tags, `slot_language` those on the slot's own language and units, `name_warn
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`
 withdraw clips, `readmit` takes that back; `correct` applies the `corrections` of a file (`clip_words` recognises
-earlier words); `dvc` stores the files, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is
-its line in `elp doctor`. `stored_splits` has the splits of speakers whose stored clips decide.
+earlier words), and `renormalise` gives every transcript its `present_form`: both write a `rewritten_folder`. `dvc`
+stores the files, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is its line in
+`elp doctor`. `stored_splits` has the splits of speakers whose stored clips decide.
 
 Other rooms import only the read side: `versions` and `dataset_version`.
 """

@@ -33,6 +33,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
+from pipelines.datasets.rewritten_folder import RewrittenFolder, rewrite_folder
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import added_units, next_units, rare_letters, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -161,34 +162,17 @@ def _refuse_golden(slot: Slot, corrections: Corrections, pinned: Collection[str]
         )
 
 
-@dataclass(frozen=True)
-class _Rewritten:
-    """A folder of the slot before and after."""
-
-    arriving: list[Path]
-    leaving: list[Path]
-    staying: list[Path]
-
-    @property
-    def files(self) -> list[Path]:
-        """The files of the new version."""
-        return self.staying + self.arriving
-
-
 def _rewritten(
     shards: Sequence[Path], after: Mapping[str, Correction], stage: Path, *, test_only: bool = False
-) -> _Rewritten:
+) -> RewrittenFolder:
     """Write new shards in place of those that hold corrected clips; with `test_only`, clips of other splits leave."""
-    arriving, leaving = [], []
-    for shard in shards:
-        if after.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
-            continue
-        leaving.append(shard)
-        rows = [_corrected(row, after) for row in pq.read_table(shard).to_pylist()]
+
+    def rewrite(row: dict[str, Any]) -> dict[str, Any] | None:
+        now = _corrected(row, after)
         # a clip that its speaker's other split takes along is no test clip any more
-        if kept := [row for row in rows if not test_only or row["id"] not in after or row["split"] == "test"]:
-            arriving.append(write_shard(kept, stage))
-    return _Rewritten(arriving, leaving, [shard for shard in shards if shard not in leaving])
+        return now if not test_only or now["id"] not in after or now["split"] == "test" else None
+
+    return rewrite_folder(shards, after.__contains__, rewrite, stage)
 
 
 def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str, Any]:
@@ -200,7 +184,7 @@ def _require_good_clips(
     workspace: Workspace,
     current: DatasetVersion,
     after: Mapping[str, Correction],
-    staged: Mapping[str, _Rewritten],
+    staged: Mapping[str, RewrittenFolder],
     stage: Path,
     docs: Path | None,
 ) -> ValidationSummary:
@@ -223,7 +207,7 @@ def _require_good_clips(
 def _change(
     workspace: Workspace,
     current: DatasetVersion,
-    staged: Mapping[str, _Rewritten],
+    staged: Mapping[str, RewrittenFolder],
     corrections: Corrections,
     summary: ValidationSummary,
 ) -> SlotChange:
