@@ -85,7 +85,7 @@ def test_nothing_is_made_if_nothing_changes(workspace: Workspace, tmp_path: Path
 
 @integration
 def test_digits_that_were_kept_are_spelled_or_go_to_quarantine(workspace: Workspace, tmp_path: Path) -> None:
-    spoken = {"anna_0": {"text": "open 2 doors"}, "doris_0": {"text": "close 3 valves"}, "bert_0": {"text": "valve 2%"}}
+    spoken = {"anna_0": {"text": "open 2 doors"}, "doris_0": {"text": "close 3 valves"}, "bert_0": {"text": "valve 2"}}
     keeping = speaking(workspace, {"code": "en", "digits": "keep"})
     first = add_delivery(keeping, ASR, write_delivery(tmp_path / "in", **spoken))
     assert "2" in first.units["symbols"]
@@ -97,11 +97,11 @@ def test_digits_that_were_kept_are_spelled_or_go_to_quarantine(workspace: Worksp
     done = renormalise(spelling, ASR, golden=True)
     assert {clip.path: clip.after for clip in done.clips} == {
         "audio/anna_0.wav": "open two doors",
-        "audio/bert_0.wav": "valve two percent",
+        "audio/bert_0.wav": "valve two",
         "audio/doris_0.wav": "close three valves",
     }
     # the units are pinned anew: no digit is left, and the default ones are none of the record's
-    assert (done.dataset.units, done.units) == ({}, (30, 28))
+    assert (done.dataset.units, done.units) == ({}, (29, 28))
     assert texts(here, "v1", tmp_path / "cache")["anna_0"] == "open 2 doors"
     golden = load_golden(str(workspace.root), "latest", ASR, tmp_path / "cache")
     assert done.golden is not None
@@ -139,8 +139,8 @@ def test_clips_that_the_rule_refuses_are_kept_in_quarantine_and_found_by_an_eras
     )
     # the golden set stays whole: it changes on request only
     assert golden_ref(here, "latest", ASR).clips == 3
-    assert drop_clips(here, ASR, Subject(clip=clip.id[:12])).quarantined == 1
-    assert drop_clips(here, ASR, Subject("doris")).dataset.quarantine == {"corrupt": 1}
+    assert drop_clips(here, ASR, Subject(clip=stored["audio/doris_1.wav"].id[:12])).quarantined == 1
+    assert drop_clips(here, ASR, Subject("anna")).dataset.quarantine == {"corrupt": 1}
     assert quarantined_clips(here, ASR)[0].path == "audio/bert_0.wav"
 
 
@@ -180,7 +180,7 @@ def test_an_updated_normaliser_is_taken_over(
 
 @integration
 def test_what_the_earlier_rule_removed_is_not_made_up(workspace: Workspace, tmp_path: Path) -> None:
-    add_delivery(speaking(workspace, "de"), ASR, write_delivery(tmp_path / "in", anna_0={"text": "geht's"}))
+    add_delivery(speaking(workspace, "de"), ASR, write_delivery(tmp_path / "in", anna_0={"text": "die geht's"}))
     before = state(workspace)
     with pytest.raises(
         UsageError, match=r"German, without apostrophes, which were left out; French needs that in 12 of"
