@@ -66,6 +66,9 @@ class Delivery:
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
+    none."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol"):
+        for name in ("untagged", "new_units", "protocol", "filled"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):

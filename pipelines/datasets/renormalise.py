@@ -32,7 +32,7 @@ from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.present_form import RenormalisedClip, in_present_form, require_possible
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
-from pipelines.datasets.rewritten_folder import rewrite_folder
+from pipelines.datasets.shard_rewriting import rewrite_folder
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
     declared_language,
@@ -54,6 +54,7 @@ from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
+_STEP = "the new normal form"
 Shards = Mapping[str, Sequence[Path]]
 """Files by the name of their folder in the slot."""
 
@@ -221,13 +222,15 @@ def _change(
         staged[GOLDEN] = rewrite_folder(shards[GOLDEN], by_id.__contains__, rewrite, stage / GOLDEN)
         if not staged[GOLDEN].files:
             fault = f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"
-            raise DataRefused(str(slot), [fault])
+            raise DataRefused(str(slot), [fault], _STEP)
         # without another word or another rule, the set in force is the present one
         pinned = bool(staged[GOLDEN].leaving) or found.before != found.after
     totals = count_shards(staged[SHARDS].files)
     if not totals.ids:
-        raise DataRefused(str(slot), ["no clip would be left; correct the transcripts, or declare another language"])
-    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[])
+        raise DataRefused(
+            str(slot), ["no clip would be left; correct the transcripts, or declare another language"], _STEP
+        )
+    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[], step=_STEP)
     words = [f"{clip.id} {clip.after} {clip.fault.reason if clip.fault else ''}" for clip in found.clips]
     delivery = Delivery(
         key=hashlib.sha256("\n".join([RENORMALISE, str(number), str(found.after), *words]).encode()).hexdigest(),

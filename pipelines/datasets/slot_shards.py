@@ -28,7 +28,7 @@ from pipelines.datasets.dataset_version import (
     renormalised,
     utc_seconds,
 )
-from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
+from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.remote_check import push_lost_files
 from pipelines.datasets.versions import golden_ref, latest_number, version_at
@@ -144,6 +144,8 @@ class ShardTotals:
     """Clips by label, for each split; clips without a label are not counted."""
     names: dict[str, dict[str, int]]
     """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
+    split_speakers: dict[str, int]
+    """Named speakers in each split."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
@@ -180,15 +182,7 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names={kind: dict(counts) for kind, counts in names.items()},
-    )
-
-
-def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
-    """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
-    return (
-        name_warnings(count_shards(slot_shards(workspace, version.slot, SHARDS)).names)
-        if version.doubtful_names
-        else []
+        split_speakers=dict(Counter(split for found in homes.values() for split in found)),
     )
 
 
