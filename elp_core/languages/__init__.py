@@ -14,7 +14,7 @@ No module here imports torch; the packages of the extra ``languages`` are import
 """
 
 from elp_core.languages.catalogue import codes, language
-from elp_core.languages.language import Language, NormaliserId
+from elp_core.languages.language import Language, Metric, NormaliserId
 from elp_core.languages.language_config import LanguageConfig, UnitsConfig
 from elp_core.languages.units import ALPHABET, BLANK, Units, build_units, rare_characters, units_text
 
@@ -23,6 +23,7 @@ __all__ = [
     "BLANK",
     "Language",
     "LanguageConfig",
+    "Metric",
     "NormaliserId",
     "Units",
     "UnitsConfig",
