@@ -1,6 +1,22 @@
 """Numbers and names of metrics as people read them in sentences."""
 
 import math
+from collections.abc import Mapping
+
+_SHARES = ("wer", "cer", "eer", "error_rate", "accuracy", "macro_f1")
+"""Ends of the names of measurements that are shares."""
+_SUBJECTS = {
+    "wer": "words are wrong",
+    "cer": "characters are wrong",
+    "eer": "comparisons of voices are decided wrongly",
+    "error_rate": "recordings get a wrong answer",
+}
+_MEANINGS = {
+    "wer": "word error rate: words that are replaced, missing or added, as a share of the words that were spoken",
+    "cer": "character error rate: characters that are replaced, missing or added, as a share of the characters spoken",
+    "eer": "equal error rate: wrong decisions if as many strangers are accepted as right speakers refused",
+    "error_rate": "error rate: the share of recordings whose answer is wrong",
+}
 
 
 def percent(share: float) -> str:
@@ -11,6 +27,51 @@ def percent(share: float) -> str:
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, signed."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
+
+
+def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
+
+    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+
+    >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
+    ((0.0, 1.0), (0.9, 1.2))
+    """
+    return min(max(0.0, lower), value), max(min(1.0, upper), value)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time.
+
+    >>> duration(8.27), duration(250), duration(11100), duration(187200)
+    ('8.3 s', '4 min 10 s', '3 h 05 min', '2 d 4 h')
+    """
+    # 59.96 s would print as 60.0 s
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def quantity(name: str, value: float) -> str:
+    """Return a measurement with its unit, which its name says; a whole number is a count.
+
+    >>> quantity("bundle_bytes", 2587683.0), quantity("trainable_parameters", 646912.0), quantity("wer.cer", 0.0812)
+    ('2.59 MB', '646,912', '8.12 %')
+    """
+    if not math.isfinite(value):
+        return "unknown"
+    if name.endswith("seconds"):
+        return duration(value)
+    if name.endswith("bytes"):
+        return f"{value / 1e6:,.2f} MB"
+    if name.endswith(_SHARES) or "cer_" in name:
+        return percent(value)
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
 def count(number: int, noun: str) -> str:
@@ -25,6 +86,39 @@ def errors_title(counted: str) -> str:
     ('wrong words', 'wrong characters', 'errors')
     """
     return {"word": "wrong words", "character": "wrong characters"}.get(counted, "errors")
+
+
+def reported_rates(further: Mapping[str, float]) -> dict[str, float]:
+    """Return the error rates of transcripts among the further metrics of an evaluation; none of them decides.
+
+    >>> reported_rates({"wer": 0.5, "cer_reading": 0.1, "clips": 80.0})
+    {'cer_reading': 0.1, 'wer': 0.5}
+    """
+    return {name: value for name, value in sorted(further.items()) if name in ("wer", "cer") or name.startswith("cer_")}
+
+
+def in_words(metric: str, share: float, interval: tuple[float | None, float | None] | None = None) -> str:
+    """Return an error rate and its interval as a sentence for people who do not know the metric.
+
+    >>> in_words("wer", 0.109, (0.09, 0.131))
+    'About 11 of 100 words are wrong (9 to 13).'
+    """
+    subject = next((words for name, words in _SUBJECTS.items() if metric.startswith(name)), "")
+    if not subject or not math.isfinite(share):
+        return ""
+    low, high = interval or (None, None)
+    within = "" if low is None or high is None else f" ({_of_hundred(max(0.0, low))} to {_of_hundred(high)})"
+    return f"About {_of_hundred(share)} of 100 {subject}{within}."
+
+
+def metric_meaning(metric: str) -> str:
+    """Return what a metric counts, for a hover text; empty for one of another task than ours."""
+    return next((words for name, words in _MEANINGS.items() if metric.startswith(name)), "")
+
+
+def _of_hundred(share: float) -> str:
+    number = 100 * share
+    return f"{number:.0f}" if number >= 9.95 or abs(number - round(number)) < 0.05 else f"{number:.1f}"
 
 
 def metric_title(metric: str) -> str:

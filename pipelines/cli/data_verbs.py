@@ -1,16 +1,23 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit | resplit | inspect``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipelines.cli.correct_verbs import correct_data, readmit_data
-from pipelines.cli.dry_run import counted, show_plan
-from pipelines.cli.options import format_options, on_workspace, slot_argument
-from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.dry_run import filled_text, show_plan
+from pipelines.cli.inspect_verb import inspect_data
+from pipelines.cli.options import delivery_options, on_workspace, slot_argument
+from pipelines.cli.output import emit, progress, seconds, table, wants_json
+from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.renormalise_verb import renormalise_data
+from pipelines.cli.resplit_verb import resplit_data
+from pipelines.cli.version_verb import show_version
+from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
@@ -18,6 +25,8 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
     from pipelines.datasets.drop import Dropped
+    from pipelines.datasets.quarantine import QuarantinedClip
+    from pipelines.datasets.refused_delivery import RefusedDelivery
 
 
 @click.group()
@@ -26,23 +35,18 @@ def data() -> None:
 
 
 data.add_command(correct_data)
+data.add_command(renormalise_data)
 data.add_command(readmit_data)
+data.add_command(resplit_data)
+data.add_command(show_version)
+data.add_command(inspect_data)
 
 
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "importer", metavar="NAME", help="Format of SOURCE, such as nemo [default: recognised].")
-@format_options
+@delivery_options
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
-@click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
-@click.option(
-    "--channel",
-    metavar="WHICH",
-    help="If two channels differ: left, right, each or mix.",
-)
-@click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
-@click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace
 def add_data(
     workspace: Workspace, slot: Slot, source: Path, importer: str | None, dry_run: bool, **options: Any
@@ -59,7 +63,7 @@ def add_data(
     """
     from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
-    from pipelines.datasets.slot_shards import doubtful_names
+    from pipelines.datasets.slot_needs import doubtful_names, version_needs
     from pipelines.datasets.versions import find_latest
 
     if importer is None and len(others := [one.name for one in accepting(source)]) > 1:
@@ -72,8 +76,11 @@ def add_data(
         version = add_delivery(workspace, slot, source, importer, options, report)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
-    warnings = doubtful_names(workspace, version)
-    emit({"new": new, "dataset": version, "warnings": warnings}, lambda _: "\n".join([_added(version, new), *warnings]))
+    warnings, needs = doubtful_names(workspace, version), version_needs(workspace, version)
+    emit(
+        {"new": new, "dataset": version, "warnings": warnings, "needs": needs},
+        lambda _: "\n".join([_added(version, new, needs), *warnings]),
+    )
 
 
 @data.command(name="log")
@@ -86,28 +93,24 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
 
 
-@data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
-@click.argument("what", metavar="SITE/TASK[@vN]")
-@on_workspace
-def show_version(what: str, workspace: Workspace) -> None:
-    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
-    from pipelines.datasets.versions import version_at
-
-    name, _, version = what.partition("@")
-    slot = Slot.parse(name)
-    emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
-
-
 @data.command(name="quarantine")
 @slot_argument
+@click.option("--refused", is_flag=True, help="Only the clips of the last delivery that was refused as a whole.")
 @on_workspace
-def show_quarantine(slot: Slot, workspace: Workspace) -> None:
-    """List the clips in quarantine: which file, for which reason."""
-    from pipelines.datasets.slot_shards import quarantined_clips
+def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
+    """List the clips in quarantine: which file, for which reason.
 
-    found = quarantined_clips(workspace, slot)
-    rows, empty = [(one.path, one.reason, one.detail) for one in found], f"nothing of {slot} is in quarantine"
-    emit(found, lambda _: table(("file", "reason", "detail"), rows, empty))
+    If the last delivery was refused as a whole, its unusable clips are listed, too.
+    """
+    from pipelines.datasets.refused_delivery import last_refused
+    from pipelines.datasets.slot_shards import quarantined_clips
+    from pipelines.datasets.versions import find_latest
+
+    last = last_refused(workspace, slot)
+    # of a slot without a version, the usual sentence, unless there is a refused delivery to show
+    stored = [] if refused or (last and find_latest(workspace, slot) is None) else quarantined_clips(workspace, slot)
+    found = [*(last.clips if last else ())] if refused else stored
+    emit(found, lambda _: "\n\n".join(filter(None, [_quarantined(slot, stored, refused), _refused(last)])))
 
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
@@ -142,19 +145,42 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None
     versions keep them; for the other steps of an erasure, see: elp erasure plan.
     """
     from pipelines.datasets.drop import drop_clips
+    from pipelines.datasets.slot_needs import version_needs
     from pipelines.datasets.subject import Subject
 
-    emit(drop_clips(workspace, slot, Subject(speaker, clip)), _dropped)
+    done = drop_clips(workspace, slot, Subject(speaker, clip))
+    emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
 
 
-def _added(version: DatasetVersion, new: bool) -> str:
+def _quarantined(slot: Slot, stored: Sequence[QuarantinedClip], refused: bool) -> str:
+    rows = [(one.path, one.reason, one.detail) for one in stored]
+    if refused:
+        return ""
+    return table(("file", "reason", "detail"), rows, f"nothing of {slot} is in quarantine")
+
+
+def _refused(last: RefusedDelivery | None) -> str:
+    if last is None:
+        return ""
+    rows = [(one.path, one.reason, one.detail) for one in last.clips]
+    when = last.created.replace("T", " ")[:16]
+    lines = [
+        f"the delivery {last.source} was refused at {when} UTC, nothing of it was taken in:",
+        *(f"  - {fault}" for fault in last.faults),
+        table(("file", "reason", "detail"), rows, "each of its clips could be used"),
+    ]
+    return "\n".join(lines)
+
+
+def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
     if not new:
         out = len(version.withdrawn)
         stays = (
             f"\n{out:,} clips of {version.slot} were dropped (elp data drop) and stay out of every delivery; if one is "
             f"wanted again: elp data readmit {version.slot} --clip ID"
         )
-        return f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
+        same = f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
+        return "\n".join(filter(None, [same, needs_text(needs)]))
     entry = version.deliveries[-1]
     lines = [
         f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
@@ -169,12 +195,13 @@ def _added(version: DatasetVersion, new: bool) -> str:
         f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
         f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
-        *_missing(version),
+        filled_text(entry.filled),
+        needs_text(needs),
     ]
     return "\n".join(filter(None, lines))
 
 
-def _dropped(done: Dropped) -> str:
+def _dropped(done: Dropped, needs: Sequence[str]) -> str:
     version = done.dataset
     lines = [
         f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
@@ -186,18 +213,13 @@ def _dropped(done: Dropped) -> str:
             for name, count in done.similar.items()
         ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",
-        *_missing(version),
+        needs_text(needs),
     ]
     return "\n".join(filter(None, lines))
 
 
 def _size(version: DatasetVersion) -> str:
     return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
-
-
-def _missing(version: DatasetVersion) -> list[str]:
-    needed = {"train": "nothing to train on", "validation": "nothing to validate on", "test": "no golden set"}
-    return [f"no {split} clip yet: {what}" for split, what in needed.items() if not version.splits.get(split)]
 
 
 def _log(slot: Slot, found: list[DatasetVersion]) -> str:
@@ -217,55 +239,6 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
     ]
     headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
     return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
-
-
-def _shown(version: DatasetVersion, workspace: Workspace) -> str:
-    from pipelines.datasets.dataset_version import protocols
-
-    shared = ", shared between the splits (closed set)" if version.closed_set else ""
-    facts: list[tuple[str, Any]] = [
-        ("version", f"{version.tag}, made {version.created}"),
-        ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
-        ("speakers", f"{version.speakers}{shared}"),
-        ("golden set", version.golden),
-        *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
-        *([("language", str(version.language))] if version.language.code else []),
-        *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
-        ("revision", version.revision),
-        ("DVC hash", version.dvc_hash),
-    ]
-    splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
-    rules = [(rule.expects, rule.broken, rule.reason) for rule in version.validation.rules]
-    parts = [
-        fields(facts),
-        table(("split", "clips", "minutes"), splits),
-        table(("condition", "clips"), counted(version.conditions)),
-        *_classes(version),
-        table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
-        f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
-        table(("expected", "broken", "reason"), rules),
-    ]
-    if version.doubtful_names:
-        parts.append(f"names to check: {_doubtful(version)}")
-    docs = workspace.root / version.validation.docs
-    if docs.is_file():
-        parts.append(f"Data Docs: {docs}")
-    return "\n\n".join(parts)
-
-
-def _classes(version: DatasetVersion) -> list[str]:
-    """Return the clips of each class in each split; nothing if the task has no classes."""
-    if not version.classes:
-        return []
-    splits = [split for split in version.splits if split in version.classes]
-    labels = sorted({label for split in splits for label in version.classes[split]})
-    rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
-    return [table(("class", *splits), rows)]
-
-
-def _doubtful(version: DatasetVersion) -> str:
-    counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
-    return f"{counts} that look like another name, or like a missing value"
 
 
 def _pinned(ref: GoldenRef) -> str:

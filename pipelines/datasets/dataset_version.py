@@ -26,6 +26,8 @@ DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
 READMIT = "readmit"
 """In place of a delivery's format: dropped clips may come again from this version on."""
+RENORMALISE = "renormalise"
+"""In place of a delivery's format: the transcripts have another normal form from this version on."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -64,6 +66,9 @@ class Delivery:
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
+    none."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ class GoldenRef:
     created: str
     closed_set: bool
     words: str = ""
-    """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
+    """SHA-256 of the clips' words, set if they were corrected or normalised again: the digest of the ids stays then."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     protocol: str = ""
     """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
@@ -239,6 +244,11 @@ def protocols(deliveries: Iterable[Delivery]) -> str:
     return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
 
 
+def renormalised(deliveries: Iterable[Delivery]) -> bool:
+    """Return whether transcripts may differ from those that the deliveries brought."""
+    return any(delivery.importer == RENORMALISE for delivery in deliveries)
+
+
 def record_text(record: DatasetVersion | GoldenRef) -> str:
     """Return the JSON text of a record, without its revision."""
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
@@ -250,7 +260,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol"):
+        for name in ("untagged", "new_units", "protocol", "filled"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):

@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,10 @@ class IntakePlan:
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
     """Names of the slot that look like another name, or like a missing value, with the new clips."""
+    needs: tuple[str, ...] = ()
+    """What the slot then lacks for a training and a verdict, the remedy last."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that the rule for small slots places there."""
 
     @property
     def quarantined(self) -> int:
@@ -81,15 +85,18 @@ def plan_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    *,
+    fresh: bool = False,
 ) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
-    A delivery that would be refused as a whole raises nothing: `IntakePlan.refused` has the reasons.
+    `fresh`: the slot has no data, so that no repository is needed. A delivery that would be refused as a whole raises
+    nothing: `IntakePlan.refused` has the reasons.
     """
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
     others = [one.name for one in accepting(source) if one.name != chosen.name]
-    current = find_latest(workspace, slot)
+    current = None if fresh else find_latest(workspace, slot)
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
@@ -141,6 +148,8 @@ def _plan(
         details=details,
         refused=() if known else tuple(judged.refused),
         warnings=tuple(name_warnings(judged.totals.names)),
+        needs=tuple(judged.needs),
+        filled=judged.moved,
     )
 
 

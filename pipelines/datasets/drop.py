@@ -28,6 +28,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
+from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -45,6 +46,8 @@ from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name, similar_to
 from pipelines.registry.slot import Slot
+
+_STEP = "the drop"
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
             )
         gone = found[SHARDS].dropped | found[GOLDEN].dropped
         stored = store_change(workspace, _change(workspace, current, found, gone))
+        forget_refused(workspace, slot)
     assert stored.dataset is not None
     files = found[QUARANTINE]
     return Dropped(stored.dataset, len(gone), len(files.dropped), files.muted, stored.golden, similar)
@@ -165,12 +169,16 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     slot, number, clips, golden = current.slot, current.version + 1, found[SHARDS], found[GOLDEN]
     totals = count_shards(clips.files)
     if not totals.ids:
-        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
+        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"], _STEP)
     checked = check_clips(clips.arriving, workspace, slot, "drop", validate_rows)
-    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()])
+    require_good_set(
+        workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()], step=_STEP
+    )
     if golden.leaving and not golden.files:
         pinned = pinned_golden(workspace, slot)
-        raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
+        raise DataRefused(
+            str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"], _STEP
+        )
     delivery = Delivery(
         key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
         name=f"drop-v{number}",
@@ -221,5 +229,5 @@ def _remaining_trials(workspace: Workspace, slot: Slot, golden: _Folder) -> Gold
     remaining = remaining_trials(trials, pinned.trials, [clip for clip in before if clip not in golden.dropped])
     if remaining is None:
         sentence = f"no trial of one kind of {pinned.trials.name} would be left; pin another golden set first"
-        raise DataRefused(str(slot), [sentence])
+        raise DataRefused(str(slot), [sentence], _STEP)
     return remaining

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.datasets import dvc
-from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef, protocols
+from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
@@ -37,7 +37,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
         require_space(root, sum(path.stat().st_size for path in fetched))
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
-            raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
+            raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"], "the golden set")
         pinned = golden_ref(workspace, "latest", slot) if pinned_golden(workspace, slot) else None
         listed = apply_list(read_trial_list(trials), chosen) if trials else _kept_trials(workspace, pinned, chosen)
         golden = next_golden_ref(
@@ -45,7 +45,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             slot,
             chosen,
             source.tag,
-            protocols(source.deliveries),
+            source.deliveries,
             listed.record if listed else None,
             closed_set=source.closed_set,
             language=source.language,

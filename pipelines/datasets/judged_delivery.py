@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
@@ -21,7 +24,9 @@ from pipelines.datasets.expectations import Validate
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import with_own_sound
 from pipelines.datasets.slot_language import rare_letters, require_same_language
-from pipelines.datasets.slot_shards import ShardTotals, clip_sounds, count_shards, without_clips
+from pipelines.datasets.slot_needs import slot_needs
+from pipelines.datasets.slot_shards import ShardTotals, clip_sounds, count_shards, pinned_golden, without_clips
+from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.local.workspace import Workspace
@@ -46,12 +51,23 @@ class JudgedDelivery:
     """Of all the slot's data with them."""
     refused: list[str]
     """Why the delivery is refused as a whole; empty if it is good."""
+    needs: list[str]
+    """What the slot then lacks for a training and a verdict, the remedy last."""
+    moved: Mapping[str, int]
+    """Clips that the rule of `split_filling` gave another split than the shares of the policy."""
+    bad: Mapping[str, ClipFault]
+    """Of each bad clip that was measured, by its id."""
+
+    @property
+    def new(self) -> int:
+        """Return how many clips are new and good."""
+        return len(self.staged.indices.keys() - self.bad.keys())
 
     def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
         """Return the bad clips as quarantine keeps them."""
         clips, staged = self.content.clips, self.staged
         # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
-        ids = {staged.indices[clip]: clip for clip in self.checked.faults}
+        ids = {staged.indices[clip]: clip for clip in self.bad if clip in staged.indices}
         ids |= {one.position: one.id for one in staged.repeats}
         parts = {ids[index] for index in self.faults if index in ids and not clips[index].whole}
         sounds = clip_sounds(staged.parts, parts)
@@ -101,15 +117,29 @@ def judge_delivery(
     settings = IntakeSettings(own.data, content.options, content.name, own.language)
     withdrawn, corrected = (frozenset(current.withdrawn), current.corrected) if current else (frozenset(), {})
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=not dry_run)
+    # before the checks, which judge training clips more strictly
+    staged.parts, moved = _filled(workspace, slot, content, staged, staged.parts, present, stage / "filled")
     rare = rare_letters(own.language, current, present, staged.parts)
     docs = stage / "docs" if dry_run else None
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare)
-    found = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
+    duplicates = _duplicates(staged, checked) if "duplicates" in content.options.quarantine else {}
+    bad = {**checked.faults, **{clip: fault for clip, fault in duplicates.items() if clip in staged.indices}}
+    found = staged.faults | {staged.indices[clip]: fault for clip, fault in bad.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
-    found |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
+    found |= {repeat.position: bad[repeat.id] for repeat in staged.repeats if repeat.id in bad}
+    # of a stored clip, the delivered one with other words stays out
+    found |= {
+        repeat.position: duplicates[repeat.id]
+        for repeat in staged.repeats
+        if repeat.conflict and repeat.stored and repeat.id in duplicates
+    }
     faults = dict(sorted(found.items()))
-    repeats = [one for one in staged.repeats if one.id not in checked.faults]
-    shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
+    repeats = [one for one in staged.repeats if one.position not in faults]
+    shards = without_clips(staged.parts, bad.keys(), stage / SHARDS)
+    if bad:
+        # a split may have lost all its clips to quarantine
+        shards, again = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
+        moved += again
     totals = count_shards([*present, *shards])
     refused = set_faults(
         workspace,
@@ -118,8 +148,40 @@ def judge_delivery(
         delivered=len(content.clips),
         quarantined=[*faults.values()],
         conflicts=_conflicts(slot, repeats),
+        allowed=content.options.quarantine,
     )
-    return JudgedDelivery(content, own.language, staged, checked, faults, repeats, shards, totals, refused)
+    needs = slot_needs(workspace, slot, totals)
+    return JudgedDelivery(
+        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad
+    )
+
+
+def _filled(
+    workspace: Workspace,
+    slot: Slot,
+    content: DeliveryContent,
+    staged: StagedClips,
+    parts: list[Path],
+    present: Sequence[Path],
+    folder: Path,
+) -> tuple[list[Path], Counter[str]]:
+    """Fill the splits that the slot lacks with new clips; return the parts, and the clips that moved by split."""
+    table = [
+        row for part in parts for row in pq.read_table(part, columns=["id", "speaker", "label", "split"]).to_pylist()
+    ]
+    clips = [NewClip(**row, named=bool(content.clips[staged.indices[row["id"]]].split)) for row in table]
+    policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
+    splits = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
+    return (rewrite_splits(parts, splits, folder) if splits else parts), Counter(map(str, splits.values()))
+
+
+def _duplicates(staged: StagedClips, checked: CheckedClips) -> dict[str, ClipFault]:
+    """Return the fault of each sound that came with several words, by clip id: nobody knows which are right."""
+    return {
+        one.id: ClipFault("duplicate_words", one.conflict)
+        for one in staged.repeats
+        if one.conflict and one.id not in checked.faults
+    }
 
 
 def _conflicts(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:

@@ -25,9 +25,10 @@ from pipelines.datasets.dataset_version import (
     ValidationSummary,
     parse_record,
     protocols,
+    renormalised,
     utc_seconds,
 )
-from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
+from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.remote_check import push_lost_files
 from pipelines.datasets.versions import golden_ref, latest_number, version_at
@@ -79,10 +80,7 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
 
 
 def present_files(workspace: Workspace, current: DatasetVersion, name: str, cache: Path) -> list[Path]:
-    """Return the files of a folder of the slot at its newest version; if some are missing, all come into `cache`.
-
-    Nothing of the workspace is changed.
-    """
+    """Return the files of a folder of the slot at its newest version; if some are missing, all come into `cache`."""
     slot = current.slot
     here, revision = slot_shards(workspace, slot, name), current.revision
     if name == SHARDS and {path.name for path in here} >= set(current.shards):
@@ -146,6 +144,8 @@ class ShardTotals:
     """Clips by label, for each split; clips without a label are not counted."""
     names: dict[str, dict[str, int]]
     """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
+    split_speakers: dict[str, int]
+    """Named speakers in each split."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
@@ -182,15 +182,7 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names={kind: dict(counts) for kind, counts in names.items()},
-    )
-
-
-def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
-    """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
-    return (
-        name_warnings(count_shards(slot_shards(workspace, version.slot, SHARDS)).names)
-        if version.doubtful_names
-        else []
+        split_speakers=dict(Counter(split for found in homes.values() for split in found)),
     )
 
 
@@ -219,9 +211,9 @@ def next_records(
     """
     tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
     deliveries = (*(current.deliveries if current else ()), delivery)
-    of_set = workspace, slot, golden, tag, protocols(deliveries), trials
     ref = None
     if golden:
+        of_set = workspace, slot, golden, tag, deliveries, trials
         ref = next_golden_ref(*of_set, closed_set=closed, language=language, corrected=corrected)
     version = DatasetVersion(
         slot=slot,
@@ -266,7 +258,7 @@ def next_golden_ref(
     slot: Slot,
     shards: Sequence[Path],
     source_tag: str,
-    protocol: str = "",
+    deliveries: Sequence[Delivery],
     trials: PinnedTrials | None = None,
     *,
     closed_set: bool,
@@ -275,10 +267,11 @@ def next_golden_ref(
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
 
-    `corrected` are the ids of all corrected clips of the slot.
+    `deliveries` are those of its dataset version, `corrected` the ids of all corrected clips of the slot.
     """
     totals = count_shards(shards)
     number = latest_number(workspace.root, slot, "golden") + 1
+    worded = renormalised(deliveries) or not frozenset(corrected).isdisjoint(totals.ids)
     return GoldenRef(
         slot=slot,
         version=number,
@@ -292,8 +285,8 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
-        words=words_of_shards(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
+        words=words_of_shards(shards) if worded else "",
         language=language,
-        protocol=protocol,
+        protocol=protocols(deliveries),
         trials=trials,
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
+from pipelines.datasets.readiness import SplitContent, remedy, training_needs
 from pipelines.datasets.slot_language import require_same_language
-from pipelines.errors import DataRefused
+from pipelines.errors import NotTrainable
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.client import model_registry
 from pipelines.registry.lineage import TrainedLanguage, ids_digest
@@ -53,13 +54,14 @@ class TrainingInputs:
         """Return the untrained model; a head whose units grew has the champion's rows."""
         from elp_core.assemble import build
         from elp_core.bundle import load_bundle
-        from elp_core.tasks import SpeechRecognition, make_task
+        from elp_core.tasks import SpeechRecognition, decide_by, make_task
         from elp_core.tasks.grown_head import start_head_from
 
         task = make_task(self.slot.task, self.data.train, self.options)
         if isinstance(task, SpeechRecognition):
             # that of the transcripts; the packages of this machine may have changed since
             task = replace(task, normaliser=self.language.normaliser)
+            task = decide_by(task, self.settings.gate.metric or None)
         model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
         if self.grown:
             start_head_from(model, load_bundle(self.grown.bundle, self.backbone))
@@ -75,8 +77,8 @@ def gather_inputs(
 ) -> list[TrainingInputs]:
     """Read the dataset version of each slot once, and load the backbone that all share.
 
-    Raise VersioningError if a version cannot be fetched, DataRefused if it has no clips to train on or to validate
-    with, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
+    Raise VersioningError if a version cannot be fetched, NotTrainable if its splits lack what training or validation
+    needs, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
     gone, which names the champion of a slot whose units grew.
     """
     from elp_core.backbones import Backbone
@@ -84,15 +86,21 @@ def gather_inputs(
 
     read = {slot: load_training_data(repository, tag, slot, cache) for slot, tag in tags.items()}
     for slot, data in read.items():
-        if not data.train or not data.validation:
-            empty, tag = "training" if not data.train else "validation", tags[slot]
-            fault = f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"
-            raise DataRefused(str(slot), [fault])
+        _require_trainable(slot, data, closed_set=settings.for_slot(slot).data.closed_set)
         require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
     backbone = Backbone.from_pretrained(settings.backbone)
     return [
         _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
     ]
+
+
+def _require_trainable(slot: Slot, data: TrainingData, *, closed_set: bool) -> None:
+    """Refuse before the backbone is loaded what the training would refuse at its first validation."""
+    faults = training_needs(slot, SplitContent.of(data.train), SplitContent.of(data.validation))
+    if faults:
+        dataset = data.dataset
+        nameless = 0 if dataset.speakers else dataset.clips
+        raise NotTrainable(dataset.tag, [*faults, remedy(slot, dataset.speakers, nameless, closed_set=closed_set)])
 
 
 def _inputs(
@@ -111,7 +119,10 @@ def _inputs(
     language = trained_language(data.dataset, grown)
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
-    config = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    config: dict[str, Any] = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    if settings.gate.metric not in ("", settings.language.resolve().metric):
+        # it chooses the best epoch
+        config["metric"] = settings.gate.metric
     # a task from elsewhere has no recipe version: its code is part of the key
     keyed = {"slot": str(slot), **config, "task_code": task_digest(slot.task_spec)}
 

@@ -79,6 +79,20 @@ def known_encoding(name: str) -> str:
     return _WIDER.get(found, found)
 
 
+def likely_encoding(path: Path) -> str:
+    """Return the encoding that a text file probably has, if it is not UTF-8 and has no mark; else an empty text."""
+    content = path.read_bytes()
+    if any(content.startswith(mark) for mark, _ in _MARKS):
+        return ""
+    if b"\0" in content:
+        return next((name for name in ("utf-16le", "utf-16be") if name in _zero_bytes(path, content)), "")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return next(name for name, _, fits in _LIKELY if fits(content))
+    return ""
+
+
 def undecodable(text: str) -> bool:
     """Return whether a text has bytes that were not UTF-8."""
     return any("\ud800" <= letter <= "\udfff" for letter in text)

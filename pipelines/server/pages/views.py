@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from flask import Blueprint, Response, abort, make_response, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 
+from elp_core.languages import units_text
 from pipelines.errors import AttestationError
-from pipelines.number_text import percent
+from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json
@@ -27,10 +28,13 @@ from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
+from pipelines.server.read_models.decision import find_decision
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
+from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
-from pipelines.server.read_models.mlflow_tables import experiment_of
-from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
+from pipelines.server.read_models.health import health_items
+from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
+from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.stores.registry_store import registry
 
@@ -39,6 +43,8 @@ blueprint.after_request(add_headers)
 
 _FORM = dict.fromkeys(("kind", "version", "days", "again", "reason", "by"), "")
 """Fields of the forms of a slot's page, empty."""
+_COSTED = 200
+"""Versions, the newest first, whose cost is looked up."""
 _FRESH_SECONDS = 600
 """How long a link may report what a form did."""
 REQUESTS = ("override asked", "override withdrawn")
@@ -51,12 +57,15 @@ def grid_page() -> Response:
     wanted = request.args.get("site", "").strip().lower()
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page = read_grid(records, runs)
+    now = datetime.now(UTC)
+    health = health_items(page, read_flow_health(now), [key_folder()], now)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
     return _page(
         "grid.html",
         page=page,
+        health=health,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
@@ -73,17 +82,20 @@ def slot_page(site: str, task: str) -> Response:
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
-        page = read_slot_page(records, slot, request.args.get("before", type=int))
+        page = read_slot_page(records, slot, request.args.get("before", type=int), refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
     run = _run_page(row.version.run_id) if row else ""
+    with tracking_store().engine.connect() as runs:
+        metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
     return _page(
         "slot.html",
         status=status,
         page=page,
+        decision=find_decision(page, metrics),
         champion_row=page.row(page.champion.version) if page.champion else None,
         shown=row.version if row else None,
         judged=row.judged if row else None,
@@ -91,6 +103,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         picture=draw_lineage(page, row, origin, static_prefix(), run) if row else None,
         changes=[(change, _judged(page, change.after)) for change in page.changes],
         chart=_chart(page),
+        left_out=_left_out(page),
+        language=_language(origin),
         refused=refused,
         done=done,
         form={**_FORM, "days": str(USUAL_DAYS), **(form or {})},
@@ -98,6 +112,16 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         longest=LONGEST.days,
         **_evidence(row, run),
     )
+
+
+@blueprint.get("/slots/<site>/<task>/v<int:version>/report")
+def report_page(site: str, task: str, version: int) -> Response:
+    """Lead to the gate's report on a version among the artifacts of its run: an address that can be told in advance."""
+    with registry().engine.connect() as records:
+        page = read_slot_page(records, Slot(site, task), None)
+        row = page.row(version) if page else None
+    report = _evidence(row, _run_page(row.version.run_id))["report"] if row else ""
+    return make_response(redirect(report or abort(404)))
 
 
 @blueprint.get("/backbones/<fingerprint>")
@@ -244,6 +268,18 @@ def _chart(page: SlotPage) -> Chart | None:
         bounds = (low, high) if low is not None and high is not None else None
         points.append(ChartPoint(parse_moment(verdict.decided_at), verdict.challenger, bounds, label, kind))
     return Chart(points, _periods(page), datetime.now(UTC)) if points else None
+
+
+def _left_out(page: SlotPage) -> str:
+    """Return the number of verdicts that the chart cannot show, as ``2 verdicts are``; empty without any."""
+    number = sum(row.judged is not None and not page.comparable(row.judged) for row in page.rows)
+    return f"{count(number, 'verdict')} {'is' if number == 1 else 'are'}" if number else ""
+
+
+def _language(origin: RecordedLineage | None) -> str:
+    """Return what the head of a version writes, such as ``ja in 31 characters``; empty for English letters."""
+    found = origin.statement.language if origin else None
+    return f"{found.code} in {units_text(found.size, found.kind)}" if found and found.code else ""
 
 
 def _evidence(row: VersionRow | None, run: str) -> dict[str, Any]:
