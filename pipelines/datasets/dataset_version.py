@@ -32,6 +32,22 @@ SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """The adapter that cut the recordings of a delivery into clips, and which recordings these were."""
+
+    adapter: str
+    """Slot of the adapter."""
+    version: int
+    bundle: str
+    """Digest of its bundle."""
+    recordings: tuple[str, ...]
+    """Hashes of the recordings with their transcripts: they are not cut again by another adapter."""
+
+    def __str__(self) -> str:
+        return f"{self.adapter} version {self.version}"
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What one dataset version brought in, or dropped (then the numbers are negative)."""
 
@@ -63,6 +79,8 @@ class Delivery:
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
+    alignment: Alignment | None = None
+    """What cut its recordings; left out of the record if they were not aligned."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +267,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol"):
+        for name in ("untagged", "new_units", "protocol", "alignment"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
 from pipelines.datasets import dvc
-from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
+from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
+from pipelines.datasets.dataset_version import SHARDS, Alignment, DatasetVersion
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.importers import accepting, choose_importer
@@ -68,6 +69,8 @@ class IntakePlan:
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
     """Names of the slot that look like another name, or like a missing value, with the new clips."""
+    alignment: Alignment | None = None
+    """What would cut its recordings into clips."""
 
     @property
     def quarantined(self) -> int:
@@ -82,6 +85,7 @@ def plan_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    aligner: Aligner | None = None,
 ) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
@@ -94,6 +98,10 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
+        if aligner:
+            content = with_aligner(content, aligner)
+            known = content.known(current.delivery_keys if current else ())
+            content = content if known else align_delivery(content, aligner, current)
         present = _present(workspace, slot, current, stage / "cache")
         judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress, dry_run=True)
         return _plan(slot, current, judged, present, tuple(others))
@@ -141,6 +149,7 @@ def _plan(
         details=details,
         refused=() if known else tuple(judged.refused),
         warnings=tuple(name_warnings(judged.totals.names)),
+        alignment=content.alignment,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elp_core.languages import LanguageConfig
@@ -81,9 +81,13 @@ def judge_delivery(
     settings = IntakeSettings(own.data, content.options, content.name, own.language)
     withdrawn, corrected = (frozenset(current.withdrawn), current.corrected) if current else (frozenset(), {})
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=not dry_run)
+    withheld = {
+        clip: fault for clip, index in staged.indices.items() if (fault := content.clips[index].withheld) is not None
+    }
     rare = rare_letters(own.language, current, present, staged.parts)
     docs = stage / "docs" if dry_run else None
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare)
+    checked = replace(checked, faults={**checked.faults, **withheld})
     found = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
     found |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
