@@ -12,7 +12,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test fuzz test-all walk demo demo-down bench mutants docs lock format clean
+.PHONY: help setup check test fuzz test-all walk demo demo-down bench mutants docs dist lock format clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -67,8 +67,14 @@ format: $(STAMP)  ## write the format
 docs: $(STAMP)  ## the documentation as a static site in site/, with every link checked
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
 
+dist: $(STAMP)  ## the wheel, the source archive and the pins of their packages in dist/
+	@rm -rf dist
+	@$(VENV)/bin/python -m build --no-isolation --outdir dist .
+	@cp constraints.txt dist/
+	@echo "install on another machine: pip install --constraint constraints.txt 'FILE.whl[pipelines]'"
+
 lock: $(STAMP)  ## renew constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; $(VENV)/bin/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

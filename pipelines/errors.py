@@ -5,6 +5,7 @@ OpsError                    exit code 1
 ├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
+├── NotTrainable            a dataset version cannot be trained on: it stands, and no training was started
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── RegistryError           the model registry does not hold what was asked for
@@ -38,11 +39,23 @@ class IntakeError(OpsError):
 
 
 class DataRefused(OpsError):
-    """A delivery failed the checks of the whole set; the message lists them, and no version was made."""
+    """A delivery or another change failed the checks of the whole set; the message lists them, no version was made.
 
-    def __init__(self, slot: str, faults: Sequence[str]) -> None:
+    `step` names what was refused.
+    """
+
+    def __init__(self, slot: str, faults: Sequence[str], step: str = "the delivery") -> None:
+        self.faults = tuple(faults)
         lines = "".join(f"\n  - {fault}" for fault in faults)
-        super().__init__(f"{slot}: the delivery was refused, no dataset version was made{lines}")
+        super().__init__(f"{slot}: {step} was refused, no dataset version was made{lines}")
+
+
+class NotTrainable(OpsError):
+    """A dataset version lacks what training or the gate needs; the version stands, and no training was started."""
+
+    def __init__(self, tag: str, faults: Sequence[str]) -> None:
+        lines = "".join(f"\n  - {fault}" for fault in faults)
+        super().__init__(f"training was not started: {tag} stands, but it cannot be trained on yet{lines}")
 
 
 class VersioningError(OpsError):

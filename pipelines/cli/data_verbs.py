@@ -1,7 +1,8 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | readmit | resplit | inspect``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import click
 
 from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
-from pipelines.cli.dry_run import counted, show_plan
-from pipelines.cli.options import format_options, on_workspace, slot_argument
+from pipelines.cli.dry_run import counted, filled_text, show_plan
+from pipelines.cli.inspect_verb import inspect_data
+from pipelines.cli.options import delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import clips_progress, emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.resplit_verb import resplit_data
+from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
@@ -28,23 +32,16 @@ def data() -> None:
 
 data.add_command(correct_data)
 data.add_command(readmit_data)
+data.add_command(resplit_data)
+data.add_command(inspect_data)
 
 
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--format", "importer", metavar="NAME", help="Format of SOURCE, such as nemo [default: recognised].")
-@format_options
+@delivery_options
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
-@click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset.")
-@click.option(
-    "--channel",
-    metavar="WHICH",
-    help="If two channels differ: left, right, each or mix.",
-)
 @align_option
-@click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory.")
-@click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5].")
 @on_workspace
 def add_data(
     workspace: Workspace,
@@ -68,7 +65,7 @@ def add_data(
     """
     from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
-    from pipelines.datasets.slot_shards import doubtful_names
+    from pipelines.datasets.slot_needs import doubtful_names, version_needs
     from pipelines.datasets.versions import find_latest
 
     if importer is None and len(others := [one.name for one in accepting(source)]) > 1:
@@ -82,8 +79,11 @@ def add_data(
         version = add_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
-    warnings = doubtful_names(workspace, version)
-    emit({"new": new, "dataset": version, "warnings": warnings}, lambda _: "\n".join([_added(version, new), *warnings]))
+    warnings, needs = doubtful_names(workspace, version), version_needs(workspace, version)
+    emit(
+        {"new": new, "dataset": version, "warnings": warnings, "needs": needs},
+        lambda _: "\n".join([_added(version, new, needs), *warnings]),
+    )
 
 
 @data.command(name="log")
@@ -152,19 +152,22 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None
     versions keep them; for the other steps of an erasure, see: elp erasure plan.
     """
     from pipelines.datasets.drop import drop_clips
+    from pipelines.datasets.slot_needs import version_needs
     from pipelines.datasets.subject import Subject
 
-    emit(drop_clips(workspace, slot, Subject(speaker, clip)), _dropped)
+    done = drop_clips(workspace, slot, Subject(speaker, clip))
+    emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
 
 
-def _added(version: DatasetVersion, new: bool) -> str:
+def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
     if not new:
         out = len(version.withdrawn)
         stays = (
             f"\n{out:,} clips of {version.slot} were dropped (elp data drop) and stay out of every delivery; if one is "
             f"wanted again: elp data readmit {version.slot} --clip ID"
         )
-        return f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
+        same = f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
+        return "\n".join(filter(None, [same, needs_text(needs)]))
     entry = version.deliveries[-1]
     lines = [
         f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
@@ -182,12 +185,13 @@ def _added(version: DatasetVersion, new: bool) -> str:
         f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
         f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
-        *_missing(version),
+        filled_text(entry.filled),
+        needs_text(needs),
     ]
     return "\n".join(filter(None, lines))
 
 
-def _dropped(done: Dropped) -> str:
+def _dropped(done: Dropped, needs: Sequence[str]) -> str:
     version = done.dataset
     lines = [
         f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
@@ -199,18 +203,13 @@ def _dropped(done: Dropped) -> str:
             for name, count in done.similar.items()
         ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",
-        *_missing(version),
+        needs_text(needs),
     ]
     return "\n".join(filter(None, lines))
 
 
 def _size(version: DatasetVersion) -> str:
     return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
-
-
-def _missing(version: DatasetVersion) -> list[str]:
-    needed = {"train": "nothing to train on", "validation": "nothing to validate on", "test": "no golden set"}
-    return [f"no {split} clip yet: {what}" for split, what in needed.items() if not version.splits.get(split)]
 
 
 def _log(slot: Slot, found: list[DatasetVersion]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -28,7 +29,7 @@ def show_plan(
     from pipelines.datasets.delivery_plan import plan_delivery
 
     with clips_progress(quiet=wants_json()) as report:
-        plan = plan_delivery(workspace, slot, source, importer, options, report, aligner)
+        plan = plan_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     emit(plan, _planned)
     if plan.refused:
         raise DataRefused(str(slot), plan.refused)
@@ -47,18 +48,30 @@ def _planned(plan: IntakePlan) -> str:
         ("speakers", f"{plan.speakers:,}, of them {plan.new_speakers:,} new"),
         ("outcome", "refused, see below" if plan.refused else end),
     ]
+    facts_text = fields((name, value) for name, value in facts if value)
+    return "\n\n".join(filter(None, (facts_text, plan_tables(plan), "dry run: nothing was changed")))
+
+
+def plan_tables(plan: IntakePlan) -> str:
+    """Return what a delivery would bring: splits, labels, conditions, quarantine, and what a person should know."""
     splits = [(name, f"{count:,}", f"{plan.split_seconds[name] / 60:.1f}") for name, count in plan.splits.items()]
     reasons = [(reason, f"{count:,}", plan.details[reason]) for reason, count in plan.quarantine.items()]
     parts = [
-        fields((name, value) for name, value in facts if value),
         table(("split", "clips", "minutes"), splits) if splits else "",
         table(("label", "clips"), counted(plan.labels)) if plan.labels else "",
         table(("condition", "clips"), counted(plan.conditions)) if plan.conditions else "",
         table(("quarantined for", "clips", "the first"), reasons) if reasons else "",
-        "\n".join(plan.warnings),
-        "dry run: nothing was changed",
+        "\n".join(filter(None, (filled_text(plan.filled), *plan.warnings, needs_text(plan.needs)))),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def filled_text(filled: Mapping[str, int]) -> str:
+    """Return which splits a delivery filled that the slot lacked; empty if none."""
+    shown = ", ".join(f"{count:,} clips to {split}" for split, count in sorted(filled.items()))
+    return (
+        f"the slot lacked a split, so new speakers were divided by the rule for small slots: {shown}" if filled else ""
+    )
 
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:

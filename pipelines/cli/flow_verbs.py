@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import SLOT, format_options, on_workspace, slot_argument
+from pipelines.cli.options import SLOT, delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import emit, fields, mark, progress, seconds
 from pipelines.errors import GateRefused, UsageError
 from pipelines.local.addresses import mlflow_uri
@@ -77,12 +77,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
-@click.option("--format", "importer", help="Format of the source [default: found out].")
-@format_options
-@click.option("--noise", metavar="KIND", help="Noise to mix into the source, such as factory.")
-@click.option("--snr", type=float, metavar="DB", help="Level of that noise.")
-@click.option("--condition", metavar="NAME", help="Recording condition of the source.")
-@click.option("--channel", metavar="WHICH", help="Channel of two that differ: left, right, each or mix.")
+@delivery_options
 @_detach
 @on_workspace
 def retrain_verb(

@@ -34,7 +34,7 @@ slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 
 
 def _named_values(ctx: click.Context, _: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    """Read NAME=VALUE arguments; `--columns` and `--encoding` are options of a format, too."""
+    """Read NAME=VALUE arguments; `--columns`, `--encoding` and `--root` are options of a format, too."""
     values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -55,12 +55,12 @@ def _of_format(name: str, metavar: str, about: str) -> Callable[[F], F]:
 
 
 def format_options(function: F) -> F:
-    """Add ``--option``, ``--columns`` and ``--encoding``; the function gets `format_options: dict[str, str]`."""
+    """Add ``--option``, ``--columns``, ``--encoding`` and ``--root``; the function gets them as `format_options`."""
     columns = _of_format("--columns", "NAMES", "Which column is what, such as path=file,text=sentence,speaker=voice.")
     encoding = _of_format(
         "--encoding", "NAME", "Encoding of the source, such as cp932 [default: UTF-8, or what its mark says]."
     )
-    # eager: its dictionary is there when the other two are read
+    # eager: its dictionary is there when the others are read
     option = click.option(
         "--option",
         "format_options",
@@ -70,7 +70,26 @@ def format_options(function: F) -> F:
         callback=_named_values,
         help="Option of the format, such as protocol=random; several are possible.",
     )
-    return option(columns(encoding(function)))
+    root = _of_format("--root", "DIR", "Folder that the listing may name files of, by absolute paths, too.")
+    return option(columns(encoding(root(function))))
+
+
+def delivery_options(function: F) -> F:
+    """Add the options of a delivery: ``--format``, those of the format, ``--condition``, ``--channel`` and noise.
+
+    The function gets `importer`, `format_options`, `condition`, `channel`, `noise` and `snr`.
+    """
+    options = (
+        click.option("--format", "importer", metavar="NAME", help="Format, such as nemo [default: recognised]."),
+        format_options,
+        click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset."),
+        click.option("--channel", metavar="WHICH", help="If two channels differ: left, right, each or mix."),
+        click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory."),
+        click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5]."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def _note_json(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -13,7 +13,8 @@ from elp_core.channels import Channel
 from elp_core.errors import AudioError, CorpusError
 from elp_core.languages import LanguageConfig
 from elp_core.types import Seconds
-from pipelines.datasets.dataset_version import Alignment, DatasetVersion
+from pipelines.datasets.alignment import Alignment
+from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.errors import UsageError
 

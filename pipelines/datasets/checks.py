@@ -85,14 +85,15 @@ def require_good_set(
     delivered: int,
     quarantined: Sequence[ClipFault],
     conflicts: Sequence[str] = (),
+    step: str = "the delivery",
 ) -> None:
     """Check a delivery and the slot's data as a whole by the slot's policy; DataRefused lists all that failed.
 
-    The arguments are those of `set_faults`.
+    The arguments are those of `set_faults`; `step` names what is refused then.
     """
     faults = set_faults(workspace, slot, totals, delivered=delivered, quarantined=quarantined, conflicts=conflicts)
     if faults:
-        raise DataRefused(str(slot), faults)
+        raise DataRefused(str(slot), faults, step)
 
 
 def set_faults(

@@ -5,7 +5,6 @@ words that a corrected clip had before: a later delivery with the old words is a
 correction.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,29 +15,25 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import SCHEMA, write_shard
 from elp_core.languages import LanguageConfig
-from pipelines.datasets import dvc
-from pipelines.datasets.checks import check_clips, require_good_set
-from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips, with_earlier_words
+from pipelines.datasets.changed_clips import RewrittenFolder, changed_clips, rewritten_folder
+from pipelines.datasets.checks import check_clips
+from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     QUARANTINE,
     SHARDS,
-    TRIALS_FILE,
     DatasetVersion,
-    Delivery,
     GoldenRef,
-    PinnedTrials,
     ValidationSummary,
-    utc_seconds,
 )
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
-from pipelines.datasets.slot_language import added_units, next_units, rare_letters, require_same_language
-from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden, restore_shards, slot_shards
+from pipelines.datasets.slot_language import rare_letters, require_same_language
+from pipelines.datasets.slot_shards import present_files, restore_shards, slot_shards
 from pipelines.datasets.transcripts import without_tags
-from pipelines.datasets.versions import golden_ref, version_at
+from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name
@@ -99,23 +94,9 @@ def plan_corrections(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder:
         stage = Path(folder)
         shards = {
-            name: _present(workspace, slot, name, current, stage / "cache") for name in (SHARDS, GOLDEN, QUARANTINE)
+            name: present_files(workspace, current, name, stage / "cache") for name in (SHARDS, GOLDEN, QUARANTINE)
         }
         return _prepare(workspace, current, shards, file, stage, stage / "docs", golden=golden, encoding=encoding)[0]
-
-
-def _present(workspace: Workspace, slot: Slot, name: str, current: DatasetVersion, cache: Path) -> list[Path]:
-    """Return the files of a folder of the slot; if they are not all here, they are fetched into `cache`."""
-    here, revision = slot_shards(workspace, slot, name), current.revision
-    if name == SHARDS and {path.name for path in here} >= set(current.shards):
-        return here
-    if name == QUARANTINE and (here or not current.quarantined):
-        return here
-    if name == GOLDEN:
-        if here or not pinned_golden(workspace, slot):
-            return here
-        revision = golden_ref(workspace, "latest", slot).revision
-    return dvc.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
 
 
 def _prepare(
@@ -149,10 +130,13 @@ def _prepare(
     found = Corrected(current, corrections.found, corrections.rows, corrections.quarantined, golden_clips)
     if not after:
         return found, None
-    staged = {SHARDS: _rewritten(shards[SHARDS], after, stage / SHARDS)}
-    staged[GOLDEN] = _rewritten(shards.get(GOLDEN, ()), after, stage / GOLDEN, test_only=True)
+    staged = {SHARDS: rewritten_folder(shards[SHARDS], after, stage / SHARDS)}
+    staged[GOLDEN] = rewritten_folder(shards.get(GOLDEN, ()), after, stage / GOLDEN, test_only=True)
     summary = _require_good_clips(workspace, current, after, staged, stage, docs)
-    return found, _change(workspace, current, staged, corrections, summary)
+    change = changed_clips(
+        workspace, current, staged, corrections.found, summary, what="correct", rows=corrections.rows
+    )
+    return found, change
 
 
 def _in_normal_form(text: str, tags: TagRule, language: LanguageConfig) -> str | ClipFault:
@@ -169,46 +153,11 @@ def _refuse_golden(slot: Slot, corrections: Corrections, pinned: Collection[str]
         )
 
 
-@dataclass(frozen=True)
-class _Rewritten:
-    """A folder of the slot before and after."""
-
-    arriving: list[Path]
-    leaving: list[Path]
-    staying: list[Path]
-
-    @property
-    def files(self) -> list[Path]:
-        """The files of the new version."""
-        return self.staying + self.arriving
-
-
-def _rewritten(
-    shards: Sequence[Path], after: Mapping[str, Correction], stage: Path, *, test_only: bool = False
-) -> _Rewritten:
-    """Write new shards in place of those that hold corrected clips; with `test_only`, clips of other splits leave."""
-    arriving, leaving = [], []
-    for shard in shards:
-        if after.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
-            continue
-        leaving.append(shard)
-        rows = [_corrected(row, after) for row in pq.read_table(shard).to_pylist()]
-        # a clip that its speaker's other split takes along is no test clip any more
-        if kept := [row for row in rows if not test_only or row["id"] not in after or row["split"] == "test"]:
-            arriving.append(write_shard(kept, stage))
-    return _Rewritten(arriving, leaving, [shard for shard in shards if shard not in leaving])
-
-
-def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str, Any]:
-    one = after.get(row["id"])
-    return row | {name: getattr(one.after, name) for name in one.changes} if one else row
-
-
 def _require_good_clips(
     workspace: Workspace,
     current: DatasetVersion,
     after: Mapping[str, Correction],
-    staged: Mapping[str, _Rewritten],
+    staged: Mapping[str, RewrittenFolder],
     stage: Path,
     docs: Path | None,
 ) -> ValidationSummary:
@@ -224,77 +173,7 @@ def _require_good_clips(
     checked = check_clips([part], workspace, slot, "correct", validate_rows, docs, rare)
     bad = sorted((after[clip].line, fault) for clip, fault in checked.faults.items())
     if bad:
-        raise DataRefused(str(slot), [f"line {line}: {fault.reason}: {fault.detail}" for line, fault in bad[:20]])
-    return checked.summary
-
-
-def _change(
-    workspace: Workspace,
-    current: DatasetVersion,
-    staged: Mapping[str, _Rewritten],
-    corrections: Corrections,
-    summary: ValidationSummary,
-) -> SlotChange:
-    slot, number, golden = current.slot, current.version + 1, staged[GOLDEN]
-    totals, count = count_shards(staged[SHARDS].files), len(corrections.found)
-    require_good_set(workspace, slot, totals, delivered=count, quarantined=[])
-    if golden.leaving and not golden.files:
         raise DataRefused(
-            str(slot), [f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"]
+            str(slot), [f"line {line}: {fault.reason}: {fault.detail}" for line, fault in bad[:20]], "the correction"
         )
-    pinned = _kept_trials(workspace, slot, corrections) if golden.leaving else None
-    language = workspace.settings.for_slot(slot).language
-    # a corrected transcript can have a letter that the slot has no unit for yet
-    units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
-    words = sorted(f"{one.after.id} {one.after.digest}" for one in corrections.found)
-    delivery = Delivery(
-        key=hashlib.sha256("\n".join(["correct", str(number), *words]).encode()).hexdigest(),
-        name=f"correct-v{number}",
-        source="(corrected)",
-        importer="correct",
-        options={},
-        delivered=corrections.rows,
-        clips=0,
-        seconds=0.0,
-        quarantined=0,
-        repeats=count,
-        version=number,
-        created=utc_seconds(),
-        new_units=added_units(current, units),
-    )
-    version, ref = next_records(
-        workspace,
-        slot,
-        current,
-        delivery,
-        totals,
-        golden=golden.files if golden.leaving else [],
-        quarantine=current.quarantine,
-        validation=summary,
-        withdrawn=current.withdrawn,
-        corrected=with_earlier_words(current.corrected, corrections.found),
-        language=current.language,
-        units=units,
-        trials=pinned,
-    )
-    arriving = {name: folder.arriving for name, folder in staged.items()}
-    leaving = {name: folder.leaving for name, folder in staged.items()}
-    # names and transcripts stay out of Git, whose history cannot be erased
-    subject = f"Correct {count} clips of {slot} (v{number})"
-    text = (workspace.root / slot.folder / TRIALS_FILE).read_text(encoding="utf-8") if pinned else ""
-    return SlotChange(slot, subject, version, ref, arriving, leaving, text)
-
-
-def _kept_trials(workspace: Workspace, slot: Slot, corrections: Corrections) -> PinnedTrials | None:
-    """Return the trials of the golden set in force, which new words do not change; None if it has no list.
-
-    DataRefused if a golden clip may leave, or a trial may contradict its speaker.
-    """
-    pinned = golden_ref(workspace, "latest", slot)
-    if pinned.trials and any({"speaker", "split"} & one.changes.keys() for one in corrections.found):
-        fault = (
-            f"{pinned.tag} has the trials {pinned.trials.name}, which depend on the speakers of its clips; "
-            "correct the clips of other splits alone, or pin a golden set without this list first"
-        )
-        raise DataRefused(str(slot), [fault])
-    return pinned.trials
+    return checked.summary

@@ -12,8 +12,10 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
+from pipelines.datasets.alignment import Alignment
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -29,22 +31,6 @@ TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
 """Folders of a slot, each tracked by DVC."""
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """The adapter that cut the recordings of a delivery into clips, and which recordings these were."""
-
-    adapter: str
-    """Slot of the adapter."""
-    version: int
-    bundle: str
-    """Digest of its bundle."""
-    recordings: tuple[str, ...]
-    """Hashes of the recordings with their transcripts: they are not cut again by another adapter."""
-
-    def __str__(self) -> str:
-        return f"{self.adapter} version {self.version}"
 
 
 @dataclass(frozen=True)
@@ -79,6 +65,9 @@ class Delivery:
     """Units that it added to those of the versions before; empty for the first units of a slot."""
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
+    none."""
     alignment: Alignment | None = None
     """What cut its recordings; left out of the record if they were not aligned."""
 
@@ -267,7 +256,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol", "alignment"):
+        for name in ("untagged", "new_units", "protocol", "filled", "alignment"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):
@@ -284,7 +273,9 @@ def parse_record(kind: type[Record], text: str) -> Record:
         written = values.pop("format")
         values["slot"] = dataclasses.asdict(Slot.parse(values["slot"]))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise VersioningError(f"{name} is not a record of this program: {error!r}; restore it from Git") from error
+        raise VersioningError(
+            f"{name} is not a record of this program: {shape_fault(error)}; restore it from Git"
+        ) from error
     if written != FORMAT:
         raise VersioningError(
             f"{name} has format {written}, this program reads {FORMAT}; use the version that wrote it"

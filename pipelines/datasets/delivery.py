@@ -13,8 +13,8 @@ from typing import Any, Literal
 from elp_core.config import to_dict
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.audio_reader import AudioReader
-from pipelines.datasets.dataset_version import Alignment
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.kept_bytes import KeptBytes

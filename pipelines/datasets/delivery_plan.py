@@ -3,23 +3,23 @@
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
-from pipelines.datasets import dvc
 from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
-from pipelines.datasets.dataset_version import SHARDS, Alignment, DatasetVersion
+from pipelines.datasets.alignment import Alignment
+from pipelines.datasets.dataset_version import QUARANTINE, SHARDS, DatasetVersion
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.importers import accepting, choose_importer
 from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
 from pipelines.datasets.name_warnings import name_warnings
-from pipelines.datasets.quarantine import count_reasons
-from pipelines.datasets.slot_shards import count_shards, slot_shards
+from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine
+from pipelines.datasets.slot_shards import count_shards, present_files
 from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
@@ -69,6 +69,10 @@ class IntakePlan:
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
     """Names of the slot that look like another name, or like a missing value, with the new clips."""
+    needs: tuple[str, ...] = ()
+    """What the slot then lacks for a training and a verdict, the remedy last."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Clips by split that the rule for small slots places there."""
     alignment: Alignment | None = None
     """What would cut its recordings into clips."""
 
@@ -85,16 +89,19 @@ def plan_delivery(
     importer: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    *,
+    fresh: bool = False,
     aligner: Aligner | None = None,
 ) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
-    A delivery that would be refused as a whole raises nothing: `IntakePlan.refused` has the reasons.
+    `fresh`: the slot has no data, so that no repository is needed. A delivery that would be refused as a whole raises
+    nothing: `IntakePlan.refused` has the reasons.
     """
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
     others = [one.name for one in accepting(source) if one.name != chosen.name]
-    current = find_latest(workspace, slot)
+    current = None if fresh else find_latest(workspace, slot)
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
@@ -102,21 +109,22 @@ def plan_delivery(
             content = with_aligner(content, aligner)
             known = content.known(current.delivery_keys if current else ())
             content = content if known else align_delivery(content, aligner, current)
-        present = _present(workspace, slot, current, stage / "cache")
+        present, held = (
+            present_files(workspace, current, name, stage / "cache") if current else [] for name in (SHARDS, QUARANTINE)
+        )
         judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress, dry_run=True)
-        return _plan(slot, current, judged, present, tuple(others))
-
-
-def _present(workspace: Workspace, slot: Slot, current: DatasetVersion | None, cache: Path) -> list[Path]:
-    """Return the shards of the slot's newest version; if some are missing here, they are fetched into `cache`."""
-    here = slot_shards(workspace, slot, SHARDS)
-    if current is None or {path.name for path in here} >= set(current.shards):
-        return here
-    return dvc.fetch_folder(str(workspace.root), current.revision, slot.folder / SHARDS, cache)
+        changes = bool(judged.shards or not_held(judged.quarantined(), read_quarantine(held)))
+        return _plan(slot, current, judged, present, tuple(others), changes=changes)
 
 
 def _plan(
-    slot: Slot, current: DatasetVersion | None, judged: JudgedDelivery, present: list[Path], also: tuple[str, ...]
+    slot: Slot,
+    current: DatasetVersion | None,
+    judged: JudgedDelivery,
+    present: list[Path],
+    also: tuple[str, ...],
+    *,
+    changes: bool,
 ) -> IntakePlan:
     content, faults = judged.content, judged.faults
     new, known = count_shards(judged.shards), content.known(current.delivery_keys if current else ())
@@ -133,7 +141,7 @@ def _plan(
         importer=content.importer,
         also=also,
         protocol=content.protocol,
-        version="" if known or not (new.ids or faults) else f"v{current.version + 1 if current else 1}",
+        version="" if known or not changes else f"v{current.version + 1 if current else 1}",
         delivered=len(content.clips),
         clips=len(new.ids),
         seconds=round(new.seconds, 3),
@@ -149,6 +157,8 @@ def _plan(
         details=details,
         refused=() if known else tuple(judged.refused),
         warnings=tuple(name_warnings(judged.totals.names)),
+        needs=tuple(judged.needs),
+        filled=judged.moved,
         alignment=content.alignment,
     )
 

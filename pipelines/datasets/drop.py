@@ -27,7 +27,7 @@ from pipelines.datasets.dataset_version import (
 )
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
-from pipelines.datasets.quarantine import split_quarantine
+from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -45,6 +45,8 @@ from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.names import normal_name, similar_to
 from pipelines.registry.slot import Slot
+
+_STEP = "the drop"
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,6 @@ class _Folder:
     staying: list[Path]
     dropped: set[str]
     """Ids of the clips; for quarantine, SHA-256 of the files."""
-    reasons: Counter[str] = field(default_factory=Counter)
-    """Files taken out of quarantine, by their reason."""
     kept: Counter[str] = field(default_factory=Counter)
     """Clips or files of the other speakers, by the normal form of their names."""
     paths: frozenset[str] = frozenset()
@@ -160,7 +160,6 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path, paths: fr
         (found.leaving if gone or silent else found.staying).append(shard)
         found.arriving.extend(kept)
         found.dropped.update(clip.sha256 for clip in gone)
-        found.reasons.update(clip.reason for clip in gone)
     return replace(found, muted=muted)
 
 
@@ -168,12 +167,16 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     slot, number, clips, golden = current.slot, current.version + 1, found[SHARDS], found[GOLDEN]
     totals = count_shards(clips.files)
     if not totals.ids:
-        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"])
+        raise DataRefused(str(slot), ["no clip would be left; add recordings of other speakers first"], _STEP)
     checked = check_clips(clips.arriving, workspace, slot, "drop", validate_rows)
-    require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()])
+    require_good_set(
+        workspace, slot, totals, delivered=len(totals.ids), quarantined=[*checked.faults.values()], step=_STEP
+    )
     if golden.leaving and not golden.files:
         pinned = pinned_golden(workspace, slot)
-        raise DataRefused(str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"])
+        raise DataRefused(
+            str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"], _STEP
+        )
     delivery = Delivery(
         key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
         name=f"drop-v{number}",
@@ -198,7 +201,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         totals,
         golden=golden.files if golden.leaving else [],
         trials=listed.record if listed else None,
-        quarantine=Counter(current.quarantine) - found[QUARANTINE].reasons,
+        quarantine=count_reasons(read_quarantine(found[QUARANTINE].files)),
         validation=checked.summary,
         withdrawn={*current.withdrawn, *gone},
         corrected=current.corrected,
@@ -224,5 +227,5 @@ def _remaining_trials(workspace: Workspace, slot: Slot, golden: _Folder) -> Gold
     remaining = remaining_trials(trials, pinned.trials, [clip for clip in before if clip not in golden.dropped])
     if remaining is None:
         sentence = f"no trial of one kind of {pinned.trials.name} would be left; pin another golden set first"
-        raise DataRefused(str(slot), [sentence])
+        raise DataRefused(str(slot), [sentence], _STEP)
     return remaining

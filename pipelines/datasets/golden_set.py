@@ -37,7 +37,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
         require_space(root, sum(path.stat().st_size for path in fetched))
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
-            raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"])
+            raise DataRefused(str(slot), [f"{source.tag} has no test clip to make a golden set of"], "the golden set")
         pinned = golden_ref(workspace, "latest", slot) if pinned_golden(workspace, slot) else None
         listed = apply_list(read_trial_list(trials), chosen) if trials else _kept_trials(workspace, pinned, chosen)
         golden = next_golden_ref(

@@ -1,6 +1,5 @@
 """Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,10 @@ from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
-from pipelines.datasets.quarantine import (
-    count_reasons,
-    not_held,
-    read_quarantine,
-    with_own_sound,
-    write_quarantine,
-)
+from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine, write_quarantine
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import added_units, declared_language, next_units
 from pipelines.datasets.slot_shards import (
-    clip_sounds,
     next_records,
     only_split,
     pinned_golden,
@@ -100,6 +92,8 @@ def _change(
     copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
     listed = apply_list(content.trials, test, copies) if content.trials and test and judges_pairs(slot) else None
     units = next_units(slot, judged.language, current, present, judged.shards)
+    held = [*read_quarantine(slot_shards(workspace, slot, QUARANTINE))]
+    new = not_held(judged.quarantined(), held)
     delivery = Delivery(
         key=content.key,
         name=content.name,
@@ -117,6 +111,7 @@ def _change(
         protocol=content.protocol,
         new_units=added_units(current, units),
         untagged=content.untagged,
+        filled=judged.moved,
         alignment=content.alignment,
     )
     version, golden = next_records(
@@ -127,23 +122,14 @@ def _change(
         judged.totals,
         golden=test,
         trials=listed.record if listed else None,
-        quarantine=Counter(current.quarantine if current else {}) + Counter(count_reasons(faults.values())),
+        # what the files hold: a clip that is delivered again for the same reason is in them once
+        quarantine=count_reasons([*held, *(fault for _, fault in new)]),
         validation=judged.checked.summary,
         withdrawn=current.withdrawn if current else (),
         corrected=current.corrected if current else {},
         language=declared_language(slot, judged.language),
         units=units,
     )
-    # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
-    ids = {staged.indices[clip]: clip for clip in judged.checked.faults} | {
-        one.position: one.id for one in staged.repeats
-    }
-    parts = {ids[index] for index in faults if index in ids and not content.clips[index].whole}
-    sounds = clip_sounds(staged.parts, parts)
-    faulty = (
-        with_own_sound(content.clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in faults.items()
-    )
-    new = not_held(faulty, read_quarantine(slot_shards(workspace, slot, QUARANTINE)))
     arriving = {
         SHARDS: judged.shards,
         QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE),

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
-from pipelines.datasets.delivery import ClipFault, DeliveryContent, DeliveryOptions, Importer, read_delivery
+from pipelines.datasets.delivery import (
+    ClipFault,
+    DeliveryContent,
+    DeliveryOptions,
+    Importer,
+    SourceClip,
+    read_delivery,
+)
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.measuring import IntakeSettings
+from pipelines.datasets.quarantine import with_own_sound
 from pipelines.datasets.slot_language import rare_letters, require_same_language
-from pipelines.datasets.slot_shards import ShardTotals, count_shards, without_clips
+from pipelines.datasets.slot_needs import slot_needs
+from pipelines.datasets.slot_shards import ShardTotals, clip_sounds, count_shards, pinned_golden, without_clips
+from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.local.workspace import Workspace
@@ -38,6 +51,22 @@ class JudgedDelivery:
     """Of all the slot's data with them."""
     refused: list[str]
     """Why the delivery is refused as a whole; empty if it is good."""
+    needs: list[str]
+    """What the slot then lacks for a training and a verdict, the remedy last."""
+    moved: Mapping[str, int]
+    """Clips that the rule of `split_filling` gave another split than the shares of the policy."""
+
+    def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
+        """Return the bad clips as quarantine keeps them."""
+        clips, staged = self.content.clips, self.staged
+        # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
+        ids = {staged.indices[clip]: clip for clip in self.checked.faults}
+        ids |= {one.position: one.id for one in staged.repeats}
+        parts = {ids[index] for index in self.faults if index in ids and not clips[index].whole}
+        sounds = clip_sounds(staged.parts, parts)
+        return [
+            with_own_sound(clips[index], fault, sounds.get(ids.get(index, ""))) for index, fault in self.faults.items()
+        ]
 
 
 def read_for_slot(
@@ -81,6 +110,8 @@ def judge_delivery(
     settings = IntakeSettings(own.data, content.options, content.name, own.language)
     withdrawn, corrected = (frozenset(current.withdrawn), current.corrected) if current else (frozenset(), {})
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=not dry_run)
+    # before the checks, which judge training clips more strictly
+    staged.parts, moved = _filled(workspace, slot, content, staged, staged.parts, present, stage / "filled")
     withheld = {
         clip: fault for clip, index in staged.indices.items() if (fault := content.clips[index].withheld) is not None
     }
@@ -94,6 +125,10 @@ def judge_delivery(
     faults = dict(sorted(found.items()))
     repeats = [one for one in staged.repeats if one.id not in checked.faults]
     shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
+    if checked.faults:
+        # a split may have lost all its clips to quarantine
+        shards, again = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
+        moved += again
     totals = count_shards([*present, *shards])
     refused = set_faults(
         workspace,
@@ -103,7 +138,29 @@ def judge_delivery(
         quarantined=[*faults.values()],
         conflicts=_conflicts(slot, repeats),
     )
-    return JudgedDelivery(content, own.language, staged, checked, faults, repeats, shards, totals, refused)
+    needs = slot_needs(workspace, slot, totals)
+    return JudgedDelivery(
+        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved
+    )
+
+
+def _filled(
+    workspace: Workspace,
+    slot: Slot,
+    content: DeliveryContent,
+    staged: StagedClips,
+    parts: list[Path],
+    present: Sequence[Path],
+    folder: Path,
+) -> tuple[list[Path], Counter[str]]:
+    """Fill the splits that the slot lacks with new clips; return the parts, and the clips that moved by split."""
+    table = [
+        row for part in parts for row in pq.read_table(part, columns=["id", "speaker", "label", "split"]).to_pylist()
+    ]
+    clips = [NewClip(**row, named=bool(content.clips[staged.indices[row["id"]]].split)) for row in table]
+    policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
+    splits = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
+    return (rewrite_splits(parts, splits, folder) if splits else parts), Counter(map(str, splits.values()))
 
 
 def _conflicts(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:

@@ -99,11 +99,16 @@ def split_of(key: str, validation_share: float, test_share: float) -> Split:
     The key is the speaker's name, or the clip's id if no speaker is known. Its SHA-256 is read as a number in [0, 1):
     the lowest `test_share` is test, the next `validation_share` validation, the rest train.
     """
-    digest = hashlib.sha256(f"split:{key}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
+    place = split_place(key)
     if place < test_share:
         return "test"
     return "validation" if place < test_share + validation_share else "train"
+
+
+def split_place(key: str) -> float:
+    """Return the place of a speaker or a clip among all, in [0, 1): `split_of` compares the shares with it."""
+    digest = hashlib.sha256(f"split:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:

@@ -27,10 +27,10 @@ from pipelines.datasets.dataset_version import (
     protocols,
     utc_seconds,
 )
-from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful, name_warnings
+from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.remote_check import push_lost_files
-from pipelines.datasets.versions import latest_number, version_at
+from pipelines.datasets.versions import golden_ref, latest_number, version_at
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
@@ -76,6 +76,24 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
     for name in missing:
         if missing[name]:
             dvc.pull(root, slot.folder / name)
+
+
+def present_files(workspace: Workspace, current: DatasetVersion, name: str, cache: Path) -> list[Path]:
+    """Return the files of a folder of the slot at its newest version; if some are missing, all come into `cache`.
+
+    Nothing of the workspace is changed.
+    """
+    slot = current.slot
+    here, revision = slot_shards(workspace, slot, name), current.revision
+    if name == SHARDS and {path.name for path in here} >= set(current.shards):
+        return here
+    if name == QUARANTINE and (here or not current.quarantined):
+        return here
+    if name == GOLDEN:
+        if here or not pinned_golden(workspace, slot):
+            return here
+        revision = golden_ref(workspace, "latest", slot).revision
+    return dvc.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
 
 
 def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path) -> list[Path]:
@@ -128,6 +146,8 @@ class ShardTotals:
     """Clips by label, for each split; clips without a label are not counted."""
     names: dict[str, dict[str, int]]
     """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
+    split_speakers: dict[str, int]
+    """Named speakers in each split."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
@@ -164,15 +184,7 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names={kind: dict(counts) for kind, counts in names.items()},
-    )
-
-
-def doubtful_names(workspace: Workspace, version: DatasetVersion) -> list[str]:
-    """Return the warnings about names of the newest version, with the names; they are read only if there are any."""
-    return (
-        name_warnings(count_shards(slot_shards(workspace, version.slot, SHARDS)).names)
-        if version.doubtful_names
-        else []
+        split_speakers=dict(Counter(split for found in homes.values() for split in found)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import ShardRow, write_shard
-from elp_core.types import Seconds
+from elp_core.types import SPLITS, Seconds
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
@@ -81,7 +81,7 @@ def stage_clips(
     staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
-    clips = _with_stored_splits(content.clips, present, bool(corrected))
+    clips = _with_stored_splits(content.clips, present)
     for index, measured in enumerate(measure_clips(clips, settings)):
         if isinstance(measured, ClipFault):
             staged.faults[index] = measured
@@ -89,7 +89,7 @@ def stage_clips(
             staged.seconds += measured.duration
             if measured.id in withdrawn:
                 staged.withdrawn += 1
-            elif _is_new(index, measured, known, staged, corrected or {}):
+            elif _is_new(index, measured, known, staged, corrected or {}, named=bool(content.clips[index].split)):
                 staged.indices[measured.id] = index
                 rows.append(measured if audio else replace(measured, audio=b""))
                 held += len(rows[-1].audio)
@@ -101,12 +101,9 @@ def stage_clips(
     return staged
 
 
-def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path], every: bool) -> Sequence[SourceClip]:
-    """Give the clips of a speaker that is stored under an older spelling the split of the stored clips.
-
-    With `every`, those of all speakers: in a slot with corrections, a split need not follow from the speaker's name.
-    """
-    splits = stored_splits(present, every=every)
+def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) -> Sequence[SourceClip]:
+    """Give the clips of a speaker that the slot has the split of the stored clips: it need not follow from the name."""
+    splits = stored_splits(present)
     return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
 
 
@@ -129,19 +126,25 @@ def _is_new(
     known: dict[str, KnownClip],
     staged: StagedClips,
     corrected: Mapping[str, Collection[str]],
+    *,
+    named: bool,
 ) -> bool:
-    """Whether the sound was never delivered before; a repeat is noted."""
+    """Whether the sound was never delivered before; a repeat is noted. `named`: the source names the clip's split."""
     mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
     # adding it makes a repeat inside the same delivery known as well
     before = known.setdefault(row.id, mine)
     if before is mine:
         return True
+    if not named:
+        # what a source does not say contradicts nothing
+        mine = mine._replace(split=before.split)
     differing = [
         f"{name} {theirs!r} and {ours!r}"
         for name, theirs, ours in zip(KnownClip._fields[1:], before[1:], mine[1:], strict=True)
         if theirs != ours
     ]
-    if differing and words_digest(row.id, *mine[1:]) in corrected.get(row.id, ()):
+    said = [mine] if named else [mine._replace(split=split) for split in SPLITS]
+    if differing and any(words_digest(row.id, *words[1:]) in corrected.get(row.id, ()) for words in said):
         # what the clip was called before its correction: the correction stays
         differing = []
     conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""

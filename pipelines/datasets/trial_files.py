@@ -13,6 +13,7 @@ from elp_core.data.trials import TrialList
 from elp_core.errors import CorpusError
 from pipelines.errors import IntakeError
 
+_MOST_BYTES = 2**30
 _LABELS = {"1": True, "0": False, "target": True, "nontarget": False}
 
 
@@ -34,6 +35,8 @@ def read_trial_list(path: Path, name: str = "") -> TrialNames:
     faults: list[str] = []
     # the same names occur in many lines: one string of each is kept
     names: dict[str, str] = {}
+    if path.stat().st_size > _MOST_BYTES:
+        raise IntakeError(f"{path} has more than {_MOST_BYTES // 2**20} MiB; expected lines such as: 1 file file")
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         fields = line.split()
         if not fields:

@@ -13,6 +13,7 @@ from typing import Any
 from elp_core.errors import OpsError
 from pipelines.gating.decide import decide_verdict
 from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_scores
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.policies import current_gate_names
 from pipelines.registry.verdict import Verdict
 
@@ -81,7 +82,7 @@ def read_evidence(path: Path) -> Evidence:
         values = json.loads(file.read_text(encoding="utf-8"))
         written = values["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OpsError(f"{file} is not gate evidence: {error!r}; gate the version again") from error
+        raise OpsError(f"{file} is not gate evidence: {shape_fault(error)}; gate the version again") from error
     if written not in READABLE:
         raise OpsError(f"{file} has format {written}, this program reads {FORMAT}; use the program that wrote it")
     champion = unpack_scores(values["champion"]) if values.get("champion") else None

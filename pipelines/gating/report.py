@@ -23,7 +23,7 @@ from pipelines.gating.compare import token_count
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
 from pipelines.html_report import render_page
-from pipelines.number_text import count, metric_title, percent, points
+from pipelines.number_text import count, errors_title, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.verdict import Verdict
 
@@ -116,7 +116,7 @@ def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] |
     picked = [int(i) for i in order if scores.errors[i] > 0][:MOST_ROWS]
     if not picked:
         return None
-    wrong = {"word": "wrong words", "character": "wrong characters"}.get(scores.counted, "errors")
+    wrong = errors_title(scores.counted)
     head = ["clip", "speaker", "condition", "reference", "challenger", wrong]
     columns = (scores.speakers, scores.conditions, scores.references, scores.hypotheses)
     rows = [

@@ -65,10 +65,12 @@ def examine(workspace: Workspace, remote: Callable[[Workspace], Result]) -> Iter
 
 
 def _python(_: Workspace) -> Result:
-    version = platform.python_version()
-    if version.startswith("3.11."):
+    from packaging.specifiers import SpecifierSet
+
+    version, supported = platform.python_version(), importlib.metadata.metadata(PACKAGE)["Requires-Python"]
+    if SpecifierSet(supported).contains(version):
         return "ok", version, ""
-    return "fail", version, "use Python 3.11; the packages are locked for it"
+    return "fail", version, f"use Python {supported}: no other one is tested"
 
 
 def _packages(_: Workspace) -> Result:

@@ -124,14 +124,17 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
         if not elsewhere and record.find(name) is None
     }
     login = accounts.login_environment(workspace) if record.auth else {}
+    # both servers know it: the console shows the state of the flow runs
+    api = f"http://{_reachable(servers.host)}:{ports[PREFECT]}/api" if PREFECT in ports else prefect_api(workspace)
     for name, port in ports.items():
         address = f"http://{_reachable(servers.host)}:{port}"
         if name == MLFLOW:
             command, extra = commands.mlflow_command(workspace, servers.host, port), login
         else:
-            command, extra = commands.prefect_command(servers.host, port), {"PREFECT_API_URL": f"{address}/api"}
+            command, extra = commands.prefect_command(servers.host, port), {}
         record = replace(record, ports={**record.ports, name: port})
-        record = _start(workspace, record, begun, name, command, {**environment, **extra}, address)
+        variables = {**environment, **extra, "PREFECT_API_URL": api}
+        record = _start(workspace, record, begun, name, command, variables, address)
         log(f"{name} starting at {address}")
     return record
 

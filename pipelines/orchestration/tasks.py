@@ -71,6 +71,8 @@ def ingest_delivery(
 ) -> DatasetVersion:
     """Take one delivery in: validate, version, push. The same delivery again changes nothing."""
     from pipelines.datasets.ingest import add_delivery
+    from pipelines.datasets.readiness import needs_text
+    from pipelines.datasets.slot_needs import version_needs
 
     log, options = get_run_logger(), dict(options or {})
     importer = options.pop("format", None)
@@ -80,6 +82,8 @@ def ingest_delivery(
     if version.doubtful_names:
         # without the names, which would stay in Prefect's log after an erasure
         log.warning("names to check in %s: %s; elp data add shows them", version.tag, dict(version.doubtful_names))
+    if needs := version_needs(workspace, version):
+        log.warning("%s", needs_text(needs))
     return version
 
 

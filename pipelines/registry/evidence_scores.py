@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, TrialScores
+from pipelines.registry.plain_json import shape_fault
 
 Scores: TypeAlias = ClipScores | TrialScores
 """What a system scored on the golden set, clip by clip or trial by trial."""
@@ -29,6 +30,8 @@ PLOT_FILES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 """File and title of each plot next to the evidence, by metric."""
 
+_MOST_BYTES = 2**30
+"""Of one column: a hundred million trials. A small file can unpack to any size."""
 _TEXTS: dict[type, tuple[str, ...]] = {
     ClipScores: ("ids", "speakers", "conditions", "hypotheses", "references"),
     TrialScores: ("ids", "speakers", "conditions"),
@@ -61,7 +64,7 @@ def unpack_scores(values: Mapping[str, Any]) -> Scores:
         if kind is ClipScores:
             columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release is of words
     except (KeyError, TypeError, ValueError, zlib.error) as error:
-        raise CorpusError(f"these are not packed scores: {error!r}; download the evidence again") from error
+        raise CorpusError(f"these are not packed scores: {shape_fault(error)}; download the evidence again") from error
     made: Scores = kind(**columns)
     return made
 
@@ -71,4 +74,8 @@ def _encode(array: npt.NDArray[Any], dtype: str) -> str:
 
 
 def _decode(text: str, dtype: str) -> npt.NDArray[Any]:
-    return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), dtype)
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(base64.b64decode(text, validate=True), _MOST_BYTES)
+    if unpacker.unconsumed_tail or not unpacker.eof:
+        raise ValueError(f"a column breaks off, or unpacks to more than {_MOST_BYTES // 2**20} MiB")
+    return np.frombuffer(content, dtype)

@@ -1,4 +1,4 @@
-"""Values in the types of JSON, for Prefect, for files and for other programs."""
+"""Values in the types of JSON, for Prefect, for files and for other programs, and what is wrong with read ones."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -19,3 +19,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, bytes | Path):
         return [plain(v) for v in value]
     return str(value)
+
+
+def shape_fault(error: Exception) -> str:
+    """Return what is wrong with values of JSON that Python could not read, for a message to people.
+
+    >>> shape_fault(KeyError("start")), shape_fault(TypeError("string indices must be integers"))
+    ("'start' is missing", 'a value is of another type')
+    """
+    if isinstance(error, KeyError):
+        return f"{str(error)[:80]} is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, OSError | ValueError):
+        # these say what they got
+        return str(error)[:200]
+    return "a value is of another type"

@@ -15,6 +15,7 @@ from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import TrainedClips, TrainedLanguage, TrainerHardware, read_known
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
 
@@ -160,7 +161,7 @@ def parse_statement(payload: bytes) -> Statement:
         same = found.payload == payload
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise AttestationError(
-            "malformed", f"the statement lacks something or has it in another form: {error!r}"
+            "malformed", f"the statement lacks something or has it in another form: {shape_fault(error)}"
         ) from error
     except ConfigError as error:
         raise AttestationError("malformed", str(error)) from error

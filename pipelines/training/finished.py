@@ -120,6 +120,8 @@ def finish_training(
         # a run that was killed here left a bundle, and `write_bundle` refuses a folder that exists
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
+        # what a full copy would have to store; not in the bundle, whose digest must not depend on it
+        metrics["backbone_parameters"] = float(sum(p.numel() for p in model.backbone.parameters()))
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
         trained = Trained(folder, digest, value.metric, value.value, metrics, result.history, lineage)
         write_whole(trained.report / "lineage.json", (trained.bundle / "lineage.json").read_bytes())

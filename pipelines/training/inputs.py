@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
+from pipelines.datasets.readiness import SplitContent, remedy, training_needs
 from pipelines.datasets.slot_language import require_same_language
-from pipelines.errors import DataRefused
+from pipelines.errors import NotTrainable
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.client import model_registry
 from pipelines.registry.lineage import TrainedLanguage, ids_digest
@@ -75,8 +76,8 @@ def gather_inputs(
 ) -> list[TrainingInputs]:
     """Read the dataset version of each slot once, and load the backbone that all share.
 
-    Raise VersioningError if a version cannot be fetched, DataRefused if it has no clips to train on or to validate
-    with, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
+    Raise VersioningError if a version cannot be fetched, NotTrainable if its splits lack what training or validation
+    needs, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
     gone, which names the champion of a slot whose units grew.
     """
     from elp_core.backbones import Backbone
@@ -84,15 +85,21 @@ def gather_inputs(
 
     read = {slot: load_training_data(repository, tag, slot, cache) for slot, tag in tags.items()}
     for slot, data in read.items():
-        if not data.train or not data.validation:
-            empty, tag = "training" if not data.train else "validation", tags[slot]
-            fault = f"{tag} has no clips in its {empty} split; add data: elp data add {slot} SOURCE"
-            raise DataRefused(str(slot), [fault])
+        _require_trainable(slot, data, closed_set=settings.for_slot(slot).data.closed_set)
         require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
     backbone = Backbone.from_pretrained(settings.backbone)
     return [
         _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
     ]
+
+
+def _require_trainable(slot: Slot, data: TrainingData, *, closed_set: bool) -> None:
+    """Refuse before the backbone is loaded what the training would refuse at its first validation."""
+    faults = training_needs(slot, SplitContent.of(data.train), SplitContent.of(data.validation))
+    if faults:
+        dataset = data.dataset
+        nameless = 0 if dataset.speakers else dataset.clips
+        raise NotTrainable(dataset.tag, [*faults, remedy(slot, dataset.speakers, nameless, closed_set=closed_set)])
 
 
 def _inputs(

@@ -68,3 +68,16 @@ def test_the_grid_shows_every_slots_state(server: GuardedServer, visit: Visit) -
     assert "no champion" in rows["warehouse-lyon"].get_by_role("cell").nth(0).inner_text()
     assert rows["plant-b"].get_by_role("cell").nth(2).inner_text() == "–"
     visit.screenshot("console-grid")
+
+
+def test_what_needs_a_person_leads_to_the_cards_of_a_slot(server: GuardedServer, visit: Visit) -> None:
+    visit.page.goto(f"{server.uri}/elp/")
+    attention = visit.page.get_by_role("region", name="Needs attention")
+    # nothing tells this server of Prefect
+    assert "workers and runs are unknown" in attention.inner_text()
+    waiting = attention.get_by_role("listitem").filter(has_text="passed and wait for a decision")
+    waiting.get_by_role("link", name="plant-a/asv").click()
+    decision = visit.page.get_by_role("region", name="Decision")
+    assert "Decide whether v17 becomes champion. Until then, v16 serves." in decision.inner_text()
+    assert "of 100 comparisons of voices are decided wrongly" in decision.inner_text()
+    visit.screenshot("console-decision")

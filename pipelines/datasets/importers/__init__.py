@@ -1,5 +1,6 @@
 """Importers, one module for each format of delivery. A new corpus is one more module and one more line here."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def choose_importer(source: Path, name: str | None = None, options: Mapping[str,
     chosen = known[name] if name is not None else next(accepted, None)
     if chosen is None:
         raise IntakeError(
-            f"{source} has no known format; name the format with --format",
+            f"{source} has no known format; see what is in it with: elp data inspect {shlex.quote(str(source))}",
             [f"{importer.name}: {importer.expects}" for importer in IMPORTERS],
         )
     check_format_options(chosen, options or {})

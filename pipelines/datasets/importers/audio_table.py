@@ -13,10 +13,19 @@ from typing import Any
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, csv_quoting, named_columns, sound_of
-from pipelines.datasets.importers.listing import ENCODING, part_or_whole
-from pipelines.datasets.importers.manifest_rows import key_name
+from pipelines.datasets.importers.corpus_files import (
+    AUDIO_SUFFIXES,
+    MEDIA_SUFFIXES,
+    CorpusReader,
+    csv_quoting,
+    is_file,
+    named_columns,
+    sound_of,
+)
+from pipelines.datasets.importers.listing import ENCODING, ROOT, part_or_whole
+from pipelines.datasets.importers.manifest_rows import key_name, table_delimiter
 from pipelines.datasets.importers.manifest_text import printable
+from pipelines.datasets.importers.named_files import declared_root
 from pipelines.datasets.importers.row_values import channel_value, language_value, refuse_times, seconds_value
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
@@ -34,9 +43,11 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 _SUFFIXES = (".csv", ".tsv")
 
 
-def table_clips(source: Path, columns: str = "", folder: str = "", encoding: str = "") -> Iterator[SourceClip]:
+def table_clips(
+    source: Path, columns: str = "", folder: str = "", encoding: str = "", root: str = ""
+) -> Iterator[SourceClip]:
     """Yield the clips of the rows, in their order."""
-    reader = CorpusReader(source, TABLE.expects, encoding)
+    reader = CorpusReader(source, TABLE.expects, encoding, declared_root(root))
     yield from reader.checked(_clips(reader, columns, source.parent / folder))
 
 
@@ -47,12 +58,24 @@ def _clips(reader: CorpusReader, columns: str, folder: Path) -> Iterator[SourceC
         reader.fault(table, f"columns has {', '.join(unknown)}, expected NAME=COLUMN with {', '.join(USUAL_NAMES)}")
         return
     for line, values, others in _rows(reader, chosen):
-        path = Path(values["path"].replace("\\", "/"))
-        audio = folder / path if path.suffix.lower() in AUDIO_SUFFIXES else sound_of(folder / path)
+        audio = _audio(reader, folder, values["path"])
         if not values["path"].strip():
             reader.fault(table, "the name of the audio file is empty", line)
-        elif (found := reader.named(audio, table, line)) and (words := _words(reader, values, others, line, found)):
+        elif (found := reader.named(audio, table, line, reader.root_of(audio))) and (
+            words := _words(reader, values, others, line, found)
+        ):
             yield reader.clip(found, **words)
+
+
+def _audio(reader: CorpusReader, folder: Path, name: str) -> Path:
+    """Return the file that a row names; one without suffix gets that of the file that is there."""
+    path = Path(name.replace("\\", "/"))
+    places = [folder / path, *([reader.root / path] if reader.root else [])]
+    if path.suffix.lower() not in (*AUDIO_SUFFIXES, *MEDIA_SUFFIXES):
+        places = [*map(sound_of, places)]
+    audio = next(filter(is_file, places), places[0])
+    # below the declared root without links: its name is that below the root
+    return audio.resolve() if reader.root_of(audio) and is_file(audio) else audio
 
 
 def _words(
@@ -90,9 +113,12 @@ def _words(
 def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str], dict[str, str]]]:
     """Yield the line of each row, its values by what they are, and those of the other columns by their names."""
     table = reader.source
-    text = reader.text(table)
-    delimiter = _delimiter(text.split("\n", 1)[0], table.suffix.lower())
     numbered = bool(chosen) and all(of.isdigit() for of in chosen.values())
+    # a first line that is no header has words of a transcript, which may be names of columns
+    wanted = () if numbered else {*USUAL_NAMES["path"], *map(key_name, chosen.values())}
+    skipped, delimiter, text = table_delimiter(
+        reader.text(table), wanted, "\t" if table.suffix.lower() == ".tsv" else ","
+    )
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv_quoting(delimiter), strict=True)
     try:
         header = [] if numbered else [name.strip() for name in next(rows, [])]
@@ -102,12 +128,14 @@ def _rows(reader: CorpusReader, chosen: Mapping[str, str]) -> Iterator[tuple[int
             if not any(map(str.strip, fields)):
                 continue
             if len(fields) != len(header) if header else len(fields) <= max(places.values()):
-                reader.fault(table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num)
+                reader.fault(
+                    table, f"it has {len(fields)} fields, expected {len(header) or 'more'}", rows.line_num + skipped
+                )
             else:
                 known, rest = ({name: fields[place] for name, place in some.items()} for some in (places, others))
-                yield rows.line_num, known, rest
+                yield rows.line_num + skipped, known, rest
     except csv.Error as error:
-        reader.fault(table, f"the table is malformed ({error})", rows.line_num)
+        reader.fault(table, f"the table is malformed ({error})", rows.line_num + skipped)
 
 
 def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], numbered: bool) -> dict[str, int]:
@@ -133,11 +161,6 @@ def _places(reader: CorpusReader, chosen: Mapping[str, str], header: list[str], 
     return places
 
 
-def _delimiter(header: str, suffix: str) -> str:
-    """Return the character that the first line has most of."""
-    return max(",;|\t" if suffix != ".tsv" else "\t,;|", key=header.count)
-
-
 TABLE = Importer(
     name="table",
     expects="a CSV or TSV file with a column path (or file, audio …); other names with --columns path=…,text=…",
@@ -147,5 +170,6 @@ TABLE = Importer(
         FormatOption("columns", f"which column is what: {', '.join(USUAL_NAMES)} [default: the usual names]"),
         FormatOption("folder", "folder of the audio, relative to the table [default: that of the table]"),
         ENCODING,
+        ROOT,
     ),
 )

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES
-from pipelines.datasets.importers.listing import ENCODING, files_below, listed_clips
+from pipelines.datasets.importers.listing import ENCODING, ROOT, files_below, listed_clips
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.tsv")
 
 
-def audiofolder_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
+def audiofolder_clips(source: Path, encoding: str = "", root: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every metadata file, then the audio files that none names (with the fault `not_listed`)."""
     names = ((path, "" if path.parent == source else path.parent.name) for path in _metadata_files(source))
     splits = ((path, name if name.lower() in SPLIT_NAMES else "") for path, name in names)
-    clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects, encoding)
+    clips = listed_clips(source, splits, "file_name", AUDIOFOLDER.expects, encoding, root)
     yield from clips
     # listed clips have resolved paths: a link to a listed file is listed, too
     listed = {clip.audio for clip in clips}
@@ -42,5 +42,5 @@ AUDIOFOLDER = Importer(
     expects="a folder with metadata.csv or metadata.jsonl (column file_name) next to its audio, or in split folders",
     accepts=lambda source: bool(_metadata_files(source)),
     read=audiofolder_clips,
-    options=(ENCODING,),
+    options=(ENCODING, ROOT),
 )

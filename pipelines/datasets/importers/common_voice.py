@@ -1,7 +1,8 @@
 """Mozilla Common Voice: the folder of a language with ``clips/*.mp3``, ``train.tsv``, ``validated.tsv`` and others.
 
 The speaker is `client_id`. The tables train, dev and test give their splits; of validated and other, the speaker
-decides. Clips of ``invalidated.tsv``, and clips whose sentence is in ``reported.tsv``, go to quarantine.
+decides. Clips of ``invalidated.tsv``, and clips whose sentence is in ``reported.tsv``, go to quarantine; so do those
+whose `locale` is another language than the slot's.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ def _clips(reader: CorpusReader, tables: str, reported: str) -> Iterator[SourceC
             elif why := complaints.get(row["sentence"]):
                 fault = ClipFault("reported", f"its sentence was reported: {why}")
             split = SPLIT_NAMES.get(name, "")
-            yield reader.clip(audio, text=row["sentence"], speaker=row["client_id"], split=split, fault=fault)
+            words = {"text": row["sentence"], "speaker": row["client_id"], "language": row.get("locale", "").strip()}
+            yield reader.clip(audio, **words, split=split, fault=fault)
 
 
 def _default_tables(source: Path) -> list[str]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from pipelines.datasets.importers.manifest_text import printable, read_text, und
 from pipelines.errors import IntakeError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif")
+MEDIA_SUFFIXES = (".m4a", ".mp4", ".aac", ".amr", ".3gp", ".webm", ".wma", ".mov", ".caf")
+"""Of containers that `elp_core.media` reads: phone recordings and videos."""
 
 
 @dataclass
@@ -24,12 +26,19 @@ class CorpusReader:
     """What the source has to look like, in one line."""
     encoding: str = ""
     """Of its text files, if they are not UTF-8."""
+    root: Path | None = None
+    """A declared folder of audio outside the source."""
     faults: list[str] = field(default_factory=list)
 
     def name(self, path: Path) -> str:
         """Return a path as a name inside the source, with forward slashes."""
-        top = self.source if self.source.is_dir() else self.source.parent
-        return printable((path.relative_to(top) if path.is_relative_to(top) else path).as_posix())
+        tops = [self.source if self.source.is_dir() else self.source.parent, *([self.root] if self.root else [])]
+        top = next((top for top in tops if path.is_relative_to(top)), None)
+        return printable((path.relative_to(top) if top else path).as_posix())
+
+    def root_of(self, path: Path) -> Path | None:
+        """Return the declared root if a path is outside the source; None stands for the source."""
+        return None if is_below(path, self.source if self.source.is_dir() else self.source.parent) else self.root
 
     def fault(self, path: Path, sentence: str, line: int = 0) -> None:
         """Note what is wrong with a file, or with one of its lines."""
@@ -92,7 +101,8 @@ class CorpusReader:
         """Return a file that a listing names; a missing one, or one outside the source (or `root`), is a fault."""
         top = root or (self.source if self.source.is_dir() else self.source.parent)
         if not is_below(audio, top):
-            self.fault(listing, f"the file {printable(str(audio))!r} is outside {top}", line)
+            more = "" if root else "; if it is in a folder of audio elsewhere, name that with --root DIR"
+            self.fault(listing, f"the file {printable(str(audio))!r} is outside {top}{more}", line)
         elif not is_file(audio):
             self.fault(listing, f"the file {self.name(audio)} does not exist", line)
         else:
@@ -142,10 +152,19 @@ def csv_quoting(delimiter: str) -> Literal[0, 3]:
 
 def audio_files(folder: Path) -> list[Path]:
     """Return the audio files below a folder, sorted; hidden files are left out, such as those of macOS."""
+    return _files_with(folder, AUDIO_SUFFIXES)
+
+
+def recordings_below(folder: Path) -> list[Path]:
+    """Return the audio files below a folder, sorted; if there is none, the phone recordings and videos."""
+    return audio_files(folder) or _files_with(folder, MEDIA_SUFFIXES)
+
+
+def _files_with(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
 
 

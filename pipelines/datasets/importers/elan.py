@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.manifest_text import require_text_size
 from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files
 from pipelines.errors import IntakeError
 
@@ -18,6 +19,7 @@ def elan_clips(source: Path) -> Iterator[SourceClip]:
 def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     from pympi.Elan import Eaf
 
+    require_text_size(path)
     try:
         document = Eaf(str(path), suppress_version_warning=True)
     except Exception as error:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from elp_core.types import Split
 from pipelines.datasets.delivery import ClipFault, Importer, SourceClip
+from pipelines.datasets.importers.manifest_text import printable
 from pipelines.errors import IntakeError
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -22,6 +23,8 @@ _NAME = re.compile(r"([0-9])_([a-z]+)_([0-9]{1,2})\.wav")
 _TEST_TAKES = range(0, 5)
 _VALIDATION_TAKES = range(5, 10)
 _FOLDER = "recordings"
+_MOST_BYTES = 2**26
+"""Of one recording in an archive, which is read as a whole."""
 _DAMAGED = (
     *(tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, TypeError, LookupError, OverflowError),
@@ -70,6 +73,11 @@ def _archive(source: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(source, "r|*") as archive:
             for member in archive:
                 opened = archive.extractfile(member) if member.isfile() and member.name.endswith(".wav") else None
+                if opened and member.size > _MOST_BYTES:
+                    raise IntakeError(
+                        f"{source}: {printable(member.name)} has more than {_MOST_BYTES // 2**20} MiB, "
+                        "expected a recording of one digit; a packed archive can unpack to any size"
+                    )
                 if opened:
                     yield member.name, opened.read()
     except _DAMAGED as error:

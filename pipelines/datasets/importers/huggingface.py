@@ -1,7 +1,8 @@
 """Hugging Face datasets on disk, as ``Dataset.save_to_disk`` and ``DatasetDict.save_to_disk`` write them.
 
 The Arrow files are read with pyarrow, so the package `datasets` is not needed. The column of type Audio is found by the
-dataset's own features; class labels become their names. The splits of a DatasetDict are kept.
+dataset's own features; class labels become their names. The splits of a DatasetDict are kept. A row whose column
+`language` (or `lang`, `locale`) names another language than the slot's goes to quarantine.
 """
 
 import json
@@ -16,10 +17,13 @@ from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.audio_table import USUAL_NAMES
 from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, named_columns
-from pipelines.datasets.importers.manifest_text import printable
-from pipelines.datasets.importers.row_values import text_value
+from pipelines.datasets.importers.manifest_text import printable, read_text
+from pipelines.datasets.importers.row_values import LANGUAGE_KEYS, text_value
+from pipelines.errors import IntakeError
+from pipelines.registry.plain_json import shape_fault
 
-_COLUMNS = ("audio", "text", "speaker", "label", "condition")
+_COLUMNS = ("audio", "text", "speaker", "label", "condition", "language")
+_USUAL = USUAL_NAMES | {"language": LANGUAGE_KEYS}
 
 
 def huggingface_clips(source: Path, columns: str = "", splits: str = "") -> Iterator[SourceClip]:
@@ -34,7 +38,7 @@ def _all_clips(reader: CorpusReader, splits: list[str], chosen: Mapping[str, str
         try:
             yield from _clips(reader, folder, chosen)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
-            reader.fault(folder, f"it is not a dataset that save_to_disk wrote ({error!r}); save it again")
+            reader.fault(folder, f"it is not a dataset that save_to_disk wrote ({shape_fault(error)}); save it again")
 
 
 def _clips(reader: CorpusReader, folder: Path, chosen: Mapping[str, str]) -> Iterator[SourceClip]:
@@ -90,7 +94,7 @@ def _places(
 ) -> dict[str, str]:
     """Return the column of the audio and of each word; empty after a fault."""
     sounds = [name for name, kind in features.items() if isinstance(kind, dict) and kind.get("_type") == "Audio"]
-    usual = {what: [name for name in USUAL_NAMES[what] if name in features] for what in _COLUMNS[1:]}
+    usual = {what: [name for name in _USUAL[what] if name in features] for what in _COLUMNS[1:]}
     places = {"audio": sounds[0]} if len(sounds) == 1 else {}
     places |= {what: names[0] for what, names in usual.items() if names} | dict(chosen)
     info, has = folder / "dataset_info.json", ", ".join(features) or "none"
@@ -124,9 +128,9 @@ def _datasets(reader: CorpusReader, splits: list[str]) -> list[Path]:
 
 def _json(reader: CorpusReader, path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reader.fault(path, f"it cannot be read ({error}); save the dataset again")
+        values = json.loads(read_text(path))
+    except (IntakeError, ValueError, RecursionError) as error:
+        reader.fault(path, f"it cannot be read ({printable(str(error))}); save the dataset again")
         return {}
     return values if isinstance(values, dict) else {}
 

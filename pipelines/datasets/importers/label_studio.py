@@ -19,6 +19,7 @@ from pipelines.datasets.importers.timed_segments import (
     time_of,
 )
 from pipelines.errors import IntakeError
+from pipelines.registry.plain_json import shape_fault
 
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts eight digits before the name of an uploaded file."""
@@ -42,8 +43,9 @@ def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSe
             place = f"task {task.get('id', count)}"
             yield _recording(task, path.parent, place), _regions(task, place)
         except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
-            lacks = f"{error} is missing" if isinstance(error, KeyError) else "a value is of another type"
-            raise IntakeError(f"task {count} is not as Label Studio exports it ({lacks}); export as JSON") from error
+            raise IntakeError(
+                f"task {count} is not as Label Studio exports it ({shape_fault(error)}); export as JSON"
+            ) from error
 
 
 def _recording(task: Mapping[str, Any], folder: Path, place: str) -> str:

@@ -5,10 +5,8 @@ several. A cut without supervisions is a clip as a whole. Audio outside the mani
 A manifest's name gives the split (``cuts_train.jsonl.gz``, ``cuts_dev-clean.jsonl.gz``).
 """
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,11 @@ from elp_core.types import Split
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
+from pipelines.datasets.importers.manifest_text import printable
+from pipelines.datasets.importers.packed_lines import packed_lines
 from pipelines.datasets.importers.row_values import text_value
+from pipelines.errors import IntakeError
+from pipelines.registry.plain_json import shape_fault
 
 _SUFFIXES = (".jsonl", ".jsonl.gz")
 _KINDS = ("MonoCut", "MultiCut", "Cut")
@@ -35,16 +37,20 @@ def lhotse_clips(source: Path, root: str = "") -> Iterator[SourceClip]:
 
 
 def _clips(reader: CorpusReader, manifest: Path, root: Path | None) -> Iterator[SourceClip]:
-    for line, text in enumerate(_text(reader, manifest).split("\n"), 1):
-        if text.strip():
+    try:
+        for line, text in packed_lines(manifest):
             try:
-                yield from _cut(reader, manifest, line, json.loads(text), root)
+                yield from _cut(reader, manifest, line, json.loads(text.decode()), root)
             except json.JSONDecodeError as error:
                 reader.fault(manifest, f"not JSON ({error.msg} at column {error.colno})", line)
+            except UnicodeDecodeError as error:
+                reader.fault(manifest, f"not UTF-8 ({error.reason} at byte {error.start:,}); write it again", line)
             except _Fault as error:
                 reader.fault(manifest, str(error), line)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
-                reader.fault(manifest, f"it is not a cut of lhotse ({error!r})", line)
+                reader.fault(manifest, f"it is not a cut of lhotse ({shape_fault(error)})", line)
+    except IntakeError as error:
+        reader.faults.append(printable(str(error).replace(str(manifest), reader.name(manifest), 1)))
 
 
 def _cut(
@@ -125,15 +131,6 @@ def _split(manifest: Path) -> Split | str:
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
 
 
-def _text(reader: CorpusReader, manifest: Path) -> str:
-    try:
-        content = manifest.read_bytes()
-        return (gzip.decompress(content) if manifest.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reader.fault(manifest, f"it cannot be read ({error}); write it again")
-        return ""
-
-
 def _manifests(source: Path) -> list[Path]:
     if source.is_file():
         return [source] if source.name.endswith(_SUFFIXES) else []
@@ -144,13 +141,12 @@ def _accepts(source: Path) -> bool:
     """Whether the first line of a manifest is a cut: the name alone would take manifests of other formats."""
     for manifest in _manifests(source)[:1]:
         try:
-            with gzip.open(manifest, "rb") if manifest.suffix == ".gz" else manifest.open("rb") as file:
-                cut = json.loads(file.readline(2**20))
-            return isinstance(cut, dict) and (
-                str(cut.get("type", "")).endswith("Cut") or {"recording", "start"} <= cut.keys()
-            )
-        except (OSError, EOFError, zlib.error, ValueError):
+            cut = json.loads(next(packed_lines(manifest), (0, b""))[1])
+        except (IntakeError, ValueError, RecursionError):
             return False
+        return isinstance(cut, dict) and (
+            str(cut.get("type", "")).endswith("Cut") or {"recording", "start"} <= cut.keys()
+        )
     return False
 
 

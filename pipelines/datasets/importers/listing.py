@@ -17,7 +17,7 @@ from pipelines.datasets.importers.file_seconds import file_seconds
 from pipelines.datasets.importers.manifest_faults import ManifestFaults
 from pipelines.datasets.importers.manifest_rows import manifest_rows
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
-from pipelines.datasets.importers.named_files import NamedFiles
+from pipelines.datasets.importers.named_files import NamedFiles, declared_root
 from pipelines.datasets.importers.row_values import (
     channel_value,
     language_value,
@@ -29,25 +29,27 @@ from pipelines.errors import IntakeError
 
 ENCODING = FormatOption("encoding", "Encoding of the manifest, such as cp932; without it, UTF-8 or what its mark says.")
 """Option of every format with manifests."""
+ROOT = FormatOption("root", "Folder outside the source that the listing may name files of, by absolute paths, too.")
 TEXT_KEYS = ("text", "transcription", "transcript", "sentence")
 SPEAKER_KEYS = ("speaker", "speaker_id")
 _TRANSCRIPT_BYTES = 2**20
 
 
 def listed_clips(
-    source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str, encoding: str = ""
+    source: Path, listings: Iterable[tuple[Path, str]], key: str, expects: str, encoding: str = "", root: str = ""
 ) -> list[SourceClip]:
     """Return the clips that the listings of a source describe, in the order of their lines.
 
     Each listing, a table or JSON, has the split of the lines that name none, or an empty text. `key` names the audio
-    file, relative to the listing's folder; `encoding` is that of listings without a byte order mark. An IntakeError
-    lists every line that is malformed, names a file that is missing or outside that folder, or says something that is
-    not read; if there is no clip, it says what was expected.
+    file, relative to the listing's folder; `encoding` is that of listings without a byte order mark; `root` is one
+    more folder that may be named, with absolute paths, too. An IntakeError lists every line that is malformed, names a
+    file that is missing or outside these folders, or says something that is not read; if there is no clip, it says what
+    was expected.
     """
     faults = ManifestFaults(source)
     clips: list[SourceClip] = []
     for listing, split in listings:
-        files = NamedFiles(listing.parent)
+        files = NamedFiles(listing.parent, declared_root(root))
         for line, row in manifest_rows(listing, read_text(listing, encoding), key):
             if isinstance(row, str):
                 faults.add(listing, line, row)

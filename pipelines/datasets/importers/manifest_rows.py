@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,7 @@ def _after_blanks(text: str, position: int) -> int:
 
 
 def _table_rows(path: Path, text: str, key: str) -> Iterator[tuple[int, Row]]:
-    skipped, delimiter = 0, ""
-    if found := re.match(r"sep=([,;|\t])\n", text):
-        # the first line that Excel writes for itself
-        skipped, delimiter = 1, found[1]
-        text = text[found.end() :]
-    header_line = text.lstrip("\n").partition("\n")[0]
-    delimiter = delimiter or _delimiter(header_line, key)
+    skipped, delimiter, text = table_delimiter(text, (key,))
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quoting=_quoting(text, delimiter), strict=True
     )
@@ -166,14 +160,21 @@ def _table_rows(path: Path, text: str, key: str) -> Iterator[tuple[int, Row]]:
         yield reader.line_num + skipped, f"not CSV ({error})"
 
 
-def _delimiter(header: str, key: str) -> str:
-    """Return the separator of a table: the one that gives the header the wanted column, else the most columns."""
+def table_delimiter(text: str, wanted: Collection[str], first: str = "") -> tuple[int, str, str]:
+    """Return the lines before a table, its separator, and its text without them.
 
-    def columns(delimiter: str) -> tuple[bool, int]:
+    The separator is the one that ``sep=`` declares, as Excel does; else the one that gives the header a `wanted`
+    column among others, else the most columns. Of two that do equally well, `first` is chosen.
+    """
+    if found := re.match(r"sep=([,;|\t])\n", text):
+        return 1, found[1], text[found.end() :]
+    header = text.lstrip("\n").partition("\n")[0]
+
+    def columns(delimiter: str) -> tuple[bool, int, bool]:
         names = [key_name(name.strip('"')) for name in header.split(delimiter)]
-        return key in names and len(names) > 1, len(names)
+        return len(names) > 1 and not set(wanted).isdisjoint(names), len(names), delimiter == first
 
-    return max(_DELIMITERS, key=columns)
+    return 0, max(_DELIMITERS, key=columns), text
 
 
 def _quoting(text: str, delimiter: str) -> Any:

@@ -30,9 +30,8 @@ def read_text(path: Path, encoding: str = "") -> str:
     In a file that is UTF-8 but for a few bytes, these become lone surrogates: only the clip that they belong to is
     faulty. Raise IntakeError for a file in another encoding; the sentence names the likely one and what to do.
     """
+    require_text_size(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise IntakeError(f"{path} has more than {MAX_BYTES // 2**20} MiB; a manifest is text, one line a clip")
         content = path.read_bytes()
     except OSError as error:
         raise IntakeError(f"{path} cannot be read: {error.strerror}; nothing was taken in") from error
@@ -53,6 +52,16 @@ def read_text(path: Path, encoding: str = "") -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def require_text_size(path: Path) -> None:
+    """Raise IntakeError for a file that cannot be opened, or has more than `MAX_BYTES`: it is read as a whole."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise IntakeError(f"{path} cannot be read: {error.strerror}; nothing was taken in") from error
+    if size > MAX_BYTES:
+        raise IntakeError(f"{path} has more than {MAX_BYTES // 2**20} MiB; a manifest is text, one line a clip")
+
+
 def known_encoding(name: str) -> str:
     """Return the encoding that a name stands for, or an empty text for none; UsageError for one that is unknown."""
     if not name:
@@ -68,6 +77,20 @@ def known_encoding(name: str) -> str:
             f"unknown encoding {name!r}; expected one that Python knows, such as cp932, cp1252 or utf-16"
         ) from error
     return _WIDER.get(found, found)
+
+
+def likely_encoding(path: Path) -> str:
+    """Return the encoding that a text file probably has, if it is not UTF-8 and has no mark; else an empty text."""
+    content = path.read_bytes()
+    if any(content.startswith(mark) for mark, _ in _MARKS):
+        return ""
+    if b"\0" in content:
+        return next((name for name in ("utf-16le", "utf-16be") if name in _zero_bytes(path, content)), "")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return next(name for name, _, fits in _LIKELY if fits(content))
+    return ""
 
 
 def undecodable(text: str) -> bool:

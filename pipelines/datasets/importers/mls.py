@@ -1,9 +1,11 @@
 """Multilingual LibriSpeech: ``mls_<language>/{train,dev,test}/audio/<speaker>/<book>/*.{flac,opus}``.
 
 Each split has ``transcripts.txt`` (name, tab, text) and ``segments.txt`` (name, link, start and end in the audio book):
-end - start is the declared length of a clip. The limited sets of 1 and 10 hours are named by ``handles.txt``.
+end - start is the declared length of a clip. The folder's name gives the language. The limited
+sets of 1 and 10 hours are named by ``handles.txt``.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, number, sound_of
 
 _SPLITS = ("train", "dev", "test")
+_FOLDER = re.compile(r"mls_(dutch|english|french|german|italian|polish|portuguese|spanish)")
 _LIMITED = {"1h": ("1hr/*/handles.txt",), "10h": ("1hr/*/handles.txt", "9hr/handles.txt")}
 
 
@@ -22,6 +25,7 @@ def mls_clips(source: Path, subset: str = "") -> Iterator[SourceClip]:
 
 
 def _clips(reader: CorpusReader, subset: str) -> Iterator[SourceClip]:
+    named = _FOLDER.match(reader.source.resolve().name)
     for name in _SPLITS:
         folder = reader.source / name
         if not folder.is_dir():
@@ -33,8 +37,8 @@ def _clips(reader: CorpusReader, subset: str) -> Iterator[SourceClip]:
             if handles is None or key in handles:
                 audio = reader.named(sound_of(folder / "audio" / speaker / book / key, ".flac"), transcripts)
                 if audio:
-                    declared = lengths.get(key)
-                    yield reader.clip(audio, text=text, speaker=speaker, split=SPLIT_NAMES[name], declared=declared)
+                    words = {"text": text, "speaker": speaker, "language": named[1] if named else ""}
+                    yield reader.clip(audio, **words, split=SPLIT_NAMES[name], declared=lengths.get(key))
 
 
 def _handles(reader: CorpusReader, folder: Path, subset: str) -> set[str]:

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.datasets.importers.manifest_text import printable
+from pipelines.errors import UsageError
 from pipelines.registry.names import normal_name
 
 
 class NamedFiles:
-    """The files below the folder of a manifest."""
+    """The files below the folder of a manifest, and below a declared root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         self.folder = folder
         self.top = folder.resolve()
+        self.root = root
         self._entries = functools.cache(_entries)
 
     def find(self, name: str) -> Path | str:
@@ -35,22 +37,33 @@ class NamedFiles:
             return self._lost(name.strip())
         if isinstance(found, str):
             return found
-        if not found.is_relative_to(self.top):
+        if self._top_of(found) is None:
+            elsewhere = "" if self.root else ", or name the folder of the audio with --root DIR"
             return (
-                f"the file {_short(name)} is outside {self.folder}; a listing may name files of its folder only "
-                "(links are followed: copy what they lead to, with cp -rL)"
+                f"the file {_short(name)} is outside {self._tops}; a listing may name files of its folder only "
+                f"(links are followed: copy what they lead to, with cp -rL{elsewhere})"
             )
         return found
 
     def name(self, path: Path) -> str:
         """Return the name of a file that was found, relative to the folder."""
-        return printable(path.relative_to(self.top).as_posix())
+        return printable(path.relative_to(self._top_of(path) or self.top).as_posix())
+
+    def _top_of(self, path: Path) -> Path | None:
+        """Return the folder that a path, without its links, is below; None if it is below neither."""
+        return next((top for top in (self.top, self.root) if top and path.is_relative_to(top)), None)
+
+    @property
+    def _tops(self) -> str:
+        return f"{self.folder} and {self.root}" if self.root else str(self.folder)
 
     def _exact(self, name: str) -> Path | None:
         if not name:
             return None
-        path = self.folder / (Path(name).expanduser() if name.startswith("~") else name)
-        return path.resolve() if path.is_file() else None
+        plain = Path(name).expanduser() if name.startswith("~") else Path(name)
+        # an absolute path replaces the folder
+        places = [self.folder / plain, *([self.root / plain] if self.root else [])]
+        return next((path.resolve() for path in places if path.is_file()), None)
 
     def _spelt(self, name: str) -> Path | str | None:
         """Return the only file whose name is the same but for backslashes, Unicode form, outer blanks and case."""
@@ -80,9 +93,20 @@ class NamedFiles:
         if plain[1:3] == ":/" or plain.startswith("//"):
             return f"{_short(name)} is a path of a Windows computer; make it relative to the manifest's folder"
         named = self.folder / plain
-        if not named.resolve().is_relative_to(self.top):
-            return f"the file {_short(name)} is outside {self.folder}; a listing may name files of its folder only"
+        if self._top_of(named.resolve()) is None:
+            more = "" if self.root else ", or with --root DIR of that one, too"
+            return f"the file {_short(name)} is outside {self._tops}; a listing may name files of its folder only{more}"
         return f"the file {_short(name)} does not exist"
+
+
+def declared_root(name: str) -> Path | None:
+    """Return the folder that `--root` names, without links; None if it was not given. UsageError: it is no folder."""
+    if not name:
+        return None
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"the root {name!r} is not a folder; name the folder that the absolute paths are in")
+    return folder.resolve()
 
 
 def _entries(folder: Path) -> Mapping[str, list[str]]:

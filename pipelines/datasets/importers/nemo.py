@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
-from pipelines.datasets.importers.listing import ENCODING, files_below, listed_clips
+from pipelines.datasets.importers.listing import ENCODING, ROOT, files_below, listed_clips
 
 _SUFFIXES = (".jsonl", ".json", ".ndjson")
 
 
-def nemo_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
+def nemo_clips(source: Path, encoding: str = "", root: str = "") -> Iterator[SourceClip]:
     """Yield the clips of all manifests of `source`, in the order of the lines. Paths are relative to the manifest.
 
     An object may also name ``speaker``, ``label``, ``split``, ``condition``, ``channel`` and ``offset``. A ``duration``
@@ -18,7 +18,7 @@ def nemo_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
     """
     manifests = ((path, path.name.lower().split("manifest")[0].strip("_-.")) for path in _manifests(source))
     splits = ((path, prefix if prefix in SPLIT_NAMES else "") for path, prefix in manifests)
-    yield from listed_clips(source, splits, "audio_filepath", NEMO.expects, encoding)
+    yield from listed_clips(source, splits, "audio_filepath", NEMO.expects, encoding, root)
 
 
 def _manifests(source: Path) -> list[Path]:
@@ -35,5 +35,5 @@ NEMO = Importer(
     expects="a JSONL manifest with audio_filepath, text, speaker … or a folder that holds one",
     accepts=lambda source: bool(_manifests(source)),
     read=nemo_clips,
-    options=(ENCODING,),
+    options=(ENCODING, ROOT),
 )

@@ -11,7 +11,8 @@ Values = Mapping[str, Any]
 _EXACT = 2**53
 """Beyond it, a number with a fraction part stands for several integers."""
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?([eE][+-]?[0-9]+)?|[+-]?[.,][0-9]+")
-_LANGUAGES = ("lang", "language", "locale", "source_lang")
+LANGUAGE_KEYS = ("lang", "language", "locale", "source_lang")
+"""Names of a transcript's language."""
 _SIDES = {"left": 0, "l": 0, "right": 1, "r": 1}
 _TIMES = (
     *("start", "end", "begin", "stop", "start_time", "end_time", "begin_time", "stop_time", "offset_end"),
@@ -92,7 +93,7 @@ def channel_value(row: Values, faults: list[str]) -> int | None:
 
 def language_value(row: Values, faults: list[str]) -> str:
     """Return the language that a row names for its transcript, as it is written; a translation is a fault."""
-    spoken = text_value(row, _LANGUAGES, faults)
+    spoken = text_value(row, LANGUAGE_KEYS, faults)
     written = text_value(row, ("target_lang",), faults)
     if spoken and written and spoken.strip().lower() != written.strip().lower():
         faults.append(f"its transcript is in {written} and its speech in {spoken}; a translation is no transcript")

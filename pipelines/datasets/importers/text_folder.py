@@ -1,17 +1,27 @@
 """A plain folder of audio files, each with its transcript in a text file of the same name: ``a.wav`` and ``a.txt``.
 
 Folders at the top named train, dev, test … give splits. ``speaker=folder`` and ``label=folder`` take the name of the
-folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's). A folder
-without any text file is taken too if the format is named: some tasks need no words.
+folder that a file is in, ``top-folder`` that of the first folder below the source (or below a split's), ``name`` the
+beginning of the file's name: ``anna_07.wav`` is anna's. A folder without any text file is taken too if the format is
+named: some tasks need no words.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, CorpusReader, audio_files, sound_of
+from pipelines.datasets.importers.corpus_files import (
+    AUDIO_SUFFIXES,
+    MEDIA_SUFFIXES,
+    CorpusReader,
+    recordings_below,
+    sound_of,
+)
 from pipelines.datasets.importers.listing import ENCODING
+
+_SEPARATOR = re.compile(r"[_\- ]+")
 
 
 def text_folder_clips(source: Path, speaker: str = "", label: str = "", encoding: str = "") -> Iterator[SourceClip]:
@@ -21,7 +31,7 @@ def text_folder_clips(source: Path, speaker: str = "", label: str = "", encoding
 
 
 def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceClip]:
-    source, sounds = reader.source, audio_files(reader.source)
+    source, sounds = reader.source, recordings_below(reader.source)
     texts = {path for path in source.rglob("*.txt") if not path.name.startswith(".")}
     wanted = {audio.with_suffix(".txt") for audio in sounds}
     with_text = bool(texts & wanted)
@@ -30,7 +40,7 @@ def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceCli
         if with_text and text not in texts:
             reader.fault(audio, f"its text file {text.name} does not exist")
         folders = [name for name in inner if name.lower() not in SPLIT_NAMES] or [""]
-        named = {"folder": folders[-1], "top-folder": folders[0], "": ""}
+        named = {"folder": folders[-1], "top-folder": folders[0], "name": beginning(audio.stem), "": ""}
         yield reader.clip(
             audio,
             text=" ".join(reader.text(text).split()) if text in texts else "",
@@ -43,22 +53,32 @@ def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceCli
             reader.fault(text, f"its audio file {sound_of(text.with_suffix('')).name} does not exist")
 
 
+def beginning(stem: str) -> str:
+    """Return the part of a file's name before the first separator, or before the digits at its end.
+
+    >>> beginning("anna_07"), beginning("Ben-take-2"), beginning("carla12"), beginning("007")
+    ('anna', 'Ben', 'carla', '')
+    """
+    first = _SEPARATOR.split(stem.strip(), maxsplit=1)[0]
+    return first.rstrip("0123456789")
+
+
 def _accepts(source: Path) -> bool:
     if not source.is_dir():
         return False
     found = (path for path in source.rglob("*.txt") if not path.name.startswith("."))
-    return any(path.with_suffix(suffix).is_file() for path in found for suffix in AUDIO_SUFFIXES)
+    return any(path.with_suffix(suffix).is_file() for path in found for suffix in (*AUDIO_SUFFIXES, *MEDIA_SUFFIXES))
 
 
-_FOLDERS, _NO_TRANSCRIPTS = ("folder", "top-folder"), ("readme", "license", "licence", "copying", "changelog")
+_PLACES, _NO_TRANSCRIPTS = ("folder", "top-folder", "name"), ("readme", "license", "licence", "copying", "changelog")
 TEXT_FOLDER = Importer(
     name="text-folder",
     expects="a folder of audio files, each with a .txt file of the same name",
     accepts=_accepts,
     read=text_folder_clips,
     options=(
-        FormatOption("speaker", "take the speaker from the file's folder [default: none]", _FOLDERS),
+        FormatOption("speaker", "take the speaker from the file's folder, or from its name [default: none]", _PLACES),
         ENCODING,
-        FormatOption("label", "take the label from the file's folder [default: none]", _FOLDERS),
+        FormatOption("label", "take the label from the file's folder, or from its name [default: none]", _PLACES),
     ),
 )

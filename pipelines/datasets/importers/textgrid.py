@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.datasets.delivery import Importer, SourceClip
+from pipelines.datasets.importers.manifest_text import require_text_size
 from pipelines.datasets.importers.timed_segments import TimedSegment, annotated_clips, annotation_files
 from pipelines.errors import IntakeError
 
@@ -22,6 +23,7 @@ def _segments(path: Path) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
     from praatio import textgrid
     from praatio.utilities.errors import PraatioException
 
+    require_text_size(path)
     try:
         grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="error")
     except (PraatioException, ValueError, IndexError, KeyError, AttributeError) as error:

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from elp_core.errors import ElpError
 from elp_core.metrics.scores import ClipScores
+from pipelines.number_text import errors_title
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.signing.canonical_json import sha256
@@ -94,5 +95,4 @@ def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     order = sorted(range(len(scores.ids)), key=lambda i: (-int(scores.errors[i]), scores.ids[i]))
     columns = scores.ids, scores.speakers, scores.conditions, scores.references, scores.hypotheses
     rows = [(*(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}") for i in order]
-    wrong = {"word": "wrong words", "character": "wrong characters"}.get(scores.counted, "errors")
-    return ("clip", "speaker", "condition", "reference", "recognised", wrong), rows
+    return ("clip", "speaker", "condition", "reference", "recognised", errors_title(scores.counted)), rows

@@ -27,9 +27,12 @@ from pipelines.server.pages.filters import FILTERS, parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
+from pipelines.server.read_models.decision import find_decision
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
+from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
-from pipelines.server.read_models.mlflow_tables import experiment_of
+from pipelines.server.read_models.health import health_items
+from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.stores.registry_store import registry
@@ -39,6 +42,8 @@ blueprint.after_request(add_headers)
 
 _FORM = dict.fromkeys(("kind", "version", "days", "again", "reason", "by"), "")
 """Fields of the forms of a slot's page, empty."""
+_COSTED = 200
+"""Versions, the newest first, whose cost is looked up."""
 _FRESH_SECONDS = 600
 """How long a link may report what a form did."""
 REQUESTS = ("override asked", "override withdrawn")
@@ -51,12 +56,15 @@ def grid_page() -> Response:
     wanted = request.args.get("site", "").strip().lower()
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page = read_grid(records, runs)
+    now = datetime.now(UTC)
+    health = health_items(page, read_flow_health(now), [key_folder()], now)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
     return _page(
         "grid.html",
         page=page,
+        health=health,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
@@ -80,10 +88,13 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
     run = _run_page(row.version.run_id) if row else ""
+    with tracking_store().engine.connect() as runs:
+        metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
     return _page(
         "slot.html",
         status=status,
         page=page,
+        decision=find_decision(page, metrics),
         champion_row=page.row(page.champion.version) if page.champion else None,
         shown=row.version if row else None,
         judged=row.judged if row else None,

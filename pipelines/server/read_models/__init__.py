@@ -5,4 +5,6 @@
 `mlflow_tables`      versions with tags and aliases, and training runs
 `by_version`         rows on many versions in one query
 `grid`, `slot_page`, `dependents`, `drift`   what the pages are made of
+`decision`           what a person who decides reads of a slot
+`health`             what needs a person, from the grid, the disks and `flow_health`, which asks Prefect
 """

@@ -37,6 +37,8 @@ class Cell:
     override: OverrideRequest | None
     """The override by which the champion serves, or one that waits for a second person."""
     run: TrainingRun | None
+    newest: str = ""
+    """When the newest of its versions here was made: UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def read_grid(registry: sa.Connection, tracking: sa.Connection) -> Grid:
             drift=drifts.get(str(slot)) if since else None,
             override=held.get(str(slot)),
             run=runs.get(slot),
+            newest=max((version.created for version in versions), default=""),
         )
         cells.append(cell)
     names = {version.fingerprint: version.backbone for version in current if version.fingerprint}

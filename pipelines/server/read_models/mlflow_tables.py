@@ -16,7 +16,7 @@ from mlflow.store.model_registry.dbmodels.models import (
     SqlRegisteredModel,
     SqlRegisteredModelAlias,
 )
-from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLatestMetric, SqlRun
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, Tags
@@ -28,6 +28,7 @@ _VERSIONS: Any = SqlModelVersion.__table__
 _TAGS: Any = SqlModelVersionTag.__table__
 _ALIASES: Any = SqlRegisteredModelAlias.__table__
 _RUNS: Any = SqlRun.__table__
+_METRICS: Any = SqlLatestMetric.__table__
 _EXPERIMENTS: Any = SqlExperiment.__table__
 
 _SHOWN_TAGS = (
@@ -136,6 +137,17 @@ def last_runs(connection: sa.Connection) -> dict[Slot, TrainingRun]:
         for row in connection.execute(query)
         if (slot := Slot.of_model(row.name)) is not None
     }
+
+
+def run_metrics(connection: sa.Connection, runs: Iterable[str]) -> dict[str, dict[str, float]]:
+    """Return the last values of the metrics of these runs, by run and name."""
+    pairs = connection.execute(
+        sa.select(_METRICS.c.run_uuid, _METRICS.c.key, _METRICS.c.value).where(_METRICS.c.run_uuid.in_(list(runs)))
+    )
+    found: dict[str, dict[str, float]] = {}
+    for run, key, value in pairs:
+        found.setdefault(run, {})[key] = value
+    return found
 
 
 def experiment_of(connection: sa.Connection, run: str) -> str:

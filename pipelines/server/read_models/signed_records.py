@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, Principal
+from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, stored_lineage
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
@@ -180,4 +181,4 @@ def _readable(what: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise AttestationError("malformed", f"a stored {what} is not one: {error!r}") from error
+        raise AttestationError("malformed", f"a stored {what} is not one: {shape_fault(error)}") from error

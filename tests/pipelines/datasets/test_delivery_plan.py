@@ -83,7 +83,7 @@ def test_the_plan_is_printed_as_tables_and_as_json(workspace: Workspace, tmp_pat
 
 def test_options_of_a_format_are_checked(workspace: Workspace, tmp_path: Path) -> None:
     source = write_delivery(tmp_path / "in", each=1)
-    with pytest.raises(UsageError, match=r"fold is no option of the format nemo \(it has encoding\)"):
+    with pytest.raises(UsageError, match=r"fold is no option of the format nemo \(it has encoding, root\)"):
         plan_delivery(workspace, SLOT, source, options={"format_options": {"fold": "1"}})
     assert dry(workspace, source, "--option", "fold").exit_code == 2
     assert dry(workspace, source, "--option", "fold=1", "--option", "fold=2").exit_code == 2

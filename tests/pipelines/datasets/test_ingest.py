@@ -10,8 +10,9 @@ import pytest
 from elp_core.audio import load
 from elp_core.types import SAMPLE_RATE
 from pipelines.datasets.checks import docs_folder
+from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.ingest import add_delivery
-from pipelines.datasets.slot_shards import count_shards, slot_shards
+from pipelines.datasets.slot_shards import count_shards, quarantined_clips, slot_shards
 from pipelines.datasets.versions import dataset_versions, load_golden, load_split
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
@@ -109,6 +110,23 @@ def test_a_bad_clip_goes_to_quarantine_with_its_reason(workspace: Workspace, tmp
         "transcript_too_long": 1,
     }
     assert (made.clips, made.quarantined) == (38, 10)
+
+
+def test_quarantine_counts_what_it_holds(workspace: Workspace, tmp_path: Path) -> None:
+    spoilt = {"anna_0": {"bytes": silence()}, "bert_0": {"text": "turn to 90°"}}
+    first = add_delivery(workspace, ASR, write_delivery(tmp_path / "in", **spoilt))
+    # the same bad files, one of them with another fault as well as before, and one good clip
+    again = write_delivery(tmp_path / "again", **spoilt, carla_0={"bytes": wav(voice(0.5, 700, 99))})
+    plan = plan_delivery(workspace, ASR, again)
+    second = add_delivery(workspace, ASR, again)
+    assert first.quarantine == second.quarantine == {"outside_alphabet": 1, "silent": 1}
+    assert (second.quarantined, second.deliveries[-1].quarantined, plan.quarantined) == (2, 2, 2)
+    assert len(quarantined_clips(workspace, ASR)) == 2
+    # nothing but bad clips that are held already: no version, and the plan says so
+    same = write_delivery(tmp_path / "same", each=1, bert_0={"text": "turn to 90°"}, anna_0={"bytes": silence()})
+    generous = with_policy(workspace, ASR, max_quarantined=0.5)
+    assert plan_delivery(generous, ASR, same).version == ""
+    assert add_delivery(generous, ASR, same) == second
 
 
 def test_a_delivery_is_read_once_and_quarantine_keeps_its_bytes(workspace: Workspace, tmp_path: Path) -> None:
@@ -225,4 +243,4 @@ def test_faulty_parts_of_a_file_keep_their_own_sound_only(workspace: Workspace, 
     assert [len(load(sound)) for sound in kept.values()] == [6_400, 6_400]
     # more of the file, later, is not taken for what quarantine holds already
     source.write_text(source.read_text("utf-8") + json.dumps(row | {"offset": 2.6, "duration": 3.0}) + "\n", "utf-8")
-    assert add_delivery(workspace, ASR, source).quarantine == {"silent": 4, "out_of_file": 3}
+    assert add_delivery(workspace, ASR, source).quarantine == {"silent": 2, "out_of_file": 2}

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold
 
-from pipelines.datasets.delivery import SourceClip
+from pipelines.datasets.delivery import DeliveryContent, DeliveryOptions, SourceClip
 from pipelines.datasets.importers import IMPORTERS, choose_importer
 from pipelines.datasets.importers.iemocap import random_folds
+from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.errors import IntakeError
+from pipelines.registry.slot import Slot
 from tests.support import corpora
 
 
@@ -195,6 +197,18 @@ def test_common_voice_keeps_its_splits_and_complaints(tmp_path: Path) -> None:
     assert splits(clips(source, tables="validated")) == {"": 9}
     refused = clips(source, tables="validated,invalidated", reported="keep")
     assert [clip.fault.reason for clip in refused if clip.fault] == ["invalidated"] * 3
+
+
+def test_a_row_in_another_language_than_the_slots_goes_to_quarantine(tmp_path: Path) -> None:
+    source = corpora.common_voice(tmp_path / "cv")
+    table = source / "train.tsv"
+    table.write_text(table.read_text("utf-8").replace("\tde\t", "\tfr\t", 1), "utf-8")
+    for found, language in ((clips(source), "de"), (clips(corpora.mls(tmp_path / "mls")), "fr")):
+        content = DeliveryContent("key", "in", "x", DeliveryOptions(), tuple(found), 0)
+        judged = apply_transcript_rules(content, Slot("plant", "asr"), "keep", language)
+        faults = [clip.fault.reason if clip.fault else "" for clip in judged.clips]
+        expected = 1 if language == "de" else len(found)
+        assert (faults.count("other_language"), faults[0]) == (expected, "other_language")
 
 
 def test_common_voice_without_published_splits_is_taken_from_the_validated(tmp_path: Path) -> None:

@@ -93,6 +93,22 @@ def test_a_worker_runs_a_flow_and_its_failure_is_told_without_a_traceback(up: Wo
     assert "Traceback" not in shown
 
 
+def test_the_console_names_a_run_that_failed_and_the_workers_that_report(up: Workspace, tmp_path: Path, capfd) -> None:
+    (source := tmp_path / "nothing.jsonl").write_text("{not json\n")
+    assert run(["retrain", "plant-d/asr", str(source), "-w", str(up.root)]) == 1
+    address = next(process.address for process in read_record(up).processes if process.name == "mlflow")
+
+    def named() -> str:
+        with urllib.request.urlopen(f"{address}/elp/", timeout=20) as page:
+            text = str(page.read().decode())
+        return text if "retrain plant-d/asr failed" in text else ""
+
+    page = _eventually(named, 30)
+    assert "nothing.jsonl" in page
+    assert "worker of" not in page
+    assert "unknown" not in page
+
+
 def test_a_schedule_is_made_changed_paused_and_removed(up: Workspace, capfd) -> None:
     place = ["-w", str(up.root), "--json"]
     for hour in (3, 4):

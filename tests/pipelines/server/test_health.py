@@ -1,0 +1,142 @@
+"""What the first page says of the whole: what needs a person comes first, and what is unknown is said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipelines.registry.slot import Slot
+from pipelines.server.read_models import flow_health
+from pipelines.server.read_models.flow_health import FlowHealth, FlowRun, read_flow_health, unresolved
+from pipelines.server.read_models.grid import Cell, Grid
+from pipelines.server.read_models.health import HealthItem, health_items
+
+NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
+QUIET = Cell(
+    slot=Slot("plant-a", "asr"), champion=SimpleNamespace(version=1), judged=None, since="", contender=None, verdict="",
+    stale=False, drift=None, override=None, run=None, newest=(NOW - timedelta(days=2)).isoformat(),
+)  # type: ignore[arg-type]  # fmt: skip
+
+
+GOOD = FlowHealth()
+
+
+def _items(*cells: Cell, flows: FlowHealth = GOOD, disks: tuple[Path, ...] = ()) -> list[HealthItem]:
+    return health_items(Grid(cells, ()), flows, disks, NOW)
+
+
+def _run(name: str, state: str, **more: Any) -> dict[str, Any]:
+    return {"id": f"{name}-{state}", "name": name, "state_name": state, "state": {"message": "why"}, **more}
+
+
+def test_nothing_is_said_if_all_is_well() -> None:
+    assert _items(QUIET) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "urgency", "text"),
+    [
+        ({"verdict": "passed"}, "act", "1 challenger passed and waits for a decision"),
+        ({"verdict": "passed", "stale": True}, "watch", "1 challenger passed against an older champion: gate again"),
+        ({"verdict": "not gated"}, "watch", "1 version not gated yet"),
+        ({"champion": None}, "watch", "1 slot without a champion"),
+        ({"newest": (NOW - timedelta(days=31)).isoformat()}, "watch", "1 slot without a new version for 30 days"),
+        ({"override": SimpleNamespace(in_force=False)}, "act", "1 override waits for a second person"),
+    ],
+)
+def test_a_slot_is_named_with_what_it_needs(change: dict[str, Any], urgency: str, text: str) -> None:
+    (item,) = _items(QUIET, replace(QUIET, slot=Slot("plant-b", "asv"), **change))
+    assert (item.urgency, item.text, item.slots) == (urgency, text, (Slot("plant-b", "asv"),))
+
+
+def test_an_override_in_force_waits_for_nobody() -> None:
+    assert _items(replace(QUIET, override=SimpleNamespace(in_force=True))) == []  # type: ignore[arg-type]
+
+
+def test_many_slots_are_counted_and_the_first_are_named() -> None:
+    (item,) = _items(*(replace(QUIET, slot=Slot(f"plant-{n}", "asr"), verdict="passed") for n in range(20)))
+    assert item.text == "20 challengers passed and wait for a decision"
+    assert (len(item.slots), item.more) == (8, 12)
+
+
+def test_what_a_person_has_to_do_comes_first_and_what_is_unknown_last() -> None:
+    flows = FlowHealth(unknown="Prefect does not answer")
+    found = _items(replace(QUIET, champion=None), replace(QUIET, verdict="passed"), flows=flows)
+    assert [item.urgency for item in found] == ["act", "watch", "unknown"]
+
+
+def test_workers_and_runs_are_named_with_the_page_that_says_more() -> None:
+    runs = (
+        FlowRun("retrain plant-a/asr", "Crashed", "the process ended", "", "http://prefect/runs/1"),
+        FlowRun("retrain plant-b/asr", "Refused", "no better", "", "http://prefect/runs/2"),
+    )
+    found = _items(flows=FlowHealth(runs, ("elp-gpu",), "", "http://prefect"))
+    assert [(item.urgency, item.text, item.detail, item.href) for item in found] == [
+        ("act", "no worker of elp-gpu reports", "start it with: elp up", "http://prefect"),
+        ("act", "retrain plant-a/asr crashed", "the process ended", "http://prefect/runs/1"),
+        ("watch", "retrain plant-b/asr was refused by the gate", "no better", "http://prefect/runs/2"),
+    ]
+
+
+def test_a_hundred_bad_runs_are_counted_not_listed() -> None:
+    runs = tuple(FlowRun(f"retrain plant-{n}/asr", "Failed", "", "", "") for n in range(100))
+    found = _items(flows=FlowHealth(runs, (), "", "http://prefect"))
+    assert len(found) == 9
+    assert found[-1].text == "92 more runs did not end well"
+
+
+def test_a_full_disk_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other").mkdir()
+    usage = SimpleNamespace(total=100 * 1024**3, used=0, free=9 * 1024**3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    (item,) = _items(disks=(tmp_path, tmp_path / "other"))
+    assert (item.urgency, item.detail) == ("act", "9.0 of 100 GiB are free")
+
+
+def test_a_later_run_that_ended_well_makes_a_failure_good() -> None:
+    runs = [
+        _run("retrain plant-a/asr", "Completed"),
+        _run("retrain plant-a/asr", "Failed"),
+        _run("retrain plant-b/asr", "Late", expected_start_time="2026-07-01T03:00:00Z"),
+        _run("retrain plant-b/asr", "Crashed", start_time="2026-06-30T03:00:00Z"),
+        _run("retrain plant-b/asr", "Failed"),
+    ]
+    found = unresolved(runs, "http://prefect")
+    assert [(run.name, run.state, run.at) for run in found] == [
+        ("retrain plant-b/asr", "Late", "2026-07-01T03:00:00Z"),
+        ("retrain plant-b/asr", "Crashed", "2026-06-30T03:00:00Z"),
+    ]
+
+
+def test_the_reason_is_the_message_of_the_error_alone() -> None:
+    message = "Flow run encountered an exception: IntakeError: a.csv has no column text"
+    (found,) = unresolved([_run("ingest plant-a/asr", "Failed") | {"state": {"message": message}}], "")
+    assert found.reason == "a.csv has no column text"
+
+
+@pytest.fixture
+def _not_asked_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_health, "_last", flow_health._Answer())
+
+
+@pytest.mark.usefixtures("_not_asked_yet")
+def test_a_server_that_does_not_know_prefect_says_so() -> None:
+    assert "PREFECT_API_URL" not in os.environ
+    assert "PREFECT_API_URL" in read_flow_health(NOW).unknown
+
+
+@pytest.mark.usefixtures("_not_asked_yet")
+def test_a_prefect_that_is_down_or_silent_is_said_to_be_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/api")
+        first = read_flow_health(NOW)
+    assert "does not answer (ReadTimeout)" in first.unknown
+    assert read_flow_health(NOW) is first
