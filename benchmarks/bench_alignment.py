@@ -100,12 +100,12 @@ def align(folder: Path, adapter: Path) -> dict[str, Any]:
     """Return the segments, the seconds and the peak memory of the alignment."""
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
-    from elp_core.inference import Recogniser, align_recording
+    from elp_core.inference import Recogniser, VoiceActivityConfig, align_recording
 
     model = load_bundle(adapter, Backbone.from_pretrained("elp:tiny"))
     started = time.monotonic()
     text = (folder / "long.txt").read_text()
-    found = align_recording(folder / "long.wav", text, Recogniser.of(model))
+    found = align_recording(folder / "long.wav", text, Recogniser.of(model), voice_activity=VoiceActivityConfig())
     elapsed = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"elapsed": elapsed, "peak": peak, "segments": [vars(one) for one in found]}
@@ -189,11 +189,8 @@ def main() -> None:
     found = json.loads(done.stdout)
     if arguments.segments:
         arguments.segments.write_text(json.dumps({**found, "sentences": [vars(one) for one in made]}, indent=1))
-    lines = [
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in figures(found, made, arguments.minutes)),
-    ]
+    rows = figures(found, made, arguments.minutes)
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     print(*lines, sep="\n")
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")

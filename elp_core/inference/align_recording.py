@@ -17,12 +17,17 @@ from elp_core.inference.emission_file import BEST, FREE, QUIET, UNITS, EmissionF
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.text_path import PAUSE, SPEECH, PathStates, Places, best_text_path
 from elp_core.inference.transcript_words import UNKNOWN, TranscriptWords, transcript_words
+from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import FrameTimes, WindowConfig, cut_windows
 from elp_core.languages import BLANK, LanguageConfig, Units
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
 NOT_SPOKEN = -10.0
 """Log-probability that the score gives to a unit of a word that was not spoken."""
+_SILENT = -20.0
+"""Log-probability of every class but the blank where there is no speech."""
+_ROWS = 4096
+"""Frames that are in memory together."""
 _FOREIGN = -1.0
 """A frame is speech if blank and space are less probable than its best class by this."""
 
@@ -50,6 +55,7 @@ def align_recording(
     language: LanguageConfig | None = None,
     cut: CutConfig | None = None,
     windows: WindowConfig | None = None,
+    voice_activity: VoiceActivityConfig | None = None,
     channel: Channel = "mix",
     start: Seconds = 0.0,
     seconds: Seconds | None = None,
@@ -68,6 +74,7 @@ def align_recording(
         language: Of the transcript; None takes that of the recogniser.
         cut: Where segments may begin and end, and which are bad.
         windows: Length and overlap of windows.
+        voice_activity: How runs of speech are found; the rest counts as silence. None computes everything.
         channel: What is taken of a file with several channels, as in `elp_core.audio.load`.
         start: Where the part of the recording begins that the transcript belongs to.
         seconds: Its length; None takes all to the end.
@@ -76,7 +83,7 @@ def align_recording(
     Raises:
         AudioError: The recording cannot be read, or is too short for a frame.
         CorpusError: The transcript is empty, or has more units than the recording has frames.
-        ConfigError: A package of the language is not installed.
+        ConfigError: A package of the language or of the voice activity is not installed.
     """
     task, times = recogniser.task, recogniser.times
     config, units = cut or CutConfig(), task.units
@@ -87,7 +94,8 @@ def align_recording(
     columns = {unit: place for place, unit in enumerate(used)} | {UNKNOWN: UNKNOWN}
     with EmissionFile(used, _space(units)) as emissions:
         length = 0
-        for position in _emit(_part(source, channel, start, seconds), recogniser, windows or WindowConfig(), emissions):
+        emitter = _Emitter(recogniser, windows or WindowConfig(), voice_activity)
+        for position in emitter.emit(_part(source, channel, start, seconds), emissions):
             length = position
             if progress:
                 progress(length / SAMPLE_RATE / 2)
@@ -132,22 +140,39 @@ def _part(
             yield kept
 
 
-def _emit(
-    blocks: Iterable[Waveform], recogniser: Recogniser, windows: WindowConfig, emissions: EmissionFile
-) -> Iterator[Samples]:
-    """Append the log-probabilities of all frames, and yield how many samples are done."""
-    read: Samples = 0
+class _Emitter:
+    """Writes the log-probabilities of all frames of a recording; outside of speech, blanks that are certain."""
 
-    def counted() -> Iterator[Waveform]:
-        nonlocal read
+    def __init__(self, recogniser: Recogniser, windows: WindowConfig, activity: VoiceActivityConfig | None) -> None:
+        self._recogniser, self._windows, self._activity = recogniser, windows, activity
+        self.samples: Samples = 0
+        """How many were read."""
+
+    def emit(self, blocks: Iterable[Waveform], emissions: EmissionFile) -> Iterator[Samples]:
+        """Append all frames, and yield how many samples are done."""
+        times, counted = self._recogniser.times, self._counted(blocks)
+        runs: Iterable[tuple[Samples, Iterable[Waveform]]] = [(0, counted)]
+        if self._activity:
+            runs = ((run.start, [run.samples]) for run in speech_runs(counted, self._activity))
+        for start, run in runs:
+            self._silent(emissions, round(start / times.hop))
+            for window in cut_windows(run, times, self._windows):
+                emissions.append(self._recogniser.emit([window.samples])[0][window.keep])
+                yield min(self.samples, emissions.frames * times.hop)
+        self._silent(emissions, times.count(self.samples))
+        yield self.samples
+
+    def _counted(self, blocks: Iterable[Waveform]) -> Iterator[Waveform]:
         for block in blocks:
-            read += len(block)
+            self.samples += len(block)
             yield block
 
-    for window in cut_windows(counted(), recogniser.times, windows):
-        emissions.append(recogniser.emit([window.samples])[0][window.keep])
-        yield min(read, recogniser.times.samples(emissions.frames))
-    yield read
+    def _silent(self, emissions: EmissionFile, frames: int) -> None:
+        """Append frames of silence until there are `frames`."""
+        while (missing := frames - emissions.frames) > 0:
+            rows = np.full((min(missing, _ROWS), len(self._recogniser.task.units)), _SILENT, np.float32)
+            rows[:, BLANK] = 0.0
+            emissions.append(rows)
 
 
 def _require_room(text: TranscriptWords, frames: int, samples: Samples, times: FrameTimes) -> None:
@@ -170,8 +195,8 @@ def _spoken(
     entered = np.diff(path, prepend=0) != 0
     levels, foreign = np.zeros(len(path), np.float32), np.zeros(len(path), bool)
     sounds = np.zeros(len(path), bool)
-    for begin in range(0, len(path), 4096):
-        rows = emissions.rows(begin, min(begin + 4096, len(path)))
+    for begin in range(0, len(path), _ROWS):
+        rows = emissions.rows(begin, min(begin + _ROWS, len(path)))
         part = slice(begin, begin + len(rows))
         chosen, enters = columns[part], entered[part]
         own = rows[np.arange(len(rows)), np.where(chosen > 2, chosen - 3 + UNITS, FREE)]

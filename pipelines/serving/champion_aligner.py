@@ -22,8 +22,7 @@ from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from elp_core.inference import Recogniser
-    from elp_core.inference.align_recording import AlignedSegment
+    from elp_core.inference import AlignedSegment, Recogniser
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,14 @@ class ChampionAligner:
 
         FingerprintMismatch: the bundle belongs to another backbone than that of the settings.
         """
-        from elp_core.inference.align_recording import align_recording
-        from elp_core.inference.aligned_segments import CutConfig
+        from elp_core.inference import CutConfig, VoiceActivityConfig, align_recording
 
         return align_recording(
             audio,
             transcript,
             self._recogniser,
             language=self.language,
+            voice_activity=VoiceActivityConfig(),
             cut=CutConfig(min_score=self.min_score, max_seconds=self.max_seconds),
             channel=channel,
             start=start,
