@@ -85,9 +85,16 @@ def align_delivery(content: DeliveryContent, aligner: Aligner, current: DatasetV
         if clip.fault or not _is_long(clip):
             clips.append(clip)
             continue
-        recordings.append(_recording_id(clip, aligner.language))
-        _require_same_aligner(recordings[-1], clip, aligner, current)
-        clips += _segments(clip, aligner, channel or "same")
+        recording = _recording_id(clip, aligner.language)
+        _require_same_aligner(recording, clip, aligner, current)
+        found = _aligned(clip, aligner, channel or "same")
+        if isinstance(found, ClipFault):
+            clips.append(replace(clip, fault=found))
+            continue
+        recordings.append(recording)
+        # the segments of a recording without a speaker stay in one split
+        named = replace(clip, speaker=clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix())
+        clips += [_segment(named, one, aligner.min_score) for one in found]
     alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(dict.fromkeys(recordings)))
     return replace(content, clips=tuple(clips), alignment=alignment)
 
@@ -124,19 +131,15 @@ def _require_same_aligner(recording: str, clip: SourceClip, aligner: Aligner, cu
             )
 
 
-def _segments(clip: SourceClip, aligner: Aligner, channel: Channel) -> list[SourceClip]:
+def _aligned(clip: SourceClip, aligner: Aligner, channel: Channel) -> list[AlignedSegment] | ClipFault:
+    chosen = clip.channel if clip.channel is not None else channel
     try:
-        found = aligner.align(
-            clip.audio, clip.text, clip.channel if clip.channel is not None else channel, clip.start, clip.seconds
-        )
+        return aligner.align(clip.audio, clip.text, chosen, clip.start, clip.seconds)
     except AudioError as error:
-        return [replace(clip, fault=ClipFault(error.reason, _named(error, clip)))]
+        return ClipFault(error.reason, _named(error, clip))
     except CorpusError as error:
         reason = "transcript_too_long" if aligner.language.transcript(clip.text) else "empty_transcript"
-        return [replace(clip, fault=ClipFault(reason, f"{clip.path}: {error}"))]
-    # the segments of a recording without a speaker stay in one split
-    speaker = clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix()
-    return [_segment(replace(clip, speaker=speaker), one, aligner.min_score) for one in found]
+        return ClipFault(reason, f"{clip.path}: {error}")
 
 
 def _segment(recording: SourceClip, one: AlignedSegment, least: float) -> SourceClip:

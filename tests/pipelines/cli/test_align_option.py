@@ -66,7 +66,7 @@ def elp(
             "aligns/asr",
             "aligns/asr@new",
             2,
-            "--align 'aligns/asr@new' names no version; expected such as aligns/asr@v3",
+            "'aligns/asr@new' names no version; expected such as aligns/asr@v3",
         ),
         ("fresh/asr", "champion", 1, "fresh/asr has no champion to align with; name the slot of another site with one"),
         ("fresh/asr", "aligns/asr@v9", 1, "aligns/asr: no version 9 in the registry"),
