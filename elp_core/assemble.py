@@ -79,6 +79,7 @@ def evaluate(
     cache: FeatureCache | None = None,
     decode: DecodeConfig | None = None,
     trials: TrialList | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Answer every clip and score the answers with the model's task.
 
@@ -91,6 +92,7 @@ def evaluate(
             to float16.
         decode: For ASR, how letters become transcripts; None keeps the task's own way (greedy by default).
         trials: For ASV, the trials between the clips; None judges all pairs.
+        report: Called after each batch with the number of clips that are answered.
 
     Raises:
         CorpusError: There are no clips, or they cannot be scored.
@@ -102,7 +104,7 @@ def evaluate(
         raise CorpusError("there are no clips to evaluate on")
     task = model.task if decode is None else decode_with(model.task, decode)
     task = task if trials is None else judge_on(task, trials)
-    return task.evaluate(answer_clips(model, clips, batch_seconds, device, cache, task), clips, model.head)
+    return task.evaluate(answer_clips(model, clips, batch_seconds, device, cache, task, report), clips, model.head)
 
 
 def settle(model: ElpModel, evaluation: Evaluation) -> None:
@@ -118,15 +120,21 @@ def answer_clips(
     device: str,
     cache: FeatureCache | None = None,
     task: Task | None = None,
+    report: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Return the answer of `task` (None: the model's own) by clip id; the other arguments are those of `evaluate`."""
-    where = pick_device(device)
+    where, done = pick_device(device), 0
     model.to(where)
 
     def kept_values(clip: Clip, cache: FeatureCache) -> torch.Tensor:
         return cache.get(clip.id, RECORDING, lambda: clip_values(model.backbone, model.prefix, load(clip.audio)))
 
     def frames(batch: list[int]) -> Frames:
+        nonlocal done
+        if report and done:
+            # the batches before this one
+            report(done)
+        done += len(batch)
         chosen = [clips[position] for position in batch]
         if cache is None:
             return waveform_frames(model, [load(clip.audio) for clip in chosen])
@@ -135,6 +143,8 @@ def answer_clips(
 
     durations = [clip.duration for clip in clips]
     found = model_answers(model, task or model.task, durations, batch_seconds, frames)
+    if report:
+        report(done)
     return {clip.id: answer for clip, answer in zip(clips, found, strict=True)}
 
 

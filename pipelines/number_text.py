@@ -1,7 +1,10 @@
 """Numbers and names of metrics as people read them in sentences."""
 
 import math
+from collections.abc import Mapping
 
+_SHARES = ("wer", "cer", "eer", "error_rate", "accuracy", "macro_f1")
+"""Ends of the names of measurements that are shares."""
 _SUBJECTS = {
     "wer": "words are wrong",
     "cer": "characters are wrong",
@@ -26,6 +29,51 @@ def points(share: float) -> str:
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")
 
 
+def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
+
+    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+
+    >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
+    ((0.0, 1.0), (0.9, 1.2))
+    """
+    return min(max(0.0, lower), value), max(min(1.0, upper), value)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time.
+
+    >>> duration(8.27), duration(250), duration(11100), duration(187200)
+    ('8.3 s', '4 min 10 s', '3 h 05 min', '2 d 4 h')
+    """
+    # 59.96 s would print as 60.0 s
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def quantity(name: str, value: float) -> str:
+    """Return a measurement with its unit, which its name says; a whole number is a count.
+
+    >>> quantity("bundle_bytes", 2587683.0), quantity("trainable_parameters", 646912.0), quantity("wer.cer", 0.0812)
+    ('2.59 MB', '646,912', '8.12 %')
+    """
+    if not math.isfinite(value):
+        return "unknown"
+    if name.endswith("seconds"):
+        return duration(value)
+    if name.endswith("bytes"):
+        return f"{value / 1e6:,.2f} MB"
+    if name.endswith(_SHARES) or "cer_" in name:
+        return percent(value)
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 clip``, ``2 clips``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -38,6 +86,15 @@ def errors_title(counted: str) -> str:
     ('wrong words', 'wrong characters', 'errors')
     """
     return {"word": "wrong words", "character": "wrong characters"}.get(counted, "errors")
+
+
+def reported_rates(further: Mapping[str, float]) -> dict[str, float]:
+    """Return the error rates of transcripts among the further metrics of an evaluation; none of them decides.
+
+    >>> reported_rates({"wer": 0.5, "cer_reading": 0.1, "clips": 80.0})
+    {'cer_reading': 0.1, 'wer': 0.5}
+    """
+    return {name: value for name, value in sorted(further.items()) if name in ("wer", "cer") or name.startswith("cer_")}
 
 
 def in_words(metric: str, share: float, interval: tuple[float | None, float | None] | None = None) -> str:

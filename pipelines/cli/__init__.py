@@ -3,6 +3,7 @@
 `main`               find the verb, run it, turn an error into one screen and an exit code
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
+`progress_bar`       long work as a bar, or as lines
 `dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before
 """

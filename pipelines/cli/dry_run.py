@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.output import clips_progress, emit, fields, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, seconds, table, wants_json
+from pipelines.cli.progress_bar import clips_progress
 from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace

@@ -11,7 +11,8 @@ import click
 
 from pipelines.cli.dry_run import plan_tables
 from pipelines.cli.options import SLOT, delivery_options, json_option
-from pipelines.cli.output import clips_progress, emit, fields, seconds, wants_json
+from pipelines.cli.output import emit, fields, seconds, wants_json
+from pipelines.cli.progress_bar import clips_progress
 from pipelines.errors import IntakeError, WorkspaceError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot

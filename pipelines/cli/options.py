@@ -77,13 +77,19 @@ def format_options(function: F) -> F:
 def delivery_options(function: F) -> F:
     """Add the options of a delivery: ``--format``, those of the format, ``--condition``, ``--channel`` and noise.
 
-    The function gets `importer`, `format_options`, `condition`, `channel`, `noise` and `snr`.
+    The function gets `importer`, `format_options`, `condition`, `channel`, `quarantine`, `noise` and `snr`.
     """
     options = (
         click.option("--format", "importer", metavar="NAME", help="Format, such as nemo [default: recognised]."),
         format_options,
         click.option("--condition", metavar="NAME", help="Recording condition of every clip, such as headset."),
         click.option("--channel", metavar="WHICH", help="If two channels differ: left, right, each or mix."),
+        click.option(
+            "--quarantine",
+            multiple=True,
+            metavar="KIND",
+            help="Take the rest in if clips of this kind would refuse all: duplicates, vocabulary.",
+        ),
         click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory."),
         click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5]."),
     )

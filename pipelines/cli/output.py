@@ -4,30 +4,40 @@ On a terminal, rich lays out tables for its width. Elsewhere a table has one lin
 other programs can read it.
 """
 
-import contextlib
 import json
+import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from pipelines.number_text import duration
 from pipelines.registry.plain_json import plain
 
 T = TypeVar("T")
-ClipsReport = Callable[[int, int, float], None]
-"""Takes clips done, clips in all, and seconds of audio done."""
+seconds = duration
+"""Returns a length of time as people say it."""
 
 JSON_KEY = "elp.json"
 """In the `meta` of click's context: whether the result is printed as JSON."""
 
-_EVERY_SECONDS = 2.0
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
-    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late"},
+    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided"},
     "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override"},
 }
+
+
+def dumb_terminal() -> bool:
+    """Return whether the terminal can neither move its cursor nor colour: TERM is dumb."""
+    return os.environ.get("TERM") == "dumb"
+
+
+def colour_wanted() -> bool | None:
+    """Return False if no output may have colours (NO_COLOR, a dumb terminal), None to let click decide by stream."""
+    # https://no-color.org: any value that is not empty
+    return False if os.environ.get("NO_COLOR") or dumb_terminal() else None
 
 
 def emit(value: T, render: Callable[[T], str]) -> None:
@@ -49,7 +59,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "n
     if not values:
         return empty
     right = [all(map(_is_number, column)) for column in zip(*values, strict=True)]
-    return _on_terminal(headers, values, right) if sys.stdout.isatty() else _plain([list(headers), *values], right)
+    on_terminal = sys.stdout.isatty() and not dumb_terminal()
+    return _on_terminal(headers, values, right) if on_terminal else _plain([list(headers), *values], right)
 
 
 def _plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
@@ -84,83 +95,9 @@ def fields(pairs: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in rows)
 
 
-def seconds(value: float) -> str:
-    """Return a duration as people say it: ``8.3 s``, ``4 min 10 s``, ``3 h 05 min``, ``2 d 4 h``."""
-    if value < 60:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
 def progress(message: str) -> None:
     """Print one line of progress to stderr: stdout has only the result."""
     click.echo(message, err=True)
-
-
-@contextlib.contextmanager
-def clips_progress(quiet: bool = False) -> Iterator[ClipsReport | None]:
-    """Show how many clips are read: a bar on a terminal, else a line every two seconds; None if `quiet`."""
-    if quiet or not sys.stderr.isatty():
-        yield None if quiet else _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = BarColumn(), MofNCompleteColumn(), TextColumn("clips read, {task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, audio: bar.update(
-            task, completed=done, total=total, description=f"{seconds(audio)} of audio"
-        )
-
-
-@contextlib.contextmanager
-def seconds_progress(quiet: bool = False) -> Iterator[Callable[[float, float], None]]:
-    """Show how much of recordings is done: a bar on a terminal, else a line every ten seconds; nothing if `quiet`."""
-    if quiet or not sys.stderr.isatty():
-        yield _nothing if quiet else _seconds_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(
-            task, completed=done, total=total or None, description=f"{seconds(done)} of {seconds(total)}"
-        )
-
-
-def _nothing(_done: float, _total: float) -> None:
-    pass
-
-
-def _seconds_lines() -> Callable[[float, float], None]:
-    last = time.monotonic()
-
-    def report(done: float, total: float) -> None:
-        nonlocal last
-        if time.monotonic() - last >= 10.0:
-            last = time.monotonic()
-            progress(f"{seconds(done)} of {seconds(total)} transcribed")
-
-    return report
-
-
-def _lines() -> ClipsReport:
-    last = time.monotonic()
-
-    def report(done: int, total: int, audio: float) -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= _EVERY_SECONDS:
-            last = time.monotonic()
-            progress(f"{done:,} of {total:,} clips read, {seconds(audio)} of audio")
-
-    return report
 
 
 def mark(outcome: str) -> str:

@@ -9,7 +9,8 @@ import click
 from elp_core.config import from_dict, to_dict
 from elp_core.decoding import DecodeConfig
 from pipelines.cli.options import on_workspace, slot_argument
-from pipelines.cli.output import emit, seconds_progress, table, wants_json
+from pipelines.cli.output import emit, table, wants_json
+from pipelines.cli.progress_bar import seconds_progress
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHAMPION

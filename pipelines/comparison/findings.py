@@ -17,7 +17,7 @@ from typing import Literal
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.gating.compare import compare_scores
-from pipelines.number_text import metric_title, percent
+from pipelines.number_text import metric_title, percent, shown_bounds
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 
@@ -109,7 +109,8 @@ def interval_text(trial: MethodTrial) -> str:
 
 def bounds_text(lower: float, upper: float) -> str:
     """Return two shares as the bounds of an interval in per cent."""
-    return f"{100 * lower:.1f} … {100 * upper:.1f} %"
+    low, high = shown_bounds(max(0.0, lower), lower, upper)
+    return f"{100 * low:.1f} … {100 * high:.1f} %"
 
 
 def millions(number: int) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from pipelines.number_text import shown_bounds
+
 FLAT = 0.9
 """If twice the audio leaves more of the error than this share, more audio is hardly worth recording."""
 POINT = 0.01
@@ -110,10 +112,11 @@ def curve_advice(law: PowerLaw | None, present: float, error: float) -> str:
     if not law.falls:
         return "These runs vary too much to show whether more audio helps. More shares would show it."
     doubled = predict_error(law, 2 * present)
+    low, high = shown_bounds(doubled.value, doubled.lower, doubled.upper)
     text = (
         f"Each doubling of the audio leaves {100 * 2**-law.exponent:.0f} % of the error. With {2 * present:.0f} "
         f"minutes instead of {present:.0f} it should be {100 * doubled.value:.1f} % "
-        f"(95 % prediction interval {100 * doubled.lower:.1f} to {100 * doubled.upper:.1f} %)."
+        f"(95 % prediction interval {100 * low:.1f} to {100 * high:.1f} %)."
     )
     enough = worth_until(law, POINT)
     if enough <= present:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,16 +105,20 @@ def set_faults(
     delivered: int,
     quarantined: Sequence[ClipFault],
     conflicts: Sequence[str] = (),
+    allowed: Collection[str] = (),
 ) -> list[str]:
     """Return why a delivery makes the slot's data bad as a whole, as sentences; an empty list means that it is good.
 
     `totals` counts all the slot's data with the new clips; of the `delivered` clips, those with the faults
-    `quarantined` go to quarantine; `conflicts` are sentences on sounds that were delivered twice with different words.
+    `quarantined` go to quarantine; `conflicts` are sentences on sounds that were delivered twice with different words;
+    `allowed` are the kinds of fault whose clips go to quarantine instead (`--quarantine`).
     """
     policy, language = workspace.settings.for_slot(slot).data, workspace.settings.for_slot(slot).language
     faults = [f"duplicate content: {conflict}" for conflict in conflicts[:_SHOWN]]
     if len(conflicts) > _SHOWN:
         faults.append(f"duplicate content: … and {len(conflicts) - _SHOWN} more")
+    if conflicts:
+        faults[-1] += "; to take the others in without these, add --quarantine duplicates"
     if totals.shared and not policy.closed_set:
         faults.append(
             f"leakage: {len(totals.shared)} speaker(s) are in more than one split ({_some(totals.shared)}); give each "
@@ -125,16 +130,20 @@ def set_faults(
         faults += _class_faults(totals.classes) if "label" in slot.task_spec.needs else []
     foreign = [fault for fault in quarantined if fault.reason == "outside_alphabet"]
     # in a small delivery, two misspelt transcripts are already a large share
-    if len(foreign) > max(2, VOCABULARY_SHARE * delivered):
+    if len(foreign) > max(2, VOCABULARY_SHARE * delivered) and "vocabulary" not in allowed:
         faults.append(
             f"vocabulary: {len(foreign)} of {delivered} transcripts have characters outside the alphabet of "
-            f"{language.resolve().name}; {_spelling(slot, language)}; the first: {foreign[0].detail}"
+            f"{language.resolve().name}; {_spelling(slot, language)}; to take the others in without these, add "
+            f"--quarantine vocabulary; the first: {foreign[0].detail}"
         )
     if delivered and len(quarantined) > policy.max_quarantined * delivered:
+        share = math.ceil(100 * len(quarantined) / delivered) / 100
         counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
         faults.append(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
-            f"{policy.max_quarantined:.0%} (data.max_quarantined); the first: {quarantined[0].detail}"
+            f"{policy.max_quarantined:.0%} (data.max_quarantined); see all with: elp data quarantine {slot}; to take "
+            f"the others in, set slots: {{{slot}: {{data: {{max_quarantined: {share:g}}}}}}} in elp.yaml; the first: "
+            f"{quarantined[0].detail}"
         )
     return faults
 

@@ -26,6 +26,8 @@ from pipelines.registry.policies import DataPolicy
 NOISES = ("factory",)
 ChannelChoice = Literal["", "left", "right", "each", "mix"]
 CHANNEL_CHOICES: tuple[ChannelChoice, ...] = ("left", "right", "each", "mix")
+QUARANTINE_KINDS = ("duplicates", "vocabulary")
+"""One sound with several words; transcripts outside the alphabet in more than single clips."""
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -126,6 +128,8 @@ class DeliveryOptions:
     """What is taken of files with two channels that differ; empty takes no such file."""
     format_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the source's format, by name."""
+    quarantine: tuple[str, ...] = ()
+    """Kinds of fault that would refuse the delivery as a whole, and whose clips go to quarantine instead."""
 
     @property
     def forced_condition(self) -> str:
@@ -138,18 +142,18 @@ class DeliveryOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; those that old versions had not are left out if they are empty."""
-        newer = ("channel", "format_options")
+        newer = ("channel", "format_options", "quarantine")
         return {key: value for key, value in dataclasses.asdict(self).items() if value or key not in newer}
 
 
 def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
-    """Check plain values (`noise`, `snr`, `condition`, `channel`, `format_options`); None and empties are not given.
+    """Check plain values by the names of `DeliveryOptions`; None and empties are not given.
 
     A UsageError names every option that is unknown or has a value that is not allowed. What `format_options` may hold
     depends on the format: see `pipelines.datasets.importers.check_format_options`.
     """
-    given = {key: value for key, value in values.items() if value is not None and value != "" and value != {}}
-    known = ("noise", "snr", "condition", "channel", "format_options")
+    given = {key: value for key, value in values.items() if value is not None and value not in ("", {}, (), [])}
+    known = ("noise", "snr", "condition", "channel", "format_options", "quarantine")
     faults = [f"unknown option {key}" for key in given if key not in known]
     reading = given.get("format_options", {})
     if not isinstance(reading, Mapping):
@@ -171,9 +175,17 @@ def delivery_options(values: Mapping[str, Any]) -> DeliveryOptions:
     channel: ChannelChoice = next((choice for choice in CHANNEL_CHOICES if choice == given.get("channel")), "")
     if "channel" in given and not channel:
         faults.append(f"channel is {given['channel']!r}, expected one of {', '.join(CHANNEL_CHOICES)}")
+    kinds = given.get("quarantine", ())
+    kinds = tuple(sorted({kinds} if isinstance(kinds, str) else map(str, kinds)))
+    faults += [
+        f"quarantine is {one!r}, expected one of {', '.join(QUARANTINE_KINDS)}"
+        for one in kinds
+        if one not in QUARANTINE_KINDS
+    ]
     if faults:
         raise UsageError("delivery options: " + "; ".join(faults))
-    return DeliveryOptions(noise, snr, condition, channel, {str(key): str(reading[key]) for key in sorted(reading)})
+    named = {str(key): str(reading[key]) for key in sorted(reading)}
+    return DeliveryOptions(noise, snr, condition, channel, named, kinds)
 
 
 @dataclass(frozen=True)

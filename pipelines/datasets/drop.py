@@ -28,6 +28,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
+from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -114,6 +115,7 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
             )
         gone = found[SHARDS].dropped | found[GOLDEN].dropped
         stored = store_change(workspace, _change(workspace, current, found, gone))
+        forget_refused(workspace, slot)
     assert stored.dataset is not None
     files = found[QUARANTINE]
     return Dropped(stored.dataset, len(gone), len(files.dropped), files.muted, stored.golden, similar)

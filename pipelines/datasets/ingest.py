@@ -12,6 +12,7 @@ from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine, write_quarantine
+from pipelines.datasets.refused_delivery import forget_refused, keep_refused
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import added_units, declared_language, next_units
 from pipelines.datasets.slot_shards import (
@@ -69,11 +70,13 @@ def add_delivery(
                 meanwhile()
             judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress)
         if judged.refused:
+            keep_refused(workspace, slot, content.source, judged.refused, judged.quarantined())
             raise DataRefused(str(slot), judged.refused)
         change = _change(workspace, slot, current, judged, present, stage)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
         stored = store_change(workspace, change).dataset
+        forget_refused(workspace, slot)
     assert stored is not None
     return stored
 
@@ -101,7 +104,7 @@ def _change(
         importer=content.importer,
         options=content.options.to_dict(),
         delivered=len(content.clips),
-        clips=len(staged.indices) - len(judged.checked.faults),
+        clips=judged.new,
         seconds=round(staged.seconds, 3),
         quarantined=len(faults),
         repeats=len(repeats),

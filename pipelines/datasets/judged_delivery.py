@@ -55,12 +55,19 @@ class JudgedDelivery:
     """What the slot then lacks for a training and a verdict, the remedy last."""
     moved: Mapping[str, int]
     """Clips that the rule of `split_filling` gave another split than the shares of the policy."""
+    bad: Mapping[str, ClipFault]
+    """Of each bad clip that was measured, by its id."""
+
+    @property
+    def new(self) -> int:
+        """Return how many clips are new and good."""
+        return len(self.staged.indices.keys() - self.bad.keys())
 
     def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
         """Return the bad clips as quarantine keeps them."""
         clips, staged = self.content.clips, self.staged
         # the id of each clip that was measured: a copy of a bad clip is bad for the same reason
-        ids = {staged.indices[clip]: clip for clip in self.checked.faults}
+        ids = {staged.indices[clip]: clip for clip in self.bad if clip in staged.indices}
         ids |= {one.position: one.id for one in staged.repeats}
         parts = {ids[index] for index in self.faults if index in ids and not clips[index].whole}
         sounds = clip_sounds(staged.parts, parts)
@@ -119,13 +126,21 @@ def judge_delivery(
     docs = stage / "docs" if dry_run else None
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare)
     checked = replace(checked, faults={**checked.faults, **withheld})
-    found = staged.faults | {staged.indices[clip]: fault for clip, fault in checked.faults.items()}
+    duplicates = _duplicates(staged, checked) if "duplicates" in content.options.quarantine else {}
+    bad = {**checked.faults, **{clip: fault for clip, fault in duplicates.items() if clip in staged.indices}}
+    found = staged.faults | {staged.indices[clip]: fault for clip, fault in bad.items()}
     # a copy of a bad clip is bad for the same reason, whatever its words are
-    found |= {repeat.position: checked.faults[repeat.id] for repeat in staged.repeats if repeat.id in checked.faults}
+    found |= {repeat.position: bad[repeat.id] for repeat in staged.repeats if repeat.id in bad}
+    # of a stored clip, the delivered one with other words stays out
+    found |= {
+        repeat.position: duplicates[repeat.id]
+        for repeat in staged.repeats
+        if repeat.conflict and repeat.stored and repeat.id in duplicates
+    }
     faults = dict(sorted(found.items()))
-    repeats = [one for one in staged.repeats if one.id not in checked.faults]
-    shards = without_clips(staged.parts, checked.faults.keys(), stage / SHARDS)
-    if checked.faults:
+    repeats = [one for one in staged.repeats if one.position not in faults]
+    shards = without_clips(staged.parts, bad.keys(), stage / SHARDS)
+    if bad:
         # a split may have lost all its clips to quarantine
         shards, again = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
         moved += again
@@ -137,10 +152,11 @@ def judge_delivery(
         delivered=len(content.clips),
         quarantined=[*faults.values()],
         conflicts=_conflicts(slot, repeats),
+        allowed=content.options.quarantine,
     )
     needs = slot_needs(workspace, slot, totals)
     return JudgedDelivery(
-        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved
+        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad
     )
 
 
@@ -161,6 +177,15 @@ def _filled(
     policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
     splits = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
     return (rewrite_splits(parts, splits, folder) if splits else parts), Counter(map(str, splits.values()))
+
+
+def _duplicates(staged: StagedClips, checked: CheckedClips) -> dict[str, ClipFault]:
+    """Return the fault of each sound that came with several words, by clip id: nobody knows which are right."""
+    return {
+        one.id: ClipFault("duplicate_words", one.conflict)
+        for one in staged.repeats
+        if one.conflict and one.id not in checked.faults
+    }
 
 
 def _conflicts(slot: Slot, repeats: Sequence[Repeat]) -> list[str]:

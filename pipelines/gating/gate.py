@@ -16,6 +16,7 @@ from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, 
 from pipelines.gating.report import write_evidence_folder
 from pipelines.gating.verdict_record import find_recorded, publish_verdict
 from pipelines.local.settings import Settings, SlotSettings
+from pipelines.progress_text import Report
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
@@ -100,13 +101,15 @@ def gate_version(
     cache: Path,
     keys: Path | None = None,
     log: Log = print,
+    progress: Report | None = None,
 ) -> GateOutcome:
     """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
     A version that was judged against the same champion, golden set and policy keeps its verdict. The present champion
     keeps the verdict with which it was promoted. A version that passes becomes the challenger; promotion is another
     step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
-    that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder.
+    that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder. `progress` is called with the
+    clips that are answered.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
@@ -121,7 +124,7 @@ def gate_version(
         log("this machine has already judged exactly these inputs; recording the verdict")
         evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
     else:
-        evidence = _judge(client, case, log)
+        evidence = _judge(client, case, log, progress)
         digest = write_evidence_folder(case.folder, evidence)
     if found is None:
         log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
@@ -161,7 +164,7 @@ class _Scored:
     normalisers: Normalisers
 
 
-def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
+def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | None) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
@@ -175,12 +178,19 @@ def _judge(client: MlflowClient, case: GateCase, log: Log) -> Evidence:
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
     backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
     before = memory_digest(backbone)
+    systems = [case.challenger, *([case.champion] if case.champion else [])]
 
     def score(version: AdapterVersion) -> _Scored:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
-        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials)
+
+        def report(done: int) -> None:
+            if progress:
+                earlier = systems.index(version) * len(golden.clips)
+                progress(earlier + done, len(systems) * len(golden.clips), version.name)
+
+        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials, report=report)
         also = {name: round(value, 6) for name, value in found.extra.items()}
         normalisers = recorded_normaliser(model.task), present_normaliser(model.task)
         return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle), normalisers)

@@ -24,6 +24,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from elp_core.metrics.scores import FloatArray
+from pipelines.number_text import shown_bounds
 from pipelines.registry.verdict import Outcome
 
 MAX_FURTHER = 10_000_000
@@ -59,14 +60,17 @@ class Interval:
         """Describe the interval of a share in per cent."""
         if not math.isfinite(self.upper):
             return "the spread is unknown"
-        return f"between {100 * max(0.0, self.lower):.2f} and {100 * self.upper:.2f} %"
+        low, high = shown_bounds(self.value, self.lower, self.upper)
+        return f"between {100 * low:.2f} and {100 * high:.2f} %"
 
     @property
     def signed_text(self) -> str:
         """Describe the interval of a difference of shares in percentage points."""
         if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             return "the spread is unknown"
-        return f"between {100 * self.lower:+.2f} and {100 * self.upper:+.2f}".replace("-", "−")
+        # a difference of two shares is at most 100 points
+        low, high = max(-1.0, self.lower), min(1.0, self.upper)
+        return f"between {100 * min(low, self.value):+.2f} and {100 * max(high, self.value):+.2f}".replace("-", "−")
 
 
 def combine(parts: Sequence[Outcome]) -> Outcome:

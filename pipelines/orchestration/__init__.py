@@ -4,5 +4,6 @@
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
 `prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
+`progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from uuid import UUID
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
 from pipelines.orchestration.prefect_api import FollowedRun, prefect_errors, read_run
+from pipelines.orchestration.progress_artifact import read_progress
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -21,19 +23,29 @@ _PATIENCE: Seconds = 30.0
 _OUTAGE: Seconds = 180.0
 """How long Prefect may be silent before following ends."""
 _NOISE = (
-    "Finished in state", "Downloading flow code", "Beginning flow run", "View at ",
+    "Finished in state", "Downloading flow code", "Beginning flow run", "View at ", "Worker '", "Flow run '",
     # the run's last message says it again
     "Encountered exception during execution", "Engine execution exited with unexpected exception",
 )  # fmt: skip
 """Starts of Prefect's own lines that do not help a person who follows one run."""
+_EPOCH = re.compile(r"(^|: )epoch \d+, step ")
+"""The line that training logs after an epoch: the display of the progress has its numbers."""
 _PAGE = 200
 """Log lines in one answer, Prefect's limit."""
 
 
 def follow(
-    client: SyncPrefectClient, run: FollowedRun, pool: str, log: Log, every: Seconds = 0.5, last: Seconds = 0.5
+    client: SyncPrefectClient,
+    run: FollowedRun,
+    pool: str,
+    log: Log,
+    every: Seconds = 0.5,
+    last: Seconds = 0.5,
+    show: Callable[[float, str], None] | None = None,
 ) -> FollowedRun:
     """Report a run's log and states to `log` until it has ended. The run continues if following stops.
+
+    `show` gets the percentage and the line of the present step, and then the lines of epochs are not logged.
 
     Prefect is asked `every` second; a run that has ended must send a line within `last` seconds, or following ends.
     If no worker of `pool` takes the run, that is reported. Raises ServiceError if Prefect is silent for three minutes.
@@ -44,11 +56,13 @@ def follow(
         try:
             with prefect_errors(str(client.api_url)):
                 run = read_run(client, run.id)
-                seen += _report(client, run.id, seen, log)
+                seen += _report(client, run.id, seen, log, bool(show))
+                if show and (found := read_progress(client, run.id)):
+                    show(*found)
                 while run.ended:
                     # a run's last lines come after its final state: it sends what it has every 0.3 s
                     time.sleep(last)
-                    if not (new := _report(client, run.id, seen, log)):
+                    if not (new := _report(client, run.id, seen, log, bool(show))):
                         return run
                     seen += new
             answered = time.monotonic()
@@ -71,7 +85,7 @@ def follow(
         time.sleep(every)
 
 
-def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log) -> int:
+def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log, shown: bool) -> int:
     """Pass on the log lines that are new; return their number."""
     import logging
 
@@ -82,7 +96,7 @@ def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log) -> int:
     while True:
         lines = client.read_logs(wanted, limit=_PAGE, offset=seen + count, sort=LogSort.TIMESTAMP_ASC)
         for line in lines:
-            if not line.message.startswith(_NOISE):
+            if not line.message.startswith(_NOISE) and not (shown and _EPOCH.search(line.message)):
                 # the traceback stays in Prefect's UI
                 text = line.message.split("\nTraceback (most recent call last)")[0]
                 log(text if line.level == logging.INFO else f"{logging.getLevelName(line.level).lower()}: {text}")

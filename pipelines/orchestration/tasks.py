@@ -17,7 +17,10 @@ from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import duration
+from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.run_outcome import SlotRun
+from pipelines.progress_text import Report
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
@@ -77,7 +80,8 @@ def ingest_delivery(
     log, options = get_run_logger(), dict(options or {})
     importer = options.pop("format", None)
     log.info("taking in %s", source)
-    version = add_delivery(workspace, slot, Path(source), importer, options, meanwhile=meanwhile)
+    with published_progress("intake", "clips") as report:
+        version = add_delivery(workspace, slot, Path(source), importer, options, _clips(report), meanwhile)
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
     if version.doubtful_names:
         # without the names, which would stay in Prefect's log after an erasure
@@ -85,6 +89,11 @@ def ingest_delivery(
     if needs := version_needs(workspace, version):
         log.warning("%s", needs_text(needs))
     return version
+
+
+def _clips(report: Report | None) -> Callable[[int, int, float], None] | None:
+    """Return a report of clips as intake calls it: with the seconds of audio."""
+    return report and (lambda done, total, audio: report(done, total, f"{duration(audio)} of audio"))
 
 
 def import_training() -> None:
@@ -125,8 +134,11 @@ def train_slots(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Re
 def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registered]:
     from pipelines.training.train import train_adapters
 
-    run_id = str(flow_run.get_id() or "")
-    return train_adapters(str(workspace.root), tags, workspace.settings, flow_run_id=run_id, **_services(workspace))
+    run_id, root = str(flow_run.get_id() or ""), str(workspace.root)
+    with published_progress("training", "steps") as report:
+        return train_adapters(
+            root, tags, workspace.settings, flow_run_id=run_id, progress=report, **_services(workspace)
+        )
 
 
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
@@ -134,7 +146,9 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
     """Judge a version against the champion on the golden set, and record the verdict."""
     from pipelines.gating.gate import gate_version
 
-    return gate_version(str(workspace.root), slot, workspace.settings, version, **_services(workspace))
+    root, settings = str(workspace.root), workspace.settings
+    with published_progress("gate", "clips") as report:
+        return gate_version(root, slot, settings, version, progress=report, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)

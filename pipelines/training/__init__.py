@@ -5,6 +5,7 @@
 `train`        train one slot or several, each only once
 `spoken`       language and units of a recogniser, and the champion that it grows from
 `curves`       training curves for MLflow and for the report
+`pass_progress`  how far a pass over several slots is
 `finished`     finished trainings on this machine, kept until the registry has them
 `register`     a finished training becomes a version with a signed lineage
 """

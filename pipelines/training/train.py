@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
+from pipelines.number_text import metric_title, percent
+from pipelines.progress_text import Report
 from pipelines.registry.client import model_registry, runs
 from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
@@ -26,6 +28,7 @@ from pipelines.training.finished import (
     training_folder,
 )
 from pipelines.training.inputs import TrainingInputs, gather_inputs
+from pipelines.training.pass_progress import PassProgress
 from pipelines.training.register import Registered, register_trained, reuse_version
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ def train_adapters(
     keys: Path | None = None,
     flow_run_id: str = "",
     log: Log = print,
+    progress: Report | None = None,
 ) -> dict[Slot, Registered]:
     """Train an adapter for each slot on its dataset version, and register it as a candidate.
 
@@ -76,7 +80,7 @@ def train_adapters(
     backbone, or in several if their settings name different devices or precisions.
 
     `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
-    signs the lineages (None takes ELP_KEYS, else that of the present workspace).
+    signs the lineages (None takes ELP_KEYS, else that of the present workspace). `progress` is called after each step.
 
     Raise AttestationError if this machine has no key to sign with, ServiceError if MLflow is gone (a finished training
     is kept for the next call), an error of `gather_inputs`, or TrainingError. With several slots that one names those
@@ -101,7 +105,7 @@ def train_adapters(
         found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
         ends: dict[Slot, Trained | ElpError] = {slot: trained for slot, trained in found.items() if trained}
         for group in _passes([training for training in trainings if training.slot not in ends]):
-            ends |= _train_pass(group, cache / "features", flow_run_id)
+            ends |= _train_pass(group, cache / "features", flow_run_id, progress)
         for training in trainings:
             slot, end, reused = training.slot, ends[training.slot], found[training.slot] is not None
             if reused:
@@ -129,11 +133,14 @@ def _passes(trainings: Sequence[_SlotTraining]) -> list[list[_SlotTraining]]:
     return list(groups.values())
 
 
-def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str) -> dict[Slot, Trained | ElpError]:
+def _train_pass(
+    group: Sequence[_SlotTraining], features: Path, flow_run_id: str, progress: Report | None
+) -> dict[Slot, Trained | ElpError]:
     """Train a group in one pass; return for each slot its finished training, or why it failed."""
     from elp_core.training import train_together
 
     ends: dict[Slot, Trained | ElpError] = {}
+    whole = PassProgress(progress) if progress else None
     curves = {training.slot: Curves(training.client, training.run_id, training.log) for training in group}
 
     @contextlib.contextmanager
@@ -148,7 +155,7 @@ def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str
         jobs: dict[Slot, Job] = {}
         for training in group:
             with noting_failure(training):
-                jobs[training.slot] = _job(training, curves[training.slot], features)
+                jobs[training.slot] = _job(training, curves[training.slot], features, whole)
         began = time.monotonic()
         with disk_errors(Path(os.path.commonpath([training.folder for training in group]))):
             results = dict(zip(jobs, train_together(list(jobs.values())), strict=True))
@@ -164,7 +171,7 @@ def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str
                 trained = finish_training(
                     training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, others
                 )
-                reached = f"{trained.metric} {trained.value:.2%} on the validation split"
+                reached = f"{metric_title(trained.metric)} {percent(trained.value)} on the validation split"
                 training.log(f"trained in {seconds:.0f} s: {reached}")
                 ends[slot] = trained
     # a cancelled run too: MLflow would show it as running for ever
@@ -179,7 +186,7 @@ def _train_pass(group: Sequence[_SlotTraining], features: Path, flow_run_id: str
     return ends
 
 
-def _job(training: _SlotTraining, observer: Curves, features: Path) -> Job:
+def _job(training: _SlotTraining, curves: Curves, features: Path, whole: PassProgress | None) -> Job:
     from elp_core.training import Job
 
     inputs, folder = training.inputs, training.folder
@@ -188,7 +195,8 @@ def _job(training: _SlotTraining, observer: Curves, features: Path) -> Job:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     data, config = inputs.data, inputs.settings.train
-    return Job(model, data.train, data.validation, config, observer, folder / "checkpoint", features)
+    watched = whole.watch(str(training.slot), model.task.metric, config.epochs, curves) if whole else curves
+    return Job(model, data.train, data.validation, config, watched, folder / "checkpoint", features)
 
 
 def _naming(slot: Slot, log: Log, slots: int) -> Log:

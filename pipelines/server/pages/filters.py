@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import metric_meaning, metric_title, percent, points
+from pipelines.number_text import metric_meaning, metric_title, percent, points, shown_bounds
+from pipelines.registry.ledger.entry_text import entry_sentence
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -34,7 +35,10 @@ def utc_text(text: str) -> str:
 def interval_percent(bounds: tuple[float | None, float | None] | None) -> str:
     """Return an interval of shares in percent; empty for None and for an interval without an end."""
     low, high = bounds or (None, None)
-    return "" if low is None or high is None else f"{100 * max(0.0, low):.1f} … {100 * high:.1f} %"
+    if low is None or high is None:
+        return ""
+    low, high = shown_bounds(max(0.0, low), low, high)
+    return f"{100 * low:.1f} … {100 * high:.1f} %"
 
 
 def digest_label(digest: str) -> str:
@@ -77,6 +81,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "millions": _in_millions,
     "percent": lambda share: "–" if share is None else percent(share),
     "points": points,
+    "sentence": entry_sentence,
     "short": digest_label,
     "span": interval_percent,
     "when": utc_text,

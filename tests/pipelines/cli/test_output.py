@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli.output import JSON_KEY, clips_progress, emit, fields, mark, seconds, table
+from pipelines.cli.output import JSON_KEY, emit, fields, mark, seconds, table
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -26,16 +26,6 @@ def test_a_table_on_a_terminal_keeps_to_its_width_and_colours(monkeypatch: pytes
     assert all(len(line.rstrip()) <= 20 for line in lines)
 
 
-def test_progress_without_a_terminal_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with clips_progress() as report:
-        report(1, 2, 3.0)
-        report(2, 2, 61.0)
-    with clips_progress(quiet=True) as report:
-        assert report is None
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", "2 of 2 clips read, 1 min 01 s of audio\n")
-
-
 def test_an_empty_table_says_so() -> None:
     assert table(("a",), [], empty="no versions yet") == "no versions yet"
 
@@ -45,7 +35,8 @@ def test_missing_values_print_as_a_dash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(8.31, "8.3 s"), (250, "4 min 10 s"), (11_100, "3 h 05 min"), (187_200, "2 d 4 h")]
+    ("value", "text"),
+    [(8.31, "8.3 s"), (59.97, "1 min 00 s"), (250, "4 min 10 s"), (11_100, "3 h 05 min"), (187_200, "2 d 4 h")],
 )
 def test_durations_read_well(value: float, text: str) -> None:
     assert seconds(value) == text

@@ -1,0 +1,40 @@
+"""Long work in one line: how much is done, how fast it goes, and how long it still takes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipelines.number_text import duration
+
+Report = Callable[[int, int, str], None]
+"""Takes what is done, what there is to do in all (0 if that is unknown), and a remark such as the metric so far."""
+
+
+@dataclass
+class Pace:
+    """The line of one piece of work, such as ``120/480 steps, 8.2/s, 43.9 s left, WER 45.00 % (epoch 3/20)``."""
+
+    unit: str
+    """What is counted, in the plural."""
+    clock: Callable[[], float] = time.monotonic
+    _began: tuple[float, int] | None = field(default=None, init=False)
+
+    def line(self, done: int, total: int, note: str = "") -> str:
+        """Return the line; rate and time left come with the second call, as the first one is where the work began.
+
+        A training that continues from its checkpoint begins at the step that it had reached.
+        """
+        now = self.clock()
+        began, first = self._began = self._began or (now, done)
+        parts = [f"{done:,}/{total:,} {self.unit}" if total else f"{done:,} {self.unit}"]
+        if done > first and now > began:
+            rate = (done - first) / (now - began)
+            parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min")
+            if total > done:
+                parts.append(f"{duration((total - done) / rate)} left")
+        return ", ".join([*parts, *([note] if note else [])])
+
+
+def share(done: int, total: int) -> float:
+    """Return what is done in percent, 0 to 100; 0 if the whole is unknown."""
+    return min(100.0, 100 * done / total) if total > 0 else 0.0
