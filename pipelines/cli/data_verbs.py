@@ -10,12 +10,13 @@ import click
 
 from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
-from pipelines.cli.dry_run import counted, filled_text, show_plan
+from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import delivery_options, on_workspace, slot_argument
-from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.resplit_verb import resplit_data
+from pipelines.cli.version_tables import version_list, version_page
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
@@ -96,7 +97,7 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
     from pipelines.datasets.versions import dataset_versions
 
-    emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
+    emit(dataset_versions(workspace, slot)[::-1], lambda found: version_list(slot, found))
 
 
 @data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
@@ -108,7 +109,7 @@ def show_version(what: str, workspace: Workspace) -> None:
 
     name, _, version = what.partition("@")
     slot = Slot.parse(name)
-    emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
+    emit(version_at(workspace, version, slot), lambda found: version_page(found, workspace))
 
 
 @data.command(name="quarantine")
@@ -241,74 +242,6 @@ def _dropped(done: Dropped, needs: Sequence[str]) -> str:
 
 def _size(version: DatasetVersion) -> str:
     return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
-
-
-def _log(slot: Slot, found: list[DatasetVersion]) -> str:
-    rows = [
-        (
-            version.name,
-            version.created.replace("T", " ")[:16],
-            f"{version.clips:,}",
-            f"{version.seconds / 60:.1f}",
-            version.speakers,
-            version.quarantined,
-            version.golden.rsplit("/", 1)[-1] + (" (closed set)" if version.closed_set else ""),
-            version.deliveries[-1].source,
-            version.revision[:9],
-        )
-        for version in found
-    ]
-    headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
-    return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
-
-
-def _shown(version: DatasetVersion, workspace: Workspace) -> str:
-    from pipelines.datasets.dataset_version import protocols
-
-    shared = ", shared between the splits (closed set)" if version.closed_set else ""
-    facts: list[tuple[str, Any]] = [
-        ("version", f"{version.tag}, made {version.created}"),
-        ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
-        ("speakers", f"{version.speakers}{shared}"),
-        ("golden set", version.golden),
-        *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
-        *([("language", str(version.language))] if version.language.code else []),
-        *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
-        ("revision", version.revision),
-        ("DVC hash", version.dvc_hash),
-    ]
-    splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
-    rules = [(rule.expects, rule.broken, rule.reason) for rule in version.validation.rules]
-    parts = [
-        fields(facts),
-        table(("split", "clips", "minutes"), splits),
-        table(("condition", "clips"), counted(version.conditions)),
-        *_classes(version),
-        table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
-        f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
-        table(("expected", "broken", "reason"), rules),
-    ]
-    if version.doubtful_names:
-        parts.append(f"names to check: {_doubtful(version)}")
-    docs = workspace.root / version.validation.docs
-    if docs.is_file():
-        parts.append(f"Data Docs: {docs}")
-    return "\n\n".join(parts)
-
-
-def _classes(version: DatasetVersion) -> list[str]:
-    """Return the clips of each class in each split; nothing if the task has no classes."""
-    if not version.classes:
-        return []
-    splits = [split for split in version.splits if split in version.classes]
-    labels = sorted({label for split in splits for label in version.classes[split]})
-    rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
-    return [table(("class", *splits), rows)]
-
-
-def _doubtful(version: DatasetVersion) -> str:
-    counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
-    return f"{counts} that look like another name, or like a missing value"
 
 
 def _pinned(ref: GoldenRef) -> str:
