@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from elp_core.channels import Channel
-from elp_core.errors import AudioError, CorpusError
+from elp_core.errors import AudioError, CorpusError, ElpError
 from elp_core.languages import LanguageConfig
 from elp_core.types import Seconds
 from pipelines.datasets.alignment import Alignment
@@ -140,6 +140,14 @@ def _aligned(clip: SourceClip, aligner: Aligner, channel: Channel) -> list[Align
     except CorpusError as error:
         reason = "transcript_too_long" if aligner.language.transcript(clip.text) else "empty_transcript"
         return ClipFault(reason, f"{clip.path}: {error}")
+    except (ElpError, ImportError):
+        # that is no fault of the recording: every one would fail
+        raise
+    except Exception as error:
+        # decoders raise what they like at bytes that nobody foresaw
+        return ClipFault(
+            "unreadable", f"{clip.path} cannot be aligned ({type(error).__name__}: {error}); export it again"
+        )
 
 
 def _segment(recording: SourceClip, one: AlignedSegment, least: float) -> SourceClip:
