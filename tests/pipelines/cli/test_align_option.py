@@ -74,7 +74,7 @@ def elp(
             "fresh/asr",
             "aligns-german/asr",
             2,
-            "aligns-german/asr version 1 writes German (de/1, sha256:",
+            "aligns-german/asr version 1 writes German, normaliser de/1 (",
         ),
     ],
 )
