@@ -116,9 +116,9 @@ def find_aligner(
     has, needs = task.normaliser or task.language.normaliser_id(), wanted.language.resolve().normaliser_id()
     if has != needs:
         raise UsageError(
-            f"{own} version {found.version} writes {task.language.name}, normaliser {normaliser_text(has)}; the transcripts "
-            f"of {slot} are {wanted.language.resolve().name}, {normaliser_text(needs)}: align with a champion of the "
-            "same language and normaliser"
+            f"{own} version {found.version} writes {task.language.name}, normaliser {normaliser_text(has)}; the "
+            f"transcripts of {slot} are {wanted.language.resolve().name}, {normaliser_text(needs)}: align with a "
+            "champion of the same language and normaliser"
         )
     return ChampionAligner(
         adapter=str(own),
