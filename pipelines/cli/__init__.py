@@ -5,7 +5,6 @@
 `options`, `output`  what the verbs share; printing as text or JSON
 `progress_bar`       long work as a bar, or as lines
 `align_option`       the option `--align`, and the adapter that it names
-`version_tables`     what `elp data log` and `elp data show` print
 `dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before
 """

@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit | resplit | inspect``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit | resplit | inspect``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
-from pipelines.cli.version_tables import version_list, version_page
+from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
@@ -35,8 +36,10 @@ def data() -> None:
 
 
 data.add_command(correct_data)
+data.add_command(renormalise_data)
 data.add_command(readmit_data)
 data.add_command(resplit_data)
+data.add_command(show_version)
 data.add_command(inspect_data)
 
 
@@ -97,19 +100,7 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
     from pipelines.datasets.versions import dataset_versions
 
-    emit(dataset_versions(workspace, slot)[::-1], lambda found: version_list(slot, found))
-
-
-@data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
-@click.argument("what", metavar="SITE/TASK[@vN]")
-@on_workspace
-def show_version(what: str, workspace: Workspace) -> None:
-    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
-    from pipelines.datasets.versions import version_at
-
-    name, _, version = what.partition("@")
-    slot = Slot.parse(name)
-    emit(version_at(workspace, version, slot), lambda found: version_page(found, workspace))
+    emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
 
 
 @data.command(name="quarantine")
@@ -242,6 +233,25 @@ def _dropped(done: Dropped, needs: Sequence[str]) -> str:
 
 def _size(version: DatasetVersion) -> str:
     return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
+
+
+def _log(slot: Slot, found: list[DatasetVersion]) -> str:
+    rows = [
+        (
+            version.name,
+            version.created.replace("T", " ")[:16],
+            f"{version.clips:,}",
+            f"{version.seconds / 60:.1f}",
+            version.speakers,
+            version.quarantined,
+            version.golden.rsplit("/", 1)[-1] + (" (closed set)" if version.closed_set else ""),
+            version.deliveries[-1].source,
+            version.revision[:9],
+        )
+        for version in found
+    ]
+    headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
+    return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
 
 
 def _pinned(ref: GoldenRef) -> str:

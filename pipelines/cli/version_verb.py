@@ -1,11 +1,14 @@
-"""What ``elp data log`` and ``elp data show`` print of dataset versions."""
+"""``elp data show``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from pipelines.cli.dry_run import counted
-from pipelines.cli.output import fields, seconds, table
+from pipelines.cli.options import on_workspace
+from pipelines.cli.output import emit, fields, seconds, table
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
@@ -13,28 +16,19 @@ if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion
 
 
-def version_list(slot: Slot, found: list[DatasetVersion]) -> str:
-    """Return a table of dataset versions."""
-    rows = [
-        (
-            version.name,
-            version.created.replace("T", " ")[:16],
-            f"{version.clips:,}",
-            f"{version.seconds / 60:.1f}",
-            version.speakers,
-            version.quarantined,
-            version.golden.rsplit("/", 1)[-1] + (" (closed set)" if version.closed_set else ""),
-            version.deliveries[-1].source,
-            version.revision[:9],
-        )
-        for version in found
-    ]
-    headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
-    return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
+@click.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
+@click.argument("what", metavar="SITE/TASK[@vN]")
+@on_workspace
+def show_version(what: str, workspace: Workspace) -> None:
+    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
+    from pipelines.datasets.versions import version_at
+
+    name, _, version = what.partition("@")
+    slot = Slot.parse(name)
+    emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
 
 
-def version_page(version: DatasetVersion, workspace: Workspace) -> str:
-    """Return the splits, conditions, quarantine and checks of a dataset version."""
+def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     from pipelines.datasets.dataset_version import protocols
 
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
