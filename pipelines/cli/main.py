@@ -51,6 +51,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Operations": {
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
     },
 }
 """Group -> verb -> (module and function of its command, its line in the help). Help imports no verb's module."""
@@ -105,6 +106,10 @@ def cli(ctx: click.Context, workspace: Path | None, debug: bool) -> None:
     A slot is written SITE/TASK, such as plant-a/asr. Every verb has its own --help.
     """
     ctx.obj = workspace
+    from pipelines.cli.output import colour_wanted
+
+    # the contexts of the verbs take it from here
+    ctx.color = colour_wanted()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -135,7 +140,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
+        from pipelines.cli.output import colour_wanted
+
+        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}"
+        click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
 
 

@@ -67,6 +67,21 @@ def descendants(process: Process) -> set[int]:
     return {member.pid for member in _family(found)} - {process.pid} if found else set()
 
 
+def listens(process: Process, port: int) -> bool:
+    """Return whether a process or one of its descendants listens at a TCP port; true if the system does not show it."""
+    found = _find(process)
+    for member in _family(found) if found else []:
+        try:
+            connections = member.net_connections(kind="tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except (psutil.Error, OSError):
+            return True
+        if any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections):
+            return True
+    return False
+
+
 def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
     """End processes and their descendants, by a request and after `patience` by force; return those that ran."""
     targets = {process: found for process in processes if (found := _find(process))}
@@ -82,6 +97,22 @@ def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]
             member.kill()
     psutil.wait_procs(rest, timeout=patience)
     return list(targets)
+
+
+def stop_remains(process: Process, patience: Seconds = 5.0) -> set[int]:
+    """Kill what an ended process has left behind in its session; return the ids that were killed.
+
+    A server that was killed leaves its own children, which keep its port.
+    """
+    killed = []
+    for member in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            # a session keeps the id of its first process, and no new process can get that id meanwhile
+            if member.pid != process.pid and os.getsid(member.pid) == process.pid:
+                member.kill()
+                killed.append(member)
+    psutil.wait_procs(killed, timeout=patience)
+    return {member.pid for member in killed}
 
 
 def tail(log: str | Path, lines: int = 15) -> str:

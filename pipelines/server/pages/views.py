@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from flask import Blueprint, Response, abort, make_response, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from elp_core.languages import units_text
@@ -82,7 +82,7 @@ def slot_page(site: str, task: str) -> Response:
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
-        page = read_slot_page(records, slot, request.args.get("before", type=int))
+        page = read_slot_page(records, slot, request.args.get("before", type=int), refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
@@ -112,6 +112,16 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         longest=LONGEST.days,
         **_evidence(row, run),
     )
+
+
+@blueprint.get("/slots/<site>/<task>/v<int:version>/report")
+def report_page(site: str, task: str, version: int) -> Response:
+    """Lead to the gate's report on a version among the artifacts of its run: an address that can be told in advance."""
+    with registry().engine.connect() as records:
+        page = read_slot_page(records, Slot(site, task), None)
+        row = page.row(version) if page else None
+    report = _evidence(row, _run_page(row.version.run_id))["report"] if row else ""
+    return make_response(redirect(report or abort(404)))
 
 
 @blueprint.get("/backbones/<fingerprint>")
