@@ -47,7 +47,8 @@ class TrialRunner:
     ) -> None:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
-        require_same_language(dataset, chosen.language, normaliser=False)
+        # the gate accepts no adapter whose transcripts are under another normaliser than its answers
+        require_same_language(dataset, chosen.language)
         settings, self.policy = to_dict(chosen), chosen.gate
         # for `elp predict` only: it changes no trial
         del settings["decode"]
