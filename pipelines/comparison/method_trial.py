@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from elp_core.errors import ElpError
 from elp_core.files import write_whole
 from elp_core.types import Clip
 from pipelines.local.settings import Settings
+from pipelines.number_text import reported_rates
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class MethodTrial:
     """Seconds of computing for a second of audio: decoding, backbone, adapter and answer, in batches."""
     device: str
     threads: int
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Error rates of transcripts that are reported and decide nothing, by name."""
 
 
 def select_share(clips: Sequence[Clip], share: float) -> list[Clip]:
@@ -99,7 +102,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     from elp_core.backbones import Backbone
     from elp_core.bundle import write_bundle
     from elp_core.methods import METHODS
-    from elp_core.tasks import make_task
+    from elp_core.tasks import decide_by, make_task
     from elp_core.training import train
     from pipelines.datasets.versions import load_golden, load_split, version_at
     from pipelines.gating.compare import compare_scores, token_count
@@ -116,7 +119,8 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     if spec.method != "slot":
         adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
     options = task_options(settings, version_at(spec.repository, spec.tag, slot))
-    model = build(backbone, adapter, make_task(slot.task, chosen, options), config.seed)
+    task = decide_by(make_task(slot.task, chosen, options), settings.gate.metric or None)
+    model = build(backbone, adapter, task, config.seed)
     started = time.perf_counter()
     trained = train(model, chosen, validation, config)
     train_seconds = time.perf_counter() - started
@@ -148,6 +152,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
         real_time_factor=evaluation_seconds / sum(clip.duration for clip in golden),
         device=str(device),
         threads=torch.get_num_threads(),
+        also=reported_rates(evaluation.extra),
     )
     return trial, evaluation.scores
 

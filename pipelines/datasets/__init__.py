@@ -5,8 +5,9 @@ reads and hashes its sounds, `each_channel` makes a clip of each channel, `kept_
 measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and `expectations` evaluate them
 (`offline_docs` makes their pages work without a network); `checks` decides; `quarantine` keeps bad clips,
 `refused_delivery` the list of a refused one; `staging` writes the new clips. `judged_delivery` does all of this for
-`ingest`, which stores the result, and for `delivery_plan`, which reports it. `transcripts` has the rules on languages
-and tags, `slot_language` those on the slot's own language and units, `name_warnings` names that look alike.
+`ingest`, which stores the result, and for `delivery_plan`, which reports it. `aligned_delivery` cuts recordings that
+have one transcript, and `alignment` records it. `transcripts` has the rules on languages and tags, `slot_language`
+those on the slot's own language and units, `name_warnings` names that look alike.
 
 Before a delivery: `inspect_source` says what a source is and how to take it in: `source_shape` finds its format and
 options, `likely_language` the language of its transcripts.
@@ -14,8 +15,9 @@ options, `likely_language` the language of its transcripts.
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`
 withdraw clips, `readmit` takes that back; `correct` applies the `corrections` of a file (`clip_words` recognises
-earlier words); `dvc` stores the files, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is
-its line in `elp doctor`.
+earlier words), `renormalise` gives every transcript its `present_form`; `dvc` stores the files, `remote_check` pushes
+again what the DVC remote lost, and `remote_finding` is its line in `elp doctor`. A change of stored clips replaces
+their shards (`shard_rewriting`).
 
 Splits: `stored_splits` has those of known speakers, `split_filling` places new ones if a split is empty, `resplit`
 divides all again (`changed_clips` stores what it and `correct` change). `readiness` says what training and the gate

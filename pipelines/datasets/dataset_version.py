@@ -12,6 +12,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
+from pipelines.datasets.alignment import Alignment
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.plain_json import shape_fault
@@ -26,6 +27,8 @@ DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
 READMIT = "readmit"
 """In place of a delivery's format: dropped clips may come again from this version on."""
+RENORMALISE = "renormalise"
+"""In place of a delivery's format: the transcripts have another normal form from this version on."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -67,6 +70,8 @@ class Delivery:
     filled: Mapping[str, int] = field(default_factory=dict)
     """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
     none."""
+    alignment: Alignment | None = None
+    """What cut its recordings; left out of the record if they were not aligned."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ class GoldenRef:
     created: str
     closed_set: bool
     words: str = ""
-    """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
+    """SHA-256 of the clips' words, set if they were corrected or normalised again: the digest of the ids stays then."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     protocol: str = ""
     """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
@@ -242,6 +247,11 @@ def protocols(deliveries: Iterable[Delivery]) -> str:
     return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
 
 
+def renormalised(deliveries: Iterable[Delivery]) -> bool:
+    """Return whether transcripts may differ from those that the deliveries brought."""
+    return any(delivery.importer == RENORMALISE for delivery in deliveries)
+
+
 def record_text(record: DatasetVersion | GoldenRef) -> str:
     """Return the JSON text of a record, without its revision."""
     # the first release wrote the slot as SITE/TASK, and to_dict would write its two fields
@@ -253,7 +263,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol", "filled"):
+        for name in ("untagged", "new_units", "protocol", "filled", "alignment"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):

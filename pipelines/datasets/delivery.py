@@ -13,11 +13,13 @@ from typing import Any, Literal
 from elp_core.config import to_dict
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.audio_reader import AudioReader
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.datasets.trial_files import TrialNames
+from pipelines.datasets.worker_processes import WorkerProcess
 from pipelines.errors import UsageError
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
@@ -77,6 +79,8 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+    withheld: ClipFault | None = None
+    """Found by the alignment: the clip is measured and goes to quarantine with its sound."""
     side: str = ""
     """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
 
@@ -208,6 +212,8 @@ class DeliveryContent:
     """The source's own list of verification trials, if it has one."""
     untagged: int = 0
     """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
+    alignment: Alignment | None = None
+    """What cut its recordings into clips."""
 
     @property
     def name(self) -> str:
@@ -241,18 +247,21 @@ def read_delivery(
         settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     earlier, reader, kept = whole.copy(), AudioReader(spool), KeptBytes()
-    each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
+    chosen = options.format_options
     read: list[SourceClip] = []
-    for clip in importer.read(source, **chosen):
-        audio, digest = reader.read(clip.audio)
-        words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        newer = {"channel": clip.channel, "declared": clip.declared}
-        given = {name: value for name, value in newer.items() if value is not None}
-        whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
-        earlier.update(json.dumps([digest, *words]).encode())
-        hashed = replace(clip, audio=audio, sha256=digest)
-        kept.add(hashed)
-        read += each.clips(hashed) if each else [hashed]
+    with WorkerProcess() as process:
+        each = EachChannel(process) if options.channel == "each" else None
+        for clip in importer.read(source, **chosen):
+            audio, digest = reader.read(clip.audio)
+            names = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition]
+            said = [digest, *names, clip.start, clip.seconds]
+            newer = {"channel": clip.channel, "declared": clip.declared}
+            given = {name: value for name, value in newer.items() if value is not None}
+            whole.update(json.dumps([*said, *([given] if given else [])], sort_keys=True).encode())
+            earlier.update(json.dumps(said).encode())
+            hashed = replace(clip, audio=audio, sha256=digest)
+            kept.add(hashed)
+            read += each.clips(hashed) if each else [hashed]
     trials = importer.trials(source, **chosen) if importer.trials else None
     if trials:
         whole.update(json.dumps(trials.pairs).encode())

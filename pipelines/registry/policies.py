@@ -83,12 +83,16 @@ class DataPolicy:
     tags: TagRule = "quarantine"
     """What becomes of transcripts with tags such as ``[laughter]`` (ASR): the clip goes to quarantine, the tags are
     removed, or what is in the brackets is kept as words."""
+    min_alignment: float = -1.5
+    """Segments that `--align` cuts go to quarantine with a lower score: the mean log-probability of a frame in the
+    segment's worst window."""
 
     def key_values(self) -> dict[str, Any]:
         """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
         values = dataclasses.asdict(self)
-        if self.tags == DataPolicy.tags:
-            values.pop("tags")
+        for name in ("tags", "min_alignment"):
+            if values[name] == getattr(DataPolicy, name):
+                del values[name]
         return values
 
 
@@ -107,6 +111,15 @@ class GatePolicy:
     seed: int = 0
     safety: SafetyPolicy = field(default_factory=SafetyPolicy)
     """Limits in addition to those on the metric."""
+    metric: Literal["", "wer", "cer"] = ""
+    """Metric that decides in ASR; empty: that of the language. It also chooses the best epoch of a training."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `metric` only if it is set, so that older policies keep their digest."""
+        values = to_dict(self)
+        if not self.metric:
+            del values["metric"]
+        return values
 
 
 def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +134,7 @@ def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
 
 def policy_digest(policy: GatePolicy) -> str:
     """Return the ``sha256:…`` of a gate policy, which shows whether a verdict was made under the present limits."""
-    values = to_dict(policy)
+    values = policy.to_json()
     older = {new: old for old, new in RENAMED_LIMITS.items()}
     values["safety"] = {older.get(key, key): value for key, value in values["safety"].items()}
     return "sha256:" + sha256(canonical_json(values))

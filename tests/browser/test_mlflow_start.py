@@ -48,13 +48,18 @@ def test_no_page_asks_another_host(visit: Visit, server: GuardedServer) -> None:
     assert visit.errors == []
 
 
-def test_a_picture_of_another_host_in_a_description_is_not_asked_for(visit: Visit, server: GuardedServer) -> None:
+def test_the_policy_stops_a_picture_of_another_host_in_a_description(visit: Visit, server: GuardedServer) -> None:
     contest = prepare(server, "plant-csp")
     text = "see ![plan](https://plans.example/plan.png)"
     answer = contest.rest(
         "PATCH", "/api/2.0/mlflow/registered-models/update", {"name": contest.model, "description": text}
     )
     assert answer.status == 200
+    stopped: dict[str, str] = {}
+    visit.page.on("requestfailed", lambda asked: stopped.update({asked.url: asked.failure or ""}))
     visit.page.goto(f"{server.uri}/#/models/{contest.model}")
     visit.page.get_by_role("link", name=f"Version {PASSED}", exact=True).wait_for(timeout=60_000)
     visit.page.wait_for_timeout(1500)
+    assert [url for url, why in stopped.items() if "csp" in why.lower()] == ["https://plans.example/plan.png"]
+    # the browser lists what its policy has stopped before it was sent
+    visit.requests[:] = [url for url in visit.requests if url not in stopped]
