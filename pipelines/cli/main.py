@@ -50,6 +50,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Operations": {
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
+        "runs": ("run_verbs:runs_verb", "List the runs of a slot, or of all slots."),
+        "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
+        "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
     },
 }

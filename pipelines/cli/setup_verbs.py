@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ import click
 
 from pipelines.cli.options import json_option, on_workspace
 from pipelines.cli.output import emit, mark, progress, seconds, table, wants_json
+from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 if TYPE_CHECKING:
     from pipelines.demo.job import Demonstration
@@ -57,13 +60,35 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool) -> int:
 
 
 @click.command(name="down")
+@click.option("--yes", is_flag=True, help="Stop without asking, even if runs are in progress.")
 @on_workspace
-def down_verb(workspace: Workspace) -> None:
-    """Stop what `elp up` started in this workspace. Everything stored is kept."""
-    from pipelines.local import lifecycle
+def down_verb(workspace: Workspace, yes: bool) -> None:
+    """Stop what `elp up` started in this workspace. Everything stored is kept.
 
+    If runs are in progress, it asks first. They end as Crashed; started again, they continue at the step that they had
+    reached.
+    """
+    from pipelines.local import lifecycle
+    from pipelines.local.runs_in_progress import runs_in_progress
+
+    if running := runs_in_progress(workspace):
+        _agree_to_interrupt(running, yes)
     stopped = lifecycle.down(workspace, log=progress)
     emit([p.name for p in stopped], lambda names: "everything is down" if names else "nothing was running")
+
+
+def _agree_to_interrupt(running: list[str], yes: bool) -> None:
+    """Say which runs end, and ask if nobody has agreed yet; UsageError if nobody can be asked."""
+    listed = f"{count(len(running), 'run')} in progress: {', '.join(running)}"
+    if yes:
+        progress(f"{listed}; stopped as Crashed, and continued at the step that was reached if started again")
+    elif sys.stdin.isatty():
+        progress(
+            f"{listed}\nStopped now, it ends as Crashed; started again, it continues at the step that was reached."
+        )
+        click.confirm("Stop now?", abort=True, err=True)
+    else:
+        raise UsageError(f"{listed}; wait until it has ended (elp runs), or stop it with: elp down --yes")
 
 
 @click.command()

@@ -39,7 +39,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     root = init_workspace(tmp_path / "workspace").root
     (root / "elp.yaml").write_text(SETTINGS)
     yield root
-    shell("elp down", root)
+    shell("elp down --yes", root)
 
 
 def _a_champion_and_one_that_the_gate_has_not_seen(workspace: Workspace) -> None:

@@ -60,7 +60,7 @@ def root(tmp_path: Path, _own_home: None) -> Iterator[Path]:
         _elp(root, "up")
         yield root
     finally:
-        _elp(root, "down")
+        _elp(root, "down", "--yes")
 
 
 def test_all_slots_are_retrained_and_a_server_lost_on_the_way_costs_nothing(root: Path) -> None:
