@@ -54,6 +54,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
         "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
     },
 }
 """Group -> verb -> (module and function of its command, its line in the help). Help imports no verb's module."""
