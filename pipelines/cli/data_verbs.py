@@ -11,7 +11,7 @@ import click
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import delivery_options, on_workspace, slot_argument
+from pipelines.cli.options import complete_dataset, complete_slot_at, delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.resplit_verb import resplit_data
@@ -90,7 +90,7 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
 
 
 @data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
-@click.argument("what", metavar="SITE/TASK[@vN]")
+@click.argument("what", metavar="SITE/TASK[@vN]", shell_complete=complete_slot_at)
 @on_workspace
 def show_version(what: str, workspace: Workspace) -> None:
     """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
@@ -123,7 +123,14 @@ def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
-@click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3, its tag) or revision.",
+)
 @click.option(
     "--trials",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, on_workspace
+from pipelines.cli.known_slots import workspace_root
+from pipelines.cli.options import json_option, on_workspace, opens
 from pipelines.cli.output import emit, mark, progress, seconds, table, wants_json
 from pipelines.errors import UsageError
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 
 if TYPE_CHECKING:
@@ -116,16 +117,24 @@ def _services(found: list[ServiceStatus]) -> str:
     return table(("service", "state", "address", "pid", "up for", ""), rows)
 
 
+def _perhaps_workspace(start: Path | None) -> Workspace | None:
+    return open_workspace(start) if start or workspace_root() else None
+
+
 @click.command()
-@on_workspace
-def doctor(workspace: Workspace) -> int:
-    """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
+@opens("workspace", _perhaps_workspace)
+def doctor(workspace: Workspace | None) -> int:
+    """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure.
+
+    Outside a workspace it checks what all of them need.
+    """
     from pipelines.datasets.remote_finding import examine_remote
-    from pipelines.local.doctor import examine
+    from pipelines.local.doctor import examine, examine_machine
     from pipelines.orchestration.alerts.channel_status import examine_alerts
 
     found = []
-    for check in examine(workspace, {"dvc remote": examine_remote, "alerts": examine_alerts}):
+    more = {"dvc remote": examine_remote, "alerts": examine_alerts}
+    for check in examine(workspace, more) if workspace else examine_machine(Path.cwd()):
         found.append(check)
         if not wants_json():
             click.echo(_finding(check))

@@ -64,6 +64,6 @@ def test_the_tree_goes_from_the_champion_to_clips_and_backbone(index: Connection
 
 @pytest.mark.integration
 def test_a_version_that_the_ledger_does_not_have_is_refused(ground: Ground) -> None:
-    message = "plant-a/asr v9 is not in the ledger of memory; list its versions with: elp versions plant-a/asr"
+    message = "plant-a/asr v9 is not in the ledger of memory; list its versions with: elp versions list plant-a/asr"
     with pytest.raises(RegistryError, match=message):
         find_records(ground.records, ASR, 9)

@@ -44,7 +44,7 @@ def _deliver(root: Path, site: int, name: str, seed: int) -> None:
 
 
 def _versions(root: Path, slot: str) -> dict[int, str]:
-    listed: list[dict[str, Any]] = json.loads(_elp(root, "versions", slot, "--json"))
+    listed: list[dict[str, Any]] = json.loads(_elp(root, "versions", "list", slot, "--json"))
     return {row["version"]: row["status"] for row in listed}
 
 
