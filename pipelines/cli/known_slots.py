@@ -64,7 +64,7 @@ def dataset_versions_of(slot: str, start: Path | None = None) -> list[str]:
 
 def adapter_versions_of(slot: str, start: Path | None = None) -> list[str]:
     """Return the registered versions of a slot, the newest first; none if no server answers at once."""
-    from pipelines.errors import OpsError
+    from elp_core.errors import OpsError
     from pipelines.local import accounts
     from pipelines.local.addresses import mlflow_uri
     from pipelines.local.http_client import request

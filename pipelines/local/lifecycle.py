@@ -153,7 +153,7 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     }
     # all ports are settled before anything is started
     ports = {
-        name: _choose_port(name, servers.host, port, record.ports.get(name, 0), free_ports)
+        name: _choose_port(name, servers.host, port, _last_port(record, name, port), free_ports)
         for name, (elsewhere, port) in wanted.items()
         if not elsewhere and record.find(name) is None
     }
@@ -162,7 +162,8 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     for name, port in ports.items():
         command, environment = _server(workspace, record, name, api, port)
         address = _address(servers.host, port)
-        record = replace(record, ports={**record.ports, name: port})
+        configured = {**record.configured, name: wanted[name][1]}
+        record = replace(record, ports={**record.ports, name: port}, configured=configured)
         record = _start(workspace, record, begun, name, command, environment, address)
         log(f"{name} starting at {address}")
     return record
@@ -213,7 +214,17 @@ def _start(
     return record
 
 
+def _last_port(record: Record, name: str, port: int) -> int:
+    """Return the port that was used last; 0 if there is none, or if another port is configured since."""
+    # an older record does not say what was configured: its port counts only if any port may be chosen
+    same = record.configured.get(name, 0) == port
+    return record.ports.get(name, 0) if same else 0
+
+
 def _choose_port(name: str, host: str, port: int, last: int, free_ports: bool) -> int:
+    # the addresses that people and other machines know stay the same
+    if last and web.port_is_free(host, last):
+        return last
     if port and web.port_is_free(host, port):
         return port
     if port and not free_ports:
@@ -222,7 +233,7 @@ def _choose_port(name: str, host: str, port: int, last: int, free_ports: bool) -
             f"port {port} for {name} is taken{f' by {owner}' if owner else ''}; stop that, or set "
             f"servers.{name}_port in elp.yaml to a free port, or run: elp up --free-ports"
         )
-    return last if last and web.port_is_free(host, last) else web.free_port(host)
+    return web.free_port(host)
 
 
 def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str, log: Log) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from elp_core.types import Seconds
@@ -43,7 +43,8 @@ def workspace_runs(client: SyncPrefectClient, workspace: Workspace, slot: Slot |
     from prefect.client.schemas.sorting import FlowRunSort
 
     tags = filters.DeploymentFilterTags(all_=["elp", deployment_name(workspace)])
-    begun = filters.FlowRunFilterExpectedStartTime(before_=datetime.now(UTC))
+    # the type is Prefect's own name of a datetime
+    begun = filters.FlowRunFilterExpectedStartTime(before_=cast(Any, datetime.now(UTC)))
     seen = 0
     while page := client.read_flow_runs(
         deployment_filter=filters.DeploymentFilter(tags=tags),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from sqlite3 import Connection
+from contextlib import closing
+from dataclasses import replace
+from sqlite3 import Connection, connect
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from pipelines.registry.ledger.entry import Head, Principal
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, Ground
-from tests.support.proof import BUNDLE, FINGERPRINT, entry
+from tests.support.proof import BUNDLE, DETAILS, FINGERPRINT, entry, verdict
 
 SINCE = "2026-01-01T00:00:00.000000+00:00"
 OVERRIDDEN = {
@@ -49,6 +51,18 @@ def test_an_override_names_who_requested_and_who_approved_it() -> None:
 )
 def test_an_adapter_that_serves_without_an_override_names_none(records: AdapterRecords) -> None:
     assert records.override == ""
+
+
+def test_a_verdict_shows_its_reasons_and_the_numbers_of_the_policy() -> None:
+    details = replace(DETAILS, reasons=("worse by 3 points", "too loud"), margin=0.02, limit=0.3)
+    judged = verdict(outcome="failed", details=details)
+    with closing(connect(":memory:")) as empty:
+        found = adapter_tree(empty, replace(_records(PROMOTED), verdict=judged))
+    branch = next(fact for fact in found.children if fact.name == "verdict")
+    assert [fact.value for fact in branch.children if fact.name == "why"] == ["worse by 3 points", "too loud"]
+    notes = {fact.name: fact.note for fact in branch.children}
+    assert notes["WER"] == "limit 30.00 %"
+    assert notes["difference"] == "allowed +2.00 points"
 
 
 @pytest.mark.integration
