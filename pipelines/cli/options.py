@@ -10,7 +10,7 @@ import click
 
 from pipelines.cli.output import JSON_KEY
 from pipelines.errors import UsageError
-from pipelines.local.workspace import open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def named_workspace(ctx: click.Context | None) -> Path | None:
-    """Return the folder in which the workspace is looked for, if ``-w`` before the verb named one."""
-    return ctx.find_root().obj if ctx else None
+    """Return the folder that ``-w`` named, before or after the verb; None without it."""
+    if ctx is None:
+        return None
+    opened = ctx.params.get("workspace")
+    return opened.root if isinstance(opened, Workspace) else ctx.find_root().obj
 
 
 class SlotType(click.ParamType[Slot]):

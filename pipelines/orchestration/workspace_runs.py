@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,8 +85,6 @@ def find_run(client: SyncPrefectClient, workspace: Workspace, wanted: str) -> Fo
 
 def run_log(client: SyncPrefectClient, run: FollowedRun) -> list[LogLine]:
     """Return a run's log, oldest first, with the tracebacks."""
-    import logging
-
     return [
         LogLine(line.timestamp.isoformat(), logging.getLevelName(line.level).lower(), line.message)
         for line in read_log(client, run.id)
@@ -98,6 +97,7 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
     Raises UsageError if the run has ended already, ServiceError if it has not ended within a minute.
     """
     from prefect.client.schemas import filters
+    from prefect.client.schemas.actions import LogCreate
     from prefect.states import Cancelling
 
     if run.ended:
@@ -106,7 +106,11 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
     children = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(parent_flow_run_id=parent), limit=_PAGE)
     # the parent first: it would see its children end and start others
     wanted = [run, *(child for child in (followed_run(client, one) for one in children) if not child.ended)]
+    now = cast(Any, datetime.now(UTC))
     for one in wanted:
+        # in the log, too: the worker replaces the message of the state when the run has ended
+        line = LogCreate(name="elp", level=logging.WARNING, message=message, timestamp=now, flow_run_id=UUID(one.id))
+        client.create_logs([line])
         client.set_flow_run_state(UUID(one.id), Cancelling(message=message))
     started = time.monotonic()
     while True:

@@ -24,6 +24,7 @@ class Client:
         self.children: list[FlowRun] = []
         self.slow = slow
         self.messages: list[str | None] = []
+        self.logged: list[str] = []
 
     def read_flow_runs(self, **asked: Any) -> list[FlowRun]:
         if asked["flow_run_filter"].parent_flow_run_id:
@@ -42,6 +43,9 @@ class Client:
     def set_flow_run_state(self, run_id: UUID, state: State[Any]) -> None:
         self.messages.append(state.message)
         self.runs[run_id].state = state
+
+    def create_logs(self, lines: list[Any]) -> None:
+        self.logged += [line.message for line in lines]
 
     def read_logs(self, *_: Any, limit: int, offset: int, **__: Any) -> list[Log]:
         lines = [Log(name="x", level=20 + 10 * (n % 2), message=f"line {n}", timestamp=0) for n in range(250)]
@@ -105,7 +109,7 @@ def test_a_cancelled_run_ends_with_the_runs_that_it_started(make) -> None:
     client.children = [child, ended]
     done = runs.cancel_run(client, read_run(client, str(FIRST)), "cancelled by ann: wrong data", every=0.0)
     assert [(run.id, run.state_type) for run in done] == [(str(FIRST), "CANCELLED"), (str(SECOND), "CANCELLED")]
-    assert client.messages == ["cancelled by ann: wrong data"] * 2
+    assert client.messages == client.logged == ["cancelled by ann: wrong data"] * 2
 
 
 def test_a_run_that_has_ended_is_not_cancelled(make) -> None:
