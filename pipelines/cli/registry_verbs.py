@@ -129,7 +129,7 @@ def versions_group() -> None:
     """List the adapters of a workspace."""
 
 
-@versions_group.command(name="list")
+@versions_group.command(name="list", short_help="List the adapters of a slot, or of every slot.")
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
 @on_workspace
 def list_adapters(workspace: Workspace, slot: Slot | None) -> None:

@@ -50,6 +50,7 @@ def _completed(root: Path, words: str) -> list[str]:
     [
         ("elp ret", ["retrain", "retire"]),
         ("elp schedule re", ["resume", "remove"]),
+        ("elp versions ''", ["list"]),
         ("elp gate plant-a/as", ["plant-a/asr", "plant-a/asv"]),
         ("elp train call", ["call-b/asr"]),
         ("elp versions list plant-a/asv", ["plant-a/asv"]),
