@@ -89,7 +89,7 @@ class LazyGroup(click.Group):
         """Find the verb by its present or its old spelling; refuse an unknown one and name the nearest."""
         from pipelines.cli.old_spellings import translate
 
-        # before click looks for the verb, so that an old spelling needs no command of its own; shell completion has none
+        # before click looks for the verb, so that an old spelling needs no command of its own; completion has none
         if not ctx.resilient_parsing:
             args = translate(args)
         if args[0] not in verbs() and not args[0].startswith("-"):
