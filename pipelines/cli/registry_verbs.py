@@ -1,6 +1,6 @@
 """`elp promote | rollback | retire | approve | withdraw | versions`: the champion and its versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -146,14 +146,14 @@ def list_adapters(workspace: Workspace, slot: Slot | None) -> None:
         warn_of_override(version.name, version.override)
 
 
-def _validation(version: AdapterVersion) -> str:
-    """Return the metric on the validation split, such as ``WER 8.12 %``."""
-    metric, value = version.tags.get(Tags.METRIC, ""), version.tags.get(Tags.VALUE, "")
+def _metric(tags: Mapping[str, str]) -> str:
+    """Return the metric of a version in per cent: on the golden set, before the gate on the validation split."""
+    name, value = metric_title(tags.get(Tags.METRIC, "")), tags.get(Tags.VALUE, "")
     try:
-        return f"{metric_title(metric)} {percent(float(value))}" if value else ""
+        return f"{name} {percent(float(value))}"
     except ValueError:
-        # the tag can be edited in MLflow's page
-        return f"{metric_title(metric)} {value}"
+        # a number that was not finite has no value, and a person may write any tag
+        return f"{name} {value}".strip()
 
 
 def _listing(versions: Sequence[AdapterVersion]) -> str:
@@ -163,7 +163,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             v.version,
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
-            _validation(v),
+            _metric(v.tags),
             v.dataset,
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]
