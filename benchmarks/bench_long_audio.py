@@ -147,7 +147,7 @@ def main() -> None:
 
 def _row(way: str, one: dict[str, Any], clips: dict[str, Any] | None, spoken: list[Utterance]) -> str:
     rate = apart = auc = "—"
-    if clips:
+    if clips and way != "one minute":
         errors, theirs = errors_of(one["said"], spoken), errors_of(clips["said"], spoken)
         rate = f"{errors.sum() / sum(len(sentence.text.split()) for sentence in spoken):.2%}"
         apart = "—" if one is clips else difference(errors, theirs, spoken)
