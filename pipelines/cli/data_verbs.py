@@ -12,7 +12,7 @@ from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import delivery_options, on_workspace, slot_argument
+from pipelines.cli.options import complete_dataset, delivery_options, on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.renormalise_verb import renormalise_data
@@ -125,7 +125,14 @@ def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
-@click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3, its tag) or revision.",
+)
 @click.option(
     "--trials",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -24,7 +24,7 @@ COMMANDS = [line for fence in fences("sh") if fence.page == "first-adapter.md" f
 def folder(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     yield tmp_path
     if (tmp_path / "foundry").exists():
-        shell("elp down", tmp_path / "foundry")
+        shell("elp down --yes", tmp_path / "foundry")
 
 
 def _recordings(folder: Path) -> None:
