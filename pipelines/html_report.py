@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +28,49 @@ def figure(width: float = 7.0, height: float = 2.9, columns: int = 1) -> tuple[F
 
 def png(drawn: Figure) -> bytes:
     """Return the PNG bytes of a figure."""
+    _make_drawable(drawn)
     target = io.BytesIO()
     # without the library's version in the file, the same numbers give the same bytes
     drawn.savefig(target, format="png", dpi=130, metadata={"Software": None})
     return target.getvalue()
+
+
+def _make_drawable(drawn: Figure) -> None:
+    """Give texts with other characters than the usual font has the installed fonts that have them.
+
+    Conditions and labels are names of the users, in any script. A character that no font has is written as its escape
+    in ASCII instead of an empty box; the tables of a report have the names as they are.
+    """
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
+    usual = font_manager.findfont(font_manager.FontProperties())
+    texts = [text for text in drawn.findobj(Text) if text.get_text()]
+    missing = {char for text in texts for char in text.get_text()} - _characters(usual) - {"\n"}
+    if not missing:
+        return
+    # sorted: the same fonts give the same picture
+    fonts = sorted({(entry.name, entry.fname) for entry in font_manager.fontManager.ttflist})
+    chosen: list[str] = []
+    for name, path in fonts:
+        if missing and (found := missing & _characters(path)):
+            chosen.append(name)
+            missing -= found
+    escaped = {ord(char): char.encode("ascii", "backslashreplace").decode() for char in missing}
+    for text in texts:
+        text.set_fontfamily([*text.get_fontfamily(), *chosen])
+        text.set_text(text.get_text().translate(escaped))
+
+
+@functools.cache
+def _characters(path: str) -> frozenset[str]:
+    """Return the characters of a font file; none of one that cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        return frozenset(map(chr, FT2Font(path).get_charmap()))
+    except (OSError, RuntimeError):
+        return frozenset()
 
 
 def render_page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:

@@ -1,6 +1,7 @@
 """Numbers and names of metrics as people read them in sentences."""
 
 import math
+from collections.abc import Mapping
 
 _SHARES = ("wer", "cer", "eer", "error_rate", "accuracy", "macro_f1")
 """Ends of the names of measurements that are shares."""
@@ -85,6 +86,15 @@ def errors_title(counted: str) -> str:
     ('wrong words', 'wrong characters', 'errors')
     """
     return {"word": "wrong words", "character": "wrong characters"}.get(counted, "errors")
+
+
+def reported_rates(further: Mapping[str, float]) -> dict[str, float]:
+    """Return the error rates of transcripts among the further metrics of an evaluation; none of them decides.
+
+    >>> reported_rates({"wer": 0.5, "cer_reading": 0.1, "clips": 80.0})
+    {'cer_reading': 0.1, 'wer': 0.5}
+    """
+    return {name: value for name, value in sorted(further.items()) if name in ("wer", "cer") or name.startswith("cer_")}
 
 
 def in_words(metric: str, share: float, interval: tuple[float | None, float | None] | None = None) -> str:

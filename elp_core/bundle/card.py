@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from elp_core.languages import units_text
 from elp_core.methods.config import method_to_dict
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _language_facts(lineage: Mapping[str, Any]) -> list[tuple[str, Any]]:
     more = f" and {len(added) - _UNITS} more" if len(added) > _UNITS else ""
     return [
         ("language", language.get("code")),
-        ("units", f"{language.get('size')} {language.get('kind')}"),
+        ("units", units_text(language["size"], language["kind"]) if "size" in language and "kind" in language else ""),
         ("new units", " ".join(added[:_UNITS]) + more),
         ("head started from", language.get("parent")),
     ]

@@ -15,7 +15,7 @@ No module here imports torch; the packages of the extra ``languages`` are import
 from elp_core.languages.catalogue import codes, language
 from elp_core.languages.language import Language, NormaliserId
 from elp_core.languages.language_config import LanguageConfig, UnitsConfig
-from elp_core.languages.units import ALPHABET, BLANK, Units, build_units, rare_characters
+from elp_core.languages.units import ALPHABET, BLANK, Units, build_units, rare_characters, units_text
 
 __all__ = [
     "ALPHABET",
@@ -29,4 +29,5 @@ __all__ = [
     "codes",
     "language",
     "rare_characters",
+    "units_text",
 ]

@@ -32,6 +32,11 @@ class NormaliserId:
     digest: str
     """``sha256:<hex>`` of its rules and of the versions of the packages that decide it."""
 
+    @property
+    def code(self) -> str:
+        """Return the code of its language (BCP 47), such as ``ja``; ``und`` for one that is not in the table."""
+        return self.name.partition("/")[0]
+
 
 @dataclass(frozen=True, eq=False)
 class Language:

@@ -180,6 +180,16 @@ def build_units(config: LanguageConfig, transcripts: Iterable[str]) -> Units:
     return Units(kind, (*first, *new))
 
 
+def units_text(size: int, kind: str) -> str:
+    """Return a number of units and what they are, for people.
+
+    >>> units_text(31, "characters"), units_text(60, "bpe"), units_text(1, "letters")
+    ('31 characters', '60 subwords (bpe)', '1 letter')
+    """
+    name = {"bpe": "subwords (bpe)", "jamo": "jamo"}.get(kind, kind)
+    return f"{size} {name if size != 1 else name.replace('s (', ' (').removesuffix('s')}"
+
+
 def rare_characters(config: LanguageConfig, transcripts: Iterable[str]) -> dict[str, int]:
     """Return the letters that occur less often than `min_count` in normal training transcripts, with their counts.
 

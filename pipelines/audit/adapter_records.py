@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from elp_core.languages import units_text
 from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
@@ -190,7 +191,7 @@ def _language(language: TrainedLanguage) -> Iterator[Fact]:
         yield Fact("language", language.code, note=rule)
     if language.units:
         added = f", of them {len(language.added)} new" if language.parent else ""
-        yield Fact("units", language.units, note=f"{language.size} {language.kind}{added}")
+        yield Fact("units", language.units, note=units_text(language.size, language.kind) + added)
     if language.parent:
         yield Fact("head started from", language.parent, note="a champion on a part of these clips")
 

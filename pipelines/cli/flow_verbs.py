@@ -8,15 +8,16 @@ import click
 
 from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, delivery_options, on_workspace, slot_argument
-from pipelines.cli.output import emit, fields, mark, progress, seconds, wants_json
+from pipelines.cli.output import emit, mark, progress, seconds, wants_json
 from pipelines.cli.progress_bar import long_work
-from pipelines.errors import GateRefused, UsageError
+from pipelines.cli.run_panel import VERDICTS, RunEnd
+from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
-from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, run_name, start_run
-from pipelines.orchestration.run_outcome import REFUSED, RunOutcome
+from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
+from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome
 from pipelines.registry.slot import Slot
 
 _detach = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
@@ -70,10 +71,12 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
             log=display.log,
             progress=display.counting("gate", "clips"),
         )
-    emit(RunOutcome(gate=judged).rows(), _rows)
-    if not judged.verdict.passed:
-        reasons = "; ".join(judged.verdict.reasons)
-        raise GateRefused(f"{slot} v{judged.version} would be refused: {judged.verdict.outcome}; {reasons}")
+    end = RunEnd(str(slot), RunOutcome(gate=judged), mlflow_uri(workspace), "dry run: nothing was changed")
+    emit(end.outcome.rows(), lambda _: end.panel())
+    if (verdict := judged.verdict).outcome != "passed":
+        would = "would be undecided" if verdict.outcome == "undecided" else "would be refused"
+        report = judged.evidence / "report.html"
+        raise GateRefused(f"{slot} v{judged.version} {would}: {verdict.reasons[0]}\nthe report: {report}")
 
 
 @click.command(name="retrain")
@@ -131,12 +134,27 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
     if run.state_type != "COMPLETED":
         reason = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
         raise OpsError(f"{name} ended as {run.state}: {reason}\nits page: {run.url}")
-    rows, ended = outcome.rows(), f"{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
-    emit({"run": run, "outcome": rows}, lambda _: f"{_rows(rows)}\n{ended}")
-    if run.state == REFUSED:
-        evidence = outcome.gate.evidence if outcome.gate else run.url
-        raise GateRefused(f"{run.message}\nnothing was promoted; the evidence: {evidence}")
+    ended = f"{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
+    end = RunEnd(names[0] if names else "", outcome, _server(workspace), ended)
+    emit({"run": run, "outcome": outcome.rows()}, lambda _: end.panel())
+    if run.state in (REFUSED, UNDECIDED):
+        raise GateRefused(_refusal(end, run))
 
 
-def _rows(rows: Mapping[str, Any]) -> str:
-    return fields((name, mark(value) if name == "verdict" else value) for name, value in rows.items())
+def _refusal(end: RunEnd, run: FollowedRun) -> str:
+    """Return why a run's adapter was not accepted: the first reason, and the address of the report."""
+    if end.outcome.gate is None:
+        return f"{run.message}\nits page: {run.url}"
+    gate = end.outcome.gate
+    verdict, pages = gate.verdict, dict(end.pages(gate))
+    reason = next(iter(verdict.reasons), run.message)
+    first = f"{end.slot} v{gate.version} {VERDICTS[verdict.outcome]}: {reason}"
+    return f"{first}\nnothing was promoted; the report: {pages['report']}"
+
+
+def _server(workspace: Workspace) -> str:
+    """Return the address of MLflow; empty if it has stopped meanwhile."""
+    try:
+        return mlflow_uri(workspace)
+    except ServiceError:
+        return ""

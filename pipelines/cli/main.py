@@ -105,6 +105,10 @@ def cli(ctx: click.Context, workspace: Path | None, debug: bool) -> None:
     A slot is written SITE/TASK, such as plant-a/asr. Every verb has its own --help.
     """
     ctx.obj = workspace
+    from pipelines.cli.output import colour_wanted
+
+    # the contexts of the verbs take it from here
+    ctx.color = colour_wanted()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -135,7 +139,10 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}", err=True)
+        from pipelines.cli.output import colour_wanted
+
+        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}"
+        click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
 
 

@@ -5,6 +5,7 @@ other programs can read it.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -23,9 +24,20 @@ JSON_KEY = "elp.json"
 
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
-    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late"},
+    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided"},
     "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override"},
 }
+
+
+def dumb_terminal() -> bool:
+    """Return whether the terminal can neither move its cursor nor colour: TERM is dumb."""
+    return os.environ.get("TERM") == "dumb"
+
+
+def colour_wanted() -> bool | None:
+    """Return False if no output may have colours (NO_COLOR, a dumb terminal), None to let click decide by stream."""
+    # https://no-color.org: any value that is not empty
+    return False if os.environ.get("NO_COLOR") or dumb_terminal() else None
 
 
 def emit(value: T, render: Callable[[T], str]) -> None:
@@ -47,7 +59,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "n
     if not values:
         return empty
     right = [all(map(_is_number, column)) for column in zip(*values, strict=True)]
-    return _on_terminal(headers, values, right) if sys.stdout.isatty() else _plain([list(headers), *values], right)
+    on_terminal = sys.stdout.isatty() and not dumb_terminal()
+    return _on_terminal(headers, values, right) if on_terminal else _plain([list(headers), *values], right)
 
 
 def _plain(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

@@ -1,14 +1,13 @@
 """The display of long work on stderr: a bar on a terminal, elsewhere a line every half minute."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from elp_core.types import Seconds
-from pipelines.cli.output import progress
+from pipelines.cli.output import dumb_terminal, progress
 from pipelines.number_text import duration
 from pipelines.progress_text import Pace, Report, share
 
@@ -40,7 +39,7 @@ def long_work(quiet: bool = False) -> Iterator[Display]:
     """Show long work while the block runs; if `quiet`, only what is logged."""
     if quiet:
         yield Display(progress, lambda percent, text: None)
-    elif not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    elif not sys.stderr.isatty() or dumb_terminal():
         yield Display(progress, _lines())
     else:
         with _bar() as display:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
 @json_option
-def init(folder: Path, remote: str) -> None:
+def init(folder: str, remote: str) -> None:
     """Make DIR a workspace: a Git and DVC repository with elp.yaml.
 
     \b
@@ -31,11 +31,11 @@ def init(folder: Path, remote: str) -> None:
     elp init ~/foundry --remote s3://speech/foundry
     """
     # an unset variable of the shell gives "", which would be the current folder
-    if not folder.parts:
+    if not folder:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
     from pipelines.local.initialise import init_workspace
 
-    made = init_workspace(folder.resolve(), remote)
+    made = init_workspace(Path(folder).resolve(), remote)
     text = f"{made.root} is a workspace now\nnext: cd {shlex.quote(str(made.root))} && elp up"
     emit({"workspace": made.root, "remote": made.remote}, lambda _: text)
 

@@ -23,7 +23,7 @@ from pipelines.gating.compare import token_count
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
 from pipelines.html_report import render_page
-from pipelines.number_text import count, errors_title, metric_title, percent, points, shown_bounds
+from pipelines.number_text import count, errors_title, metric_title, percent, points, reported_rates, shown_bounds
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.verdict import Verdict
 
@@ -67,6 +67,7 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
         compared=verdict.measured.interference.compared if verdict.measured else (),
         title=evidence.context.slot or "gate",
         tokens=_tokens(evidence.challenger),
+        language=verdict.normaliser.code if verdict.normaliser else "",
     )
 
 
@@ -103,8 +104,7 @@ def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
 
 def _further(also: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return name and value of the error rates that were measured and decide nothing."""
-    rates = {name: value for name, value in also.items() if name in ("wer", "cer") or name.startswith("cer_")}
-    return [(metric_title(name), percent(value)) for name, value in sorted(rates.items())]
+    return [(metric_title(name), percent(value)) for name, value in reported_rates(also).items()]
 
 
 def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] | None:
@@ -127,7 +127,8 @@ def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] |
         head += ["champion", wrong]
         for row, i in zip(rows, picked, strict=True):
             row += [champion.hypotheses[i], str(champion.errors[i])]
-    return {"title": "Clips with the most errors", "head": head, "rows": rows}
+    spoken = [place for place, name in enumerate(head) if name in ("reference", "challenger", "champion")]
+    return {"title": "Clips with the most errors", "head": head, "rows": rows, "spoken": spoken}
 
 
 def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
@@ -150,7 +151,7 @@ def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
         for i in picked
     ]
     heading = f"Trials with the largest errors (the two error rates are equal at a score of {threshold:.3f})"
-    return {"title": heading, "head": ["truth", "score", "first clip", "second clip"], "rows": rows}
+    return {"title": heading, "head": ["truth", "score", "first clip", "second clip"], "rows": rows, "spoken": []}
 
 
 def _flat(context: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

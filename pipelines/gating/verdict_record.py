@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
+from pipelines.number_text import reported_rates
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import runs, server_api
 from pipelines.registry.client.connection import answering
@@ -25,6 +26,7 @@ from pipelines.registry.verdict_statement import (
     EvidenceFile,
     Golden,
     NamedOutcome,
+    ReportedRate,
     VerdictDetails,
     VerdictStatement,
 )
@@ -84,6 +86,7 @@ def publish_verdict(
     numbers = {f"golden.{verdict.metric}": verdict.challenger}
     if verdict.champion is not None and verdict.delta is not None:
         numbers |= {f"golden.{verdict.metric}.champion": verdict.champion, "golden.difference": verdict.delta}
+    numbers |= {f"golden.{name}": rate for name, rate in reported_rates(evidence.context.challenger_also).items()}
     runs.log_metrics(client, version.run_id, numbers)
     envelope = sign(verdict_statement(version, record, evidence, digest).payload, load_trusted_keys(keys), "verdict")
     server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
@@ -129,7 +132,15 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evi
             reasons=verdict.reasons,
         ),
         normaliser=verdict.normaliser,
+        also=_reported(evidence, compared=against is not None),
     )
+
+
+def _reported(evidence: Evidence, compared: bool) -> tuple[ReportedRate, ...]:
+    """Return the rates that decide nothing; the champion's are None if there was none to compare with."""
+    before = evidence.context.champion_also
+    rates = reported_rates(evidence.context.challenger_also).items()
+    return tuple(ReportedRate(name, value, before.get(name) if compared else None) for name, value in rates)
 
 
 @answering

@@ -69,7 +69,7 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
 def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
-    """Judge a registered version against the champion; a refusal ends as Completed under the name Refused.
+    """Judge a registered version against the champion; a refusal ends as Completed under the name Refused or Undecided.
 
     Args:
         workspace: Folder of the workspace.

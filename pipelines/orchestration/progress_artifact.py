@@ -81,6 +81,10 @@ def published_progress(what: str, unit: str) -> Iterator[Report | None]:
     thread.start()
     try:
         yield publisher.report
+        if publisher.latest:
+            # the number of steps is an estimate until the last one is made
+            done, _, note = publisher.latest
+            publisher.report(done, done, note)
     finally:
         publisher.ended.set()
         thread.join()

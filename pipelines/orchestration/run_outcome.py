@@ -12,6 +12,7 @@ from elp_core.config import from_dict
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
+from pipelines.number_text import percent, quantity
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import Verdict
@@ -24,8 +25,8 @@ FORMAT = 1
 MACHINE = "elp-run-outcome"
 """Type of the artifact that holds the record as JSON."""
 
-REFUSED = "Refused"
-"""Name of the completed state of a run whose adapter the gate did not pass."""
+REFUSED, UNDECIDED = "Refused", "Undecided"
+"""Names of the completed state of a run whose adapter the gate failed, or could not decide on."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,21 @@ def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: st
     from prefect.artifacts import Artifact, create_table_artifact
 
     key = f"outcome-{flow}-{slot.site}-{slot.task}" if slot else f"outcome-{flow}"
-    table = [{"what": name, "value": value} for name, value in plain(outcome.rows()).items()]
+    table = [{"what": name, "value": _text(name, value)} for name, value in plain(outcome.rows()).items()]
     create_table_artifact(table, key=key, description=title)
     # without a key it has no page of its own; the run's page links to it
     Artifact(type=MACHINE, data=outcome.to_json(), description="the same, for the command line").create()
 
 
+def _text(name: str, value: Any) -> Any:
+    """Return a value of the table with its unit, if it has one."""
+    if not isinstance(value, float) or name == "minutes":
+        return value
+    return percent(value) if name in ("challenger", "champion") else quantity(name.removeprefix("training: "), value)
+
+
 def final_state(slot: str, gate: GateOutcome) -> State[Any]:
-    """Return the state of a run whose adapter was judged: Completed, or completed under the name Refused.
+    """Return the state of a run whose adapter was judged: Completed, or completed as Refused or Undecided.
 
     A refusal is a result of the gate, not a failure: no automation for failures may start.
     """
@@ -133,16 +141,19 @@ def final_state(slot: str, gate: GateOutcome) -> State[Any]:
     if gate.verdict.passed:
         return Completed(message=text)
     reasons = "; ".join(gate.verdict.reasons)
-    return Completed(name=REFUSED, message=f"{text} ({reasons})" if reasons else text)
+    name = UNDECIDED if gate.verdict.outcome == "undecided" else REFUSED
+    return Completed(name=name, message=f"{text} ({reasons})" if reasons else text)
 
 
 def final_state_of_all(runs: Sequence[SlotRun]) -> State[Any]:
-    """Return the state of a run over all slots: failed if one failed, else refused if one was refused."""
+    """Return the state of a run over all slots: the worst of failed, refused, undecided and completed."""
     from prefect.states import Completed, Failed
 
     count = f"{len(runs)} slot(s)"
     if failed := [run.slot for run in runs if run.state_type != "COMPLETED"]:
         return Failed(message=f"{count}, failed: {', '.join(failed)}")
-    if refused := [run.slot for run in runs if run.state == REFUSED]:
-        return Completed(name=REFUSED, message=f"{count}, refused: {', '.join(refused)}")
+    others = {name: [run.slot for run in runs if run.state == name] for name in (REFUSED, UNDECIDED)}
+    if worst := next((name for name, slots in others.items() if slots), ""):
+        parts = [f"{name.lower()}: {', '.join(slots)}" for name, slots in others.items() if slots]
+        return Completed(name=worst, message="; ".join([count, *parts]))
     return Completed(message=f"{count}, all passed")

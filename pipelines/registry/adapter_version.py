@@ -46,6 +46,11 @@ class Tags:
     """On a champion without a verdict that counts: until when, who asked, who approved, why."""
 
 
+def report_address(server: str, slot: Slot | str, version: int) -> str:
+    """Return the address at which the server `server` shows the gate's report on a version."""
+    return f"{server.rstrip('/')}/elp/slots/{slot}/v{version}/report"
+
+
 @dataclass(frozen=True)
 class GateRecord:
     """What a verdict was about: it shows whether the verdict still holds."""

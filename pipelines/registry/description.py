@@ -4,10 +4,11 @@ import math
 import posixpath
 from collections.abc import Mapping, Sequence
 
+from elp_core.languages import units_text
 from pipelines.number_text import metric_title, percent, points, shown_bounds
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
-from pipelines.registry.verdict_statement import Span, VerdictStatement
+from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
 
 _UNITS = 40
 """Units that are listed; a delivery of Japanese can bring hundreds."""
@@ -77,6 +78,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
         low, high = (points(math.inf if bound is None else bound) for bound in verdict.interval)
         rows.append(("difference", f"{points(_number(verdict.delta))} ({low} … {high})"))
         rows.append(("allowed difference", points(details.margin)))
+    rows += [(f"{metric_title(one.metric)}, reported only", _compared(one)) for one in verdict.also]
     rows += [("absolute limit", percent(details.limit)), ("golden clips", str(details.clips))]
     if verdict.normaliser:
         rows.append(("normaliser of the transcripts", normaliser_text(verdict.normaliser)))
@@ -92,7 +94,7 @@ def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
     """Return the rows on the language and the units of a head; none for English letters, the default."""
     if not language.code:
         return []
-    rows = [("language", language.code), ("units of the head", f"{language.size} {language.kind}")]
+    rows = [("language", language.code), ("units of the head", units_text(language.size, language.kind))]
     if language.normaliser:
         rows.append(("normaliser of the transcripts", normaliser_text(language.normaliser)))
     if language.parent:
@@ -131,6 +133,11 @@ def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
     # a bar in a value would end its cell
     lines += [f"| {name} | {value.replace('|', '/')} |" for name, value in rows]
     return "\n".join(lines)
+
+
+def _compared(rate: ReportedRate) -> str:
+    before = "" if rate.champion is None else f" (champion {percent(rate.champion)})"
+    return percent(rate.challenger) + before
 
 
 def _number(value: float | None) -> float:

@@ -57,6 +57,18 @@ class NamedOutcome:
 
 
 @dataclass(frozen=True)
+class ReportedRate:
+    """An error rate that was measured on the golden set, too, and decided nothing."""
+
+    metric: str
+    """Such as ``wer`` if the CER decided."""
+    challenger: float
+    """A share: 0.08 is 8 %."""
+    champion: float | None
+    """None for a first version."""
+
+
+@dataclass(frozen=True)
 class VerdictDetails:
     """What a verdict rests on in addition to the numbers that decided: the server writes its pages from it."""
 
@@ -120,6 +132,8 @@ class VerdictStatement:
     """None but in statements of release 0.1.0."""
     normaliser: NormaliserId | None = None
     """The rule that gave transcripts and answers their form; None for English, the default."""
+    also: tuple[ReportedRate, ...] = ()
+    """Error rates of transcripts next to `metric`, by name; empty for other tasks."""
 
     kind = "verdict"
 
@@ -136,6 +150,8 @@ class VerdictStatement:
         if self.normaliser is None:
             # verdicts on English never had this field, and their signed bytes must come out the same
             del predicate["normaliser"]
+        if not self.also:
+            del predicate["also"]
         if page is None:
             return statement_payload(self.model, bundle, [], VERDICT, predicate)
         # that form had no such field, and the signed bytes must come out the same
@@ -160,6 +176,7 @@ def stored_verdict(payload: bytes) -> VerdictStatement:
         "golden": Golden(**predicate["golden"]),
         "evidence": EvidenceFile(**predicate["evidence"]),
         "normaliser": NormaliserId(**predicate["normaliser"]) if "normaliser" in predicate else None,
+        "also": tuple(ReportedRate(**one) for one in predicate.get("also", ())),
     }
     return VerdictStatement(**predicate)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
+from pipelines.number_text import metric_title, percent
 from pipelines.progress_text import Report
 from pipelines.registry.client import model_registry, runs
 from pipelines.registry.client.connection import connect
@@ -170,7 +171,7 @@ def _train_pass(
                 trained = finish_training(
                     training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, others
                 )
-                reached = f"{trained.metric} {trained.value:.2%} on the validation split"
+                reached = f"{metric_title(trained.metric)} {percent(trained.value)} on the validation split"
                 training.log(f"trained in {seconds:.0f} s: {reached}")
                 ends[slot] = trained
     # a cancelled run too: MLflow would show it as running for ever

@@ -25,7 +25,7 @@ CRASH = (500, "Internal Server Error")
     [
         ("api", UNGATED, "v5 was never gated; gate it: elp gate"),
         ("ajax-api", UNGATED, "v5 was never gated; gate it: elp gate"),
-        ("api", FAILED, "v4: the gate's verdict is failed; its reasons: elp audit"),
+        ("api", FAILED, "v4: the gate's verdict is failed: "),
         ("ajax-api", OUTDATED, "v6 passed against v1"),
     ],
 )

@@ -93,7 +93,8 @@ def test_a_failed_version_is_refused_with_the_servers_sentence(server: GuardedSe
     page.get_by_label("Version", exact=True).select_option("4")
     act(page, "Promote", "we need it <script>alert(1)</script>")
     said = result(page)
-    assert "the gate's verdict is failed; its reasons: elp audit refuse/asr --version 4" in said
+    assert "the gate's verdict is failed: " in said
+    assert "the report: /elp/slots/refuse/asr/v4/report, all reasons: elp audit refuse/asr 4" in said
     visit.screenshot("console-refused")
     assert shop.champion() == 2
     assert "refused" in page.get_by_role("region", name="Ledger").get_by_role("row").nth(1).inner_text()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from elp_core.languages import NormaliserId
+from elp_core.metrics.scores import ClipScores
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import Evidence, EvidenceContext
 from pipelines.gating.report import write_evidence_folder
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.keys import KeyRing
-from pipelines.registry.verdict_statement import EvidenceFile, VerdictStatement
+from pipelines.registry.verdict_statement import EvidenceFile, ReportedRate, VerdictStatement
 from tests.support.rest import Rest
 from tests.support.scores import clips
 from tests.support.versions_by_hand import Made, state, upload, verdict_on
@@ -22,13 +24,34 @@ POLICY = GatePolicy(limit=0.5, resamples=500)
 CONDITIONS = ("quiet", "press", "radio")
 
 
+@dataclass(frozen=True)
+class Japanese:
+    """How a Japanese slot is judged: characters decide, under one normaliser, and words are reported."""
+
+    normaliser: NormaliserId
+
+    def scores(self, scores: ClipScores) -> ClipScores:
+        """The same errors of clips of five characters."""
+        count = len(scores)
+        said, heard = ("扉を開けて",) * count, ("扉を閉めて",) * count
+        return replace(scores, metric="cer", references=said, hypotheses=heard)
+
+
 def judge(
-    rest: Rest, made: Made, errors: Sequence[int], against: tuple[Made, Sequence[int]] | None, keys: KeyRing
+    rest: Rest,
+    made: Made,
+    errors: Sequence[int],
+    against: tuple[Made, Sequence[int]] | None,
+    keys: KeyRing,
+    spoken: Japanese | None = None,
 ) -> VerdictStatement:
     """Judge a version that made these errors, a clip of five words each, against one that made others."""
     scores = clips(errors, speakers=8, conditions=CONDITIONS)
     champion = clips(against[1], speakers=8, conditions=CONDITIONS) if against else None
-    verdict = decide_verdict(scores, champion, POLICY)
+    if spoken:
+        scores, champion = spoken.scores(scores), champion and spoken.scores(champion)
+    normaliser = spoken.normaliser if spoken else None
+    verdict = decide_verdict(scores, champion, POLICY, normaliser=normaliser)
     numbers, place = verdict.to_json(), made.evidence.rpartition("/")[0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "gate"
@@ -43,6 +66,9 @@ def judge(
         interval=tuple(numbers["interval"]) if numbers["interval"] else None,
         challenger_interval=tuple(numbers["challenger_interval"]),
         evidence=EvidenceFile(f"gate/v{made.version}/evidence.json", digest),
+        metric=verdict.metric,
+        normaliser=normaliser,
+        also=(ReportedRate("cer_reading", 0.125, None), ReportedRate("wer", 0.75, None)) if spoken else (),
     )
     state(rest, made, statement.payload, keys, "verdict")
     return statement

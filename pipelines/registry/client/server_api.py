@@ -178,6 +178,8 @@ def call_server(uri: str, method: str, route: str, **content: Any) -> Mapping[st
 def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused | RegistryError:
     """Return the error for an answer that is not a success."""
     sentence = str(values.get("message", "")) if isinstance(values, dict) else ""
+    # the server does not know by which address it is reached
+    sentence = sentence.replace(" /elp/slots/", f" {uri.rstrip('/')}/elp/slots/")
     if status == 401:
         return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
     if status == 403:

@@ -1,1 +1,4 @@
-"""The ledger without a database: `entry` (one event), `chain` (check a whole one), `ledger_checkpoint` (the file)."""
+"""The ledger without a database: `entry` (one event), `entry_text` (as a sentence), `chain` and `ledger_checkpoint`.
+
+`chain` checks a whole ledger; `ledger_checkpoint` is the file that says how long it is.
+"""

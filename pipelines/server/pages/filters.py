@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.number_text import metric_meaning, metric_title, percent, points, shown_bounds
+from pipelines.registry.ledger.entry_text import entry_sentence
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -80,6 +81,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "millions": _in_millions,
     "percent": lambda share: "–" if share is None else percent(share),
     "points": points,
+    "sentence": entry_sentence,
     "short": digest_label,
     "span": interval_percent,
     "when": utc_text,

@@ -37,6 +37,8 @@ class GoldenClips:
     rows: tuple[tuple[str, ...], ...] = ()
     """The clip's id first."""
     total: int = 0
+    language: str = ""
+    """Of reference and answer, as HTML names languages (BCP 47); empty for English, the language of the page."""
     fault: str = ""
     """Why the evidence cannot be read, or does not have the signed hash; empty if it does."""
 
@@ -82,9 +84,10 @@ def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> Go
             if sha256(content) != verdict.evidence.sha256:
                 return GoldenClips(judged, fault="the evidence in the artifact store is not the one that was signed")
             head, rows = _table(unpack_scores(json.loads(content)["challenger"]))
+            language = verdict.normaliser.code if verdict.normaliser else ""
         except (ElpError, OSError, MlflowException, ValueError, LookupError) as error:
             return GoldenClips(judged, fault=f"the evidence cannot be read: {error}")
-    return GoldenClips(judged, head, tuple(rows[:_SHOWN]), len(rows))
+    return GoldenClips(judged, head, tuple(rows[:_SHOWN]), len(rows), language)
 
 
 def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from flask import Blueprint, Response, abort, make_response, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 
+from elp_core.languages import units_text
 from pipelines.errors import AttestationError
-from pipelines.number_text import percent
+from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.signing.canonical_json import parse_json
@@ -33,7 +34,7 @@ from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
-from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, statement_rows
+from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.stores.registry_store import registry
 
@@ -81,7 +82,7 @@ def slot_page(site: str, task: str) -> Response:
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
-        page = read_slot_page(records, slot, request.args.get("before", type=int))
+        page = read_slot_page(records, slot, request.args.get("before", type=int), refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
@@ -102,6 +103,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         picture=draw_lineage(page, row, origin, static_prefix(), run) if row else None,
         changes=[(change, _judged(page, change.after)) for change in page.changes],
         chart=_chart(page),
+        left_out=_left_out(page),
+        language=_language(origin),
         refused=refused,
         done=done,
         form={**_FORM, "days": str(USUAL_DAYS), **(form or {})},
@@ -109,6 +112,16 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         longest=LONGEST.days,
         **_evidence(row, run),
     )
+
+
+@blueprint.get("/slots/<site>/<task>/v<int:version>/report")
+def report_page(site: str, task: str, version: int) -> Response:
+    """Lead to the gate's report on a version among the artifacts of its run: an address that can be told in advance."""
+    with registry().engine.connect() as records:
+        page = read_slot_page(records, Slot(site, task), None)
+        row = page.row(version) if page else None
+    report = _evidence(row, _run_page(row.version.run_id))["report"] if row else ""
+    return make_response(redirect(report or abort(404)))
 
 
 @blueprint.get("/backbones/<fingerprint>")
@@ -255,6 +268,18 @@ def _chart(page: SlotPage) -> Chart | None:
         bounds = (low, high) if low is not None and high is not None else None
         points.append(ChartPoint(parse_moment(verdict.decided_at), verdict.challenger, bounds, label, kind))
     return Chart(points, _periods(page), datetime.now(UTC)) if points else None
+
+
+def _left_out(page: SlotPage) -> str:
+    """Return the number of verdicts that the chart cannot show, as ``2 verdicts are``; empty without any."""
+    number = sum(row.judged is not None and not page.comparable(row.judged) for row in page.rows)
+    return f"{count(number, 'verdict')} {'is' if number == 1 else 'are'}" if number else ""
+
+
+def _language(origin: RecordedLineage | None) -> str:
+    """Return what the head of a version writes, such as ``ja in 31 characters``; empty for English letters."""
+    found = origin.statement.language if origin else None
+    return f"{found.code} in {units_text(found.size, found.kind)}" if found and found.code else ""
 
 
 def _evidence(row: VersionRow | None, run: str) -> dict[str, Any]:

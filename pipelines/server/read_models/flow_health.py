@@ -20,7 +20,7 @@ FLOWS = ("ingest", "train", "gate", "retrain", "retrain-all")
 DAYS = 7
 """Runs that ended earlier are not shown."""
 
-_BAD = ("Late", "Failed", "Crashed", "TimedOut", "Refused")
+_BAD = ("Late", "Failed", "Crashed", "TimedOut", "Refused", "Undecided")
 _ENDED = (*_BAD, "Completed")
 _WRAPPING = re.compile(r"^Flow run encountered an exception: (\w+: )?")
 """What Prefect writes before the message of an exception."""
@@ -36,7 +36,7 @@ class FlowRun:
 
     name: str
     state: str
-    """Late, Failed, Crashed, TimedOut or Refused."""
+    """Late, Failed, Crashed, TimedOut, Refused or Undecided."""
     reason: str
     at: str
     """When it started or should have started: UTC, ISO 8601."""

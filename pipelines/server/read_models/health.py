@@ -28,6 +28,7 @@ _WORDS = {
     "Crashed": "crashed",
     "TimedOut": "timed out",
     "Refused": "was refused by the gate",
+    "Undecided": "could not be decided by the gate",
 }
 
 
@@ -77,7 +78,7 @@ def _flows(flows: FlowHealth) -> Iterator[HealthItem]:
     for pool in flows.idle_pools:
         yield HealthItem("act", f"no worker of {pool} reports", "start it with: elp up", href=flows.address)
     for run in flows.runs[:_SHOWN]:
-        watch = run.state in ("Late", "Refused")
+        watch = run.state in ("Late", "Refused", "Undecided")
         yield HealthItem("watch" if watch else "act", f"{run.name} {_WORDS[run.state]}", run.reason, href=run.href)
     if len(flows.runs) > _SHOWN:
         rest = count(len(flows.runs) - _SHOWN, "more run")

@@ -61,10 +61,18 @@ def last_changes(connection: sa.Connection) -> dict[str, LedgerEntry]:
 
 
 def slot_entries(
-    connection: sa.Connection, slot: Slot, events: Sequence[str] = (), before: int | None = None, limit: int = 100
+    connection: sa.Connection,
+    slot: Slot,
+    events: Sequence[str] = (),
+    before: int | None = None,
+    limit: int = 100,
+    *,
+    refusals: bool = True,
 ) -> list[LedgerEntry]:
     """Return a slot's entries, newest first; only those of `events`, or before a number, if these are given."""
     query = sa.select(LEDGER.c.entry).where(LEDGER.c.slot == str(slot))
+    if not refusals:
+        query = query.where(LEDGER.c.event != "refused")
     if events:
         query = query.where(LEDGER.c.event.in_(events))
     if before is not None:

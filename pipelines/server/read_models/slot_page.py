@@ -24,8 +24,21 @@ from pipelines.server.transitions.version_facts import predecessor
 
 _ENTRIES = 100
 """Ledger entries on one page."""
+_REFUSALS = 1000
+"""Refused requests that are counted; an attack can leave any number."""
 _CHANGES = 500
 """Changes of champion that the history shows."""
+
+
+@dataclass(frozen=True)
+class RefusalGroup:
+    """Refused requests of one kind by one principal."""
+
+    what: str
+    name: str
+    count: int
+    last: str
+    """UTC, ISO 8601."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,8 @@ class SlotPage:
     ledger: tuple[LedgerEntry, ...]
     older: int | None
     """Number of the oldest entry shown, if there are older ones; else None."""
+    refusals: tuple[RefusalGroup, ...] = ()
+    """Of the last `_REFUSALS` refused requests, the most frequent first."""
 
     def row(self, version: int | None) -> VersionRow | None:
         """Return the row of this version; without a number, of the champion or else of the newest version."""
@@ -81,6 +96,12 @@ class SlotPage:
     def metric(self) -> str:
         """Metric of the newest verdict; empty without any."""
         return next((row.judged.statement.metric for row in self.rows if row.judged), "")
+
+    @property
+    def normaliser(self) -> str:
+        """Name of the normaliser of the newest verdict; empty for English, the default."""
+        newest = next((row.judged.statement for row in self.rows if row.judged), None)
+        return newest.normaliser.name if newest and newest.normaliser else ""
 
     def comparable(self, judged: RecordedVerdict) -> bool:
         """Return whether a verdict measured as the newest one did: by its metric, under its normaliser."""
@@ -104,11 +125,17 @@ class SlotPage:
         return sorted(found, key=lambda pair: (pair[0] != challenger, -pair[0]))
 
 
-def read_slot_page(registry: sa.Connection, slot: Slot, before: int | None = None) -> SlotPage | None:
-    """Read a slot's page, with the ledger's entries before a number; None if the registry has no such slot."""
+def read_slot_page(
+    registry: sa.Connection, slot: Slot, before: int | None = None, *, refusals: bool = False
+) -> SlotPage | None:
+    """Read a slot's page, with the ledger's entries before a number; None if the registry has no such slot.
+
+    `refusals` lists the refused requests among the entries; they are counted in any case.
+    """
     versions = slot_versions(registry, slot)
-    ledger = slot_entries(registry, slot, before=before, limit=_ENTRIES + 1)
-    if not versions and not ledger and slot not in registered_slots(registry):
+    ledger = slot_entries(registry, slot, before=before, limit=_ENTRIES + 1, refusals=refusals)
+    refused = slot_entries(registry, slot, ["refused"], limit=_REFUSALS)
+    if not versions and not ledger and not refused and slot not in registered_slots(registry):
         return None
     judged = verdicts(registry, [version.model_version for version in versions])
     changes = slot_entries(registry, slot, MOVES, limit=_CHANGES)
@@ -140,7 +167,17 @@ def read_slot_page(registry: sa.Connection, slot: Slot, before: int | None = Non
         changes=tuple(changes),
         ledger=tuple(ledger[:_ENTRIES]),
         older=ledger[_ENTRIES - 1].seq if len(ledger) > _ENTRIES else None,
+        refusals=group_refusals(refused),
     )
+
+
+def group_refusals(refused: Sequence[LedgerEntry]) -> tuple[RefusalGroup, ...]:
+    """Return refused requests (newest first) by what was tried and by whom, the most frequent group first."""
+    groups: dict[tuple[str, str], list[LedgerEntry]] = {}
+    for entry in refused:
+        groups.setdefault((str(entry.detail.get("what", "")) or "a request", entry.principal.name), []).append(entry)
+    found = [RefusalGroup(what, name, len(group), group[0].at) for (what, name), group in groups.items()]
+    return tuple(sorted(found, key=lambda group: -group.count))
 
 
 def version_lineage(registry: sa.Connection, slot: Slot, version: int) -> RecordedLineage | None:

@@ -2,6 +2,8 @@
 
 import posixpath
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
@@ -9,11 +11,20 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.registry.description import describe_version, flagged, verdict_headline, verdict_rows
+from pipelines.registry.description import describe_version, flagged, language_rows, verdict_headline, verdict_rows
 from pipelines.registry.ledger.entry import LedgerEntry
+from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.server.storage.version_rows import alias_version, present_champion, tags_of_version, version_row
+from pipelines.server.storage.version_rows import (
+    alias_version,
+    newest_statements,
+    present_champion,
+    tags_of_version,
+    version_row,
+)
 from pipelines.server.transitions.version_facts import predecessor
 
 _DESCRIPTION = 5000
@@ -114,9 +125,22 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     row = version_row(session, model, version)
     assert row is not None
     shown = tags_of_version(session, model, version)
-    text = describe_version(verdict_headline(verdict), verdict_rows(verdict), shown)
+    rows = [*verdict_rows(verdict), *_language(session, model, version)]
+    text = describe_version(verdict_headline(verdict), rows, shown)
     row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
     row.last_updated_time = get_current_time_millis()
+
+
+def _language(session: Session, model: str, version: int) -> list[tuple[str, str]]:
+    """Return the rows on language and units from the newest lineage of a version; none without one."""
+    row = session.execute(newest_statements("lineage", model, version).limit(1)).mappings().first()
+    # the audit names a statement that was damaged
+    with suppress(AttestationError):
+        lineage = parse_statement(read_envelope(row["envelope"]).payload) if row else None
+        if isinstance(lineage, LineageStatement):
+            # the verdict names the normaliser, too
+            return language_rows(replace(lineage.language, normaliser=None))
+    return []
 
 
 def _workspace(session: Session, model: str, version: int) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.registry.adapter_version import report_address
 from pipelines.registry.verdict_statement import ChampionRef
 
 TransitionKind = Literal["promote", "rollback", "any", "override"]
@@ -28,6 +29,8 @@ class CheckedStatement:
     """Why its signature does not count; empty if it does."""
     seq: int = 0
     """Number of the ledger entry that recorded it."""
+    reason: str = ""
+    """The first reason of a verdict; empty for a lineage, and for a verdict of release 0.1.0."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,9 @@ def _promotion_fault(facts: VersionFacts, again: bool) -> str:
     if other := _other_subject(facts, verdict):
         return f"the newest verdict on {name} is about {other}; gate it again: {gate}"
     if verdict.outcome != "passed":
-        audit = f"elp audit {facts.slot} --version {facts.version}"
-        return f"{name}: the gate's verdict is {verdict.outcome}; its reasons: {audit}"
+        why = f": {verdict.reason.rstrip('.')}" if verdict.reason else ""
+        report, audit = report_address("", facts.slot, facts.version), f"elp audit {facts.slot} {facts.version}"
+        return f"{name}: the gate's verdict is {verdict.outcome}{why}; the report: {report}, all reasons: {audit}"
     if verdict.against != facts.champion:
         then, now = champion_text(verdict.against), champion_text(facts.champion)
         return f"{name} passed against {then}, but now there is {now}; gate it again: {gate}"

@@ -60,7 +60,10 @@ def _check(session: Session, row: RowMapping, keys: KeyRing) -> CheckedStatement
     if isinstance(statement, LineageStatement):
         return CheckedStatement(digest, statement.model, version, *subject, seq=row["seq"])
     decision = (statement.outcome, statement.against)
-    return CheckedStatement(digest, statement.model, statement.version, *subject, *decision, seq=row["seq"])
+    reason = next(iter(statement.details.reasons), "") if statement.details else ""
+    return CheckedStatement(
+        digest, statement.model, statement.version, *subject, *decision, seq=row["seq"], reason=reason
+    )
 
 
 def _recorded_at(session: Session, row: RowMapping) -> str:

@@ -11,7 +11,7 @@ from pipelines.cli import flow_verbs as flows
 from pipelines.cli.main import run
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import FollowedRun
-from pipelines.orchestration.run_outcome import REFUSED, RunOutcome
+from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome
 from tests.support.outcomes import DATASET, JUDGED, REGISTERED
 
 ASKED = FollowedRun("1", "retrain plant-a/asr", "Scheduled", "SCHEDULED", "", "http://ui/runs/1")
@@ -42,6 +42,12 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return record
 
 
+def _judged(monkeypatch: pytest.MonkeyPatch, outcome: str, *reasons: str) -> None:
+    verdict = dataclasses.replace(JUDGED.verdict, outcome=outcome, reasons=reasons)
+    judged = RunOutcome(DATASET, REGISTERED, dataclasses.replace(JUDGED, verdict=verdict))
+    monkeypatch.setattr(flows, "read_outcome", lambda *_: judged)
+
+
 def _elp(workspace: Workspace, *words: str) -> int:
     return run([*words, "-w", str(workspace.root)])
 
@@ -49,14 +55,34 @@ def _elp(workspace: Workspace, *words: str) -> int:
 def test_a_pass_ends_with_0_and_its_table(workspace: Workspace, worker, capfd) -> None:
     assert _elp(workspace, "retrain", "plant-a/asr") == 0
     shown = capfd.readouterr()
-    assert "elp.plant-a.asr v5" in shown.out
+    assert shown.out.startswith("plant-a/asr v5 passed the gate\n")
     assert "http://ui/runs/1" in shown.err
 
 
-def test_a_refusal_ends_with_3_and_says_where_the_evidence_is(workspace: Workspace, worker, capfd) -> None:
+def test_a_refusal_ends_with_3_its_first_reason_and_its_report(
+    workspace: Workspace, worker, monkeypatch, capfd
+) -> None:
+    _judged(monkeypatch, "failed", "worse by 0.3", "too loud")
     worker["ends"] = dataclasses.replace(worker["ends"], state=REFUSED, message="plant-a/asr v5: failed (worse)")
     assert _elp(workspace, "gate", "plant-a/asr") == 3
-    assert "failed (worse)\nnothing was promoted; the evidence: /e" in capfd.readouterr().err
+    shown = capfd.readouterr()
+    assert shown.out.startswith("plant-a/asr v5 was refused by the gate\n")
+    assert shown.err.endswith(
+        "error: plant-a/asr v5 was refused by the gate: worse by 0.3\n"
+        "nothing was promoted; the report: /e/report.html\n"
+    )
+
+
+def test_an_undecided_verdict_is_no_refusal_in_words(workspace: Workspace, worker, monkeypatch, capfd) -> None:
+    _judged(monkeypatch, "undecided", "about 40 more clips are needed")
+    monkeypatch.setattr(flows, "mlflow_uri", lambda _: "http://ml:5000")
+    worker["ends"] = dataclasses.replace(worker["ends"], state=UNDECIDED)
+    assert _elp(workspace, "retrain", "plant-a/asr") == 3
+    shown = capfd.readouterr()
+    assert "efused" not in shown.out + shown.err
+    assert shown.out.startswith("plant-a/asr v5 is undecided\n")
+    assert "is undecided: about 40 more clips are needed\n" in shown.err
+    assert "the report: http://ml:5000/elp/slots/plant-a/asr/v5/report\n" in shown.err
 
 
 @pytest.mark.parametrize(("name", "kind"), [("Failed", "FAILED"), ("Crashed", "CRASHED"), ("Cancelled", "CANCELLED")])

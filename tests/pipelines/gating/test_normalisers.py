@@ -14,12 +14,13 @@ from pipelines.errors import GateRefused
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import Evidence, EvidenceContext
 from pipelines.gating.normalisers import common_normaliser, present_normaliser, recorded_normaliser
+from pipelines.gating.report import verdict_page
 from pipelines.registry.description import verdict_rows
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import parse_statement
 from pipelines.registry.verdict import Verdict
-from pipelines.registry.verdict_statement import stored_verdict
+from pipelines.registry.verdict_statement import ReportedRate, stored_verdict
 from tests.support import proof
 from tests.support.scores import clips
 
@@ -80,16 +81,35 @@ def test_the_normaliser_is_in_verdict_evidence_and_statement() -> None:
     evidence = Evidence(verdict, scores, None, EvidenceContext())
     assert (verdict.metric, evidence.recompute()) == ("cer", verdict)
     assert Verdict.from_json(json.loads(evidence.to_bytes())["verdict"]) == verdict
-    statement = proof.verdict(normaliser=BEFORE, metric="cer")
+    also = (ReportedRate("cer_reading", 0.2, 0.3), ReportedRate("wer", 0.75, None))
+    statement = proof.verdict(normaliser=BEFORE, metric="cer", also=also)
     assert parse_statement(statement.payload) == statement
-    assert stored_verdict(statement.payload).normaliser == BEFORE
-    assert ("normaliser of the transcripts", "ja/1 (111111111111)") in verdict_rows(statement)
+    stored = stored_verdict(statement.payload)
+    assert (stored.normaliser, stored.also) == (BEFORE, also)
+    rows = verdict_rows(statement)
+    assert ("normaliser of the transcripts", "ja/1 (111111111111)") in rows
+    assert ("CER (reading), reported only", "20.00 % (champion 30.00 %)") in rows
+    assert ("WER, reported only", "75.00 %") in rows
 
 
 def test_english_verdicts_have_no_such_field() -> None:
     verdict = decide_verdict(clips([1, 0, 2, 0] * 5, speakers=4), None, POLICY)
     assert "normaliser" not in verdict.to_json()
-    assert "normaliser" not in json.loads(proof.verdict().payload)["predicate"]
+    assert not {"normaliser", "also"} & json.loads(proof.verdict().payload)["predicate"].keys()
+
+
+def test_the_report_names_the_language_of_what_was_said() -> None:
+    scores = replace(
+        clips([1, 0] * 10, speakers=4), metric="cer", references=("扉を開けて",) * 20, hypotheses=("扉",) * 20
+    )
+    context = EvidenceContext(challenger_also={"wer": 0.5, "cer_reading": 0.25, "words": 20.0})
+    page = verdict_page(Evidence(decide_verdict(scores, None, POLICY, normaliser=BEFORE), scores, None, context), ())
+    assert page.count('lang="ja">扉を開けて</td>') == 10
+    assert "20 clips with 100 characters" in page
+    assert "wrong characters" in page
+    assert "CER (reading) of the challenger, reported only" in page
+    assert "WER of the challenger, reported only" in page
+    assert "wrong words" not in page
 
 
 def test_sizes_of_a_cer_are_given_in_characters_too() -> None:

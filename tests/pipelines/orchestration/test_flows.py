@@ -16,7 +16,7 @@ from pipelines.gating.gate import GateOutcome
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import flows
-from pipelines.orchestration.run_outcome import REFUSED, RunOutcome, SlotRun
+from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome, SlotRun
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
 from tests.support.outcomes import DATASET, JUDGED, REGISTERED
@@ -125,7 +125,7 @@ def test_only_a_pass_is_promoted_where_the_workspace_says_so(
     steps.verdict = outcome
     state = flows.retrain.fn(str(workspace.root), "plant-a/asr")
     assert ("promote 5" in steps.called) is promoted
-    assert state.name == ("Completed" if promoted else REFUSED)
+    assert state.name == {"passed": "Completed", "failed": REFUSED, "undecided": UNDECIDED}[outcome]
     assert steps.published.promoted is promoted
 
 

@@ -9,6 +9,7 @@ import pytest
 from pipelines.errors import ServiceError
 from pipelines.orchestration.run_outcome import (
     REFUSED,
+    UNDECIDED,
     RunOutcome,
     SlotRun,
     final_state,
@@ -17,11 +18,11 @@ from pipelines.orchestration.run_outcome import (
 from tests.support.outcomes import DATASET, JUDGED, REGISTERED
 
 
-@pytest.mark.parametrize("outcome", ["failed", "undecided"])
-def test_a_refusal_is_a_completed_run_of_that_name(outcome: str) -> None:
+@pytest.mark.parametrize(("outcome", "name"), [("failed", REFUSED), ("undecided", UNDECIDED)])
+def test_a_refusal_is_a_completed_run_of_that_name(outcome: str, name: str) -> None:
     verdict = dataclasses.replace(JUDGED.verdict, outcome=outcome, reasons=("worse by 0.3", "too loud"))
     state = final_state("plant-a/asr", dataclasses.replace(JUDGED, verdict=verdict))
-    assert (state.type.value, state.name) == ("COMPLETED", REFUSED)
+    assert (state.type.value, state.name) == ("COMPLETED", name)
     assert state.message == f"plant-a/asr v5: {outcome} (worse by 0.3; too loud)"
 
 
@@ -35,6 +36,8 @@ def test_a_pass_is_a_plain_completion() -> None:
     [
         ([("COMPLETED", "Completed")], "COMPLETED", "Completed"),
         ([("COMPLETED", "Completed"), ("COMPLETED", REFUSED)], "COMPLETED", REFUSED),
+        ([("COMPLETED", UNDECIDED), ("COMPLETED", REFUSED)], "COMPLETED", REFUSED),
+        ([("COMPLETED", "Completed"), ("COMPLETED", UNDECIDED)], "COMPLETED", UNDECIDED),
         ([("COMPLETED", REFUSED), ("FAILED", "Failed")], "FAILED", "Failed"),
         ([("CRASHED", "Crashed")], "FAILED", "Failed"),
     ],

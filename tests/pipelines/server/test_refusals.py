@@ -58,7 +58,7 @@ Call = Callable[["MlflowClient"], Any]
             lambda c: c.set_registered_model_alias(MODEL, "champion", "4"),
             "was never gated; gate it: elp gate refusing/asr",
         ),
-        (lambda c: c.set_registered_model_alias(MODEL, "champion", "3"), "the gate's verdict is failed; its reasons"),
+        (lambda c: c.set_registered_model_alias(MODEL, "champion", "3"), "the gate's verdict is failed: "),
         (lambda c: c.set_registered_model_alias(MODEL, "challenger", "4"), "follows the gate's verdicts"),
         (lambda c: c.set_registered_model_alias(MODEL, "Champion", "4"), "could be taken for champion"),
         (lambda c: c.delete_registered_model_alias(MODEL, "champion"), "elp retire refusing/asr --reason REASON"),

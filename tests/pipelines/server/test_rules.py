@@ -81,7 +81,12 @@ def test_damaged_or_unsigned_bytes_never_serve(facts: VersionFacts, sentence: st
     [
         (replace(GOOD, verdict=None), "was never gated; gate it: elp gate plant-a/asr --version 3"),
         (_verdict(fault="its key was retired"), "does not count: its key was retired; gate it again"),
-        (_verdict(outcome="failed"), "the gate's verdict is failed; its reasons: elp audit plant-a/asr --version 3"),
+        (_verdict(outcome="failed"), "the gate's verdict is failed; the report: /elp/slots/plant-a/asr/v3/report"),
+        (
+            _verdict(outcome="undecided", reason="too few clips."),
+            "v3: the gate's verdict is undecided: too few clips; the report: /elp/slots/plant-a/asr/v3/report, "
+            "all reasons: elp audit plant-a/asr 3",
+        ),
         (_verdict(outcome="undecided"), "the gate's verdict is undecided"),
         (_verdict(model="elp.plant-b.asr"), "is about elp.plant-b.asr v3; gate it again"),
         (_verdict(version=2), "is about elp.plant-a.asr v2; gate it again"),

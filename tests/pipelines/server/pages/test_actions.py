@@ -87,7 +87,7 @@ def test_a_refusal_is_shown_with_the_form_as_it_was_sent_and_recorded(visitor: F
     result = next(e for e in page.all("div") if e.attributes.get("id") == "result")
     assert (result.attributes["role"], "cannot serve" in result.text) == ("alert", True)
     assert page.all("textarea")[0].own == "it <b>must</b> serve"
-    assert "bert" in page.all("table")[-1].all("tr")[1].text
+    assert "1 × promote by bert, last " in answer.text
 
 
 def test_a_link_cannot_claim_that_something_was_done(client: FlaskClient) -> None:

@@ -145,12 +145,20 @@ def test_drift_on_another_golden_set_is_marked(client: FlaskClient) -> None:
     assert faults(page) == []
 
 
-def test_the_slots_page_shows_the_whole_ledger_with_refusals(client: FlaskClient) -> None:
-    page = read_html(client.get("/elp/slots/plant-a/asr").text)
-    ledger = page.all("table")[-1].text
-    assert ledger.count("registered") == 5
+def test_the_slots_page_says_who_did_what_on_which_evidence_and_counts_refusals(client: FlaskClient) -> None:
+    text = client.get("/elp/slots/plant-a/asr").text
+    ledger = read_html(text).all("table")[-1]
+    assert ledger.text.count("ann registered v") == 5
+    assert "ann made v2 the champion in place of v1" in ledger.text
+    assert all(a.attributes["href"].startswith("/elp/statements/") for a in ledger.all("a"))
+    assert "was refused" not in ledger.text
+    assert "2 × promote by ann, last " in text
+
+
+def test_each_refusal_is_shown_if_asked_for(client: FlaskClient) -> None:
+    ledger = read_html(client.get("/elp/slots/plant-a/asr?refusals=1").text).all("table")[-1].text
+    assert "ann was refused: promote (v3)" in ledger
     assert "the gate's verdict is failed" in ledger
-    assert "ann" in ledger
 
 
 def test_the_lineage_links_to_data_backbone_run_version_and_verdict(client: FlaskClient) -> None:

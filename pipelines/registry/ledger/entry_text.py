@@ -1,0 +1,46 @@
+"""A ledger entry as a sentence: who did what."""
+
+from collections.abc import Callable
+
+from pipelines.registry.ledger.entry import Event, LedgerEntry
+
+
+def entry_sentence(entry: LedgerEntry) -> str:
+    """Return who did what, such as ``ann made v2 the champion in place of v1``, without the reason."""
+    return f"{entry.principal.name} {_DEEDS[entry.event](entry)}"
+
+
+def _version(number: int | None) -> str:
+    return "no version" if number is None else f"v{number}"
+
+
+def _promoted(entry: LedgerEntry) -> str:
+    instead = "" if entry.before is None else f" in place of {_version(entry.before)}"
+    return f"made {_version(entry.after)} the champion{instead}"
+
+
+def _ended(entry: LedgerEntry) -> str:
+    follows = f"{_version(entry.after)} serves again" if entry.after else "nothing serves"
+    return f"ended the override of {_version(entry.before)}: {follows}"
+
+
+def _refused(entry: LedgerEntry) -> str:
+    about = f" ({_version(entry.after)})" if entry.after else ""
+    return f"was refused: {entry.detail.get('what') or 'a request'}{about}"
+
+
+_DEEDS: dict[Event, Callable[[LedgerEntry], str]] = {
+    "registered": lambda entry: f"registered {_version(entry.after)}",
+    "gated": lambda entry: f"recorded the gate's verdict on {_version(entry.after)}",
+    "promoted": _promoted,
+    "refused": _refused,
+    "rolled back": lambda entry: f"rolled back from {_version(entry.before)} to {_version(entry.after)}",
+    "retired": lambda entry: f"retired {_version(entry.before)}: nothing serves",
+    "override asked": lambda entry: f"asked for an override for {_version(entry.after)}",
+    "overridden": lambda entry: f"let {_version(entry.after)} serve without a passed verdict",
+    "override expired": _ended,
+    "override withdrawn": lambda entry: f"withdrew the request for an override of {_version(entry.after)}",
+    "deleted": lambda entry: f"deleted {_version(entry.after)}" if entry.after else "deleted the slot's model",
+    "keys changed": lambda _: "changed the trusted keys",
+    "users changed": lambda _: "changed users or their rights",
+}
