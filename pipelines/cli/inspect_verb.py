@@ -70,10 +70,7 @@ def _inspected(found: Inspection) -> str:
     facts = [
         ("source", found.source),
         ("format", found.format or "none of the known ones"),
-        (
-            "clips",
-            f"{found.clips:,}" + (f", {seconds(plan.seconds)} of them good" if plan else "") if found.clips else "",
-        ),
+        ("clips", _clips(found)),
         ("transcripts", f"{found.texts:,}" if found.texts else ""),
         ("speakers", _some(found.speakers)),
         ("labels", _some(found.labels)),
