@@ -11,7 +11,7 @@ import click
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import counted, filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import delivery_options, on_workspace, slot_argument
+from pipelines.cli.options import on_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.resplit_verb import resplit_data
@@ -41,7 +41,7 @@ data.add_command(inspect_data)
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@delivery_options
+@options_of_delivery
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @on_workspace
 def add_data(
