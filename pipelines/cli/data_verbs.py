@@ -14,6 +14,7 @@ from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import on_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.resplit_verb import resplit_data
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
@@ -23,8 +24,6 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
     from pipelines.datasets.drop import Dropped
-    from pipelines.datasets.quarantine import QuarantinedClip
-    from pipelines.datasets.refused_delivery import RefusedDelivery
 
 
 @click.group()
@@ -36,6 +35,7 @@ data.add_command(correct_data)
 data.add_command(readmit_data)
 data.add_command(resplit_data)
 data.add_command(inspect_data)
+data.add_command(show_quarantine)
 
 
 @data.command(name="add")
@@ -101,26 +101,6 @@ def show_version(what: str, workspace: Workspace) -> None:
     emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
 
 
-@data.command(name="quarantine")
-@slot_argument
-@click.option("--refused", is_flag=True, help="Only the clips of the last delivery that was refused as a whole.")
-@on_workspace
-def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
-    """List the clips in quarantine: which file, for which reason.
-
-    If the last delivery was refused as a whole, its unusable clips are listed, too.
-    """
-    from pipelines.datasets.refused_delivery import last_refused
-    from pipelines.datasets.slot_shards import quarantined_clips
-    from pipelines.datasets.versions import find_latest
-
-    last = last_refused(workspace, slot)
-    # of a slot without a version, the usual sentence, unless there is a refused delivery to show
-    stored = [] if refused or (last and find_latest(workspace, slot) is None) else quarantined_clips(workspace, slot)
-    found = [*(last.clips if last else ())] if refused else stored
-    emit(found, lambda _: "\n\n".join(filter(None, [_quarantined(slot, stored, refused), _refused(last)])))
-
-
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
 @click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
@@ -158,26 +138,6 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None
 
     done = drop_clips(workspace, slot, Subject(speaker, clip))
     emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
-
-
-def _quarantined(slot: Slot, stored: Sequence[QuarantinedClip], refused: bool) -> str:
-    rows = [(one.path, one.reason, one.detail) for one in stored]
-    if refused:
-        return ""
-    return table(("file", "reason", "detail"), rows, f"nothing of {slot} is in quarantine")
-
-
-def _refused(last: RefusedDelivery | None) -> str:
-    if last is None:
-        return ""
-    rows = [(one.path, one.reason, one.detail) for one in last.clips]
-    when = last.created.replace("T", " ")[:16]
-    lines = [
-        f"the delivery {last.source} was refused at {when} UTC, nothing of it was taken in:",
-        *(f"  - {fault}" for fault in last.faults),
-        table(("file", "reason", "detail"), rows, "each of its clips could be used"),
-    ]
-    return "\n".join(lines)
 
 
 def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
@@ -251,6 +211,7 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
 
 def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     from pipelines.datasets.dataset_version import protocols
+    from pipelines.datasets.slot_needs import version_needs
 
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
@@ -275,6 +236,8 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
         table(("expected", "broken", "reason"), rules),
     ]
+    if needs := needs_text(version_needs(workspace, version)):
+        parts.append(needs)
     if version.doubtful_names:
         parts.append(f"names to check: {_doubtful(version)}")
     docs = workspace.root / version.validation.docs
