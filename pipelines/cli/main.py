@@ -51,6 +51,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Operations": {
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
     },
 }
 """Group -> verb -> (module and function of its command, its line in the help). Help imports no verb's module."""

@@ -25,7 +25,7 @@ JSON_KEY = "elp.json"
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
     "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided"},
-    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override"},
+    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override", "failing"},
 }
 
 

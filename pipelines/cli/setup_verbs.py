@@ -97,9 +97,10 @@ def doctor(workspace: Workspace) -> int:
     """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
     from pipelines.datasets.remote_finding import examine_remote
     from pipelines.local.doctor import examine
+    from pipelines.orchestration.alerts.channel_status import examine_alerts
 
     found = []
-    for check in examine(workspace, examine_remote):
+    for check in examine(workspace, {"dvc remote": examine_remote, "alerts": examine_alerts}):
         found.append(check)
         if not wants_json():
             click.echo(_finding(check))

@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pipelines.local.addresses import MLFLOW, PREFECT
 from pipelines.local.lifecycle import roles_here
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
+from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
 
@@ -39,21 +40,21 @@ class Finding:
     remedy: str = ""
 
 
-def examine(workspace: Workspace, remote: Callable[[Workspace], Result]) -> Iterator[Finding]:
+def examine(workspace: Workspace, more: Mapping[str, Callable[[Workspace], Result]]) -> Iterator[Finding]:
     """Yield each finding as soon as it is known; a check that fails is a finding, not an error.
 
-    Nothing is written. `remote` checks the DVC remote: this room does not know datasets.
+    Nothing is written. `more` has the checks, by name, that belong to rooms which this one does not know.
     """
     checks: dict[str, Callable[[Workspace], Result]] = {
         "python": _python,
         "packages": _packages,
         "disk": _disk,
         "git": _git,
-        "dvc remote": remote,
         "keys": _keys,
         "clock": _clock,
         "gpu": _gpu,
         "backbone": _backbone,
+        **more,
     }
     for name, check in checks.items():
         try:
@@ -175,6 +176,8 @@ def _backbone(workspace: Workspace) -> Result:
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Result:
     place = f" at {found.address}" if found.address else ""
+    if found.name == SUPERVISOR and found.state == "down":
+        return "warn", f"down: {found.detail}", "start it with: elp up"
     if found.state == "up":
         return "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}", ""
     if found.state == "silent":
@@ -185,4 +188,5 @@ def _service(workspace: Workspace, found: ServiceStatus) -> Result:
         owner = web.port_owner(port) or "another program"
         remedy = f"stop it, set servers.{found.name}_port in elp.yaml, or run: elp up --free-ports"
         return "fail", f"down, and its port {port} is taken by {owner}", remedy
-    return "warn", "no worker" if found.name in POOLS else "down", "start it with: elp up"
+    state = "no worker" if found.name in POOLS else "down"
+    return "warn", f"{state}; {found.detail}" if found.detail else state, "start it with: elp up"

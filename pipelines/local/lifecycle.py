@@ -12,8 +12,10 @@ from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
-from pipelines.local.processes import Process, alive, descendants, start, stop, tail
+from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
+from pipelines.local.processes import Process, alive, descendants, start, stop, stop_remains, tail
 from pipelines.local.service_status import heartbeat
+from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -56,6 +58,7 @@ def up(
             record = _start_workers(workspace, record, begun, api, log)
             _wait(workspace, record, begun, MLFLOW, log)
             _wait_for_workers(record, api, log)
+            record = _start_supervisor(workspace, record, begun, api, log)
         # Ctrl-C too: nobody would stop what this call has started
         except BaseException:
             stop(begun)
@@ -73,19 +76,50 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
     """
     with _one_at_a_time(workspace, log):
         record = read_record(workspace)
-        workers = [p for p in record.processes if not p.address]
+        supervisor = [p for p in record.processes if p.name == SUPERVISOR]
+        workers = [p for p in record.processes if not p.address and p.name != SUPERVISOR]
         servers = [p for p in record.processes if p.address]
+        # first, or it would start the others again
+        stopped = stop(supervisor)
         # listed before the stop: an ended worker has no descendants any more
         interrupted = {pid for worker in workers for pid in descendants(worker)}
-        stopped = stop(workers)
+        stopped += stop(workers)
         if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
             # after the workers, whose own report would overwrite the state, and before the server that keeps it
-            _mark_crashed(prefect_api(workspace), interrupted, log)
+            mark_crashed(prefect_api(workspace), interrupted, STOPPED_BY_DOWN, log)
         stopped += stop(servers)
         write_record(workspace, replace(record, processes=()))
     for process in stopped:
         log(f"{process.name} stopped")
     return stopped
+
+
+def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None:
+    """Start one ended process of the record again, at its former address; None if something else changed the record.
+
+    What it left behind is killed first. Nobody waits until it answers.
+    """
+    try:
+        with file_lock(workspace.state / "servers.lock", wait=0):
+            record = read_record(workspace)
+            if record.find(dead.name) != dead or alive(dead):
+                return None
+            stop_remains(dead)
+            rest = replace(record, processes=tuple(p for p in record.processes if p != dead))
+            prefect = record.find(PREFECT)
+            # Prefect may have ended, too: its address stays
+            api = workspace.settings.servers.prefect_api.rstrip("/") or f"{prefect.address if prefect else ''}/api"
+            if dead.address:
+                command, environment = _server(workspace, record, dead.name, api, record.ports[dead.name])
+            else:
+                command = commands.worker_command(workspace, dead.name)
+                environment = commands.worker_environment(workspace, api)
+            started = _start(workspace, rest, [], dead.name, command, environment, dead.address).find(dead.name)
+            log(f"{dead.name} had ended and was started again")
+            return started
+    except TimeoutError:
+        # elp up or down is at work
+        return None
 
 
 def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Log) -> Record:
@@ -112,7 +146,7 @@ def roles_here(workspace: Workspace) -> tuple[Role, ...]:
 
 
 def _start_servers(workspace: Workspace, record: Record, begun: list[Process], free_ports: bool, log: Log) -> Record:
-    servers, environment = workspace.settings.servers, commands.server_environment(workspace)
+    servers = workspace.settings.servers
     wanted = {
         MLFLOW: (servers.mlflow_uri, servers.mlflow_port),
         PREFECT: (servers.prefect_api, servers.prefect_port),
@@ -123,20 +157,25 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
         for name, (elsewhere, port) in wanted.items()
         if not elsewhere and record.find(name) is None
     }
-    login = accounts.login_environment(workspace) if record.auth else {}
     # both servers know it: the console shows the state of the flow runs
-    api = f"http://{_reachable(servers.host)}:{ports[PREFECT]}/api" if PREFECT in ports else prefect_api(workspace)
+    api = f"{_address(servers.host, ports[PREFECT])}/api" if PREFECT in ports else prefect_api(workspace)
     for name, port in ports.items():
-        address = f"http://{_reachable(servers.host)}:{port}"
-        if name == MLFLOW:
-            command, extra = commands.mlflow_command(workspace, servers.host, port), login
-        else:
-            command, extra = commands.prefect_command(servers.host, port), {}
+        command, environment = _server(workspace, record, name, api, port)
+        address = _address(servers.host, port)
         record = replace(record, ports={**record.ports, name: port})
-        variables = {**environment, **extra, "PREFECT_API_URL": api}
-        record = _start(workspace, record, begun, name, command, variables, address)
+        record = _start(workspace, record, begun, name, command, environment, address)
         log(f"{name} starting at {address}")
     return record
+
+
+def _server(workspace: Workspace, record: Record, name: str, api: str, port: int) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of a server."""
+    environment = commands.server_environment(workspace) | {"PREFECT_API_URL": api}
+    host = workspace.settings.servers.host
+    if name == PREFECT:
+        return commands.prefect_command(host, port), environment
+    login = accounts.login_environment(workspace) if record.auth else {}
+    return commands.mlflow_command(workspace, host, port), environment | login
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
@@ -146,6 +185,14 @@ def _start_workers(workspace: Workspace, record: Record, begun: list[Process], a
             command = commands.worker_command(workspace, pool)
             record = _start(workspace, record, begun, pool, command, environment)
             log(f"worker of {pool} starting")
+    return record
+
+
+def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
+    if record.find(SUPERVISOR) is None:
+        environment = commands.worker_environment(workspace, api)
+        record = _start(workspace, record, begun, SUPERVISOR, commands.supervisor_command(), environment)
+        log("supervision starting")
     return record
 
 
@@ -224,25 +271,12 @@ def _online(api: str, process: Process) -> bool:
     return any(w["name"] == f"{process.name}-local" and heartbeat(w) > process.created for w in workers)
 
 
-def _mark_crashed(api: str, pids: set[int], log: Log) -> None:
-    """Mark the flow runs whose processes were stopped; Prefect would show them as running for ever."""
-    states = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    pools = {"name": {"any_": list(commands.POOLS)}}
-    message = "stopped by elp down; run it again, it continues at the step it had reached"
-    try:
-        for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
-            # Prefect's schema has the process id as text
-            if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
-                # forced: Prefect's orchestration rules may change or reject a state that is only proposed
-                state = {"state": {"type": "CRASHED", "message": message}, "force": True}
-                web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
-                log(f"flow run {run['name']} was in progress and is marked as crashed")
-    except OSError as error:
-        log(f"the interrupted flow runs could not be marked in Prefect: {error}")
-
-
 def _living(record: Record) -> Record:
     return replace(record, processes=tuple(p for p in record.processes if alive(p)))
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{_reachable(host)}:{port}"
 
 
 def _reachable(host: str) -> str:

@@ -84,6 +84,22 @@ def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]
     return list(targets)
 
 
+def stop_remains(process: Process, patience: Seconds = 5.0) -> set[int]:
+    """Kill what an ended process has left behind in its session; return the ids that were killed.
+
+    A server that was killed leaves its own children, which keep its port.
+    """
+    killed = []
+    for member in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            # a session keeps the id of its first process, and no new process can get that id meanwhile
+            if member.pid != process.pid and os.getsid(member.pid) == process.pid:
+                member.kill()
+                killed.append(member)
+    psutil.wait_procs(killed, timeout=patience)
+    return {member.pid for member in killed}
+
+
 def tail(log: str | Path, lines: int = 15) -> str:
     """Return the last lines of a log file; empty if there is no file."""
     try:

@@ -33,8 +33,9 @@ def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
 
 
 def prefect_command(host: str, port: int) -> list[str]:
-    """Return the command of the Prefect server with its UI and its scheduler."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    """Return the command of the Prefect server with its scheduler and its UI, which asks no other host."""
+    command = (sys.executable, "-m", "pipelines.orchestration.quick_prefect", "server", "start")
+    return [*command, "--host", host, "--port", str(port)]
 
 
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
@@ -44,6 +45,11 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
         *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
     ]
+
+
+def supervisor_command() -> list[str]:
+    """Return the command of the supervision: it starts again what has ended, and sends the alerts."""
+    return [sys.executable, "-m", "pipelines.orchestration.supervisor"]
 
 
 def server_environment(workspace: Workspace) -> dict[str, str]:

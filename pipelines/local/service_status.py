@@ -12,6 +12,7 @@ from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, read_record
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
+from pipelines.local.supervision import SUPERVISOR, read_ends
 from pipelines.local.workspace import Workspace
 
 
@@ -29,7 +30,7 @@ class ServiceStatus:
 
 
 def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
-    """Return the state of both servers and of each pool's workers; each has `patience` to answer."""
+    """Return the state of both servers, each pool's workers and the supervision; each has `patience` to answer."""
     record = read_record(workspace)
     servers = workspace.settings.servers
     api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
@@ -39,7 +40,14 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
         api = f"{prefect.address}/api" if prefect.state == "up" else ""
         # the pools are asked while MLflow still answers
         pools = threads.map(lambda pool: _pool(record, pool, api), POOLS)
-        return [mlflow.result(), prefect, *pools]
+        found = [mlflow.result(), prefect, *pools, _supervisor(record)]
+    ends = read_ends(workspace)
+    return [
+        replace(one, detail=f"{ends[one.name].text}; {one.detail}" if one.detail else ends[one.name].text)
+        if one.name in ends
+        else one
+        for one in found
+    ]
 
 
 def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
@@ -84,6 +92,13 @@ def _server(record: Record, name: str, elsewhere: str, health: str, patience: Se
         return found
     console = f"console: {found.address}/elp/"
     return replace(found, detail=f"{console}; {found.detail}" if found.detail else console)
+
+
+def _supervisor(record: Record) -> ServiceStatus:
+    process = record.find(SUPERVISOR)
+    if process and alive(process):
+        return ServiceStatus(SUPERVISOR, "up", pid=process.pid, uptime=process.uptime)
+    return ServiceStatus(SUPERVISOR, "down", detail="starts nothing again and sends no alerts; start it with: elp up")
 
 
 def _pool(record: Record, pool: str, api: str) -> ServiceStatus:

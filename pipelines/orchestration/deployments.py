@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pipelines.local.environment import OFFLINE
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
+from pipelines.orchestration.alerts.automations import ensure_automations
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ FLOWS = {
 def register_deployments(workspace: Workspace, api: str) -> None:
     """Make the work pools and a deployment of each flow for this workspace, or bring them up to date.
 
-    Schedules of an existing deployment stay. Raises ServiceError if the name belongs to another workspace.
+    The automations of the alerts are made, too. Schedules of an existing deployment stay.
+
+    Raises ServiceError if the name belongs to another workspace.
     """
     with connect_prefect(workspace, api) as client:
         # imported inside: importing Prefect needs the preparations of `connect_prefect`
@@ -46,6 +50,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         for deployment in retrain_deployments(client, workspace):
             if slot := deployment.parameters.get("slot"):
                 ensure_deployment(client, workspace, "retrain", slot)
+        ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:

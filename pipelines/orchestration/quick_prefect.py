@@ -2,7 +2,8 @@
 
     python -m pipelines.orchestration.quick_prefect worker start --pool elp-gpu --limit 1
 
-takes the arguments of `prefect`. A worker started by `prefect worker start` runs the same flows, about 2 s more slowly.
+takes the arguments of `prefect`. Its server sends its pages with a content policy. A worker started by
+`prefect worker start` runs the same flows, about 2 s more slowly.
 Checked with Prefect 3.8.8.
 """
 
@@ -11,6 +12,7 @@ import runpy
 import sys
 from typing import Any, cast
 
+from pipelines.orchestration.prefect_pages import serve_pages_with_policy
 from pipelines.quick_imports import quick_imports
 
 ENGINE = "engine"
@@ -59,6 +61,8 @@ def main() -> None:
 
     if sys.argv[1:2] == ["worker"]:
         _start_engine_directly()
+    if sys.argv[1:3] == ["server", "start"]:
+        serve_pages_with_policy()
     app()
 
 

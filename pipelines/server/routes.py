@@ -16,6 +16,7 @@ from elp_core.errors import ElpError
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
+from pipelines.server.read_models.drift import read_drifts
 from pipelines.server.read_models.signed_records import FILTERS, ledger_head, ledger_rows_after, statement_rows
 from pipelines.server.request_body import bad_request, caller_of, days_of, plain_text, read_body, reason_of, slot_of
 from pipelines.server.storage.override_requests import open_requests
@@ -129,6 +130,14 @@ def get_adapters() -> Response:
     with registry().engine.connect() as connection:
         found, last = registered_adapters(connection, slot, fingerprint, after, min(limit, _ADAPTERS_LIMIT))
     return jsonify({"adapters": [adapter.to_json() for adapter in found], "last": last})
+
+
+@blueprint.get("/drifts")
+def get_drifts() -> Response:
+    """List how much each champion's metric has changed since its promotion, of one slot or of all."""
+    with registry().engine.connect() as connection:
+        found = read_drifts(connection, request.args.get("slot", ""))
+    return jsonify({"drifts": [drift.to_json() for drift in found]})
 
 
 @blueprint.post("/promote")

@@ -5,6 +5,7 @@ The gate of a challenger measures the champion of that day on the golden set of 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,7 @@ from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import ChampionRef, VerdictStatement
 from pipelines.server.read_models.by_version import Key
-from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts_after
+from pipelines.server.read_models.signed_records import RecordedVerdict, last_changes, verdicts, verdicts_after
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,28 @@ class Drift:
     def other_golden(self) -> bool:
         """Whether the golden set changed in between. The change is then not the adapter's alone."""
         return self.then.statement.golden != self.now.statement.golden
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the answer of the server's API. Rates are shares; `seq` is the ledger entry of the newer verdict."""
+        then, details = self.then.statement, self.now.statement.details
+        return {
+            "slot": then.slot,
+            "version": then.version,
+            "metric": then.metric,
+            "then": then.challenger,
+            "now": (then.challenger or 0.0) + self.change,
+            "change": self.change,
+            "margin": details.margin if details else None,
+            "other_golden": self.other_golden,
+            "seq": self.now.seq,
+        }
+
+
+def read_drifts(registry: sa.Connection, slot: str = "") -> list[Drift]:
+    """Return the drift of every champion that was measured again, or of one slot's."""
+    changes = {name: change for name, change in last_changes(registry).items() if slot in ("", name)}
+    keys = [(Slot.parse(name).model_name, change.after) for name, change in changes.items() if change.after]
+    return list(find_drifts(registry, changes.values(), verdicts(registry, keys)).values())
 
 
 def find_drifts(

@@ -11,20 +11,28 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-import psutil
 import pytest
 from prefect.client.schemas import filters
+from prefect.client.schemas.actions import WorkPoolUpdate
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
 from pipelines.local import lifecycle
-from pipelines.local.addresses import prefect_api, read_record
-from pipelines.local.processes import alive
+from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
+from pipelines.local.interrupted_runs import WORKER_ENDED
+from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.orchestration.alerts.automations import ensure_automations
+from pipelines.orchestration.alerts.channel_status import channel_status
 from pipelines.orchestration.deployments import FLOWS, register_deployments
-from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
+from tests.support.receivers import Receiver, http_receiver
+from tests.support.rest import Rest
+from tests.support.versions_by_hand import gate, register
 from tests.support.workspaces import isolate
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("operations")]
@@ -57,10 +65,11 @@ def _eventually(found: Callable[[], Any], seconds: float = 120) -> Any:
     return result
 
 
-def test_status_shows_all_four_up(up: Workspace, capfd) -> None:
+def test_status_shows_all_five_up(up: Workspace, capfd) -> None:
     assert run(["status", "--json", "-w", str(up.root)]) == 0
     found = json.loads(capfd.readouterr().out)
-    assert [(s["name"], s["state"]) for s in found] == [(n, "up") for n in ("mlflow", "prefect", "elp-cpu", "elp-gpu")]
+    names = ("mlflow", "prefect", "elp-cpu", "elp-gpu", "supervisor")
+    assert [(s["name"], s["state"]) for s in found] == [(name, "up") for name in names]
     address = found[0]["detail"].removeprefix("console: ")
     assert address == f"{found[0]['address']}/elp/"
     with urllib.request.urlopen(address, timeout=20) as page:
@@ -147,11 +156,88 @@ def test_a_schedule_fires_and_a_worker_takes_the_run(up: Workspace) -> None:
             remove_schedule(client, up, "plant-c/asr")
 
 
-def test_a_killed_worker_is_seen_and_started_again_alone(up: Workspace, capfd) -> None:
+@pytest.fixture
+def hook(up: Workspace) -> Iterator[Receiver]:
+    """A channel that gets everything."""
+    with http_receiver() as receiver:
+        assert run(["alerts", "add", "--webhook", receiver.url, "-w", str(up.root)]) == 0
+        assert [message["title"] for message in receiver.got] == [f"[ELP {up.root.name}] test message"]
+        receiver.got.clear()
+        yield receiver
+        assert run(["alerts", "remove", "webhook", "-w", str(up.root)]) == 0
+
+
+def _titles(receiver: Receiver) -> str:
+    return " | ".join(message["title"] + message["text"] for message in receiver.got)
+
+
+def test_a_failed_run_is_reported_once_and_repeats_are_collected(up: Workspace, hook: Receiver, tmp_path: Path) -> None:
+    source = tmp_path / "broken.jsonl"
+    source.write_text("{not json\n")
+    for _ in range(2):
+        assert run(["retrain", "plant-f/asr", str(source), "-w", str(up.root)]) == 1
+    assert _eventually(lambda: channel_status(up)[0].collected == 1)
+    (message,) = hook.got
+    assert message["title"] == f"[ELP {up.root.name}] retrain plant-f/asr failed"
+    assert "Slot: plant-f/asr" in message["text"]
+    assert "broken.jsonl" in message["text"]
+    assert f"{prefect_api(up).removesuffix('/api')}/runs/flow-run/" in message["text"]
+
+
+def test_a_run_that_no_worker_takes_is_overdue(up: Workspace, hook: Receiver) -> None:
+    with connect_prefect(up) as client:
+        # as made, but for a shorter patience
+        ensure_automations(client, up, set())
+        ensure_automations(client, up, {"overdue"}, overdue=10.0)
+        pool = "elp-gpu"
+        client.update_work_pool(pool, WorkPoolUpdate(is_paused=True))
+        try:
+            made = start_run(client, up, "train", {"slot": "plant-g/asr"}, "train plant-g/asr", ["plant-g/asr"])
+            assert _eventually(lambda: "train plant-g/asr is overdue" in _titles(hook), 180)
+        finally:
+            client.delete_flow_run(UUID(made.id))
+            client.update_work_pool(pool, WorkPoolUpdate(is_paused=False))
+
+
+def test_an_override_in_the_ledger_reaches_people(up: Workspace, hook: Receiver) -> None:
+    uri = mlflow_uri(up)
+    made = register(Rest(uri), "elp.plant-h.asr", "one", lineage=load_trusted_keys(key_folder(up.state)))
+    gate(Rest(uri), made, "failed", None, load_trusted_keys(key_folder(up.state)))
+    assert _eventually(lambda: "the gate did not pass plant-h/asr v1" in _titles(hook))
+    assert f"{uri}/elp/slots/plant-h/asr?version=1" in _titles(hook)
+
+
+def test_a_killed_worker_comes_back_and_is_reported_once(up: Workspace, hook: Receiver) -> None:
     before = {p.name: p for p in read_record(up).processes}
+    killed = time.monotonic()
     os.kill(before["elp-cpu"].pid, signal.SIGKILL)
-    psutil.Process(before["elp-cpu"].pid).wait(10)
-    assert run(["status", "-w", str(up.root)]) == 1
-    lifecycle.up(up, register_deployments, log=lambda _: None)
+    assert _eventually(lambda: _process(up, "elp-cpu") not in (before["elp-cpu"], None), 20)
+    assert time.monotonic() - killed < 20
     after = {p.name: p for p in read_record(up).processes}
     assert {name for name in after if after[name] != before[name]} == {"elp-cpu"}
+    assert alive(after["elp-cpu"])
+    assert _eventually(lambda: "the process elp-cpu has ended and is started again" in _titles(hook))
+    assert len(hook.got) == 1
+    assert run(["up", "-w", str(up.root)]) == 0
+
+
+def _process(workspace: Workspace, name: str) -> Process | None:
+    return read_record(workspace).find(name)
+
+
+def test_the_run_of_a_killed_worker_is_marked_as_crashed(up: Workspace) -> None:
+    # a flow that waits: it starts a child run on the training pool, which is paused
+    with connect_prefect(up) as client:
+        client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=True))
+        try:
+            made = start_run(client, up, "retrain-all", {"slots": ["plant-i/asr"]}, "retrain all slots")
+            assert _eventually(lambda: read_run(client, made.id).state == "Running")
+            worker = _process(up, "elp-cpu")
+            assert worker
+            os.kill(worker.pid, signal.SIGKILL)
+            assert _eventually(lambda: read_run(client, made.id).state == "Crashed", 60)
+            assert read_run(client, made.id).message == WORKER_ENDED
+            # asked for by a person: it is not started again
+            assert client.read_flow_run(UUID(made.id)).run_count == 1
+        finally:
+            client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=False))

@@ -1,0 +1,132 @@
+"""Flow runs whose process or worker has ended: mark them, end what is left, start scheduled ones once more."""
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psutil
+
+from elp_core.types import Seconds
+from pipelines.local import http_client as web
+from pipelines.local import service_commands as commands
+from pipelines.local.workspace import Workspace
+
+Log = Callable[[str], None]
+
+STOPPED_BY_DOWN = "stopped by elp down; run it again, it continues at the step it had reached"
+"""Message of a run that `elp down` ended."""
+
+WORKER_ENDED = "its worker ended, so it was stopped; run again, it continues at the step it had reached"
+"""Message of a run that the supervision ended."""
+
+_RUN_ID = "PREFECT__FLOW_RUN_ID"
+"""Environment variable with the id of the run that a process executes."""
+_SETTLED: Seconds = 8.0
+"""A worker reports a crash a second time about 2 s after the first, which would overwrite an earlier new state."""
+
+
+def mark_crashed(api: str, pids: set[int], message: str, log: Log) -> None:
+    """Mark the flow runs whose processes were stopped; Prefect would show them as running for ever."""
+    states = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    pools = {"name": {"any_": list(commands.POOLS)}}
+    try:
+        for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
+            # Prefect's schema has the process id as text
+            if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
+                # forced: Prefect's orchestration rules may change or reject a state that is only proposed
+                state = {"state": {"type": "CRASHED", "message": message}, "force": True}
+                web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
+                log(f"flow run {run['name']} was in progress and is marked as crashed")
+    except OSError as error:
+        log(f"the interrupted flow runs could not be marked in Prefect: {error}")
+
+
+def end_runs_of(workspace: Workspace, api: str, pool: str, log: Log) -> None:
+    """End the runs whose worker on this machine has ended, and mark them as crashed; put back those that never began.
+
+    A run continues without its worker, but nobody would see its end, and a new worker would start the next run next to
+    it. No answer raises OSError.
+    """
+    ours = _run_processes(workspace)
+    wanted = {
+        "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
+        "work_pools": {"name": {"any_": [pool]}},
+        "limit": 200,
+    }
+    runs = web.request(f"{api}/flow_runs/filter", wanted)
+    ended = set()
+    for run in runs:
+        if process := ours.get(str(run["id"])):
+            ended |= _kill(process)
+        elif (pid := str(run.get("infrastructure_pid") or "")).isdigit() and not psutil.pid_exists(int(pid)):
+            ended.add(int(pid))
+    mark_crashed(api, ended, WORKER_ENDED, log)
+    if _other_workers(api, pool):
+        return
+    for run in runs:
+        if run["state_type"] == "PENDING" and not run.get("infrastructure_pid"):
+            _schedule_again(api, run, "its worker ended before the run began")
+            log(f"flow run {run['name']} waits for a worker again")
+
+
+def retry_scheduled_runs(api: str, tags: Collection[str], since: float, log: Log) -> None:
+    """Start each scheduled run that crashed after a moment (seconds since the epoch) once more. No answer: OSError.
+
+    A run that a person started is not repeated: the person was told, and may have started it again.
+    """
+    after = datetime.fromtimestamp(since, UTC).isoformat()
+    before = (datetime.now(UTC) - timedelta(seconds=_SETTLED)).isoformat()
+    wanted = {
+        "state": {"type": {"any_": ["CRASHED"]}},
+        "tags": {"all_": list(tags)},
+        "end_time": {"after_": after, "before_": before},
+    }
+    for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": 200}):
+        stopped = (run["state"].get("message") or "") == STOPPED_BY_DOWN
+        if run["auto_scheduled"] and run["run_count"] <= 1 and not stopped:
+            _schedule_again(api, run, "started once more after a crash")
+            log(f"flow run {run['name']} had crashed and is started once more")
+
+
+def _schedule_again(api: str, run: dict[str, Any], message: str) -> None:
+    details = {"scheduled_time": datetime.now(UTC).isoformat()}
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": message, "state_details": details}
+    web.request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+
+
+def _run_processes(workspace: Workspace) -> dict[str, psutil.Process]:
+    """Return the processes on this machine that execute a run of the workspace, by the run's id."""
+    found: dict[str, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            # another user's
+            continue
+        run = environment.get(_RUN_ID, "")
+        # the oldest one is the run, the others are its children
+        older = run not in found or process.create_time() < found[run].create_time()
+        if run and environment.get("ELP_WORKSPACE") == str(workspace.root) and older:
+            found[run] = process
+    return found
+
+
+def _kill(process: psutil.Process) -> set[int]:
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return {process.pid}
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            # it ended in between
+            continue
+    psutil.wait_procs(family, timeout=5.0)
+    return {member.pid for member in family}
+
+
+def _other_workers(api: str, pool: str) -> bool:
+    """Return whether a worker of another machine may have a run of the pool."""
+    workers = web.request(f"{api}/work_pools/{pool}/workers/filter", {})
+    return any(worker["status"] == "ONLINE" and worker["name"] != f"{pool}-local" for worker in workers)

@@ -1,0 +1,93 @@
+"""Start again what has ended: the servers and workers of `elp up`, with growing pauses, and not for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from elp_core.config import from_dict
+from elp_core.errors import ConfigError
+from elp_core.files import write_whole
+from elp_core.types import Seconds
+from pipelines.local.addresses import Record
+from pipelines.local.processes import Process, alive
+from pipelines.local.workspace import Workspace
+
+SUPERVISOR = "supervisor"
+"""Name of the process in the record of `elp up`."""
+
+WINDOW: Seconds = 900.0
+PAUSES: tuple[Seconds, ...] = (0.0, 2.0, 10.0, 30.0, 60.0)
+"""Before the first, second … start within `WINDOW`. After one more end, the process stays down."""
+_STATE_FILE = "supervision.json"
+
+
+@dataclass(frozen=True)
+class Ends:
+    """How often one process has ended lately."""
+
+    pid: int
+    """The process whose end is the newest."""
+    times: tuple[float, ...]
+    """Ends within `WINDOW`, in seconds since the epoch."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not started again until the next `elp up`."""
+        return len(self.times) > len(PAUSES)
+
+    @property
+    def start_at(self) -> float:
+        """Return when it may be started again, in seconds since the epoch."""
+        return self.times[-1] + PAUSES[min(len(self.times), len(PAUSES)) - 1]
+
+    @property
+    def text(self) -> str:
+        """Return the sentence for people."""
+        count = len(self.times)
+        ended = f"ended {count} time{'s' if count > 1 else ''} within {WINDOW / 60:.0f} minutes"
+        return f"{ended} and is not started again; read its log, then: elp up" if self.given_up else ended
+
+
+def note_ends(record: Record, known: Mapping[str, Ends], now: float) -> dict[str, Ends]:
+    """Return the ends by the name of the process, with those that happened since `known`. Old ones are forgotten."""
+    found = {}
+    for process in (p for p in record.processes if p.name != SUPERVISOR):
+        before = known.get(process.name, Ends(0, ()))
+        times = tuple(at for at in before.times if 0 <= now - at < WINDOW)
+        if alive(process):
+            # a start by a person after the supervision gave up begins a new count
+            if times and not before.given_up:
+                found[process.name] = replace(before, times=times)
+        elif before.pid == process.pid:
+            # what was given up stays so for as long as nobody starts it
+            found[process.name] = before
+        else:
+            found[process.name] = Ends(process.pid, (*times, now))
+    return found
+
+
+def due(record: Record, ends: Mapping[str, Ends], now: float) -> Sequence[Process]:
+    """Return the processes that are to be started again now."""
+    return [
+        process
+        for process in record.processes
+        if (end := ends.get(process.name)) and end.pid == process.pid and not end.given_up and now >= end.start_at
+    ]
+
+
+def read_ends(workspace: Workspace) -> dict[str, Ends]:
+    """Return what the supervision noted last; empty if the file is missing or damaged."""
+    try:
+        values = json.loads((workspace.state / _STATE_FILE).read_text(encoding="utf-8"))
+        return {name: from_dict(Ends, each, "ends") for name, each in values.items()}
+    except (OSError, ValueError, AttributeError, ConfigError):
+        # it is written again by the supervision; a wrong count at worst starts a process once more
+        return {}
+
+
+def write_ends(workspace: Workspace, ends: Mapping[str, Ends]) -> None:
+    """Write the ends for the next start of the supervision, `elp status` and `elp doctor`."""
+    content = {name: asdict(each) for name, each in ends.items()}
+    write_whole(workspace.state / _STATE_FILE, json.dumps(content) + "\n")

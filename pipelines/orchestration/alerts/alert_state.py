@@ -1,0 +1,111 @@
+"""One round of the supervision: ledger entries become events, firings become alerts, alerts go to the queues.
+
+The file of the queues says how far Prefect and the ledger were read, so both change together: a process that is killed
+between an event and its message sends the message at its next start. One that is killed after sending, and before the
+file is written, sends it twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from elp_core.config import from_dict, to_dict
+from elp_core.errors import ConfigError
+from elp_core.files import write_whole
+from pipelines.errors import WorkspaceError
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.alert_channels import Channel, folder, private_folder
+from pipelines.orchestration.alerts.alert_queue import Queue, accept
+from pipelines.orchestration.alerts.automations import emit, firings
+from pipelines.orchestration.alerts.ledger_alerts import ledger_alerts, read_head
+
+_OVERLAP = timedelta(minutes=10)
+"""Prefect stores an event some seconds after it occurred, so the newest ones are read again."""
+_SEEN = 4000
+_FAR = timedelta(days=6)
+"""Prefect keeps events for a week."""
+
+
+@dataclass(frozen=True)
+class AlertState:
+    """How far the sources were read, and what is to be sent."""
+
+    since: float
+    """Firings before this moment were read: seconds since the epoch."""
+    began: float = 0.0
+    """What happened before this moment is of no interest."""
+    seen: tuple[str, ...] = ()
+    """Alerts since then that were taken in, by id."""
+    ledger: int | None = None
+    """Number of the last ledger entry that was read; None if no server has answered yet."""
+    queues: Mapping[str, Queue] = field(default_factory=dict)
+
+
+def read_state(workspace: Workspace, now: float) -> AlertState:
+    """Return the state; a new one begins `now`, without what happened before. Raises WorkspaceError if damaged."""
+    path = folder(workspace) / "state.json"
+    try:
+        return from_dict(AlertState, json.loads(path.read_text(encoding="utf-8")), "alerts")
+    except FileNotFoundError:
+        return AlertState(now, now)
+    except (ValueError, TypeError, ConfigError) as error:
+        raise WorkspaceError(f"{path} is damaged ({error}); delete it: alerts then begin at that moment") from error
+
+
+def write_state(workspace: Workspace, state: AlertState) -> None:
+    """Write the state, whole or not at all."""
+    path = private_folder(folder(workspace)) / "state.json"
+    write_whole(path, json.dumps(to_dict(state)) + "\n", mode=0o600, durable=True)
+
+
+def read_firings(
+    workspace: Workspace, state: AlertState, channels: Mapping[str, Channel], api: str, now: float
+) -> AlertState:
+    """Return the state with what Prefect's automations selected since the last look. No answer raises OSError."""
+    moment = datetime.fromtimestamp(now, UTC)
+    begin = max(
+        datetime.fromtimestamp(state.since, UTC) - _OVERLAP, datetime.fromtimestamp(state.began, UTC), moment - _FAR
+    )
+    found, ids = [], []
+    for firing, alert in firings(workspace, api, begin, moment):
+        ids.append(firing)
+        if firing not in state.seen and alert.id not in state.seen:
+            found.append(alert)
+    # those that the next look reads again; an alert of two firings is one alert
+    seen = tuple(dict.fromkeys((*state.seen[-_SEEN:], *ids, *(alert.id for alert in found))))
+    # without news the file is written once a minute, not at every look
+    since = now if found or abs(now - state.since) > 60 else state.since
+    return replace(take_in(state, channels, found, now), since=since, seen=seen[-_SEEN:])
+
+
+def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str) -> AlertState:
+    """Send what is new in the ledger to Prefect, so that its automations decide; return the state after it.
+
+    No answer of one of the two raises OSError; entries that were sent are then sent again, which changes nothing.
+    """
+    if state.ledger is None:
+        return replace(state, ledger=read_head(workspace, mlflow))
+    for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger):
+        emit(workspace, api, alerts)
+        state = replace(state, ledger=seq)
+    return state
+
+
+def queue_of(state: AlertState, channel: Channel) -> Queue:
+    """Return the queue of a channel; an empty one if it has none yet."""
+    found = state.queues.get(channel.name)
+    return found if found and found.added == channel.added else Queue(added=channel.added)
+
+
+def take_in(state: AlertState, channels: Mapping[str, Channel], alerts: Iterable[Alert], now: float) -> AlertState:
+    """Return the state with alerts in the queues of the channels that get their kind."""
+    queues = {name: queue_of(state, channel) for name, channel in channels.items()}
+    for alert in {alert.id: alert for alert in alerts}.values():
+        for name, channel in channels.items():
+            if alert.kind in channel.on:
+                queues[name] = accept(queues[name], alert, now)
+    return replace(state, queues=queues)

@@ -1,0 +1,119 @@
+"""The automations in Prefect that select events, one for each kind of alert, and events of our own.
+
+An automation does nothing itself: Prefect sends each notification once, without a retry, a pause or a digest. The
+supervision reads the firings and sends. An automation that a person pauses or edits in Prefect's pages stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from elp_core.types import Seconds
+from pipelines.local import http_client as web
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
+from pipelines.orchestration.prefect_api import deployment_name
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.events.schemas.automations import EventTrigger
+
+OVERDUE: Seconds = 1800.0
+"""How long a run may be late before that is an alert: a run that waits behind another one is late, too."""
+_PAGE = 50
+"""Events in one answer, Prefect's limit."""
+
+
+def ensure_automations(
+    client: SyncPrefectClient, workspace: Workspace, kinds: Set[str], overdue: Seconds = OVERDUE
+) -> None:
+    """Make the automations of these kinds that are missing, and delete those of other kinds."""
+    from prefect.events.actions import DoNothing
+    from prefect.events.schemas.automations import AutomationCore
+
+    for kind in KINDS:
+        name = automation_name(workspace, kind)
+        present = client.read_automations_by_name(name)
+        for surplus in present[1:] if kind in kinds else present:
+            client.delete_automation(surplus.id)
+        if kind in kinds and not present:
+            about = "elp sends the alerts of these events (elp alerts list). Pause this automation to pause them."
+            trigger = _trigger(workspace, kind, overdue)
+            client.create_automation(
+                AutomationCore(name=name, description=about, trigger=trigger, actions=[DoNothing()])
+            )
+
+
+def automation_name(workspace: Workspace, kind: str) -> str:
+    """Return the name of the automation of a kind."""
+    return f"elp alerts of {deployment_name(workspace)}: {kind}"
+
+
+def _trigger(workspace: Workspace, kind: str, overdue: Seconds) -> EventTrigger:
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    events = {name for name, of_kind in EVENTS.items() if of_kind == kind}
+    ours: dict[str, Any] = {
+        "match": {"prefect.resource.id": ["prefect.flow-run.*", f"elp.workspace.{deployment_name(workspace)}"]},
+        "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": _tag(workspace)},
+    }
+    if kind != "overdue":
+        return EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, **ours)
+    moved = ("Pending", "Running", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed")
+    return EventTrigger(
+        after=events,
+        expect={f"prefect.flow-run.{state}" for state in moved},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=overdue),
+        **ours,
+    )
+
+
+def emit(workspace: Workspace, api: str, alerts: Iterable[Alert]) -> None:
+    """Send events of our own to Prefect; one that it has already changes nothing. No answer raises OSError."""
+    events = [
+        {
+            "id": alert.id,
+            # of now: Prefect's triggers do not look at events that are older than what they have seen
+            "occurred": datetime.now(UTC).isoformat(),
+            "event": alert.event,
+            "resource": {
+                "prefect.resource.id": f"elp.workspace.{deployment_name(workspace)}",
+                "prefect.resource.name": alert.slot or workspace.root.name,
+            },
+            "related": [{"prefect.resource.id": _tag(workspace), "prefect.resource.role": "tag"}],
+            "payload": alert.payload(),
+        }
+        for alert in alerts
+    ]
+    if events:
+        web.request(f"{api}/events", events, timeout=15.0)
+
+
+def firings(workspace: Workspace, api: str, since: datetime, until: datetime) -> Iterator[tuple[str, Alert]]:
+    """Yield the id of each firing of the automations between two moments, and its alert. No answer raises OSError."""
+    names = [automation_name(workspace, kind) for kind in KINDS]
+    wanted = {
+        "event": {"name": ["prefect.automation.triggered"]},
+        "resource": {"labels": {"prefect.resource.name": names}},
+        "occurred": {"since": since.isoformat(), "until": until.isoformat()},
+        "order": "ASC",
+    }
+    page = web.request(f"{api}/events/filter", {"filter": wanted, "limit": _PAGE}, timeout=15.0)
+    while True:
+        for firing in page["events"]:
+            event = (firing.get("payload") or {}).get("triggering_event")
+            if event and (alert := event_alert(event, api.removesuffix("/api"))):
+                yield str(firing["id"]), alert
+        if not page.get("next_page"):
+            return
+        # the address is that by which the server was asked
+        page = web.request(page["next_page"], timeout=15.0)
+
+
+def _tag(workspace: Workspace) -> str:
+    return f"prefect.tag.{deployment_name(workspace)}"

@@ -1,0 +1,180 @@
+"""The supervision of `elp up`: start again what has ended, start crashed scheduled runs once more, send the alerts.
+
+    python -m pipelines.orchestration.supervisor
+
+is started by `elp up` and ended by `elp down`. It uses the standard library for its requests and imports Prefect never:
+it has to stay small and to outlive what it watches.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from elp_core.errors import ElpError
+from elp_core.types import Seconds
+from pipelines.local import lifecycle, supervision
+from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
+from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
+from pipelines.local.supervision import SUPERVISOR, Ends
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.orchestration.alerts.alert import EVENTS, Alert
+from pipelines.orchestration.alerts.alert_channels import Channel, folder, read_channels
+from pipelines.orchestration.alerts.alert_state import (
+    AlertState,
+    follow_ledger,
+    read_firings,
+    read_state,
+    take_in,
+    write_state,
+)
+from pipelines.orchestration.alerts.deliver import deliver
+from pipelines.orchestration.prefect_api import deployment_name
+
+_EVERY: Seconds = 1.0
+_ALERTS_EVERY: Seconds = 5.0
+_ABANDONED: Seconds = 60.0
+"""After this long without a place in the record of `elp up`, the process ends."""
+
+
+@dataclass
+class Watch:
+    """What the loop knows between two rounds."""
+
+    workspace: Workspace
+    began: float = field(default_factory=time.time)
+    ends: dict[str, Ends] = field(default_factory=dict)
+    orphaned: set[str] = field(default_factory=set)
+    """Pools whose runs have to be ended."""
+    news: list[Alert] = field(default_factory=list)
+    """Alerts about processes that no queue has yet."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """The last fault of each part, so that the log has it once."""
+
+
+def main() -> None:
+    """Watch until `elp down` ends this process, or nobody knows it any more."""
+    watch = Watch(open_workspace())
+    watch.ends = supervision.read_ends(watch.workspace)
+    known = checked = time.monotonic()
+    while True:
+        record = read_record(watch.workspace) if watch.workspace.root.is_dir() else None
+        me = record.find(SUPERVISOR) if record else None
+        if me and me.pid == os.getpid():
+            known = time.monotonic()
+            attempt(watch, "processes", supervise_processes)
+        elif time.monotonic() - known > _ABANDONED:
+            return
+        if me and time.monotonic() - checked >= _ALERTS_EVERY:
+            checked = time.monotonic()
+            attempt(watch, "runs", supervise_runs)
+            attempt(watch, "alerts", supervise_alerts)
+        time.sleep(_EVERY)
+
+
+def attempt(watch: Watch, part: str, work: Callable[[Watch], None]) -> None:
+    """Do one part of a round. A fault is logged when it is new: the next round tries again."""
+    try:
+        work(watch)
+    except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
+        note_fault(watch, part, error)
+    else:
+        note_fault(watch, part, None)
+
+
+def note_fault(watch: Watch, part: str, error: Exception | None) -> None:
+    """Log the fault of a part if it is new, and its end."""
+    fault = f"{type(error).__name__}: {error}" if error else ""
+    if fault and watch.faults.get(part) != fault:
+        say(f"{part}: {fault}; trying again")
+    elif not fault and watch.faults.get(part):
+        say(f"{part}: works again")
+    watch.faults[part] = fault
+
+
+def supervise_processes(watch: Watch) -> None:
+    """Start again each server and worker that has ended and may be started now."""
+    workspace, now = watch.workspace, time.time()
+    record = read_record(workspace)
+    ends = supervision.note_ends(record, watch.ends, now)
+    if ends != watch.ends:
+        for name, end in ends.items():
+            if end.pid != watch.ends.get(name, Ends(0, ())).pid:
+                say(f"{name} {end.text}")
+                watch.news.append(_ended(workspace, name, end, now))
+        watch.ends = ends
+        supervision.write_ends(workspace, ends)
+    for process in supervision.due(record, ends, now):
+        if not process.address:
+            watch.orphaned.add(process.name)
+        lifecycle.start_again(workspace, process, say)
+
+
+def supervise_runs(watch: Watch) -> None:
+    """End the runs of workers that have ended, and start crashed scheduled runs once more."""
+    api = prefect_api(watch.workspace)
+    for pool in sorted(watch.orphaned):
+        end_runs_of(watch.workspace, api, pool, say)
+        watch.orphaned.discard(pool)
+    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, say)
+
+
+def supervise_alerts(watch: Watch) -> None:
+    """Take in what happened, and send what is due."""
+    workspace = watch.workspace
+    channels = read_channels(workspace)
+    if not channels:
+        # a channel that is added later does not get what happened before
+        (folder(workspace) / "state.json").unlink(missing_ok=True)
+        watch.news.clear()
+        return
+    state = read_state(workspace, time.time())
+    # one source that is silent does not hold up the others; what this process saw itself needs neither
+    for source in (_own_news, _firings, _ledger):
+        try:
+            after = source(watch, state, channels)
+        except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
+            note_fault(watch, source.__name__.strip("_"), error)
+            continue
+        note_fault(watch, source.__name__.strip("_"), None)
+        if after != state:
+            write_state(workspace, after)
+            state = after
+    watch.news.clear()
+    deliver(workspace, state, channels, say)
+
+
+def _own_news(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return take_in(state, channels, watch.news, time.time())
+
+
+def _firings(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return read_firings(watch.workspace, state, channels, prefect_api(watch.workspace), time.time())
+
+
+def _ledger(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    return follow_ledger(watch.workspace, state, prefect_api(watch.workspace), mlflow_uri(watch.workspace))
+
+
+def _ended(workspace: Workspace, name: str, end: Ends, now: float) -> Alert:
+    event = "elp.process.given-up" if end.given_up else "elp.process.restarted"
+    what = f"the process {name} has ended and {'stays down' if end.given_up else 'is started again'}"
+    log = workspace.state / "logs" / f"{name}.log"
+    step = f"read {log}, then: elp up" if end.given_up else f"nothing, if it stays up; its log: {log}"
+    return Alert(
+        id=str(uuid.uuid4()), event=event, kind=EVENTS[event], at=datetime.fromtimestamp(now, UTC).isoformat(),
+        what=what, reason=end.text, next_step=step,
+    )  # fmt: skip
+
+
+def say(text: str) -> None:
+    """Write a line to the log of the supervision."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

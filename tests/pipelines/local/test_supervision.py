@@ -1,0 +1,114 @@
+"""What has ended is started again after growing pauses, and not for ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.local import lifecycle
+from pipelines.local import service_commands as commands
+from pipelines.local.addresses import Record, read_record, write_record
+from pipelines.local.processes import Process, alive, start, stop, stop_remains
+from pipelines.local.service_status import service_status
+from pipelines.local.supervision import PAUSES, SUPERVISOR, WINDOW, Ends, due, note_ends, read_ends, write_ends
+from pipelines.local.workspace import Workspace
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Process]:
+    process = start("elp-gpu", SLEEP, dict(os.environ), tmp_path / "elp-gpu.log")
+    yield process
+    stop([process])
+
+
+def kill(process: Process) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(process.pid)] if psutil.pid_exists(process.pid) else [], timeout=10)
+
+
+def test_an_end_is_counted_once_and_started_again_at_once(sleeper: Process) -> None:
+    record = Record((sleeper,))
+    assert note_ends(record, {}, 100.0) == {}
+    kill(sleeper)
+    ends = note_ends(record, {}, 100.0)
+    assert ends == note_ends(record, ends, 101.0) == {"elp-gpu": Ends(sleeper.pid, (100.0,))}
+    assert list(due(record, ends, 100.0)) == [sleeper]
+
+
+def test_it_stays_down_after_too_many_ends_until_a_person_starts_it(sleeper: Process) -> None:
+    record, ends, now, pauses = Record((sleeper,)), {"elp-gpu": Ends(0, ())}, 100.0, []
+    kill(sleeper)
+    for _ in range(len(PAUSES) + 1):
+        # as if each start had been another process
+        ends = note_ends(record, {"elp-gpu": Ends(0, ends["elp-gpu"].times)}, now)
+        pauses.append(ends["elp-gpu"].start_at - now)
+        assert bool(due(record, ends, now + 61.0)) is not ends["elp-gpu"].given_up
+        now += 61.0
+    assert pauses[:-1] == list(PAUSES)
+    assert ends["elp-gpu"].given_up
+    assert "is not started again; read its log, then: elp up" in ends["elp-gpu"].text
+    assert note_ends(record, ends, now + 10 * WINDOW) == ends
+
+
+def test_a_person_s_start_begins_a_new_count(sleeper: Process) -> None:
+    times = tuple(float(n) for n in range(len(PAUSES) + 1))
+    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times)}, 10.0) == {}
+    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times[:2])}, 10.0) == {"elp-gpu": Ends(1, times[:2])}
+    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times[:2])}, 10.0 + WINDOW) == {}
+
+
+def test_the_supervision_is_not_its_own_concern(tmp_path: Path) -> None:
+    gone = Process(SUPERVISOR, 2**22 - 1, 1.0, str(tmp_path / "log"))
+    assert note_ends(Record((gone,)), {}, 1.0) == {}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"elp-gpu": 5}', "\x00"])
+def test_a_damaged_note_counts_from_zero(workspace: Workspace, text: str) -> None:
+    (workspace.state / "supervision.json").write_text(text)
+    assert read_ends(workspace) == {}
+
+
+def test_what_an_ended_process_left_behind_is_killed(tmp_path: Path) -> None:
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
+    parent = start("mlflow", [sys.executable, "-c", child], dict(os.environ), tmp_path / "log")
+    deadline = time.monotonic() + 20
+    while not (left := psutil.Process(parent.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill(parent)
+    assert left[0].is_running()
+    assert stop_remains(parent) == {left[0].pid}
+    assert not left[0].is_running()
+
+
+def test_a_dead_worker_is_started_again_and_only_once(workspace: Workspace, sleeper: Process, monkeypatch) -> None:
+    monkeypatch.setattr(commands, "worker_command", lambda *_: SLEEP)
+    monkeypatch.setattr(lifecycle, "prefect_api", lambda _: "http://127.0.0.1:1/api")
+    write_record(workspace, Record((sleeper,)))
+    lines: list[str] = []
+    assert lifecycle.start_again(workspace, sleeper, lines.append) is None
+    kill(sleeper)
+    started = lifecycle.start_again(workspace, sleeper, lines.append)
+    assert started
+    assert alive(started)
+    assert lifecycle.start_again(workspace, sleeper, lines.append) is None
+    assert read_record(workspace).processes == (started,)
+    assert lines == ["elp-gpu had ended and was started again"]
+    stop([started])
+
+
+def test_status_says_what_is_not_started_again(workspace: Workspace) -> None:
+    write_ends(workspace, {"elp-gpu": Ends(1, tuple(float(n) for n in range(6)))})
+    found = {service.name: service for service in service_status(workspace)}
+    assert found["elp-gpu"].state == "down"
+    assert found["elp-gpu"].detail.startswith("ended 6 times within 15 minutes and is not started again")
+    assert found[SUPERVISOR].state == "down"
+    assert "elp up" in found[SUPERVISOR].detail

@@ -1,0 +1,69 @@
+"""What the ledger of a real server gives: a refusal with its reason, a drift, every kind of override."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.local.settings import Settings
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert import EVENTS, Alert
+from pipelines.orchestration.alerts.ledger_alerts import _OVERRIDES, _entry_alerts, ledger_alerts, read_head
+from pipelines.registry.ledger.entry import LedgerEntry, Principal
+from pipelines.registry.signing.keys import load_trusted_keys
+from tests.support.rest import Rest
+from tests.support.versions_by_hand import evidence, gate, promote, register, state, upload, verdict_on
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "plant", Settings())
+
+
+@pytest.mark.integration
+def test_a_refusal_and_a_drift_are_read_from_the_ledger(mlflow_uri: str, here: Workspace) -> None:
+    rest, keys = Rest(mlflow_uri), load_trusted_keys(Path(os.environ["ELP_KEYS"]))
+    before = read_head(here, mlflow_uri)
+    first, second = (register(rest, "elp.plant-al.asr", mark, lineage=keys) for mark in ("one", "two"))
+    gate(rest, first, "passed", None, keys)
+    promote(rest, first)
+    upload(rest, second.evidence, evidence(second))
+    worse = replace(verdict_on(second, "failed", first), champion=0.2, delta=0.1)
+    state(rest, second, worse.payload, keys, "verdict")
+    read = list(ledger_alerts(here, mlflow_uri, before))
+    found = [alert for _, alerts in read for alert in alerts if alert.slot == "plant-al/asr"]
+    assert [alert.event for alert in found] == ["elp.gate.refused", "elp.drift"]
+    refused, drift = found
+    assert refused.what == "the gate did not pass plant-al/asr v2"
+    assert worse.details
+    assert refused.reason == worse.details.reasons[0]
+    assert refused.link == f"{mlflow_uri}/elp/slots/plant-al/asr?version=2"
+    assert drift.reason == "wer was 8.0 % when it was promoted and is 20.0 % now, more than the margin of 2.0 %"
+    # read again it is the same event: Prefect and the queues know it by its id
+    assert [alert.id for _, alerts in ledger_alerts(here, mlflow_uri, before) for alert in alerts] == [
+        alert.id for _, alerts in read for alert in alerts
+    ]
+
+
+@pytest.mark.parametrize("event", list(_OVERRIDES))
+def test_every_step_of_an_override_names_who_and_what(event: str, here: Workspace) -> None:
+    entry = LedgerEntry(
+        5, "0" * 64, "2026-11-28T10:00:00.000000+00:00", event, "plant-a/asr", 1, 2, "",  # type: ignore[arg-type]
+        Principal("anna", True, ""), "the line stands still",
+    )  # fmt: skip
+    (alert,) = _entry_alerts(here, "http://mlflow", entry)
+    assert isinstance(alert, Alert)
+    assert (alert.kind, alert.slot, alert.reason) == ("override", "plant-a/asr", "the line stands still")
+    assert alert.event in EVENTS
+    assert "plant-a/asr" in alert.what
+    assert "elp " in alert.next_step
+
+
+def test_other_entries_are_no_alerts(here: Workspace) -> None:
+    entry = LedgerEntry(
+        5, "0" * 64, "2026-11-28T10:00:00Z", "promoted", "plant-a/asr", 1, 2, "", Principal("a", True, ""), ""
+    )
+    assert _entry_alerts(here, "http://mlflow", entry) == []

@@ -1,0 +1,73 @@
+"""A round of the supervision: one part that fails does not hold up the others, and the log says it once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pipelines.local.addresses import Record, write_record
+from pipelines.local.processes import Process
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import supervisor
+from pipelines.orchestration.alerts.alert_channels import Channel, folder, put_channel
+from pipelines.orchestration.alerts.channel_status import channel_status
+from pipelines.orchestration.supervisor import Watch, attempt, supervise_alerts, supervise_processes
+from tests.support.receivers import http_receiver
+
+DEAD = Process("elp-gpu", 2**22 - 1, 1.0, "/nowhere/elp-gpu.log")
+
+
+@pytest.fixture
+def watch(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Watch:
+    monkeypatch.setattr(supervisor.lifecycle, "start_again", lambda *_: None)
+    write_record(workspace, Record((DEAD,)))
+    return Watch(workspace)
+
+
+def test_an_ended_process_is_reported_though_prefect_and_mlflow_are_down(watch: Watch, capsys) -> None:
+    with http_receiver() as receiver:
+        put_channel(watch.workspace, Channel("hook", "webhook", url=receiver.url))
+        for _ in range(2):
+            attempt(watch, "processes", supervise_processes)
+            attempt(watch, "alerts", supervise_alerts)
+    (message,) = receiver.got
+    assert message["title"].endswith("the process elp-gpu has ended and is started again")
+    said = capsys.readouterr().out
+    assert said.count("the prefect server of") == 2, "once for the firings and once for the ledger"
+    assert channel_status(watch.workspace)[0].waiting == 0
+
+
+def test_a_process_that_ends_again_and_again_is_two_messages(watch: Watch) -> None:
+    put_channel(watch.workspace, Channel("hook", "webhook", url="http://127.0.0.1:9/x"))
+    for number in range(10):
+        write_record(watch.workspace, Record((Process("elp-gpu", DEAD.pid - number, 1.0, DEAD.log),)))
+        attempt(watch, "processes", supervise_processes)
+    assert watch.ends["elp-gpu"].given_up
+    assert [alert.event for alert in watch.news].count("elp.process.given-up") == 5
+    attempt(watch, "alerts", supervise_alerts)
+    (shown,) = channel_status(watch.workspace)
+    assert (shown.waiting, shown.collected) == (2, 8)
+
+
+def test_without_a_channel_nothing_is_kept_for_a_later_one(watch: Watch) -> None:
+    attempt(watch, "processes", supervise_processes)
+    attempt(watch, "alerts", supervise_alerts)
+    assert watch.news == []
+    assert not (folder(watch.workspace) / "state.json").exists()
+
+
+def test_a_fault_is_logged_once_and_its_end_too(watch: Watch, capsys) -> None:
+    works = iter([False, False, True, True])
+
+    def part(_: Watch) -> None:
+        if not next(works):
+            raise OSError("no answer")
+
+    for _ in range(4):
+        attempt(watch, "part", part)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(time.strftime("%Y"))[2][16:] for line in said] == [
+        "part: OSError: no answer; trying again",
+        "part: works again",
+    ]
