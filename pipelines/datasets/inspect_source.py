@@ -83,6 +83,7 @@ def inspect_source(
     """
     given = {key: value for key, value in (options or {}).items() if value}
     chosen = delivery_options(given)
+    found = Inspection(source.name, importer or "")
     try:
         shape = find_shape(source, importer, chosen.format_options)
         found = Inspection(source.name, shape.importer.name if shape.importer else "", shape.findings, shape.problem)
@@ -95,7 +96,7 @@ def inspect_source(
     except IntakeError as error:
         # the message lists the faults as well
         problem = str(error).partition("\n")[0]
-        return Inspection(source.name, importer or "", problem=problem, faults=error.faults)
+        return replace(found, problem=problem, faults=error.faults)
     tasks = [slot.task] if slot else reading.tasks or _tasks(found)
     if not tasks:
         return replace(found, problem=_nothing_to_learn(shape))
