@@ -3,8 +3,8 @@
 In the order that data meets them:
 
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements; `elp_core.sound_files`,
-  `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds; `elp_core.containers`: what a file's header
-  and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM and video files.
+  `elp_core.sound_streams`, `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds;
+  `elp_core.containers`: what a file's header and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM, video.
 - `elp_core.languages`: normalisers, units and the deciding metric of each language.
 - `elp_core.data`: shards of clips, batches, augmentation, noise, and the cache of what the frozen prefix gives.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.

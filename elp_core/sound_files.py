@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from elp_core.containers import Buffer, content_of, file_length
-from elp_core.containers.flac import MAGIC, flac_patches
-from elp_core.containers.riff import MAGICS, sample_chunk
+from elp_core.containers import content_of, file_length
+from elp_core.containers.mp3 import uncounted
 from elp_core.errors import AudioError
 from elp_core.media import MediaFile, is_media
+from elp_core.sound_streams import counted_stream, readable_stream
 from elp_core.types import Hertz, Seconds
 
 MAX_SECONDS: Seconds = 3600.0
@@ -57,7 +57,7 @@ def opened(source: Path | str | bytes) -> Iterator[Any]:
         AudioError: `missing`, `empty` (no bytes), `corrupt` (no format that libsndfile or PyAV knows), `no_audio` (a
             video without sound) or `no_media_package` (PyAV would know it, and is not installed).
     """
-    stream = _stream(source)
+    stream = readable_stream(source)
     try:
         with contextlib.closing(stream) if isinstance(stream, io.IOBase) else contextlib.nullcontext():
             try:
@@ -69,6 +69,11 @@ def opened(source: Path | str | bytes) -> Iterator[Any]:
                     return
                 raise AudioError("corrupt", f"{name_of(source)} cannot be read as audio: {_cause(error)}") from error
             with file:
+                counted = counted_stream(source, file.frames) if file.format == "MP3" else None
+                if counted is None:
+                    yield file
+                    return
+            with counted, soundfile.SoundFile(counted) as file:
                 yield file
     except soundfile.LibsndfileError as error:
         raise AudioError("corrupt", f"{name_of(source)} breaks off while decoding: {_cause(error)}") from error
@@ -77,6 +82,11 @@ def opened(source: Path | str | bytes) -> Iterator[Any]:
 def info_of(source: Path | str | bytes, file: Any) -> AudioInfo:
     """Return the header of an open file; `source` is asked for the length if the header does not name it."""
     seconds = file.frames / file.samplerate
+    if file.format == "MP3":
+        # libsndfile guesses the length of one that does not count its frames
+        with content_of(source) as content:
+            guessed = uncounted(content)
+        seconds = guessed.seconds if guessed and guessed.samples else seconds
     if file.frames >= 2**62:
         # libsndfile's mark of an unknown length
         with content_of(source) as content:
@@ -156,78 +166,6 @@ def _require_plain(source: Path | str | bytes, samples: npt.NDArray[np.float32],
 
 def _nothing(info: AudioInfo) -> npt.NDArray[np.float32]:
     return np.zeros((0, info.channels), np.float32)
-
-
-def _stream(source: Path | str | bytes) -> str | io.IOBase:
-    if isinstance(source, bytes):
-        if not source:
-            raise AudioError("empty", "the audio has no bytes")
-        return _Bytes(_patched(source, _patches(source)))
-    path = Path(source)
-    if not path.is_file():
-        raise AudioError("missing", f"{source} does not exist or is not a file; check the path")
-    if path.stat().st_size == 0:
-        raise AudioError("empty", f"{source} has no bytes")
-    with path.open("rb") as file:
-        if file.read(4) not in (*MAGICS, MAGIC):
-            return str(source)
-    with content_of(path) as content:
-        patches = _patches(content)
-    return _PatchedFile(path, patches) if patches else str(source)
-
-
-def _patches(content: Buffer) -> tuple[tuple[int, bytes], ...]:
-    if content[:4] == MAGIC:
-        return flac_patches(content)
-    found = sample_chunk(content) if content[:4] in MAGICS else None
-    return found.patches if found else ()
-
-
-def _patched(content: bytes, patches: tuple[tuple[int, bytes], ...], start: int = 0) -> bytes:
-    """Return a part of a file, which begins at `start`, with the patches that are inside it."""
-    for offset, new in patches:
-        first, last = max(offset - start, 0), min(offset - start + len(new), len(content))
-        if first < last:
-            skipped = first - (offset - start)
-            content = content[:first] + new[skipped : skipped + last - first] + content[last:]
-    return content
-
-
-class _Bytes(io.BytesIO):
-    """Bytes as a file in which a decoder may seek to places before the first byte, as it does at a damaged header."""
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        # an exception would be printed: it cannot pass the decoder, which is not Python
-        return super().seek(max(offset, 0) if whence == 0 else offset, whence)
-
-
-class _PatchedFile(io.RawIOBase):
-    """A file with some of its bytes replaced as they are read."""
-
-    def __init__(self, path: Path, patches: tuple[tuple[int, bytes], ...]) -> None:
-        self._file, self._patches = path.open("rb"), patches
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(max(offset, 0) if whence == 0 else offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        start = self._file.tell()
-        content = _patched(self._file.read(len(buffer)), self._patches, start)
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 def _cause(error: Exception) -> str:

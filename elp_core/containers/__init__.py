@@ -2,8 +2,9 @@
 
 - `elp_core.containers.lengths`: `file_length` of any file, `None` for a container that is not examined
   here; `require_one_length` refuses a file whose lengths disagree.
-- `elp_core.containers.riff`: WAV, RF64 and AIFF, streamed ones included; `elp_core.containers.flac`,
-  `elp_core.containers.mp3`, `elp_core.containers.ogg`: the others.
+- `elp_core.containers.riff`: WAV, RF64, AIFF and 8SVX, streamed ones included; `elp_core.containers.flac`,
+  `elp_core.containers.mp3`, `elp_core.containers.ogg`; `elp_core.containers.sized_blocks`: Wave64, CAF, VOC, MATLAB;
+  `elp_core.containers.fixed_headers`: AU, NIST SPHERE and others. The headers of IRCAM, PAF and PVF name no length.
 """
 
 from elp_core.containers.lengths import (

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def content_of(source: Path | str | bytes) -> Iterator[Buffer]:
 
 def file_length(content: Buffer) -> FileLength | None:
     """Return the length of a file by its header and by its bytes; None for a container that is not examined."""
-    from elp_core.containers import flac, mp3, ogg, riff
+    from elp_core.containers import fixed_headers, flac, mp3, ogg, riff, sized_blocks
 
     magic = content[:4]
     if magic in riff.MAGICS and content[8:11] != b"AVI":
@@ -56,8 +56,36 @@ def file_length(content: Buffer) -> FileLength | None:
         return flac.flac_length(content)
     if magic == ogg.MAGIC:
         return ogg.ogg_length(content)
+    others: tuple[tuple[tuple[bytes, ...], Callable[[Buffer], FileLength | None]], ...] = (
+        ((fixed_headers.AU, fixed_headers.AU_LITTLE), fixed_headers.au_length),
+        ((fixed_headers.NIST,), fixed_headers.nist_length),
+        ((fixed_headers.AVR,), fixed_headers.avr_length),
+        ((fixed_headers.MPC2K,), fixed_headers.mpc2k_length),
+        ((fixed_headers.PSION,), fixed_headers.psion_length),
+        ((sized_blocks.W64,), sized_blocks.w64_length),
+        ((sized_blocks.CAF,), sized_blocks.caf_length),
+        ((sized_blocks.VOC,), sized_blocks.voc_length),
+        ((sized_blocks.MAT5,), sized_blocks.mat5_length),
+    )
+    head = content[:32]
+    for marks, length in others:
+        if head.startswith(marks):
+            return length(content)
+    if sized_blocks.is_mat4(content):
+        return sized_blocks.mat4_length(content)
     # before MP3, whose short marks occur in any of them
     return None if is_media(content[:512]) else mp3.mp3_length(content)
+
+
+def length_by_bytes(claimed: int | None, held: int, bytes_per_second: float) -> FileLength:
+    """Return the length of a file that says `claimed` bytes of samples (None: nothing) and holds `held`.
+
+    If the bytes of a second are not known (0.0), as of compressed sound, only a file that was cut off is recognised.
+    """
+    if bytes_per_second:
+        return FileLength(None if claimed is None else claimed / bytes_per_second, held / bytes_per_second)
+    lost = (claimed or 0) - held > TOLERANCE_SHARE * (claimed or 0)
+    return FileLength(None, None, f"it holds {held:,} of {claimed:,} bytes of sound" if claimed and lost else "")
 
 
 def lengths_differ(one: Seconds, other: Seconds) -> bool:

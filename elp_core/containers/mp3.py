@@ -1,8 +1,10 @@
 """MP3: frames that each say their own size; the first one may carry their number (Xing, Info or VBRI)."""
 
 import struct
+from dataclasses import dataclass
 
 from elp_core.containers.lengths import Buffer, FileLength
+from elp_core.types import Seconds
 
 _KBITS = {
     (True, 3): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -20,15 +22,23 @@ _SLACK = 0.25
 """Seconds of delay and padding that a decoder may take off both ends."""
 
 
+@dataclass(frozen=True)
+class Uncounted:
+    """An MP3 file in which no frame says how many there are: a decoder that guesses from the bit rate may be wrong."""
+
+    start: int
+    """Offset of the first frame."""
+    samples: int
+    """Samples in all frames."""
+    seconds: Seconds
+    number: bytes
+    """A frame of the same kind that says how many there are (Xing); empty if no frame has room for it."""
+
+
 def mp3_length(content: Buffer) -> FileLength | None:
     """Return the length of an MP3 file by the number in its first frame, and by its frames; None for other files."""
-    first = _after_tag(content)
-    padded = min(first + _SEARCHED, len(content))
-    while first < padded and content[first] == 0:
-        first += 1
-    # not further on: any bytes look like a frame somewhere
-    start = _find(content, first, None)
-    if start is None or start != first:
+    start = _start(content)
+    if start is None:
         return None
     sizes, per_frame, rate = _frame_sizes(content, start)
     claimed = _claimed_frames(content, start)
@@ -41,6 +51,44 @@ def mp3_length(content: Buffer) -> FileLength | None:
         cut = "it ends inside a frame"
     header = None if claimed is None else claimed * per_frame / rate
     return FileLength(header, frames * per_frame / rate, cut, _SLACK)
+
+
+def uncounted(content: Buffer) -> Uncounted | None:
+    """Return the frames of an MP3 file that does not count them; None for one that does, and for other files."""
+    start = _start(content)
+    if start is None or _claimed_frames(content, start) is not None:
+        return None
+    sizes, per_frame, rate = _frame_sizes(content, start)
+    # one at least: the first one was found
+    frames = max(_walk(content, start, sizes)[0], 1)
+    number = _number(bytes(content[start : start + 4]), sizes, frames, len(content) - start)
+    return Uncounted(start, frames * per_frame, frames * per_frame / rate, number)
+
+
+def _number(head: bytes, sizes: dict[int, int], frames: int, size: int) -> bytes:
+    """Return a frame with the header of another one, at the lowest bit rate that has room for the number of frames."""
+    mono, first = head[3] >> 6 == 3, head[1] >> 3 & 3 == 3
+    # the number follows the header and the side information, whose length depends on version and channels
+    place = 4 + ((17 if mono else 32) if first else (9 if mono else 17))
+    step = head[2] & 0x0C
+    third = next((code << 4 | step for code in range(1, 15) if sizes.get(code << 4 | step, 0) >= place + 16), None)
+    if third is None or head[1] >> 1 & 3 != 1:
+        return b""
+    length = sizes[third]
+    # its lowest bit set means that there is no checksum
+    frame = bytes((head[0], head[1] | 1, third, head[3])) + bytes(place - 4)
+    frame += b"Xing" + struct.pack(">III", 3, frames, size + length)
+    return frame + bytes(length - len(frame))
+
+
+def _start(content: Buffer) -> int | None:
+    """Return the offset of the first frame; None if the file does not begin with one."""
+    first = _after_tag(content)
+    padded = min(first + _SEARCHED, len(content))
+    while first < padded and content[first] == 0:
+        first += 1
+    # not further on: any bytes look like a frame somewhere
+    return first if _find(content, first, None) == first else None
 
 
 def _after_tag(content: Buffer) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from elp_core.errors import CorpusError
-from elp_core.languages import Language, language
+from elp_core.languages import Language, Metric, language
 from elp_core.metrics.scores import ClipScores, Evaluation, IntArray, clip_columns
 from elp_core.types import Clip
 
@@ -55,13 +55,13 @@ def cer(hypotheses: Sequence[str], references: Sequence[str]) -> float:
 
 
 def evaluate_transcripts(
-    clips: Sequence[Clip], hypotheses: Sequence[str], spoken: Language | None = None
+    clips: Sequence[Clip], hypotheses: Sequence[str], spoken: Language | None = None, metric: Metric | None = None
 ) -> Evaluation:
     """Compare one hypothesis for each clip with its text, both in the normal form of the language (None: English).
 
-    The language's metric decides: WER over words, or CER over characters without spaces. `extra` has the other one (of
-    a language with WER, the CER counts spaces), ``words``, ``clips``, ``empty`` (empty hypotheses); with CER also
-    ``characters`` and ``cer_<variant>`` for each variant, such as ``cer_reading``.
+    `metric` decides, or else the language's own: WER over words, or CER over characters (without spaces; in a language
+    whose own metric is WER, with them). `extra` has the other one, ``words``, ``clips``, ``empty`` (empty hypotheses);
+    with CER also ``characters`` and ``cer_<variant>`` for each variant, such as ``cer_reading``.
 
     Raises:
         CorpusError: There is not one hypothesis for each clip.
@@ -76,15 +76,17 @@ def evaluate_transcripts(
         "clips": float(len(clips)),
         "empty": float(sum(not text.strip() for text in answers)),
     }
-    if spoken.metric == "wer":
+    deciding = metric or spoken.metric
+    by_character = (_edits if spoken.metric == "wer" else character_errors)(answers, references)
+    if deciding == "wer":
         errors, tokens = by_word
-        extra = {"cer": cer(answers, references), **counts}
+        extra = {"cer": error_rate(*by_character), **counts}
     else:
-        errors, tokens = character_errors(answers, references)
+        errors, tokens = by_character
         extra = {"wer": error_rate(*by_word), "characters": float(tokens.sum()), **counts}
         extra |= {f"cer_{name}": _variant(answers, references, form) for name, form in spoken.variants.items()}
-    scores = ClipScores(*clip_columns(clips), errors, tokens, answers, references, spoken.metric)
-    return Evaluation(spoken.metric, error_rate(errors, tokens), scores, extra)
+    scores = ClipScores(*clip_columns(clips), errors, tokens, answers, references, deciding)
+    return Evaluation(deciding, error_rate(errors, tokens), scores, extra)
 
 
 def _variant(hypotheses: Sequence[str], references: Sequence[str], form: Callable[[str], str]) -> float:

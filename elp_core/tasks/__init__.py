@@ -10,6 +10,7 @@ from typing import Any
 from elp_core.data.trials import TrialList
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
+from elp_core.languages import Metric
 from elp_core.task_specs import task_spec
 from elp_core.tasks.asr import SpeechRecognition
 from elp_core.tasks.asv import SpeakerVerification
@@ -60,6 +61,21 @@ def decode_with(task: Task, decode: DecodeConfig) -> Task:
     return dataclasses.replace(task, decode=decode)
 
 
+def decide_by(task: Task, metric: Metric | None) -> Task:
+    """Return the same task with another deciding metric; None changes nothing.
+
+    Raises:
+        ConfigError: The task writes no transcripts, or the language has no words to count.
+    """
+    if metric is None:
+        return task
+    if not isinstance(task, SpeechRecognition):
+        raise ConfigError("metric", [f"the task {task.name} has one metric only, asr has wer and cer"])
+    if metric == "wer" and not task.language.spaced:
+        raise ConfigError("metric", [f"{task.language.name} is written without spaces: it has no wer, expected cer"])
+    return dataclasses.replace(task, decides=metric)
+
+
 def judge_on(task: Task, trials: TrialList) -> Task:
     """Return the same task, which is then evaluated on these trials instead of all pairs of the clips.
 
@@ -79,6 +95,7 @@ __all__ = [
     "SpeechRecognition",
     "Task",
     "compares",
+    "decide_by",
     "decode_with",
     "judge_on",
     "make_task",

@@ -19,7 +19,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.dropout import Dropout
 from elp_core.errors import CorpusError
-from elp_core.languages import BLANK, Language, LanguageConfig, NormaliserId, Units, build_units
+from elp_core.languages import BLANK, Language, LanguageConfig, Metric, NormaliserId, Units, build_units
 from elp_core.metrics.scores import Evaluation
 from elp_core.metrics.wer import evaluate_transcripts
 from elp_core.task_specs import RecognitionOptions
@@ -69,11 +69,13 @@ class SpeechRecognition:
     """How answers are found; not part of `to_json`, and so of no bundle."""
     normaliser: NormaliserId | None = None
     """The normaliser of the training transcripts as a bundle records it; None: the present one."""
+    decides: Metric | None = None
+    """The metric that decides; None: that of the language. Not part of `to_json`: it changes no answer."""
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> Metric:
         """Name of the metric that decides: ``wer`` or ``cer``."""
-        return self.language.metric
+        return self.decides or self.language.metric
 
     @functools.cached_property
     def language(self) -> Language:
@@ -181,5 +183,5 @@ class SpeechRecognition:
         return [row[:count] for row, count in zip(rows, counts.tolist(), strict=True)]
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
-        """Return the metric of the language over all words or characters, with edit counts by clip."""
-        return evaluate_transcripts(clips, [outputs[clip.id] for clip in clips], self.language)
+        """Return the deciding metric over all words or characters, with edit counts by clip."""
+        return evaluate_transcripts(clips, [outputs[clip.id] for clip in clips], self.language, self.metric)

@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | readmit | resplit | inspect``."""
+"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit | resplit | inspect``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.correct_verbs import correct_data, readmit_data
-from pipelines.cli.dry_run import counted, filled_text, show_plan
+from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import on_workspace, options_of_delivery, slot_argument
-from pipelines.cli.output import emit, fields, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
+from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
+from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
 from pipelines.registry.description import shown_units
@@ -32,8 +34,10 @@ def data() -> None:
 
 
 data.add_command(correct_data)
+data.add_command(renormalise_data)
 data.add_command(readmit_data)
 data.add_command(resplit_data)
+data.add_command(show_version)
 data.add_command(inspect_data)
 data.add_command(show_quarantine)
 
@@ -87,18 +91,6 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     from pipelines.datasets.versions import dataset_versions
 
     emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
-
-
-@data.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
-@click.argument("what", metavar="SITE/TASK[@vN]")
-@on_workspace
-def show_version(what: str, workspace: Workspace) -> None:
-    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
-    from pipelines.datasets.versions import version_at
-
-    name, _, version = what.partition("@")
-    slot = Slot.parse(name)
-    emit(version_at(workspace, version, slot), lambda found: _shown(found, workspace))
 
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
@@ -207,58 +199,6 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
     ]
     headers = ("version", "made (UTC)", "clips", "minutes", "speakers", "quarantined", "golden", "source", "revision")
     return table(headers, rows, f"{slot} has no dataset version yet; take audio in with: elp data add {slot} SOURCE")
-
-
-def _shown(version: DatasetVersion, workspace: Workspace) -> str:
-    from pipelines.datasets.dataset_version import protocols
-    from pipelines.datasets.slot_needs import version_needs
-
-    shared = ", shared between the splits (closed set)" if version.closed_set else ""
-    facts: list[tuple[str, Any]] = [
-        ("version", f"{version.tag}, made {version.created}"),
-        ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
-        ("speakers", f"{version.speakers}{shared}"),
-        ("golden set", version.golden),
-        *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
-        *([("language", str(version.language))] if version.language.code else []),
-        *([("units", f"{len(version.units['symbols'])} {version.units['kind']}")] if version.units else []),
-        ("revision", version.revision),
-        ("DVC hash", version.dvc_hash),
-    ]
-    splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
-    rules = [(rule.expects, rule.broken, rule.reason) for rule in version.validation.rules]
-    parts = [
-        fields(facts),
-        table(("split", "clips", "minutes"), splits),
-        table(("condition", "clips"), counted(version.conditions)),
-        *_classes(version),
-        table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
-        f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
-        table(("expected", "broken", "reason"), rules),
-    ]
-    if needs := needs_text(version_needs(workspace, version)):
-        parts.append(needs)
-    if version.doubtful_names:
-        parts.append(f"names to check: {_doubtful(version)}")
-    docs = workspace.root / version.validation.docs
-    if docs.is_file():
-        parts.append(f"Data Docs: {docs}")
-    return "\n\n".join(parts)
-
-
-def _classes(version: DatasetVersion) -> list[str]:
-    """Return the clips of each class in each split; nothing if the task has no classes."""
-    if not version.classes:
-        return []
-    splits = [split for split in version.splits if split in version.classes]
-    labels = sorted({label for split in splits for label in version.classes[split]})
-    rows = [(label, *(f"{version.classes[split].get(label, 0):,}" for split in splits)) for label in labels]
-    return [table(("class", *splits), rows)]
-
-
-def _doubtful(version: DatasetVersion) -> str:
-    counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
-    return f"{counts} that look like another name, or like a missing value"
 
 
 def _pinned(ref: GoldenRef) -> str:

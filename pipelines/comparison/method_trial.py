@@ -99,7 +99,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     from elp_core.backbones import Backbone
     from elp_core.bundle import write_bundle
     from elp_core.methods import METHODS
-    from elp_core.tasks import make_task
+    from elp_core.tasks import decide_by, make_task
     from elp_core.training import train
     from pipelines.datasets.versions import load_golden, load_split, version_at
     from pipelines.gating.compare import compare_scores, token_count
@@ -116,7 +116,8 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     if spec.method != "slot":
         adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
     options = task_options(settings, version_at(spec.repository, spec.tag, slot))
-    model = build(backbone, adapter, make_task(slot.task, chosen, options), config.seed)
+    task = decide_by(make_task(slot.task, chosen, options), settings.gate.metric or None)
+    model = build(backbone, adapter, task, config.seed)
     started = time.perf_counter()
     trained = train(model, chosen, validation, config)
     train_seconds = time.perf_counter() - started

@@ -2,13 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
-
-from elp_core.data.corpus import write_shard
 from pipelines.datasets.checks import require_good_set
 from pipelines.datasets.corrections import Correction, with_earlier_words
 from pipelines.datasets.dataset_version import (
@@ -21,6 +17,7 @@ from pipelines.datasets.dataset_version import (
     ValidationSummary,
     utc_seconds,
 )
+from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
 from pipelines.datasets.slot_change import SlotChange
 from pipelines.datasets.slot_language import added_units, next_units
 from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden
@@ -37,34 +34,17 @@ _NAMES: dict[Operation, tuple[str, str]] = {
 """For each operation, the source that the record of its version names, and what a refusal calls it."""
 
 
-@dataclass(frozen=True)
-class RewrittenFolder:
-    """A folder of the slot before and after."""
-
-    arriving: list[Path]
-    leaving: list[Path]
-    staying: list[Path]
-
-    @property
-    def files(self) -> list[Path]:
-        """The files of the new version."""
-        return self.staying + self.arriving
-
-
 def rewritten_folder(
     shards: Sequence[Path], after: Mapping[str, Correction], stage: Path, *, test_only: bool = False
 ) -> RewrittenFolder:
     """Write new shards in place of those that hold corrected clips; with `test_only`, clips of other splits leave."""
-    arriving, leaving = [], []
-    for shard in shards:
-        if after.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
-            continue
-        leaving.append(shard)
-        rows = [_corrected(row, after) for row in pq.read_table(shard).to_pylist()]
+
+    def rewrite(row: dict[str, Any]) -> dict[str, Any] | None:
+        now = _corrected(row, after)
         # a clip that its speaker's other split takes along is no test clip any more
-        if kept := [row for row in rows if not test_only or row["id"] not in after or row["split"] == "test"]:
-            arriving.append(write_shard(kept, stage))
-    return RewrittenFolder(arriving, leaving, [shard for shard in shards if shard not in leaving])
+        return now if not test_only or now["id"] not in after or now["split"] == "test" else None
+
+    return rewrite_folder(shards, after.__contains__, rewrite, stage)
 
 
 def _corrected(row: dict[str, Any], after: Mapping[str, Correction]) -> dict[str, Any]:

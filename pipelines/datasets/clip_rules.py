@@ -73,6 +73,11 @@ def rules_for(
     return audio + tuple(rule for column in task_spec(task).needs for rule in rules[column]) + rows
 
 
+def transcript_reasons(config: LanguageConfig) -> frozenset[str]:
+    """Return the reasons of the rules on transcripts."""
+    return frozenset(rule.reason for rule in _text_rules(config, USUAL_FRAME_RATE))
+
+
 def text_columns(frame: pd.DataFrame, config: LanguageConfig, rare: Collection[str]) -> dict[str, pd.Series[Any]]:
     """Return the columns that the rules on transcripts need in addition to those of `frame`.
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from elp_core.data.corpus import SCHEMA, write_shard
 from elp_core.languages import LanguageConfig
-from pipelines.datasets.changed_clips import RewrittenFolder, changed_clips, rewritten_folder
+from pipelines.datasets.changed_clips import changed_clips, rewritten_folder
 from pipelines.datasets.checks import check_clips
 from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
 from pipelines.datasets.dataset_version import (
@@ -29,6 +29,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
+from pipelines.datasets.shard_rewriting import RewrittenFolder
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_shards import present_files, restore_shards, slot_shards

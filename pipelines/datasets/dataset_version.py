@@ -26,6 +26,8 @@ DATASET_FILE = "dataset.json"
 GOLDEN_FILE = "golden.json"
 READMIT = "readmit"
 """In place of a delivery's format: dropped clips may come again from this version on."""
+RENORMALISE = "renormalise"
+"""In place of a delivery's format: the transcripts have another normal form from this version on."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -203,7 +205,7 @@ class GoldenRef:
     created: str
     closed_set: bool
     words: str = ""
-    """SHA-256 of the clips' words, set if one of them was corrected: the digest of the ids does not change then."""
+    """SHA-256 of the clips' words, set if they were corrected or normalised again: the digest of the ids stays then."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     protocol: str = ""
     """Published evaluation protocol that the data follows. Left out of the record if it is empty."""
@@ -240,6 +242,11 @@ def utc_seconds() -> str:
 def protocols(deliveries: Iterable[Delivery]) -> str:
     """Return the published protocols that deliveries follow, each once; empty if there is none."""
     return "; ".join(dict.fromkeys(delivery.protocol for delivery in deliveries if delivery.protocol))
+
+
+def renormalised(deliveries: Iterable[Delivery]) -> bool:
+    """Return whether transcripts may differ from those that the deliveries brought."""
+    return any(delivery.importer == RENORMALISE for delivery in deliveries)
 
 
 def record_text(record: DatasetVersion | GoldenRef) -> str:

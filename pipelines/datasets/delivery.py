@@ -18,6 +18,7 @@ from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.kept_bytes import KeptBytes
 from pipelines.datasets.trial_files import TrialNames
+from pipelines.datasets.worker_processes import WorkerProcess
 from pipelines.errors import UsageError
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
@@ -241,18 +242,21 @@ def read_delivery(
         settings.append({name: value for name, value in to_dict(language).items() if value != usual[name]})
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     earlier, reader, kept = whole.copy(), AudioReader(spool), KeptBytes()
-    each, chosen = EachChannel() if options.channel == "each" else None, options.format_options
+    chosen = options.format_options
     read: list[SourceClip] = []
-    for clip in importer.read(source, **chosen):
-        audio, digest = reader.read(clip.audio)
-        words = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition, clip.start, clip.seconds]
-        newer = {"channel": clip.channel, "declared": clip.declared}
-        given = {name: value for name, value in newer.items() if value is not None}
-        whole.update(json.dumps([digest, *words, *([given] if given else [])], sort_keys=True).encode())
-        earlier.update(json.dumps([digest, *words]).encode())
-        hashed = replace(clip, audio=audio, sha256=digest)
-        kept.add(hashed)
-        read += each.clips(hashed) if each else [hashed]
+    with WorkerProcess() as process:
+        each = EachChannel(process) if options.channel == "each" else None
+        for clip in importer.read(source, **chosen):
+            audio, digest = reader.read(clip.audio)
+            names = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition]
+            said = [digest, *names, clip.start, clip.seconds]
+            newer = {"channel": clip.channel, "declared": clip.declared}
+            given = {name: value for name, value in newer.items() if value is not None}
+            whole.update(json.dumps([*said, *([given] if given else [])], sort_keys=True).encode())
+            earlier.update(json.dumps(said).encode())
+            hashed = replace(clip, audio=audio, sha256=digest)
+            kept.add(hashed)
+            read += each.clips(hashed) if each else [hashed]
     trials = importer.trials(source, **chosen) if importer.trials else None
     if trials:
         whole.update(json.dumps(trials.pairs).encode())

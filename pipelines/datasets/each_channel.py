@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.audio import differing_channels
+from pipelines.datasets.worker_processes import WorkerProcess, needs_no_bound
 
 if TYPE_CHECKING:
     from pipelines.datasets.delivery import SourceClip
 
 
 class EachChannel:
-    """Makes clips of channels, and looks into each file once."""
+    """Makes clips of channels, and looks into each file once; `process` decodes those without plain samples."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: WorkerProcess) -> None:
+        self._process = process
         self._counts: dict[str, int] = {}
 
     def clips(self, clip: SourceClip) -> list[SourceClip]:
@@ -26,7 +29,9 @@ class EachChannel:
         if clip.channel is not None or clip.fault:
             return [clip]
         if clip.sha256 not in self._counts:
-            self._counts[clip.sha256] = _differing(clip)
+            plain = needs_no_bound(clip.audio)
+            found = [_differing(clip.audio)] if plain else self._process.each(_differing, [clip.audio], lambda _: 1)
+            self._counts[clip.sha256] = next(iter(found))
         count = self._counts[clip.sha256]
         if count < 2:
             return [clip]
@@ -35,9 +40,9 @@ class EachChannel:
         return [replace(clip, channel=number, side=side, speaker=f"{name}-{side}") for number, side in enumerate(sides)]
 
 
-def _differing(clip: SourceClip) -> int:
+def _differing(audio: Path | bytes) -> int:
     try:
-        return differing_channels(clip.audio)
+        return differing_channels(audio)
     except ImportError:
         raise
     except Exception:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.datasets import dvc
-from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef, protocols
+from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
@@ -45,7 +45,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             slot,
             chosen,
             source.tag,
-            protocols(source.deliveries),
+            source.deliveries,
             listed.record if listed else None,
             closed_set=source.closed_set,
             language=source.language,

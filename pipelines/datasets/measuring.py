@@ -1,9 +1,13 @@
-"""From a source clip to a measured row: decode, cut, mix noise, encode; in worker processes for large deliveries."""
+"""From a source clip to a measured row: decode, cut, mix noise, encode.
+
+No file can hold up a delivery or end it: what decodes is another process, which is ended when it takes too long or too
+much memory. Only plain samples, which are the bytes of their file, are read in this one.
+"""
 
 import functools
 import hashlib
+import itertools
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,14 +19,12 @@ from elp_core.sound_files import name_of
 from elp_core.types import Split
 from pipelines.datasets.clip_reading import forget_recordings, read_clip
 from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
-from pipelines.datasets.worker_processes import in_workers
+from pipelines.datasets.worker_processes import ITEM_SECONDS, WorkerProcess, alarm, in_workers, needs_no_bound
 from pipelines.registry.policies import DataPolicy
 
 _CHUNK = 64
 _FILE_CHUNK = 512
 """Clips of one file that go to one worker."""
-_CLIP_SECONDS = 600
-"""Time for one clip in a worker process, the decoding of a long file included."""
 _POOL_FROM = 1000
 """Number of clips from which worker processes save more time than they take to start (they import torch)."""
 
@@ -48,12 +50,25 @@ def measure_clips(
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
     if len(clips) < _POOL_FROM or count < 2:
         try:
-            yield from (measure_clip(clip, settings) for clip in clips)
+            yield from _measured_here(clips, settings)
         finally:
             forget_recordings()
         return
     for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, _lost):
         yield from measured
+
+
+def _measured_here(clips: Sequence[SourceClip], settings: IntakeSettings) -> Iterator[ShardRow | ClipFault]:
+    work = functools.partial(measure_clip, settings=settings)
+    with WorkerProcess() as process:
+        for chunk in _chunks(clips):
+            for plain, run in itertools.groupby(chunk, _needs_no_bound):
+                some = list(run)
+                yield from map(work, some) if plain else process.each(work, some, _lost)
+
+
+def _needs_no_bound(clip: SourceClip) -> bool:
+    return clip.fault is not None or needs_no_bound(clip.audio)
 
 
 def measure_clip(clip: SourceClip, settings: IntakeSettings) -> ShardRow | ClipFault:
@@ -124,19 +139,15 @@ def _measure_chunk(settings: IntakeSettings, chunk: Sequence[SourceClip]) -> lis
     """Measure clips in a worker process. A clip that takes too long ends the process, and is found by that."""
     measured = []
     for clip in chunk:
-        if hasattr(signal, "alarm"):
-            # its default action ends a process that hangs in a decoder, too
-            signal.alarm(_CLIP_SECONDS)
-        measured.append(measure_clip(clip, settings))
-    if hasattr(signal, "alarm"):
-        signal.alarm(0)
+        with alarm():
+            measured.append(measure_clip(clip, settings))
     return measured
 
 
 def _lost(clip: SourceClip) -> ClipFault:
     return ClipFault(
         "unreadable",
-        f"{clip.path} ended the process that read it, for lack of memory or after {_CLIP_SECONDS} s; export it again",
+        f"{clip.path} ended the process that read it, for lack of memory or after {ITEM_SECONDS} s; export it again",
     )
 
 

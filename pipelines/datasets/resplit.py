@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from elp_core.types import Split
-from pipelines.datasets.changed_clips import RewrittenFolder, changed_clips, rewritten_folder
+from pipelines.datasets.changed_clips import changed_clips, rewritten_folder
 from pipelines.datasets.corrections import Correction, StoredClip, stored_clips
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion, GoldenRef
+from pipelines.datasets.shard_rewriting import RewrittenFolder
 from pipelines.datasets.slot_change import require_space, slot_transaction, store_change
 from pipelines.datasets.slot_needs import version_needs
 from pipelines.datasets.slot_shards import only_split, restore_shards, slot_shards

@@ -30,17 +30,26 @@ def require_same_language(version: DatasetVersion, config: LanguageConfig, *, no
     if "text" not in slot.task_spec.needs:
         return
     wanted = declared_language(slot, config)
-    kinds = _kind(version), config.unit_kind
+    kinds = kind_of_units(version), config.unit_kind
     same = found == wanted if normaliser else found.code == wanted.code
     if same and kinds[0] in ("", kinds[1]):
         return
-    has, asks = (f"{who}, units: {kind or 'none yet'}" for who, kind in zip((found, wanted), kinds, strict=True))
-    advice = "take recordings in another language into a slot of their own, or set language back in elp.yaml"
+    again = f"normalise the stored ones again with: elp data renormalise {slot} --dry-run"
     if found.code == wanted.code and kinds[0] in ("", kinds[1]):
-        advice = f"install the release of the language packages that made {version.tag}, or take them into a new slot"
+        # the settings are the same: what makes the normal form is not
+        packages = " or ".join(config.resolve().packages)
+        cause, made = (f"of {packages}", "the language packages") if packages else ("of this program", "ELP Foundry")
+        raise UsageError(
+            f"the transcripts of {version.tag} are {found}; another release {cause} makes them {wanted} here, and the "
+            f"two are never mixed: {again}, or install the release of {made} that made {version.tag}"
+        )
+    has, asks = (f"{who}, units: {kind or 'none yet'}" for who, kind in zip((found, wanted), kinds, strict=True))
+    back = "take recordings in another language into a slot of their own, or set language back in elp.yaml"
+    if found.code == wanted.code:
+        back = "or set the units of the language back in elp.yaml"
     raise UsageError(
         f"the transcripts of {version.tag} are {has}; elp.yaml declares {asks} for {slot}, and the two are never "
-        f"mixed: {advice}"
+        f"mixed: {again}, {back}"
     )
 
 
@@ -75,6 +84,20 @@ def next_units(
     return None if units in (None, Units()) else units
 
 
+def new_units(config: LanguageConfig, texts: Sequence[str], before: Units | None, *, same_texts: bool) -> Units | None:
+    """Return units that are pinned anew for a slot's training transcripts; those `before` if they are the same ones.
+
+    Subwords are learned again only from other transcripts (not `same_texts`). None stands for the default units.
+    """
+    if config == LanguageConfig():
+        return None
+    learned = before is not None and before.kind == config.unit_kind == "bpe" and same_texts
+    units = before if learned else _first_units(config, texts)
+    if units and before and (units.kind, units.model) == (before.kind, before.model):
+        units = before if {*units.symbols} == {*before.symbols} else units
+    return None if units in (None, Units()) else units
+
+
 def added_units(before: DatasetVersion | None, units: Units | None) -> tuple[str, ...]:
     """Return the units that the version before did not have; none for the first units of a slot."""
     known = _units_so_far(before) if before else None
@@ -106,7 +129,7 @@ def _first_units(config: LanguageConfig, texts: Sequence[str]) -> Units | None:
     return build_units(config, texts) if texts else None
 
 
-def _kind(version: DatasetVersion) -> str:
+def kind_of_units(version: DatasetVersion) -> str:
     """Return the kind of a version's units; empty before the first training clip."""
     units = _units_so_far(version)
     return units.kind if units else ""

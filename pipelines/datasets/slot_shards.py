@@ -25,6 +25,7 @@ from pipelines.datasets.dataset_version import (
     ValidationSummary,
     parse_record,
     protocols,
+    renormalised,
     utc_seconds,
 )
 from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful
@@ -79,10 +80,7 @@ def restore_shards(workspace: Workspace, slot: Slot, current: DatasetVersion | N
 
 
 def present_files(workspace: Workspace, current: DatasetVersion, name: str, cache: Path) -> list[Path]:
-    """Return the files of a folder of the slot at its newest version; if some are missing, all come into `cache`.
-
-    Nothing of the workspace is changed.
-    """
+    """Return the files of a folder of the slot at its newest version; if some are missing, all come into `cache`."""
     slot = current.slot
     here, revision = slot_shards(workspace, slot, name), current.revision
     if name == SHARDS and {path.name for path in here} >= set(current.shards):
@@ -213,9 +211,9 @@ def next_records(
     """
     tag, closed, out = slot.tag(delivery.version), bool(totals.shared), frozenset(withdrawn)
     deliveries = (*(current.deliveries if current else ()), delivery)
-    of_set = workspace, slot, golden, tag, protocols(deliveries), trials
     ref = None
     if golden:
+        of_set = workspace, slot, golden, tag, deliveries, trials
         ref = next_golden_ref(*of_set, closed_set=closed, language=language, corrected=corrected)
     version = DatasetVersion(
         slot=slot,
@@ -260,7 +258,7 @@ def next_golden_ref(
     slot: Slot,
     shards: Sequence[Path],
     source_tag: str,
-    protocol: str = "",
+    deliveries: Sequence[Delivery],
     trials: PinnedTrials | None = None,
     *,
     closed_set: bool,
@@ -269,10 +267,11 @@ def next_golden_ref(
 ) -> GoldenRef:
     """Return the record of a new golden set with the clips in `shards`; its DVC hash is empty until it is stored.
 
-    `corrected` are the ids of all corrected clips of the slot.
+    `deliveries` are those of its dataset version, `corrected` the ids of all corrected clips of the slot.
     """
     totals = count_shards(shards)
     number = latest_number(workspace.root, slot, "golden") + 1
+    worded = renormalised(deliveries) or not frozenset(corrected).isdisjoint(totals.ids)
     return GoldenRef(
         slot=slot,
         version=number,
@@ -286,8 +285,8 @@ def next_golden_ref(
         source_tag=source_tag,
         created=utc_seconds(),
         closed_set=closed_set,
-        words=words_of_shards(shards) if not frozenset(corrected).isdisjoint(totals.ids) else "",
+        words=words_of_shards(shards) if worded else "",
         language=language,
-        protocol=protocol,
+        protocol=protocols(deliveries),
         trials=trials,
     )

@@ -30,6 +30,7 @@ from pipelines.registry.verdict import GateCheck, Measured, Verdict
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
     from pipelines.gating.normalisers import Normalisers
     from pipelines.registry.evidence_scores import Scores
@@ -169,6 +170,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.tasks import decide_by
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
@@ -183,6 +185,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     def score(version: AdapterVersion) -> _Scored:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
+        model.task = decide_by(model.task, case.settings.gate.metric or None)
         log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
 
         def report(done: int) -> None:
@@ -224,7 +227,12 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     verdict = decide_verdict(
         scores, before_scores, policy, checks, closed_set=closed_set, measured=measured, normaliser=normaliser
     )
-    context = EvidenceContext(
+    return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
+
+
+def _context(case: GateCase, backbone: Backbone, challenger: _Scored, champion: _Scored | None) -> EvidenceContext:
+    """Return what an evidence is about."""
+    return EvidenceContext(
         slot=str(case.slot),
         challenger=f"v{case.challenger.version}",
         champion=f"v{case.champion.version}" if case.champion else "",
@@ -236,7 +244,6 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         challenger_also=challenger.also,
         champion_also=champion.also if champion else {},
     )
-    return Evidence(verdict, scores, before_scores, context)
 
 
 def _protocol_checks(golden: GoldenRef) -> tuple[GateCheck, ...]:

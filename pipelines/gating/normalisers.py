@@ -48,7 +48,8 @@ def common_normaliser(
     if challenger[0] != golden:
         raise GateRefused(
             f"the challenger of {slot} was trained under the normaliser {_shown(challenger[0])}, its golden set has "
-            f"transcripts under {_shown(golden)}: they are not compared; train on the present data: elp train {slot}"
+            f"transcripts under {_shown(golden)}: they are not compared; train on the present data: elp train {slot}, "
+            f"or pin a golden set of the present data: elp data golden {slot} --from latest"
         )
     if champion and champion[0] != golden:
         raise GateRefused(

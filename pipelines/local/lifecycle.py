@@ -13,7 +13,7 @@ from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
 from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
-from pipelines.local.processes import Process, alive, descendants, start, stop, stop_remains, tail
+from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
 from pipelines.local.service_status import heartbeat
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
@@ -235,7 +235,8 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         return
     _wait_until(
         process,
-        lambda: web.answers(process.address + _HEALTH[name]),
+        # another workspace that starts at the same time may have taken the port: its server answers too
+        lambda: web.answers(process.address + _HEALTH[name]) and listens(process, record.ports[name]),
         f"{name} does not answer after {START_SECONDS:.0f} s",
         time.monotonic(),
     )

@@ -67,6 +67,21 @@ def descendants(process: Process) -> set[int]:
     return {member.pid for member in _family(found)} - {process.pid} if found else set()
 
 
+def listens(process: Process, port: int) -> bool:
+    """Return whether a process or one of its descendants listens at a TCP port; true if the system does not show it."""
+    found = _find(process)
+    for member in _family(found) if found else []:
+        try:
+            connections = member.net_connections(kind="tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except (psutil.Error, OSError):
+            return True
+        if any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections):
+            return True
+    return False
+
+
 def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
     """End processes and their descendants, by a request and after `patience` by force; return those that ran."""
     targets = {process: found for process in processes if (found := _find(process))}

@@ -91,6 +91,7 @@ class Settings:
             settings = replace(settings, language=LanguageConfig.parse(language))
         except ConfigError as error:
             faults += [f"language: {fault}" for fault in error.faults]
+        faults += _metric_faults(slot, settings)
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
@@ -124,6 +125,15 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     if faults:
         raise ConfigError(source, faults)
     return settings
+
+
+def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:
+    """Return why the metric that the gate is to decide by is none of the slot's."""
+    if settings.gate.metric and slot.task != "asr":
+        return [f"gate.metric is for asr; {slot.task} has one metric"]
+    if settings.gate.metric == "wer" and not settings.language.resolve().spaced:
+        return [f"gate.metric is wer, but {settings.language.code} is written without spaces; expected cer"]
+    return []
 
 
 def _narrowed(language: Any, over: Any) -> Any:

@@ -111,6 +111,15 @@ class GatePolicy:
     seed: int = 0
     safety: SafetyPolicy = field(default_factory=SafetyPolicy)
     """Limits in addition to those on the metric."""
+    metric: Literal["", "wer", "cer"] = ""
+    """Metric that decides in ASR; empty: that of the language. It also chooses the best epoch of a training."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `metric` only if it is set, so that older policies keep their digest."""
+        values = to_dict(self)
+        if not self.metric:
+            del values["metric"]
+        return values
 
 
 def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +134,7 @@ def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
 
 def policy_digest(policy: GatePolicy) -> str:
     """Return the ``sha256:…`` of a gate policy, which shows whether a verdict was made under the present limits."""
-    values = to_dict(policy)
+    values = policy.to_json()
     older = {new: old for old, new in RENAMED_LIMITS.items()}
     values["safety"] = {older.get(key, key): value for key, value in values["safety"].items()}
     return "sha256:" + sha256(canonical_json(values))

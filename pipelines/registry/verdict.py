@@ -184,7 +184,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; an infinite bound becomes null."""
-        values: dict[str, Any] = _finite(dataclasses.asdict(self))
+        values: dict[str, Any] = _finite({**dataclasses.asdict(self), "policy": self.policy.to_json()})
         if self.normaliser is None:
             # verdicts on English never had this key, and evidence is named by its bytes
             del values["normaliser"]

@@ -54,13 +54,14 @@ class TrainingInputs:
         """Return the untrained model; a head whose units grew has the champion's rows."""
         from elp_core.assemble import build
         from elp_core.bundle import load_bundle
-        from elp_core.tasks import SpeechRecognition, make_task
+        from elp_core.tasks import SpeechRecognition, decide_by, make_task
         from elp_core.tasks.grown_head import start_head_from
 
         task = make_task(self.slot.task, self.data.train, self.options)
         if isinstance(task, SpeechRecognition):
             # that of the transcripts; the packages of this machine may have changed since
             task = replace(task, normaliser=self.language.normaliser)
+            task = decide_by(task, self.settings.gate.metric or None)
         model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
         if self.grown:
             start_head_from(model, load_bundle(self.grown.bundle, self.backbone))
@@ -118,7 +119,10 @@ def _inputs(
     language = trained_language(data.dataset, grown)
 
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
-    config = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    config: dict[str, Any] = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    if settings.gate.metric not in ("", settings.language.resolve().metric):
+        # it chooses the best epoch
+        config["metric"] = settings.gate.metric
     # a task from elsewhere has no recipe version: its code is part of the key
     keyed = {"slot": str(slot), **config, "task_code": task_digest(slot.task_spec)}
 

@@ -17,6 +17,7 @@ from pipelines.datasets.importers.corpus_files import CorpusReader, is_file, sou
 from pipelines.datasets.importers.listing import ENCODING
 
 _PATTERNS = ("transcript_utf8.txt", "transcripts_utf8.txt", "*_transcript_utf8.txt", "core-sounds-*.txt")
+_SHOWN = 5
 _AUDIO_FOLDERS = ("wav", "wav24kHz16bit", "wav48kHz16bit", ".")
 _JVS = re.compile(r"jvs\d{3}")
 _JSUT = re.compile(
@@ -26,22 +27,34 @@ _JSUT = re.compile(
 _READING = re.compile(r"(.+),[ァ-ヶー・、。！？…\s]+")
 
 
-def id_text_clips(source: Path, speaker: str = "", encoding: str = "") -> Iterator[SourceClip]:
+def id_text_clips(source: Path, speaker: str = "", missing: str = "refuse", encoding: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every transcript file, in the order of its lines."""
     reader = CorpusReader(source, ID_TEXT.expects, encoding)
-    yield from reader.checked(_clips(reader, speaker))
+    yield from reader.checked(_clips(reader, speaker, skip=missing == "skip"))
 
 
-def _clips(reader: CorpusReader, speaker: str) -> Iterator[SourceClip]:
+def _clips(reader: CorpusReader, speaker: str, *, skip: bool) -> Iterator[SourceClip]:
     for listing in _listings(reader.source):
         entries = {key: text for key, text in _entries(reader, listing).items() if text}
+        absent: list[str] = []
         readings = [_READING.fullmatch(text) for text in entries.values()]
         for (key, text), reading in zip(entries.items(), readings, strict=True):
-            places = [sound_of(listing.parent / folder / key) for folder in _AUDIO_FOLDERS]
-            audio = next((path for path in places if is_file(path)), places[0])
-            if found := reader.named(audio, listing):
+            places = [sound_of(listing.parent / folder / key) for folder in _audio_folders(listing)]
+            audio = next((path for path in places if is_file(path)), None)
+            if audio is None:
+                absent.append(reader.name(places[0]))
+            elif found := reader.named(audio, listing):
                 words = reading[1] if reading and all(readings) else text
                 yield reader.clip(found, text=words, speaker=speaker or _speaker(listing, key))
+        if absent and not skip:
+            named = ", ".join(absent[:_SHOWN]) + (f" and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else "")
+            way = "to leave such lines out, add --option missing=skip"
+            what = f"the file {named} does not exist" if len(absent) == 1 else f"the files {named} do not exist"
+            reader.fault(listing, f"{what}; {way}")
+
+
+def _audio_folders(listing: Path) -> tuple[str, ...]:
+    return (".",) if listing.name.startswith("core-sounds-") else _AUDIO_FOLDERS
 
 
 def _entries(reader: CorpusReader, listing: Path) -> dict[str, str]:
@@ -78,5 +91,9 @@ ID_TEXT = Importer(
     expects="JSUT, JVS or a prompt set: transcript_utf8.txt or core-sounds-<language>.txt (lines id:text) and audio",
     accepts=lambda source: bool(_listings(source)),
     read=id_text_clips,
-    options=(FormatOption("speaker", "name of the only speaker [default: of JSUT and JVS it is known]"), ENCODING),
+    options=(
+        FormatOption("speaker", "name of the only speaker [default: of JSUT and JVS it is known]"),
+        FormatOption("missing", "lines without a recording [default: refuse]", ("refuse", "skip")),
+        ENCODING,
+    ),
 )

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elp_core.errors import CorpusError
+from elp_core.languages import language
 from elp_core.metrics.wer import cer, error_rate, evaluate_transcripts, wer, word_errors
 from elp_core.types import Clip
 
@@ -55,6 +56,18 @@ def test_an_evaluation_names_its_clips() -> None:
     found = evaluate_transcripts(clips, ["one", ""])
     assert (found.metric, found.value, found.extra["empty"], found.extra["clips"]) == ("wer", 0.5, 1.0, 2.0)
     assert (found.scores.ids, found.scores.speakers) == (("x", "y"), ("s", "t"))
+
+
+def test_a_chosen_metric_decides_and_the_other_one_is_reported() -> None:
+    russian, clips = language("ru"), [Clip("x", b"", 1.0, "test", "нажмите два", "s")]
+    usual = evaluate_transcripts(clips, ["нажмите двa"], russian)
+    chosen = evaluate_transcripts(clips, ["нажмите двa"], russian, "cer")
+    assert (usual.metric, usual.value, usual.extra["cer"]) == ("wer", 0.5, 1 / 11)
+    # the blank counts, as in the CER that is reported next to the WER
+    assert (chosen.metric, chosen.value, chosen.extra["wer"]) == ("cer", 1 / 11, 0.5)
+    assert (chosen.scores.counted, chosen.extra["characters"]) == ("character", 11.0)
+    korean = evaluate_transcripts([Clip("x", b"", 1.0, "test", "문 열어", "s")], ["문열어"], language("ko"), "wer")
+    assert (korean.metric, korean.value, korean.extra["cer"]) == ("wer", 1.0, 0.0)
 
 
 def test_lists_of_different_lengths_are_refused() -> None:

@@ -10,7 +10,7 @@ from elp_core.config import to_dict
 from elp_core.errors import ConfigError, CorpusError
 from elp_core.languages import LanguageConfig, Units, UnitsConfig
 from elp_core.task_specs import RecognitionOptions
-from elp_core.tasks import make_task, task_from_json
+from elp_core.tasks import EmotionRecognition, decide_by, make_task, task_from_json
 from elp_core.tasks.asr import SpeechRecognition
 from tests.support.clips import clip, tone
 
@@ -67,6 +67,20 @@ def test_cer_counts_characters_without_blanks_and_readings_are_reported() -> Non
     assert found.scores.counted == "character"
     assert found.extra["cer_reading"] == 0.0
     assert (found.extra["wer"], found.extra["characters"]) == (pytest.approx(1 / 3), 13.0)
+
+
+def test_another_metric_decides_and_is_not_in_the_bundle() -> None:
+    clips = [clip(tone(0.1), "нажмите два")]
+    task = make_task("asr", clips, RecognitionOptions(language=LanguageConfig("ru")))
+    chosen = decide_by(task, "cer")
+    found = chosen.evaluate({clips[0].id: "нажмите да"}, clips)
+    assert (task.metric, chosen.metric, found.metric, found.value) == ("wer", "cer", "cer", pytest.approx(1 / 11))
+    assert chosen.to_json() == task.to_json()
+    assert decide_by(task, None) == task
+    with pytest.raises(ConfigError, match="Japanese is written without spaces: it has no wer"):
+        decide_by(SpeechRecognition(options=JAPANESE), "wer")
+    with pytest.raises(ConfigError, match="the task ser has one metric only"):
+        decide_by(EmotionRecognition(("a", "b")), "cer")
 
 
 def test_bundle_values_that_name_no_units_are_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.importers import choose_importer
+from pipelines.datasets.importers.manifest_rows import manifest_rows
 from pipelines.errors import IntakeError
 from tests.support import corpora
 from tests.support.clips import voice, wav
@@ -244,6 +245,24 @@ def test_the_language_of_a_supervision_is_that_of_its_clip(tmp_path: Path) -> No
     corpora.sound(tmp_path / "call.wav", 4.0)
     cut = corpora.lhotse_cut("call", "call.wav", [{"text": "ja", "start": 0, "duration": 1, "language": "German"}])
     assert [clip.language for clip in clips(corpora.lhotse(tmp_path, [cut]))] == ["German"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("sep=;", "path;text", "1.wav;yes, no, perhaps"),
+        ("path;text", "1.wav;yes, no, perhaps"),
+        ("text, as it was spoken;path", "yes, no, perhaps;1.wav"),
+    ],
+)
+def test_a_table_and_a_manifest_find_the_same_separator(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    corpora.sound(tmp_path / "1.wav")
+    columns = {} if lines[-2] == "path;text" else {"columns": "path=path"}
+    (found,) = clips(corpora.text(tmp_path / "a.csv", *lines), **columns)
+    assert (found.path, found.text) == ("1.wav", "" if columns else "yes, no, perhaps")
+    rows = dict(manifest_rows(tmp_path / "a.csv", "\n".join(lines), "path"))
+    assert [row["path"] for row in rows.values() if not isinstance(row, str)] == ["1.wav"]
+    assert list(rows) == [len(lines)]
 
 
 @pytest.mark.parametrize(

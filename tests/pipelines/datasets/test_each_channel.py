@@ -9,6 +9,7 @@ from elp_core.data.corpus import ShardRow
 from pipelines.datasets.delivery import DeliveryOptions, SourceClip, delivery_options
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.measuring import IntakeSettings, measure_clip
+from pipelines.datasets.worker_processes import WorkerProcess
 from pipelines.registry.names import similar_to
 from pipelines.registry.policies import DataPolicy
 from tests.pipelines.datasets.test_measuring import content_of
@@ -61,16 +62,23 @@ def test_more_than_two_channels_are_numbered() -> None:
 def test_a_file_is_looked_into_once_for_its_segments(tmp_path: Path) -> None:
     path = tmp_path / "call.wav"
     path.write_bytes(bytes(CALL.audio) if isinstance(CALL.audio, bytes) else b"")
-    each = EachChannel()
+    each = EachChannel(WorkerProcess())
     first = SourceClip("call.wav", path, speaker="call-7", start=0.0, seconds=0.5, sha256="d0")
     assert len(each.clips(first)) == 2
     path.unlink()
     assert [clip.channel for clip in each.clips(first)] == [0, 1]
 
 
+def test_a_compressed_file_is_looked_into_by_another_process() -> None:
+    flac = SourceClip("e.flac", wav(np.stack([LEFT, RIGHT], axis=1), kind="FLAC"), speaker="room", sha256="d3")
+    with WorkerProcess() as process:
+        assert [clip.speaker for clip in EachChannel(process).clips(flac)] == ["room-left", "room-right"]
+
+
 def test_a_file_that_cannot_be_read_is_left_to_the_measurement() -> None:
     broken = SourceClip("e.wav", b"no sound", sha256="d2")
-    assert EachChannel().clips(broken) == [broken]
+    with WorkerProcess() as process:
+        assert EachChannel(process).clips(broken) == [broken]
 
 
 def test_the_option_and_named_channels_change_the_key_only_if_they_are_set() -> None:
@@ -109,4 +117,4 @@ def test_an_unforeseen_error_of_a_decoder_loses_no_delivery(monkeypatch: pytest.
         raise ValueError("buffer size must be a multiple of element size")
 
     monkeypatch.setattr("pipelines.datasets.each_channel.differing_channels", fails)
-    assert EachChannel().clips(CALL) == [CALL]
+    assert EachChannel(WorkerProcess()).clips(CALL) == [CALL]

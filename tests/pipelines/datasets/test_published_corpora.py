@@ -258,6 +258,15 @@ def test_a_prompt_set_is_one_voice(tmp_path: Path) -> None:
     ]
 
 
+def test_a_prompt_without_a_recording_is_refused_or_left_out(tmp_path: Path) -> None:
+    source = corpora.prompts(tmp_path)
+    with (source / "core-sounds-fr.txt").open("a", encoding="utf-8") as listing:
+        listing.write("letters/o: o\n")
+    with pytest.raises(IntakeError, match=r"the file letters/o\.wav does not exist; .* add --option missing=skip"):
+        clips(source)
+    assert len(clips(source, missing="skip")) == 2
+
+
 def test_reazonspeech_takes_its_largest_table(tmp_path: Path) -> None:
     source = corpora.reazonspeech(tmp_path)
     assert [(clip.speaker, clip.text) for clip in clips(source)] == [("", "今日は晴れです。"), ("", "そうですね。")]

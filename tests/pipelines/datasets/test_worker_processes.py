@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from elp_core.data.corpus import ShardRow
 from pipelines.datasets import measuring
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.measuring import measure_clips
-from pipelines.datasets.worker_processes import in_workers
+from pipelines.datasets.worker_processes import WorkerProcess, in_workers
 from tests.support.clips import voice, wav
 from tests.support.deliveries import INTAKE
 
@@ -33,6 +34,65 @@ def test_the_item_that_ends_a_process_is_found_and_the_others_are_kept() -> None
     chunks = [list(range(start, start + 4)) for start in range(0, 24, 4)]
     found = [one for done in in_workers(_doubled, chunks, 2, lambda number: -number) for one in done]
     assert found == [-number if number == 13 else 2 * number for number in range(24)]
+
+
+def _odd(number: int) -> int:
+    """Double a number; 13 hangs in C, 17 asks for too much memory, 19 exits, 23 lacks a package."""
+    if number == 13:
+        wait = ctypes.CDLL(None).pause
+        while True:
+            wait()
+    if number == 17:
+        bytearray(2**40)
+    if number == 19:
+        os._exit(1)
+    if number == 23:
+        raise ImportError("no such package")
+    return 2 * number
+
+
+def _lost(number: int) -> int:
+    return -number
+
+
+@pytest.mark.integration
+def test_an_item_that_hangs_or_ends_its_process_is_lost_and_the_others_are_kept() -> None:
+    with WorkerProcess(seconds=1) as process:
+        assert list(process.each(_odd, [1, 13, 2, 3, 19, 19, 4], _lost)) == [2, -13, 4, 6, -19, -19, 8]
+        # it goes on with another request
+        assert list(process.each(_odd, [5], _lost)) == [10]
+        # an error of the work ends the process, and so does too much memory
+        assert list(process.each(_odd, [17, 6], _lost)) == [-17, 12]
+        with pytest.raises(ImportError, match="no such package"):
+            list(process.each(_odd, [1, 23, 2], _lost))
+
+
+@pytest.mark.integration
+def test_items_that_cannot_be_passed_on_are_lost_alone() -> None:
+    items = [b"a", Deadly(b"x"), b"b", Deadly(b"y")]
+    with WorkerProcess() as process:
+        assert list(process.each(len, items, lambda _: -1)) == [1, -1, 1, -1]
+
+
+@pytest.mark.integration
+def test_a_small_delivery_survives_a_clip_that_ends_its_process() -> None:
+    flac = wav(voice(0.3, 300, 1), kind="FLAC")
+    clips = [SourceClip(f"{n}.flac", flac, speaker="anna", sha256=str(n)) for n in range(4)]
+    clips[2] = replace(clips[2], audio=Deadly(flac))
+    clips.insert(1, SourceClip("plain.wav", wav(voice(0.3, 300, 2)), speaker="anna"))
+    found = list(measure_clips(clips, INTAKE))
+    assert [isinstance(one, ShardRow) for one in found] == [True, True, True, False, True]
+    assert isinstance(found[3], ClipFault)
+    assert found[3].detail.startswith("2.flac ended the process that read it, for lack of memory or after 600 s")
+
+
+def test_plain_samples_are_read_in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("pipelines.datasets.worker_processes._started", lambda: pytest.fail("a process was started"))
+    sound = voice(0.3, 300, 1)
+    plain = [wav(sound), wav(sound, 44_100, "FLOAT"), wav(sound, kind="AIFF"), wav(sound, kind="RF64"), wav(sound)[:-9]]
+    clips = [SourceClip(f"{n}.wav", content) for n, content in enumerate([*plain, b""])]
+    clips += [SourceClip("gone.wav", tmp_path / "gone.wav"), SourceClip("x", b"?", fault=ClipFault("bad", "it is bad"))]
+    assert len(list(measure_clips(clips, INTAKE))) == len(clips)
 
 
 @pytest.mark.integration

@@ -245,6 +245,25 @@ def test_the_second_version_meets_the_champion(
     assert registry.get(client, slot, 2).status == "candidate"
 
 
+def test_another_metric_is_another_verdict_and_scores_the_champion_too(
+    client: MlflowClient, site: Site, slot: Slot, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    add("k1")
+    assert judge(EASY).verdict.metric == "wer"
+    cer = {**EASY, "metric": "cer"}
+    first = judge(cer)
+    assert (first.reused, first.verdict.metric, first.verdict.policy.metric) == (False, "cer", "cer")
+    assert registry.get(client, slot, 1).tags[Tags.METRIC] == "cer"
+    evidence = read_evidence(first.evidence)
+    assert (evidence.recompute(), evidence.challenger.counted) == (first.verdict, "character")
+    assert "wer" in evidence.context.challenger_also
+    limits = policy_digest(settings(site, slot, cer).for_slot(slot).gate)
+    promote_version(slot, policy=limits, mlflow_uri=mlflow_uri, by="ann", log=lambda line: None)
+    add("k2")
+    back = judge(EASY)
+    assert (back.champion, back.verdict.metric, back.verdict.delta) == (1, "wer", 0.0)
+
+
 def test_training_on_golden_clips_fails_the_gate(
     client: MlflowClient, add: Add, judge: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,14 @@ def test_the_report_names_the_language_of_what_was_said() -> None:
     assert "wrong words" not in page
 
 
+def test_a_declared_metric_is_in_the_verdict_and_others_stay_as_they_were() -> None:
+    scores = replace(clips([1, 0, 2, 0] * 5, speakers=4), metric="cer")
+    verdict = decide_verdict(scores, None, replace(POLICY, metric="cer"))
+    assert verdict.to_json()["policy"]["metric"] == "cer"
+    assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+    assert "metric" not in decide_verdict(scores, None, POLICY).to_json()["policy"]
+
+
 def test_sizes_of_a_cer_are_given_in_characters_too() -> None:
     scores = replace(clips([2, 1, 2, 2], speakers=4), metric="cer")
     verdict = decide_verdict(scores, None, POLICY)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.local.processes import Process, alive, descendants, start, stop, tail
+from pipelines.local.processes import Process, alive, descendants, listens, start, stop, tail
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('rea' + 'dy', flush=True); " + SLEEP
@@ -42,6 +42,20 @@ def test_a_started_process_is_alive_in_a_session_of_its_own(begin) -> None:
     process = begin(SLEEP)
     assert alive(process)
     assert os.getsid(process.pid) == process.pid != os.getsid(0)
+
+
+def test_a_port_is_that_of_the_process_or_of_another_one(begin) -> None:
+    server = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); print('po' + 'rt', *s.getsockname(), flush=True); "
+    )
+    inner = begin(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {server + SLEEP!r}])")
+    other = begin(SLEEP)
+    _wait_for(inner, "port 127.0.0.1")
+    port = int(tail(inner.log).rpartition("127.0.0.1 ")[2].split()[0])
+    assert listens(inner, port), "its child does"
+    assert not listens(other, port)
+    stop([inner], patience=0.2)
+    assert not listens(inner, port)
 
 
 def test_stop_ends_it_and_says_so(begin) -> None:

@@ -43,6 +43,20 @@ def test_limits_that_were_renamed_are_read_under_their_older_names() -> None:
         read_settings("slots: {plant-a/asr: {gate: {safety: {neighbours: 3, interference_slots: 2}}}}")
 
 
+def test_the_metric_that_decides_is_one_that_the_slot_has() -> None:
+    chosen = read_settings(
+        "slots: {a/asr: {language: ru, gate: {metric: cer}}, b/asr: {language: ko, gate: {metric: wer}}}"
+    )
+    assert [chosen.for_slot(Slot(site, "asr")).gate.metric for site in "abc"] == ["cer", "wer", ""]
+    for text, sentence in {
+        "slots: {a/asr: {gate: {metric: per}}}": "gate.metric is 'per', expected one of , wer, cer",
+        "slots: {a/asv: {gate: {metric: cer}}}": "gate.metric is for asr; asv has one metric",
+        "slots: {a/asr: {language: ja, gate: {metric: wer}}}": "gate.metric is wer, but ja is written without spaces",
+    }.items():
+        with pytest.raises(ConfigError, match=sentence):
+            read_settings(text)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

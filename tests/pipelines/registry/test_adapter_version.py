@@ -48,6 +48,8 @@ def test_the_digest_of_a_policy_is_the_one_of_release_0_1() -> None:
         policy_digest(GatePolicy(0.2, 0.01, safety=limits))
         == "sha256:81518df9c43c58daa8480370cdfc6ae9013abf1e1e1f6d0c709daa1a481c6f5d"
     )
+    digests = {policy_digest(GatePolicy(metric=metric)) for metric in ("", "wer", "cer")}
+    assert len(digests) == 3, "a verdict by another metric is another verdict"
 
 
 def test_older_names_of_limits_are_read_unless_the_present_name_is_given_too() -> None:

@@ -234,6 +234,19 @@ def test_what_the_task_is_told_makes_another_training(train: Trainer, site: Site
     assert json.loads((bundle / "adapter_config.json").read_text())["task"]["width"] == 16
 
 
+def test_the_metric_of_the_gate_chooses_the_epoch(train: Trainer, site: Site, done: Registered) -> None:
+    def by(metric: str) -> Registered:
+        mine = site.settings.defaults["asr"]
+        gate = {**mine.get("gate", {}), "metric": metric}
+        return train(site.asr, settings=replace(site.settings, defaults={"asr": {**mine, "gate": gate}}))
+
+    assert by("wer").key == done.key, "it is the metric of English"
+    again = by("cer")
+    assert again.key != done.key
+    lineage = json.loads((train.cache / "bundles" / again.key / "bundle" / "lineage.json").read_text())
+    assert (lineage["validation"]["metric"], lineage["config"]["metric"]) == ("cer", "cer")
+
+
 def test_the_threshold_of_the_validation_trials_is_in_the_bundle(train: Trainer, site: Site) -> None:
     done = train(site.asv)
     bundle = train.cache / "bundles" / done.key / "bundle"
