@@ -1,12 +1,14 @@
 """An hour-long recording against its cut clips: WER, peak memory against a one-minute file, real-time factor.
 
-    python benchmarks/bench_long_audio.py [ADAPTER] [--minutes 60] [--markdown FILE]
+    python benchmarks/bench_long_audio.py [digits|call|voices] [--adapter FOLDER] [--minutes 60] [--ways clips,…]
 
-ADAPTER is the folder that `spoken_adapter.py` makes (it is trained first if it does not exist). The recording is
-sentences of espeak-ng, the speakers of the test split in turn, with pauses of 0.3 to 4 s and faint noise between them,
-at 48 kHz. Each measurement is a process of its own, so that peak memory is the measurement's. "Cut clips" is `predict`
-on every sentence alone, cut out of the recording with up to 0.25 s of the pauses around it. The confidence is
-judged by the area under the ROC curve of right against wrong words.
+`long_recordings.py` describes the kinds; ADAPTER is trained first if it does not exist (real speech needs ELP_FSDD). A
+recording has pauses of 0.3 to 4 s. Each measurement is a process of its own, so that peak memory is the measurement's.
+"Clips" is `predict` on every sentence alone, cut out of the file with half of the pauses around it, at most 0.25 s.
+
+Both ways are scored alike: the words of a channel are aligned with all its reference words, and an error counts for the
+sentence at which it is. The interval of the difference is a paired bootstrap over minutes of the recording. Confidence
+is judged by the area under the ROC curve of right against wrong words.
 """
 
 from __future__ import annotations
@@ -23,96 +25,97 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
-from spoken_adapter import DEFAULT_FOLDER, Wave, sentences, speak, spoken_adapter, voices
+import numpy.typing as npt
+from long_recordings import KINDS, Utterance, adapter, record, utterances
+from rapidfuzz.distance import Levenshtein
 
 from elp_core.types import SAMPLE_RATE
 
-RATE = 48_000
 HEADER = (
-    "| way | audio | WER | time | real-time factor | peak memory | confidence AUC |",
-    "|---|---|---|---|---|---|---|",
+    "| way | audio | WER | difference to clips (95 %) | time | real-time factor | peak memory | confidence AUC |",
+    "|---|---|---|---|---|---|---|---|",
 )
-WAYS = ("one minute", "clips", "windows and voice activity", "windows only")
+WAYS = ("one minute", "clips", "voice activity", "windows only")
 
 
-def make_recording(folder: Path, minutes: float) -> None:
-    """Write minute.wav, hour.wav, the sentences as they are in it, and their texts."""
-    from pipelines.demo.espeak import Synthesiser
-
-    synthesiser, rng, speakers = Synthesiser(), np.random.default_rng(7), voices("test")
-    done, texts, clips = 0.0, [], []
-    files = {name: soundfile.SoundFile(folder / f"{name}.wav", "w", RATE, 1, "PCM_16") for name in ("hour", "minute")}
-    before = np.zeros(0, np.float32)
-    for text in sentences(100_000, 7):
-        if done > minutes * 60:
-            break
-        wave = speak(synthesiser, text, speakers[len(texts) % len(speakers)], rng)
-        pause = rng.standard_normal(round(rng.uniform(0.3, 4.0) * SAMPLE_RATE)).astype(np.float32) * 0.001
-        texts.append(text)
-        margin = min(len(pause) // 2, SAMPLE_RATE // 4)
-        clips.append(np.concatenate([before, wave, pause[:margin]]))
-        before = pause[len(pause) - margin :]
-        for name, file in files.items():
-            if name == "hour" or done < 60:
-                file.write(soxr.resample(np.concatenate([wave, pause]), SAMPLE_RATE, RATE))
-        done += (len(wave) + len(pause)) / SAMPLE_RATE
-    for file in files.values():
-        file.close()
-    (folder / "texts.json").write_text(json.dumps(texts))
-    np.savez(folder / "clips.npz", *clips)
-
-
-def measure(way: str, folder: Path, adapter: Path) -> dict[str, object]:
-    """Return what one way gives: its text, seconds, peak memory."""
+def measure(way: str, folder: Path, bundle: Path) -> dict[str, object]:
+    """Return what one way gives: the words of each channel, seconds, peak memory."""
+    from elp_core.audio import load_part
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
     from elp_core.inference import Recogniser, VoiceActivityConfig, predict, transcribe
 
-    model = load_bundle(adapter, Backbone.from_pretrained("elp:tiny"))
-    started = time.monotonic()
-    if way == "clips":
-        with np.load(folder / "clips.npz") as archive:
-            clips: list[Wave] = [archive[name] for name in archive.files]
-        texts, words, seconds = predict(model, clips), [], sum(map(len, clips)) / SAMPLE_RATE
-    else:
-        activity = None if way == "windows only" else VoiceActivityConfig()
-        path = folder / ("minute.wav" if way == "one minute" else "hour.wav")
-        found = transcribe(path, Recogniser.of(model), voice_activity=activity)
-        texts, seconds = [found.text], found.seconds
-        words = [(word.text, word.start, word.end, word.confidence) for word in found.words]
+    model = load_bundle(bundle, Backbone.from_pretrained("elp:tiny"))
+    spoken = utterances(folder)
+    channels = sorted({one.channel for one in spoken})
+    path = folder / ("minute.wav" if way == "one minute" else "hour.wav")
+    said: list[list[str]] = []
+    rated: list[list[float]] = []
+    started, seconds = time.monotonic(), 0.0
+    for channel in channels:
+        if way == "clips":
+            own = [one for one in spoken if one.channel == channel]
+            waves = [load_part(path, one.begin, one.end, channel) for one in own]
+            said.append(" ".join(predict(model, waves)).split())
+            seconds += sum(map(len, waves)) / SAMPLE_RATE
+        else:
+            activity = None if way == "windows only" else VoiceActivityConfig()
+            found = transcribe(path, Recogniser.of(model), voice_activity=activity, channel=channel)
+            said.append([word.text for word in found.words])
+            rated.append([word.confidence for word in found.words])
+            seconds += found.seconds
     elapsed = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"texts": texts, "words": words, "seconds": seconds, "elapsed": elapsed, "peak": peak}
+    return {"said": said, "rated": rated, "seconds": seconds, "elapsed": elapsed, "peak": peak}
 
 
-def word_error_rate(hypothesis: str, reference: str) -> float:
-    from elp_core.metrics.wer import wer
+def errors_of(said: list[list[str]], spoken: list[Utterance]) -> npt.NDArray[np.int64]:
+    """Return the errors at each sentence, int64 [sentences], from one alignment for each channel."""
+    errors = np.zeros(len(spoken), np.int64)
+    for channel, words in enumerate(said):
+        place = [n for n, one in enumerate(spoken) if one.channel == channel for _ in one.text.split()]
+        reference = [word for one in spoken if one.channel == channel for word in one.text.split()]
+        for edit in Levenshtein.editops(words, reference):
+            errors[place[min(edit.dest_pos, len(place) - 1)]] += 1
+    return errors
 
-    return wer([hypothesis], [reference])
+
+def difference(one: npt.NDArray[np.int64], clips: npt.NDArray[np.int64], spoken: list[Utterance]) -> str:
+    """Return the difference of two WERs in points with its interval, from errors at each sentence."""
+    from elp_core.metrics.bootstrap import Blocks, resample_errors
+    from elp_core.metrics.scores import ClipScores
+
+    minute = np.array([sentence.begin // (60 * SAMPLE_RATE) for sentence in spoken])
+    words, names = [len(sentence.text.split()) for sentence in spoken], ("",) * len(spoken)
+    columns = [ClipScores(names, names, names, errors, words, names, names) for errors in (one, clips)]  # type: ignore[arg-type]
+    rates = resample_errors(columns, Blocks(minute, int(minute.max()) + 1, "clips"), 10_000, 0)
+    low, high = np.percentile(100 * (rates[0] - rates[1]), (2.5, 97.5))
+    return f"{100 * (one.sum() - clips.sum()) / sum(words):+.2f} ({low:+.2f} … {high:+.2f})"
 
 
-def confidence_auc(words: list[tuple[str, float, float, float]], reference: str) -> float:
+def confidence_auc(said: list[list[str]], rated: list[list[float]], spoken: list[Utterance]) -> float:
     """Return how well confidence separates words that are right from those that are not, 0.5 to 1."""
-    from rapidfuzz.distance import Levenshtein
-
-    said = [word[0] for word in words]
-    right = np.zeros(len(said), bool)
-    for block in Levenshtein.opcodes(said, reference.split()):
-        if block.tag == "equal":
-            right[block.src_start : block.src_end] = True
-    order = np.argsort([word[3] for word in words], kind="stable")
-    ranks = np.empty(len(words))
-    ranks[order] = np.arange(1, len(words) + 1)
-    good, bad = int(right.sum()), int((~right).sum())
-    return float((ranks[right].sum() - good * (good + 1) / 2) / (good * bad)) if good and bad else float("nan")
+    right: list[bool] = []
+    for channel, words in enumerate(said):
+        reference = [word for one in spoken if one.channel == channel for word in one.text.split()]
+        same = np.zeros(len(words), bool)
+        for block in Levenshtein.opcodes(words, reference):
+            if block.tag == "equal":
+                same[block.src_start : block.src_end] = True
+        right += same.tolist()
+    order = np.argsort([one for channel in rated for one in channel], kind="stable")
+    ranks = np.empty(len(order))
+    ranks[order] = np.arange(1, len(order) + 1)
+    good, bad = sum(right), len(right) - sum(right)
+    return float((ranks[np.array(right)].sum() - good * (good + 1) / 2) / (good * bad)) if good and bad else 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("adapter", type=Path, nargs="?", default=DEFAULT_FOLDER)
+    parser.add_argument("kind", choices=KINDS, nargs="?", default="digits")
+    parser.add_argument("--adapter", type=Path)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--ways", default=",".join(WAYS), help="which rows, separated by commas; clips before others")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -120,30 +123,37 @@ def main() -> None:
     if arguments.way:
         print(json.dumps(measure(arguments.way, arguments.folder, arguments.adapter)))
         return
-    adapter = spoken_adapter(arguments.adapter)
+    bundle = adapter(
+        arguments.kind,
+        arguments.adapter
+        or Path(tempfile.gettempdir()) / f"elp-long-{'voices' if arguments.kind == 'voices' else 'digits'}",
+    )
     with tempfile.TemporaryDirectory(prefix="elp-bench-") as scratch:
-        folder = Path(scratch)
-        make_recording(folder, arguments.minutes)
-        reference = " ".join(json.loads((folder / "texts.json").read_text()))
+        record(arguments.kind, Path(scratch), arguments.minutes)
+        spoken, found = utterances(Path(scratch)), {}
         lines = list(HEADER)
         print(*lines, sep="\n")
-        for way in WAYS:
-            command = [sys.executable, __file__, str(adapter), "--way", way, "--folder", scratch]
+        for way in arguments.ways.split(","):
+            command = [sys.executable, __file__, "--adapter", str(bundle), "--way", way, "--folder", scratch]
             # as `elp predict` does
             environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
             done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-            lines.append(_row(way, json.loads(done.stdout), reference))
+            found[way] = json.loads(done.stdout)
+            lines.append(_row(way, found[way], found.get("clips"), spoken))
             print(lines[-1], flush=True)
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")
 
 
-def _row(way: str, one: dict[str, Any], reference: str) -> str:
-    whole = way != "one minute"
-    rate = f"{word_error_rate(' '.join(one['texts']), reference):.2%}" if whole else "—"
-    auc = f"{confidence_auc(one['words'], reference):.3f}" if whole and one["words"] else "—"
+def _row(way: str, one: dict[str, Any], clips: dict[str, Any] | None, spoken: list[Utterance]) -> str:
+    rate = apart = auc = "—"
+    if clips and way != "one minute":
+        errors, theirs = errors_of(one["said"], spoken), errors_of(clips["said"], spoken)
+        rate = f"{errors.sum() / sum(len(sentence.text.split()) for sentence in spoken):.2%}"
+        apart = "—" if one is clips else difference(errors, theirs, spoken)
+        auc = f"{confidence_auc(one['said'], one['rated'], spoken):.3f}" if one["rated"] else "—"
     times = f"{one['elapsed']:.0f} s | {one['elapsed'] / one['seconds']:.3f}"
-    return f"| {way} | {one['seconds'] / 60:.1f} min | {rate} | {times} | {one['peak']:.0f} MB | {auc} |"
+    return f"| {way} | {one['seconds'] / 60:.1f} min | {rate} | {apart} | {times} | {one['peak']:.0f} MB | {auc} |"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elp_core.audio import clip_id, encode_flac, load
+from elp_core.config import TrainConfig
 from elp_core.types import SAMPLE_RATE, Clip, Split
 
 Wave = npt.NDArray[np.float32]
@@ -94,18 +95,25 @@ def spoken_adapter(folder: Path, train_clips: int = 1400, epochs: int = EPOCHS) 
     """Return the folder of the bundle; it is trained if it does not exist (about ten minutes on two cores)."""
     if (folder / "manifest.json").is_file():
         return folder
+    known = clips(sentences(train_clips, 1), "train", 1)
+    validation = clips(sentences(64, 2), "validation", 2)
+    return fit_adapter(folder, known, validation, TrainConfig(epochs=epochs, patience=0))
+
+
+def fit_adapter(
+    folder: Path, known: Sequence[Clip], validation: Sequence[Clip], config: TrainConfig, start: Path | None = None
+) -> Path:
+    """Train an adapter of the embedded backbone on clips, from the one in `start`; return the folder of its bundle."""
     from elp_core.assemble import build
     from elp_core.backbones import Backbone
-    from elp_core.bundle import write_bundle
-    from elp_core.config import ElpConfig, TrainConfig
+    from elp_core.bundle import load_bundle, write_bundle
+    from elp_core.config import ElpConfig
     from elp_core.tasks import make_task
     from elp_core.training import train
 
-    known = clips(sentences(train_clips, 1), "train", 1)
-    validation = clips(sentences(64, 2), "validation", 2)
-    model = build(Backbone.from_pretrained("elp:tiny"), ElpConfig(), make_task("asr", known), 0)
+    backbone = Backbone.from_pretrained("elp:tiny")
+    model = load_bundle(start, backbone) if start else build(backbone, ElpConfig(), make_task("asr", known), 0)
     started = time.monotonic()
-    config = TrainConfig(epochs=epochs, patience=0)
     train(model, known, validation, config, EpochLines())
     print(f"trained in {time.monotonic() - started:.0f} s on {sum(c.duration for c in known) / 60:.1f} minutes")
     write_bundle(folder, model, {"slot": "bench/asr"}, {})

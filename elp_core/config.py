@@ -162,7 +162,8 @@ def _build(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
         return _build(next(a for a in args if a is not type(None)), value, path, faults)
     if origin is Literal:
         if value not in args:
-            faults.append(f"{path or 'value'} is {value!r}, expected one of {', '.join(map(str, args))}")
+            allowed = ", ".join(str(arg) or "''" for arg in args)
+            faults.append(f"{path or 'value'} is {value!r}, expected one of {allowed}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):

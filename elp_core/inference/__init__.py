@@ -1,6 +1,8 @@
-"""Answers for waveforms: those of one model, or of many adapters on one backbone; transcripts of long recordings."""
+"""Answers of one model, or of many adapters on one backbone; long recordings: transcripts, and their alignment."""
 
 from elp_core.inference.adapter_cache import HostedAdapter
+from elp_core.inference.align_recording import AlignedSegment, align_recording
+from elp_core.inference.aligned_segments import CutConfig
 from elp_core.inference.host import AdapterHost, Request
 from elp_core.inference.predict import predict
 from elp_core.inference.recogniser import Recogniser
@@ -10,6 +12,8 @@ from elp_core.inference.windows import WindowConfig
 
 __all__ = [
     "AdapterHost",
+    "AlignedSegment",
+    "CutConfig",
     "HostedAdapter",
     "Recogniser",
     "Request",
@@ -17,6 +21,7 @@ __all__ = [
     "Transcript",
     "VoiceActivityConfig",
     "WindowConfig",
+    "align_recording",
     "predict",
     "transcribe",
 ]

@@ -43,8 +43,12 @@ _NAMES = {
     "final_conv.bias": "_model.decoder.decoder.2.bias",
 }
 """Names of the tensors here, and in the TorchScript file."""
+_PAUSE_CHUNKS = 5
+"""Chunks of the pause at which a long run is cut: 0.16 s."""
 _EXIT = 0.15
-"""Speech ends when the probability falls this much below the threshold: silero-vad's own hysteresis."""
+"""Speech ends when the probability falls this much below the threshold: silero-vad's own hysteresis, …"""
+_LOWEST_EXIT = 0.01
+"""… but not below this: with a low threshold, speech would never end."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class VoiceActivityConfig(Checked):
     pad: float = within(0.2, 0)
     """Added before and after a run."""
     max_seconds: float = within(120.0, 5)
-    """A longer run is cut at its least probable chunk, so that memory has a bound."""
+    """A longer run is cut in its later half, in the pause with the lowest mean probability."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of pads that would overlap."""
@@ -171,11 +175,12 @@ class _Cutter:
 
     def _chunk(self, probability: float, start: Samples, end: Samples) -> Iterator[SpeechRun]:
         config = self._config
+        exit_below = max(config.threshold - _EXIT, _LOWEST_EXIT)
         if probability >= config.threshold:
             if self._begin is None:
                 self._begin, self._levels = start, []
             self._quiet = None
-        elif self._begin is not None and probability < config.threshold - _EXIT and self._quiet is None:
+        elif self._begin is not None and probability < exit_below and self._quiet is None:
             self._quiet = start
         if self._begin is None:
             return
@@ -188,7 +193,9 @@ class _Cutter:
     def _cut_long(self) -> Iterator[SpeechRun]:
         assert self._begin is not None
         half = len(self._levels) // 2
-        place = half + int(np.argmin(self._levels[half:]))
+        # the mean over some chunks finds a pause between words, a single chunk may be a stop inside of one
+        means = np.convolve(self._levels[half:], np.full(_PAUSE_CHUNKS, 1 / _PAUSE_CHUNKS), "valid")
+        place = half + int(np.argmin(means)) + _PAUSE_CHUNKS // 2
         cut = self._begin + place * CHUNK
         later = self._levels[place:]
         quiet = self._quiet

@@ -60,8 +60,11 @@ class FrameTimes:
         """Return the samples of the shortest clip that has `frames`."""
         return (frames - 1) * self.hop + self.receptive
 
-    def start(self, frame: int) -> Seconds:
-        """Return the time at which a frame begins: a frame stands for one hop around the middle of its samples."""
+    def start(self, frame: float) -> Seconds:
+        """Return the time at which a frame begins: a frame stands for one hop around the middle of its samples.
+
+        A fraction is a place between two frames.
+        """
         return max(0.0, (frame * self.hop + (self.receptive - self.hop) / 2) / SAMPLE_RATE)
 
 

@@ -4,6 +4,7 @@
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
 `progress_bar`       long work as a bar, or as lines
+`align_option`       the option `--align`, and the adapter that it names
 `dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before
 """

@@ -5,14 +5,13 @@ import click
 from elp_core.errors import OpsError
 from pipelines.cli.options import on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, table
-from pipelines.comparison.comparison_report import MethodComparison, method_rows
+from pipelines.comparison.comparison_report import MethodComparison, method_headers, method_rows
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import metric_title
 from pipelines.registry.slot import Slot
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
-_COLUMNS = (0, 2, 3, 4, 5, 6, 7, 10)
-"""The columns of the report's table that fit a terminal."""
+_COSTS = (-8, -7, -6, -5, -2)
+"""The columns after the error rates that fit a terminal, from the end of the report's table."""
 
 
 @click.command()
@@ -52,7 +51,8 @@ def _share(word: str) -> float:
 
 def _render(found: MethodComparison) -> str:
     costs = "trainable", "training", "memory", "100 slots"
-    heads = ("method", metric_title(found.metric), "interval", "against the best", *costs)
-    chosen = [[row[place] for place in _COLUMNS] for row in method_rows(found)]
+    names = method_headers(found)
+    heads = (names[0], *names[2 : _COSTS[0]], "against the best", *costs)
+    chosen = [[row[0], *row[2 : _COSTS[0]], *(row[place] for place in _COSTS)] for row in method_rows(found)]
     findings = "\n".join(f"- {sentence}" for sentence in found.findings)
     return f"{table(heads, chosen)}\n\n{findings}"

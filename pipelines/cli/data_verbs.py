@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
@@ -47,9 +48,16 @@ data.add_command(show_quarantine)
 @click.argument("source", type=click.Path(path_type=Path))
 @options_of_delivery
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
+@align_option
 @on_workspace
 def add_data(
-    workspace: Workspace, slot: Slot, source: Path, importer: str | None, dry_run: bool, **options: Any
+    workspace: Workspace,
+    slot: Slot,
+    source: Path,
+    importer: str | None,
+    dry_run: bool,
+    align: str | None,
+    **options: Any,
 ) -> None:
     """Take SOURCE in as a new version of the slot's data.
 
@@ -60,6 +68,7 @@ def add_data(
     elp data add plant-a/asr delivery/manifest.jsonl
     elp data add plant-a/asr recordings/ --condition headset
     elp data add plant-a/asr clips.csv --columns path=file,text=sentence --dry-run
+    elp data add plant-a/asr meetings/ --align champion
     """
     from pipelines.datasets.importers import accepting
     from pipelines.datasets.ingest import add_delivery
@@ -68,12 +77,13 @@ def add_data(
 
     if importer is None and len(others := [one.name for one in accepting(source)]) > 1:
         progress(f"{source} is read as {others[0]}; it is also {', '.join(others[1:])}: choose with --format")
+    aligner = chosen_aligner(workspace, slot, align)
     if dry_run:
-        show_plan(workspace, slot, source, importer, options)
+        show_plan(workspace, slot, source, importer, options, aligner)
         return
     before = find_latest(workspace, slot)
     with clips_progress(quiet=wants_json()) as report:
-        version = add_delivery(workspace, slot, source, importer, options, report)
+        version = add_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
     warnings, needs = doubtful_names(workspace, version), version_needs(workspace, version)
@@ -144,6 +154,9 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
     entry = version.deliveries[-1]
     lines = [
         f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
+        f"{len(entry.alignment.recordings):,} recordings were aligned with {entry.alignment}"
+        if entry.alignment
+        else "",
         f"{entry.repeats:,} clips were taken in before" if entry.repeats else "",
         f"{entry.withdrawn:,} clips were dropped before and stay out; if one is wanted again: "
         f"elp data readmit {version.slot} --clip ID"

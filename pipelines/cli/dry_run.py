@@ -14,15 +14,23 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
+    from pipelines.datasets.aligned_delivery import Aligner
     from pipelines.datasets.delivery_plan import IntakePlan
 
 
-def show_plan(workspace: Workspace, slot: Slot, source: Path, importer: str | None, options: Mapping[str, Any]) -> None:
+def show_plan(
+    workspace: Workspace,
+    slot: Slot,
+    source: Path,
+    importer: str | None,
+    options: Mapping[str, Any],
+    aligner: Aligner | None = None,
+) -> None:
     """Print what intake would do; DataRefused if it would refuse the delivery as a whole."""
     from pipelines.datasets.delivery_plan import plan_delivery
 
     with clips_progress(quiet=wants_json()) as report:
-        plan = plan_delivery(workspace, slot, source, importer, options, report)
+        plan = plan_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     emit(plan, _planned)
     if plan.refused:
         raise DataRefused(str(slot), plan.refused)
@@ -36,6 +44,7 @@ def _planned(plan: IntakePlan) -> str:
     facts = [
         ("source", f"{plan.source}, format {plan.importer}"),
         ("protocol", plan.protocol),
+        ("aligned with", str(plan.alignment or "")),
         ("clips", f"{plan.delivered:,} in the source: {new}; {plan.quarantined:,} to quarantine"),
         ("speakers", f"{plan.speakers:,}, of them {plan.new_speakers:,} new"),
         ("outcome", "refused, see below" if plan.refused else end),

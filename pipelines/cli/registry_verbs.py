@@ -1,6 +1,6 @@
 """`elp promote | rollback | retire | approve | withdraw | versions`: the champion and its versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -10,7 +10,7 @@ from pipelines.cli.output import emit, mark, progress, table, warn_of_override
 from pipelines.errors import VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import metric_title
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import list_slots, list_versions
@@ -131,6 +131,16 @@ def versions_verb(workspace: Workspace, slot: Slot | None) -> None:
         warn_of_override(version.name, version.override)
 
 
+def _metric(tags: Mapping[str, str]) -> str:
+    """Return the metric of a version in per cent: on the golden set, before the gate on the validation split."""
+    name, value = metric_title(tags.get(Tags.METRIC, "")), tags.get(Tags.VALUE, "")
+    try:
+        return f"{name} {percent(float(value))}"
+    except ValueError:
+        # a number that was not finite has no value, and a person may write any tag
+        return f"{name} {value}".strip()
+
+
 def _listing(versions: Sequence[AdapterVersion]) -> str:
     rows = [
         [
@@ -138,7 +148,7 @@ def _listing(versions: Sequence[AdapterVersion]) -> str:
             v.version,
             mark("override" if v.override else v.status),
             mark(v.tags.get(Tags.VERDICT, "not gated")),
-            f"{metric_title(v.tags.get(Tags.METRIC, ''))} {v.tags.get(Tags.VALUE, '')}".strip(),
+            _metric(v.tags),
             v.dataset,
             v.created.replace("T", " ").removesuffix("+00:00"),
         ]

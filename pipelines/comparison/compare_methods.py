@@ -19,6 +19,7 @@ from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import runs
 from pipelines.registry.client.connection import connect
+from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -127,6 +128,7 @@ def _comparison(
         ahead=ahead,
         failed=failed,
         findings=findings(runner.slot.task, methods, found, advice, failed),
+        normaliser=normaliser_text(dataset.language.normaliser) if dataset.language.normaliser else "",
     )
 
 
@@ -138,7 +140,7 @@ def _log_run(client: MlflowClient, slot: Slot, found: MethodComparison, folder: 
     names = ("lower", "upper", "parameters", "train_seconds", "peak_bytes", "bundle_bytes", "real_time_factor")
     numbers: dict[str, float] = {}
     for trial in found.methods:
-        values = {found.metric: trial.value, **{name: getattr(trial, name) for name in names}}
+        values = {found.metric: trial.value, **trial.also, **{name: getattr(trial, name) for name in names}}
         numbers |= {f"{trial.method}.{name}": float(value) for name, value in values.items() if value is not None}
     runs.log_metrics(client, run, numbers)
     runs.log_folder(client, run, folder, "comparison")

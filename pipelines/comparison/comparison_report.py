@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.files import write_whole
+from elp_core.metrics.scores import COUNTED
 from pipelines.comparison.findings import Difference, best_of, bounds_text, interval_text, millions
 from pipelines.comparison.learning_curve import PredictedError
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.html_report import figure, png, render_page
-from pipelines.number_text import metric_title, percent
+from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.plain_json import plain
 
 SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
 HEADERS = (
-    "method", "about", "metric", "interval", "against the best", "trainable", "training", "peak memory",
+    "against the best", "trainable", "training", "peak memory",
     *(f"stored, {n} slot{'s' if n > 1 else ''}" for n in SLOTS), "RTF",
 )  # fmt: skip
+"""Columns after the method and its error rates."""
 _INK, _CURVE, _FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
 _TEMPLATE = Path(__file__).with_name("comparison_report.html")
 
@@ -54,6 +56,8 @@ class MethodComparison:
     failed: tuple[FailedTrial, ...]
     findings: tuple[str, ...]
     """What the numbers show, in sentences."""
+    normaliser: str = ""
+    """Name and digest of the rule that gave transcripts and answers their form; empty for English, the default."""
 
 
 def write_comparison(found: MethodComparison, folder: Path) -> None:
@@ -65,8 +69,13 @@ def write_comparison(found: MethodComparison, folder: Path) -> None:
         write_whole(folder / f"picture-{number}.png", picture)
 
 
+def method_headers(found: MethodComparison) -> tuple[str, ...]:
+    """Return the heads of the table of methods; rates that decide nothing are columns of their own."""
+    return "method", "about", metric_title(found.metric), "interval", *_reported_heads(found), *HEADERS
+
+
 def method_rows(found: MethodComparison) -> list[list[str]]:
-    """Return the table of methods, with the columns that `HEADERS` names."""
+    """Return the table of methods, with the columns that `method_headers` names."""
     best = best_of(found.methods).method
     changes = {one.method: one.text for one in found.differences if one.other == best}
     return [
@@ -75,6 +84,7 @@ def method_rows(found: MethodComparison) -> list[list[str]]:
             found.about[trial.method],
             percent(trial.value),
             interval_text(trial),
+            *(percent(rate) for _, rate in sorted(trial.also.items())),
             changes.get(trial.method, "the best"),
             millions(trial.parameters),
             f"{trial.train_seconds:.0f} s, {trial.epochs} epochs",
@@ -91,10 +101,10 @@ def comparison_markdown(found: MethodComparison) -> str:
     parts = [
         f"# Methods compared on {found.slot}",
         "\n".join(f"- {sentence}" for sentence in found.findings),
-        _markdown_table(HEADERS, method_rows(found)),
+        _markdown_table(method_headers(found), method_rows(found)),
     ]
     if curve := _curve_rows(found):
-        head = ("minutes of training audio", "clips", metric_title(found.metric), "interval")
+        head = ("minutes of training audio", "clips", metric_title(found.metric), "interval", *_reported_heads(found))
         parts += [f"## Learning curve of {found.curve_method}", _markdown_table(head, curve)]
     return "\n\n".join([*parts, _notes(found)]) + "\n"
 
@@ -104,7 +114,8 @@ def comparison_html(found: MethodComparison) -> str:
     return render_page(
         _TEMPLATE,
         found=found,
-        head=HEADERS,
+        head=method_headers(found),
+        reported=_reported_heads(found),
         rows=method_rows(found),
         curve=_curve_rows(found),
         pictures=[(name, base64.b64encode(picture).decode("ascii")) for name, picture in _plots(found).items()],
@@ -114,22 +125,35 @@ def comparison_html(found: MethodComparison) -> str:
 
 
 def _curve_rows(found: MethodComparison) -> list[list[str]]:
-    """Return the learning curve, measured and predicted: minutes, clips, metric, interval."""
-    measured = [[f"{t.minutes:.1f}", str(t.clips), percent(t.value), interval_text(t)] for t in found.curve]
-    return measured + [
-        [f"{p.minutes:.1f}", "predicted", percent(p.value), bounds_text(p.lower, p.upper)] for p in found.ahead
+    """Return the learning curve, measured and predicted: minutes, clips, metric, interval, reported rates."""
+    measured = [
+        [f"{t.minutes:.1f}", str(t.clips), percent(t.value), interval_text(t)]
+        + [percent(rate) for _, rate in sorted(t.also.items())]
+        for t in found.curve
     ]
+    unknown = ["–"] * len(_reported_heads(found))
+    return measured + [
+        [f"{p.minutes:.1f}", "predicted", percent(p.value), bounds_text(p.lower, p.upper), *unknown]
+        for p in found.ahead
+    ]
+
+
+def _reported_heads(found: MethodComparison) -> list[str]:
+    return [f"{metric_title(name)}, reported only" for name in sorted(found.methods[0].also)]
 
 
 def _notes(found: MethodComparison) -> str:
     """Return how the numbers were measured."""
     closed = " Closed set: the training data has the same speakers as the golden set." if found.closed_set else ""
+    counted = COUNTED.get(found.metric, "")
+    size = f" The {metric_title(found.metric)} counts {count(found.methods[0].tokens, counted)}." if counted else ""
+    rule = f" Transcripts and answers are under the normaliser {found.normaliser}." if found.normaliser else ""
     return (
         f"{found.dataset} on the golden set {found.golden}; backbone {found.backbone} ({found.fingerprint[:23]}…). "
         f"Intervals at {100 * found.confidence:g} % cover the sampling of the golden set only: each method was "
         "trained once, and another seed would change the values too. Differences are paired: both methods on the same "
         "resampled clips or speakers. Stored: the backbone in float32 once, and a bundle for each slot. RTF: "
-        f"seconds of computing for a second of audio. {found.hardware}.{closed}"
+        f"seconds of computing for a second of audio. {found.hardware}.{size}{rule}{closed}"
     )
 
 

@@ -70,7 +70,7 @@ class PredictedError:
 def fit_power_law(minutes: Sequence[float], errors: Sequence[float], smallest: float) -> PowerLaw | None:
     """Return the power law through N points; None for fewer than `MIN_POINTS` different amounts of audio.
 
-    `smallest` replaces an error of 0, which has no logarithm; for example half an error over all words.
+    `smallest` replaces an error of 0, which has no logarithm; for example half an error over all words or characters.
     """
     if len(set(minutes)) < MIN_POINTS:
         return None

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from elp_core.errors import ElpError
 from elp_core.files import write_whole
 from elp_core.types import Clip
 from pipelines.local.settings import Settings
+from pipelines.number_text import reported_rates
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class MethodTrial:
     """Seconds of computing for a second of audio: decoding, backbone, adapter and answer, in batches."""
     device: str
     threads: int
+    also: Mapping[str, float] = field(default_factory=dict)
+    """Error rates of transcripts that are reported and decide nothing, by name."""
 
 
 def select_share(clips: Sequence[Clip], share: float) -> list[Clip]:
@@ -149,6 +152,7 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
         real_time_factor=evaluation_seconds / sum(clip.duration for clip in golden),
         device=str(device),
         threads=torch.get_num_threads(),
+        also=reported_rates(evaluation.extra),
     )
     return trial, evaluation.scores
 

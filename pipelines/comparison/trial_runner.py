@@ -19,6 +19,7 @@ from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
@@ -46,7 +47,8 @@ class TrialRunner:
     ) -> None:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
         chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
-        require_same_language(dataset, chosen.language, normaliser=False)
+        # the gate accepts no adapter whose transcripts are under another normaliser than its answers
+        require_same_language(dataset, chosen.language)
         settings, self.policy = to_dict(chosen), chosen.gate
         # for `elp predict` only: it changes no trial
         del settings["decode"]
@@ -80,7 +82,7 @@ class TrialRunner:
                 self._log(f"{name}: failed: {reason}")
                 return FailedTrial(method, share, reason)
         trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
-        self._log(f"{name}: {trial.metric} {100 * trial.value:.2f} % in {trial.train_seconds:.0f} s")
+        self._log(f"{name}: {metric_title(trial.metric)} {percent(trial.value)} in {trial.train_seconds:.0f} s")
         return trial
 
     def scores(self, method: str) -> Scores:

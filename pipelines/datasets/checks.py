@@ -36,7 +36,7 @@ class CheckedClips:
     """Outcome of the rules on a delivery's readable clips."""
 
     faults: Mapping[str, ClipFault]
-    """By clip id: the first rule that the clip broke."""
+    """By clip id: the first rule that the clip broke; of a clip that the alignment withholds, the reason for that."""
     summary: ValidationSummary
 
 

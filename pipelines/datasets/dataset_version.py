@@ -12,6 +12,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
+from pipelines.datasets.alignment import Alignment
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.plain_json import shape_fault
@@ -69,6 +70,8 @@ class Delivery:
     filled: Mapping[str, int] = field(default_factory=dict)
     """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
     none."""
+    alignment: Alignment | None = None
+    """What cut its recordings; left out of the record if they were not aligned."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +263,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol", "filled"):
+        for name in ("untagged", "new_units", "protocol", "filled", "alignment"):
             if not delivery[name]:
                 del delivery[name]
     for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):

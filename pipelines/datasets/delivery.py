@@ -13,6 +13,7 @@ from typing import Any, Literal
 from elp_core.config import to_dict
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
+from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.audio_reader import AudioReader
 from pipelines.datasets.each_channel import EachChannel
 from pipelines.datasets.format_option import FormatOption
@@ -78,6 +79,8 @@ class SourceClip:
     """Found by the importer: the clip goes to quarantine undecoded."""
     sha256: str = ""
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
+    withheld: ClipFault | None = None
+    """Found by the alignment: the clip is measured and goes to quarantine with its sound."""
     side: str = ""
     """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
 
@@ -209,6 +212,8 @@ class DeliveryContent:
     """The source's own list of verification trials, if it has one."""
     untagged: int = 0
     """Transcripts that tags were removed from. Which tags is not kept: they may name a person."""
+    alignment: Alignment | None = None
+    """What cut its recordings into clips."""
 
     @property
     def name(self) -> str:

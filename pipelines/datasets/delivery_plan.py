@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
+from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
+from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.dataset_version import QUARANTINE, SHARDS, DatasetVersion
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
@@ -71,6 +73,8 @@ class IntakePlan:
     """What the slot then lacks for a training and a verdict, the remedy last."""
     filled: Mapping[str, int] = field(default_factory=dict)
     """Clips by split that the rule for small slots places there."""
+    alignment: Alignment | None = None
+    """What would cut its recordings into clips."""
 
     @property
     def quarantined(self) -> int:
@@ -87,6 +91,7 @@ def plan_delivery(
     progress: Progress | None = None,
     *,
     fresh: bool = False,
+    aligner: Aligner | None = None,
 ) -> IntakePlan:
     """Read, measure and check a delivery without a change of the workspace; arguments and errors as `add_delivery`.
 
@@ -100,6 +105,10 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
+        if aligner:
+            content = with_aligner(content, aligner)
+            known = content.known(current.delivery_keys if current else ())
+            content = content if known else align_delivery(content, aligner, current)
         present, held = (
             present_files(workspace, current, name, stage / "cache") if current else [] for name in (SHARDS, QUARANTINE)
         )
@@ -151,6 +160,7 @@ def _plan(
         warnings=tuple(name_warnings(judged.totals.names)),
         needs=tuple(judged.needs),
         filled=judged.moved,
+        alignment=content.alignment,
     )
 
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule
+from pipelines.datasets.offline_docs import make_offline
 from pipelines.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
         )
     )
     result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=run))
+    make_offline(docs)
     return _outcomes(result, rules)
 
 

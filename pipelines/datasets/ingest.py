@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
@@ -36,11 +37,13 @@ def add_delivery(
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
+    aligner: Aligner | None = None,
 ) -> DatasetVersion:
     """Take a manifest, a folder or an archive into the slot; return the new version, or the newest if nothing is new.
 
     Options are those of `delivery_options`. `progress` is called with clips done, clips in all and seconds of audio
-    done; `meanwhile` once, if the delivery is new, while another process starts: it can do work for later.
+    done; `meanwhile` once, if the delivery is new, while another process starts: it can do work for later. With an
+    `aligner`, long recordings that have one transcript are cut into clips (`align_delivery`).
 
     Raise UsageError for an unknown format or option, IntakeError if the source cannot be read in its format,
     DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
@@ -51,9 +54,13 @@ def add_delivery(
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
+        if aligner:
+            content = with_aligner(content, aligner)
         # not an error: a flow that runs again passes the same source
         if current and content.known(current.delivery_keys):
             return current
+        if aligner:
+            content = align_delivery(content, aligner, current)
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.kept)
         restore_shards(workspace, slot, current)
@@ -108,6 +115,7 @@ def _change(
         new_units=added_units(current, units),
         untagged=content.untagged,
         filled=judged.moved,
+        alignment=content.alignment,
     )
     version, golden = next_records(
         workspace,

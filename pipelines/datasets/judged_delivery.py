@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -119,9 +119,13 @@ def judge_delivery(
     staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=not dry_run)
     # before the checks, which judge training clips more strictly
     staged.parts, moved = _filled(workspace, slot, content, staged, staged.parts, present, stage / "filled")
+    withheld = {
+        clip: fault for clip, index in staged.indices.items() if (fault := content.clips[index].withheld) is not None
+    }
     rare = rare_letters(own.language, current, present, staged.parts)
     docs = stage / "docs" if dry_run else None
     checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare)
+    checked = replace(checked, faults={**checked.faults, **withheld})
     duplicates = _duplicates(staged, checked) if "duplicates" in content.options.quarantine else {}
     bad = {**checked.faults, **{clip: fault for clip, fault in duplicates.items() if clip in staged.indices}}
     found = staged.faults | {staged.indices[clip]: fault for clip, fault in bad.items()}

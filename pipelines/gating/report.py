@@ -61,7 +61,7 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
         numbers=_numbers(evidence),
         pictures=[(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots],
         worst=_largest_errors(evidence.challenger, evidence.champion),
-        context=_flat(asdict(evidence.context)),
+        context=_origin(evidence),
         policy=verdict.policy,
         limits=", ".join(f"{name} {value}" for name, value in limits.items()),
         compared=verdict.measured.interference.compared if verdict.measured else (),
@@ -93,11 +93,11 @@ def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
         (f"{name} of the challenger, reported only", value, "") for name, value in _further(context.challenger_also)
     ]
     if verdict.champion is not None and verdict.delta is not None and verdict.interval is not None:
+        champion = f"{metric} of the champion {context.champion}".strip()
+        rows.append((champion, percent(verdict.champion), _span(verdict.champion_interval)))
         rows += [
             (f"{name} of the champion, reported only", value, "") for name, value in _further(context.champion_also)
         ]
-        champion = f"{metric} of the champion {context.champion}".strip()
-        rows.append((champion, percent(verdict.champion), _span(verdict.champion_interval)))
         rows.append(("difference", points(verdict.delta), _span(verdict.interval, signed=True)))
     return rows
 
@@ -154,6 +154,15 @@ def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
     return {"title": heading, "head": ["truth", "score", "first clip", "second clip"], "rows": rows, "spoken": []}
 
 
+def _origin(evidence: Evidence) -> list[tuple[str, str]]:
+    """Return the rows of the context, without the rates that the first table has."""
+    context = asdict(evidence.context)
+    for also in (context["challenger_also"], context["champion_also"]):
+        for name in reported_rates(also):
+            del also[name]
+    return _flat(context)
+
+
 def _flat(context: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested values as rows of name and text, without the empty ones."""
     rows: list[tuple[str, str]] = []
@@ -161,7 +170,8 @@ def _flat(context: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
         if isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{key} ")
         elif value not in ("", None):
-            rows.append((f"{prefix}{key}".replace("_", " "), str(value)))
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            rows.append((f"{prefix}{key}".replace("_", " "), text))
     return rows
 
 

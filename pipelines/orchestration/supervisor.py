@@ -37,6 +37,8 @@ from pipelines.orchestration.prefect_api import deployment_name
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
+_LEDGER_EVERY: Seconds = 20.0
+"""Each look is a line in the log of the MLflow server."""
 _ABANDONED: Seconds = 60.0
 """After this long without a place in the record of `elp up`, the process ends."""
 
@@ -52,6 +54,8 @@ class Watch:
     """Pools whose runs have to be ended."""
     news: list[Alert] = field(default_factory=list)
     """Alerts about processes that no queue has yet."""
+    ledger_read: float = float("-inf")
+    """When the ledger was read last, by the monotonic clock."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -157,6 +161,9 @@ def _firings(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -
 
 
 def _ledger(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+    if time.monotonic() - watch.ledger_read < _LEDGER_EVERY:
+        return state
+    watch.ledger_read = time.monotonic()
     return follow_ledger(watch.workspace, state, prefect_api(watch.workspace), mlflow_uri(watch.workspace))
 
 

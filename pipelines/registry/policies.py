@@ -86,11 +86,14 @@ class DataPolicy:
     tags: TagRule = "quarantine"
     """What becomes of transcripts with tags such as ``[laughter]`` (ASR): the clip goes to quarantine, the tags are
     removed, or what is in the brackets is kept as words."""
+    min_alignment: float = -1.5
+    """Segments that `--align` cuts go to quarantine with a lower score: the mean log-probability of a frame in the
+    segment's worst window."""
 
     def key_values(self) -> dict[str, Any]:
         """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
         values = dataclasses.asdict(self)
-        for name in ("tags", "split_by"):
+        for name in ("tags", "split_by", "min_alignment"):
             if values[name] == getattr(DataPolicy, name):
                 del values[name]
         return values

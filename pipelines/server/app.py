@@ -14,6 +14,7 @@ from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.mlflow_login import add_login, authenticate
 from pipelines.server.auth.principal import login_on
 from pipelines.server.overrides import start_expiry_thread
+from pipelines.server.pages.mlflow_pages import add_page_headers
 from pipelines.server.stores import registry_store
 from pipelines.server.stores.artifact_store import GuardedLocal, GuardedS3
 from pipelines.server.stores.tracking_store import GuardedTracking
@@ -33,6 +34,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
     if routes.blueprint.name not in app.blueprints:
         app.register_blueprint(routes.blueprint, url_prefix=mlflow_private.static_prefix() + routes.ROUTE)
         app.register_blueprint(pages.blueprint, url_prefix=mlflow_private.static_prefix() + pages.ROUTE)
+        add_page_headers(app)
     # every server process has the thread; `end_expired_overrides` lets one of them end each override
     start_expiry_thread(registry_store.registry)
     if asgi_app is None and mlflow_private.server_name() != "uvicorn":

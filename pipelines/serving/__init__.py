@@ -1,1 +1,1 @@
-"""Answers of a slot's champion for audio files."""
+"""Answers of a slot's champion for audio files; `champion_aligner` aligns recordings with their transcripts."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import RegistryError, ServiceError
 from pipelines.html_report import figure, png
-from pipelines.number_text import metric_title
+from pipelines.number_text import metric_title, percent
 from pipelines.registry.client.runs import log_points, logged_steps
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Curves:
         self._log = log
         self._points: list[Metric] = []
         self._progress = ""
+        self.metric = "metric"
+        """Name of the metric in the log; a training knows it when its model is made."""
         self._next = time.monotonic() + SEND_SECONDS
         self._away = False
 
@@ -82,7 +84,7 @@ class Curves:
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
         """Add and log one epoch's mean loss and the value of the metric on the validation split."""
-        self._log(f"epoch {epoch}, {self._progress}: loss {loss:.3f}, validation {value:.2%}")
+        self._log(f"epoch {epoch}, {self._progress}: loss {loss:.3f}, {self.metric} {percent(value)} on validation")
         self._add(LOSS, loss, epoch)
         self._add(VALIDATION, value, epoch)
         self._send_if_due()

@@ -191,6 +191,7 @@ def _job(training: _SlotTraining, curves: Curves, features: Path, whole: PassPro
 
     inputs, folder = training.inputs, training.folder
     model = inputs.new_model()
+    curves.metric = metric_title(model.task.metric)
     training.log(f"training {inputs}")
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

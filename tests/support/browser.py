@@ -75,7 +75,11 @@ def chromium() -> str:
 
 @contextlib.contextmanager
 def browser(
-    width: int = 1100, height: int = 700, dark: bool = False, credentials: tuple[str, str] | None = None
+    width: int = 1100,
+    height: int = 700,
+    dark: bool = False,
+    credentials: tuple[str, str] | None = None,
+    first_visit: bool = False,
 ) -> Iterator[Visit]:
     """A fresh browser with one empty page.
 
@@ -84,6 +88,7 @@ def browser(
         height: Of the page, in CSS pixels.
         dark: Whether the reader prefers dark pages.
         credentials: User name and password for HTTP's basic authentication.
+        first_visit: Whether the browser has no choice of an earlier visit to MLflow.
     """
     # the driver is skipped rather than missed: it is no part of the product
     api = pytest.importorskip("playwright.sync_api")
@@ -98,7 +103,8 @@ def browser(
             reduced_motion="reduce",
             http_credentials=given,
         )
-        context.add_init_script(_MODEL_PAGES)
+        if not first_visit:
+            context.add_init_script(_MODEL_PAGES)
         visit = Visit(context.new_page())
 
         def note(request: Request) -> None:

@@ -32,6 +32,8 @@ GERMAN = (
     ("3 Bänder", "drei Bänder"),
     ("Motor aus", "Motor aus"),
 )
+GERMAN_LATER = (("Quer über", "Quer über"), ("Taxi rufen", "Taxi rufen"))
+"""q and x are in no command of the first delivery."""
 VOICES = {"train": ("m1", "f1", "m3", "f2"), "validation": ("m2", "f3"), "test": ("m4", "f4", "m5", "f5")}
 """Variants of espeak-ng by split: no speaker is in two."""
 

@@ -6,6 +6,7 @@
 `metric_chart`   the chart of a slot's champions
 `golden_clips`   the facts of a dataset version, and the clips of a golden set
 `filters`   how the templates format values
+`mlflow_pages`   the content policy of MLflow's own pages, and where they open
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 

@@ -14,7 +14,7 @@ from pipelines.cli import main
 from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
-GROUPS = ["data", "erasure", "keys", "schedule", "users"]
+GROUPS = ["alerts", "data", "erasure", "keys", "schedule", "users"]
 
 
 @pytest.fixture

@@ -12,9 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from elp_core.languages import NormaliserId
 from pipelines.comparison import method_trial, trial_runner
 from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
 from pipelines.comparison.trial_runner import TrialRunner
+from pipelines.datasets.dataset_version import TranscriptLanguage
+from pipelines.datasets.versions import version_at
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.client.connection import connect
@@ -56,6 +59,18 @@ def test_transcripts_in_another_language_than_declared_are_not_compared(
         compare_methods(german, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=lambda _: None)
 
 
+def test_another_release_of_the_normaliser_is_refused(
+    copy: Workspace, site: Site, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = TranscriptLanguage("ja", NormaliserId("ja/1", "sha256:" + "9" * 64))
+    units = {"kind": "characters", "symbols": ["扉"]}
+    dataset = replace(version_at(copy, "latest", site.asr), language=changed, units=units)
+    monkeypatch.setattr("pipelines.comparison.compare_methods.version_at", lambda *_: dataset)
+    japanese = replace(copy, settings=replace(copy.settings, language="ja"))
+    with pytest.raises(UsageError, match=r"install the release of the language packages that made data/plant-a/asr"):
+        compare_methods(japanese, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=lambda _: None)
+
+
 @pytest.mark.usefixtures("_trials_here")
 def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace, site: Site, mlflow_uri: str) -> None:
     logged: list[str] = []
@@ -73,7 +88,17 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     client = connect(mlflow_uri)
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.`elp.kind` = 'comparison'")
     assert len(runs) == 1
-    about = ("wer", "lower", "upper", "parameters", "train_seconds", "peak_bytes", "bundle_bytes", "real_time_factor")
+    about = (
+        "wer",
+        "cer",
+        "lower",
+        "upper",
+        "parameters",
+        "train_seconds",
+        "peak_bytes",
+        "bundle_bytes",
+        "real_time_factor",
+    )
     logged = runs[0].data.metrics
     assert {f"{name}.{what}" for name in ("l", "weighted-sum", "slot") for what in about} == logged.keys()
     assert any("l against the frozen backbone's weighted sum" in sentence for sentence in found.findings)

@@ -43,6 +43,27 @@ def test_the_curve_looks_ahead_to_twice_and_four_times_the_audio() -> None:
     assert found.findings[-1] == "lora-ffn on 100 % of the audio failed: LoRA needs peft"
 
 
+def test_a_slot_that_characters_decide_is_shown_by_them_with_words_next_to_it() -> None:
+    also = {"cer_reading": 0.031, "wer": 0.84}
+    methods = tuple(replace(trial, metric="cer", also=also) for trial in (FULL, ELP, WEAK))
+    curve = tuple(replace(trial, metric="cer", also=also) for trial in CURVE)
+    found = replace(
+        comparison(), metric="cer", methods=methods, curve=curve, normaliser="ja/1 (ff71511c8aba)",
+        findings=findings("asr", methods, differences_of(3.0, methods), ""),
+    )  # fmt: skip
+    text, page = comparison_markdown(found), comparison_html(found)
+    assert "| method | about | CER | interval | CER (reading), reported only | WER, reported only | against" in text
+    assert "| minutes of training audio | clips | CER | interval | CER (reading), reported only | WER, rep" in text
+    assert "| elp | about elp | 11.00 % | 8.0 … 14.0 % | 3.10 % | 84.00 % | +1.0 points" in text
+    assert "| predicted |" in text
+    assert {len(row.split(" | ")) for row in text.splitlines() if row.startswith("| 32.0")} == {6}
+    for shown in (text, page):
+        assert "The CER counts 300 characters. Transcripts and answers are under the normaliser ja/1" in shown
+        assert "Lowest CER: full" in shown
+    assert "CER against trainable parameters" in page
+    assert page.count("WER") == 2, "the heads of two columns"
+
+
 def test_the_page_is_one_file_that_loads_nothing() -> None:
     page = comparison_html(comparison())
     assert page.count('src="data:image/png;base64,') == 2

@@ -49,7 +49,7 @@ def test_the_metric_that_decides_is_one_that_the_slot_has() -> None:
     )
     assert [chosen.for_slot(Slot(site, "asr")).gate.metric for site in "abc"] == ["cer", "wer", ""]
     for text, sentence in {
-        "slots: {a/asr: {gate: {metric: per}}}": "gate.metric is 'per', expected one of , wer, cer",
+        "slots: {a/asr: {gate: {metric: per}}}": "gate.metric is 'per', expected one of '', wer, cer",
         "slots: {a/asv: {gate: {metric: cer}}}": "gate.metric is for asr; asv has one metric",
         "slots: {a/asr: {language: ja, gate: {metric: wer}}}": "gate.metric is wer, but ja is written without spaces",
     }.items():

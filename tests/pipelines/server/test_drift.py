@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from elp_core.languages import NormaliserId
 from pipelines.registry.ledger.entry import Event, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.drift import drift_since, verdict_of_change
@@ -19,21 +20,34 @@ BUNDLE, OTHER = "sha256:" + "b" * 64, "sha256:" + "a" * 64
 CHAMPION = (4, BUNDLE)
 
 
+JAPANESE = NormaliserId("ja/1", "sha256:" + "1" * 64)
+
+
 def own(
-    seq: int, value: float | None, golden: str = "g1", metric: str = "wer", bundle: str = BUNDLE
+    seq: int,
+    value: float | None,
+    golden: str = "g1",
+    metric: str = "wer",
+    bundle: str = BUNDLE,
+    normaliser: NormaliserId | None = None,
 ) -> RecordedVerdict:
     """A verdict on the champion, v4."""
     made = verdict(HERE, 4, bundle, "passed", None, datetime(2026, 1, 1, tzinfo=UTC))
-    made = replace(made, challenger=value, metric=metric, golden=replace(made.golden, tag=golden))
+    named = replace(made.golden, tag=golden)
+    made = replace(made, challenger=value, metric=metric, golden=named, normaliser=normaliser)
     return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", made)
 
 
 def later(
-    seq: int, value: float | None, against: tuple[int, str] | None = CHAMPION, golden: str = "g1"
+    seq: int,
+    value: float | None,
+    against: tuple[int, str] | None = CHAMPION,
+    golden: str = "g1",
+    normaliser: NormaliserId | None = None,
 ) -> RecordedVerdict:
     """A verdict on v5, by whose gate the champion has this value."""
     made = verdict(HERE, 5, OTHER, "failed", against, datetime(2026, 1, 1, tzinfo=UTC))
-    made = replace(made, champion=value, golden=replace(made.golden, tag=golden))
+    made = replace(made, champion=value, golden=replace(made.golden, tag=golden), normaliser=normaliser)
     return RecordedVerdict(f"d{seq}", seq, "k", f"2026-01-{seq:02d}", made)
 
 
@@ -62,6 +76,16 @@ def test_drift_is_the_newest_value_minus_the_value_at_the_promotion(
     assert not found.other_golden
 
 
+def test_a_champion_of_a_japanese_slot_is_compared_under_its_normaliser_only() -> None:
+    upgraded = replace(JAPANESE, digest="sha256:" + "2" * 64)
+    then = own(4, 0.08, metric="cer", normaliser=JAPANESE)
+    other, same = (own(seq, 0.2, metric="cer", normaliser=rule) for seq, rule in ((8, upgraded), (7, JAPANESE)))
+    assert drift_since(then, [other]) is None
+    found = drift_since(then, [other, same])
+    assert found
+    assert (round(found.change, 6), found.now.digest) == (0.12, "d7")
+
+
 @pytest.mark.parametrize("measure", [later(7, 0.11, golden="g2"), own(7, 0.11, golden="g2")])
 def test_a_changed_golden_set_is_marked(measure: RecordedVerdict) -> None:
     found = drift_since(own(4, 0.08), [measure])
@@ -70,7 +94,15 @@ def test_a_changed_golden_set_is_marked(measure: RecordedVerdict) -> None:
 
 
 @pytest.mark.parametrize(
-    "measures", [[], [later(7, 0.11, None)], [later(7, 0.11, (4, OTHER))], [own(7, 0.11, bundle=OTHER)]]
+    "measures",
+    [
+        [],
+        [later(7, 0.11, None)],
+        [later(7, 0.11, (4, OTHER))],
+        [own(7, 0.11, bundle=OTHER)],
+        [own(7, 0.11, metric="cer")],
+        [own(7, 0.11, normaliser=JAPANESE), later(6, 0.11, normaliser=JAPANESE)],
+    ],
 )
 def test_a_champion_that_was_not_measured_again_has_no_drift(measures: list[RecordedVerdict]) -> None:
     assert drift_since(own(4, 0.08), measures) is None

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from elp_core.bundle import verify_bundle
+from elp_core.audio import load
+from elp_core.backbones import Backbone
+from elp_core.bundle import load_bundle, verify_bundle
+from elp_core.inference import predict
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.ingest import add_delivery
 from pipelines.gating.evidence import read_evidence
@@ -25,7 +28,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
-from tests.support.spoken_languages import GERMAN, JAPANESE, JAPANESE_LATER, spoken_delivery
+from tests.support.spoken_languages import GERMAN, GERMAN_LATER, JAPANESE, JAPANESE_LATER, spoken_delivery
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -38,8 +41,9 @@ defaults:
     gate: {limit: 1.5, margin: 0.9, resamples: 500, safety: {max_slowdown: null, interference_slots: 0}}
 slots:
   werk/asr: {language: {code: de, digits: spell}}
+  halle/asr: {language: {code: de, digits: spell, units: {kind: bpe, size: 60}}}
 """
-JA, DE = Slot("kojo", "asr"), Slot("werk", "asr")
+JA, DE, SUBWORDS = Slot("kojo", "asr"), Slot("werk", "asr"), Slot("halle", "asr")
 
 
 @dataclass
@@ -107,10 +111,14 @@ def test_a_japanese_slot_is_judged_by_characters_and_grows_with_its_kanji(line: 
     page = line.page(JA)
     assert "CER" in page
     assert "ja/1" in page
-    assert "WER" not in page
+    # the other rate is next to it, and named as one that decided nothing
+    assert page.count("WER ") == page.count("reported only: CER (reading)") == 2
+    assert "ja in 2" in page
     version = model_registry.get(connect(line.uri), JA, first.version)
     assert version.description.startswith("Passed the gate: CER ")
     assert "ja/1" in version.description
+    assert "| WER, reported only |" in version.description
+    assert f"| units of the head | {len(data.units['symbols'])} characters |" in version.description
 
     later = add_delivery(line.workspace, JA, spoken_delivery(tmp_path / "later", "ja", JAPANESE_LATER, (150,)))
     assert later.deliveries[-1].new_units == ("窓",)
@@ -127,6 +135,37 @@ def test_a_japanese_slot_is_judged_by_characters_and_grows_with_its_kanji(line: 
     # the champion has all the units now: the same data is not trained again without a parent
     third = line.train(JA, later)
     assert (third.version, third.key, third.reused) == (second.version, second.key, True)
+
+
+def test_a_slot_with_learned_subwords_grows_from_its_champion_and_predicts(line: Line, tmp_path: Path) -> None:
+    data = add_delivery(line.workspace, SUBWORDS, spoken_delivery(tmp_path / "de", "de", GERMAN, (140, 180)))
+    assert data.units["kind"] == "bpe"
+    assert {"▁aus", "raße", "tür"} <= set(data.units["symbols"])
+    first = line.train(SUBWORDS, data)
+    judged = line.judge(SUBWORDS)
+    assert (judged.verdict.metric, judged.verdict.outcome) == ("wer", "passed")
+    assert judged.verdict.challenger < 0.5, "it learned something"
+    line.promote(SUBWORDS)
+
+    later = add_delivery(line.workspace, SUBWORDS, spoken_delivery(tmp_path / "later", "de", GERMAN_LATER, (150,)))
+    assert later.deliveries[-1].new_units == ("q", "▁q", "x", "▁x")
+    second = line.train(SUBWORDS, later)
+    language = line.lineage(SUBWORDS, second.version).language
+    assert (language.kind, language.parent, language.added) == ("bpe", first.bundle_digest, ("q", "▁q", "x", "▁x"))
+    again = line.judge(SUBWORDS)
+    assert (again.champion, again.verdict.outcome) == (first.version, "passed")
+    line.promote(SUBWORDS)
+    size = len(later.units["symbols"])
+    assert f"de in {size} subwords (bpe)" in line.page(SUBWORDS)
+    version = model_registry.get(connect(line.uri), SUBWORDS, second.version)
+    assert f"| units of the head | {size} subwords (bpe) |" in version.description
+
+    # the bundle has all that a machine without the workspace needs
+    folder = download_bundle(connect(line.uri), version, line.cache)
+    model = load_bundle(folder, Backbone.from_pretrained("elp:tiny"))
+    assert f"{size} subwords (bpe)" in (folder / "README.md").read_text(encoding="utf-8")
+    said = predict(model, [load(tmp_path / "de" / "audio" / "m4-0-140.wav")])
+    assert set(said[0].split()) & {"tür", "öffnen"}
 
 
 def test_a_german_slot_is_judged_by_words(line: Line, tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Recordings with one transcript each become clips: an adapter aligns the two, and both are cut at the same places."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+from elp_core.channels import Channel
+from elp_core.errors import AudioError, CorpusError, ElpError
+from elp_core.languages import LanguageConfig
+from elp_core.types import Seconds
+from pipelines.datasets.alignment import Alignment
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
+from pipelines.errors import UsageError
+
+if TYPE_CHECKING:
+    from elp_core.inference.align_recording import AlignedSegment
+
+SEGMENT_SECONDS: Seconds = 20.0
+"""Recordings that are not longer stay as they are; segments are not longer either, if they have a pause."""
+_SHOWN = 60
+"""Characters of a transcript in a message."""
+
+
+class Aligner(Protocol):
+    """An adapter that aligns transcripts with recordings."""
+
+    @property
+    def adapter(self) -> str:
+        """Slot of the adapter."""
+
+    @property
+    def version(self) -> int:
+        """Its version in the registry."""
+
+    @property
+    def bundle(self) -> str:
+        """Digest of its bundle."""
+
+    @property
+    def language(self) -> LanguageConfig:
+        """Language of the transcripts."""
+
+    @property
+    def min_score(self) -> float:
+        """Segments with a lower score are bad."""
+
+    def align(
+        self, audio: Path | bytes, transcript: str, channel: Channel, start: Seconds, seconds: Seconds | None
+    ) -> list[AlignedSegment]:
+        """Return the segments of a part of a recording, with times in the recording."""
+
+
+def with_aligner(content: DeliveryContent, aligner: Aligner) -> DeliveryContent:
+    """Return a delivery with the key that it has if it is aligned: that of its content, the adapter and its version.
+
+    Raise UsageError if each channel of its files is to become clips: a transcript is aligned with one sound.
+    """
+    if content.options.channel == "each":
+        raise UsageError(
+            "--align has one transcript for a recording, and --channel each makes several clips of it; choose "
+            "--channel left, right or mix, or deliver a recording for each side with its own transcript"
+        )
+    words = json.dumps([content.key, aligner.adapter, aligner.version, aligner.bundle])
+    # no release without alignment can have taken it in
+    return replace(content, key=hashlib.sha256(words.encode()).hexdigest(), earlier_key="")
+
+
+def align_delivery(content: DeliveryContent, aligner: Aligner, current: DatasetVersion | None) -> DeliveryContent:
+    """Return a delivery with the segments of its long recordings in their place.
+
+    Segments that are bad are withheld, see `SourceClip.withheld`. A recording that cannot be aligned becomes one clip
+    with a fault. Raise UsageError if `current` has recordings of it that another adapter has cut.
+    """
+    channel = content.options.channel
+    assert channel != "each"  # `with_aligner` refuses it
+    recordings: list[str] = []
+    clips: list[SourceClip] = []
+    for clip in content.clips:
+        if clip.fault or not _is_long(clip):
+            clips.append(clip)
+            continue
+        recording = _recording_id(clip, aligner.language)
+        _require_same_aligner(recording, clip, aligner, current)
+        found = _aligned(clip, aligner, channel or "same")
+        if isinstance(found, ClipFault):
+            clips.append(replace(clip, fault=found))
+            continue
+        recordings.append(recording)
+        # the segments of a recording without a speaker stay in one split
+        named = replace(clip, speaker=clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix())
+        clips += [_segment(named, one, aligner.min_score) for one in found]
+    alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(dict.fromkeys(recordings)))
+    return replace(content, clips=tuple(clips), alignment=alignment)
+
+
+def _is_long(clip: SourceClip) -> bool:
+    from elp_core.audio import probe
+
+    try:
+        seconds = clip.seconds if clip.seconds is not None else probe(clip.audio).seconds - clip.start
+    except ImportError:
+        raise
+    except Exception:
+        # not only AudioError: decoders raise what they like; it is measured as it is, and goes to quarantine
+        return False
+    # a header may name no length
+    return not math.isfinite(seconds) or seconds > SEGMENT_SECONDS or seconds <= 0
+
+
+def _recording_id(clip: SourceClip, language: LanguageConfig) -> str:
+    """Return what identifies a recording with its transcript."""
+    words = json.dumps([clip.sha256, clip.channel, clip.start, clip.seconds, language.transcript(clip.text)])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _require_same_aligner(recording: str, clip: SourceClip, aligner: Aligner, current: DatasetVersion | None) -> None:
+    """Refuse what would be in the slot twice, cut at other places."""
+    for delivery in current.deliveries if current else ():
+        other = delivery.alignment
+        if other and recording in other.recordings and other.bundle != aligner.bundle:
+            raise UsageError(
+                f"{clip.path} was aligned with {other} for v{delivery.version}; cut again by {aligner.adapter} version "
+                f"{aligner.version}, the same sound would be in the data twice: use --align "
+                f"{other.adapter}@v{other.version}, or deliver the new recordings alone"
+            )
+
+
+def _aligned(clip: SourceClip, aligner: Aligner, channel: Channel) -> list[AlignedSegment] | ClipFault:
+    chosen = clip.channel if clip.channel is not None else channel
+    try:
+        return aligner.align(clip.audio, clip.text, chosen, clip.start, clip.seconds)
+    except AudioError as error:
+        return ClipFault(error.reason, _named(error, clip))
+    except CorpusError as error:
+        reason = "transcript_too_long" if aligner.language.transcript(clip.text) else "empty_transcript"
+        return ClipFault(reason, f"{clip.path}: {error}")
+    except (ElpError, ImportError):
+        # that is no fault of the recording: every one would fail
+        raise
+    except Exception as error:
+        # decoders raise what they like at bytes that nobody foresaw
+        return ClipFault(
+            "unreadable", f"{clip.path} cannot be aligned ({type(error).__name__}: {error}); export it again"
+        )
+
+
+def _segment(recording: SourceClip, one: AlignedSegment, least: float) -> SourceClip:
+    clip = replace(recording, text=one.text, start=one.start, seconds=round(one.end - one.start, 3))
+    words = one.text if len(one.text) <= _SHOWN else f"{one.text[:_SHOWN]}…"
+    scored = f"score {one.score:.2f}, expected {least:g} or more (data.min_alignment)"
+    if one.finding == "not_spoken":
+        return replace(clip, fault=ClipFault("not_spoken", f"nobody says {words!r} here: {scored}"))
+    if one.finding == "not_in_transcript":
+        return replace(clip, withheld=ClipFault("not_in_transcript", f"the transcript has no words for it: {scored}"))
+    if one.finding == "badly_aligned":
+        return replace(clip, withheld=ClipFault("badly_aligned", f"{words!r} is not all that is said: {scored}"))
+    return clip
+
+
+def _named(error: AudioError, clip: SourceClip) -> str:
+    from elp_core.sound_files import name_of
+
+    # the quarantine record names the clip, and no path of this machine
+    return str(error).replace(name_of(clip.audio), clip.path)

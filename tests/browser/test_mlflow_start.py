@@ -1,0 +1,65 @@
+"""MLflow on a first visit: it opens at the registry, without banners, and no page asks another host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.browser import Visit, browser
+from tests.support.contest import PASSED, prepare
+from tests.support.guarded_server import GuardedServer
+
+pytestmark = pytest.mark.integration
+
+PAGES = ("/#/", "/#/experiments", "/#/models", "/#/prompts", "/#/settings", "/elp/")
+
+
+@pytest.fixture
+def visit() -> Iterator[Visit]:
+    with browser(first_visit=True) as opened:
+        yield opened
+    assert opened.left_the_machine() == []
+    assert opened.requests
+
+
+def test_the_first_page_is_the_registry_without_promotion(visit: Visit, server: GuardedServer) -> None:
+    visit.page.goto(server.uri)
+    visit.page.get_by_text("Registered Models").first.wait_for(timeout=60_000)
+    assert visit.page.url.endswith("/#/models")
+    text = visit.page.inner_text("body")
+    assert "telemetry" not in text
+    assert visit.page.locator('[data-component-id*="assistant.chat_panel"]').count() == 0
+
+
+def test_a_choice_of_the_visitor_stays(visit: Visit, server: GuardedServer) -> None:
+    visit.page.goto(f"{server.uri}/#/models")
+    visit.page.get_by_text("Registered Models").first.wait_for(timeout=60_000)
+    visit.page.evaluate("localStorage.setItem('mlflow.workflowType_v1', '\"genai\"')")
+    visit.page.reload()
+    assert visit.page.evaluate("localStorage.getItem('mlflow.workflowType_v1')") == '"genai"'
+
+
+def test_no_page_asks_another_host(visit: Visit, server: GuardedServer) -> None:
+    for page in PAGES:
+        visit.page.goto(server.uri + page)
+        visit.page.wait_for_timeout(2500)
+        assert len(visit.page.inner_text("body")) > 50, page
+    assert visit.errors == []
+
+
+def test_the_policy_stops_a_picture_of_another_host_in_a_description(visit: Visit, server: GuardedServer) -> None:
+    contest = prepare(server, "plant-csp")
+    text = "see ![plan](https://plans.example/plan.png)"
+    answer = contest.rest(
+        "PATCH", "/api/2.0/mlflow/registered-models/update", {"name": contest.model, "description": text}
+    )
+    assert answer.status == 200
+    stopped: dict[str, str] = {}
+    visit.page.on("requestfailed", lambda asked: stopped.update({asked.url: asked.failure or ""}))
+    visit.page.goto(f"{server.uri}/#/models/{contest.model}")
+    visit.page.get_by_role("link", name=f"Version {PASSED}", exact=True).wait_for(timeout=60_000)
+    visit.page.wait_for_timeout(1500)
+    assert [url for url, why in stopped.items() if "csp" in why.lower()] == ["https://plans.example/plan.png"]
+    # the browser lists what its policy has stopped before it was sent
+    visit.requests[:] = [url for url in visit.requests if url not in stopped]
