@@ -12,7 +12,7 @@ from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import on_workspace, options_of_delivery, slot_argument
+from pipelines.cli.options import complete_dataset, on_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
@@ -105,7 +105,14 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
 
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
-@click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3, its tag) or revision.",
+)
 @click.option(
     "--trials",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

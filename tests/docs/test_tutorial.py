@@ -34,7 +34,7 @@ TAKES = 3
 def folder(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     yield tmp_path
     if (tmp_path / "foundry").exists():
-        shell("elp down", tmp_path / "foundry")
+        shell("elp down --yes", tmp_path / "foundry")
 
 
 def _real_digits(source: Path) -> Iterator[tuple[bytes, str, str]]:
