@@ -11,8 +11,8 @@ from pipelines.cli.options import (
     SLOT,
     complete_adapter,
     complete_dataset,
-    delivery_options,
     on_workspace,
+    options_of_delivery,
     slot_argument,
 )
 from pipelines.cli.output import emit, mark, progress, seconds, wants_json
@@ -101,7 +101,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
-@delivery_options
+@options_of_delivery
 @_detach
 @on_workspace
 def retrain_verb(

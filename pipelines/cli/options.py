@@ -132,7 +132,7 @@ def format_options(function: F) -> F:
     return option(columns(encoding(root(function))))
 
 
-def delivery_options(function: F) -> F:
+def options_of_delivery(function: F) -> F:
     """Add the options of a delivery: ``--format``, those of the format, ``--condition``, ``--channel`` and noise.
 
     The function gets `importer`, `format_options`, `condition`, `channel`, `quarantine`, `noise` and `snr`.
