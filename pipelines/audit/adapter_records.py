@@ -1,6 +1,7 @@
 """The records of one adapter and their tree: its signed statements, the ledger, and its data from the index."""
 
 import contextlib
+import math
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
+from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
@@ -17,7 +19,7 @@ from pipelines.registry.lineage import TrainedLanguage, normaliser_text
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
-from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.registry.verdict_statement import Span, VerdictStatement
 
 SHOWN = 3
 """Clips that the tree shows of each shard."""
@@ -76,7 +78,7 @@ def find_records(records: ServerRecords, slot: Slot, version: int | None) -> Ada
     adapter = next((one for one in reversed(adapters) if one.version == number), None)
     if adapter is None:
         what = "has no adapters yet" if number is None else f"v{number} is not in the ledger of {records.uri}"
-        raise RegistryError(f"{slot} {what}; list its versions with: elp versions {slot}")
+        raise RegistryError(f"{slot} {what}; list its versions with: elp versions list {slot}")
     stored = tuple(records.statements(slot.model_name, adapter.version))
     lineage, verdict = newest_statements(map(statement_of, stored))
     entries = tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after))
@@ -200,7 +202,10 @@ def _verdict(verdict: VerdictStatement | None) -> Fact:
     if verdict is None:
         return Fact("verdict", "not gated")
     against = f"v{verdict.against.version}" if verdict.against else "no champion: first version"
+    details = verdict.details
     children = (
+        *(Fact("why", reason) for reason in (details.reasons if details else ())),
+        *_numbers(verdict),
         Fact("against", against, note=verdict.against.bundle if verdict.against else ""),
         Fact("on", verdict.golden.tag, note=verdict.golden.digest),
         Fact("policy", verdict.policy),
@@ -209,6 +214,28 @@ def _verdict(verdict: VerdictStatement | None) -> Fact:
     )
     note = f"{short(verdict.decided_at)}: {verdict_headline(verdict)}"
     return Fact("verdict", verdict.outcome, note=note, children=children)
+
+
+def _numbers(verdict: VerdictStatement) -> Iterator[Fact]:
+    """Yield what was measured, and the limits of the policy that it was held against; 0.1.0 recorded no limits."""
+    details, title = verdict.details, metric_title(verdict.metric)
+    if details is None:
+        return
+    yield Fact(
+        title, _interval(verdict.challenger, verdict.challenger_interval), note=f"limit {percent(details.limit)}"
+    )
+    if verdict.against is not None:
+        yield Fact(f"{title} of the champion", _interval(verdict.champion, details.champion_interval))
+        low, high = (points(math.nan if bound is None else bound) for bound in verdict.interval or (None, None))
+        delta = points(math.nan if verdict.delta is None else verdict.delta)
+        yield Fact("difference", f"{delta} ({low} … {high})", note=f"allowed {points(details.margin)}")
+    yield from (Fact(f"condition {one.name}", one.outcome) for one in details.slices)
+    yield from (Fact(f"check {one.name}", one.outcome) for one in details.checks if one.outcome != "passed")
+
+
+def _interval(value: float | None, bounds: Span | None) -> str:
+    shown, low, high = (percent(math.nan if one is None else one) for one in (value, *(bounds or (None, None))))
+    return f"{shown} ({low} … {high})"
 
 
 def _ledger(subject: AdapterRecords) -> Fact:

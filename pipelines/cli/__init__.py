@@ -4,6 +4,8 @@
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
 `progress_bar`       long work as a bar, or as lines
+`run_panel`          the end of a run on screen
+`known_slots`        slots and versions for suggestions and shell completion
 `align_option`       the option `--align`, and the adapter that it names
 `dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before

@@ -16,7 +16,7 @@ from pipelines.audit.data_index import open_index
 from pipelines.audit.facts import Fact, tree_text
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import find_trained_on
-from pipelines.cli.options import SLOT, on_workspace
+from pipelines.cli.options import SLOT, complete_adapter, on_workspace
 from pipelines.cli.output import progress, table, wants_json, warn_of_override
 from pipelines.errors import UsageError
 from pipelines.local.addresses import mlflow_uri
@@ -34,8 +34,8 @@ _output = click.option("-o", "--output", type=click.Path(path_type=Path), metava
 
 @click.command()
 @_slot
-@click.argument("version", required=False, metavar="[VERSION]")
-@click.option("--version", "option", metavar="N", help="The same as VERSION.")
+@click.argument("version", required=False, metavar="[VERSION]", shell_complete=complete_adapter)
+@click.option("--version", "option", metavar="N", shell_complete=complete_adapter, help="The same as VERSION.")
 @click.option("--verify", is_flag=True, help="Compute every digest and signature again.")
 @click.option("--at", metavar="DATE", help="The champions at that moment.")
 @click.option("--backbone", metavar="FINGERPRINT", help="Every adapter on it (8 digits will do).")

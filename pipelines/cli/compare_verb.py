@@ -3,7 +3,7 @@
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import complete_dataset, on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_headers, method_rows
 from pipelines.local.workspace import Workspace
@@ -16,7 +16,14 @@ _COSTS = (-8, -7, -6, -5, -2)
 
 @click.command()
 @slot_argument
-@click.option("--data", "version", default="latest", metavar="VERSION", help="Dataset version (v3) [default: latest].")
+@click.option(
+    "--data",
+    "version",
+    default="latest",
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3) [default: latest].",
+)
 @click.option("--methods", default=DEFAULT, metavar="NAME,…", help=f"Methods to compare [default: {DEFAULT}].")
 @click.option("--shares", default="0.125,0.25,0.5,1", metavar="SHARE,…", help="Of the learning curve; '' for none.")
 @click.option("--curve", default="elp", metavar="NAME", help="The learning curve's method [default: elp].")

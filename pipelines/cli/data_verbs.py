@@ -12,9 +12,10 @@ from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import delivery_options, on_workspace, slot_argument
+from pipelines.cli.options import complete_dataset, on_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, progress, seconds, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
 from pipelines.cli.version_verb import show_version
@@ -26,8 +27,6 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
     from pipelines.datasets.drop import Dropped
-    from pipelines.datasets.quarantine import QuarantinedClip
-    from pipelines.datasets.refused_delivery import RefusedDelivery
 
 
 @click.group()
@@ -41,12 +40,13 @@ data.add_command(readmit_data)
 data.add_command(resplit_data)
 data.add_command(show_version)
 data.add_command(inspect_data)
+data.add_command(show_quarantine)
 
 
 @data.command(name="add")
 @slot_argument
 @click.argument("source", type=click.Path(path_type=Path))
-@delivery_options
+@options_of_delivery
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @align_option
 @on_workspace
@@ -103,29 +103,16 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     emit(dataset_versions(workspace, slot)[::-1], lambda found: _log(slot, found))
 
 
-@data.command(name="quarantine")
-@slot_argument
-@click.option("--refused", is_flag=True, help="Only the clips of the last delivery that was refused as a whole.")
-@on_workspace
-def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
-    """List the clips in quarantine: which file, for which reason.
-
-    If the last delivery was refused as a whole, its unusable clips are listed, too.
-    """
-    from pipelines.datasets.refused_delivery import last_refused
-    from pipelines.datasets.slot_shards import quarantined_clips
-    from pipelines.datasets.versions import find_latest
-
-    last = last_refused(workspace, slot)
-    # of a slot without a version, the usual sentence, unless there is a refused delivery to show
-    stored = [] if refused or (last and find_latest(workspace, slot) is None) else quarantined_clips(workspace, slot)
-    found = [*(last.clips if last else ())] if refused else stored
-    emit(found, lambda _: "\n\n".join(filter(None, [_quarantined(slot, stored, refused), _refused(last)])))
-
-
 @data.command(name="golden", short_help="Pin a version's test split as the slot's golden set.")
 @slot_argument
-@click.option("--from", "source", required=True, metavar="VERSION", help="Dataset version (v3, its tag) or revision.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3, its tag) or revision.",
+)
 @click.option(
     "--trials",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -160,26 +147,6 @@ def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None
 
     done = drop_clips(workspace, slot, Subject(speaker, clip))
     emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
-
-
-def _quarantined(slot: Slot, stored: Sequence[QuarantinedClip], refused: bool) -> str:
-    rows = [(one.path, one.reason, one.detail) for one in stored]
-    if refused:
-        return ""
-    return table(("file", "reason", "detail"), rows, f"nothing of {slot} is in quarantine")
-
-
-def _refused(last: RefusedDelivery | None) -> str:
-    if last is None:
-        return ""
-    rows = [(one.path, one.reason, one.detail) for one in last.clips]
-    when = last.created.replace("T", " ")[:16]
-    lines = [
-        f"the delivery {last.source} was refused at {when} UTC, nothing of it was taken in:",
-        *(f"  - {fault}" for fault in last.faults),
-        table(("file", "reason", "detail"), rows, "each of its clips could be used"),
-    ]
-    return "\n".join(lines)
 
 
 def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:

@@ -70,9 +70,7 @@ def plan_tables(plan: IntakePlan) -> str:
 def filled_text(filled: Mapping[str, int]) -> str:
     """Return which splits a delivery filled that the slot lacked; empty if none."""
     shown = ", ".join(f"{count:,} clips to {split}" for split, count in sorted(filled.items()))
-    return (
-        f"the slot lacked a split, so new speakers were divided by the rule for small slots: {shown}" if filled else ""
-    )
+    return f"the slot lacked a split: the rule for small slots moved {shown}" if filled else ""
 
 
 def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -7,17 +7,22 @@ from typing import Any
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import SLOT, delivery_options, on_workspace, slot_argument
+from pipelines.cli.options import (
+    SLOT,
+    complete_adapter,
+    complete_dataset,
+    on_workspace,
+    options_of_delivery,
+    slot_argument,
+)
 from pipelines.cli.output import emit, mark, progress, seconds, wants_json
 from pipelines.cli.progress_bar import long_work
-from pipelines.cli.run_panel import VERDICTS, RunEnd
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
-from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
-from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome
+from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, run_name, start_run
 from pipelines.registry.slot import Slot
 
 _detach = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
@@ -25,7 +30,13 @@ _detach = click.option("--detach", is_flag=True, help="Do not wait: print the ad
 
 @click.command(name="train")
 @click.argument("slots", type=SLOT, metavar="SITE/TASK...", nargs=-1, required=True)
-@click.option("--data", "version", metavar="VERSION", help="Dataset version (v3) of one slot [default: latest].")
+@click.option(
+    "--data",
+    "version",
+    metavar="VERSION",
+    shell_complete=complete_dataset,
+    help="Dataset version (v3) of one slot [default: latest].",
+)
 @_detach
 @on_workspace
 def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | None, detach: bool) -> None:
@@ -43,7 +54,12 @@ def train_verb(workspace: Workspace, slots: tuple[Slot, ...], version: str | Non
 
 @click.command(name="gate")
 @slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="Version in the registry [default: the newest candidate].")
+@click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    shell_complete=complete_adapter,
+    help="Version in the registry [default: the newest candidate].",
+)
 @click.option("--dry-run", is_flag=True, help="Judge in this process, and change nothing.")
 @_detach
 @on_workspace
@@ -57,7 +73,9 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
         return
     if detach:
         raise UsageError("--dry-run judges in this process, so there is nothing to detach from; leave out one of both")
+    from pipelines.cli.run_panel import RunEnd
     from pipelines.gating.gate import gate_version
+    from pipelines.orchestration.run_outcome import RunOutcome
 
     with long_work(quiet=wants_json()) as display:
         judged = gate_version(
@@ -83,7 +101,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
 @click.argument("slot", type=SLOT, metavar="SITE/TASK", required=False)
 @click.argument("source", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--all", "every", is_flag=True, help="Every slot that has data, instead of one.")
-@delivery_options
+@options_of_delivery
 @_detach
 @on_workspace
 def retrain_verb(
@@ -134,22 +152,15 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
     if run.state_type != "COMPLETED":
         reason = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
         raise OpsError(f"{name} ended as {run.state}: {reason}\nits page: {run.url}")
+    # imported when a run has ended: they load the gate, which shell completion does without
+    from pipelines.cli.run_panel import RunEnd
+    from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED
+
     ended = f"{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
     end = RunEnd(names[0] if names else "", outcome, _server(workspace), ended)
     emit({"run": run, "outcome": outcome.rows()}, lambda _: end.panel())
     if run.state in (REFUSED, UNDECIDED):
-        raise GateRefused(_refusal(end, run))
-
-
-def _refusal(end: RunEnd, run: FollowedRun) -> str:
-    """Return why a run's adapter was not accepted: the first reason, and the address of the report."""
-    if end.outcome.gate is None:
-        return f"{run.message}\nits page: {run.url}"
-    gate = end.outcome.gate
-    verdict, pages = gate.verdict, dict(end.pages(gate))
-    reason = next(iter(verdict.reasons), run.message)
-    first = f"{end.slot} v{gate.version} {VERDICTS[verdict.outcome]}: {reason}"
-    return f"{first}\nnothing was promoted; the report: {pages['report']}"
+        raise GateRefused(end.refusal(run))
 
 
 def _server(workspace: Workspace) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.dry_run import plan_tables
-from pipelines.cli.options import SLOT, delivery_options, json_option
+from pipelines.cli.options import SLOT, json_option, options_of_delivery
 from pipelines.cli.output import emit, fields, seconds, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.errors import IntakeError, WorkspaceError
@@ -27,7 +27,7 @@ _SHOWN = 8
 @click.command(name="inspect", short_help="Say what a source is, and how to take it in.")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
-@delivery_options
+@options_of_delivery
 @click.option(
     "-w", "--workspace", type=click.Path(path_type=Path), metavar="DIR", help="The workspace, if there is one."
 )
@@ -70,10 +70,7 @@ def _inspected(found: Inspection) -> str:
     facts = [
         ("source", found.source),
         ("format", found.format or "none of the known ones"),
-        (
-            "clips",
-            f"{found.clips:,}" + (f", {seconds(plan.seconds)} of them good" if plan else "") if found.clips else "",
-        ),
+        ("clips", _clips(found)),
         ("transcripts", f"{found.texts:,}" if found.texts else ""),
         ("speakers", _some(found.speakers)),
         ("labels", _some(found.labels)),

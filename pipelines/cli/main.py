@@ -3,12 +3,15 @@
 Exit codes: 0 done, 1 it failed, 2 wrong usage, 3 the gate refused, 130 interrupted.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import pkgutil
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError
 from pipelines.local.environment import OFFLINE
@@ -20,6 +23,9 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"error: elp needs the Python package {error.name}, which is missing; {INSTALL}") from error
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Setup": {
         "init": ("setup_verbs:init", "Make a workspace: Git, DVC, elp.yaml."),
@@ -29,6 +35,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "users": ("access_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
         "keys": ("access_verbs:keys", "Manage the keys that sign lineages, verdicts and the ledger."),
+        "completion": ("help_verbs:completion_verb", "Print the completion for bash, zsh or fish."),
+        "help": ("help_verbs:help_verb", "Show the help of a command."),
         "demo": ("setup_verbs:demo", "Run the main job on the embedded corpus."),
     },
     "Data": {
@@ -43,13 +51,16 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "withdraw": ("registry_verbs:withdraw_verb", "End an override before its time."),
         "rollback": ("registry_verbs:rollback_verb", "Bring the previous champion back."),
         "retire": ("registry_verbs:retire_verb", "Leave a slot without champion."),
-        "versions": ("registry_verbs:versions_verb", "List the adapters of a workspace."),
+        "versions": ("registry_verbs:versions_group", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
         "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
+        "runs": ("run_verbs:runs_verb", "List the runs of a slot, or of all slots."),
+        "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
+        "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
         "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
     },
@@ -78,21 +89,31 @@ class LazyGroup(click.Group):
         """Find the verb by its present or its old spelling; refuse an unknown one and name the nearest."""
         from pipelines.cli.old_spellings import translate
 
-        # before click looks for the verb, so that an old spelling needs no command of its own
-        args = translate(args)
+        # before click looks for the verb, so that an old spelling needs no command of its own; completion has none
+        if not ctx.resilient_parsing:
+            args = translate(args)
         if args[0] not in verbs() and not args[0].startswith("-"):
-            import difflib
+            from pipelines.cli.known_slots import nearest
 
-            near = difflib.get_close_matches(args[0], verbs(), n=1)
-            hint = f"did you mean: elp {near[0]}" if near else "see: elp --help"
+            near = nearest(args[0], verbs())
+            hint = f"did you mean: elp {near}" if near else "see: elp --help"
             raise click.UsageError(f"unknown verb {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the verbs and options that begin so, without importing any verb."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        lines = [(name, line) for group in VERBS.values() for name, (_, line) in group.items()]
+        return [CompletionItem(name, help=line) for name, line in lines if name.startswith(incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs by group, without importing any."""
         for group, listed in VERBS.items():
             with formatter.section(group):
-                formatter.write_dl([(name.ljust(9), line) for name, (_, line) in listed.items()])
+                formatter.write_dl([(name.ljust(10), line) for name, (_, line) in listed.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -142,9 +163,17 @@ def run(arguments: list[str]) -> int:
             traceback.print_exception(error)
         from pipelines.cli.output import colour_wanted
 
-        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}"
+        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}{_slot_hint(error, arguments)}"
         click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
+
+
+def _slot_hint(error: Exception, arguments: list[str]) -> str:
+    """Return a line with the slot that was meant, if a named one is not in the workspace and another is spelt alike."""
+    from pipelines.cli.known_slots import meant_slot
+
+    meant = meant_slot(arguments) if isinstance(error, ElpError) else ""
+    return f"\ndid you mean {meant}?" if meant else ""
 
 
 def _sentence(error: Exception) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-_VERBS = {"run": "predict", "adapters": "versions", "forget": "erasure plan"}
+_VERBS = {"run": "predict", "adapters": "versions list", "forget": "erasure plan"}
 _REASONED = {"promote", "rollback", "retire", "withdraw"}
 _SCHEDULE = {"add", "list", "pause", "resume", "remove"}
 
@@ -18,6 +18,9 @@ def translate(arguments: Sequence[str]) -> list[str]:
     if verb in _REASONED and any(word.partition("=")[0] == "--why" for word in rest):
         _note("--why", "--reason")
         return [verb, *("--reason" + word[5:] if word.partition("=")[0] == "--why" else word for word in rest)]
+    if verb == "versions" and not {"list", "-h", "--help"} & set(rest):
+        _note("elp versions", "elp versions list")
+        return [verb, "list", *rest]
     return [verb, *_schedule(rest)] if verb == "schedule" else [verb, *rest]
 
 

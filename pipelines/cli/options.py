@@ -1,17 +1,30 @@
 """What the verbs share: SITE/TASK, ``--json``, and ``--workspace`` with the opened workspace."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pipelines.cli.output import JSON_KEY
 from pipelines.errors import UsageError
-from pipelines.local.workspace import open_workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def named_workspace(ctx: click.Context | None) -> Path | None:
+    """Return the folder that ``-w`` named, before or after the verb; None without it."""
+    if ctx is None:
+        return None
+    opened = ctx.params.get("workspace")
+    return opened.root if isinstance(opened, Workspace) else ctx.find_root().obj
 
 
 class SlotType(click.ParamType[Slot]):
@@ -24,10 +37,55 @@ class SlotType(click.ParamType[Slot]):
         try:
             return Slot.parse(value)
         except UsageError as error:
-            self.fail(str(error), param, ctx)
+            from pipelines.cli.known_slots import known_slots, nearest
+
+            near = nearest(str(value), known_slots(named_workspace(ctx)))
+            self.fail(f"{error}; did you mean {near}?" if near else str(error), param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the slots of the workspace that begin so."""
+        from click.shell_completion import CompletionItem
+
+        from pipelines.cli.known_slots import known_slots
+
+        return [CompletionItem(slot) for slot in known_slots(named_workspace(ctx)) if slot.startswith(incomplete)]
 
 
 SLOT = SlotType()
+
+
+def _chosen_slot(ctx: click.Context) -> str:
+    """Return the slot that the words before name; the first of several, and empty without one."""
+    found = ctx.params.get("slot") or next(iter(ctx.params.get("slots") or ()), "")
+    # click reads no arguments before an option without its value; they are the rest then
+    return str(found) or next((word for word in ctx.args if "/" in word), "")
+
+
+def complete_adapter(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the registered versions of the slot that begin so; none if no server answers at once."""
+    from pipelines.cli.known_slots import adapter_versions_of
+
+    found = adapter_versions_of(slot, named_workspace(ctx)) if (slot := _chosen_slot(ctx)) else []
+    return [version for version in found if version.startswith(incomplete)]
+
+
+def complete_dataset(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the dataset versions of the slot that begin so."""
+    from pipelines.cli.known_slots import dataset_versions_of
+
+    found = dataset_versions_of(slot, named_workspace(ctx)) if (slot := _chosen_slot(ctx)) else []
+    return [version for version in found if version.startswith(incomplete)]
+
+
+def complete_slot_at(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the slots that begin so, and after ``@`` the dataset versions of one."""
+    from pipelines.cli.known_slots import dataset_versions_of, known_slots
+
+    start, (slot, at, version) = named_workspace(ctx), incomplete.partition("@")
+    if at:
+        return [f"{slot}@{one}" for one in dataset_versions_of(slot, start) if one.startswith(version)]
+    return [one for one in known_slots(start) if one.startswith(slot)]
+
 
 slot_argument = click.argument("slot", type=SLOT, metavar="SITE/TASK")
 """The function gets `slot: Slot`."""
@@ -74,7 +132,7 @@ def format_options(function: F) -> F:
     return option(columns(encoding(root(function))))
 
 
-def delivery_options(function: F) -> F:
+def options_of_delivery(function: F) -> F:
     """Add the options of a delivery: ``--format``, those of the format, ``--condition``, ``--channel`` and noise.
 
     The function gets `importer`, `format_options`, `condition`, `channel`, `quarantine`, `noise` and `snr`.

@@ -8,7 +8,7 @@ import click
 
 from elp_core.config import from_dict, to_dict
 from elp_core.decoding import DecodeConfig
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import seconds_progress
 from pipelines.local.addresses import mlflow_uri
@@ -26,7 +26,12 @@ _BEAM = 50
 @click.command(name="predict")
 @slot_argument
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--version", type=click.IntRange(min=1), help="Version to use [default: the champion].")
+@click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    shell_complete=complete_adapter,
+    help="Version to use [default: the champion].",
+)
 @click.option(
     "--format",
     "form",

@@ -35,12 +35,12 @@ class Display:
 
 
 @contextlib.contextmanager
-def long_work(quiet: bool = False) -> Iterator[Display]:
-    """Show long work while the block runs; if `quiet`, only what is logged."""
+def long_work(quiet: bool = False, log: Callable[[str], None] = progress) -> Iterator[Display]:
+    """Show long work while the block runs; if `quiet`, only what is logged. Without a bar, `log` prints the lines."""
     if quiet:
-        yield Display(progress, lambda percent, text: None)
+        yield Display(log, lambda percent, text: None)
     elif not sys.stderr.isatty() or dumb_terminal():
-        yield Display(progress, _lines())
+        yield Display(log, _lines())
     else:
         with _bar() as display:
             yield display

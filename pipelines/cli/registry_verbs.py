@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli.options import SLOT, on_workspace, slot_argument
+from pipelines.cli.options import SLOT, complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, mark, progress, table, warn_of_override
 from pipelines.errors import VersioningError
 from pipelines.local.addresses import mlflow_uri
@@ -19,7 +19,12 @@ from pipelines.registry.policies import policy_digest
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
 
-_version = click.option("--version", type=click.IntRange(min=1), help="A former champion [default: the one before].")
+_version = click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    shell_complete=complete_adapter,
+    help="A former champion [default: the one before].",
+)
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
 _reason = click.option("--reason", default="", metavar="TEXT", help="The reason, for the record.")
 
@@ -35,7 +40,12 @@ def _changed(done: ChampionChange) -> str:
 
 @click.command(name="promote")
 @slot_argument
-@click.option("--version", type=click.IntRange(min=1), help="Version to promote [default: the challenger].")
+@click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    shell_complete=complete_adapter,
+    help="Version to promote [default: the challenger].",
+)
 @click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
 @click.option("--override", is_flag=True, help="Ask a second person to let the version serve without a verdict.")
 @click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
@@ -114,10 +124,15 @@ def retire_verb(workspace: Workspace, slot: Slot, **how: Any) -> None:
     emit(change_champion(mlflow_uri(workspace), "retire", slot, **how), _changed)
 
 
-@click.command(name="versions")
+@click.group(name="versions")
+def versions_group() -> None:
+    """List the adapters of a workspace."""
+
+
+@versions_group.command(name="list", short_help="List the adapters of a slot, or of every slot.")
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
 @on_workspace
-def versions_verb(workspace: Workspace, slot: Slot | None) -> None:
+def list_adapters(workspace: Workspace, slot: Slot | None) -> None:
     """List the adapters of a slot, or the newest and the champion of every slot."""
     client = connect(mlflow_uri(workspace))
     if slot is not None:

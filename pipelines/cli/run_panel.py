@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pipelines.cli.output import dumb_terminal, fields
 from pipelines.gating.gate import GateOutcome
 from pipelines.number_text import count, duration, metric_title, percent, points, quantity
+from pipelines.orchestration.prefect_api import FollowedRun
 from pipelines.orchestration.run_outcome import RunOutcome
 from pipelines.registry.adapter_version import report_address
 from pipelines.training.register import Registered
@@ -42,6 +43,16 @@ class RunEnd:
             lines = [self._title(), fields(rows), self.closing]
             return "\n".join(line for line in lines if line)
         return f"{_drawn(self._title(), rows, colour)}\n{self.closing}"
+
+    def refusal(self, run: FollowedRun) -> str:
+        """Return why the adapter was not accepted: the first reason, and the address of the report."""
+        gate = self.outcome.gate
+        if gate is None:
+            return f"{run.message}\nits page: {run.url}"
+        verdict, report = gate.verdict, dict(self.pages(gate))["report"]
+        reason = next(iter(verdict.reasons), run.message)
+        first = f"{self.slot} v{gate.version} {VERDICTS[verdict.outcome]}: {reason}"
+        return f"{first}\nnothing was promoted; the report: {report}"
 
     def _title(self) -> str:
         outcome, slot = self.outcome, self.slot

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import json_option, on_workspace
+from pipelines.cli.known_slots import workspace_root
+from pipelines.cli.options import json_option, on_workspace, opens
 from pipelines.cli.output import emit, mark, progress, seconds, table, wants_json
-from pipelines.local.workspace import Workspace
+from pipelines.errors import UsageError
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.number_text import count
 
 if TYPE_CHECKING:
     from pipelines.demo.job import Demonstration
@@ -57,13 +61,35 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool) -> int:
 
 
 @click.command(name="down")
+@click.option("--yes", is_flag=True, help="Stop without asking, even if runs are in progress.")
 @on_workspace
-def down_verb(workspace: Workspace) -> None:
-    """Stop what `elp up` started in this workspace. Everything stored is kept."""
-    from pipelines.local import lifecycle
+def down_verb(workspace: Workspace, yes: bool) -> None:
+    """Stop what `elp up` started in this workspace. Everything stored is kept.
 
+    If runs are in progress, it asks first. They end as Crashed; started again, they continue at the step that they had
+    reached.
+    """
+    from pipelines.local import lifecycle
+    from pipelines.local.runs_in_progress import runs_in_progress
+
+    if running := runs_in_progress(workspace):
+        _agree_to_interrupt(running, yes)
     stopped = lifecycle.down(workspace, log=progress)
     emit([p.name for p in stopped], lambda names: "everything is down" if names else "nothing was running")
+
+
+def _agree_to_interrupt(running: list[str], yes: bool) -> None:
+    """Say which runs end, and ask if nobody has agreed yet; UsageError if nobody can be asked."""
+    listed = f"{count(len(running), 'run')} in progress: {', '.join(running)}"
+    if yes:
+        progress(f"{listed}; stopped as Crashed, and continued at the step that was reached if started again")
+    elif sys.stdin.isatty():
+        progress(
+            f"{listed}\nStopped now, it ends as Crashed; started again, it continues at the step that was reached."
+        )
+        click.confirm("Stop now?", abort=True, err=True)
+    else:
+        raise UsageError(f"{listed}; wait until it has ended (elp runs), or stop it with: elp down --yes")
 
 
 @click.command()
@@ -91,16 +117,24 @@ def _services(found: list[ServiceStatus]) -> str:
     return table(("service", "state", "address", "pid", "up for", ""), rows)
 
 
+def _perhaps_workspace(start: Path | None) -> Workspace | None:
+    return open_workspace(start) if start or workspace_root() else None
+
+
 @click.command()
-@on_workspace
-def doctor(workspace: Workspace) -> int:
-    """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure."""
+@opens("workspace", _perhaps_workspace)
+def doctor(workspace: Workspace | None) -> int:
+    """Check Python, packages, Git, DVC, keys, disk, clock, GPU, backbone, servers, workers. Exits 1 on a failure.
+
+    Outside a workspace it checks what all of them need.
+    """
     from pipelines.datasets.remote_finding import examine_remote
-    from pipelines.local.doctor import examine
+    from pipelines.local.doctor import examine, examine_machine
     from pipelines.orchestration.alerts.channel_status import examine_alerts
 
     found = []
-    for check in examine(workspace, {"dvc remote": examine_remote, "alerts": examine_alerts}):
+    more = {"dvc remote": examine_remote, "alerts": examine_alerts}
+    for check in examine(workspace, more) if workspace else examine_machine(Path.cwd()):
         found.append(check)
         if not wants_json():
             click.echo(_finding(check))

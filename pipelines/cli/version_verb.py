@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.dry_run import counted
-from pipelines.cli.options import on_workspace
+from pipelines.cli.options import complete_slot_at, on_workspace
 from pipelines.cli.output import emit, fields, seconds, table
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
-@click.argument("what", metavar="SITE/TASK[@vN]")
+@click.argument("what", metavar="SITE/TASK[@vN]", shell_complete=complete_slot_at)
 @on_workspace
 def show_version(what: str, workspace: Workspace) -> None:
     """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
@@ -30,6 +30,8 @@ def show_version(what: str, workspace: Workspace) -> None:
 
 def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     from pipelines.datasets.dataset_version import protocols
+    from pipelines.datasets.readiness import needs_text
+    from pipelines.datasets.slot_needs import version_needs
 
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
@@ -54,6 +56,8 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
         table(("expected", "broken", "reason"), rules),
     ]
+    if needs := needs_text(version_needs(workspace, version)):
+        parts.append(needs)
     if version.doubtful_names:
         parts.append(f"names to check: {_doubtful(version)}")
     docs = workspace.root / version.validation.docs

@@ -138,12 +138,14 @@ def set_faults(
         )
     if delivered and len(quarantined) > policy.max_quarantined * delivered:
         share = math.ceil(100 * len(quarantined) / delivered) / 100
+        setting = (
+            f"to take the others in, set slots: {{{slot}: {{data: {{max_quarantined: {share:g}}}}}}} in elp.yaml; "
+        )
         counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
         faults.append(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
-            f"{policy.max_quarantined:.0%} (data.max_quarantined); see all with: elp data quarantine {slot}; to take "
-            f"the others in, set slots: {{{slot}: {{data: {{max_quarantined: {share:g}}}}}}} in elp.yaml; the first: "
-            f"{quarantined[0].detail}"
+            f"{policy.max_quarantined:.0%} (data.max_quarantined); see all with: elp data quarantine {slot}; "
+            f"{setting if share < 1 else ''}the first: {quarantined[0].detail}"
         )
     return faults
 

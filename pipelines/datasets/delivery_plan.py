@@ -134,7 +134,7 @@ def _plan(
     labels: Counter[str] = Counter()
     for counted in new.classes.values():
         labels.update(counted)
-    speakers = _speakers(judged.shards)
+    speakers, kept = _speakers(judged.shards), f"; see all with: elp data quarantine {slot}"
     return IntakePlan(
         slot=slot,
         source=content.source,
@@ -155,7 +155,8 @@ def _plan(
         withdrawn=judged.staged.withdrawn,
         quarantine=count_reasons(faults.values()),
         details=details,
-        refused=() if known else tuple(judged.refused),
+        # nothing keeps the list of what was not delivered
+        refused=() if known else tuple(text.replace(kept, "") for text in judged.refused),
         warnings=tuple(name_warnings(judged.totals.names)),
         needs=tuple(judged.needs),
         filled=judged.moved,

@@ -6,7 +6,7 @@ Nothing is stored, and no workspace is needed: without one, the default settings
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ def inspect_source(
     """
     given = {key: value for key, value in (options or {}).items() if value}
     chosen = delivery_options(given)
+    found = Inspection(source.name, importer or "")
     try:
         shape = find_shape(source, importer, chosen.format_options)
         found = Inspection(source.name, shape.importer.name if shape.importer else "", shape.findings, shape.problem)
@@ -91,29 +92,34 @@ def inspect_source(
         if shape.problem or shape.importer is None:
             return found
         reading = next((one for one in shape.readings if slot and slot.task in one.tasks), shape.readings[0])
-        clips = list(shape.importer.read(shape.source, **reading.options))
+        found = _described(found, shape.importer.read(shape.source, **reading.options))
     except IntakeError as error:
         # the message lists the faults as well
         problem = str(error).partition("\n")[0]
-        return Inspection(source.name, importer or "", problem=problem, faults=error.faults)
-    found = _described(found, clips)
+        return replace(found, problem=problem, faults=error.faults)
     tasks = [slot.task] if slot else reading.tasks or _tasks(found)
     if not tasks:
         return replace(found, problem=_nothing_to_learn(shape))
     return _planned(found, shape, reading, tasks[0], slot, workspace, given, importer, progress)
 
 
-def _described(found: Inspection, clips: Sequence[SourceClip]) -> Inspection:
-    texts = [clip.text for clip in clips if clip.text.strip()]
-    languages = Counter(clip.language for clip in clips if clip.language)
+def _described(found: Inspection, clips: Iterable[SourceClip]) -> Inspection:
+    """Count what clips say; they are not held, because some carry their sound."""
+    speakers, labels, languages = Counter[str](), Counter[str](), Counter[str]()
+    count, spoken, texts = 0, 0, list[str]()
+    for clip in clips:
+        count, spoken = count + 1, spoken + bool(clip.text.strip())
+        texts += [clip.text] if len(texts) < _TEXTS else []
+        for counts, name in ((speakers, clip.speaker), (labels, clip.label), (languages, clip.language)):
+            counts.update([name] if name else [])
     return replace(
         found,
-        clips=len(clips),
-        texts=len(texts),
-        speakers=dict(sorted(Counter(clip.speaker for clip in clips if clip.speaker).items())),
-        labels=dict(sorted(Counter(clip.label for clip in clips if clip.label).items())),
+        clips=count,
+        texts=spoken,
+        speakers=dict(sorted(speakers.items())),
+        labels=dict(sorted(labels.items())),
         languages=dict(languages.most_common()),
-        likely_languages=tuple(likely_languages(texts[:_TEXTS])),
+        likely_languages=tuple(likely_languages(texts)),
     )
 
 

@@ -78,16 +78,17 @@ def _one_kind(what: str, content: SplitContent) -> str:
     )
 
 
-def remedy(slot: Slot, speakers: int, nameless: int, *, closed_set: bool) -> str:
+def remedy(slot: Slot, speakers: int, nameless: int, *, by_clip: bool) -> str:
     """Return what to do about the sentences of this module.
 
-    `speakers` are all named speakers of the slot, `nameless` its clips without one.
+    `speakers` are all named speakers of the slot, `nameless` its clips without one; `by_clip` is whether clips are
+    divided (`split_by`).
     """
     least = least_speakers(slot)
-    if closed_set or speakers + nameless >= 3 * least:
+    if by_clip or speakers + nameless >= 3 * least:
         return f"divide them again with: elp data resplit {slot} (add --golden to choose the golden set again, too)"
     more = 3 * least - speakers - nameless
-    setting = f"slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
+    setting = f"slots: {{{slot}: {{data: {{closed_set: true, split_by: clip}}}}}}"
     return (
         f"each split needs {least} speaker(s), and no speaker is in two: add recordings of {more} or more others; or, "
         f"if the adapter will serve the same people only, set {setting} in elp.yaml and run: elp data resplit {slot}"

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from elp_core.config import from_dict
+from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.datasets.dataset_version import utc_seconds
 from pipelines.datasets.delivery import ClipFault, SourceClip
@@ -45,7 +46,11 @@ def last_refused(workspace: Workspace, slot: Slot) -> RefusedDelivery | None:
     path = _file(workspace, slot)
     if not path.is_file():
         return None
-    return from_dict(RefusedDelivery, json.loads(path.read_text(encoding="utf-8")), path.name)
+    try:
+        return from_dict(RefusedDelivery, json.loads(path.read_text(encoding="utf-8")), path.name)
+    except (ValueError, ConfigError):
+        # a damaged list is none: the delivery itself can be tried again
+        return None
 
 
 def forget_refused(workspace: Workspace, slot: Slot) -> None:

@@ -17,7 +17,7 @@ from pipelines.datasets.shard_rewriting import RewrittenFolder
 from pipelines.datasets.slot_change import require_space, slot_transaction, store_change
 from pipelines.datasets.slot_needs import version_needs
 from pipelines.datasets.slot_shards import only_split, restore_shards, slot_shards
-from pipelines.datasets.split_filling import NewClip, PlacedClips, by_clip, place_clips
+from pipelines.datasets.split_filling import NewClip, PlacedClips, place_clips
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
@@ -84,8 +84,7 @@ def _new_splits(
     golden: bool,
 ) -> dict[str, Split]:
     """Return the new split of each clip that moves, by id."""
-    alone = by_clip(slot, policy, len({clip.speaker for clip in clips.values()} - {""}))
-    kept = {clip.speaker for clip in pinned.values()} - {""} if not alone else set()
+    kept = {clip.speaker for clip in pinned.values()} - {""} if policy.split_by == "speaker" else set()
 
     def placed(clip: StoredClip) -> NewClip:
         # a clip of the golden set, and its speaker, are placed like those whose source names the test split

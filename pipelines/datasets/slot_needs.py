@@ -31,13 +31,13 @@ def slot_needs(workspace: Workspace, slot: Slot, totals: ShardTotals) -> list[st
     """
     found = split_contents(totals.splits, totals.split_speakers, totals.classes)
     train, validation, test = (found.get(name, SplitContent()) for name in ("train", "validation", "test"))
-    closed_set = workspace.settings.for_slot(slot).data.closed_set
+    policy = workspace.settings.for_slot(slot).data
     golden = _golden_content(workspace, slot) or test
-    faults = [*training_needs(slot, train, validation), *golden_needs(slot, golden, closed_set=closed_set)]
+    faults = [*training_needs(slot, train, validation), *golden_needs(slot, golden, closed_set=policy.closed_set)]
     if not faults:
         return []
     nameless = totals.names["speaker"].get("", 0)
-    return [*faults, remedy(slot, totals.speakers, nameless, closed_set=closed_set)]
+    return [*faults, remedy(slot, totals.speakers, nameless, by_clip=policy.split_by == "clip")]
 
 
 def _golden_content(workspace: Workspace, slot: Slot) -> SplitContent | None:

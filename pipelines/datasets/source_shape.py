@@ -12,7 +12,7 @@ from pipelines.datasets.importers import IMPORTERS, accepting, choose_importer
 from pipelines.datasets.importers.audio_table import TABLE
 from pipelines.datasets.importers.column_guess import TableShape, table_shape
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, MEDIA_SUFFIXES, is_below, recordings_below
-from pipelines.datasets.importers.manifest_rows import manifest_rows
+from pipelines.datasets.importers.manifest_rows import key_name, manifest_rows
 from pipelines.datasets.importers.manifest_text import likely_encoding, read_text
 from pipelines.datasets.importers.nemo import NEMO
 from pipelines.datasets.importers.text_folder import TEXT_FOLDER, beginning
@@ -119,12 +119,11 @@ def _of_table(shape: SourceShape, options: Mapping[str, str]) -> SourceShape:
 
 
 def _column(table: Path, shape: TableShape) -> Iterator[str]:
-    rows = manifest_rows(table, read_text(table, shape.encoding), shape.guess["path"])
-    key = shape.guess["path"]
+    key = key_name(shape.guess["path"])
     try:
-        for _, row in itertools.islice(rows, _LOOKED_AT):
+        for _, row in itertools.islice(manifest_rows(table, read_text(table, shape.encoding), key), _LOOKED_AT):
             if isinstance(row, Mapping):
-                yield str(row.get(key) or row.get(key.lower()) or "")
+                yield str(row.get(key) or "")
     except IntakeError:
         # what is wrong with the table is said when it is read
         return

@@ -11,7 +11,7 @@ split, it keeps it. The rule, for a task that needs `least` speakers in a split 
    speakers, and decides nothing with one.
 
 A split never gives away one of its last `least` speakers, nor the training split the last one of a class. A clip
-without a speaker counts as a speaker. In a closed set with fewer than three times `least` speakers, every clip does.
+without a speaker counts as a speaker; with `split_by: clip`, every clip does.
 """
 
 import copy
@@ -77,11 +77,6 @@ class _Unit:
     clips: list[str] = field(default_factory=list)
 
 
-def by_clip(slot: Slot, policy: DataPolicy, speakers: int) -> bool:
-    """Return whether clips, not speakers, are placed: a closed set with too few speakers for three splits."""
-    return policy.closed_set and 0 < speakers < 3 * least_speakers(slot)
-
-
 def placed_clips(shards: Iterable[Path]) -> PlacedClips:
     """Return what shards hold, by the normal form of the names; the audio is not read."""
     placed, columns = PlacedClips(), ["speaker", "split", "label"]
@@ -103,7 +98,7 @@ def place_clips(
     for clip in clips:
         if clip.named and clip.speaker:
             named[clip.speaker].add(clip.split)
-    alone = by_clip(slot, policy, len(placed.speakers.keys() | {clip.speaker for clip in clips if clip.speaker}))
+    alone = policy.split_by == "clip"
     units: dict[str, _Unit] = {}
     splits: dict[str, Split] = {}
     for clip in clips:

@@ -22,6 +22,8 @@ class Record:
 
     processes: tuple[Process, ...] = ()
     ports: Mapping[str, int] = field(default_factory=dict)
+    configured: Mapping[str, int] = field(default_factory=dict)
+    """The ports of `elp.yaml` in whose place `ports` were chosen."""
     auth: bool = False
     """Whether the MLflow server asks for a login, now and at later starts."""
 
@@ -35,7 +37,9 @@ def read_record(workspace: Workspace) -> Record:
     path = workspace.state / RECORD_FILE
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return Record(tuple(Process(**entry) for entry in raw["processes"]), raw["ports"], raw.get("auth", False))
+        processes = tuple(Process(**entry) for entry in raw["processes"])
+        # 0.1.0 did not record what was configured
+        return Record(processes, raw["ports"], raw.get("configured", {}), raw.get("auth", False))
     except FileNotFoundError:
         return Record()
     except (ValueError, KeyError, TypeError) as error:

@@ -16,6 +16,7 @@ from pipelines.local.addresses import MLFLOW, PREFECT
 from pipelines.local.lifecycle import roles_here
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
+from pipelines.local.settings import Settings
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
@@ -56,13 +57,24 @@ def examine(workspace: Workspace, more: Mapping[str, Callable[[Workspace], Resul
         "backbone": _backbone,
         **more,
     }
+    yield from _findings(checks, workspace)
+    for service in service_status(workspace, patience=15.0):
+        yield Finding(service.name, *_service(workspace, service))
+
+
+def examine_machine(folder: Path) -> Iterator[Finding]:
+    """Yield the findings that need no workspace; disk is that of `folder`."""
+    checks = {"python": _python, "packages": _packages, "disk": _disk, "gpu": _gpu}
+    yield from _findings(checks, Workspace(folder, Settings()))
+    yield Finding("workspace", "warn", f"none at {folder} or above", "make one with: elp init DIR")
+
+
+def _findings(checks: Mapping[str, Callable[[Workspace], Result]], workspace: Workspace) -> Iterator[Finding]:
     for name, check in checks.items():
         try:
             yield Finding(name, *check(workspace))
         except (ElpError, OSError) as error:
             yield Finding(name, "fail", str(error))
-    for service in service_status(workspace, patience=15.0):
-        yield Finding(service.name, *_service(workspace, service))
 
 
 def _python(_: Workspace) -> Result:

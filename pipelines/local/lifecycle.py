@@ -12,6 +12,7 @@ from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
+from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
 from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
 from pipelines.local.service_status import heartbeat
@@ -153,7 +154,7 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     }
     # all ports are settled before anything is started
     ports = {
-        name: _choose_port(name, servers.host, port, record.ports.get(name, 0), free_ports)
+        name: choose_port(name, servers.host, port, last_port(record, name, port), free_ports)
         for name, (elsewhere, port) in wanted.items()
         if not elsewhere and record.find(name) is None
     }
@@ -162,7 +163,8 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     for name, port in ports.items():
         command, environment = _server(workspace, record, name, api, port)
         address = _address(servers.host, port)
-        record = replace(record, ports={**record.ports, name: port})
+        configured = {**record.configured, name: wanted[name][1]}
+        record = replace(record, ports={**record.ports, name: port}, configured=configured)
         record = _start(workspace, record, begun, name, command, environment, address)
         log(f"{name} starting at {address}")
     return record
@@ -211,18 +213,6 @@ def _start(
     # recorded at once: `elp down` must find it even if this program is killed now
     write_record(workspace, record)
     return record
-
-
-def _choose_port(name: str, host: str, port: int, last: int, free_ports: bool) -> int:
-    if port and web.port_is_free(host, port):
-        return port
-    if port and not free_ports:
-        owner = web.port_owner(port)
-        raise ServiceError(
-            f"port {port} for {name} is taken{f' by {owner}' if owner else ''}; stop that, or set "
-            f"servers.{name}_port in elp.yaml to a free port, or run: elp up --free-ports"
-        )
-    return last if last and web.port_is_free(host, last) else web.free_port(host)
 
 
 def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str, log: Log) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from pipelines.orchestration.progress_artifact import read_progress
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import Log as PrefectLog
 
 Log = Callable[[str], None]
 
@@ -85,21 +86,29 @@ def follow(
         time.sleep(every)
 
 
+def read_log(client: SyncPrefectClient, run_id: str, seen: int = 0) -> Iterator[PrefectLog]:
+    """Yield the lines of a run's log after the first `seen`, oldest first."""
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.client.schemas.sorting import LogSort
+
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
+    while True:
+        lines = client.read_logs(wanted, limit=_PAGE, offset=seen, sort=LogSort.TIMESTAMP_ASC)
+        yield from lines
+        seen += len(lines)
+        if len(lines) < _PAGE:
+            return
+
+
 def _report(client: SyncPrefectClient, run_id: str, seen: int, log: Log, shown: bool) -> int:
     """Pass on the log lines that are new; return their number."""
     import logging
 
-    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-    from prefect.client.schemas.sorting import LogSort
-
-    wanted, count = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)])), 0
-    while True:
-        lines = client.read_logs(wanted, limit=_PAGE, offset=seen + count, sort=LogSort.TIMESTAMP_ASC)
-        for line in lines:
-            if not line.message.startswith(_NOISE) and not (shown and _EPOCH.search(line.message)):
-                # the traceback stays in Prefect's UI
-                text = line.message.split("\nTraceback (most recent call last)")[0]
-                log(text if line.level == logging.INFO else f"{logging.getLevelName(line.level).lower()}: {text}")
-        count += len(lines)
-        if len(lines) < _PAGE:
-            return count
+    count = 0
+    for line in read_log(client, run_id, seen):
+        count += 1
+        if not line.message.startswith(_NOISE) and not (shown and _EPOCH.search(line.message)):
+            # the traceback stays in Prefect's UI
+            text = line.message.split("\nTraceback (most recent call last)")[0]
+            log(text if line.level == logging.INFO else f"{logging.getLevelName(line.level).lower()}: {text}")
+    return count

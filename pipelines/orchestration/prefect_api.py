@@ -46,6 +46,12 @@ class FollowedRun:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def slots(self) -> list[str]:
+        """The slots that the run is about, SITE/TASK each; none for a run over all slots."""
+        named = self.parameters.get("slot")
+        return [str(slot) for slot in ([named] if named else []) + list(self.parameters.get("also") or ())]
+
+    @property
     def ended(self) -> bool:
         """Whether the state is final."""
         return self.state_type in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -134,12 +140,12 @@ def start_run(
     """Ask for a run of the workspace's deployment of a flow, now."""
     deployment = find_deployment(client, flow, workspace)
     run = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters), name=name, tags=list(tags))
-    return _followed(client, run)
+    return followed_run(client, run)
 
 
 def read_run(client: SyncPrefectClient, run_id: str) -> FollowedRun:
     """Return a run in its present state."""
-    return _followed(client, client.read_flow_run(UUID(run_id)))
+    return followed_run(client, client.read_flow_run(UUID(run_id)))
 
 
 def read_outcome(client: SyncPrefectClient, run_id: str) -> RunOutcome:
@@ -157,7 +163,8 @@ def read_outcome(client: SyncPrefectClient, run_id: str) -> RunOutcome:
     return RunOutcome.from_json(json.loads(str(found[0].data))) if found else RunOutcome()
 
 
-def _followed(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
+def followed_run(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
+    """Return Prefect's record of a run as ours."""
     state = run.state
     return FollowedRun(
         id=str(run.id),

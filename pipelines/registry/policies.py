@@ -80,6 +80,9 @@ class DataPolicy:
     """The source's own splits share speakers; every table made from them states this."""
     validation_share: float = 0.1
     test_share: float = 0.1
+    split_by: Literal["speaker", "clip"] = "speaker"
+    """What is divided among the splits if the source names none. Clips need `closed_set`: the same people are then in
+    all splits."""
     tags: TagRule = "quarantine"
     """What becomes of transcripts with tags such as ``[laughter]`` (ASR): the clip goes to quarantine, the tags are
     removed, or what is in the brackets is kept as words."""
@@ -90,7 +93,7 @@ class DataPolicy:
     def key_values(self) -> dict[str, Any]:
         """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
         values = dataclasses.asdict(self)
-        for name in ("tags", "min_alignment"):
+        for name in ("tags", "split_by", "min_alignment"):
             if values[name] == getattr(DataPolicy, name):
                 del values[name]
         return values

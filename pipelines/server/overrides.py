@@ -186,7 +186,7 @@ def withdraw_override(store: LockedStore, slot: Slot, reason: str, *, seen: int 
             request = open_request(session, str(slot))
         if request is None:
             raise _attempt(slot, None).refused(
-                f"{slot} has no override to withdraw; list its versions: elp versions {slot}"
+                f"{slot} has no override to withdraw; list its versions: elp versions list {slot}"
             )
         _refuse_other_request(slot, request, seen)
         if not _end(store, slot, request, "withdrawn", caller, reason.strip() or "withdrawn"):

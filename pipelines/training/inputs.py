@@ -86,7 +86,7 @@ def gather_inputs(
 
     read = {slot: load_training_data(repository, tag, slot, cache) for slot, tag in tags.items()}
     for slot, data in read.items():
-        _require_trainable(slot, data, closed_set=settings.for_slot(slot).data.closed_set)
+        _require_trainable(slot, data, by_clip=settings.for_slot(slot).data.split_by == "clip")
         require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
     backbone = Backbone.from_pretrained(settings.backbone)
     return [
@@ -94,13 +94,13 @@ def gather_inputs(
     ]
 
 
-def _require_trainable(slot: Slot, data: TrainingData, *, closed_set: bool) -> None:
+def _require_trainable(slot: Slot, data: TrainingData, *, by_clip: bool) -> None:
     """Refuse before the backbone is loaded what the training would refuse at its first validation."""
     faults = training_needs(slot, SplitContent.of(data.train), SplitContent.of(data.validation))
     if faults:
         dataset = data.dataset
         nameless = 0 if dataset.speakers else dataset.clips
-        raise NotTrainable(dataset.tag, [*faults, remedy(slot, dataset.speakers, nameless, closed_set=closed_set)])
+        raise NotTrainable(dataset.tag, [*faults, remedy(slot, dataset.speakers, nameless, by_clip=by_clip)])
 
 
 def _inputs(

@@ -28,7 +28,7 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
         assert shell("elp up", root).returncode == 0
         yield root
     finally:
-        shell("elp down", root)
+        shell("elp down --yes", root)
 
 
 class Here:

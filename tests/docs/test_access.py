@@ -39,7 +39,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     root = init_workspace(tmp_path / "workspace").root
     (root / "elp.yaml").write_text(SETTINGS)
     yield root
-    shell("elp down", root)
+    shell("elp down --yes", root)
 
 
 def _a_champion_and_one_that_the_gate_has_not_seen(workspace: Workspace) -> None:
@@ -82,5 +82,5 @@ def _started_again_it_still_asks(workspace: Path) -> None:
     assert again.returncode == 0
     assert "password" not in again.stderr
     assert Rest(mlflow_uri(open_workspace(workspace)))("GET", f"{ELP}/status").status == 401
-    answer = shell("elp versions plant-a/asr --json", workspace)
+    answer = shell("elp versions list plant-a/asr --json", workspace)
     assert answer.returncode == 0, "our own client is let in as the workers' account"

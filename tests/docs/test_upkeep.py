@@ -24,7 +24,7 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     yield root
     for folder in (root, tmp_path / "restored"):
         if folder.exists():
-            shell("elp down", folder)
+            shell("elp down --yes", folder)
 
 
 def test_a_backup_comes_back_in_another_folder_and_verifies(workspace: Path) -> None:

@@ -56,7 +56,7 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
     root = tmp_path / "foundry"
     yield root
     if (root / "elp.yaml").exists():
-        shell("elp down", root)
+        shell("elp down --yes", root)
 
 
 def _deliveries(root: Path) -> None:

@@ -38,7 +38,7 @@ _ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 """Closes a panel that MLflow opens over a third of the page on a first visit."""
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-MAX_IMAGE_BYTES = 150_000
+MAX_IMAGE_BYTES = 300_000
 
 
 @dataclass

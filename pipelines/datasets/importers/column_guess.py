@@ -11,9 +11,10 @@ from pipelines.datasets.importers.audio_table import USUAL_NAMES
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, MEDIA_SUFFIXES, csv_quoting, is_file, sound_of
 from pipelines.datasets.importers.manifest_rows import key_name, table_delimiter
 from pipelines.datasets.importers.manifest_text import likely_encoding, read_text
+from pipelines.errors import IntakeError
 
-_ROWS = 500
-"""Rows that are looked at."""
+_ROWS, _FILES, _FOLDERS = 500, 20, 20
+"""Rows, names of files and folders that are looked at."""
 _HINTS: dict[str, tuple[str, ...]] = {
     "path": ("audio", "wav", "file", "datei", "fichier", "archivo", "音声", "ファイル", "文件", "音频", "파일", "файл"),
     "text": (
@@ -58,8 +59,11 @@ def table_shape(table: Path, encoding: str = "") -> TableShape:
         read_text(table, encoding), USUAL_NAMES["path"], "\t" if table.suffix.lower() == ".tsv" else ","
     )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv_quoting(delimiter))
-    header = [name.strip() for name in next(reader, [])]
-    rows = [row for row, _ in zip(reader, range(_ROWS), strict=False) if len(row) == len(header)]
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        rows = [row for row, _ in zip(reader, range(_ROWS), strict=False) if len(row) == len(header)]
+    except csv.Error as error:
+        raise IntakeError(f"{table} is not a table ({error}); save it again as CSV") from error
     values = {name: [row[place].strip() for row in rows] for place, name in enumerate(header) if name}
     guess: dict[str, str] = {}
     path, folder = _path_column(table.parent, values)
@@ -94,10 +98,11 @@ def _named(what: str, names: Sequence[str]) -> str:
 
 def _path_column(folder: Path, values: Mapping[str, Sequence[str]]) -> tuple[str, str]:
     """Return the column that names the audio, and the folder below the table's that the files are in."""
-    folders = [folder, *sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))]
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = [folder, *inner[:_FOLDERS]]
     best, where, most = "", "", 0.0
     for name, cells in values.items():
-        some = [cell.replace("\\", "/") for cell in cells[:50] if cell]
+        some = [cell.replace("\\", "/") for cell in cells[:_FILES] if cell]
         for place in folders if some else ():
             share = sum(is_file(place / cell) or is_file(sound_of(place / cell)) for cell in some) / len(some)
             if share > most:

@@ -11,6 +11,8 @@ from pipelines.errors import IntakeError, UsageError
 
 MAX_BYTES = 2**30
 """A larger file is no manifest."""
+_SAMPLE = 2**22
+"""Bytes that show the encoding."""
 _MARKS = (
     # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -81,7 +83,11 @@ def known_encoding(name: str) -> str:
 
 def likely_encoding(path: Path) -> str:
     """Return the encoding that a text file probably has, if it is not UTF-8 and has no mark; else an empty text."""
-    content = path.read_bytes()
+    with path.open("rb") as file:
+        content = file.read(_SAMPLE)
+    if len(content) == _SAMPLE:
+        # whole lines: a character that is cut in two looks like another encoding
+        content = content[: content.rfind(b"\n") + 1]
     if any(content.startswith(mark) for mark, _ in _MARKS):
         return ""
     if b"\0" in content:

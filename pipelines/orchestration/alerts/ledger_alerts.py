@@ -23,9 +23,10 @@ _OVERRIDES = {
                        "elp approve {slot}; or refuse it: elp withdraw {slot}"),
     "overridden": ("elp.override.approved", "{name} is champion by an override that {who} approved, without a verdict "
                    "that counts", "gate a better version, or end it: elp withdraw {slot}"),
-    "override expired": ("elp.override.ended", "the override of {slot} has expired", "look at: elp versions {slot}"),
+    "override expired": ("elp.override.ended", "the override of {slot} has expired",
+                         "look at: elp versions list {slot}"),
     "override withdrawn": ("elp.override.ended", "{who} withdrew the override of {slot}",
-                           "look at: elp versions {slot}"),
+                           "look at: elp versions list {slot}"),
 }  # fmt: skip
 
 

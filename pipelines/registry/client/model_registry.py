@@ -26,7 +26,7 @@ def get(client: MlflowClient, slot: Slot, version: int | str) -> AdapterVersion:
     found = find(client, slot, version)
     if found is None:
         what = f"version {version}" if str(version).isdigit() else f"version with the alias {version}"
-        raise RegistryError(f"{slot}: no {what} in the registry; list the versions with: elp versions {slot}")
+        raise RegistryError(f"{slot}: no {what} in the registry; list the versions with: elp versions list {slot}")
     return found
 
 

@@ -116,7 +116,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
 
 @blueprint.get("/slots/<site>/<task>/v<int:version>/report")
 def report_page(site: str, task: str, version: int) -> Response:
-    """Lead to the gate's report on a version among the artifacts of its run: an address that can be told in advance."""
+    """Redirect to the gate's report on a version, which is among the artifacts of its run."""
     with registry().engine.connect() as records:
         page = read_slot_page(records, Slot(site, task), None)
         row = page.row(version) if page else None

@@ -141,4 +141,4 @@ def _refuse_other_champion(attempt: Attempt, slot: Slot, present: ChampionRef | 
     if seen is None or (present is not None and present.version == seen):
         return
     now = f"v{present.version}" if present else "none"
-    raise attempt.refused(f"the champion of {slot} was v{seen} and is {now} now; look again: elp versions {slot}")
+    raise attempt.refused(f"the champion of {slot} was v{seen} and is {now} now; look again: elp versions list {slot}")

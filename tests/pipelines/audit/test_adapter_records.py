@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from sqlite3 import Connection
+from contextlib import closing
+from dataclasses import replace
+from sqlite3 import Connection, connect
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from pipelines.registry.ledger.entry import Head, Principal
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, Ground
-from tests.support.proof import BUNDLE, FINGERPRINT, entry
+from tests.support.proof import BUNDLE, DETAILS, FINGERPRINT, entry, verdict
 
 SINCE = "2026-01-01T00:00:00.000000+00:00"
 OVERRIDDEN = {
@@ -51,6 +53,18 @@ def test_an_adapter_that_serves_without_an_override_names_none(records: AdapterR
     assert records.override == ""
 
 
+def test_a_verdict_shows_its_reasons_and_the_numbers_of_the_policy() -> None:
+    details = replace(DETAILS, reasons=("worse by 3 points", "too loud"), margin=0.02, limit=0.3)
+    judged = verdict(outcome="failed", details=details)
+    with closing(connect(":memory:")) as empty:
+        found = adapter_tree(empty, replace(_records(PROMOTED), verdict=judged))
+    branch = next(fact for fact in found.children if fact.name == "verdict")
+    assert [fact.value for fact in branch.children if fact.name == "why"] == ["worse by 3 points", "too loud"]
+    notes = {fact.name: fact.note for fact in branch.children}
+    assert notes["WER"] == "limit 30.00 %"
+    assert notes["difference"] == "allowed +2.00 points"
+
+
 @pytest.mark.integration
 def test_the_tree_goes_from_the_champion_to_clips_and_backbone(index: Connection, ground: Ground) -> None:
     found = adapter_tree(index, find_records(ground.records, ASR, None))
@@ -64,6 +78,6 @@ def test_the_tree_goes_from_the_champion_to_clips_and_backbone(index: Connection
 
 @pytest.mark.integration
 def test_a_version_that_the_ledger_does_not_have_is_refused(ground: Ground) -> None:
-    message = "plant-a/asr v9 is not in the ledger of memory; list its versions with: elp versions plant-a/asr"
+    message = "plant-a/asr v9 is not in the ledger of memory; list its versions with: elp versions list plant-a/asr"
     with pytest.raises(RegistryError, match=message):
         find_records(ground.records, ASR, 9)

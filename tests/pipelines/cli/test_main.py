@@ -14,7 +14,8 @@ from pipelines.cli import main
 from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
-GROUPS = ["alerts", "data", "erasure", "keys", "schedule", "users"]
+GROUPS = ["alerts", "data", "erasure", "keys", "schedule", "users", "versions"]
+NO_JSON = {"completion", "help"}
 
 
 @pytest.fixture
@@ -81,7 +82,11 @@ def test_without_the_operations_part_elp_ends_with_one_sentence() -> None:
     ("old", "new", "note"),
     [
         ("run plant-a/asr x.wav", "predict plant-a/asr x.wav", "`elp run` is now `elp predict`"),
-        ("adapters --json", "versions --json", "`elp adapters` is now `elp versions`"),
+        ("adapters --json", "versions list --json", "`elp adapters` is now `elp versions list`"),
+        ("versions a/asr", "versions list a/asr", "`elp versions` is now `elp versions list`"),
+        ("versions", "versions list", "`elp versions` is now `elp versions list`"),
+        ("versions list a/asr", "versions list a/asr", ""),
+        ("versions -h", "versions -h", ""),
         ("forget --speaker ann", "erasure plan --speaker ann", "`elp forget` is now `elp erasure plan`"),
         ("rollback a/asr --why noise", "rollback a/asr --reason noise", "`--why` is now `--reason`"),
         ("retire a/asr --why=closed", "retire a/asr --reason=closed", "`--why` is now `--reason`"),
@@ -105,7 +110,9 @@ def test_an_old_spelling_is_translated_and_names_the_new_one(capsys, old: str, n
 def test_an_old_spelling_runs_and_is_not_in_the_help(tmp_path: Path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     assert main.run(["adapters", "--json"]) == 1
-    assert capfd.readouterr().err.startswith("note: `elp adapters` is now `elp versions`; the old spelling ends with")
+    assert capfd.readouterr().err.startswith(
+        "note: `elp adapters` is now `elp versions list`; the old spelling ends with"
+    )
     main.run(["--help"])
     assert "adapters  " not in capfd.readouterr().out
 
@@ -150,7 +157,7 @@ def test_every_verb_has_help_and_json(verb: str, capfd) -> None:
     assert main.run([verb, "--help"]) == 0
     shown = capfd.readouterr().out
     assert "Usage: elp" in shown
-    if verb not in GROUPS:
+    if verb not in {*GROUPS, *NO_JSON}:
         assert "--json" in shown
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,40 @@ def test_the_line_of_each_usual_form_makes_a_slot_that_can_be_trained(
     assert version_needs(open_workspace(workspace.root), made) == []
     named = form not in ("table", "folder_per_class")
     assert made.speakers == (SPEAKERS if named and form != "wavs_and_texts" else made.speakers)
+
+
+TRAINED = ("german_table", "folder_per_class", "names_with_speakers")
+
+
+@pytest.mark.parametrize("form", TRAINED)
+def test_what_inspect_says_is_trained_and_judged(form: str, workspace: Workspace, tmp_path: Path) -> None:
+    from elp_core.assemble import build, evaluate
+    from elp_core.backbones import Backbone
+    from elp_core.config import EncoderAdapterConfig, LayerAdapterConfig, PromptConfig
+    from elp_core.tasks import make_task
+    from elp_core.testing import save_tiny
+    from elp_core.training import train
+    from pipelines.datasets.versions import load_golden, load_training_data
+    from pipelines.training.spoken import task_options
+
+    slot = Slot("plant-a", TASKS.get(form, "asr"))
+    assert run_line(workspace, inspect_source(USUAL[form](tmp_path / form)), slot.task).exit_code == 0
+    settings = open_workspace(workspace.root).settings.for_slot(slot)
+    read = load_training_data(str(workspace.root), "latest", slot, tmp_path / "cache")
+    golden = load_golden(str(workspace.root), "latest", slot, tmp_path / "cache").clips
+    save_tiny(tmp_path / "backbone")
+    small = replace(
+        settings.adapter,
+        encoder=EncoderAdapterConfig(bottleneck=4),
+        layer=LayerAdapterConfig(width=8),
+        prompt=PromptConfig(count=1),
+    )
+    task = make_task(slot.task, read.train, task_options(settings, read.dataset))
+    model = build(Backbone.from_pretrained(tmp_path / "backbone"), small, task, 0)
+    config = replace(settings.train, epochs=1, min_steps=2, batch_seconds=8.0, device="cpu")
+    done = train(model, read.train, read.validation, config)
+    assert done.best_value >= 0.0
+    assert evaluate(model, golden).value >= 0.0
 
 
 def inspected(*arguments: object) -> Result:

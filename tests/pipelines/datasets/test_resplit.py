@@ -84,8 +84,9 @@ def test_one_speaker_is_taken_in_with_a_sentence_and_divided_after_the_setting(
     shown = CliRunner().invoke(data, ["add", "-w", str(workspace.root), "plant-a/asr", str(source)]).stdout
     assert "not trainable yet: " in shown
     assert "add recordings of 2 or more others" in shown
-    assert "slots: {plant-a/asr: {data: {closed_set: true}}} in elp.yaml and run: elp data resplit plant-a/asr" in shown
-    closed = with_data(workspace, ASR, closed_set=True)
+    setting = "set slots: {plant-a/asr: {data: {closed_set: true, split_by: clip}}} in elp.yaml"
+    assert f"{setting} and run: elp data resplit plant-a/asr" in shown
+    closed = with_data(workspace, ASR, closed_set=True, split_by="clip")
     done = resplit_slot(closed, ASR, golden=True)
     assert done.needs == ()
     assert done.dataset.splits.keys() == {"test", "train", "validation"}

@@ -15,7 +15,7 @@ from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
 
 ASR, ASV, SER = Slot("plant-a", "asr"), Slot("plant-a", "asv"), Slot("plant-a", "ser")
-POLICY, CLOSED = DataPolicy(), DataPolicy(closed_set=True)
+POLICY, BY_CLIP = DataPolicy(), DataPolicy(closed_set=True, split_by="clip")
 
 
 def new_clips(speakers: list[str], each: int = 2, label: str = "") -> list[NewClip]:
@@ -91,10 +91,10 @@ def test_a_known_speaker_keeps_its_split_when_others_are_empty() -> None:
     assert set(placed(clips, ASR, before=before).values()) == {"train"}
 
 
-def test_one_speaker_is_divided_by_clip_in_a_closed_set_only() -> None:
+def test_one_speaker_is_divided_by_clip_on_request_only() -> None:
     clips = new_clips(["ann"], each=12)
     assert len(set(placed(clips, ASR).values())) == 1
-    sizes = Counter(placed(clips, ASR, CLOSED).values())
+    sizes = Counter(placed(clips, ASR, BY_CLIP).values())
     assert sizes.keys() == {"train", "validation", "test"}
     assert sizes["test"] >= 2
 

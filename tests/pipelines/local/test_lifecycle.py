@@ -11,7 +11,8 @@ from pipelines.errors import ServiceError
 from pipelines.local import http_client as web
 from pipelines.local import lifecycle
 from pipelines.local import service_commands as commands
-from pipelines.local.addresses import read_record
+from pipelines.local.addresses import Record, read_record
+from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.environment import OFFLINE, child_environment
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
@@ -83,3 +84,18 @@ def test_telemetry_is_off_in_every_child_and_a_users_own_word_stays(monkeypatch)
     assert environment["GX_ANALYTICS_ENABLED"] == "true"
     assert {name for name in OFFLINE if name not in environment} == set()
     assert environment["EXTRA"] == "1"
+
+
+def test_a_chosen_port_stays_while_it_is_free_and_the_setting_is_the_same() -> None:
+    chosen, configured = web.free_port("127.0.0.1"), web.free_port("127.0.0.1")
+    record = Record(ports={"mlflow": chosen}, configured={"mlflow": configured})
+    last = last_port(record, "mlflow", configured)
+    assert last == chosen
+    # the configured port is free again, and the addresses that people know stay
+    assert choose_port("mlflow", "127.0.0.1", configured, last, False) == chosen
+    with socket.create_server(("127.0.0.1", chosen)):
+        assert choose_port("mlflow", "127.0.0.1", configured, last, False) == configured
+    # another setting, and a record of 0.1.0, which says nothing about it
+    assert last_port(record, "mlflow", configured + 1) == 0
+    assert last_port(Record(ports={"mlflow": chosen}), "mlflow", configured) == 0
+    assert last_port(Record(ports={"mlflow": chosen}), "mlflow", 0) == chosen

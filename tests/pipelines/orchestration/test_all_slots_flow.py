@@ -44,7 +44,7 @@ def _deliver(root: Path, site: int, name: str, seed: int) -> None:
 
 
 def _versions(root: Path, slot: str) -> dict[int, str]:
-    listed: list[dict[str, Any]] = json.loads(_elp(root, "versions", slot, "--json"))
+    listed: list[dict[str, Any]] = json.loads(_elp(root, "versions", "list", slot, "--json"))
     return {row["version"]: row["status"] for row in listed}
 
 
@@ -60,7 +60,7 @@ def root(tmp_path: Path, _own_home: None) -> Iterator[Path]:
         _elp(root, "up")
         yield root
     finally:
-        _elp(root, "down")
+        _elp(root, "down", "--yes")
 
 
 def test_all_slots_are_retrained_and_a_server_lost_on_the_way_costs_nothing(root: Path) -> None:

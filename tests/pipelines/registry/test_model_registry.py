@@ -37,7 +37,7 @@ def test_a_slot_nobody_trained_is_empty(client: MlflowClient) -> None:
 def test_what_is_missing_is_named_with_the_next_step(client: MlflowClient) -> None:
     slot = Slot("missing", "asr")
     add_version(client, slot, "k1")
-    with pytest.raises(RegistryError, match=r"missing/asr: no version 7 .*elp versions missing/asr"):
+    with pytest.raises(RegistryError, match=r"missing/asr: no version 7 .*elp versions list missing/asr"):
         registry.get(client, slot, 7)
     with pytest.raises(RegistryError, match="no version with the alias champion"):
         registry.get(client, slot, "champion")

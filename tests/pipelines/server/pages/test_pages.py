@@ -53,6 +53,14 @@ def test_a_page_loads_and_sends_nothing_elsewhere(client: FlaskClient, address: 
     assert re.findall(r'(?:href|src|action)="(?:https?:)?//[^"]*"', answer.text) == []
 
 
+def test_the_report_on_a_version_has_an_address_that_can_be_told_in_advance(client: FlaskClient) -> None:
+    answer = client.get("/elp/slots/plant-a/asv/v3/report")
+    assert answer.status_code == 302
+    assert re.search(r"/#/(experiments/\w+/)?runs/\w+/artifacts/gate/[^/]+/report.html$", answer.headers["Location"])
+    for missing in ("plant-a/asv/v99", "nowhere/asr/v1"):
+        assert client.get(f"/elp/slots/{missing}/report").status_code == 404
+
+
 def test_text_of_people_is_shown_and_not_executed(client: FlaskClient) -> None:
     text = client.get("/elp/slots/plant-a/asr").text
     assert "&lt;script&gt;alert(" in text

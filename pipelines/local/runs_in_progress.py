@@ -1,0 +1,35 @@
+"""The flow runs that `elp down` would interrupt."""
+
+from pipelines.local import http_client as web
+from pipelines.local.addresses import PREFECT, read_record
+from pipelines.local.processes import alive, descendants
+from pipelines.local.service_commands import POOLS
+from pipelines.local.workspace import Workspace
+
+_STATES = ("RUNNING", "PENDING", "CANCELLING")
+
+
+def runs_in_progress(workspace: Workspace) -> list[str]:
+    """Return the names of the runs in progress on this workspace's Prefect server, or on its workers here.
+
+    A Prefect server that does not answer, or does not run, gives none: what could not be asked cannot hold `elp down`.
+    """
+    record = read_record(workspace)
+    server = record.find(PREFECT)
+    own = server is not None and alive(server)
+    api = f"{server.address}/api" if server and own else workspace.settings.servers.prefect_api.rstrip("/")
+    workers = [process for process in record.processes if process.name in POOLS and alive(process)]
+    if not api or not (own or workers):
+        return []
+    wanted = {
+        "flow_runs": {"state": {"type": {"any_": list(_STATES)}}},
+        "work_pools": {"name": {"any_": list(POOLS)}},
+        "limit": 200,
+    }
+    try:
+        found = web.request(f"{api}/flow_runs/filter", wanted)
+    except OSError:
+        return []
+    # a server that runs elsewhere continues; of its runs only those of our workers end
+    here = {str(pid) for worker in workers for pid in descendants(worker)}
+    return [run["name"] for run in found if own or run.get("infrastructure_pid") in here]
