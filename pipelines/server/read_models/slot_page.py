@@ -49,7 +49,7 @@ class VersionRow:
     judged: RecordedVerdict | None
     override: OverrideRequest | None
     stale: bool
-    """Whether the verdict compares with another champion than the present one."""
+    """Whether the verdict compares with another champion than the present one; never of the champion itself."""
     rolled_back: LedgerEntry | None
     """The rollback that removed it, if that was the last change: it must be promoted again on purpose."""
 
@@ -149,7 +149,8 @@ def read_slot_page(
             version=version,
             judged=(newest := newest_verdict(judged, version)),
             override=held if held and held.version == version.version else None,
-            stale=newest is not None and is_stale(newest, champion),
+            # the champion's own verdict compared it with the one before
+            stale=newest is not None and version is not champion and is_stale(newest, champion),
             rolled_back=gone.get(version.version),
         )
         for version in versions

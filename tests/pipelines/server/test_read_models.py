@@ -95,6 +95,9 @@ def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) ->
     assert page.drift
     assert (page.drift.then.statement.version, page.drift.now.statement.version) == (4, 5)
     assert (page.predecessor, page.since) == (2, page.changes[0].at)
+    champion = page.row(4)
+    assert champion
+    assert not champion.stale, "it was compared with the champion before it, as it had to be"
     assert page.promotable == [(5, "passed"), (3, "failed against an older champion"), *page.promotable[2:]]
     assert [entry.event for entry in page.ledger[:3]] == ["refused", "gated", "registered"]
     assert (older.ledger, missing) == ((), None)
