@@ -32,12 +32,13 @@ def points(share: float) -> str:
 def shown_bounds(value: float, lower: float, upper: float) -> tuple[float, float]:
     """Return the bounds of an interval of a share as they are shown: from 0 to 1, and never without the value itself.
 
-    An interval is wider than the possible values if little was seen. A word error rate can be above 1.
+    For intervals that an assumed distribution gives: they are wider than the possible values if little was seen. Bounds
+    of a bootstrap are values that occurred. A word error rate can be above 1; then its upper bound stays.
 
     >>> shown_bounds(0.1, -0.3, 1.7), shown_bounds(1.2, 0.9, 1.7)
-    ((0.0, 1.0), (0.9, 1.2))
+    ((0.0, 1.0), (0.9, 1.7))
     """
-    return min(max(0.0, lower), value), max(min(1.0, upper), value)
+    return min(max(0.0, lower), value), upper if value > 1.0 else max(min(1.0, upper), value)
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from pipelines.gating.compare import token_count
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
 from pipelines.html_report import render_page
-from pipelines.number_text import count, errors_title, metric_title, percent, points, reported_rates, shown_bounds
+from pipelines.number_text import count, errors_title, metric_title, percent, points, reported_rates
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.verdict import Verdict
 
@@ -181,6 +181,5 @@ def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:
     if not all(math.isfinite(bound) for bound in bounds):
         return "unknown"
     if signed:
-        return f"{100 * max(-1.0, bounds[0]):+.2f} … {100 * min(1.0, bounds[1]):+.2f}".replace("-", "−")
-    low, high = shown_bounds(max(0.0, bounds[0]), *bounds)
-    return f"{100 * low:.2f} … {100 * high:.2f} %"
+        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}".replace("-", "−")
+    return f"{100 * max(0.0, bounds[0]):.2f} … {100 * bounds[1]:.2f} %"

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 
 from elp_core.languages import units_text
-from pipelines.number_text import metric_title, percent, points, shown_bounds
+from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
@@ -151,5 +151,4 @@ def _share(value: float | None) -> str:
 def _measured(value: float | None, interval: Span | None) -> str:
     low, high = interval or (None, None)
     low = 0.0 if low is None else max(0.0, low)
-    high = high if high is None or value is None else shown_bounds(value, low, high)[1]
     return f"{_share(value)} ({percent(low)} … {_share(high)})"

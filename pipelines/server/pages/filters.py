@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import metric_meaning, metric_title, percent, points, shown_bounds
+from pipelines.number_text import metric_meaning, metric_title, percent, points
 from pipelines.registry.ledger.entry_text import entry_sentence
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
@@ -37,8 +37,7 @@ def interval_percent(bounds: tuple[float | None, float | None] | None) -> str:
     low, high = bounds or (None, None)
     if low is None or high is None:
         return ""
-    low, high = shown_bounds(max(0.0, low), low, high)
-    return f"{100 * low:.1f} … {100 * high:.1f} %"
+    return f"{100 * max(0.0, low):.1f} … {100 * high:.1f} %"
 
 
 def digest_label(digest: str) -> str:
