@@ -99,7 +99,7 @@ def test_a_slots_page_holds_history_predecessor_and_ledger(engine: sa.Engine) ->
     assert champion
     assert not champion.stale, "it was compared with the champion before it, as it had to be"
     assert page.promotable == [(5, "passed"), (3, "failed against an older champion"), *page.promotable[2:]]
-    assert [entry.event for entry in page.ledger[:3]] == ["gated", "registered", "gated"]
+    assert [entry.event for entry in page.ledger[:3]] == ["gated", "registered", "promoted"]
     assert (older.ledger, missing) == ((), None)
 
 
