@@ -14,8 +14,11 @@ OpsError                    exit code 1
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
 
 from elp_core.errors import OpsError
+from pipelines.number_text import count
 
 
 class UsageError(OpsError):
@@ -36,6 +39,12 @@ class IntakeError(OpsError):
         shown = "".join(f"\n  - {fault}" for fault in self.faults[:20])
         more = f"\n  … and {len(self.faults) - 20} more" if len(self.faults) > 20 else ""
         super().__init__(message + shown + more)
+
+    @classmethod
+    def of_faults(cls, source: Path, faults: Sequence[str], number: int | None = None) -> Self:
+        """Return the error of a source with faults; `number` counts them if a sentence stands for several."""
+        found = count(len(faults) if number is None else number, "fault")
+        return cls(f"{source} has {found}; correct it and try again, nothing changed", faults)
 
 
 class DataRefused(OpsError):

@@ -11,6 +11,7 @@ from pipelines.cli.progress_bar import clips_progress
 from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def plan_tables(plan: IntakePlan) -> str:
 
 def filled_text(filled: Mapping[str, int]) -> str:
     """Return which splits a delivery filled that the slot lacked; empty if none."""
-    shown = ", ".join(f"{count:,} clips to {split}" for split, count in sorted(filled.items()))
+    shown = ", ".join(f"{count(number, 'clip')} to {split}" for split, number in sorted(filled.items()))
     return f"the slot lacked a split: the rule for small slots moved {shown}" if filled else ""
 
 

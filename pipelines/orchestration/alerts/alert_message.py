@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.number_text import count
 from pipelines.orchestration.alerts.alert import Alert, plain_text
 from pipelines.orchestration.alerts.alert_queue import Batch
 
@@ -15,13 +16,13 @@ _LONGEST = 12_000
 
 def subject(batch: Batch, workspace: str) -> str:
     """Return the subject: one line."""
-    first, count = batch.entries[0].alert, len(batch.entries) + batch.dropped
+    first, number = batch.entries[0].alert, len(batch.entries) + batch.dropped
     if batch.digest:
-        text = f"daily digest, {count} repeated alert{'s' if count > 1 else ''}"
-    elif count == 1:
+        text = f"daily digest, {count(number, 'repeated alert')}"
+    elif number == 1:
         text = first.what
     else:
-        text = f"{count} alerts, the first: {first.what}"
+        text = f"{count(number, 'alert')}, the first: {first.what}"
     return plain_text(f"[ELP {workspace}] {text}", 150)
 
 
@@ -58,4 +59,4 @@ def _digest(alerts: Sequence[Alert]) -> list[str]:
     groups: dict[str, list[Alert]] = {}
     for alert in alerts:
         groups.setdefault(alert.repeats, []).append(alert)
-    return [f"{len(same)} times again:\n{_whole(same[-1])}" for same in groups.values()]
+    return [f"{count(len(same), 'time')} again:\n{_whole(same[-1])}" for same in groups.values()]

@@ -147,6 +147,6 @@ def test_verification_says_at_intake_what_its_splits_lack(workspace: Workspace, 
     named = {"ann": "train", "ben": "train", "cat": "validation", "dan": "test", "eve": "test"}
     source = recordings(tmp_path / "one", named)
     shown = CliRunner().invoke(data, ["add", "-w", str(workspace.root), "plant-a/asv", str(source)]).stdout
-    assert "the validation split has 2 clip(s) of 1 speaker(s); an equal error rate needs two clips" in shown
+    assert "the validation split has 2 clips of 1 speaker; an equal error rate needs two clips" in shown
     six = add_delivery(workspace, Slot("plant-b", "asv"), recordings(tmp_path / "six", UNNAMED))
     assert six.splits == {"test": 4, "train": 4, "validation": 4}
