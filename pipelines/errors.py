@@ -5,7 +5,7 @@ OpsError                    exit code 1
 ├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
-├── NotTrainable            a dataset version cannot be trained on: it stands, and no training was started
+├── NotTrainable            a dataset version cannot be trained on: no training was started
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── RegistryError           the model registry does not hold what was asked for
@@ -60,11 +60,11 @@ class DataRefused(OpsError):
 
 
 class NotTrainable(OpsError):
-    """A dataset version lacks what training or the gate needs; the version stands, and no training was started."""
+    """A dataset version lacks what training or the gate needs; no training was started."""
 
     def __init__(self, tag: str, faults: Sequence[str]) -> None:
         lines = "".join(f"\n  - {fault}" for fault in faults)
-        super().__init__(f"training was not started: {tag} stands, but it cannot be trained on yet{lines}")
+        super().__init__(f"training was not started: {tag} is stored, but it cannot be trained on yet{lines}")
 
 
 class VersioningError(OpsError):

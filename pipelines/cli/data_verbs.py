@@ -13,7 +13,7 @@ from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import complete_dataset, on_workspace, options_of_delivery, slot_argument
-from pipelines.cli.output import emit, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
@@ -21,7 +21,7 @@ from pipelines.cli.resplit_verb import resplit_data
 from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import count
+from pipelines.number_text import count, duration
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
 
@@ -200,7 +200,7 @@ def _dropped(done: Dropped, needs: Sequence[str]) -> str:
 
 
 def _size(version: DatasetVersion) -> str:
-    return f"{version.clips:,} in all ({seconds(version.seconds)}, {count(version.speakers, 'speaker')})"
+    return f"{version.clips:,} in all ({duration(version.seconds)}, {count(version.speakers, 'speaker')})"
 
 
 def _log(slot: Slot, found: list[DatasetVersion]) -> str:
@@ -226,5 +226,5 @@ def _pinned(ref: GoldenRef) -> str:
     note = "; closed set: its speakers are in training too" if ref.closed_set else ""
     return (
         f"the golden set of {ref.slot} is {ref.tag}: {count(ref.clips, 'clip')} of {count(ref.speakers, 'speaker')}, "
-        f"{seconds(ref.seconds)}, from {ref.source_tag}{note}" + (f"\n{ref.evaluation}" if ref.evaluation else "")
+        f"{duration(ref.seconds)}, from {ref.source_tag}{note}" + (f"\n{ref.evaluation}" if ref.evaluation else "")
     )

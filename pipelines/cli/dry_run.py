@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.output import emit, fields, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import count
+from pipelines.number_text import count, duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def show_plan(
 
 def _planned(plan: IntakePlan) -> str:
     end = f"{plan.slot} would be at {plan.version}" if plan.version else "nothing in it is new: no version"
-    new = f"{plan.clips:,} new, {seconds(plan.seconds)}; {plan.repeats:,} known"
+    new = f"{plan.clips:,} new, {duration(plan.seconds)}; {plan.repeats:,} known"
     if plan.withdrawn:
         new += f"; {plan.withdrawn:,} were dropped before and stay out"
     facts = [

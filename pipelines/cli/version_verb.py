@@ -8,9 +8,9 @@ import click
 
 from pipelines.cli.dry_run import counted
 from pipelines.cli.options import complete_slot_at, on_workspace
-from pipelines.cli.output import emit, fields, seconds, table
+from pipelines.cli.output import emit, fields, table
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import count
+from pipelines.number_text import count, duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
         ("version", f"{version.tag}, made {version.created}"),
-        ("clips", f"{version.clips:,} in {count(len(version.shards), 'shard')}, {seconds(version.seconds)}"),
+        ("clips", f"{version.clips:,} in {count(len(version.shards), 'shard')}, {duration(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
         *([("protocol", named)] if (named := protocols(version.deliveries)) else []),

@@ -55,8 +55,7 @@ def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Second
     """Return one line for each override that is in force or asked for; none if the server does not answer."""
     if mlflow.state != "up":
         return []
-    account = accounts.given_account(workspace, accounts.service)
-    login = (account.name, account.password) if account else None
+    login = accounts.service_login(workspace)
     try:
         found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]
     except (OSError, ValueError, KeyError):

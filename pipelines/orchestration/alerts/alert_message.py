@@ -37,7 +37,7 @@ def body(batch: Batch, root: str, channel: str) -> str:
     if more:
         text += f"\n\nand {more} more: look at Prefect's pages, or: elp status"
     rule = "The same event of the same slot is in tomorrow's digest if it happens again within 24 hours."
-    return f"{text}\n\n--\nworkspace {root}\n{rule}\nNo more of these: elp alerts remove {channel}\n"
+    return f"{text}\n\n--\nworkspace {root}\n{rule}\nTo stop these messages: elp alerts remove {channel}\n"
 
 
 def _whole(alert: Alert) -> str:

@@ -100,7 +100,7 @@ def test_a_stuck_slot_is_corrected_and_the_golden_set_stays(workspace: Workspace
     add_delivery(workspace, ASR, recordings(tmp_path / "one", named))
     golden = load_golden(str(workspace.root), "latest", ASR, tmp_path / "cache")
     with pytest.raises(
-        NotTrainable, match=r"data/plant-a/asr/v1 stands.*\n.*no clip is in the validation split"
+        NotTrainable, match=r"data/plant-a/asr/v1 is stored.*\n.*no clip is in the validation split"
     ) as told:
         gather_inputs(None, str(workspace.root), {ASR: "data/plant-a/asr/v1"}, workspace.settings, tmp_path / "cache")  # type: ignore[arg-type]
     assert "elp data resplit plant-a/asr" in str(told.value)
