@@ -74,7 +74,7 @@ def add_channel(workspace: Workspace, test: bool, **given: str) -> None:
     emit(channel_status(workspace), _table)
 
 
-@alerts.command(name="list")
+@alerts.command(name="list", short_help="List the channels, and what waits.")
 @on_workspace
 def list_channels(workspace: Workspace) -> None:
     """List the channels: where they go, what waits, and whether the last message was sent."""
