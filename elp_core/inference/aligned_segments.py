@@ -19,7 +19,9 @@ class CutConfig(Checked):
 
     title: ClassVar[str] = "alignment"
     min_score: float = within(-1.5, -60.0, 0.0)
-    """A segment with a lower score is bad, see `AlignedSegment.score`."""
+    """A segment with a lower score is bad, see `AlignedSegment.score`. It does not change where segments are cut."""
+    apart_score: float = within(-1.5, -60.0, 0.0)
+    """A stretch with a lower score is a segment of its own, so that its neighbours stay good."""
     max_seconds: float = positive(20.0)
     """Longer stretches are cut at a pause; one word without a pause may last longer."""
     pause: float = positive(0.3)
@@ -76,7 +78,10 @@ class _Piece:
     begin: int
     end: int
     bad: bool = False
+    """Words that were not spoken, or speech without words, are in it."""
     score: float = 0.0
+    apart: bool = False
+    """It is not joined with others."""
 
 
 def cut_segments(text: TranscriptWords, spoken: SpokenFrames, rate: float, config: CutConfig) -> list[FrameSegment]:
@@ -96,7 +101,7 @@ def cut_segments(text: TranscriptWords, spoken: SpokenFrames, rate: float, confi
         margin = config.margin * rate if _sounds(piece) else 0.0
         begin = piece.begin - min(margin, (piece.begin - before.end) / (1 + _sounds(before)))
         end = piece.end + min(margin, (after.begin - piece.end) / (1 + _sounds(after)))
-        segments.append(FrameSegment(piece.words, begin, end, piece.score, _finding(piece)))
+        segments.append(FrameSegment(piece.words, begin, end, piece.score, _finding(piece, config)))
     return segments
 
 
@@ -105,12 +110,12 @@ def _sounds(piece: _Piece) -> bool:
     return piece.end > piece.begin
 
 
-def _finding(piece: _Piece) -> Finding:
+def _finding(piece: _Piece, config: CutConfig) -> Finding:
     if piece.words[0] == piece.words[1]:
         return "not_in_transcript"
     if not _sounds(piece):
         return "not_spoken"
-    return "badly_aligned" if piece.bad else "good"
+    return "badly_aligned" if piece.bad or piece.score < config.min_score else "good"
 
 
 def _atoms(spoken: SpokenFrames, rate: float, config: CutConfig) -> Iterator[_Piece]:
@@ -182,7 +187,7 @@ def _joined(pieces: Sequence[_Piece]) -> _Piece:
 
 
 def _scored(piece: _Piece, spoken: SpokenFrames, window: int, config: CutConfig) -> _Piece:
-    """Return a piece with the lowest mean of a window (Kürzinger et al. 2020, section 2.2), and bad if that is too low.
+    """Return a piece with the lowest mean of a window (Kürzinger et al. 2020, section 2.2), apart if that is too low.
 
     The windows are those in the piece, or around it if it is shorter than one.
     """
@@ -192,15 +197,15 @@ def _scored(piece: _Piece, spoken: SpokenFrames, window: int, config: CutConfig)
     sums = np.cumsum([0.0, *levels])
     size = min(window, len(levels))
     score = float((sums[size:] - sums[:-size]).min() / size)
-    return replace(piece, score=score, bad=piece.bad or score < config.min_score)
+    return replace(piece, score=score, apart=piece.bad or score < config.apart_score)
 
 
 def _packed(text: TranscriptWords, pieces: Sequence[_Piece], rate: float, config: CutConfig) -> Iterator[_Piece]:
-    """Yield good pieces that follow each other as segments, which end at long pauses and at ends of sentences."""
+    """Yield pieces that follow each other as segments, which end at long pauses and at ends of sentences."""
     held: list[_Piece] = []
     for piece in pieces:
         pause = piece.begin - held[-1].end if held else 0
-        if held and (piece.bad or held[-1].bad or pause >= config.long_pause * rate):
+        if held and (piece.apart or held[-1].apart or pause >= config.long_pause * rate):
             yield from _segments(text, held, rate, config)
             held = []
         held.append(piece)

@@ -75,7 +75,7 @@ def changed_clips(
         left = f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"
         raise DataRefused(str(slot), [left], step)
     renewed = bool(golden.leaving or golden.arriving)
-    pinned = _kept_trials(workspace, slot, found, step) if golden.leaving else None
+    pinned = _kept_trials(workspace, slot, found, what) if renewed and pinned_golden(workspace, slot) else None
     language = workspace.settings.for_slot(slot).language
     # a corrected transcript can have a letter that the slot has no unit for yet
     units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
@@ -118,16 +118,23 @@ def changed_clips(
     return SlotChange(slot, subject, version, ref, arriving, leaving, text)
 
 
-def _kept_trials(workspace: Workspace, slot: Slot, found: Sequence[Correction], step: str) -> PinnedTrials | None:
+def _kept_trials(workspace: Workspace, slot: Slot, found: Sequence[Correction], what: Operation) -> PinnedTrials | None:
     """Return the trials of the golden set in force, which new words do not change; None if it has no list.
 
     DataRefused if a golden clip may leave, or a trial may contradict its speaker.
     """
     pinned = golden_ref(workspace, "latest", slot)
+    if pinned.trials and what == "resplit":
+        # their file names the clips of the set by their places
+        fault = (
+            f"{pinned.tag} has the trials {pinned.trials.name}, which are between its clips; leave --golden out, so "
+            "that this set stays"
+        )
+        raise DataRefused(str(slot), [fault], _NAMES[what][1])
     if pinned.trials and any({"speaker", "split"} & one.changes.keys() for one in found):
         fault = (
             f"{pinned.tag} has the trials {pinned.trials.name}, which depend on the speakers of its clips; "
             "correct the clips of other splits alone, or pin a golden set without this list first"
         )
-        raise DataRefused(str(slot), [fault], step)
+        raise DataRefused(str(slot), [fault], _NAMES[what][1])
     return pinned.trials

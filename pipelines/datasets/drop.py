@@ -17,6 +17,7 @@ from pipelines.datasets.dataset_version import (
     GOLDEN,
     GOLDEN_FILE,
     QUARANTINE,
+    RENORMALISE,
     SHARDS,
     TRIALS_FILE,
     DatasetVersion,
@@ -81,6 +82,8 @@ class _Folder:
     paths: frozenset[str] = frozenset()
     """Paths of the dropped clips, as their deliveries named them."""
     muted: int = 0
+    clips: frozenset[str] = frozenset()
+    """Of quarantine, the ids of dropped files that were clips of the slot before (`renormalise`)."""
 
     @property
     def files(self) -> list[Path]:
@@ -93,9 +96,11 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
 
     Raise UsageError if the newest version and the golden set hold no such clip, DataRefused if the remaining data would
     fail the checks of a delivery or no golden clip would remain, WorkspaceError if the workspace cannot be changed now,
-    VersioningError if Git or DVC failed; then nothing was changed.
+    VersioningError if Git or DVC failed; then nothing was changed, but the list of a refused delivery goes.
     """
     with slot_transaction(workspace, slot) as stage:
+        # first: the subject may be on the list of a refused delivery only, and then there is nothing else to drop
+        forget_refused(workspace, slot)
         current = version_at(workspace, "latest", slot)
         # the rules of another language would refuse what stays; another release of its normaliser changes nothing here
         require_same_language(current, workspace.settings.for_slot(slot).language, normaliser=False)
@@ -114,12 +119,12 @@ def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
             raise UsageError(
                 f"{current.tag} holds nothing of {subject}{also}; find what does: elp audit {slot} {subject.option}"
             )
-        gone = found[SHARDS].dropped | found[GOLDEN].dropped
+        gone = found[SHARDS].dropped | found[GOLDEN].dropped | found[QUARANTINE].clips
         stored = store_change(workspace, _change(workspace, current, found, gone))
-        forget_refused(workspace, slot)
     assert stored.dataset is not None
     files = found[QUARANTINE]
-    return Dropped(stored.dataset, len(gone), len(files.dropped), files.muted, stored.golden, similar)
+    clips = found[SHARDS].dropped | found[GOLDEN].dropped
+    return Dropped(stored.dataset, len(clips), len(files.dropped), files.muted, stored.golden, similar)
 
 
 def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
@@ -147,14 +152,15 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path, paths: fr
     Such a file is in quarantine under another name or none if its clips came with a later delivery: by their channels
     or by annotations.
     """
-    found, muted = _Folder([], [], [], set()), 0
-    columns = ["sha256", "speaker", "path"]
+    found, muted, clips = _Folder([], [], [], set()), 0, set[str]()
+    columns = ["sha256", "speaker", "path", "delivery"]
     for row in (row for shard in shards for row in pq.read_table(shard, columns=columns).to_pylist()):
         name = normal_name(row["speaker"] or "")
         if name != subject.speaker:
             found.kept[name] += 1
         if subject.matches(row["sha256"], name):
             paths |= {normal_name(row["path"])}
+            clips |= {row["sha256"]} if (row["delivery"] or "").startswith(RENORMALISE) else set()
     for shard in shards:
         kept, gone, silent = split_quarantine(
             shard, lambda row: subject.matches(row["sha256"], row["speaker"] or ""), stage, paths
@@ -163,7 +169,7 @@ def _quarantine(shards: Sequence[Path], subject: Subject, stage: Path, paths: fr
         (found.leaving if gone or silent else found.staying).append(shard)
         found.arriving.extend(kept)
         found.dropped.update(clip.sha256 for clip in gone)
-    return replace(found, muted=muted)
+    return replace(found, muted=muted, clips=frozenset(clips))
 
 
 def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _Folder], gone: set[str]) -> SlotChange:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,8 +141,7 @@ def judge_delivery(
     shards = without_clips(staged.parts, bad.keys(), stage / SHARDS)
     if bad:
         # a split may have lost all its clips to quarantine
-        shards, again = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
-        moved += again
+        shards, moved = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
     totals = count_shards([*present, *shards])
     refused = set_faults(
         workspace,
@@ -168,15 +166,16 @@ def _filled(
     parts: list[Path],
     present: Sequence[Path],
     folder: Path,
-) -> tuple[list[Path], Counter[str]]:
-    """Fill the splits that the slot lacks with new clips; return the parts, and the clips that moved by split."""
+) -> tuple[list[Path], Mapping[str, int]]:
+    """Fill the splits that the slot lacks with new clips; return the parts, and how many clips fill which split."""
     table = [
         row for part in parts for row in pq.read_table(part, columns=["id", "speaker", "label", "split"]).to_pylist()
     ]
     clips = [NewClip(**row, named=bool(content.clips[staged.indices[row["id"]]].split)) for row in table]
     policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
-    splits = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
-    return (rewrite_splits(parts, splits, folder) if splits else parts), Counter(map(str, splits.values()))
+    found = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
+    rewritten = rewrite_splits(parts, found.splits, folder) if found.splits else parts
+    return rewritten, {str(split): count for split, count in found.filled.items()}
 
 
 def _duplicates(staged: StagedClips, checked: CheckedClips) -> dict[str, ClipFault]:

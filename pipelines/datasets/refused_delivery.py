@@ -1,6 +1,6 @@
 """The last delivery to a slot that was refused as a whole: why, and which of its clips could not be used.
 
-It is kept in the state folder of the workspace, in no version, until a delivery is taken in or clips are dropped.
+It is kept in the state folder of the workspace, in no version, until a delivery is taken in or a drop is asked for.
 """
 
 import json
@@ -54,7 +54,7 @@ def last_refused(workspace: Workspace, slot: Slot) -> RefusedDelivery | None:
 
 
 def forget_refused(workspace: Workspace, slot: Slot) -> None:
-    """Remove the list: it names files of people whose recordings may have been dropped."""
+    """Remove the list: it names files of people, and quotes transcripts of them, that may have to be erased."""
     _file(workspace, slot).unlink(missing_ok=True)
 
 

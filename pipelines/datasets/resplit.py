@@ -15,6 +15,7 @@ from pipelines.datasets.corrections import Correction, StoredClip, stored_clips
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion, GoldenRef
 from pipelines.datasets.shard_rewriting import RewrittenFolder
 from pipelines.datasets.slot_change import require_space, slot_transaction, store_change
+from pipelines.datasets.slot_language import require_same_language
 from pipelines.datasets.slot_needs import version_needs
 from pipelines.datasets.slot_shards import only_split, restore_shards, slot_shards
 from pipelines.datasets.split_filling import NewClip, PlacedClips, place_clips
@@ -47,11 +48,14 @@ def resplit_slot(workspace: Workspace, slot: Slot, *, golden: bool = False, dry_
     """Make a new version of the slot's data in which every speaker has the split that the shares of `elp.yaml` give.
 
     Splits that would be empty are filled as at intake. Without `golden`, the speakers of the golden set stay in the
-    test split. Raise DataRefused if that leaves nothing to train on, WorkspaceError if the workspace cannot be changed
-    now, VersioningError if Git or DVC failed; then nothing was changed.
+    test split. Raise UsageError if the settings declare another language than the stored transcripts have, DataRefused
+    if that leaves nothing to train on, WorkspaceError if the workspace cannot be changed now, VersioningError if Git or
+    DVC failed; then nothing was changed.
     """
     with slot_transaction(workspace, slot) as stage:
         current = version_at(workspace, "latest", slot)
+        # the units of the version follow from the language; no transcript changes
+        require_same_language(current, workspace.settings.for_slot(slot).language, normaliser=False)
         restore_shards(workspace, slot, current, golden=True)
         shards, pinned = slot_shards(workspace, slot, SHARDS), slot_shards(workspace, slot, GOLDEN)
         clips, policy = stored_clips(shards), workspace.settings.for_slot(slot).data
@@ -92,7 +96,7 @@ def _new_splits(
         return NewClip(clip.id, clip.speaker, clip.label, "test" if stays else clip.split, named=stays)
 
     known = [placed(clip) for clip in clips.values()]
-    moved = place_clips(known, PlacedClips(), slot, policy, golden=bool(pinned) and not golden)
+    moved = place_clips(known, PlacedClips(), slot, policy, golden=bool(pinned) and not golden).splits
     wanted = {clip.id: moved.get(clip.id, clip.split) for clip in known}
     return {key: split for key, split in wanted.items() if split != clips[key].split}
 

@@ -67,6 +67,16 @@ class PlacedClips:
         return self.nameless + Counter(split for homes in self.speakers.values() for split in homes)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where clips go."""
+
+    splits: Mapping[str, Split]
+    """The split of each clip that gets another one than it has, by id."""
+    filled: Mapping[Split, int]
+    """Clips by split that the rule of this module placed there, and not the shares, the source or a stored clip."""
+
+
 @dataclass
 class _Unit:
     """What shares one split: a speaker with its clips, or one clip."""
@@ -89,8 +99,8 @@ def placed_clips(shards: Iterable[Path]) -> PlacedClips:
 
 def place_clips(
     clips: Sequence[NewClip], placed: PlacedClips, slot: Slot, policy: DataPolicy, *, golden: bool
-) -> dict[str, Split]:
-    """Return the split of each clip that gets another one than it has, by id.
+) -> Placement:
+    """Return the splits of clips.
 
     `placed` is what the slot has; `golden` is whether the slot has a golden set.
     """
@@ -116,9 +126,11 @@ def place_clips(
     for clip in clips:
         if clip.id in splits:
             settled.add(clip.speaker, splits[clip.id], clip.label)
+    before = {key: unit.split for key, unit in units.items()}
     _fill([*units.values()], settled.counts(), settled.trained, least_speakers(slot), golden=golden)
     splits |= {clip: unit.split for unit in units.values() for clip in unit.clips}
-    return {clip.id: splits[clip.id] for clip in clips if splits[clip.id] != clip.split}
+    filled = Counter(unit.split for key, unit in units.items() if unit.split != before[key] for _ in unit.clips)
+    return Placement({clip.id: splits[clip.id] for clip in clips if splits[clip.id] != clip.split}, filled)
 
 
 def rewrite_splits(shards: Sequence[Path], splits: Mapping[str, Split], folder: Path) -> list[Path]:

@@ -262,3 +262,20 @@ def test_the_alignment_is_part_of_the_key(workspace: Workspace, tmp_path: Path) 
     text = (workspace.root / SLOT.folder / "dataset.json").read_text()
     assert '"adapter": "plant-b/asr"' in text
     assert made == find_latest(workspace, SLOT)
+
+
+def test_another_limit_cuts_at_the_same_places(workspace: Workspace, tmp_path: Path) -> None:
+    mumbled = SENTENCES[3].replace("belt", "bqzx").replace("door", "dqzx").replace("shift", "sqqzt")
+    said = (*SENTENCES[:3], mumbled, *SENTENCES[4:])
+    source = write_meeting(tmp_path / "in", said)
+    # pauses at which a segment may end, and need not
+    sound = np.concatenate([quiet(0.5), *(part for one in said for part in (spoken(one), quiet(0.5)))])
+    sound += (np.random.default_rng(0).standard_normal(len(sound)) * 1e-4).astype(np.float32)
+    soundfile.write(source / "meeting.wav", sound, 16_000, subtype="PCM_16")
+    found = [
+        CodedAligner(min_score=limit).align(source / "meeting.wav", ". ".join(SENTENCES), "mix", 0.0, None)
+        for limit in (-0.3, -1.5, -9.0)
+    ]
+    assert len({tuple((one.start, one.end, one.text, one.score) for one in segments) for segments in found}) == 1
+    bad = [sum(one.finding == "badly_aligned" for one in segments) for segments in found]
+    assert bad[0] > bad[2] == 0

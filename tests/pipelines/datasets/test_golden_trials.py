@@ -17,6 +17,7 @@ from pipelines.datasets.dataset_version import TRIALS_FILE
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.resplit import resplit_slot
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.trial_files import read_positions, read_trial_list, write_positions
 from pipelines.datasets.versions import find_latest, golden_ref, load_golden
@@ -161,3 +162,15 @@ def test_positions_are_read_as_they_were_written(rows: list[tuple[bool, int, int
         tuple(target for target, *_ in rows),
     )
     assert read_positions(write_positions(trials, clips), "a list", clips[::-1]) == trials
+
+
+@pytest.mark.integration
+def test_a_resplit_leaves_the_list_and_its_clips_together(workspace: Workspace, tmp_path: Path) -> None:
+    add_delivery(workspace, ASV, corpora.voxceleb(tmp_path / "vox", (10001, 10002, 10003, 10004), TESTED))
+    before = pinned(workspace)
+    with pytest.raises(
+        DataRefused, match=r"the resplit was refused.*\n.*which are between its clips; leave --golden out"
+    ):
+        resplit_slot(workspace, ASV, golden=True)
+    assert resplit_slot(workspace, ASV).stored
+    assert pinned(workspace) == before

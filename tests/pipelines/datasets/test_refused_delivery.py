@@ -53,6 +53,17 @@ def test_a_dropped_speaker_leaves_the_list_of_a_refused_delivery(workspace: Work
     assert "was refused" not in elp_data(workspace, "quarantine").stdout
 
 
+def test_a_speaker_of_a_refused_delivery_alone_leaves_the_list(workspace: Workspace, tmp_path: Path) -> None:
+    bad = {f"anna_{take}": {"bytes": b"broken"} for take in range(3)}
+    for stored in (False, True):
+        if stored:
+            add_delivery(workspace, SLOT, write_delivery(tmp_path / "good", seed=1))
+        elp_data(workspace, "add", write_delivery(tmp_path / f"in-{stored}", **bad))
+        assert "was refused" in elp_data(workspace, "quarantine").stdout
+        assert elp_data(workspace, "drop", "--speaker", "nobody").exit_code != 0
+        assert json.loads(elp_data(workspace, "quarantine", "--refused", "--json").stdout) == []
+
+
 def test_sounds_with_two_transcripts_go_to_quarantine_on_request(workspace: Workspace, tmp_path: Path) -> None:
     manifest = write_delivery(tmp_path / "in", each=6)
     rows = [json.loads(line) for line in manifest.read_text("utf-8").splitlines()]

@@ -232,3 +232,18 @@ def test_the_languages_lose_nothing_to_themselves() -> None:
     for code in codes():
         assert losses(language(code), language(code)) == []
     assert losses(LanguageConfig("eo", letters="auto").resolve(), language("uk")) == []
+
+
+@integration
+def test_a_drop_keeps_out_what_renormalise_put_into_quarantine(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_delivery(tmp_path / "in", anna_0={"text": "open 2 doors"})
+    keeping = speaking(workspace, {"code": "en", "digits": "keep"})
+    add_delivery(keeping, ASR, source)
+    here = speaking(workspace, "en")
+    (held,) = renormalise(here, ASR, quarantine=True).quarantined
+    done = drop_clips(here, ASR, Subject("anna"))
+    assert (done.clips, done.quarantined) == (2, 1)
+    assert held.id in done.dataset.withdrawn
+    renormalise(keeping, ASR)
+    again = add_delivery(keeping, ASR, write_delivery(tmp_path / "in", each=4, anna_0={"text": "open 2 doors"}))
+    assert held.id not in {clip.id for clip in load_split(str(workspace.root), again.tag, ASR, None, tmp_path / "c")}

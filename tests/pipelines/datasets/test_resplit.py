@@ -16,7 +16,7 @@ from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.resplit import resplit_slot
 from pipelines.datasets.slot_shards import slot_shards
 from pipelines.datasets.versions import load_golden, load_training_data
-from pipelines.errors import DataRefused, NotTrainable
+from pipelines.errors import DataRefused, NotTrainable, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from pipelines.training.inputs import gather_inputs
@@ -150,3 +150,21 @@ def test_verification_says_at_intake_what_its_splits_lack(workspace: Workspace, 
     assert "the validation split has 2 clips of 1 speaker; an equal error rate needs two clips" in shown
     six = add_delivery(workspace, Slot("plant-b", "asv"), recordings(tmp_path / "six", UNNAMED))
     assert six.splits == {"test": 4, "train": 4, "validation": 4}
+
+
+def test_the_units_of_another_language_are_not_lost(workspace: Workspace, tmp_path: Path) -> None:
+    french = replace(workspace, settings=replace(workspace.settings, slots={str(ASR): {"language": "fr"}}))
+    named = dict.fromkeys(UNNAMED, "train") | {"gus": "test"}
+    made = add_delivery(french, ASR, recordings(tmp_path / "one", named))
+    with pytest.raises(UsageError, match=r"are fr.*elp\.yaml declares English"):
+        resplit_slot(workspace, ASR)
+    done = resplit_slot(french, ASR)
+    assert done.stored
+    assert done.dataset.units == made.units != {}
+
+
+def test_only_what_the_rule_moves_counts_as_filled(workspace: Workspace, tmp_path: Path) -> None:
+    closed = with_data(workspace, ASR, closed_set=True, split_by="clip", test_share=0.4, validation_share=0.2)
+    made = add_delivery(closed, ASR, recordings(tmp_path / "one", {"ann": ""}, each=30))
+    assert min(made.splits.values()) > 2
+    assert made.deliveries[-1].filled == {}

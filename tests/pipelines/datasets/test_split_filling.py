@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elp_core.types import Split
 from pipelines.datasets.measuring import split_of, split_place
-from pipelines.datasets.split_filling import NewClip, PlacedClips, place_clips
+from pipelines.datasets.split_filling import NewClip, PlacedClips, Placement, place_clips
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
 
@@ -28,7 +28,7 @@ def new_clips(speakers: list[str], each: int = 2, label: str = "") -> list[NewCl
 
 def placed(clips: list[NewClip], slot: Slot, policy: DataPolicy = POLICY, before: PlacedClips | None = None,
            golden: bool = False) -> dict[str, Split]:  # fmt: skip
-    moved = place_clips(clips, before or PlacedClips(), slot, policy, golden=golden)
+    moved = place_clips(clips, before or PlacedClips(), slot, policy, golden=golden).splits
     return {clip.id: moved.get(clip.id, clip.split) for clip in clips}
 
 
@@ -67,12 +67,12 @@ def test_the_rule_is_that_of_larger_shares() -> None:
 
 def test_a_large_delivery_keeps_the_splits_of_the_shares() -> None:
     clips = new_clips([f"speaker-{number}" for number in range(200)])
-    assert place_clips(clips, PlacedClips(), ASR, POLICY, golden=False) == {}
+    assert place_clips(clips, PlacedClips(), ASR, POLICY, golden=False) == Placement({}, {})
 
 
 def test_splits_that_a_source_names_are_kept() -> None:
     named = [NewClip(f"c{number}", f"s{number}", "", "train", named=True) for number in range(9)]
-    assert place_clips(named, PlacedClips(), ASR, POLICY, golden=False) == {}
+    assert place_clips(named, PlacedClips(), ASR, POLICY, golden=False) == Placement({}, {})
 
 
 def test_a_later_speaker_fills_the_split_that_is_still_empty() -> None:
