@@ -72,8 +72,8 @@ def end_runs_of(workspace: Workspace, api: str, pool: str, killed: Collection[in
 def retry_scheduled_runs(api: str, tags: Collection[str], since: float, retried: set[str], log: Log) -> None:
     """Start each scheduled run that crashed after a moment (seconds since the epoch) once more. No answer: OSError.
 
-    A run that a person started is not repeated: the person gets an alert, and may have started it again. `retried` keeps
-    the ids of the runs that were started again: Prefect does not count the starts of a run that ends before it runs.
+    A run that a person started is not repeated: the person gets an alert, and may have started it again. `retried`
+    keeps the ids of the runs that were started again: Prefect does not count a start of a run that ends before it runs.
     """
     after = datetime.fromtimestamp(since, UTC).isoformat()
     before = (datetime.now(UTC) - timedelta(seconds=_SETTLED)).isoformat()
