@@ -140,17 +140,26 @@ def _channel(given: dict[str, Any]) -> Channel:
         to = tuple(address.strip() for address in value.split(",") if address.strip())
         login = {"user": user, "password": _password(user)} if user else {}
         return Channel(**common, to=to, smtp=given["smtp"], sender=given["sender"], **login)
-    return Channel(**common, url=sys.stdin.readline().strip() if value == "-" else value)
+    return Channel(**common, url=_line().strip() if value == "-" else value)
 
 
 def _password(user: str) -> str:
     """Return the SMTP password: never an argument, which other users could see."""
+    password: str
     if PASSWORD in os.environ:
-        return os.environ[PASSWORD]
-    if sys.stdin.isatty():
-        asked: str = click.prompt(f"SMTP password of {user}", hide_input=True, err=True)
-        return asked
-    return sys.stdin.readline().rstrip("\n")
+        password = os.environ[PASSWORD]
+    elif sys.stdin and sys.stdin.isatty():
+        password = click.prompt(f"SMTP password of {user}", hide_input=True, err=True)
+    else:
+        password = _line()
+    if not password:
+        raise UsageError(f"the SMTP password of {user} is empty; set {PASSWORD}, or give it on standard input")
+    return password
+
+
+def _line() -> str:
+    # a process may have no standard input at all
+    return sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
 
 
 def _table(found: list[ChannelStatus]) -> str:

@@ -83,7 +83,7 @@ def _agree_to_interrupt(running: list[str], yes: bool) -> None:
     listed = f"{count(len(running), 'run')} in progress: {', '.join(running)}"
     if yes:
         progress(f"{listed}; stopped as Crashed, and continued at the step that was reached if started again")
-    elif sys.stdin.isatty():
+    elif sys.stdin and sys.stdin.isatty():
         progress(
             f"{listed}\nStopped now, it ends as Crashed; started again, it continues at the step that was reached."
         )

@@ -98,7 +98,7 @@ class TrialRunner:
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "spec.json"
             file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
-            command = [sys.executable, "-m", method_trial.__name__, str(file), str(path)]
+            command = [sys.executable, "-P", "-m", method_trial.__name__, str(file), str(path)]
             done = subprocess.run(command, env=child_environment({}), capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return ""

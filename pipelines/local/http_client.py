@@ -1,9 +1,9 @@
 """Small requests to the local servers with the standard library only: `elp status` has to be quick."""
 
 import base64
+import http.client
 import json
 import socket
-import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
@@ -18,22 +18,27 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
     try:
         with _opener(url).open(url, timeout=timeout) as answer:
             return 200 <= int(answer.status) < 300
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
 def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str, str] | None = None) -> Any:
     """Send a GET, or a POST of `body` as JSON; return the answer's JSON, None if it is empty.
 
-    `login` is a user name and a password. No answer, or one with an error status, raises an OSError.
+    `login` is a user name and a password. No answer, one with an error status, and one that breaks off or is no JSON
+    raise an OSError.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
     if login:
         headers["Authorization"] = "Basic " + base64.b64encode(":".join(login).encode()).decode()
-    with _opener(url).open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+    try:
+        with _opener(url).open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+    except (http.client.HTTPException, ValueError) as error:
+        # a server that ends while it answers; http.client's errors are not OSErrors
+        raise ConnectionError(f"the answer of {url} cannot be read ({type(error).__name__}: {error})") from error
 
 
 def port_is_free(host: str, port: int) -> bool:

@@ -1,5 +1,7 @@
 """Flow runs whose process or worker has ended: mark them, end what is left, start scheduled ones once more."""
 
+import contextlib
+import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +11,8 @@ import psutil
 from elp_core.types import Seconds
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
+from pipelines.local.addresses import read_record
+from pipelines.local.processes import alive
 from pipelines.local.workspace import Workspace
 
 Log = Callable[[str], None]
@@ -41,38 +45,42 @@ def mark_crashed(api: str, pids: set[int], message: str, log: Log) -> None:
         log(f"the interrupted flow runs could not be marked in Prefect: {error}")
 
 
-def end_runs_of(workspace: Workspace, api: str, pool: str, log: Log) -> None:
+def end_runs_of(workspace: Workspace, api: str, pool: str, killed: Collection[int], log: Log) -> None:
     """End the runs whose worker on this machine has ended, and mark them as crashed; put back those that never began.
 
     A run continues without its worker, but nobody would see its end, and a new worker would start the next run next to
-    it. No answer raises OSError.
+    it. `killed` are the ids of processes that ended with the worker. No answer raises OSError.
     """
-    ours = _run_processes(workspace)
+    before = _present_worker_began(workspace, pool)
+    ours = _run_processes(workspace, before)
     wanted = {
         "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
         "work_pools": {"name": {"any_": [pool]}},
         "limit": 200,
     }
     runs = web.request(f"{api}/flow_runs/filter", wanted)
+    # a run of another machine's worker has a process that this one cannot see
+    alone = not _other_workers(api, pool)
     ended = set()
     for run in runs:
+        text = str(run.get("infrastructure_pid") or "")
+        pid = int(text) if text.isdigit() else 0
         if process := ours.get(str(run["id"])):
             ended |= _kill(process)
-        elif (pid := str(run.get("infrastructure_pid") or "")).isdigit() and not psutil.pid_exists(int(pid)):
-            ended.add(int(pid))
+        elif pid in killed or (alone and pid and _older(run, before) and not psutil.pid_exists(pid)):
+            ended.add(pid)
     mark_crashed(api, ended, WORKER_ENDED, log)
-    if _other_workers(api, pool):
-        return
-    for run in runs:
-        if run["state_type"] == "PENDING" and not run.get("infrastructure_pid"):
+    for run in runs if alone else []:
+        if run["state_type"] == "PENDING" and not run.get("infrastructure_pid") and _older(run, before):
             _schedule_again(api, run, "its worker ended before the run began")
             log(f"flow run {run['name']} waits for a worker again")
 
 
-def retry_scheduled_runs(api: str, tags: Collection[str], since: float, log: Log) -> None:
+def retry_scheduled_runs(api: str, tags: Collection[str], since: float, retried: set[str], log: Log) -> None:
     """Start each scheduled run that crashed after a moment (seconds since the epoch) once more. No answer: OSError.
 
-    A run that a person started is not repeated: the person was told, and may have started it again.
+    A run that a person started is not repeated: the person was told, and may have started it again. `retried` keeps the
+    ids of the runs that were started again: Prefect does not count the starts of a run that ends before it runs.
     """
     after = datetime.fromtimestamp(since, UTC).isoformat()
     before = (datetime.now(UTC) - timedelta(seconds=_SETTLED)).isoformat()
@@ -83,7 +91,9 @@ def retry_scheduled_runs(api: str, tags: Collection[str], since: float, log: Log
     }
     for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": 200}):
         stopped = (run["state"].get("message") or "") == STOPPED_BY_DOWN
-        if run["auto_scheduled"] and run["run_count"] <= 1 and not stopped:
+        again = run["run_count"] > 1 or str(run["id"]) in retried
+        if run["auto_scheduled"] and not again and not stopped:
+            retried.add(str(run["id"]))
             _schedule_again(api, run, "started once more after a crash")
             log(f"flow run {run['name']} had crashed and is started once more")
 
@@ -94,8 +104,22 @@ def _schedule_again(api: str, run: dict[str, Any], message: str) -> None:
     web.request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
 
-def _run_processes(workspace: Workspace) -> dict[str, psutil.Process]:
-    """Return the processes on this machine that execute a run of the workspace, by the run's id."""
+def _present_worker_began(workspace: Workspace, pool: str) -> float:
+    """Return until when runs belong to an earlier worker of the pool on this machine: seconds since the epoch."""
+    worker = read_record(workspace).find(pool)
+    try:
+        # a second for the precision of the system's start; a new worker takes its first run later
+        return psutil.Process(worker.pid).create_time() + 1.0 if worker and alive(worker) else time.time()
+    except psutil.NoSuchProcess:
+        return time.time()
+
+
+def _older(run: dict[str, Any], before: float) -> bool:
+    return datetime.fromisoformat(run["state"]["timestamp"]).timestamp() < before
+
+
+def _run_processes(workspace: Workspace, before: float) -> dict[str, psutil.Process]:
+    """Return the processes on this machine, begun before a moment, that execute a run of the workspace, by its id."""
     found: dict[str, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
@@ -104,10 +128,12 @@ def _run_processes(workspace: Workspace) -> dict[str, psutil.Process]:
             # another user's
             continue
         run = environment.get(_RUN_ID, "")
-        # the oldest one is the run, the others are its children
-        older = run not in found or process.create_time() < found[run].create_time()
-        if run and environment.get("ELP_WORKSPACE") == str(workspace.root) and older:
-            found[run] = process
+        if not run or environment.get("ELP_WORKSPACE") != str(workspace.root):
+            continue
+        # the oldest one is the run, the others are its children; one that has just ended is none
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.create_time() < min(before, found[run].create_time() if run in found else before):
+                found[run] = process
     return found
 
 

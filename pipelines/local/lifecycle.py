@@ -48,7 +48,11 @@ def up(
     """
     with _one_at_a_time(workspace, log):
         ensure_keys(key_folder(workspace.state), roles_here(workspace))
-        record = _with_login(workspace, _living(read_record(workspace)), auth, log)
+        before = read_record(workspace)
+        for dead in (p for p in before.processes if p.address and not alive(p)):
+            # the children of a server that was killed keep its port
+            stop_remains(dead)
+        record = _with_login(workspace, _living(before), auth, log)
         begun: list[Process] = []
         try:
             record = _start_servers(workspace, record, begun, free_ports, log)
@@ -80,11 +84,14 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         supervisor = [p for p in record.processes if p.name == SUPERVISOR]
         workers = [p for p in record.processes if not p.address and p.name != SUPERVISOR]
         servers = [p for p in record.processes if p.address]
+        ended = [p for p in record.processes if not alive(p)]
         # first, or it would start the others again
         stopped = stop(supervisor)
         # listed before the stop: an ended worker has no descendants any more
         interrupted = {pid for worker in workers for pid in descendants(worker)}
         stopped += stop(workers)
+        # what has ended before may have left runs and the children of servers
+        interrupted |= {pid for process in ended for pid in stop_remains(process)}
         if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
             # after the workers, whose own report would overwrite the state, and before the server that keeps it
             mark_crashed(prefect_api(workspace), interrupted, STOPPED_BY_DOWN, log)

@@ -13,7 +13,8 @@ import psutil
 from elp_core.types import Seconds
 
 _CLOCK_TOLERANCE: Seconds = 2.0
-"""A process keeps its creation time to within this much when the system clock is corrected."""
+"""A process keeps its creation time to within this much if the system clock is corrected a little."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Process:
     log: str
     address: str = ""
     """Address of a server, empty for a worker."""
+    started: str = ""
+    """Id of the system's start, and the tick of it in which the process began; empty if the system does not say.
+
+    A step of the clock, as after a virtual machine was paused, shifts `created` of every process, and never this.
+    """
 
     @property
     def uptime(self) -> Seconds:
@@ -53,7 +59,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
         )
     # it outlives this program on purpose; without a return code Python warns about a child that was not waited for
     child.returncode = 0
-    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address)
+    return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address, _began(child.pid))
 
 
 def alive(process: Process) -> bool:
@@ -104,10 +110,12 @@ def stop_remains(process: Process, patience: Seconds = 5.0) -> set[int]:
 
     A server that was killed leaves its own children, which keep its port.
     """
+    if psutil.pid_exists(process.pid) and not _same(process):
+        # no process gets the id of a session that has members: nothing is left, and the new session is not ours
+        return set()
     killed = []
     for member in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            # a session keeps the id of its first process, and no new process can get that id meanwhile
             if member.pid != process.pid and os.getsid(member.pid) == process.pid:
                 member.kill()
                 killed.append(member)
@@ -129,10 +137,31 @@ def tail(log: str | Path, lines: int = 15) -> str:
 def _find(process: Process) -> psutil.Process | None:
     try:
         found = psutil.Process(process.pid)
-        same = abs(found.create_time() - process.created) < _CLOCK_TOLERANCE
     except psutil.NoSuchProcess:
         return None
-    return found if same and _running(found) else None
+    return found if _same(process) and _running(found) else None
+
+
+def _same(process: Process) -> bool:
+    """Return whether the process that has the id now, a zombie too, is the recorded one."""
+    began = _began(process.pid)
+    if process.started and began:
+        return began == process.started
+    try:
+        return abs(psutil.Process(process.pid).create_time() - process.created) < _CLOCK_TOLERANCE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _began(pid: int) -> str:
+    """Return when a process began as `Process.started` has it; empty without the process or without a `/proc`."""
+    try:
+        # the name of the program, in brackets, may contain anything
+        values = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        # the 22nd value, see proc_pid_stat(5); two are before the bracket
+        return f"{_BOOT_ID.read_text().strip()} {values[19]}"
+    except (OSError, IndexError):
+        return ""
 
 
 def _family(found: psutil.Process) -> list[psutil.Process]:

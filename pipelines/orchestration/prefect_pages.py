@@ -14,15 +14,18 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Any, Send], Awaitable[None]]
 
+_API_NAMES = ("PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
+"""Environment variables that name the address by which the pages ask the server."""
 
-def content_policy(api: str) -> str:
-    """Return the policy: everything from this server, requests also to the API at `api`, which may have another name.
+
+def content_policy(*apis: str) -> str:
+    """Return the policy: everything from this server, requests also to the addresses of its API, by other names too.
 
     The pages have styles and a script in their HTML, and read the code of a picture from memory.
     """
-    parts = urlsplit(api)
     # the page may be open as localhost while the API is named 127.0.0.1
-    there = f" {parts.scheme}://{parts.netloc} {parts.scheme.replace('http', 'ws')}://{parts.netloc}" if api else ""
+    hosts = dict.fromkeys((parts.scheme, parts.netloc) for parts in map(urlsplit, filter(None, apis)))
+    there = "".join(f" {scheme}://{host} {scheme.replace('http', 'ws')}://{host}" for scheme, host in hosts)
     return (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -34,7 +37,7 @@ def content_policy(api: str) -> str:
 def with_policy(app: App) -> App:
     """Return the application with the policy on every answer, and without a referrer for links to other hosts."""
     headers = [
-        (b"content-security-policy", content_policy(os.environ.get("PREFECT_API_URL", "")).encode()),
+        (b"content-security-policy", content_policy(*(os.environ.get(name, "") for name in _API_NAMES)).encode()),
         (b"referrer-policy", b"same-origin"),
         (b"x-dns-prefetch-control", b"off"),
     ]

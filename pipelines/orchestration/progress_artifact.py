@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _EVERY: Seconds = 1.5
 """Time between two messages to Prefect."""
+_LAST: Seconds = 5.0
+"""How long the end of a step waits for its last message: Prefect's client tries for minutes if the server is down."""
 PROGRESS = "progress"
 """Type of Prefect's progress artifacts."""
 
@@ -87,7 +89,7 @@ def published_progress(what: str, unit: str) -> Iterator[Report | None]:
             publisher.report(done, done, note)
     finally:
         publisher.ended.set()
-        thread.join()
+        thread.join(_LAST)
 
 
 def read_progress(client: SyncPrefectClient, run_id: str) -> tuple[float, str] | None:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from elp_core.errors import ElpError
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
 from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
+from pipelines.local.processes import stop_remains
 from pipelines.local.supervision import SUPERVISOR, Ends
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
@@ -48,10 +48,14 @@ class Watch:
     """What the loop knows between two rounds."""
 
     workspace: Workspace
+    known: bool = False
+    """Whether the record of `elp up` names this process."""
     began: float = field(default_factory=time.time)
     ends: dict[str, Ends] = field(default_factory=dict)
-    orphaned: set[str] = field(default_factory=set)
-    """Pools whose runs have to be ended."""
+    orphaned: dict[str, set[int]] = field(default_factory=dict)
+    """Pools whose runs have to be ended, and the processes that ended with their worker."""
+    retried: set[str] = field(default_factory=set)
+    """Scheduled runs that were started once more, by id."""
     news: list[Alert] = field(default_factory=list)
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
@@ -66,25 +70,35 @@ def main() -> None:
     watch.ends = supervision.read_ends(watch.workspace)
     known = checked = time.monotonic()
     while True:
-        record = read_record(watch.workspace) if watch.workspace.root.is_dir() else None
-        me = record.find(SUPERVISOR) if record else None
-        if me and me.pid == os.getpid():
+        watch.known = False
+        attempt(watch, "record", find_myself)
+        if watch.known:
             known = time.monotonic()
             attempt(watch, "processes", supervise_processes)
+            # not for another supervision that is in the record now: each message would be sent twice
+            if time.monotonic() - checked >= _ALERTS_EVERY:
+                checked = time.monotonic()
+                attempt(watch, "runs", supervise_runs)
+                attempt(watch, "alerts", supervise_alerts)
+        elif watch.faults["record"]:
+            known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
             return
-        if me and time.monotonic() - checked >= _ALERTS_EVERY:
-            checked = time.monotonic()
-            attempt(watch, "runs", supervise_runs)
-            attempt(watch, "alerts", supervise_alerts)
         time.sleep(_EVERY)
+
+
+def find_myself(watch: Watch) -> None:
+    """Note whether the record of `elp up` names this process as the supervision."""
+    me = read_record(watch.workspace).find(SUPERVISOR) if watch.workspace.root.is_dir() else None
+    watch.known = me is not None and me.pid == os.getpid()
 
 
 def attempt(watch: Watch, part: str, work: Callable[[Watch], None]) -> None:
     """Do one part of a round. A fault is logged when it is new: the next round tries again."""
     try:
         work(watch)
-    except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
+    # of any kind: nobody starts the supervision again
+    except Exception as error:
         note_fault(watch, part, error)
     else:
         note_fault(watch, part, None)
@@ -114,17 +128,23 @@ def supervise_processes(watch: Watch) -> None:
         supervision.write_ends(workspace, ends)
     for process in supervision.due(record, ends, now):
         if not process.address:
-            watch.orphaned.add(process.name)
-        lifecycle.start_again(workspace, process, say)
+            watch.orphaned.setdefault(process.name, set()).update(stop_remains(process))
+        try:
+            lifecycle.start_again(workspace, process, say)
+        except Exception as error:
+            # one that cannot be started does not hold up the others
+            note_fault(watch, process.name, error)
+        else:
+            note_fault(watch, process.name, None)
 
 
 def supervise_runs(watch: Watch) -> None:
     """End the runs of workers that have ended, and start crashed scheduled runs once more."""
     api = prefect_api(watch.workspace)
-    for pool in sorted(watch.orphaned):
-        end_runs_of(watch.workspace, api, pool, say)
-        watch.orphaned.discard(pool)
-    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, say)
+    for pool, killed in sorted(watch.orphaned.items()):
+        end_runs_of(watch.workspace, api, pool, killed, say)
+        del watch.orphaned[pool]
+    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, watch.retried, say)
 
 
 def supervise_alerts(watch: Watch) -> None:
@@ -141,7 +161,7 @@ def supervise_alerts(watch: Watch) -> None:
     for source in (_own_news, _firings, _ledger):
         try:
             after = source(watch, state, channels)
-        except (ElpError, OSError, ValueError, KeyError, TypeError) as error:
+        except Exception as error:
             note_fault(watch, source.__name__.strip("_"), error)
             continue
         note_fault(watch, source.__name__.strip("_"), None)

@@ -97,12 +97,11 @@ def test_a_failed_version_is_refused_with_the_servers_sentence(server: GuardedSe
     assert "the report: /elp/slots/refuse/asr/v4/report, all reasons: elp audit refuse/asr 4" in said
     visit.screenshot("console-refused")
     assert shop.champion() == 2
+    assert page.get_by_role("region", name="Promote").get_by_label("Reason").input_value().endswith("</script>")
     ledger = page.get_by_role("region", name="Ledger").first
     assert "1 × promote by" in ledger.inner_text()
     ledger.get_by_role("link", name="Show each refused request").click()
     assert "was refused: promote (v4)" in ledger.get_by_role("row").nth(1).inner_text()
-    page.go_back()
-    assert page.get_by_role("region", name="Promote").get_by_label("Reason").input_value().endswith("</script>")
 
 
 def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:

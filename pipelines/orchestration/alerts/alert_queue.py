@@ -85,7 +85,7 @@ def next_batch(queue: Queue, digest: str, now: float) -> Batch | None:
     if now < queue.retry_at <= now + _BACK_OFF[-1]:
         return None
     if queue.waiting and sum(0 <= now - at < 3600 for at in queue.sent) < PER_HOUR:
-        return Batch(queue.waiting, False, 0)
+        return Batch(queue.waiting, False, queue.dropped)
     if queue.collected and now >= digest_moment(queue.collected[0].since, digest):
         return Batch(queue.collected, True, queue.dropped)
     return None

@@ -61,7 +61,8 @@ def send_batch(workspace: Workspace, channel: Channel, batch: Batch) -> None:
 def send_text(channel: Channel, subject: str, body: str, message_id: str) -> None:
     """Send a text in a process of its own; raises OpsError if it cannot be sent within a minute."""
     content = {"channel": to_dict(channel), "subject": subject, "body": body, "id": message_id}
-    command = [sys.executable, "-m", "pipelines.orchestration.alerts.notification_blocks"]
+    # -P: a file such as queue.py in the current folder must not be imported in place of the library's
+    command = [sys.executable, "-P", "-m", "pipelines.orchestration.alerts.notification_blocks"]
     try:
         # the secrets go through standard input: arguments and environments are visible to others
         done = subprocess.run(

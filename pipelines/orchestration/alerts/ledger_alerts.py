@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -76,7 +77,7 @@ def _entry_alerts(workspace: Workspace, mlflow: str, entry: LedgerEntry) -> list
         )
         reason = _first_reason(workspace, mlflow, entry)
         found.append(_alert(event, entry.hash, entry, f"the gate {verb} {name}", reason, version, step))
-    for drift in _get(workspace, mlflow, f"/drifts?slot={entry.slot}")["drifts"]:
+    for drift in _get_readable(workspace, mlflow, f"/drifts?slot={entry.slot}").get("drifts", ()):
         if drift["seq"] == entry.seq and drift["margin"] is not None and drift["change"] > drift["margin"]:
             found.append(_drift_alert(drift, entry, page))
     return found
@@ -95,8 +96,12 @@ def _drift_alert(drift: Mapping[str, Any], entry: LedgerEntry, page: str) -> Ale
 
 def _first_reason(workspace: Workspace, mlflow: str, entry: LedgerEntry) -> str:
     for digest in entry.statements:
-        envelope = _get(workspace, mlflow, f"/statements/{digest}")["envelope"]
-        verdict: VerdictStatement = stored_verdict(read_envelope(envelope).payload)
+        envelope = _get_readable(workspace, mlflow, f"/statements/{digest}").get("envelope", "")
+        try:
+            verdict: VerdictStatement = stored_verdict(read_envelope(envelope).payload)
+        except (AttestationError, KeyError, TypeError, ValueError):
+            # the refusal is reported without its reason; the audit names the statement
+            continue
         if verdict.details and verdict.details.reasons:
             return verdict.details.reasons[0]
     return ""
@@ -109,6 +114,18 @@ def _alert(event: str, key: str, entry: LedgerEntry, what: str, reason: str, lin
         id=str(made), event=event, kind=EVENTS[event], at=entry.at, what=plain_text(what), slot=entry.slot,
         reason=plain_text(reason), link=link, next_step=step,
     )  # fmt: skip
+
+
+def _get_readable(workspace: Workspace, mlflow: str, route: str) -> dict[str, Any]:
+    """Return an answer; empty if the server cannot read the record, which the audit names. No answer raises OSError."""
+    try:
+        found: dict[str, Any] = _get(workspace, mlflow, route)
+        return found
+    except urllib.error.HTTPError as error:
+        # asked again for ever, one damaged record would hold up every later alert of the ledger
+        if error.code in (400, 404):
+            return {}
+        raise
 
 
 def _get(workspace: Workspace, mlflow: str, route: str) -> Any:

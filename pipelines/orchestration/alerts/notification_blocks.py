@@ -134,8 +134,8 @@ def failure(error: Exception) -> str:
         return f"the SMTP server refused the recipient {', '.join(error.recipients)}"
     if isinstance(error, smtplib.SMTPResponseException):
         text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        return f"the SMTP server answered {error.smtp_code} {text}"[:300]
-    return f"{type(error).__name__}: {error}"[:300]
+        return f"the SMTP server answered {error.smtp_code} {text}"
+    return f"{type(error).__name__}: {error}"
 
 
 def main() -> None:
@@ -152,7 +152,8 @@ def main() -> None:
         text = failure(error)
         for secret in channel.secrets:
             text = text.replace(secret, "…")
-        print(text)
+        # cut at last: half a secret would not be found
+        print(text[:300])
         raise SystemExit(1) from None
 
 

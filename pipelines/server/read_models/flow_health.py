@@ -86,10 +86,14 @@ def _ask(api: str, now: datetime) -> FlowHealth:
             session.trust_env = urlsplit(api).hostname not in ("127.0.0.1", "localhost", "::1")
             pools = _post(session, f"{api}/work_pools/filter", {"work_pools": {"name": {"any_": list(POOLS)}}})
             runs = _ended_runs(session, api, now)
-    except (requests.RequestException, ValueError) as error:
+        ready = {pool["name"] for pool in pools if pool["status"] == "READY"}
+        # a pool that does not exist has no worker either
+        return FlowHealth(unresolved(runs, pages), tuple(sorted(set(POOLS) - ready)), "", pages)
+    except requests.RequestException as error:
         return FlowHealth(unknown=f"Prefect at {pages} does not answer ({type(error).__name__})", address=pages)
-    idle = tuple(sorted(pool["name"] for pool in pools if pool["status"] != "READY"))
-    return FlowHealth(unresolved(runs, pages), idle, "", pages)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # another program at this address, or another release of Prefect: the rest of the page stays
+        return FlowHealth(unknown=f"what answers at {pages} is not Prefect ({type(error).__name__})", address=pages)
 
 
 def _ended_runs(session: Any, api: str, now: datetime) -> list[dict[str, Any]]:
@@ -124,5 +128,7 @@ def unresolved(runs: Sequence[Mapping[str, Any]], pages: str) -> tuple[FlowRun, 
 def _post(session: Any, url: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     answer = session.post(url, json=body, timeout=_PATIENCE)
     answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()
+    found = answer.json()
+    if not isinstance(found, list):
+        raise TypeError(f"{url} answered no list")
     return found

@@ -42,8 +42,8 @@ def _trials_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run trials in this process: each of their own processes imports PyTorch again."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert command[:3] == [sys.executable, "-m", method_trial.__name__]
-        monkeypatch.setattr(sys, "argv", command[2:])
+        assert command[:4] == [sys.executable, "-P", "-m", method_trial.__name__]
+        monkeypatch.setattr(sys, "argv", command[3:])
         with contextlib.redirect_stderr(io.StringIO()) as errors:
             method_trial._main()
         return subprocess.CompletedProcess(command, 0, "", errors.getvalue())

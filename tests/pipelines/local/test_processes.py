@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.local.processes import Process, alive, descendants, listens, start, stop, tail
+from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('rea' + 'dy', flush=True); " + SLEEP
@@ -83,10 +83,30 @@ def test_children_end_with_their_parent(begin) -> None:
 
 def test_another_process_that_got_the_id_is_left_alone(begin) -> None:
     process = begin(SLEEP)
-    impostor = dataclasses.replace(process, created=process.created - 3600)
-    assert not alive(impostor)
-    assert stop([impostor]) == []
-    assert alive(process)
+    for impostor in (
+        dataclasses.replace(process, started=f"another-boot {process.started.split()[1]}"),
+        # a record of an older release
+        dataclasses.replace(process, created=process.created - 3600, started=""),
+    ):
+        assert not alive(impostor)
+        assert stop([impostor]) == []
+        assert alive(process)
+
+
+def test_a_step_of_the_clock_makes_no_other_process(begin) -> None:
+    process = begin(SLEEP)
+    assert process.started
+    # as psutil reports it before or after the step
+    assert alive(dataclasses.replace(process, created=process.created - 3600))
+    assert alive(dataclasses.replace(process, started=""))
+
+
+def test_the_session_of_another_process_that_got_the_id_is_left_alone(begin) -> None:
+    process = begin(PARENT)
+    _wait_for(process, "ready")
+    (child,) = descendants(process)
+    assert stop_remains(dataclasses.replace(process, created=process.created - 3600, started="")) == set()
+    assert descendants(process) == {child}
 
 
 def test_the_log_keeps_what_was_said(begin) -> None:

@@ -89,6 +89,18 @@ def test_what_an_ended_process_left_behind_is_killed(tmp_path: Path) -> None:
     assert not left[0].is_running()
 
 
+def test_down_ends_what_a_killed_server_left_behind(workspace: Workspace, tmp_path: Path) -> None:
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
+    server = start("mlflow", [sys.executable, "-c", child], dict(os.environ), tmp_path / "log", "http://127.0.0.1:1")
+    deadline = time.monotonic() + 20
+    while not (left := psutil.Process(server.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kill(server)
+    write_record(workspace, Record((server,)))
+    assert lifecycle.down(workspace, log=print) == []
+    assert not left[0].is_running()
+
+
 def test_a_dead_worker_is_started_again_and_only_once(workspace: Workspace, sleeper: Process, monkeypatch) -> None:
     monkeypatch.setattr(commands, "worker_command", lambda *_: SLEEP)
     monkeypatch.setattr(lifecycle, "prefect_api", lambda _: "http://127.0.0.1:1/api")

@@ -84,6 +84,17 @@ def test_a_storm_that_lasts_is_few_messages_and_loses_nothing() -> None:
     assert alerts + len(queue.waiting) + queue.dropped == 900
 
 
+def test_what_a_full_queue_could_not_keep_is_counted_in_the_next_message() -> None:
+    queue = Queue()
+    for number in range(503):
+        queue = accept(queue, alert(number, slot=f"plant-{number}/asr"), NOW)
+    batch = next_batch(queue, "07:00", NOW)
+    assert batch
+    assert subject(batch, "plant").startswith("[ELP plant] 503 alerts, the first: ")
+    assert "and 483 more" in body(batch, "/work/plant", "mail")
+    assert delivered(queue, batch, NOW).dropped == 0
+
+
 def test_a_receiver_that_is_down_is_asked_less_and_less_often() -> None:
     queue, tries = accept(Queue(), alert(1), NOW), []
     for second in range(0, 7900, 5):

@@ -55,6 +55,14 @@ def test_an_email_arrives_with_subject_text_and_login() -> None:
     assert server.logins == [f"\0elp\0{SECRETS[1]}"]
 
 
+def test_files_in_the_current_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('not the one of the library')")
+    monkeypatch.chdir(tmp_path)
+    with http_receiver() as server:
+        send_text(Channel("hook", "webhook", url=server.url), "one", "two", "3")
+    assert server.got == [{"title": "one", "text": "two", "id": "3"}]
+
+
 @pytest.mark.parametrize("sort", ["webhook", "slack", "teams"])
 def test_a_message_arrives_in_the_form_of_its_receiver(sort: str) -> None:
     with http_receiver() as server:

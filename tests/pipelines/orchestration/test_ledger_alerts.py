@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import urllib.error
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts import ledger_alerts as reader
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
 from pipelines.orchestration.alerts.ledger_alerts import _OVERRIDES, _entry_alerts, ledger_alerts, read_head
 from pipelines.registry.ledger.entry import LedgerEntry, Principal
@@ -67,3 +70,16 @@ def test_other_entries_are_no_alerts(here: Workspace) -> None:
         5, "0" * 64, "2026-11-28T10:00:00Z", "promoted", "plant-a/asr", 1, 2, "", Principal("a", True, ""), ""
     )
     assert _entry_alerts(here, "http://mlflow", entry) == []
+
+
+def test_a_record_that_the_server_cannot_read_costs_the_reason_and_not_the_alert(here: Workspace, monkeypatch) -> None:
+    def refuse(_: Workspace, mlflow: str, route: str) -> None:
+        raise urllib.error.HTTPError(mlflow + route, 404 if "statements" in route else 400, "no", Message(), None)
+
+    monkeypatch.setattr(reader, "_get", refuse)
+    entry = LedgerEntry(
+        5, "0" * 64, "2026-11-28T10:00:00Z", "gated", "plant-a/asr", None, 2, "", Principal("a", True, ""), "",
+        statements=("f" * 64,), detail={"outcome": "failed"},
+    )  # fmt: skip
+    (alert,) = _entry_alerts(here, "http://mlflow", entry)
+    assert (alert.what, alert.reason) == ("the gate did not pass plant-a/asr v2", "")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,26 @@ def test_the_step_goes_on_if_prefect_is_gone(client: Client) -> None:
         time.sleep(0.2)
         report(2, 4, "")
     assert client.sent == []
+
+
+def test_the_end_of_a_step_does_not_wait_for_a_prefect_that_hangs(client: Client, monkeypatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(_: Any) -> None:
+        asked.set()
+        answer.wait(60)
+        raise httpx.ReadTimeout("no answer")
+
+    monkeypatch.setattr(progress_artifact, "_LAST", 0.1)
+    monkeypatch.setattr(client, "create_artifact", hang)
+    with published_progress("gate", "clips") as report:
+        assert report is not None
+        report(1, 4, "")
+        assert asked.wait(10)
+    (left,) = [thread for thread in threading.enumerate() if thread.name == "progress"]
+    answer.set()
+    left.join(10)
+    assert not left.is_alive()
 
 
 def test_nothing_is_published_outside_a_flow_run(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import time
 
 import pytest
 
 from pipelines.local.addresses import Record, write_record
 from pipelines.local.processes import Process
+from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import supervisor
 from pipelines.orchestration.alerts.alert_channels import Channel, folder, put_channel
 from pipelines.orchestration.alerts.channel_status import channel_status
-from pipelines.orchestration.supervisor import Watch, attempt, supervise_alerts, supervise_processes
+from pipelines.orchestration.supervisor import Watch, attempt, find_myself, supervise_alerts, supervise_processes
 from tests.support.receivers import http_receiver
 
 DEAD = Process("elp-gpu", 2**22 - 1, 1.0, "/nowhere/elp-gpu.log")
@@ -71,3 +74,38 @@ def test_a_fault_is_logged_once_and_its_end_too(watch: Watch, capsys) -> None:
         "part: OSError: no answer; trying again",
         "part: works again",
     ]
+
+
+@pytest.mark.parametrize("fault", [http.client.IncompleteRead(b""), AttributeError("x"), RuntimeError("x")])
+def test_no_fault_ends_the_supervision(watch: Watch, capsys, fault: Exception) -> None:
+    def part(_: Watch) -> None:
+        raise fault
+
+    attempt(watch, "part", part)
+    assert type(fault).__name__ in capsys.readouterr().out
+
+
+def test_one_process_that_cannot_be_started_does_not_hold_up_the_others(watch: Watch, monkeypatch, capsys) -> None:
+    asked = []
+
+    def start_again(_: Workspace, process: Process, log: object) -> None:
+        asked.append(process.name)
+        if process.name == "mlflow":
+            raise PermissionError("the accounts cannot be read")
+
+    monkeypatch.setattr(supervisor.lifecycle, "start_again", start_again)
+    write_record(watch.workspace, Record((Process("mlflow", DEAD.pid - 1, 1.0, "", "http://127.0.0.1:1"), DEAD)))
+    for _ in range(2):
+        attempt(watch, "processes", supervise_processes)
+    assert asked == ["mlflow", "elp-gpu"] * 2
+    assert capsys.readouterr().out.count("mlflow: PermissionError: the accounts cannot be read") == 1
+
+
+def test_a_supervision_that_another_one_has_replaced_does_nothing(watch: Watch) -> None:
+    for pid, known in ((os.getpid(), True), (DEAD.pid, False)):
+        write_record(watch.workspace, Record((Process(SUPERVISOR, pid, 1.0, ""),)))
+        find_myself(watch)
+        assert watch.known is known
+    (watch.workspace.state / "servers.json").unlink()
+    find_myself(watch)
+    assert not watch.known

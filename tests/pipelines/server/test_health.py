@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,3 +144,37 @@ def test_a_prefect_that_is_down_or_silent_is_said_to_be_and_asked_once(monkeypat
         first = read_flow_health(NOW)
     assert "does not answer (ReadTimeout)" in first.unknown
     assert read_flow_health(NOW) is first
+
+
+@contextmanager
+def _prefect(answer: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that says the same whatever it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("PREFECT_API_URL", f"{address}/api")
+        yield address
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("_not_asked_yet")
+@pytest.mark.parametrize("answer", ["{}", "[1]", "null", '[{"name": "elp-gpu"}]', "<html>"])
+def test_another_program_at_prefect_s_address_breaks_no_page(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    with _prefect(answer, monkeypatch) as address:
+        assert f"at {address} " in read_flow_health(NOW).unknown
+
+
+@pytest.mark.usefixtures("_not_asked_yet")
+def test_a_prefect_without_our_pools_has_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with _prefect("[]", monkeypatch):
+        assert read_flow_health(NOW).idle_pools == ("elp-cpu", "elp-gpu")

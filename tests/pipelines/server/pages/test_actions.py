@@ -70,6 +70,14 @@ def test_a_form_with_impossible_values_is_refused(visitor: FlaskClient, kind: st
     assert visitor.post(f"{SLOT}/{kind}", data=form).status_code == 400
 
 
+def test_the_links_of_a_refused_form_s_page_lead_to_the_slot_s_page(visitor: FlaskClient) -> None:
+    answer = visitor.post(f"{SLOT}/promote", data={"token": token(visitor, SLOT), "reason": "", "version": "5"})
+    assert answer.status_code == 400
+    # an address that begins with a question mark would be that of the form, which nobody can open
+    assert 'href="?' not in answer.text
+    assert f'href="{SLOT}?version=' in answer.text
+
+
 def test_a_form_of_an_old_page_ends_no_other_champion(visitor: FlaskClient) -> None:
     slot, before = "/elp/slots/plant-a/asr", visitor.get("/elp/slots/plant-a/asr").text
     assert 'name="champion"' in before

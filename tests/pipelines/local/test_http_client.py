@@ -1,0 +1,50 @@
+"""An answer that cannot be read is an OSError: who asks a server must be ready for its end, in the middle of it too."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pipelines.local.http_client import answers, request
+
+
+@contextmanager
+def _answering(answer: bytes) -> Iterator[str]:
+    """A server that says the same whatever it is asked, and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n[{"name": "ret',
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n[",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe",
+        b"",
+    ],
+)
+def test_an_answer_that_breaks_off_or_is_none_is_an_os_error(answer: bytes) -> None:
+    with _answering(answer) as url, pytest.raises(OSError):  # noqa: PT011 (the text is that of the system or of http.client)
+        request(url, {})
+
+
+def test_what_speaks_no_http_is_no_answer() -> None:
+    with _answering(b"SSH-2.0-OpenSSH_9.6\r\n") as url:
+        assert not answers(url)
