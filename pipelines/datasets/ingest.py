@@ -27,6 +27,7 @@ from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -142,5 +143,5 @@ def _change(
         QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE),
         GOLDEN: test,
     }
-    subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
+    subject, trials = f"Add {count(delivery.clips, 'clip')} to {slot} ({version.name})", listed.text if listed else ""
     return SlotChange(slot, subject, version, golden, arriving, trials=trials)

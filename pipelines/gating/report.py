@@ -55,7 +55,7 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
     limits = {name: value for name, value in asdict(verdict.policy.safety).items() if value is not None}
     return render_page(
         _TEMPLATE,
-        {"percent": lambda share: "–" if share is None else percent(share), "span": _span},
+        {"percent": lambda share: "–" if share is None else percent(share), "span": _span, "counted": count},
         verdict=verdict,
         sentence=_sentence(verdict),
         numbers=_numbers(evidence),
