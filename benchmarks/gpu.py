@@ -84,7 +84,7 @@ def run_part(name: str, limit: float, toy: bool, log: Path) -> Outcome:
     if stopped:
         status = f"stopped after {limit:.0f} s"
     elif process.exitcode or errors:
-        status = f"failed (exit code {process.exitcode}, {len(errors)} error(s))"
+        status = f"failed (exit code {process.exitcode}, errors: {len(errors)})"
     records = [line for line in lines if "error" not in line]
     return Outcome(status, round(time.monotonic() - began, 1), "\n".join(errors), records)
 

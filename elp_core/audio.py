@@ -92,6 +92,7 @@ def load_info(source: Path | str | bytes, channel: Channel = "mix") -> tuple[Wav
     if len(mono) * SAMPLE_RATE < MIN_SAMPLES * info.rate:
         raise AudioError(
             "too_short",
+            # this text is part of the key of a quarantined part of a file, so it stays as it is
             f"{name_of(source)} has {len(mono)} sample(s) at {info.rate} Hz, expected 25 ms of audio or more",
         )
     return resample(np.ascontiguousarray(mono), info.rate), info

@@ -38,7 +38,8 @@ class ConfigError(ElpError):
 
     def __init__(self, where: str, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join([f"{where}: {len(faults)} fault(s)", *(f"  - {fault}" for fault in faults)]))
+        found = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"{where}: {found}", *(f"  - {fault}" for fault in faults)]))
 
 
 class AudioError(ElpError):

@@ -5,7 +5,7 @@ OpsError                    exit code 1
 ├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
-├── NotTrainable            a dataset version cannot be trained on: it stands, and no training was started
+├── NotTrainable            a dataset version cannot be trained on: no training was started
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── RegistryError           the model registry does not hold what was asked for
@@ -14,8 +14,11 @@ OpsError                    exit code 1
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
 
 from elp_core.errors import OpsError
+from pipelines.number_text import count
 
 
 class UsageError(OpsError):
@@ -37,6 +40,12 @@ class IntakeError(OpsError):
         more = f"\n  … and {len(self.faults) - 20} more" if len(self.faults) > 20 else ""
         super().__init__(message + shown + more)
 
+    @classmethod
+    def of_faults(cls, source: Path, faults: Sequence[str], number: int | None = None) -> Self:
+        """Return the error of a source with faults; `number` counts them if a sentence stands for several."""
+        found = count(len(faults) if number is None else number, "fault")
+        return cls(f"{source} has {found}; correct it and try again, nothing changed", faults)
+
 
 class DataRefused(OpsError):
     """A delivery or another change failed the checks of the whole set; the message lists them, no version was made.
@@ -51,11 +60,11 @@ class DataRefused(OpsError):
 
 
 class NotTrainable(OpsError):
-    """A dataset version lacks what training or the gate needs; the version stands, and no training was started."""
+    """A dataset version lacks what training or the gate needs; no training was started."""
 
     def __init__(self, tag: str, faults: Sequence[str]) -> None:
         lines = "".join(f"\n  - {fault}" for fault in faults)
-        super().__init__(f"training was not started: {tag} stands, but it cannot be trained on yet{lines}")
+        super().__init__(f"training was not started: {tag} is stored, but it cannot be trained on yet{lines}")
 
 
 class VersioningError(OpsError):

@@ -75,9 +75,14 @@ def quantity(name: str, value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:.4f}"
 
 
-def count(number: int, noun: str) -> str:
-    """Return ``1 clip``, ``2 clips``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, spec: str = ",") -> str:
+    """Return a number of things; `spec` is the format of the number: ``d`` in the sentences of verdicts.
+
+    >>> count(1, "clip"), count(1200, "clip"), count(1200, "clip", "d"), count(0, "delivery")
+    ('1 clip', '1,200 clips', '1200 clips', '0 deliveries')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:{spec}} {noun if number == 1 else plural}"
 
 
 def errors_title(counted: str) -> str:

@@ -99,7 +99,9 @@ def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> P
         raise CorpusError("a shard needs one row or more, got none")
     twice = sorted({a["id"] for a, b in itertools.pairwise(records) if a["id"] == b["id"]})
     if twice:
-        raise CorpusError(f"{len(twice)} clip(s) occur twice in one shard, the first is {twice[0]}; drop the copies")
+        raise CorpusError(
+            f"clips that occur twice in one shard: {len(twice)}, the first is {twice[0]}; drop the copies"
+        )
     table = pa.Table.from_pylist(records, schema=SCHEMA)
     # FLAC does not compress any further; small row groups let a reader take a split without the rest
     codecs = {column: "zstd" for column in SCHEMA.names if column != "audio"}
@@ -120,7 +122,7 @@ def _record(row: ShardRow | Mapping[str, Any]) -> dict[str, Any]:
         record = dict(row)
     missing = [name for name in SCHEMA.names if record.get(name) is None]
     if missing:
-        raise CorpusError(f"row {record.get('id', '(no id)')} lacks the column(s) {', '.join(missing)}")
+        raise CorpusError(f"row {record.get('id', '(no id)')} lacks the columns {', '.join(missing)}")
     if record["split"] not in SPLITS:
         raise CorpusError(f"row {record['id']} has the split {record['split']!r}, expected one of {', '.join(SPLITS)}")
     return record

@@ -60,7 +60,7 @@ def enrol(recordings: Sequence[Vector]) -> FloatArray:
     shapes = {vector.shape for vector in vectors}
     if len(shapes) > 1 or vectors[0].ndim != 1 or not all(0 < np.linalg.norm(v) < np.inf for v in vectors):
         raise CorpusError(
-            f"{len(vectors)} embedding(s) of shape {', '.join(map(str, sorted(shapes)))}; expected vectors [E] of one "
+            f"the embeddings have the shapes {', '.join(map(str, sorted(shapes)))}; expected vectors [E] of one "
             "width, finite and not zero, as `predict` returns them"
         )
     units = np.stack(vectors)
@@ -88,7 +88,9 @@ def cohort_statistics(embeddings: Vector, cohort: Vector, top: int) -> CohortSta
         CorpusError: The cohort has fewer than two speakers, so there is no deviation.
     """
     if len(cohort) < 2:
-        raise CorpusError(f"a cohort of {len(cohort)} speaker(s) has no deviation; expected 2 or more")
+        raise CorpusError(
+            f"the number of speakers in the cohort is {len(cohort)}, expected 2 or more: one has no deviation"
+        )
     cosines = np.asarray(embeddings, np.float64) @ np.asarray(cohort, np.float64).T
     nearest = np.sort(cosines, axis=1)[:, -min(top, len(cohort)) :]
     return CohortStatistics(nearest.mean(1), np.maximum(nearest.std(1), _LEAST_DEVIATION))

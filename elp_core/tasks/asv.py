@@ -49,7 +49,7 @@ class SpeakerVerification:
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: VerificationOptions) -> SpeakerVerification:
         """Return the task for the speakers of the training clips; raises CorpusError as `distinct`."""
-        return cls(distinct(clips, "speaker", "speaker", "speaker(s)"), options)
+        return cls(distinct(clips, "speaker", "speaker", "speakers"), options)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SpeakerVerification:
@@ -77,7 +77,7 @@ class SpeakerVerification:
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return the position of each clip's speaker, int64 [B]; raises CorpusError as `class_indices`."""
-        return class_indices([clip.speaker for clip in clips], self.speakers, "speaker(s)")
+        return class_indices([clip.speaker for clip in clips], self.speakers, "speakers")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
         """Return the AAM-softmax over the training speakers."""

@@ -75,7 +75,7 @@ def compares(task: type[Any]) -> bool:
     return all(callable(getattr(task, name, None)) for name in ("compare", "decide_at"))
 
 
-def require_column(clips: Sequence[Clip], column: Column, noun: str, whose: str = "training clip(s)") -> None:
+def require_column(clips: Sequence[Clip], column: Column, noun: str, whose: str = "of the training clips") -> None:
     """Refuse clips that lack a value.
 
     Raises:
@@ -95,7 +95,7 @@ def distinct(clips: Sequence[Clip], column: Column, noun: str, counted: str) -> 
     require_column(clips, column, noun)
     values = tuple(sorted({getattr(clip, column) for clip in clips}))
     if len(values) < 2:
-        raise CorpusError(f"the training clips have {len(values)} {counted}, expected 2 or more")
+        raise CorpusError(f"the number of {counted} in the training clips is {len(values)}, expected 2 or more")
     return values
 
 
@@ -109,5 +109,7 @@ def class_indices(values: Sequence[str], known: Sequence[str], counted: str) -> 
     places = {normal_name(value): place for place, value in enumerate(known)}
     strange = sorted({value for value in values if normal_name(value) not in places})
     if strange:
-        raise CorpusError(f"{counted} {', '.join(map(repr, strange))} are not among the {len(places)} of this task")
+        raise CorpusError(
+            f"{counted} that are not among the {len(places)} of this task: {', '.join(map(repr, strange))}"
+        )
     return torch.tensor([places[normal_name(value)] for value in values], dtype=torch.int64)

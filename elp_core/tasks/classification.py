@@ -47,7 +47,7 @@ class ClipClassification:
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: ClassificationOptions) -> Self:
         """Return the task for the classes of the training clips; raises CorpusError as `distinct`."""
-        return cls(distinct(clips, "label", "label", "class(es)"), options)
+        return cls(distinct(clips, "label", "label", "classes"), options)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -69,7 +69,7 @@ class ClipClassification:
 
     def targets(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return the position of each clip's class, int64 [B]; raises CorpusError as `class_indices`."""
-        return class_indices([clip.label for clip in clips], self.classes, "class(es)")
+        return class_indices([clip.label for clip in clips], self.classes, "classes")
 
     def loss(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor, targets: Any) -> torch.Tensor:
         """Return the mean cross-entropy of the clips, in float32."""

@@ -11,7 +11,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
-from pipelines.number_text import metric_title, percent, points
+from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
@@ -128,7 +128,7 @@ def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:
     training, counts = lineage.training, lineage.material("dataset").annotations
-    used = f"{training.clips} clips trained on, {training.seconds / 60:.1f} minutes"
+    used = f"{count(training.clips, 'clip')} trained on, {training.seconds / 60:.1f} minutes"
     children = (
         Fact("Git commit", lineage.digest_of("dataset", "gitCommit")),
         Fact("DVC hash", f"md5:{lineage.digest_of('dataset', 'dvcMd5')}"),
@@ -148,14 +148,19 @@ def _shards(db: sqlite3.Connection, tag: str) -> Iterator[Fact]:
         WHERE r.tag = ? GROUP BY f.id ORDER BY f.name""",
         (tag,),
     )
-    for number, name, md5, count, speakers in shards.fetchall():
+    for number, name, md5, held, speakers in shards.fetchall():
         query = "SELECT id, speaker, split, seconds FROM clip WHERE file = ? ORDER BY id LIMIT ?"
         clips = [
             Fact("clip", clip.hex(), note=f"{speaker or 'unnamed speaker'}, {split}, {seconds:.1f} s")
             for clip, speaker, split, seconds in db.execute(query, (number, SHOWN))
         ]
-        more = [Fact("clips", f"and {count - SHOWN} more")] if count > SHOWN else []
-        yield Fact("shard", name, note=f"md5:{md5}, {count} clips, {speakers} speakers", children=(*clips, *more))
+        more = [Fact("clips", f"and {held - SHOWN} more")] if held > SHOWN else []
+        yield Fact(
+            "shard",
+            name,
+            note=f"md5:{md5}, {count(held, 'clip')}, {count(speakers, 'speaker')}",
+            children=(*clips, *more),
+        )
 
 
 def _golden(lineage: LineageStatement) -> Fact:
@@ -247,4 +252,4 @@ def _ledger(subject: AdapterRecords) -> Fact:
         )
         for one in subject.entries
     )
-    return Fact("ledger", f"{len(lines)} entries", children=lines)
+    return Fact("ledger", count(len(lines), "entry"), children=lines)

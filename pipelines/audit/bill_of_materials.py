@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.audit.adapter_records import AdapterRecords
 from pipelines.audit.server_records import backbone_of
 from pipelines.errors import RegistryError
+from pipelines.number_text import count
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
@@ -156,7 +157,7 @@ def _dataset(lineage: LineageStatement) -> Json:
     content = {
         "type": "dataset",
         "name": lineage.dataset,
-        "description": f"{lineage.training.clips} clips trained on.",
+        "description": f"{count(lineage.training.clips, 'clip')} trained on.",
         "sensitiveData": _SENSITIVE,
         "contents": {"properties": _properties(origin)},
     }

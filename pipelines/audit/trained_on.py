@@ -14,6 +14,7 @@ from pipelines.audit.data_index import LEARNING, used_digests
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
+from pipelines.number_text import count
 from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
@@ -124,7 +125,9 @@ def _clips(db: sqlite3.Connection, subject: Subject) -> list[tuple[int, bytes, s
     found = db.execute(f"SELECT file, id, speaker, split FROM clip WHERE {where}", values).fetchall()
     ids = sorted({clip.hex() for _, clip, _, _ in found})
     if subject.clip and len(ids) > 1:
-        raise UsageError(f"{len(ids)} clips begin with {subject.clip} ({ids[0]}, {ids[1]} …); give more digits")
+        raise UsageError(
+            f"the ids of {count(len(ids), 'clip')} begin with {subject.clip} ({ids[0]}, {ids[1]} …); give more digits"
+        )
     return found
 
 

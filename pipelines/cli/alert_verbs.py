@@ -29,8 +29,8 @@ PASSWORD = "ELP_SMTP_PASSWORD"
 def alerts() -> None:
     """Send messages about what needs a person: failed runs, refusals, overdue runs, drift, overrides.
 
-    The supervision of `elp up` sends them. The first message of an event of a slot comes at once, repeats within 24
-    hours come in one digest a day.
+    The supervision of `elp up` sends them. The first message of an event of a slot is sent at once;
+    repeats within 24 hours are sent in one digest a day.
     """
 
 
@@ -118,7 +118,7 @@ def test_channel(workspace: Workspace, name: str | None) -> None:
 def _send_test(workspace: Workspace, channel: Channel) -> None:
     text = (
         f"This is a test message of the workspace {workspace.root}.\n"
-        f"{channel.name} gets alerts of: {', '.join(channel.on)}.\nNo more of these: elp alerts remove {channel.name}\n"
+        f"{channel.name} gets alerts of: {', '.join(channel.on)}.\nTo stop them: elp alerts remove {channel.name}\n"
     )
     send_text(channel, f"[ELP {workspace.root.name}] test message", text, uuid.uuid4().hex)
     progress(f"test message sent to {channel.name} ({channel.target})")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.output import progress, seconds, wants_json
+from pipelines.cli.output import wants_json
+from pipelines.cli.progress_bar import spaced_lines
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.datasets.aligned_delivery import Aligner
-
-_EVERY_SECONDS = 10.0
 
 align_option = click.option(
     "--align",
@@ -32,14 +31,7 @@ def chosen_aligner(workspace: Workspace, slot: Slot, which: str | None) -> Align
     from pipelines.datasets.aligned_delivery import SEGMENT_SECONDS
     from pipelines.serving.champion_aligner import find_aligner
 
-    last = time.monotonic()
-
-    def report(done: float) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _EVERY_SECONDS:
-            last = time.monotonic()
-            progress(f"{seconds(done)} of the recording aligned")
-
+    say = spaced_lines()
     return find_aligner(
         which,
         slot,
@@ -47,5 +39,5 @@ def chosen_aligner(workspace: Workspace, slot: Slot, which: str | None) -> Align
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.state / "cache",
         max_seconds=SEGMENT_SECONDS,
-        report=None if wants_json() else report,
+        report=None if wants_json() else lambda done: say(f"{duration(done)} of the recording aligned"),
     )

@@ -7,6 +7,7 @@ from pipelines.cli.options import complete_dataset, on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, table
 from pipelines.comparison.comparison_report import MethodComparison, method_headers, method_rows
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
@@ -42,7 +43,7 @@ def compare(workspace: Workspace, slot: Slot, version: str, methods: str, shares
     report = folder / "compare.html"
     emit({"comparison": found, "report": report}, lambda _: f"{_render(found)}\n\nreport: {report}")
     if found.failed:
-        raise OpsError(f"{len(found.failed)} trial(s) failed: {', '.join(one.method for one in found.failed)}")
+        raise OpsError(f"{count(len(found.failed), 'trial')} failed: {', '.join(one.method for one in found.failed)}")
 
 
 def _words(text: str) -> list[str]:

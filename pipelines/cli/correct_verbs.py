@@ -10,6 +10,7 @@ import click
 from pipelines.cli.options import on_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -67,23 +68,23 @@ def readmit_data(workspace: Workspace, slot: Slot, clip: str) -> None:
 
 def _corrected(done: Corrected, dry_run: bool) -> str:
     version, shown = done.dataset, done.corrections[:_SHOWN]
-    count = f"{len(done.corrections):,} clips"
+    size = count(len(done.corrections), "clip")
     rows = [
         (one.line, one.before.path, name, old or "(none)", new)
         for one in shown
         for name, (old, new) in one.changes.items()
     ]
     if not done.corrections:
-        lines = [f"nothing to correct in {done.rows:,} rows: {version.slot} stays at {version.name}"]
+        lines = [f"nothing to correct in {count(done.rows, 'row')}: {version.slot} stays at {version.name}"]
     elif dry_run:
-        lines = [f"{count} of {done.rows:,} rows would be corrected, {done.golden_clips:,} of them golden"]
+        lines = [f"{size} of {count(done.rows, 'row')} would be corrected, {done.golden_clips:,} of them golden"]
     else:
-        lines = [f"{version.slot} is at {version.name} with {count} corrected"]
+        lines = [f"{version.slot} is at {version.name} with {size} corrected"]
     lines += [
         table(("line", "clip", "what", "before", "after"), rows) if rows else "",
         f"and {len(done.corrections) - _SHOWN:,} more" if len(done.corrections) > _SHOWN else "",
         f"the golden set is {done.golden.tag}; verdicts on the one before are out of date" if done.golden else "",
-        f"{done.quarantined:,} rows name files in quarantine: deliver these again with: elp data add {version.slot}"
+        f"{count(done.quarantined, 'row')} of files in quarantine: deliver them again: elp data add {version.slot}"
         if done.quarantined
         else "",
         "dry run: nothing was changed" if dry_run else "",

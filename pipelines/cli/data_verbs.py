@@ -13,7 +13,7 @@ from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import complete_dataset, on_workspace, options_of_delivery, slot_argument
-from pipelines.cli.output import emit, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
@@ -21,6 +21,7 @@ from pipelines.cli.resplit_verb import resplit_data
 from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count, duration
 from pipelines.registry.description import shown_units
 from pipelines.registry.slot import Slot
 
@@ -153,27 +154,27 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
     if not new:
         out = len(version.withdrawn)
         stays = (
-            f"\n{out:,} clips of {version.slot} were dropped (elp data drop) and stay out of every delivery; if one is "
-            f"wanted again: elp data readmit {version.slot} --clip ID"
+            f"\n{count(out, 'dropped clip')} of {version.slot} left out of every delivery; if one is wanted again: "
+            f"elp data readmit {version.slot} --clip ID"
         )
         same = f"nothing new in this delivery: {version.slot} stays at {version.name}{stays if out else ''}"
         return "\n".join(filter(None, [same, needs_text(needs)]))
     entry = version.deliveries[-1]
     lines = [
-        f"{version.slot} is at {version.name}: {entry.clips:,} clips added, {_size(version)}",
-        f"{len(entry.alignment.recordings):,} recordings were aligned with {entry.alignment}"
+        f"{version.slot} is at {version.name}: {count(entry.clips, 'clip')} added, {_size(version)}",
+        f"{count(len(entry.alignment.recordings), 'recording')} aligned with {entry.alignment}"
         if entry.alignment
         else "",
-        f"{entry.repeats:,} clips were taken in before" if entry.repeats else "",
-        f"{entry.withdrawn:,} clips were dropped before and stay out; if one is wanted again: "
+        f"{count(entry.repeats, 'clip')} taken in before" if entry.repeats else "",
+        f"{count(entry.withdrawn, 'clip')} dropped before, left out again; if one is wanted again: "
         f"elp data readmit {version.slot} --clip ID"
         if entry.withdrawn
         else "",
-        f"{entry.quarantined:,} clips went to quarantine; see: elp data quarantine {version.slot}"
+        f"{count(entry.quarantined, 'clip')} went to quarantine; see: elp data quarantine {version.slot}"
         if entry.quarantined
         else "",
         f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
-        f"tags were removed from {entry.untagged:,} transcripts" if entry.untagged else "",
+        f"tags were removed from {count(entry.untagged, 'transcript')}" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         filled_text(entry.filled),
         needs_text(needs),
@@ -184,13 +185,13 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
 def _dropped(done: Dropped, needs: Sequence[str]) -> str:
     version = done.dataset
     lines = [
-        f"{version.slot} is at {version.name} without {done.clips:,} clips: {_size(version)}",
-        f"{done.quarantined:,} files were taken out of quarantine" if done.quarantined else "",
-        f"{done.muted:,} other files in quarantine have their paths and stay without their sound" if done.muted else "",
+        f"{version.slot} is at {version.name} without {count(done.clips, 'clip')}: {_size(version)}",
+        f"{count(done.quarantined, 'file')} taken out of quarantine" if done.quarantined else "",
+        f"kept in quarantine without sound: {count(done.muted, 'other file')} with their paths" if done.muted else "",
         f"{_pinned(done.golden)}; verdicts on the one before are out of date" if done.golden else "",
         *(
-            f"{count:,} clips of {name!r} stay; its name differs only by case, width, blanks or a channel's ending"
-            for name, count in done.similar.items()
+            f"kept: {count(number, 'clip')} of {name!r}; it differs only by case, width, blanks or a channel's ending"
+            for name, number in done.similar.items()
         ),
         f"older versions still hold them; see the next steps with: elp erasure plan {version.slot}",
         needs_text(needs),
@@ -199,7 +200,7 @@ def _dropped(done: Dropped, needs: Sequence[str]) -> str:
 
 
 def _size(version: DatasetVersion) -> str:
-    return f"{version.clips:,} in all ({seconds(version.seconds)}, {version.speakers} speakers)"
+    return f"{version.clips:,} in all ({duration(version.seconds)}, {count(version.speakers, 'speaker')})"
 
 
 def _log(slot: Slot, found: list[DatasetVersion]) -> str:
@@ -224,6 +225,6 @@ def _log(slot: Slot, found: list[DatasetVersion]) -> str:
 def _pinned(ref: GoldenRef) -> str:
     note = "; closed set: its speakers are in training too" if ref.closed_set else ""
     return (
-        f"the golden set of {ref.slot} is {ref.tag}: {ref.clips:,} clips of {ref.speakers} speakers, "
-        f"{seconds(ref.seconds)}, from {ref.source_tag}{note}" + (f"\n{ref.evaluation}" if ref.evaluation else "")
+        f"the golden set of {ref.slot} is {ref.tag}: {count(ref.clips, 'clip')} of {count(ref.speakers, 'speaker')}, "
+        f"{duration(ref.seconds)}, from {ref.source_tag}{note}" + (f"\n{ref.evaluation}" if ref.evaluation else "")
     )

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.output import emit, fields, seconds, table, wants_json
+from pipelines.cli.output import emit, fields, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.datasets.readiness import needs_text
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count, duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def show_plan(
 
 def _planned(plan: IntakePlan) -> str:
     end = f"{plan.slot} would be at {plan.version}" if plan.version else "nothing in it is new: no version"
-    new = f"{plan.clips:,} new, {seconds(plan.seconds)}; {plan.repeats:,} known"
+    new = f"{plan.clips:,} new, {duration(plan.seconds)}; {plan.repeats:,} known"
     if plan.withdrawn:
         new += f"; {plan.withdrawn:,} were dropped before and stay out"
     facts = [
@@ -69,7 +70,7 @@ def plan_tables(plan: IntakePlan) -> str:
 
 def filled_text(filled: Mapping[str, int]) -> str:
     """Return which splits a delivery filled that the slot lacked; empty if none."""
-    shown = ", ".join(f"{count:,} clips to {split}" for split, count in sorted(filled.items()))
+    shown = ", ".join(f"{count(number, 'clip')} to {split}" for split, number in sorted(filled.items()))
     return f"the slot lacked a split: the rule for small slots moved {shown}" if filled else ""
 
 

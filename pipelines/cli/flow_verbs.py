@@ -15,11 +15,12 @@ from pipelines.cli.options import (
     options_of_delivery,
     slot_argument,
 )
-from pipelines.cli.output import emit, mark, progress, seconds, wants_json
+from pipelines.cli.output import emit, mark, progress, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
 from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, run_name, start_run
@@ -156,7 +157,7 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
     from pipelines.cli.run_panel import RunEnd
     from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED
 
-    ended = f"{run.name}: {mark(run.state)} in {seconds(run.seconds)}"
+    ended = f"{run.name}: {mark(run.state)} in {duration(run.seconds)}"
     end = RunEnd(names[0] if names else "", outcome, _server(workspace), ended)
     emit({"run": run, "outcome": outcome.rows()}, lambda _: end.panel())
     if run.state in (REFUSED, UNDECIDED):

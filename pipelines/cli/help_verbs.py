@@ -32,6 +32,6 @@ def completion_verb(ctx: click.Context, shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    # with the class's own check of bash, an old bash is refused only where the script is used
+    # with the class's own check of bash, an old bash is refused only when the script is used
     completion = found(ctx.find_root().command, {}, "elp", "_ELP_COMPLETE")
     click.echo(completion.source_template % completion.source_vars())

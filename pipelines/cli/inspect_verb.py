@@ -11,10 +11,11 @@ import click
 
 from pipelines.cli.dry_run import plan_tables
 from pipelines.cli.options import SLOT, json_option, options_of_delivery
-from pipelines.cli.output import emit, fields, seconds, wants_json
+from pipelines.cli.output import emit, fields, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.errors import IntakeError, WorkspaceError
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.number_text import duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _lines(found: Inspection) -> list[str]:
 def _clips(found: Inspection) -> str:
     if not found.plan:
         return f"{found.clips:,}" if found.clips else ""
-    return f"{found.clips:,}; {found.plan.clips:,} good, {seconds(found.plan.seconds)}"
+    return f"{found.clips:,}; {found.plan.clips:,} good, {duration(found.plan.seconds)}"
 
 
 def _languages(found: Inspection) -> str:

@@ -72,8 +72,7 @@ def adapter_versions_of(slot: str, start: Path | None = None) -> list[str]:
 
     try:
         workspace = open_workspace(start)
-        account = accounts.given_account(workspace, accounts.service)
-        login = (account.name, account.password) if account else None
+        login = accounts.service_login(workspace)
         address = f"{mlflow_uri(workspace)}/elp/api/v1/adapters?slot={slot}"
         found = request(address, timeout=_ANSWER_SECONDS, login=login)["adapters"]
         return [str(number) for number in sorted({one["version"] for one in found if not one["deleted"]}, reverse=True)]

@@ -12,12 +12,9 @@ from typing import Any, TypeVar
 
 import click
 
-from pipelines.number_text import duration
 from pipelines.registry.plain_json import plain
 
 T = TypeVar("T")
-seconds = duration
-"""Returns a length of time as people say it."""
 
 JSON_KEY = "elp.json"
 """In the `meta` of click's context: whether the result is printed as JSON."""

@@ -17,7 +17,7 @@ _EVERY: Seconds = 30.0
 
 @dataclass(frozen=True)
 class Display:
-    """Where long work shows itself."""
+    """The display of long work."""
 
     log: Callable[[str], None]
     """Prints one line, above the bar if there is one."""
@@ -62,16 +62,22 @@ def seconds_progress(quiet: bool = False) -> Iterator[Callable[[float, float], N
         yield lambda done, total: report(round(done), round(total), "")
 
 
-def _lines() -> Callable[[float, str], None]:
+def spaced_lines() -> Callable[[str], None]:
+    """Return a function that prints a line on stderr, but none within half a minute after the one before."""
     last = time.monotonic()
 
-    def show(percent: float, text: str) -> None:
+    def say(text: str) -> None:
         nonlocal last
         if time.monotonic() - last >= _EVERY:
             last = time.monotonic()
-            progress(f"{text} ({percent:.0f} %)")
+            progress(text)
 
-    return show
+    return say
+
+
+def _lines() -> Callable[[float, str], None]:
+    say = spaced_lines()
+    return lambda percent, text: say(f"{text} ({percent:.0f} %)")
 
 
 @contextlib.contextmanager

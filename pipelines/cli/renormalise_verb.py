@@ -9,6 +9,7 @@ import click
 from pipelines.cli.options import on_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def renormalise_data(workspace: Workspace, slot: Slot, golden: bool, quarantine:
 
 def _renormalised(done: Renormalised, dry_run: bool) -> str:
     version, slot = done.dataset, done.dataset.slot
-    bad, count = done.quarantined, len(done.clips) - len(done.quarantined)
-    changes = f"{count:,} transcripts changed, {len(bad):,} clips to quarantine"
+    bad, others = done.quarantined, len(done.clips) - len(done.quarantined)
+    changes = f"{count(others, 'transcript')} changed, {count(len(bad), 'clip')} to quarantine"
     rows = [
         (one.path, one.fault.reason if one.fault else "", one.before, one.after)
         for one in sorted(done.clips, key=lambda one: one.fault is None)[:_SHOWN]

@@ -9,6 +9,7 @@ import click
 from pipelines.cli.options import on_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def _divided(done: Resplit, dry_run: bool) -> str:
 
     version = done.dataset
     if done.stored:
-        first = f"{version.slot} is at {version.name}: {done.moved:,} clips have another split"
+        first = f"{version.slot} is at {version.name}: {count(done.moved, 'clip')} moved to another split"
     elif done.moved:
-        first = f"{done.moved:,} clips of {version.slot} would get another split"
+        first = f"{count(done.moved, 'clip')} of {version.slot} would get another split"
     else:
         first = f"no clip of {version.slot} moves: it stays at {version.name}"
     names = sorted(done.before.keys() | done.after.keys())

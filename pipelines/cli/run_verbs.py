@@ -8,9 +8,10 @@ import click
 
 from elp_core.errors import OpsError
 from pipelines.cli.options import SLOT, on_workspace
-from pipelines.cli.output import emit, mark, seconds, table, wants_json
+from pipelines.cli.output import emit, mark, table, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
 from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect
@@ -82,7 +83,7 @@ def _listing(found: Sequence[FollowedRun], empty: str) -> str:
             run.name,
             mark(run.state),
             run.started[:16].replace("T", " "),
-            seconds(run.seconds) if run.seconds else None,
+            duration(run.seconds) if run.seconds else None,
             _first_line(run.message) if run.ended else "",
         )
         for run in found

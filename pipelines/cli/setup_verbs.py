@@ -12,10 +12,10 @@ import click
 
 from pipelines.cli.known_slots import workspace_root
 from pipelines.cli.options import json_option, on_workspace, opens
-from pipelines.cli.output import emit, mark, progress, seconds, table, wants_json
+from pipelines.cli.output import emit, mark, progress, table, wants_json
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.number_text import count
+from pipelines.number_text import count, duration
 
 if TYPE_CHECKING:
     from pipelines.demo.job import Demonstration
@@ -111,7 +111,7 @@ def _show(workspace: Workspace) -> int:
 
 def _services(found: list[ServiceStatus]) -> str:
     rows = [
-        (s.name, mark(s.state), s.address, s.pid, None if s.uptime is None else seconds(s.uptime), s.detail)
+        (s.name, mark(s.state), s.address, s.pid, None if s.uptime is None else duration(s.uptime), s.detail)
         for s in found
     ]
     return table(("service", "state", "address", "pid", "up for", ""), rows)

@@ -8,8 +8,9 @@ import click
 
 from pipelines.cli.dry_run import counted
 from pipelines.cli.options import complete_slot_at, on_workspace
-from pipelines.cli.output import emit, fields, seconds, table
+from pipelines.cli.output import emit, fields, table
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count, duration
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     shared = ", shared between the splits (closed set)" if version.closed_set else ""
     facts: list[tuple[str, Any]] = [
         ("version", f"{version.tag}, made {version.created}"),
-        ("clips", f"{version.clips:,} in {len(version.shards)} shard(s), {seconds(version.seconds)}"),
+        ("clips", f"{version.clips:,} in {count(len(version.shards), 'shard')}, {duration(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
         ("golden set", version.golden),
         *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
@@ -45,7 +46,9 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("revision", version.revision),
         ("DVC hash", version.dvc_hash),
     ]
-    splits = [(name, f"{count:,}", f"{version.split_seconds[name] / 60:.1f}") for name, count in version.splits.items()]
+    splits = [
+        (name, f"{number:,}", f"{version.split_seconds[name] / 60:.1f}") for name, number in version.splits.items()
+    ]
     rules = [(rule.expects, rule.broken, rule.reason) for rule in version.validation.rules]
     parts = [
         fields(facts),
@@ -53,7 +56,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         table(("condition", "clips"), counted(version.conditions)),
         *_classes(version),
         table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
-        f"checks of the newest delivery ({version.validation.evaluated:,} clips read)",
+        f"checks of the newest delivery ({count(version.validation.evaluated, 'clip')} read)",
         table(("expected", "broken", "reason"), rules),
     ]
     if needs := needs_text(version_needs(workspace, version)):
@@ -77,5 +80,5 @@ def _classes(version: DatasetVersion) -> list[str]:
 
 
 def _doubtful(version: DatasetVersion) -> str:
-    counts = ", ".join(f"{count:,} {kind}s" for kind, count in version.doubtful_names.items())
+    counts = ", ".join(count(number, kind) for kind, number in version.doubtful_names.items())
     return f"{counts} that look like another name, or like a missing value"

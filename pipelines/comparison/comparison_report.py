@@ -21,7 +21,7 @@ SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
 HEADERS = (
     "against the best", "trainable", "training", "peak memory",
-    *(f"stored, {n} slot{'s' if n > 1 else ''}" for n in SLOTS), "RTF",
+    *(f"stored, {count(n, 'slot')}" for n in SLOTS), "RTF",
 )  # fmt: skip
 """Columns after the method and its error rates."""
 _INK, _CURVE, _FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"

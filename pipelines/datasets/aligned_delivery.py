@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+import pyarrow.parquet as pq
+
 from elp_core.channels import Channel
+from elp_core.data.corpus import ShardRow
 from elp_core.errors import AudioError, CorpusError, ElpError
 from elp_core.languages import LanguageConfig
 from elp_core.types import Seconds
 from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
+from pipelines.datasets.measuring import IntakeSettings, measure_clip
 from pipelines.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,8 +76,34 @@ def with_aligner(content: DeliveryContent, aligner: Aligner) -> DeliveryContent:
     return replace(content, key=hashlib.sha256(words.encode()).hexdigest(), earlier_key="")
 
 
-def align_delivery(content: DeliveryContent, aligner: Aligner, current: DatasetVersion | None) -> DeliveryContent:
+def require_not_aligned(content: DeliveryContent, language: LanguageConfig, current: DatasetVersion | None) -> None:
+    """Refuse a delivery without an aligner that has recordings whose segments `current` has; raise UsageError."""
+    aligned = {
+        recording: delivery
+        for delivery in (current.deliveries if current else ())
+        if delivery.alignment and delivery.clips > 0
+        for recording in delivery.alignment.recordings
+    }
+    for clip in content.clips if aligned else ():
+        if not clip.fault and (found := aligned.get(_recording_id(clip, language))) and found.alignment:
+            cut = found.alignment
+            raise UsageError(
+                f"{clip.path} was aligned with {cut} for v{found.version}; as a whole, the same sound would be in the "
+                f"data twice: use --align {cut.adapter}@v{cut.version}, or deliver the new recordings alone"
+            )
+
+
+def align_delivery(
+    content: DeliveryContent,
+    aligner: Aligner,
+    current: DatasetVersion | None,
+    present: Sequence[Path],
+    settings: IntakeSettings,
+) -> DeliveryContent:
     """Return a delivery with the segments of its long recordings in their place.
+
+    A recording stays as it is if it is a clip of `present`, the shards of `current`, or such a clip was dropped: its
+    segments would be the same sound under other ids, and perhaps in another split.
 
     Segments that are bad are withheld, see `SourceClip.withheld`. A recording that cannot be aligned becomes one clip
     with a fault. Raise UsageError if `current` has recordings of it that another adapter has cut.
@@ -81,8 +112,9 @@ def align_delivery(content: DeliveryContent, aligner: Aligner, current: DatasetV
     assert channel != "each"  # `with_aligner` refuses it
     recordings: list[str] = []
     clips: list[SourceClip] = []
+    wholes = _Wholes(current, present, settings)
     for clip in content.clips:
-        if clip.fault or not _is_long(clip):
+        if clip.fault or not _is_long(clip) or clip in wholes:
             clips.append(clip)
             continue
         recording = _recording_id(clip, aligner.language)
@@ -99,18 +131,42 @@ def align_delivery(content: DeliveryContent, aligner: Aligner, current: DatasetV
     return replace(content, clips=tuple(clips), alignment=alignment)
 
 
+class _Wholes:
+    """The clips that a slot has, or had until they were dropped."""
+
+    def __init__(self, current: DatasetVersion | None, present: Sequence[Path], settings: IntakeSettings) -> None:
+        self._ids, self._settings = set(current.withdrawn if current else ()), settings
+        self._longest = settings.policy.max_seconds
+        for shard in present:
+            table = pq.read_table(shard, columns=["id", "duration"])
+            self._ids.update(table["id"].to_pylist())
+            self._longest = max(self._longest, *table["duration"].to_pylist())
+
+    def __contains__(self, clip: SourceClip) -> bool:
+        """Return whether the whole sound of `clip` is such a clip; longer ones are not decoded."""
+        if not self._ids or not 0 < (_seconds(clip) or 0.0) <= self._longest + 1.0:
+            return False
+        found = measure_clip(clip, self._settings)
+        return isinstance(found, ShardRow) and found.id in self._ids
+
+
 def _is_long(clip: SourceClip) -> bool:
+    seconds = _seconds(clip)
+    # what cannot be read is measured as it is, and goes to quarantine; a header may name no length
+    return seconds is not None and (not math.isfinite(seconds) or seconds > SEGMENT_SECONDS or seconds <= 0)
+
+
+def _seconds(clip: SourceClip) -> Seconds | None:
+    """Return the length of a clip by the header of its file; None if that cannot be read."""
     from elp_core.audio import probe
 
     try:
-        seconds = clip.seconds if clip.seconds is not None else probe(clip.audio).seconds - clip.start
+        return clip.seconds if clip.seconds is not None else probe(clip.audio).seconds - clip.start
     except ImportError:
         raise
     except Exception:
-        # not only AudioError: decoders raise what they like; it is measured as it is, and goes to quarantine
-        return False
-    # a header may name no length
-    return not math.isfinite(seconds) or seconds > SEGMENT_SECONDS or seconds <= 0
+        # not only AudioError: decoders raise what they like
+        return None
 
 
 def _recording_id(clip: SourceClip, language: LanguageConfig) -> str:

@@ -24,6 +24,7 @@ from pipelines.datasets.slot_shards import count_shards, next_records, pinned_go
 from pipelines.datasets.versions import golden_ref
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 Operation = Literal["correct", "resplit"]
@@ -68,8 +69,8 @@ def changed_clips(
     """
     source, step = _NAMES[what]
     slot, number, golden = current.slot, current.version + 1, staged[GOLDEN]
-    totals, count = count_shards(staged[SHARDS].files), len(found)
-    require_good_set(workspace, slot, totals, delivered=count, quarantined=[], step=step)
+    totals = count_shards(staged[SHARDS].files)
+    require_good_set(workspace, slot, totals, delivered=len(found), quarantined=[], step=step)
     if golden.leaving and not golden.files:
         left = f"no clip of {pinned_golden(workspace, slot)} would be left; add test clips first"
         raise DataRefused(str(slot), [left], step)
@@ -89,7 +90,7 @@ def changed_clips(
         clips=0,
         seconds=0.0,
         quarantined=0,
-        repeats=count,
+        repeats=len(found),
         version=number,
         created=utc_seconds(),
         new_units=added_units(current, units),
@@ -112,7 +113,7 @@ def changed_clips(
     arriving = {name: folder.arriving for name, folder in staged.items()}
     leaving = {name: folder.leaving for name, folder in staged.items()}
     # names and transcripts stay out of Git, whose history cannot be erased
-    subject = f"{what.capitalize()} {count} clips of {slot} (v{number})"
+    subject = f"{what.capitalize()} {count(len(found), 'clip')} of {slot} (v{number})"
     text = (workspace.root / slot.folder / TRIALS_FILE).read_text(encoding="utf-8") if pinned else ""
     return SlotChange(slot, subject, version, ref, arriving, leaving, text)
 

@@ -21,6 +21,7 @@ from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.slot_shards import ShardTotals
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def set_faults(
         faults[-1] += "; to take the others in without these, add --quarantine duplicates"
     if totals.shared and not policy.closed_set:
         faults.append(
-            f"leakage: {len(totals.shared)} speaker(s) are in more than one split ({_some(totals.shared)}); give each "
-            "speaker one split, or declare the speakers a closed set in elp.yaml: "
+            f"leakage: {count(len(totals.shared), 'speaker')} in more than one split ({_some(totals.shared)}); give "
+            "each speaker one split, or declare the speakers a closed set in elp.yaml: "
             f"slots: {{{slot}: {{data: {{closed_set: true}}}}}}"
         )
     if len(quarantined) < delivered:
@@ -141,7 +142,7 @@ def set_faults(
         setting = (
             f"to take the others in, set slots: {{{slot}: {{data: {{max_quarantined: {share:g}}}}}}} in elp.yaml; "
         )
-        counted = ", ".join(f"{count} {reason}" for reason, count in count_reasons(quarantined).items())
+        counted = ", ".join(f"{number} {reason}" for reason, number in count_reasons(quarantined).items())
         faults.append(
             f"quarantine: {len(quarantined)} of {delivered} clips are unusable ({counted}), the limit is "
             f"{policy.max_quarantined:.0%} (data.max_quarantined); see all with: elp data quarantine {slot}; "
@@ -177,7 +178,7 @@ def _class_faults(classes: Mapping[str, Collection[str]]) -> list[str]:
     for split in sorted(classes.keys() - {"train"}) if trained else ():
         if unknown := sorted(set(classes[split]) - trained):
             faults.append(
-                f"classes: {len(unknown)} of the {split} split are in no training clip ({_some(unknown)}); "
+                f"classes of the {split} split without a training clip: {len(unknown)} ({_some(unknown)}); "
                 "add training clips of them, or correct the labels"
             )
     return faults

@@ -18,6 +18,7 @@ from pipelines.datasets.importers.manifest_rows import TABLE_SUFFIXES, key_name,
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
 from pipelines.datasets.importers.row_values import text_value
 from pipelines.errors import IntakeError
+from pipelines.number_text import count
 from pipelines.registry.names import normal_name
 
 ID_KEYS = ("id", "clip", "clip_id")
@@ -139,7 +140,7 @@ def read_corrections(
     if not faults and not named:
         faults = [f"no row has one of {', '.join(WORDS)}"] if rows else ["it has no row"]
     if faults:
-        raise IntakeError(f"{file} has {len(faults)} fault(s); correct them and try again, nothing changed", faults)
+        raise IntakeError.of_faults(file, faults)
     found = [Correction(line, clips[clip], _after(clips[clip], values)) for clip, (line, values) in changes.items()]
     found = found if closed_set else _with_splits(found, clips, changes)
     return Corrections(tuple(one for one in sorted(found, key=lambda one: one.line) if one.changes), rows, skipped)
@@ -180,9 +181,11 @@ class _Index:
             return found[0]
         if found:
             shown = ", ".join(f"{clip.id[:12]} ({clip.text or clip.label or clip.speaker})" for clip in found[:_SHOWN])
-            faults.append(f"{path} names {len(found)} clips ({shown} …); name one by its id")
+            faults.append(f"{path} names {count(len(found), 'clip')} ({shown} …); name one by its id")
         elif path not in quarantined:
-            dropped = f", and {len(self._withdrawn)} dropped clips cannot be corrected" if self._withdrawn else ""
+            dropped = (
+                f", and {count(len(self._withdrawn), 'dropped clip')} cannot be corrected" if self._withdrawn else ""
+            )
             faults.append(f"no clip of the slot was delivered as {path}{dropped}; name it as in its delivery")
         return None
 
@@ -197,7 +200,7 @@ class _Index:
         if any(one.startswith(name) for one in self._withdrawn):
             faults.append(f"the clip {name[:12]} was dropped; a dropped clip is not corrected")
         else:
-            faults.append(f"{len(ids) or 'no'} clip(s) of the slot have the id {name[:12]}; expected one")
+            faults.append(f"the id {name[:12]} is that of {count(len(ids), 'clip')} of the slot, expected 1")
         return None
 
     def _plain(self, name: str) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from elp_core.types import Seconds
-from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
+from pipelines.datasets.aligned_delivery import Aligner, align_delivery, require_not_aligned, with_aligner
 from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.dataset_version import QUARANTINE, SHARDS, DatasetVersion
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.importers import accepting, choose_importer
 from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
+from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine
 from pipelines.datasets.slot_shards import count_shards, present_files
@@ -105,13 +106,17 @@ def plan_delivery(
     with tempfile.TemporaryDirectory(prefix="elp-plan-") as folder, validation_process() as validate:
         stage = Path(folder)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
-        if aligner:
-            content = with_aligner(content, aligner)
-            known = content.known(current.delivery_keys if current else ())
-            content = content if known else align_delivery(content, aligner, current)
         present, held = (
             present_files(workspace, current, name, stage / "cache") if current else [] for name in (SHARDS, QUARANTINE)
         )
+        content = with_aligner(content, aligner) if aligner else content
+        if not content.known(current.delivery_keys if current else ()):
+            own = workspace.settings.for_slot(slot)
+            if aligner:
+                settings = IntakeSettings(own.data, content.options, content.name, own.language)
+                content = align_delivery(content, aligner, current, present, settings)
+            else:
+                require_not_aligned(content, own.language, current)
         judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress, dry_run=True)
         changes = bool(judged.shards or not_held(judged.quarantined(), read_quarantine(held)))
         return _plan(slot, current, judged, present, tuple(others), changes=changes)

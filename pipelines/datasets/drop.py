@@ -45,6 +45,7 @@ from pipelines.datasets.trial_files import read_positions
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.names import normal_name, similar_to
 from pipelines.registry.slot import Slot
 
@@ -220,7 +221,7 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
     arriving = {name: folder.arriving for name, folder in found.items()}
     leaving = {name: folder.leaving for name, folder in found.items()}
     # the subject's name stays out of Git, whose history cannot be erased
-    subject, trials = f"Drop {len(gone)} clips from {slot} (v{number})", listed.text if listed else ""
+    subject, trials = f"Drop {count(len(gone), 'clip')} from {slot} (v{number})", listed.text if listed else ""
     return SlotChange(slot, subject, version, ref, arriving, leaving, trials)
 
 

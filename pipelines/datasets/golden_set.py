@@ -17,6 +17,7 @@ from pipelines.datasets.trial_files import read_trial_list
 from pipelines.datasets.versions import golden_ref, pinned_trials, version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -56,7 +57,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
             return pinned
         names = {path.name for path in chosen}
         leaving = [path for path in slot_shards(workspace, slot, GOLDEN) if path.name not in names]
-        subject = f"Pin the golden set of {slot} from {source.tag} (v{golden.version}, {golden.clips} clips)"
+        subject = f"Pin the golden set of {slot} from {source.tag} (v{golden.version}, {count(golden.clips, 'clip')})"
         text = listed.text if listed else ""
         arriving = {GOLDEN: chosen}
         change = SlotChange(slot, subject, golden=golden, arriving=arriving, leaving={GOLDEN: leaving}, trials=text)

@@ -10,6 +10,7 @@ from elp_core.data.trials import TrialList
 from pipelines.datasets.dataset_version import PinnedTrials
 from pipelines.datasets.trial_files import TrialNames, write_positions
 from pipelines.errors import IntakeError
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -43,8 +44,8 @@ def apply_list(names: TrialNames, shards: Sequence[Path], copies: Mapping[str, s
         target, a, b = wrong[0]
         says = "one speaker" if target else "two speakers"
         raise IntakeError(
-            f"{names.name}: {len(wrong)} trial(s) contradict the speakers of their clips; the first says {says} of "
-            f"{speakers[a]} and {speakers[b]}; use the list of this corpus"
+            f"{names.name}: the speakers of the clips contradict {count(len(wrong), 'trial')}; the first says {says} "
+            f"of {speakers[a]} and {speakers[b]}; use the list of this corpus"
         )
     if {target for target, *_ in kept} != {True, False}:
         raise IntakeError(

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.datasets.aligned_delivery import Aligner, align_delivery, with_aligner
+from pipelines.datasets.aligned_delivery import Aligner, align_delivery, require_not_aligned, with_aligner
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
 from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, read_for_slot
+from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine, write_quarantine
 from pipelines.datasets.refused_delivery import forget_refused, keep_refused
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
@@ -26,6 +27,7 @@ from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -59,12 +61,15 @@ def add_delivery(
         # not an error: a flow that runs again passes the same source
         if current and content.known(current.delivery_keys):
             return current
-        if aligner:
-            content = align_delivery(content, aligner, current)
         # FLAC is smaller than most sources, but the workspace and DVC's cache may each need a copy
         require_space(workspace.root, 2 * content.kept)
         restore_shards(workspace, slot, current)
-        present = slot_shards(workspace, slot, SHARDS)
+        present, own = slot_shards(workspace, slot, SHARDS), workspace.settings.for_slot(slot)
+        if aligner:
+            settings = IntakeSettings(own.data, content.options, content.name, own.language)
+            content = align_delivery(content, aligner, current, present, settings)
+        else:
+            require_not_aligned(content, own.language, current)
         with validation_process() as validate:
             if meanwhile:
                 meanwhile()
@@ -138,5 +143,5 @@ def _change(
         QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE),
         GOLDEN: test,
     }
-    subject, trials = f"Add {delivery.clips} clips to {slot} ({version.name})", listed.text if listed else ""
+    subject, trials = f"Add {count(delivery.clips, 'clip')} to {slot} ({version.name})", listed.text if listed else ""
     return SlotChange(slot, subject, version, golden, arriving, trials=trials)

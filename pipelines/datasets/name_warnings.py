@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from pipelines.number_text import count
 from pipelines.registry.names import placeholders, similar_names
 
 NAME_KINDS = ("speaker", "label", "condition")
@@ -14,7 +15,7 @@ Names = Mapping[str, Mapping[str, int]]
 def count_doubtful(names: Names) -> dict[str, int]:
     """Return how many names of each kind a person should look at; a kind without any is left out."""
     found = {kind: {name for group in similar_names(names[kind]) for name in group} for kind in names}
-    return {kind: count for kind in names if (count := len(found[kind] | placeholders(names[kind]).keys()))}
+    return {kind: number for kind in names if (number := len(found[kind] | placeholders(names[kind]).keys()))}
 
 
 def name_warnings(names: Names) -> list[str]:
@@ -23,12 +24,13 @@ def name_warnings(names: Names) -> list[str]:
     for kind in names:
         groups = similar_names(names[kind])
         for group in groups[:_SHOWN]:
-            shown = ", ".join(f"{name!r} ({count:,} clips)" for name, count in group.items())
+            shown = ", ".join(f"{name!r} ({count(number, 'clip')})" for name, number in group.items())
             warnings.append(f"these {kind}s differ only by case, width or blanks and are kept apart: {shown}")
         if len(groups) > _SHOWN:
             warnings.append(f"{len(groups) - _SHOWN} more groups of {kind}s differ only by case, width or blanks")
         warnings += [
-            f"{count:,} clips have the {kind} {name!r}; if that stands for a missing value, leave the field empty"
-            for name, count in placeholders(names[kind]).items()
+            f"the {kind} of {count(number, 'clip')} is {name!r}; if that stands for a missing value, leave the "
+            "field empty"
+            for name, number in placeholders(names[kind]).items()
         ]
     return warnings

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from elp_core.types import Clip
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -50,9 +51,9 @@ def training_needs(slot: Slot, train: SplitContent, validation: SplitContent) ->
     if not train.clips:
         faults.append("no clip is in the training split")
     elif "speaker" in needs and train.speakers < 2:
-        faults.append(f"the training split has {train.speakers} speaker, expected 2 or more")
+        faults.append(f"the training split has {count(train.speakers, 'speaker')}, expected 2 or more")
     elif "label" in needs and train.labels < 2:
-        faults.append(f"the training split has {train.labels} class, expected 2 or more")
+        faults.append(f"the number of classes in the training split is {train.labels}, expected 2 or more")
     if not validation.clips:
         faults.append("no clip is in the validation split, which decides when training has learned enough")
     elif "speaker" in needs and not validation.compares:
@@ -73,8 +74,8 @@ def golden_needs(slot: Slot, golden: SplitContent, *, closed_set: bool) -> list[
 
 def _one_kind(what: str, content: SplitContent) -> str:
     return (
-        f"the {what} has {content.clips} clip(s) of {content.speakers} speaker(s); an equal error rate needs two clips "
-        "of one speaker, and two speakers"
+        f"the {what} has {count(content.clips, 'clip')} of {count(content.speakers, 'speaker')}; an equal error rate "
+        "needs two clips of one speaker, and two speakers"
     )
 
 
@@ -90,8 +91,9 @@ def remedy(slot: Slot, speakers: int, nameless: int, *, by_clip: bool) -> str:
     more = 3 * least - speakers - nameless
     setting = f"slots: {{{slot}: {{data: {{closed_set: true, split_by: clip}}}}}}"
     return (
-        f"each split needs {least} speaker(s), and no speaker is in two: add recordings of {more} or more others; or, "
-        f"if the adapter will serve the same people only, set {setting} in elp.yaml and run: elp data resplit {slot}"
+        f"each split needs {count(least, 'speaker')}, and no speaker is in two: add recordings of {more} or more "
+        f"others; or, if the adapter will serve the same people only, set {setting} in elp.yaml and run: "
+        f"elp data resplit {slot}"
     )
 
 

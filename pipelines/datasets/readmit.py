@@ -10,6 +10,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -24,8 +25,8 @@ def readmit_clip(workspace: Workspace, slot: Slot, subject: Subject) -> DatasetV
         found = [clip for clip in current.withdrawn if subject.clip and clip.startswith(subject.clip)]
         if len(found) != 1:
             raise UsageError(
-                f"{len(found) or 'no'} dropped clip(s) of {slot} have the id {subject.clip}; {current.tag} lists "
-                f"{len(current.withdrawn)} in {slot.folder}/dataset.json (withdrawn)"
+                f"the id {subject.clip} is that of {count(len(found), 'dropped clip')} of {slot}, expected 1; "
+                f"{current.tag} lists {len(current.withdrawn)} in {slot.folder}/dataset.json (withdrawn)"
             )
         restore_shards(workspace, slot, current)
         number = current.version + 1

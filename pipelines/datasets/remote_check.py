@@ -13,6 +13,7 @@ from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 _FOLDERS = (SHARDS, QUARANTINE, GOLDEN)
@@ -74,9 +75,9 @@ def push_lost_files(workspace: Workspace, slot: Slot) -> int:
         sources = {name: _source(workspace, remote, name) for name in lost}
         if nowhere := [name for name, source in sources.items() if source is None]:
             raise VersioningError(
-                f"the DVC remote {remote.address} lost {len(nowhere)} file(s) of the newest version of {slot}, and "
-                f"this machine has no intact copy (the first is {nowhere[0].path}); restore the remote from a backup, "
-                "or push from a machine that has them with: dvc push --all-tags"
+                f"the DVC remote {remote.address} lost {count(len(nowhere), 'file')} of the newest version of {slot}, "
+                f"and this machine has no intact copy (the first is {nowhere[0].path}); restore the remote from a "
+                "backup, or push from a machine that has them with: dvc push --all-tags"
             )
         # a listing comes after its files: DVC takes a folder for complete when the remote has its listing
         for name, source in sources.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipelines.datasets.remote_check import lost_files
 from pipelines.datasets.versions import dataset_slots
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 
 def examine_remote(workspace: Workspace) -> tuple[str, str, str]:
@@ -20,7 +21,7 @@ def examine_remote(workspace: Workspace) -> tuple[str, str, str]:
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         remedy = "push them again, from a machine whose cache has them: dvc push --all-tags; or restore a backup"
         return "fail", f"{address} lacks files of the newest version or golden set of {shown}{more}", remedy
-    held = f"holds the newest versions of {len(slots)} slot(s)" if slots else "has no version to hold yet"
+    held = f"holds the newest versions of {count(len(slots), 'slot')}" if slots else "has no version to hold yet"
     if "://" in address:
         return "ok", f"{address} {held}", ""
     # the nearest folder that exists decides whether the remote can be written

@@ -52,6 +52,7 @@ from pipelines.datasets.slot_shards import (
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 _STEP = "the new normal form"
@@ -146,8 +147,8 @@ def _prepare(
     units = _units(current, config, clips, shards[SHARDS], faults)
     golden = {row for path in shards[GOLDEN] for row in pq.read_table(path, columns=["id"])["id"].to_pylist()}
     sizes = len((pinned_units(current) or Units()).symbols), len((units or Units()).symbols)
-    count = sum(clip.id in golden for clip in changed)
-    found = Renormalised(current, before, after, tuple(changed), sizes, count)
+    touched = sum(clip.id in golden for clip in changed)
+    found = Renormalised(current, before, after, tuple(changed), sizes, touched)
     if not changed and before == after and kind_of_units(current) in ("", config.unit_kind):
         return found, None
     if faults and not options.quarantine:
@@ -190,10 +191,11 @@ def _units(
 
 def _refusal(slot: Slot, after: TranscriptLanguage, clips: Sequence[RenormalisedClip]) -> str:
     faults = [clip.fault for clip in clips if clip.fault]
-    counted = ", ".join(f"{count:,} {reason}" for reason, count in count_reasons(faults).items())
+    counted = ", ".join(f"{number:,} {reason}" for reason, number in count_reasons(faults).items())
     return (
-        f"{len(clips):,} clips of {slot} would go to quarantine under {after} ({counted}; the first: {clips[0].path}: "
-        f"{faults[0].detail}); list them with: elp data renormalise {slot} --dry-run, then add --quarantine"
+        f"{count(len(clips), 'clip')} of {slot} would go to quarantine under {after} ({counted}; the first: "
+        f"{clips[0].path}: {faults[0].detail}); list them with: elp data renormalise {slot} --dry-run, then add "
+        "--quarantine"
     )
 
 
@@ -266,7 +268,7 @@ def _change(
         # all of its files: the new record names their hash, if they are the same ones, too
         arriving[GOLDEN] = staged[GOLDEN].files
     leaving = {name: folder.leaving for name, folder in staged.items()}
-    subject = f"Normalise the transcripts of {slot} again (v{number}, {len(found.clips)} clips)"
+    subject = f"Normalise the transcripts of {slot} again (v{number}, {count(len(found.clips), 'clip')})"
     return SlotChange(slot, subject, version, ref, arriving, leaving)
 
 

@@ -27,6 +27,7 @@ from pipelines.local import git
 from pipelines.local.dvc_repository import DISK_FULL
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 _WAIT_SECONDS = 600.0
@@ -196,8 +197,8 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
 def _tags(change: SlotChange) -> dict[str, str]:
     """Return Git's tags for the new records, with their messages."""
     data, golden = change.dataset, change.golden
-    tags = {data.tag: f"{data.clips} clips, {data.seconds / 60:.1f} minutes"} if data else {}
-    return tags | ({golden.tag: f"{golden.clips} clips, {golden.digest}"} if golden else {})
+    tags = {data.tag: f"{count(data.clips, 'clip')}, {data.seconds / 60:.1f} minutes"} if data else {}
+    return tags | ({golden.tag: f"{count(golden.clips, 'clip')}, {golden.digest}"} if golden else {})
 
 
 def _by_folder(files: Files) -> Iterator[tuple[str, Path]]:

@@ -18,6 +18,7 @@ import soundfile as sf
 
 from elp_core.files import replacing_folder
 from elp_core.types import SAMPLE_RATE, Split
+from pipelines.number_text import count
 
 Wave = npt.NDArray[np.float32]
 
@@ -146,7 +147,7 @@ def write_delivery(
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (partial / manifest.name).write_text(lines, encoding="utf-8")
     minutes = sum(float(str(row["duration"])) for row in rows) / 60
-    progress(f"{site.name}/{plan.name}: {len(rows)} clips, {minutes:.1f} minutes, synthetic")
+    progress(f"{site.name}/{plan.name}: {count(len(rows), 'clip')}, {minutes:.1f} minutes, synthetic")
     return manifest
 
 

@@ -134,15 +134,15 @@ def _counted_reason(challenger: Scores, verdict: Verdict) -> str:
         return ""
     present = token_count(challenger)
     more = math.ceil(present * verdict.needed / verdict.clips) if verdict.needed and verdict.clips else None
-    wanted = "" if more is None else f", about {count(more, 'more character')}"
+    wanted = "" if more is None else f", about {count(more, 'more character', 'd')}"
     return f"; in characters: {present:.0f} now{wanted}"
 
 
 def _size_reason(verdict: Verdict) -> str:
     by_speaker = verdict.unit == "speakers"
-    size = count(verdict.clips, "clip") + (f" of {count(verdict.blocks, 'speaker')}" if by_speaker else "")
+    size = count(verdict.clips, "clip", "d") + (f" of {count(verdict.blocks, 'speaker', 'd')}" if by_speaker else "")
     if verdict.needed is None or verdict.needed_blocks is None:
         return f"the golden set of {size} cannot decide this, and no larger one would at the difference observed"
-    speakers = f" ({count(verdict.needed_blocks, 'more speaker')})" if by_speaker else ""
-    more = count(verdict.needed, "more clip") + speakers
+    speakers = f" ({count(verdict.needed_blocks, 'more speaker', 'd')})" if by_speaker else ""
+    more = count(verdict.needed, "more clip", "d") + speakers
     return f"the golden set of {size} is too small: about {more} would decide what was observed"

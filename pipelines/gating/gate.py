@@ -16,6 +16,7 @@ from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, 
 from pipelines.gating.report import write_evidence_folder
 from pipelines.gating.verdict_record import find_recorded, publish_verdict
 from pipelines.local.settings import Settings, SlotSettings
+from pipelines.number_text import count
 from pipelines.progress_text import Report
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
@@ -186,7 +187,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         model.task = decide_by(model.task, case.settings.gate.metric or None)
-        log(f"evaluating {version.name} on {len(golden.clips)} clips of {golden.tag}")
+        log(f"evaluating {version.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
 
         def report(done: int) -> None:
             if progress:

@@ -120,4 +120,4 @@ def _further(found: Interval, target: float, outcome: Outcome, unit: str) -> str
     if outcome != "undecided":
         return ""
     blocks = further_blocks(found, target)
-    return f" (about {count(blocks, f'more {unit}')} would decide)" if blocks else " (no larger set would decide)"
+    return f" (about {count(blocks, f'more {unit}', 'd')} would decide)" if blocks else " (no larger set would decide)"

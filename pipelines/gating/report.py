@@ -55,7 +55,7 @@ def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
     limits = {name: value for name, value in asdict(verdict.policy.safety).items() if value is not None}
     return render_page(
         _TEMPLATE,
-        {"percent": lambda share: "–" if share is None else percent(share), "span": _span},
+        {"percent": lambda share: "–" if share is None else percent(share), "span": _span, "counted": count},
         verdict=verdict,
         sentence=_sentence(verdict),
         numbers=_numbers(evidence),
@@ -181,5 +181,6 @@ def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:
     if not all(math.isfinite(bound) for bound in bounds):
         return "unknown"
     if signed:
-        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}".replace("-", "−")
+        # a difference of two shares is at most 100 points
+        return f"{100 * max(-1.0, bounds[0]):+.2f} … {100 * min(1.0, bounds[1]):+.2f}".replace("-", "−")
     return f"{100 * max(0.0, bounds[0]):.2f} … {100 * bounds[1]:.2f} %"

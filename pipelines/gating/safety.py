@@ -113,7 +113,7 @@ def _other_slots(found: Interference, policy: GatePolicy) -> GateCheck:
     outcome: Outcome = "passed"
     names = {f"{n.slot} v{n.version}": n.unchanged for n in found.compared}
     changed = [name for name, unchanged in names.items() if not unchanged]
-    detail = f"{len(found.compared)} of {count(found.slots, 'other slot')} compared"
+    detail = f"{len(found.compared)} of {count(found.slots, 'other slot', 'd')} compared"
     if found.skipped:
         detail += f", not compared: {_listed(found.skipped, '; ')}"
     if policy.safety.interference_slots == 0:

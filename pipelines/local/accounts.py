@@ -97,6 +97,12 @@ def given_account(workspace: Workspace, own: Callable[[Workspace], Account | Non
     return None if workspace.settings.servers.mlflow_uri else own(workspace)
 
 
+def service_login(workspace: Workspace) -> tuple[str, str] | None:
+    """Return user name and password for requests of this system itself; None if there is no account."""
+    account = given_account(workspace, service)
+    return (account.name, account.password) if account else None
+
+
 def log_in(workspace: Workspace) -> None:
     """Let this process's MLflow client log in: as the user of the environment, else as the workspace's service account.
 

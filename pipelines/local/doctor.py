@@ -19,6 +19,7 @@ from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.settings import Settings
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
 
 PACKAGE = "elp-foundry"
@@ -139,7 +140,7 @@ def _git(workspace: Workspace) -> Result:
         return "fail", f"{workspace.root} is not a Git repository", f"run: elp init {workspace.root}"
     git.require_identity(workspace.root)
     if changed := git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines():
-        return "warn", f"{len(changed)} uncommitted change(s)", "commit them, or lineage will say dirty"
+        return "warn", count(len(changed), "uncommitted change"), "commit them, or lineage will say dirty"
     return "ok", "identity set, nothing uncommitted", ""
 
 
@@ -150,7 +151,7 @@ def _keys(workspace: Workspace) -> Result:
     if loose := [path.name for path in trusted_keys.orphans()]:
         shown = ", ".join(name[:16] for name in loose[:3])
         remedy = f"delete them from {trusted_keys.folder / PRIVATE_FOLDER}: nothing they sign counts"
-        return "warn", f"{len(loose)} private key(s) of no active key: {shown}", remedy
+        return "warn", f"{count(len(loose), 'private key')} of no active key: {shown}", remedy
     ended = sum(not key.active for key in trusted_keys.keys)
     return "ok", f"can sign {', '.join(roles)}; {len(trusted_keys.keys)} trusted, {ended} ended", ""
 

@@ -10,9 +10,9 @@ import psutil
 
 from elp_core.types import Seconds
 from pipelines.local import http_client as web
-from pipelines.local import service_commands as commands
 from pipelines.local.addresses import read_record
 from pipelines.local.processes import alive
+from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.workspace import Workspace
 
 Log = Callable[[str], None]
@@ -31,10 +31,8 @@ _SETTLED: Seconds = 8.0
 
 def mark_crashed(api: str, pids: set[int], message: str, log: Log) -> None:
     """Mark the flow runs whose processes were stopped; Prefect would show them as running for ever."""
-    states = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
-    pools = {"name": {"any_": list(commands.POOLS)}}
     try:
-        for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": states, "work_pools": pools, "limit": 200}):
+        for run in unfinished_runs(api):
             # Prefect's schema has the process id as text
             if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
                 # forced: Prefect's orchestration rules may change or reject a state that is only proposed
@@ -48,17 +46,12 @@ def mark_crashed(api: str, pids: set[int], message: str, log: Log) -> None:
 def end_runs_of(workspace: Workspace, api: str, pool: str, killed: Collection[int], log: Log) -> None:
     """End the runs whose worker on this machine has ended, and mark them as crashed; put back those that never began.
 
-    A run continues without its worker, but nobody would see its end, and a new worker would start the next run next to
+    A run continues without its worker, but its end is not reported, and a new worker would start the next run next to
     it. `killed` are the ids of processes that ended with the worker. No answer raises OSError.
     """
     before = _present_worker_began(workspace, pool)
     ours = _run_processes(workspace, before)
-    wanted = {
-        "flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}},
-        "work_pools": {"name": {"any_": [pool]}},
-        "limit": 200,
-    }
-    runs = web.request(f"{api}/flow_runs/filter", wanted)
+    runs = unfinished_runs(api, [pool])
     # a run of another machine's worker has a process that this one cannot see
     alone = not _other_workers(api, pool)
     ended = set()
@@ -79,8 +72,8 @@ def end_runs_of(workspace: Workspace, api: str, pool: str, killed: Collection[in
 def retry_scheduled_runs(api: str, tags: Collection[str], since: float, retried: set[str], log: Log) -> None:
     """Start each scheduled run that crashed after a moment (seconds since the epoch) once more. No answer: OSError.
 
-    A run that a person started is not repeated: the person was told, and may have started it again. `retried` keeps the
-    ids of the runs that were started again: Prefect does not count the starts of a run that ends before it runs.
+    A run that a person started is not repeated: the person gets an alert, and may have started it again. `retried`
+    keeps the ids of the runs that were started again: Prefect does not count a start of a run that ends before it runs.
     """
     after = datetime.fromtimestamp(since, UTC).isoformat()
     before = (datetime.now(UTC) - timedelta(seconds=_SETTLED)).isoformat()

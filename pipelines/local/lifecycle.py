@@ -105,7 +105,7 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
 def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None:
     """Start one ended process of the record again, at its former address; None if something else changed the record.
 
-    What it left behind is killed first. Nobody waits until it answers.
+    What it left behind is killed first. This function does not wait until it answers.
     """
     try:
         with file_lock(workspace.state / "servers.lock", wait=0):

@@ -1,4 +1,7 @@
-"""The flow runs that `elp down` would interrupt."""
+"""The flow runs in progress, which `elp down` would interrupt."""
+
+from collections.abc import Iterable
+from typing import Any
 
 from pipelines.local import http_client as web
 from pipelines.local.addresses import PREFECT, read_record
@@ -9,10 +12,24 @@ from pipelines.local.workspace import Workspace
 _STATES = ("RUNNING", "PENDING", "CANCELLING")
 
 
+def unfinished_runs(api: str, pools: Iterable[str] = POOLS) -> list[dict[str, Any]]:
+    """Return the runs of some work pools that have begun, or are about to, as Prefect describes them.
+
+    No answer raises OSError.
+    """
+    wanted = {
+        "flow_runs": {"state": {"type": {"any_": list(_STATES)}}},
+        "work_pools": {"name": {"any_": list(pools)}},
+        "limit": 200,
+    }
+    found: list[dict[str, Any]] = web.request(f"{api}/flow_runs/filter", wanted)
+    return found
+
+
 def runs_in_progress(workspace: Workspace) -> list[str]:
     """Return the names of the runs in progress on this workspace's Prefect server, or on its workers here.
 
-    A Prefect server that does not answer, or does not run, gives none: what could not be asked cannot hold `elp down`.
+    A Prefect server that does not answer, or does not run, gives none: `elp down` must work without it.
     """
     record = read_record(workspace)
     server = record.find(PREFECT)
@@ -21,13 +38,8 @@ def runs_in_progress(workspace: Workspace) -> list[str]:
     workers = [process for process in record.processes if process.name in POOLS and alive(process)]
     if not api or not (own or workers):
         return []
-    wanted = {
-        "flow_runs": {"state": {"type": {"any_": list(_STATES)}}},
-        "work_pools": {"name": {"any_": list(POOLS)}},
-        "limit": 200,
-    }
     try:
-        found = web.request(f"{api}/flow_runs/filter", wanted)
+        found = unfinished_runs(api)
     except OSError:
         return []
     # a server that runs elsewhere continues; of its runs only those of our workers end

@@ -14,6 +14,7 @@ from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.supervision import SUPERVISOR, read_ends
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Second
     """Return one line for each override that is in force or asked for; none if the server does not answer."""
     if mlflow.state != "up":
         return []
-    account = accounts.given_account(workspace, accounts.service)
-    login = (account.name, account.password) if account else None
+    login = accounts.service_login(workspace)
     try:
         found = web.request(f"{mlflow.address}/elp/api/v1/overrides", timeout=patience, login=login)["overrides"]
     except (OSError, ValueError, KeyError):
@@ -117,11 +117,11 @@ def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
         return replace(found, detail=f"no such pool yet ({error})")
     online = [worker for worker in workers if worker["status"] == "ONLINE"]
     # Prefect shows a killed worker as online until several of its heartbeats are missing
-    count = sum(worker["name"] != f"{pool}-local" for worker in online) + running
+    alive_workers = sum(worker["name"] != f"{pool}-local" for worker in online) + running
     last = max(map(heartbeat, online), default=None)
     age = "" if last is None else f", last heartbeat {max(0.0, time.time() - last):.0f} s ago"
-    detail = f"{count} worker(s), {runs} run(s) in progress{age}"
-    return replace(found, state="up" if count else "down", detail=detail)
+    detail = f"{count(alive_workers, 'worker')}, {count(runs, 'run')} in progress{age}"
+    return replace(found, state="up" if alive_workers else "down", detail=detail)
 
 
 def heartbeat(worker: dict[str, Any]) -> Seconds:

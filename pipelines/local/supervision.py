@@ -13,6 +13,7 @@ from elp_core.types import Seconds
 from pipelines.local.addresses import Record
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 SUPERVISOR = "supervisor"
 """Name of the process in the record of `elp up`."""
@@ -45,8 +46,7 @@ class Ends:
     @property
     def text(self) -> str:
         """Return the sentence for people."""
-        count = len(self.times)
-        ended = f"ended {count} time{'s' if count > 1 else ''} within {WINDOW / 60:.0f} minutes"
+        ended = f"ended {count(len(self.times), 'time')} within {WINDOW / 60:.0f} minutes"
         return f"{ended} and is not started again; read its log, then: elp up" if self.given_up else ended
 
 

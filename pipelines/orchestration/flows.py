@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.number_text import count
 from pipelines.orchestration import tasks
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
@@ -59,7 +60,7 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
         runs = [
             SlotRun(str(one), f"{done.name} v{done.version} on {datasets[one].tag}") for one, done in trained.items()
         ]
-        publish_outcome("train", None, RunOutcome(slots=tuple(runs)), f"{len(runs)} slot(s) trained")
+        publish_outcome("train", None, RunOutcome(slots=tuple(runs)), f"{count(len(runs), 'slot')} trained")
         return
     ((one, dataset),) = datasets.items()
     adapter = tasks.train_slot(opened, one, dataset.tag)
@@ -142,5 +143,5 @@ def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [tasks.retrain_in_own_run.submit(deployment, workspace, slot) for slot in chosen]
     runs = tuple(future.result() for future in futures)
-    publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{len(runs)} slot(s) retrained")
+    publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
     return final_state_of_all(runs)

@@ -1,4 +1,4 @@
-"""Prefect's pages under a content policy, so that a browser asks no other host.
+"""Prefect's pages under a content policy, so that a browser sends no request to another host.
 
 Its UI has an analytics library that reports to a host of its vendor even if analytics is off. Checked with 3.8.8.
 """

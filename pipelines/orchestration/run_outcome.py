@@ -12,7 +12,7 @@ from elp_core.config import from_dict
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
-from pipelines.number_text import percent, quantity
+from pipelines.number_text import count, percent, quantity
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import Verdict
@@ -149,11 +149,11 @@ def final_state_of_all(runs: Sequence[SlotRun]) -> State[Any]:
     """Return the state of a run over all slots: the worst of failed, refused, undecided and completed."""
     from prefect.states import Completed, Failed
 
-    count = f"{len(runs)} slot(s)"
+    size = count(len(runs), "slot")
     if failed := [run.slot for run in runs if run.state_type != "COMPLETED"]:
-        return Failed(message=f"{count}, failed: {', '.join(failed)}")
+        return Failed(message=f"{size}, failed: {', '.join(failed)}")
     others = {name: [run.slot for run in runs if run.state == name] for name in (REFUSED, UNDECIDED)}
     if worst := next((name for name, slots in others.items() if slots), ""):
         parts = [f"{name.lower()}: {', '.join(slots)}" for name, slots in others.items() if slots]
-        return Completed(name=worst, message="; ".join([count, *parts]))
-    return Completed(message=f"{count}, all passed")
+        return Completed(name=worst, message="; ".join([size, *parts]))
+    return Completed(message=f"{size}, all passed")

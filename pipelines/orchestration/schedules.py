@@ -15,6 +15,7 @@ from uuid import UUID
 
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.orchestration.deployments import ensure_deployment, retrain_deployments
 from pipelines.orchestration.prefect_api import find_deployment
 
@@ -102,7 +103,7 @@ def require_cron(cron: str) -> None:
 
     expected = "expected minute hour day month weekday, such as '0 3 * * *' or '30 4 * * MON-FRI'"
     if (fields := len(cron.split())) != 5:
-        raise UsageError(f"the cron expression {cron!r} has {fields} field(s); {expected}")
+        raise UsageError(f"the cron expression {cron!r} has {count(fields, 'field')}; {expected}")
     if not planner.is_valid(cron):
         raise UsageError(f"the cron expression {cron!r} is not valid; {expected}")
     try:

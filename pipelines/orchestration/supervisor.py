@@ -2,8 +2,8 @@
 
     python -m pipelines.orchestration.supervisor
 
-is started by `elp up` and ended by `elp down`. It uses the standard library for its requests and imports Prefect never:
-it has to stay small and to outlive what it watches.
+is started by `elp up` and ended by `elp down`. It uses the standard library for its requests and never imports
+Prefect: it has to stay small and to outlive the processes that it watches.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Watch:
 
 
 def main() -> None:
-    """Watch until `elp down` ends this process, or nobody knows it any more."""
+    """Watch until `elp down` ends this process, or the record of `elp up` has another one."""
     watch = Watch(open_workspace())
     watch.ends = supervision.read_ends(watch.workspace)
     known = checked = time.monotonic()

@@ -12,6 +12,7 @@ from pipelines.datasets.readiness import SplitContent, remedy, training_needs
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.errors import NotTrainable
 from pipelines.local.settings import Settings, SlotSettings
+from pipelines.number_text import count
 from pipelines.registry.client import model_registry
 from pipelines.registry.lineage import TrainedLanguage, ids_digest
 from pipelines.registry.slot import Slot
@@ -69,7 +70,9 @@ class TrainingInputs:
 
     def __str__(self) -> str:
         minutes = sum(clip.duration for clip in self.data.train) / 60
-        return f"{self.slot} on {len(self.data.train)} clips ({minutes:.1f} minutes) of {self.data.dataset.tag}"
+        return (
+            f"{self.slot} on {count(len(self.data.train), 'clip')} ({minutes:.1f} minutes) of {self.data.dataset.tag}"
+        )
 
 
 def gather_inputs(

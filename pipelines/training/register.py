@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.number_text import metric_title
+from pipelines.number_text import count, metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.description import describe_version, language_rows, version_tags
@@ -167,7 +167,7 @@ def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
     rows = [
         ("verdict", "not gated"),
         (f"{metric}, validation split", f"{trained.value:.2%}"),
-        ("audio in training", f"{lineage.training.clips} clips, {minutes:.1f} minutes"),
+        ("audio in training", f"{count(lineage.training.clips, 'clip')}, {minutes:.1f} minutes"),
         ("trainable parameters", f"{int(trained.metrics['trainable_parameters']):,}"),
         ("bundle", f"{trained.metrics['bundle_bytes'] / 1e6:.2f} MB"),
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),

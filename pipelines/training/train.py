@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
-from pipelines.number_text import metric_title, percent
+from pipelines.number_text import count, metric_title, percent
 from pipelines.progress_text import Report
 from pipelines.registry.client import model_registry, runs
 from pipelines.registry.client.connection import connect
@@ -210,4 +210,4 @@ def _raise_failures(slots: int, failed: Mapping[Slot, ElpError]) -> None:
         raise next(iter(failed.values()))
     if failed:
         reasons = "\n".join(f"{slot}: {error}" for slot, error in failed.items())
-        raise TrainingError(f"{len(failed)} slot(s) could not be trained, the others are registered\n{reasons}")
+        raise TrainingError(f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}")

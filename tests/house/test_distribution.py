@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -50,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     tree = tmp_path_factory.mktemp("tree")
     names = _copy_of_the_tree(tree)
     command = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "-m build" in line)
-    done = shell(command.strip().lstrip("@").replace("$(VENV)/bin/python", sys.executable), tree)
+    done = shell(command.strip().lstrip("@").replace("$(VENV)/bin/python", shlex.quote(sys.executable)), tree)
     assert done.returncode == 0
     return tree / "dist", names
 
@@ -88,7 +89,7 @@ def test_the_wheel_works_in_a_new_environment_without_the_checkout(
     version, *files = done.stdout.split("\n")[:3]
     assert version == PROJECT["version"]
     assert all(Path(file).is_relative_to(venv) for file in files)
-    assert shell(f"{venv}/bin/elp init workspace", tmp_path).returncode == 0
+    assert shell(f"{shlex.quote(str(venv))}/bin/elp init workspace", tmp_path).returncode == 0
 
 
 @pytest.mark.slow
@@ -97,11 +98,12 @@ def test_pip_installs_the_wheel_with_its_pins(built: tuple[Path, list[str]], tmp
     (wheel,) = built[0].glob("*.whl")
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    install = f"{venv}/bin/python -m pip install --quiet --constraint {ROOT}/constraints.txt '{wheel}[pipelines]'"
+    pins, bin_folder = shlex.quote(f"{ROOT}/constraints.txt"), shlex.quote(f"{venv}/bin")
+    install = f"{bin_folder}/python -m pip install --quiet --constraint {pins} {shlex.quote(f'{wheel}[pipelines]')}"
     done = shell(install, tmp_path, timeout=1500)
     if done.returncode:
         pytest.skip(f"pip could not install the packages: {done.stderr.strip().splitlines()[-1]}")
-    started = shell(f"{venv}/bin/elp init workspace && cd workspace && {venv}/bin/elp doctor", tmp_path)
+    started = shell(f"{bin_folder}/elp init workspace && cd workspace && {bin_folder}/elp doctor", tmp_path)
     assert re.search(r"^ok +packages", started.stdout, re.M)
     assert re.search(r"^ok +backbone", started.stdout, re.M)
 

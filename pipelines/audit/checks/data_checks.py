@@ -14,6 +14,7 @@ from pipelines.datasets.dataset_version import GOLDEN, SHARDS
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
+from pipelines.number_text import count
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
@@ -63,7 +64,7 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     recorded = "sha256:" + signed.digest_of("clips", "elpIds")
     clips = Fact("clips used", recorded, "not verified", "not every file of the data could be read")
     if shards.whole and kept.whole:
-        clips = compared("clips used", recorded, ids_digest(used), f"the DVC remote ({len(used)} clips)")
+        clips = compared("clips used", recorded, ids_digest(used), f"the DVC remote ({count(len(used), 'clip')})")
     return {
         "dataset": (tagged, hashes, Fact("DVC remote", tracked, "", "", shards.facts), clips),
         "golden set": _golden(root, golden, commit, signed, kept),
@@ -121,7 +122,9 @@ def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, st
         if sounds_like != clip:
             wrong.append(Fact("clip", clip, "failed", f"its sound has the id {sounds_like}"))
     if wrong:
-        return Fact("file", name, "failed", f"the sound of {len(wrong)} clips has another id", tuple(wrong[:_SHOWN]))
+        return Fact(
+            "file", name, "failed", f"the sound of {count(len(wrong), 'clip')} has another id", tuple(wrong[:_SHOWN])
+        )
     return Fact("file", name, "verified", f"md5:{md5}, the id of every clip computed again")
 
 

@@ -137,10 +137,7 @@ class CorpusReader:
                 found += 1
                 yield clip
         if self.faults:
-            count = len(self.faults)
-            raise IntakeError(
-                f"{self.source} has {count} fault(s); correct them and try again, nothing changed", self.faults
-            )
+            raise IntakeError.of_faults(self.source, self.faults)
         if not found:
             raise IntakeError(f"{self.source} names no clip; expected {self.expects}")
 

@@ -14,6 +14,7 @@ from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
 from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.manifest_text import printable
+from pipelines.number_text import count
 
 _CHANNELS = {"A": 0, "B": 1, "1": 0, "2": 1}
 """Names of channels in ``reco2file_and_channel``."""
@@ -34,7 +35,7 @@ def _clips(reader: CorpusReader, folder: Path, root: Path | None) -> Iterator[So
     known, place = (recordings, folder / "wav.scp") if cuts is None else (cuts, segments)
     # a line that is malformed is no fault twice
     if len(reader.faults) == before and (strange := [key for key in {**texts, **speakers} if key not in known]):
-        reader.fault(place, f"{len(strange)} utterance(s) are not in it, the first is {printable(strange[0])}")
+        reader.fault(place, f"it lacks {count(len(strange), 'utterance')}, the first is {printable(strange[0])}")
     lengths = _optional(reader, folder / ("reco2dur" if (folder / "reco2dur").is_file() else "utt2dur"))
     # an empty file of segments has no clip, and is not one that is missing
     wanted = {name: (name, 0.0, None) for name in recordings} if cuts is None else cuts

@@ -37,9 +37,7 @@ class ManifestFaults:
         sentences = [sentence for found in self._sentences().values() for sentence in found]
         if len(sentences) > _MOST:
             sentences = [*sentences[:_MOST], f"… and {len(sentences) - _MOST} more kinds of fault"]
-        raise IntakeError(
-            f"{self._source} has {self.count} fault(s); correct them and try again, nothing changed", sentences
-        )
+        raise IntakeError.of_faults(self._source, sentences, self.count)
 
     def _sentences(self) -> Mapping[tuple[Path, int], list[str]]:
         """Return the sentences by listing and first line, in their order."""

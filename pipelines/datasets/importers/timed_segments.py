@@ -82,7 +82,7 @@ def annotated_clips(source: Path, files: Sequence[Path], read: ReadSegments, exp
     twice = [path for path, same in itertools.groupby(sorted(path for path, _ in found)) if len(list(same)) > 1]
     faults += [f"{path.relative_to(top.resolve())} is annotated twice; keep one of the annotations" for path in twice]
     if faults:
-        raise IntakeError(f"{source} has {len(faults)} fault(s); correct them and try again, nothing changed", faults)
+        raise IntakeError.of_faults(source, faults)
     if not any(segments for _, segments in found):
         raise IntakeError(f"{source} has no segment; expected {expects}")
     for recording, segments in found:

@@ -27,7 +27,7 @@ EVENTS = {
 """Name of an event in Prefect -> the kind of its alerts."""
 
 _LONGEST = 600
-"""Characters of a reason: a traceback or a list of thousand faults is in the report."""
+"""Characters of a reason: a traceback or a list of a thousand faults is in the report."""
 
 
 @dataclass(frozen=True)

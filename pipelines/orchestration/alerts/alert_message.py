@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipelines.number_text import count
 from pipelines.orchestration.alerts.alert import Alert, plain_text
 from pipelines.orchestration.alerts.alert_queue import Batch
 
@@ -15,13 +16,13 @@ _LONGEST = 12_000
 
 def subject(batch: Batch, workspace: str) -> str:
     """Return the subject: one line."""
-    first, count = batch.entries[0].alert, len(batch.entries) + batch.dropped
+    first, number = batch.entries[0].alert, len(batch.entries) + batch.dropped
     if batch.digest:
-        text = f"daily digest, {count} repeated alert{'s' if count > 1 else ''}"
-    elif count == 1:
+        text = f"daily digest, {count(number, 'repeated alert')}"
+    elif number == 1:
         text = first.what
     else:
-        text = f"{count} alerts, the first: {first.what}"
+        text = f"{count(number, 'alert')}, the first: {first.what}"
     return plain_text(f"[ELP {workspace}] {text}", 150)
 
 
@@ -36,7 +37,7 @@ def body(batch: Batch, root: str, channel: str) -> str:
     if more:
         text += f"\n\nand {more} more: look at Prefect's pages, or: elp status"
     rule = "The same event of the same slot is in tomorrow's digest if it happens again within 24 hours."
-    return f"{text}\n\n--\nworkspace {root}\n{rule}\nNo more of these: elp alerts remove {channel}\n"
+    return f"{text}\n\n--\nworkspace {root}\n{rule}\nTo stop these messages: elp alerts remove {channel}\n"
 
 
 def _whole(alert: Alert) -> str:
@@ -58,4 +59,4 @@ def _digest(alerts: Sequence[Alert]) -> list[str]:
     groups: dict[str, list[Alert]] = {}
     for alert in alerts:
         groups.setdefault(alert.repeats, []).append(alert)
-    return [f"{len(same)} times again:\n{_whole(same[-1])}" for same in groups.values()]
+    return [f"{count(len(same), 'time')} again:\n{_whole(same[-1])}" for same in groups.values()]

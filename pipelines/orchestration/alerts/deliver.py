@@ -15,6 +15,7 @@ from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.orchestration.alerts import alert_message as message
 from pipelines.orchestration.alerts.alert_channels import Channel
 from pipelines.orchestration.alerts.alert_queue import Batch, delivered, failed, next_batch
@@ -43,7 +44,7 @@ def deliver(
             log(f"alerts: {error}; the message is sent again later")
         else:
             queue = delivered(queue, batch, time.time())
-            log(f"alerts: {len(batch.entries)} alert(s) sent to {name}")
+            log(f"alerts: {count(len(batch.entries), 'alert')} sent to {name}")
         state = replace(state, queues={**state.queues, name: queue})
         write_state(workspace, state)
         break

@@ -129,6 +129,4 @@ def _get_readable(workspace: Workspace, mlflow: str, route: str) -> dict[str, An
 
 
 def _get(workspace: Workspace, mlflow: str, route: str) -> Any:
-    account = accounts.given_account(workspace, accounts.service)
-    login = (account.name, account.password) if account else None
-    return web.request(f"{mlflow}{_API}{route}", timeout=15.0, login=login)
+    return web.request(f"{mlflow}{_API}{route}", timeout=15.0, login=accounts.service_login(workspace))

@@ -7,7 +7,7 @@ from pipelines.registry.ledger.entry import Event, LedgerEntry
 
 def entry_sentence(entry: LedgerEntry) -> str:
     """Return who did what, such as ``ann made v2 the champion in place of v1``, without the reason."""
-    return f"{entry.principal.name} {_DEEDS[entry.event](entry)}"
+    return f"{entry.principal.name} {_ACTIONS[entry.event](entry)}"
 
 
 def _version(number: int | None) -> str:
@@ -29,7 +29,7 @@ def _refused(entry: LedgerEntry) -> str:
     return f"was refused: {entry.detail.get('what') or 'a request'}{about}"
 
 
-_DEEDS: dict[Event, Callable[[LedgerEntry], str]] = {
+_ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "registered": lambda entry: f"registered {_version(entry.after)}",
     "gated": lambda entry: f"recorded the gate's verdict on {_version(entry.after)}",
     "promoted": _promoted,

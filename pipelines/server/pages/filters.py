@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import metric_meaning, metric_title, percent, points
+from pipelines.number_text import count, metric_meaning, metric_title, percent, points, quantity
 from pipelines.registry.ledger.entry_text import entry_sentence
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
@@ -54,30 +54,18 @@ def details(detail: Mapping[str, Any]) -> str:
     )
 
 
-def lasting(seconds: float | None) -> str:
-    """Return a length of time in its largest unit, such as ``3.5 min``."""
-    if seconds is None:
-        return "not recorded"
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
-    return f"{seconds / size:.1f} {unit}"
-
-
-def _in_millions(number: float | None) -> str:
-    return "not recorded" if number is None else f"{number / 1e6:.2f} million"
-
-
-def _megabytes(size: float | None) -> str:
-    return "not recorded" if size is None else f"{size / 1e6:.1f} MB"
+def measured(value: float | None, name: str) -> str:
+    """Return a measurement of a run with its unit, by its name."""
+    return "not recorded" if value is None else quantity(name, value)
 
 
 FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
+    "counted": count,
     "details": details,
-    "lasting": lasting,
     "meaning": metric_meaning,
-    "megabytes": _megabytes,
+    "measured": measured,
     "metric": metric_title,
-    "millions": _in_millions,
     "percent": lambda share: "–" if share is None else percent(share),
     "points": points,
     "sentence": entry_sentence,

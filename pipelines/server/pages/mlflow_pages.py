@@ -1,4 +1,4 @@
-"""MLflow's own pages: a content policy that lets them ask no other host, and defaults that open them at the registry.
+"""MLflow's own pages: a content policy without requests to other hosts, and defaults that open the registry.
 
 A description of a version may hold a picture of another host: the policy stops the request.
 """

@@ -88,7 +88,7 @@ def _change(row: VersionRow | None) -> str:
     text = f"{metric_title(verdict.metric)} {points(verdict.delta)} against v{verdict.against.version}"
     low, high = verdict.interval or (None, None)
     if low is None or high is None:
-        return f"{text}; how certain that is cannot be said"
+        return f"{text}; its interval is unknown"
     sense = "fewer errors" if high < 0 else "more errors" if low > 0 else "no clear difference"
     return f"{text}: {sense}, between {points(low)} and {points(high)} with 95 % certainty"
 

@@ -1,4 +1,4 @@
-"""What Prefect says of the workers, and of the runs that a person has to look at, by its REST API."""
+"""The workers, and the runs that a person has to look at, as Prefect's REST API reports them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _last = _Answer()
 
 
 def read_flow_health(now: datetime) -> FlowHealth:
-    """Return what Prefect says; the answer is kept for five seconds, so that a busy page does not ask each time."""
+    """Return what Prefect reports; the answer is kept for five seconds, so that a busy page does not ask each time."""
     if time.monotonic() - _last.at > _FRESH:
         _last.health, _last.at = _ask(os.environ.get(PREFECT_VARIABLE, ""), now), time.monotonic()
     return _last.health

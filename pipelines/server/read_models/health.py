@@ -1,4 +1,4 @@
-"""What the first page says of the whole: what a person has to do, what to watch, what is unknown."""
+"""The list at the top of the first page: what a person has to do, what to watch, what is unknown."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ def test_splits_and_columns_are_chosen(tmp_path: Path) -> None:
 def test_what_cannot_be_a_shard(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="one row or more"):
         write_shard([], tmp_path)
-    with pytest.raises(CorpusError, match=r"1 clip\(s\) occur twice"):
+    with pytest.raises(CorpusError, match="clips that occur twice in one shard: 1"):
         write_shard([*rows(), rows()[0]], tmp_path)
-    with pytest.raises(CorpusError, match=r"lacks the column\(s\) audio"):
+    with pytest.raises(CorpusError, match="lacks the columns audio"):
         write_shard([{"id": "x"}], tmp_path)
     with pytest.raises(CorpusError, match="split 'dev'"):
         write_shard([make_row(voice(0.3, 200.0, 0), split="dev")], tmp_path)

@@ -52,17 +52,20 @@ def test_what_cannot_be_scored_is_refused() -> None:
         enrol([])
     with pytest.raises(CorpusError, match="2 recordings cancel each other"):
         enrol([np.array([1.0, 0.0]), np.array([-1.0, 0.0])])
-    with pytest.raises(CorpusError, match=r"a cohort of 1 speaker\(s\) has no deviation"):
+    with pytest.raises(CorpusError, match="the number of speakers in the cohort is 1, expected 2 or more"):
         cohort_statistics(_units(2), _units(1), 10)
 
 
 @pytest.mark.parametrize(
     ("recordings", "words"),
     [
-        ([np.array([1.0, np.nan])], r"1 embedding\(s\) of shape \(2,\); expected vectors \[E\] of one width, finite"),
+        (
+            [np.array([1.0, np.nan])],
+            r"the embeddings have the shapes \(2,\); expected vectors \[E\] of one width, finite",
+        ),
         ([np.zeros(4)], "finite and not zero"),
-        ([np.ones(4), np.ones(3)], r"2 embedding\(s\) of shape \(3,\), \(4,\)"),
-        ([np.ones((1, 4))], r"of shape \(1, 4\)"),
+        ([np.ones(4), np.ones(3)], r"the shapes \(3,\), \(4,\)"),
+        ([np.ones((1, 4))], r"the shapes \(1, 4\)"),
     ],
 )
 def test_what_is_no_embedding_enrols_nobody(recordings: list[np.ndarray], words: str) -> None:

@@ -47,7 +47,7 @@ def test_a_label_that_was_never_learned_is_an_error_in_evaluation_and_refused_in
     task, strange = make_task("sic", CLIPS), clip(tone(0.4), label="angry")
     found = task.evaluate({CLIPS[0].id: "sad", strange.id: "sad"}, [CLIPS[0], strange])
     assert (found.metric, found.value) == ("error_rate", 0.5)
-    with pytest.raises(CorpusError, match="'angry' are not among the 2"):
+    with pytest.raises(CorpusError, match="not among the 2 of this task: 'angry'"):
         task.targets([strange])
 
 
@@ -59,9 +59,9 @@ def test_json_keeps_the_order_of_the_classes_and_the_options(name: str) -> None:
 
 
 def test_labels_must_be_there() -> None:
-    with pytest.raises(CorpusError, match=r"1 training clip\(s\) have no label"):
+    with pytest.raises(CorpusError, match="1 of the training clips have no label"):
         make_task("ser", [clip(tone())])
-    with pytest.raises(CorpusError, match=r"have 1 class\(es\), expected 2 or more"):
+    with pytest.raises(CorpusError, match="the number of classes in the training clips is 1, expected 2 or more"):
         make_task("sic", CLIPS[::2])
     with pytest.raises(CorpusError, match="1 of 1 clips have no label"):
         make_task("sic", CLIPS).evaluate({}, [clip(tone())])

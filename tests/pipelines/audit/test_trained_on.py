@@ -165,5 +165,5 @@ def test_a_version_without_its_files_is_listed_with_the_reason(db: Connection, r
 
 def test_digits_that_fit_two_clips_are_refused(db: Connection, records: OneAdapter) -> None:
     db.execute("INSERT INTO clip VALUES (1, ?, 'ann', 'train', 1.0)", (bytes.fromhex("1" * 63 + "0"),))
-    with pytest.raises(UsageError, match="2 clips begin with 11111111"):
+    with pytest.raises(UsageError, match="the ids of 2 clips begin with 11111111"):
         find_trained_on(db, records, Subject(clip="1" * 8))

@@ -24,7 +24,7 @@ def test_a_delivery_is_added_listed_and_shown(workspace: Workspace, tmp_path: Pa
     source = write_delivery(tmp_path / "in", anna_0={"bytes": b"broken"})
     added = elp_data(workspace, "add", "plant-a/asr", source, "--condition", "headset")
     assert "plant-a/asr is at v1: 11 clips added" in added.stdout
-    assert "1 clips went to quarantine" in added.stdout
+    assert "1 clip went to quarantine" in added.stdout
     assert added.stderr == "", "quiet in a pipe"
     listed = elp_data(workspace, "log", "plant-a/asr").stdout.splitlines()
     assert listed[1].split()[0] == "v1"
@@ -82,19 +82,19 @@ def test_names_that_look_alike_are_a_warning_with_their_counts(workspace: Worksp
     changes = {"bert_0": {"speaker": "ANNA"}, "bert_1": {"speaker": "nan"}}
     source = write_delivery(tmp_path / "in", **changes)
     warning = (
-        "these speakers differ only by case, width or blanks and are kept apart: 'anna' (3 clips), 'ANNA' (1 clips)"
+        "these speakers differ only by case, width or blanks and are kept apart: 'anna' (3 clips), 'ANNA' (1 clip)"
     )
     dry = elp_data(workspace, "add", "plant-a/asr", source, "--dry-run").stdout
     added = elp_data(workspace, "add", "plant-a/asr", source).stdout
     assert warning in dry
     assert warning in added
-    assert "1 clips have the speaker 'nan'; if that stands for a missing value, leave the field empty" in added
+    assert "the speaker of 1 clip is 'nan'; if that stands for a missing value, leave the field empty" in added
     again = json.loads(elp_data(workspace, "add", "plant-a/asr", source, "--json").stdout)
     assert again["warnings"][0].startswith("these speakers differ only by case")
     assert again["dataset"]["doubtful_names"] == {"speaker": 3}
     assert "3 speakers that look like another name" in elp_data(workspace, "show", "plant-a/asr").stdout
     dropped = elp_data(workspace, "drop", "plant-a/asr", "--speaker", " anna\u200b").stdout
-    assert "1 clips of 'ANNA' stay; its name differs only by case, width, blanks or a channel's ending" in dropped
+    assert "kept: 1 clip of 'ANNA'; it differs only by case, width, blanks or a channel's ending" in dropped
 
 
 def test_an_encoding_can_be_declared(workspace: Workspace, tmp_path: Path) -> None:

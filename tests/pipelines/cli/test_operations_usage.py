@@ -46,7 +46,7 @@ def test_without_servers_the_next_step_is_told(workspace: Workspace, capfd, word
 def test_status_of_a_workspace_at_rest(workspace: Workspace, capfd) -> None:
     assert run(["-w", str(workspace.root), "status"]) == 1
     shown = capfd.readouterr().out
-    assert shown.count("down") == 4
+    assert shown.count(" down ") == 5
     assert "elp up" in shown
 
 

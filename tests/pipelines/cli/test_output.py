@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-from pipelines.cli.output import JSON_KEY, emit, fields, mark, seconds, table
+from pipelines.cli.output import JSON_KEY, emit, fields, mark, table
+from pipelines.number_text import duration
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -39,7 +40,7 @@ def test_missing_values_print_as_a_dash() -> None:
     [(8.31, "8.3 s"), (59.97, "1 min 00 s"), (250, "4 min 10 s"), (11_100, "3 h 05 min"), (187_200, "2 d 4 h")],
 )
 def test_durations_read_well(value: float, text: str) -> None:
-    assert seconds(value) == text
+    assert duration(value) == text
 
 
 def test_plain_turns_everything_into_json() -> None:

@@ -111,7 +111,7 @@ def test_a_trial_that_fails_is_named_and_costs_no_other(copy: Workspace, site: S
     found, _ = compare_methods(copy, site.asv, "latest", request, mlflow_uri=mlflow_uri, log=lambda _: None)
     assert [trial.method for trial in found.methods] == ["weighted-sum"]
     assert [(one.method, one.share) for one in found.failed] == [("weighted-sum", 0.01)]
-    assert "1 speaker(s), expected 2 or more" in found.findings[-1]
+    assert "the number of speakers in the training clips is 1, expected 2 or more" in found.findings[-1]
     assert "Traceback" not in found.findings[-1]
 
 

@@ -256,9 +256,11 @@ def test_a_drop_finds_the_clips_and_what_is_in_quarantine(workspace: Workspace, 
 def test_the_alignment_is_part_of_the_key(workspace: Workspace, tmp_path: Path) -> None:
     source = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8])
     made = add_delivery(workspace, SLOT, source, aligner=CodedAligner())
-    plain = plan_delivery(workspace, SLOT, source)
-    assert plain.alignment is None
-    assert (plain.version, plain.clips) == ("v2", 1)
+    for plain in (plan_delivery, add_delivery):
+        with pytest.raises(
+            UsageError, match=r"meeting\.wav was aligned with .*; as a whole, the same sound would be in"
+        ):
+            plain(workspace, SLOT, source)
     text = (workspace.root / SLOT.folder / "dataset.json").read_text()
     assert '"adapter": "plant-b/asr"' in text
     assert made == find_latest(workspace, SLOT)
@@ -279,3 +281,21 @@ def test_another_limit_cuts_at_the_same_places(workspace: Workspace, tmp_path: P
     assert len({tuple((one.start, one.end, one.text, one.score) for one in segments) for segments in found}) == 1
     bad = [sum(one.finding == "badly_aligned" for one in segments) for segments in found]
     assert bad[0] > bad[2] == 0
+
+
+def test_a_recording_that_the_slot_has_as_a_whole_is_not_cut(workspace: Workspace, tmp_path: Path) -> None:
+    source, aligner = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8]), CodedAligner()
+    add_delivery(workspace, SLOT, source)
+    soundfile.write(source / "talk.wav", recording(*SENTENCES[8:17]), 16_000, subtype="PCM_16")
+    (source / "talk.txt").write_text(". ".join(SENTENCES[8:17]), encoding="utf-8")
+    plan = plan_delivery(workspace, SLOT, source, aligner=aligner)
+    made = add_delivery(workspace, SLOT, source, aligner=aligner)
+    assert (plan.clips, plan.repeats) == (made.deliveries[-1].clips, made.deliveries[-1].repeats) == (9, 1)
+    assert len({row["text"] for row in rows(workspace)}) == made.clips == 10
+    (whole,) = (str(row["id"]) for row in rows(workspace) if row["speaker"] == "")
+    dropped = drop_clips(workspace, SLOT, Subject(clip=whole)).dataset
+    for name in ("talk.wav", "talk.txt"):
+        (source / name).unlink()
+    # what was dropped does not come back in parts
+    again = add_delivery(workspace, SLOT, source, aligner=aligner)
+    assert (dropped.clips, again.clips) == (9, 9)

@@ -69,7 +69,7 @@ def _delivery(folder: Path, labels: dict[str, list[str]]) -> Path:
         ({"train": ["glad"] * 3, "test": ["glad"]}, r"too few classes: 1 in the training split \(glad\)"),
         (
             {"train": ["glad", "sad"], "test": ["angry"]},
-            r"classes: 1 of the test split are in no training clip \(angry\)",
+            r"classes of the test split without a training clip: 1 \(angry\)",
         ),
         ({"train": ["glad", "sad", "", ""], "test": ["sad"]}, "2 of 5 clips are unusable .2 no_label."),
     ],

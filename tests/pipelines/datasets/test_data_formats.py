@@ -51,7 +51,7 @@ def test_a_pair_without_its_other_half_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "train" / "anna" / "a.txt").unlink()
     (tmp_path / "train" / "bert" / "b.flac").unlink()
     corpora.text(tmp_path / "train" / "anna" / "README.txt", "about")
-    with pytest.raises(IntakeError, match=r"2 fault\(s\)[\s\S]*its text file a\.txt does not[\s\S]*b\.txt: its audio"):
+    with pytest.raises(IntakeError, match=r"2 faults[\s\S]*its text file a\.txt does not[\s\S]*b\.txt: its audio"):
         clips(tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_data_folders_of_kaldi_give_splits_and_need_no_segments(tmp_path: Path) 
     found = clips(tmp_path)
     assert {(clip.split, clip.text) for clip in found if clip.split != "train"} == {("validation", "hello")}
     corpora.text(dev / "text", "u1 hello", "u2 lost")
-    with pytest.raises(IntakeError, match=r"wav\.scp: 1 utterance\(s\) are not in it, the first is u2"):
+    with pytest.raises(IntakeError, match=r"wav\.scp: it lacks 1 utterance, the first is u2"):
         clips(tmp_path)
 
 
@@ -201,7 +201,7 @@ def test_audio_of_kaldi_outside_the_source_needs_its_root(tmp_path: Path) -> Non
         ("segments", "anna-9 call2 zero one", "expected a name, a recording, and start and end"),
         ("wav.scp", "call3 gone.wav", "the file .*gone.wav does not exist"),
         ("wav.scp", "call3", "expected a name and a text, got 'call3'"),
-        ("text", "anna-9 lost words", r"segments: 1 utterance\(s\) are not in it, the first is anna-9"),
+        ("text", "anna-9 lost words", r"segments: it lacks 1 utterance, the first is anna-9"),
         ("utt2spk", "anna-1 bert", "anna-1 has another text here than in an earlier line"),
         ("reco2file_and_channel", "call1-B call1 C", "has another text here"),
     ],

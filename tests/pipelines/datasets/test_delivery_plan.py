@@ -62,7 +62,7 @@ def test_a_refused_delivery_is_planned_and_ends_as_intake_would(workspace: Works
     shown = dry(workspace, source)
     assert "refused, see below" in shown.stdout
     assert isinstance(shown.exception, DataRefused)
-    assert "leakage: 1 speaker(s)" in str(shown.exception)
+    assert "leakage: 1 speaker in" in str(shown.exception)
 
 
 def test_the_plan_is_printed_as_tables_and_as_json(workspace: Workspace, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_cause_that_all_lines_share_is_one_sentence(tmp_path: Path) -> None:
     write_delivery(tmp_path, each=3)
     rows = [{"audio_filepath": f"D:\\audio\\{name}_{take}.wav"} for name in ("anna", "bert") for take in range(3)]
     manifest = write_manifest(tmp_path, [*rows, {"audio_filepath": "gone.wav"}])
-    with pytest.raises(IntakeError, match=r"7 fault\(s\)") as caught:
+    with pytest.raises(IntakeError, match="7 faults") as caught:
         list(nemo_clips(manifest))
     assert caught.value.faults == (
         "manifest.jsonl, line 1: D:\\audio\\anna_0.wav is a path of a Windows computer; make it relative to the "

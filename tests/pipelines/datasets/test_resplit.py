@@ -100,7 +100,7 @@ def test_a_stuck_slot_is_corrected_and_the_golden_set_stays(workspace: Workspace
     add_delivery(workspace, ASR, recordings(tmp_path / "one", named))
     golden = load_golden(str(workspace.root), "latest", ASR, tmp_path / "cache")
     with pytest.raises(
-        NotTrainable, match=r"data/plant-a/asr/v1 stands.*\n.*no clip is in the validation split"
+        NotTrainable, match=r"data/plant-a/asr/v1 is stored.*\n.*no clip is in the validation split"
     ) as told:
         gather_inputs(None, str(workspace.root), {ASR: "data/plant-a/asr/v1"}, workspace.settings, tmp_path / "cache")  # type: ignore[arg-type]
     assert "elp data resplit plant-a/asr" in str(told.value)
@@ -147,7 +147,7 @@ def test_verification_says_at_intake_what_its_splits_lack(workspace: Workspace, 
     named = {"ann": "train", "ben": "train", "cat": "validation", "dan": "test", "eve": "test"}
     source = recordings(tmp_path / "one", named)
     shown = CliRunner().invoke(data, ["add", "-w", str(workspace.root), "plant-a/asv", str(source)]).stdout
-    assert "the validation split has 2 clip(s) of 1 speaker(s); an equal error rate needs two clips" in shown
+    assert "the validation split has 2 clips of 1 speaker; an equal error rate needs two clips" in shown
     six = add_delivery(workspace, Slot("plant-b", "asv"), recordings(tmp_path / "six", UNNAMED))
     assert six.splits == {"test": 4, "train": 4, "validation": 4}
 

@@ -56,7 +56,11 @@ def _lost(number: int) -> int:
 
 
 @pytest.mark.integration
-def test_an_item_that_hangs_or_ends_its_process_is_lost_and_the_others_are_kept() -> None:
+def test_an_item_that_hangs_or_ends_its_process_is_lost_and_the_others_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the other process finds the function of this module
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     with WorkerProcess(seconds=1) as process:
         assert list(process.each(_odd, [1, 13, 2, 3, 19, 19, 4], _lost)) == [2, -13, 4, 6, -19, -19, 8]
         # it goes on with another request

@@ -66,7 +66,7 @@ def test_a_private_key_that_nobody_trusts_is_told(
 ) -> None:
     (keys / "private" / "stray.pem").write_text("x")
     found = _check(workspace, monkeypatch)
-    assert (found.outcome, found.detail) == ("warn", "1 private key(s) of no active key: stray.pem")
+    assert (found.outcome, found.detail) == ("warn", "1 private key of no active key: stray.pem")
 
 
 def test_no_keys_at_all_are_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,8 +85,8 @@ def test_numbers_are_sentences() -> None:
     [
         ((-0.01, 0.01), "no clear difference"),
         ((0.01, 0.02), "more errors"),
-        ((None, None), "cannot be said"),
-        (None, "cannot be said"),
+        ((None, None), "its interval is unknown"),
+        (None, "its interval is unknown"),
     ],
 )
 def test_a_difference_is_called_so_only_if_it_is_certain(interval: Any, words: str) -> None:
