@@ -213,6 +213,7 @@ def _line(shape: SourceShape, reading: Reading, slot: str, options: Mapping[str,
     for name, value in reading.options.items():
         words += [f"--{name}", value] if name in ("columns", "encoding", "root") else ["--option", f"{name}={value}"]
     for name, value in options.items():
-        if name != "format_options":
-            words += [f"--{name}", str(value)]
+        # one option can be given several times
+        for one in value if isinstance(value, tuple | list) else (value,):
+            words += [f"--{name}", str(one)] if name != "format_options" else []
     return shlex.join(words)

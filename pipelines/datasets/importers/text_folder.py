@@ -56,11 +56,14 @@ def _clips(reader: CorpusReader, speaker: str, label: str) -> Iterator[SourceCli
 def beginning(stem: str) -> str:
     """Return the part of a file's name before the first separator, or before the digits at its end.
 
-    >>> beginning("anna_07"), beginning("Ben-take-2"), beginning("carla12"), beginning("007")
-    ('anna', 'Ben', 'carla', '')
+    Names of speakers often end in digits, so ``p225_001`` and ``p226_001`` are two of them.
+
+    >>> beginning("anna_07"), beginning("Ben-take-2"), beginning("carla12"), beginning("007"), beginning("p225_001")
+    ('anna', 'Ben', 'carla', '', 'p225')
     """
-    first = _SEPARATOR.split(stem.strip(), maxsplit=1)[0]
-    return first.rstrip("0123456789")
+    first, *more = _SEPARATOR.split(stem.strip(), maxsplit=1)
+    # a number alone is that of the recording
+    return first if more and not first.isdecimal() else first.rstrip("0123456789")
 
 
 def _accepts(source: Path) -> bool:

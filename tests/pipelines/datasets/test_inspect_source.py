@@ -231,3 +231,14 @@ def test_no_workspace_is_needed_and_none_is_changed(tmp_path: Path, monkeypatch:
 )
 def test_the_letters_show_the_language(texts: list[str], first: str) -> None:
     assert likely_languages(texts)[0] == first
+
+
+def test_the_line_repeats_an_option_and_names_end_in_digits(tmp_path: Path) -> None:
+    for speaker in ("p225", "p226", "p227"):
+        for take in range(3):
+            name = f"{speaker}_{take:03}"
+            (tmp_path / f"{name}.wav").write_bytes(wav(voice(0.5, 300, 10 * int(speaker[1:]) + take)))
+            (tmp_path / f"{name}.txt").write_text("open the valve")
+    found = inspect_source(tmp_path, options={"quarantine": ("duplicates", "vocabulary")})
+    assert found.speakers == {"p225": 3, "p226": 3, "p227": 3}
+    assert "--option speaker=name --quarantine duplicates --quarantine vocabulary" in found.lines[0].command
