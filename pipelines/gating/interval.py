@@ -68,7 +68,7 @@ class Interval:
         """Describe the interval of a difference of shares in percentage points."""
         if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             return "the spread is unknown"
-        # a difference of two shares is at most 100 points
+        # two speakers give bounds far beyond 100 points; only a change that is larger itself can be outside
         low, high = max(-1.0, self.lower), min(1.0, self.upper)
         return f"between {100 * min(low, self.value):+.2f} and {100 * max(high, self.value):+.2f}".replace("-", "−")
 

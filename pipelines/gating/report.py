@@ -181,6 +181,5 @@ def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:
     if not all(math.isfinite(bound) for bound in bounds):
         return "unknown"
     if signed:
-        # a difference of two shares is at most 100 points
-        return f"{100 * max(-1.0, bounds[0]):+.2f} … {100 * min(1.0, bounds[1]):+.2f}".replace("-", "−")
+        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}".replace("-", "−")
     return f"{100 * max(0.0, bounds[0]):.2f} … {100 * bounds[1]:.2f} %"
