@@ -12,7 +12,7 @@ import click
 from elp_core.errors import OpsError
 from pipelines.cli.options import on_workspace
 from pipelines.cli.output import emit, mark, progress, table
-from pipelines.errors import UsageError
+from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts import alert_channels as store
 from pipelines.orchestration.alerts.alert import KINDS
@@ -87,8 +87,11 @@ def list_channels(workspace: Workspace) -> None:
 def remove_channel(workspace: Workspace, name: str) -> None:
     """Remove a channel, and what waits to be sent to it."""
     store.drop_channel(workspace, name)
-    with connect_prefect(workspace) as client:
-        ensure_automations(client, workspace, store.wanted_kinds(store.read_channels(workspace).values()))
+    try:
+        with connect_prefect(workspace) as client:
+            ensure_automations(client, workspace, store.wanted_kinds(store.read_channels(workspace).values()))
+    except ServiceError as error:
+        progress(f"{name} is removed, its automations in Prefect are not: {error}; the next elp up removes them")
     emit(channel_status(workspace), _table)
 
 

@@ -9,8 +9,7 @@ import urllib.request
 from typing import Any
 
 from elp_core.types import Seconds
-
-LOCAL = {"127.0.0.1", "localhost", "::1"}
+from pipelines.local_hosts import LOCAL_HOSTS
 
 
 def answers(url: str, timeout: Seconds = 2.0) -> bool:
@@ -81,4 +80,4 @@ def port_owner(port: int) -> str:
 def _opener(url: str) -> urllib.request.OpenerDirector:
     host = urllib.parse.urlsplit(url).hostname or ""
     # a proxy meant for the outside world must not be asked for this machine's own servers
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if host in LOCAL else []))
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if host in LOCAL_HOSTS else []))

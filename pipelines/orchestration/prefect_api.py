@@ -16,8 +16,8 @@ from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api
-from pipelines.local.http_client import LOCAL
 from pipelines.local.workspace import Workspace
+from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.quick_prefect import skip_grammar
 from pipelines.quick_imports import quick_imports
 
@@ -67,7 +67,7 @@ def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefect
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
     # a proxy meant for the outside world must not be asked for this machine's own servers
-    options = {"trust_env": False} if urlsplit(api).hostname in LOCAL else {}
+    options = {"trust_env": False} if urlsplit(api).hostname in LOCAL_HOSTS else {}
     with (
         temporary_settings({PREFECT_API_URL: api}),
         get_client(options, sync_client=True) as client,

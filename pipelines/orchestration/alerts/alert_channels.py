@@ -45,6 +45,8 @@ class Channel:
     password: str = field(default="", repr=False)
     added: float = 0.0
     """When it was added: seconds since the epoch."""
+    changed: float = 0.0
+    """When it was added or changed last."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -100,7 +102,8 @@ def put_channel(workspace: Workspace, channel: Channel) -> bool:
     with file_lock(folder(workspace) / "channels.lock"):
         present = read_channels(workspace)
         before = present.get(channel.name)
-        channel = replace(channel, added=before.added if before else time.time())
+        now = time.time()
+        channel = replace(channel, added=before.added if before else now, changed=now)
         _write(workspace, {**present, channel.name: channel})
         return channel.name in present
 

@@ -49,6 +49,8 @@ class Queue:
     """The last message."""
     failures: int = 0
     """Tries since then that failed."""
+    tried: float = 0.0
+    """The last try that failed."""
     retry_at: float = 0.0
     error: str = ""
     """Why the last try failed."""
@@ -110,7 +112,7 @@ def delivered(queue: Queue, batch: Batch, now: float) -> Queue:
 def failed(queue: Queue, error: str, now: float) -> Queue:
     """Return the queue after a message that could not be sent: it stays, and the next try waits."""
     pause = _BACK_OFF[min(queue.failures, len(_BACK_OFF) - 1)]
-    return replace(queue, failures=queue.failures + 1, retry_at=now + pause, error=error)
+    return replace(queue, failures=queue.failures + 1, tried=now, retry_at=now + pause, error=error)
 
 
 def digest_moment(since: float, digest: str) -> float:

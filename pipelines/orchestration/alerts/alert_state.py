@@ -98,7 +98,12 @@ def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str
 def queue_of(state: AlertState, channel: Channel) -> Queue:
     """Return the queue of a channel; an empty one if it has none yet."""
     found = state.queues.get(channel.name)
-    return found if found and found.added == channel.added else Queue(added=channel.added)
+    if found is None or found.added != channel.added:
+        return Queue(added=channel.added)
+    if found.tried and channel.changed > found.tried:
+        # what failed was the channel as it was before: it is tried again at once
+        return replace(found, failures=0, tried=0.0, retry_at=0.0, error="")
+    return found
 
 
 def take_in(state: AlertState, channels: Mapping[str, Channel], alerts: Iterable[Alert], now: float) -> AlertState:

@@ -28,7 +28,10 @@ _LIMIT: Seconds = 60.0
 def deliver(
     workspace: Workspace, state: AlertState, channels: Mapping[str, Channel], log: Callable[[str], None]
 ) -> AlertState:
-    """Send what is due on each channel, and write the state after each message; return the state."""
+    """Send the next message that is due on any channel, and write the state after it; return the state.
+
+    One message in a round: a receiver that hangs takes its time, and the supervision has more to do.
+    """
     for name, channel in channels.items():
         queue = queue_of(state, channel)
         batch = next_batch(queue, channel.digest, time.time())
@@ -44,6 +47,7 @@ def deliver(
             log(f"alerts: {count(len(batch.entries), 'alert')} sent to {name}")
         state = replace(state, queues={**state.queues, name: queue})
         write_state(workspace, state)
+        break
     return state
 
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from elp_core.config import from_dict
-from pipelines.local.http_client import LOCAL
+from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.alerts.alert_channels import Channel
 from pipelines.orchestration.quick_prefect import skip_grammar
 from pipelines.quick_imports import quick_imports
@@ -66,7 +66,7 @@ class SmtpEmail(NotificationBlock):
             if self.port != 465 and server.has_extn("starttls"):
                 server.starttls(context=secure)
                 server.ehlo()
-            elif self.port != 465 and self.user and self.host not in LOCAL:
+            elif self.port != 465 and self.user and self.host not in LOCAL_HOSTS:
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS, so the password was not sent")
             if self.user:
                 server.login(self.user, self.password.get_secret_value())
@@ -143,7 +143,7 @@ def main() -> None:
     given = json.load(sys.stdin)
     channel = from_dict(Channel, given["channel"], "channel")
     host = urlsplit(channel.url).hostname if channel.url else ""
-    if host in LOCAL:
+    if host in LOCAL_HOSTS:
         # a proxy meant for the outside world must not be asked for this machine's own servers
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = str(host)
     try:

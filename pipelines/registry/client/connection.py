@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pipelines.errors import RegistryError, ServiceError
+from pipelines.local_hosts import LOCAL_HOSTS
 
 if TYPE_CHECKING:
     import requests
@@ -117,7 +118,7 @@ def check_health(uri: str) -> None:
     """Raise ServiceError unless an MLflow server answers."""
     host = urllib.parse.urlsplit(uri).hostname or ""
     # a proxy cannot reach a server on this machine
-    handlers = [urllib.request.ProxyHandler({})] if host in {"127.0.0.1", "localhost", "::1"} else []
+    handlers = [urllib.request.ProxyHandler({})] if host in LOCAL_HOSTS else []
     opener = urllib.request.build_opener(*handlers)
     try:
         with opener.open(uri.rstrip("/") + "/health", timeout=_HEALTH_SECONDS) as answer:

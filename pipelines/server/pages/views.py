@@ -105,7 +105,8 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         chart=_chart(page),
         left_out=_left_out(page),
         language=_language(origin),
-        refused=refused,
+        # the rule that refused does not know under which prefix the pages are
+        refused=refused.replace(" /elp/slots/", f" {static_prefix()}/elp/slots/"),
         done=done,
         form={**_FORM, "days": str(USUAL_DAYS), **(form or {})},
         asked_here=page.override is not None and same_person(current_caller().name, page.override.asked_by),

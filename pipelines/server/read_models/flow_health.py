@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from elp_core.types import Seconds
+from pipelines.local_hosts import LOCAL_HOSTS
 
 PREFECT_VARIABLE = "PREFECT_API_URL"
 """Address of Prefect's API; `elp up` sets it for the server, too."""
@@ -83,7 +84,7 @@ def _ask(api: str, now: datetime) -> FlowHealth:
     try:
         with requests.Session() as session:
             # a proxy meant for the outside world must not be asked for this machine's own servers
-            session.trust_env = urlsplit(api).hostname not in ("127.0.0.1", "localhost", "::1")
+            session.trust_env = urlsplit(api).hostname not in LOCAL_HOSTS
             pools = _post(session, f"{api}/work_pools/filter", {"work_pools": {"name": {"any_": list(POOLS)}}})
             runs = _ended_runs(session, api, now)
         ready = {pool["name"] for pool in pools if pool["status"] == "READY"}

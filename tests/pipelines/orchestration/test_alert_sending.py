@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import stat
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from elp_core.errors import OpsError
+from pipelines.cli.main import run
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local import http_client as web
 from pipelines.local.settings import Settings
@@ -156,7 +159,7 @@ def test_the_channels_are_readable_by_their_owner_only(here: Workspace) -> None:
     assert put_channel(here, channel) is False
     assert put_channel(here, channel) is True
     (kept,) = read_channels(here).values()
-    assert replace(kept, added=0.0) == channel
+    assert replace(kept, added=0.0, changed=0.0) == channel
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder(here), folder(here) / "channels.json")]
     assert modes == [0o700, 0o600]
     assert SECRETS[0] not in f"{channel} {channel_status(here)} {examine_alerts(here)}"
@@ -196,3 +199,43 @@ def test_a_damaged_file_is_named(here: Workspace, text: str) -> None:
 def test_a_channel_that_cannot_work_is_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=re.escape(reason)):
         Channel(**{"name": "one", **values})  # type: ignore[arg-type]
+
+
+def test_a_channel_that_was_corrected_is_tried_again_at_once(here: Workspace) -> None:
+    with http_receiver() as server:
+        put_channel(here, Channel("hook", "webhook", url="http://127.0.0.1:9/wrong"))
+        channels = read_channels(here)
+        state = deliver.deliver(here, take_in(AlertState(0.0), channels, [REFUSED], 1.0), channels, print)
+        assert channel_status(here)[0].state == "failing"
+        assert deliver.deliver(here, state, channels, print) is state, "it waits before it tries again"
+        put_channel(here, Channel("hook", "webhook", url=server.url))
+        assert channel_status(here)[0].state == "ready"
+        deliver.deliver(here, state, read_channels(here), print)
+    assert len(server.got) == 1
+
+
+def test_a_round_sends_one_message(here: Workspace) -> None:
+    with http_receiver() as server:
+        for name in ("one", "two"):
+            put_channel(here, Channel(name, "webhook", url=server.url))
+        channels = read_channels(here)
+        state = take_in(AlertState(0.0), channels, [REFUSED], 1.0)
+        for sent in (1, 2, 2):
+            state = deliver.deliver(here, state, channels, print)
+            assert len(server.got) == sent
+
+
+def test_a_channel_is_removed_though_prefect_is_down(workspace: Workspace, capfd) -> None:
+    put_channel(workspace, Channel("hook", "webhook", url="http://127.0.0.1:9/x"))
+    assert run(["alerts", "remove", "hook", "-w", str(workspace.root)]) == 0
+    assert "the next elp up removes them" in capfd.readouterr().err
+    assert read_channels(workspace) == {}
+
+
+def test_an_empty_password_is_refused(workspace: Workspace, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = ["alerts", "add", "--email", "a@b", "--smtp-user", "elp", "-w", str(workspace.root)]
+    monkeypatch.delenv("ELP_SMTP_PASSWORD", raising=False)
+    for stdin in (None, io.StringIO(""), io.StringIO("\n")):
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert run(add) == 2
+        assert "the SMTP password of elp is empty" in capfd.readouterr().err
