@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
-from pipelines.datasets.dataset_version import SHARDS, DatasetVersion
+from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion
 from pipelines.datasets.delivery import (
     ClipFault,
     DeliveryContent,
@@ -24,7 +24,14 @@ from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import with_own_sound
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_needs import slot_needs
-from pipelines.datasets.slot_shards import ShardTotals, clip_sounds, count_shards, pinned_golden, without_clips
+from pipelines.datasets.slot_shards import (
+    ShardTotals,
+    clip_sounds,
+    count_shards,
+    pinned_golden,
+    slot_shards,
+    without_clips,
+)
 from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
@@ -173,7 +180,11 @@ def _filled(
     ]
     clips = [NewClip(**row, named=bool(content.clips[staged.indices[row["id"]]].split)) for row in table]
     policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
-    found = place_clips(clips, placed_clips(present), slot, policy, golden=golden)
+    placed = placed_clips(present)
+    # a speaker of the golden set may have no other clip any more; in training, every verdict would fail
+    tested = placed_clips(slot_shards(workspace, slot, GOLDEN)).speakers.keys() - placed.speakers.keys()
+    placed.speakers |= {speaker: {"test"} for speaker in tested}
+    found = place_clips(clips, placed, slot, policy, golden=golden)
     rewritten = rewrite_splits(parts, found.splits, folder) if found.splits else parts
     return rewritten, {str(split): count for split, count in found.filled.items()}
 

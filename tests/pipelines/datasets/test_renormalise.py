@@ -17,6 +17,7 @@ from elp_core.languages.renormalising import losses
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.measuring import split_of
 from pipelines.datasets.renormalise import plan_renormalise, renormalise
 from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import quarantined_clips, slot_shards
@@ -247,3 +248,17 @@ def test_a_drop_keeps_out_what_renormalise_put_into_quarantine(workspace: Worksp
     renormalise(keeping, ASR)
     again = add_delivery(keeping, ASR, write_delivery(tmp_path / "in", each=4, anna_0={"text": "open 2 doors"}))
     assert held.id not in {clip.id for clip in load_split(str(workspace.root), again.tag, ASR, None, tmp_path / "c")}
+
+
+@integration
+def test_a_speaker_that_only_the_golden_set_has_stays_out_of_training(workspace: Workspace, tmp_path: Path) -> None:
+    keeping, here = (speaking(workspace, {"code": "en", "digits": digits}) for digits in ("keep", "quarantine"))
+    carla: dict[str, Any] = {f"carla_{take}": {"split": "test"} for take in range(3)}
+    doris = {f"doris_{take}": {"text": "open 2 doors"} for take in range(3)}
+    add_delivery(keeping, ASR, write_delivery(tmp_path / "in", **carla, **doris))
+    assert len(renormalise(here, ASR, quarantine=True).quarantined) == 3
+    assert split_of("doris", 0.1, 0.1) == "train"
+    unnamed: dict[str, Any] = {f"doris_{take}": {"split": ""} for take in range(3)}
+    made = add_delivery(here, ASR, write_delivery(tmp_path / "more", seed=3, **carla, **unnamed))
+    clips = load_split(str(workspace.root), made.tag, ASR, None, tmp_path / "cache")
+    assert {clip.split for clip in clips if clip.speaker == "doris"} == {"test"}
