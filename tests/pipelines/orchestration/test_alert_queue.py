@@ -47,7 +47,7 @@ def test_the_first_is_sent_at_once_and_repeats_wait_for_the_digest() -> None:
     batch = next_batch(queue, "07:00", moment)
     assert batch
     assert (batch.digest, len(batch.entries)) == (True, 12)
-    assert "12 times again:\nRetrain plant-a/asr failed." in body(batch, "/work/plant", "mail")
+    assert "12 times again:\nRetrain plant-a/asr failed." in body(batch, "/srv/plant", "mail")
     assert subject(batch, "plant") == "[ELP plant] daily digest, 12 repeated alerts"
     assert next_batch(delivered(queue, batch, moment), "07:00", moment + 2 * DAY) is None
 
@@ -71,7 +71,7 @@ def test_what_waits_together_is_one_message() -> None:
     batch = next_batch(queue, "07:00", NOW)
     assert batch
     assert subject(batch, "plant").startswith("[ELP plant] 300 alerts, the first: ")
-    assert "and 280 more" in body(batch, "/work/plant", "mail")
+    assert "and 280 more" in body(batch, "/srv/plant", "mail")
 
 
 def test_a_storm_that_lasts_is_few_messages_and_loses_nothing() -> None:
@@ -91,7 +91,7 @@ def test_what_a_full_queue_could_not_keep_is_counted_in_the_next_message() -> No
     batch = next_batch(queue, "07:00", NOW)
     assert batch
     assert subject(batch, "plant").startswith("[ELP plant] 503 alerts, the first: ")
-    assert "and 483 more" in body(batch, "/work/plant", "mail")
+    assert "and 483 more" in body(batch, "/srv/plant", "mail")
     assert delivered(queue, batch, NOW).dropped == 0
 
 
