@@ -154,7 +154,7 @@ def _planned(
 ) -> Inspection:
     """Plan the delivery, with the channels and the language that it turns out to need."""
     assert shape.importer is not None
-    target = slot or Slot("inspected-source", task)
+    target, form = slot or Slot("inspected-source", task), shape.importer.name
     options = {**given, "format_options": dict(reading.options)}
     with tempfile.TemporaryDirectory(prefix="elp-inspect-") as folder:
         place = workspace or Workspace(Path(folder), Settings())
@@ -162,7 +162,7 @@ def _planned(
         place, settings = _in_its_language(place, target, slot, found)
 
         def plan() -> IntakePlan:
-            return plan_delivery(place, target, shape.source, shape.importer.name, options, progress, fresh=fresh)  # type: ignore[union-attr]
+            return plan_delivery(place, target, shape.source, form, options, progress, fresh=fresh)
 
         try:
             planned = plan()

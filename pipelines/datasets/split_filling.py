@@ -19,13 +19,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
-from elp_core.data.corpus import write_shard
 from elp_core.types import SPLITS, Split
 from pipelines.datasets.measuring import split_of, split_place
 from pipelines.datasets.readiness import least_speakers
+from pipelines.datasets.shard_rewriting import rewrite_folder
 from pipelines.registry.names import normal_name
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
@@ -135,14 +136,11 @@ def place_clips(
 
 def rewrite_splits(shards: Sequence[Path], splits: Mapping[str, Split], folder: Path) -> list[Path]:
     """Return shards in which clips have other splits (by clip id); shards that change are written to `folder`."""
-    written = []
-    for shard in shards:
-        if splits.keys().isdisjoint(pq.read_table(shard, columns=["id"])["id"].to_pylist()):
-            written.append(shard)
-            continue
-        rows = pq.read_table(shard).to_pylist()
-        written.append(write_shard([row | {"split": splits.get(row["id"], row["split"])} for row in rows], folder))
-    return written
+
+    def moved(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"split": splits.get(row["id"], row["split"])}
+
+    return rewrite_folder(shards, splits.__contains__, moved, folder).files
 
 
 def _hashed(key: str, policy: DataPolicy) -> Split:
