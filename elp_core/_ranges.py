@@ -41,9 +41,10 @@ def below(default: T, high: float = 1.0) -> T:
 def later(default: T) -> T:
     """Declare a frozen setting that an earlier release did not have: plain values leave it out if it is the default.
 
-    So keys and digests of configurations without it stay as they were.
+    So keys and digests of configurations without it stay as they were. `default` can be a declaration of this module.
     """
-    return field(default=default, metadata={_LATER: True})
+    declared = default if isinstance(default, dataclasses.Field) else field(default=default)
+    return field(default=declared.default, metadata={**declared.metadata, _LATER: True})
 
 
 def is_left_out(item: dataclasses.Field[Any], value: object) -> bool:
