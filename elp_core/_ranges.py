@@ -18,14 +18,14 @@ class _Rule:
     expected: str
 
 
-def _setting(default: T, fits: Callable[[Any], bool], expected: str) -> T:
-    return field(default=default, metadata={_Rule: _Rule(fits, expected)})
+def _setting(default: T, fits: Callable[[Any], bool], expected: str, later: bool = False) -> T:
+    return field(default=default, metadata={_Rule: _Rule(fits, expected), **({_LATER: True} if later else {})})
 
 
-def within(default: T, low: float, high: float = math.inf) -> T:
-    """Declare a setting of `low` to `high`, both allowed, infinity not; of a tuple, each item."""
+def within(default: T, low: float, high: float = math.inf, *, later: bool = False) -> T:
+    """Declare a setting of `low` to `high`, both allowed, infinity not; of a tuple, each item; `later` as below."""
     expected = f"{low} or more" if math.isinf(high) else f"{low} to {high}"
-    return _setting(default, lambda value: low <= value <= high and math.isfinite(value), expected)
+    return _setting(default, lambda value: low <= value <= high and math.isfinite(value), expected, later)
 
 
 def positive(default: T) -> T:
@@ -41,10 +41,9 @@ def below(default: T, high: float = 1.0) -> T:
 def later(default: T) -> T:
     """Declare a frozen setting that an earlier release did not have: plain values leave it out if it is the default.
 
-    So keys and digests of configurations without it stay as they were. `default` can be a declaration of this module.
+    So keys and digests of configurations without it stay as they were.
     """
-    declared = default if isinstance(default, dataclasses.Field) else field(default=default)
-    return field(default=declared.default, metadata={**declared.metadata, _LATER: True})
+    return field(default=default, metadata={_LATER: True})
 
 
 def is_left_out(item: dataclasses.Field[Any], value: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from elp_core._ranges import Checked, below, is_left_out, later, one_of, positive, within
+from elp_core._ranges import Checked, below, is_left_out, one_of, positive, within
 from elp_core.errors import ConfigError
 
 Activation = Literal["gelu", "relu"]
@@ -89,8 +89,8 @@ class AugmentConfig(Checked):
     """Share of clips that are joined to others to make longer utterances, if the task allows it (ASR)."""
     join_clips: int = within(3, 1)
     """Most clips in one joined utterance."""
-    margin: float = later(within(0.0, 0.0, 2.0))
-    """Most seconds of background that a copy gets at each end: a clip's own quietest part, continued as noise."""
+    margin: float = within(0.0, 0.0, 2.0, later=True)
+    """Most seconds of background that a copy gets at each end: noise like its own quietest part. Batches are planned without."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of an SNR range without a lower and an upper end."""
