@@ -90,7 +90,7 @@ class AugmentConfig(Checked):
     join_clips: int = within(3, 1)
     """Most clips in one joined utterance."""
     margin: float = within(0.0, 0.0, 2.0, later=True)
-    """Most seconds of noise that a copy gets at each end, like the clip's quietest part. Batches are planned without."""
+    """Most seconds of noise at each end of a copy, like the clip's quietest part. Batches are planned without it."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of an SNR range without a lower and an upper end."""
