@@ -23,6 +23,7 @@ def sound_response(wav: bytes | None) -> Response:
     # a page of another site could play it, if it were allowed to load it
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     try:
-        return response.make_conditional(request.environ, accept_ranges=True, complete_length=len(wav))
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=len(wav))
     except RequestedRangeNotSatisfiable as error:
         return Response(status=416, headers=[("Content-Range", f"bytes */{error.length}")])
+    return response
