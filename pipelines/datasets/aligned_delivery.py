@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +20,8 @@ from elp_core.types import Seconds
 from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
-from pipelines.datasets.measuring import IntakeSettings, measure_clip
+from pipelines.datasets.measuring import IntakeSettings, lost_clip, measure_clip
+from pipelines.datasets.worker_processes import WorkerProcess, needs_no_bound
 from pipelines.errors import UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def align_delivery(
     recordings: list[str] = []
     clips: list[SourceClip] = []
     wholes = _Wholes(current, present, settings)
-    for clip in content.clips:
+    for clip in _bounded(content.clips):
         if clip.fault or not _is_long(clip) or clip in wholes:
             clips.append(clip)
             continue
@@ -148,6 +149,31 @@ class _Wholes:
             return False
         found = measure_clip(clip, self._settings)
         return isinstance(found, ShardRow) and found.id in self._ids
+
+
+def _bounded(clips: Iterable[SourceClip]) -> Iterator[SourceClip]:
+    """Yield the recordings; one whose decoding takes too long or too much memory has a fault: another process tries."""
+    with WorkerProcess() as process:
+        for clip in clips:
+            if clip.fault or needs_no_bound(clip.audio) or not _is_long(clip):
+                yield clip
+            else:
+                (fault,) = process.each(_decode, [clip], lost_clip)
+                yield replace(clip, fault=fault)
+
+
+def _decode(clip: SourceClip) -> ClipFault | None:
+    from elp_core.inference.audio_blocks import audio_blocks
+
+    try:
+        for _ in audio_blocks(clip.audio):
+            pass
+    except ImportError:
+        raise
+    except Exception:
+        # what is wrong with it, its alignment says
+        return None
+    return None
 
 
 def _is_long(clip: SourceClip) -> bool:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +17,17 @@ from elp_core.channels import Channel
 from elp_core.inference import AlignedSegment, CutConfig, align_recording
 from elp_core.languages import LanguageConfig
 from elp_core.types import Seconds
+from pipelines.datasets import aligned_delivery
 from pipelines.datasets.aligned_delivery import SEGMENT_SECONDS
 from pipelines.datasets.dataset_version import QUARANTINE, SHARDS
+from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.slot_shards import quarantined_clips, slot_shards
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import find_latest
+from pipelines.datasets.worker_processes import WorkerProcess
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -224,6 +229,24 @@ def test_sound_that_cannot_be_aligned_has_its_usual_fault(workspace: Workspace, 
         add_delivery(workspace, SLOT, source, aligner=CodedAligner())
     with pytest.raises(UsageError, match="--channel each makes several clips of it; choose --channel left, right"):
         add_delivery(workspace, SLOT, source, options={"channel": "each"}, aligner=CodedAligner())
+
+
+def _hang(clip: SourceClip) -> ClipFault | None:
+    while True:
+        time.sleep(60)
+
+
+def test_a_recording_whose_decoder_hangs_is_quarantined_and_the_others_are_aligned(
+    workspace: Workspace, faulty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(faulty / "other.flac", recording(*SENTENCES[:8]), 16_000)
+    (faulty / "other.txt").write_text(". ".join(SENTENCES[:8]), encoding="utf-8")
+    monkeypatch.setattr(aligned_delivery, "_decode", _hang)
+    monkeypatch.setattr(aligned_delivery, "WorkerProcess", functools.partial(WorkerProcess, seconds=1))
+    made = add_delivery(workspace, SLOT, faulty, aligner=(aligner := CodedAligner()))
+    (lost,) = [one for one in quarantined_clips(workspace, SLOT) if one.reason == "unreadable"]
+    assert "other.flac ended the process that read it" in lost.detail
+    assert (made.deliveries[-1].clips, aligner.calls) == (24, 1)
 
 
 def test_one_side_of_a_call_is_aligned(workspace: Workspace, tmp_path: Path) -> None:
