@@ -161,6 +161,38 @@ def test_another_adapter_does_not_cut_the_same_recording_again(
     assert second.version == first.version + 1
 
 
+def test_another_transcript_does_not_cut_the_same_recording_again(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8])
+    soundfile.write(source / "talk.wav", recording(*SENTENCES[8:17]), 16_000, subtype="PCM_16")
+    (source / "talk.txt").write_text(". ".join(SENTENCES[8:17]), encoding="utf-8")
+    first = add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+    (source / "meeting.txt").write_text(". ".join(SENTENCES[:7]), encoding="utf-8")
+    for aligned in (plan_delivery, add_delivery):
+        with pytest.raises(
+            UsageError, match=r"meeting\.wav was cut into clips by another transcript for v1; cut again"
+        ):
+            aligned(workspace, SLOT, source, aligner=CodedAligner())
+    with pytest.raises(UsageError, match=r"meeting\.wav was aligned with .*; as a whole, the same sound would be in"):
+        add_delivery(workspace, SLOT, source)
+    assert find_latest(workspace, SLOT) == first
+    # what was dropped does not come back in other parts
+    drop_clips(workspace, SLOT, Subject(speaker="meeting"))
+    with pytest.raises(UsageError, match="by another transcript"):
+        add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+
+
+def test_a_recording_of_which_nothing_was_taken_in_can_have_another_transcript(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    source = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8])
+    soundfile.write(source / "talk.wav", recording(*SENTENCES[8:12]), 16_000, subtype="PCM_16")
+    (source / "talk.txt").write_text("nobody ever says this at all. and this is not said either.", encoding="utf-8")
+    first = add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+    assert first.clips == 8
+    (source / "talk.txt").write_text(". ".join(SENTENCES[8:12]), encoding="utf-8")
+    assert add_delivery(workspace, SLOT, source, aligner=CodedAligner()).clips == 12
+
+
 def test_a_lower_limit_takes_in_what_quarantine_held(workspace: Workspace, tmp_path: Path) -> None:
     mumbled = SENTENCES[3].replace("belt", "bqzx").replace("door", "dqzx").replace("shift", "sqqzt")
     source = write_meeting(tmp_path / "in", (*SENTENCES[:3], mumbled, *SENTENCES[4:]))
