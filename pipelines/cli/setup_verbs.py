@@ -61,15 +61,17 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, foregroun
     from pipelines.orchestration.deployments import register_deployments
 
     def start() -> int:
-        # what is shown in the foreground goes into the log of a container or of systemd
-        shown = {"show_password": not foreground}
-        lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress, **shown)
+        lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
         return _show(workspace)
 
     if not foreground:
         return start()
+    from pipelines.local import accounts
     from pipelines.local.foreground import stay_up
 
+    # made here, because `lifecycle.up` would print the password, and this output becomes the log of a container
+    if auth and not workspace.settings.servers.mlflow_uri and (admin := accounts.create(workspace)):
+        progress(f"first administrator: {admin.name}; the password is in .elp/auth/server.ini until it is changed")
     return stay_up(workspace, start, progress)
 
 

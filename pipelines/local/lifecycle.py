@@ -36,15 +36,13 @@ def up(
     *,
     auth: bool | None = None,
     free_ports: bool = False,
-    show_password: bool = True,
     log: Log = print,
 ) -> Record:
     """Start what is not running yet: MLflow, Prefect, then a worker for each pool; register the deployments.
 
     A workspace without keys gets its keys first; the key of the ledger only if it runs the MLflow server itself.
     Servers that run elsewhere (in `elp.yaml`) are used as they are. `register` registers the flows' deployments with
-    the Prefect API at an address; `auth` None keeps the last choice of a login, at first no. Without `show_password`,
-    the password of a new administrator is not logged.
+    the Prefect API at an address; `auth` None keeps the last choice of a login, at first no.
 
     Raises ServiceError if a port is taken or a service does not come up; what this call started is stopped again.
     """
@@ -54,7 +52,7 @@ def up(
         for dead in (p for p in before.processes if p.address and not alive(p)):
             # the children of a server that was killed keep its port
             stop_remains(dead)
-        record = _with_login(workspace, _living(before), auth, show_password, log)
+        record = _with_login(workspace, _living(before), auth, log)
         begun: list[Process] = []
         try:
             record = _start_servers(workspace, record, begun, free_ports, log)
@@ -132,7 +130,7 @@ def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None
         return None
 
 
-def _with_login(workspace: Workspace, record: Record, auth: bool | None, show_password: bool, log: Log) -> Record:
+def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Log) -> Record:
     """Return the record with the login on or off as wanted; make the accounts if it is on."""
     wanted = record.auth if auth is None else auth
     if auth and workspace.settings.servers.mlflow_uri:
@@ -146,9 +144,7 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None, show_pa
             f"elp up --{'auth' if wanted else 'no-auth'}"
         )
     if wanted and (admin := accounts.create(workspace)):
-        password = f"password: {admin.password} (shown once; kept in .elp/auth/)"
-        kept = "its password is in .elp/auth/server.ini until it is changed"
-        log(f"first administrator: {admin.name}, {password if show_password else kept}")
+        log(f"first administrator: {admin.name}, password: {admin.password} (shown once; kept in .elp/auth/)")
     return replace(record, auth=wanted)
 
 

@@ -42,7 +42,7 @@ def test_the_language_decides_what_is_written() -> None:
 
 
 def test_what_is_no_recording_and_no_split_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="nothing.wav"):
+    with pytest.raises(AudioError, match=r"nothing\.wav"):
         make_clip(tmp_path / "nothing.wav")
     with pytest.raises(CorpusError, match="'dev' is no split, expected one of train, validation, test"):
         make_clip(encode_flac(SOUND), split="dev")  # type: ignore[arg-type]

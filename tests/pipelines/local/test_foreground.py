@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.local import lifecycle, supervision
+from pipelines.local import accounts, lifecycle, supervision
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.foreground import LogFollower
 from pipelines.local.processes import Process, alive, start, stop
 from pipelines.local.supervision import PAUSES, SUPERVISOR, Ends
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from tests.support.shell import shell
 
 PROGRAM = """
 import os, sys
@@ -171,3 +172,37 @@ def test_the_logs_are_followed_by_whole_lines(tmp_path: Path) -> None:
         file.write(b"x" * (1 << 20) + b"end\n")
     assert len(list(follower.lines())) == 1, "a line without an end does not stop the following"
     assert list(follower.lines()) == ["mlflow | end"]
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_container_with_the_real_servers(tmp_path: Path) -> None:
+    assert shell("elp init . --host 0.0.0.0", tmp_path).returncode == 0
+    text = (tmp_path / "elp.yaml").read_text()
+    free = text.replace('{host: "0.0.0.0"}', '{host: "0.0.0.0", mlflow_port: 0, prefect_port: 0}')
+    assert free != text
+    (tmp_path / "elp.yaml").write_text(free)
+    command = [str(Path(sys.executable).parent / "elp"), "up", "--foreground", "--auth"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 600
+        while shell("elp status", tmp_path).returncode and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(3)
+        assert process.poll() is None
+        services = read_record(open_workspace(tmp_path)).processes
+        assert len(services) == 5
+        assert all("://127.0.0.1:" in service.address for service in services if service.address)
+    finally:
+        process.terminate()
+        code = process.wait(120)
+    shown = (tmp_path / "said").read_text()
+    assert code == 0
+    assert "SIGTERM: stopping" in shown
+    assert "mlflow | " in shown
+    assert not any(map(alive, services))
+    admin = accounts.first_admin(open_workspace(tmp_path))
+    assert admin is not None
+    assert "first administrator: admin" in shown
+    assert admin.password not in shown
