@@ -95,8 +95,9 @@ def split_by_speaker(clips: Sequence[Clip], *, test: int, validation: int = 1) -
             f"{len(people)} speakers cannot be divided into {test} for test, {validation} for validation and one or "
             "more for training; hold out fewer people, or record more"
         )
-    of: dict[str, Split] = dict.fromkeys(people, "train")
-    of |= dict.fromkeys(people[:test], "test") | dict.fromkeys(people[test : test + validation], "validation")
+    of: dict[str, Split] = {}
+    for place, name in enumerate(people):
+        of[name] = "test" if place < test else "validation" if place < test + validation else "train"
     return [dataclasses.replace(clip, split=of[clip.speaker]) for clip in clips]
 
 

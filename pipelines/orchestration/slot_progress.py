@@ -36,6 +36,8 @@ def wait_for_slots(futures: Sequence[PrefectFuture[SlotRun]]) -> None:
             with suppress(queue.Empty):
                 ended.get(timeout=_EVERY)
                 left -= 1
+        if report:
+            report(len(futures), len(futures), "")
 
 
 def _now() -> str:

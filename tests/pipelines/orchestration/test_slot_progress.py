@@ -78,7 +78,6 @@ def test_it_waits_for_all_even_failed_ones_and_publishes_how_far_they_are(monkey
             waiting.result(0.5)
         futures[2].inner.set_result("")
         waiting.result(60)
-    # the context of a thread has no flow run in Prefect; the patched one stands for it
     assert any(line.startswith("retrain: 2/3 slots") and line.endswith("b/asr began") for line in client.lines)
     assert client.lines[-1].startswith("retrain: 3/3 slots")
 
