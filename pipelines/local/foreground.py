@@ -50,7 +50,12 @@ class LogFollower:
     def lines(self) -> Iterator[str]:
         """Yield the whole lines that were added since the last call, each after the name of its log."""
         for log in sorted(self.folder.glob("*.log")):
-            with log.open("rb") as file:
+            try:
+                file = log.open("rb")
+            except FileNotFoundError:
+                # it was moved away, and its service makes a new one
+                continue
+            with file:
                 size, begin = file.seek(0, os.SEEK_END), self.offsets.get(log.name, 0)
                 # a shorter log was replaced by a new one
                 file.seek(begin if begin <= size else 0)
@@ -68,19 +73,29 @@ def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
     The code is 0 after a signal or `elp down`, and 1 if a service stays down. What `start` raises is raised, and then
     only what it started is ended, which `lifecycle.up` does itself. Signal handlers can be set in the main thread only.
     """
-    follower = LogFollower(workspace.state / "logs")
+    follower, started = LogFollower(workspace.state / "logs"), False
+
+    def end() -> None:
+        _ignore_signals()
+        lifecycle.down(workspace, lambda line: _say(log, line))
+
     with _signals():
         try:
             follower.skip()
             start()
+            started = True
             reason, code = _follow(workspace, follower, log), 1
             _ignore_signals()
         except Stopped as signalled:
             reason, code = f"{signalled}: stopping", 0
+        except Exception:
+            if started:
+                end()
+            raise
         if not reason:
             return 0
         _say(log, reason)
-        lifecycle.down(workspace, lambda line: _say(log, line))
+        end()
         return code
 
 

@@ -142,6 +142,16 @@ def test_it_ends_with_1_if_a_service_is_given_up(begin: Begin, workspace: Worksp
     assert process.returncode == 1
 
 
+def test_an_error_while_it_follows_ends_everything_too(begin: Begin, workspace: Workspace) -> None:
+    process = begin()
+    _until(process, "started")
+    services = read_record(workspace).processes
+    (workspace.state / "logs" / "folder.log").mkdir()
+    assert "elp-cpu stopped" in _rest(process)
+    assert process.returncode == 1
+    assert not any(map(alive, services))
+
+
 def test_a_start_that_fails_leaves_what_ran_before(begin: Begin, workspace: Workspace) -> None:
     sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
     log = workspace.state / "logs" / "elp-cpu.log"
