@@ -12,9 +12,12 @@ _LINE = "ELP_COMP_LINE"
 _SOURCE = """\
 %(complete_func)s() {
     local IFS=$'\\n' response completion type value
-    local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^@:=]/} cut=
+    local line=${COMP_LINE:0:COMP_POINT} breaks=${COMP_WORDBREAKS//[^:=]/}
     local word=${line##*[[:space:]]}
-    if [[ -n $breaks ]]; then cut=${word%%"${word##*[$breaks]}"}; fi
+    local rest=$word
+    # bash replaces what follows = and :, and what begins with @
+    if [[ -n $breaks ]]; then rest=${word##*[$breaks]}; fi
+    if [[ $COMP_WORDBREAKS == *@* && $rest == *@* ]]; then rest=@${rest##*@}; fi
 
     response=$(env ELP_COMP_LINE="$line" %(complete_var)s=bash_complete "$1")
 
@@ -23,7 +26,7 @@ _SOURCE = """\
         case $type in
             dir) COMPREPLY=(); compopt -o dirnames ;;
             file) COMPREPLY=(); compopt -o default ;;
-            plain) COMPREPLY+=("${value#"$cut"}") ;;
+            plain) COMPREPLY+=("${value#"${word%%"$rest"}"}") ;;
         esac
     done
 

@@ -59,9 +59,9 @@ def _completed(root: Path, words: str) -> list[str]:
         ("elp versions list plant-a/asv", ["plant-a/asv"]),
         ("elp train plant-a/asr --data v1", ["v10", "v1"]),
         ("elp data golden plant-a/asr --from v2", ["v2"]),
-        # bash has completed the word up to its last break
-        ("elp data show plant-a/asr@v1", ["v10", "v1"]),
-        ("elp data show plant-a/asr@", ["v10", "v2", "v1"]),
+        # bash replaces the last part of the word, which begins with @
+        ("elp data show plant-a/asr@v1", ["@v10", "@v1"]),
+        ("elp data show plant-a/asr@", ["@v10", "@v2", "@v1"]),
         ("elp train plant-a/asr --data=v2", ["v2"]),
         ("elp retire plant-a/asr --reason 'it is old' --js", ["--json"]),
         ("elp gate 'plant-a/asr' --dry", ["--dry-run"]),
