@@ -80,18 +80,16 @@ class SlotByHand:
         new = len(rows) - (before.clips if before else 0)
         seconds = sum(one.duration for one in rows)
         delivery = Delivery(
-            *(
-                f"key-{version}",
-                name,
-                f"/home/ann/{name}",
-                importer,
-                {},
-                max(new, 0),
-                new,
-                seconds,
-                len(quarantine),
-                repeats,
-            ),
+            key=f"key-{version}",
+            name=name,
+            source=f"/home/ann/{name}",
+            importer=importer,
+            options={},
+            delivered=max(new, 0),
+            clips=new,
+            seconds=seconds,
+            quarantined=len(quarantine),
+            repeats=repeats,
             version=version,
             created=WHEN,
         )

@@ -29,7 +29,7 @@ _CHOICES = 500
 _FILTERS = ("split", "speaker", "label", "condition", "text", "order")
 _DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'; sandbox"
+    "frame-ancestors 'self'"
 )
 """The Data Docs have their styles inside the pages, and no scripts."""
 
