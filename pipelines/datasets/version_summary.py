@@ -79,13 +79,12 @@ def count_clips(table: pa.Table) -> VersionFigures:
     words = pc.if_else(pc.equal(length, 0), 0, lists)
     counted = table.append_column("characters", length).append_column("words", words)
     lines = [_split_line(name, counted.filter(pc.equal(counted["split"], name))) for name in SPLITS]
-    values = {
-        ("Duration", "s"): table["duration"],
-        ("Level", "dBFS"): table["rms_db"],
-        ("Signal-to-noise ratio", "dB"): table["snr_db"],
-        ("Length of the transcript", "characters"): length.filter(pc.greater(length, 0)),
-    }
-    drawn = (histogram(title, unit, column.to_numpy()) for (title, unit), column in values.items())
+    drawn = (
+        histogram("Duration", "s", table["duration"].to_numpy(), 0.05),
+        histogram("Level", "dBFS", table["rms_db"].to_numpy(), 0.5),
+        histogram("Signal-to-noise ratio", "dB", table["snr_db"].to_numpy(), 0.5),
+        histogram("Length of the transcript", "characters", length.filter(pc.greater(length, 0)).to_numpy(), 1.0),
+    )
     return VersionFigures(
         splits=tuple(line for line in lines if line.clips),
         histograms=tuple(one for one in drawn if one),
@@ -95,15 +94,16 @@ def count_clips(table: pa.Table) -> VersionFigures:
     )
 
 
-def histogram(title: str, unit: str, values: npt.NDArray[Any]) -> Histogram | None:
-    """Return the histogram of values, with steps of 1, 2 or 5 times a power of ten; None without a finite value."""
+def histogram(title: str, unit: str, values: npt.NDArray[Any], least: float) -> Histogram | None:
+    """Return the histogram of values; None without a finite value.
+
+    A step is 1, 2 or 5 times a power of ten, and `least` or more: smaller differences mean nothing.
+    """
     known = values[np.isfinite(values)].astype(np.float64)
     if not known.size:
         return None
     low, high = float(known.min()), float(known.max())
-    step = _step((high - low) / _BARS or abs(high) / _BARS or 1.0)
-    if np.issubdtype(values.dtype, np.integer):
-        step = max(1.0, step)
+    step = _step(max((high - low) / _BARS, least))
     first = math.floor(low / step)
     places = np.floor(known / step).astype(np.int64) - first
     counts = tuple(int(number) for number in np.bincount(places))

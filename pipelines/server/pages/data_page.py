@@ -177,8 +177,11 @@ def _reasons(data: Any) -> list[tuple[str, int, str]]:
     """Return each reason in quarantine with its number of clips and its rule in words, the most frequent first."""
     from pipelines.datasets.quarantine_page import count_by_reason
 
-    rules = {rule.reason: rule.expects for rule in data.newest.validation.rules}
-    return [(reason, number, rules.get(reason, "")) for reason, number in count_by_reason(data.quarantine).items()]
+    rules: dict[str, list[str]] = {}
+    for rule in data.newest.validation.rules:
+        rules.setdefault(rule.reason, []).append(rule.expects)
+    counted = count_by_reason(data.quarantine).items()
+    return [(reason, number, " and ".join(rules.get(reason, ()))) for reason, number in counted]
 
 
 def _tags(slot: Slot) -> list[str]:
