@@ -19,7 +19,7 @@ class _Rule:
 
 
 def _setting(default: T, fits: Callable[[Any], bool], expected: str, later: bool = False) -> T:
-    return field(default=default, metadata={_Rule: _Rule(fits, expected), **({_LATER: True} if later else {})})
+    return field(default=default, metadata={_Rule: _Rule(fits, expected), _LATER: later})
 
 
 def within(default: T, low: float, high: float = math.inf, *, later: bool = False) -> T:
@@ -47,8 +47,8 @@ def later(default: T) -> T:
 
 
 def is_left_out(item: dataclasses.Field[Any], value: object) -> bool:
-    """Return whether plain values leave out the `value` of a field that is declared by `later`."""
-    return _LATER in item.metadata and value == item.default
+    """Return whether plain values leave out the `value` of a field that an earlier release did not have."""
+    return bool(item.metadata.get(_LATER)) and value == item.default
 
 
 def one_of(literal: Any) -> dict[Any, Any]:
