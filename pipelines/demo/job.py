@@ -19,7 +19,7 @@ from elp_core.files import write_whole
 from elp_core.types import Seconds, Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.local import git
-from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages
 from pipelines.local.lifecycle import down, up
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.number_text import metric_title
@@ -144,7 +144,7 @@ def run_demo(root: Path, log: Log) -> Demonstration:
             stop.set()
             raise
     rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
-    addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
+    addresses = mlflow_uri(workspace), prefect_pages(workspace, prefect_api(workspace))
     return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 

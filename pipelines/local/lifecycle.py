@@ -11,9 +11,19 @@ from pipelines.errors import ServiceError
 from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
-from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
+from pipelines.local.addresses import (
+    MLFLOW,
+    PREFECT,
+    PREFECT_PATH,
+    Record,
+    mlflow_uri,
+    prefect_api,
+    read_record,
+    write_record,
+)
 from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
 from pipelines.local.service_status import heartbeat
 from pipelines.local.supervision import SUPERVISOR
@@ -138,9 +148,10 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Lo
             "MLflow runs elsewhere (servers.mlflow_uri in elp.yaml), and its login is switched on there; "
             "see docs/how-to/access.md"
         )
-    if wanted != record.auth and record.find(MLFLOW) is not None:
+    running = record.find(MLFLOW) or (record.front and record.find(PREFECT))
+    if wanted != record.auth and running:
         raise ServiceError(
-            f"MLflow runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
+            f"{running.name} runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
             f"elp up --{'auth' if wanted else 'no-auth'}"
         )
     if wanted and (admin := accounts.create(workspace)):
@@ -167,13 +178,16 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
     }
     # both servers know it: the console shows the state of the flow runs
     api = f"{_address(servers.host, ports[PREFECT])}/api" if PREFECT in ports else prefect_api(workspace)
+    # servers that run already keep the addresses that they were started with
+    own = not (servers.mlflow_uri or servers.prefect_api)
+    record = replace(record, front=own and (record.front or len(ports) == len(wanted)))
     for name, port in ports.items():
         command, environment = _server(workspace, record, name, api, port)
         address = _address(servers.host, port)
         configured = {**record.configured, name: wanted[name][1]}
         record = replace(record, ports={**record.ports, name: port}, configured=configured)
         record = _start(workspace, record, begun, name, command, environment, address)
-        log(f"{name} starting at {address}")
+        log(f"{name} starting at {_shown(record, name, address)}")
     return record
 
 
@@ -181,8 +195,13 @@ def _server(workspace: Workspace, record: Record, name: str, api: str, port: int
     """Return the command and the environment of a server."""
     environment = commands.server_environment(workspace) | {"PREFECT_API_URL": api}
     host = workspace.settings.servers.host
+    key = accounts.prefect_key(workspace) if record.front and record.auth else ""
     if name == PREFECT:
-        return commands.prefect_command(host, port), environment
+        front = _address(host, record.ports[MLFLOW]) if record.front else ""
+        more = commands.behind_the_front(workspace, front, key) if front else {}
+        return commands.prefect_command(host, port), environment | more
+    if record.front:
+        environment |= commands.showing_prefect(api.removesuffix("/api"), key)
     login = accounts.login_environment(workspace) if record.auth else {}
     return commands.mlflow_command(workspace, host, port), environment | login
 
@@ -238,7 +257,7 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         time.monotonic(),
     )
     if process in begun:
-        log(f"{name} is up at {process.address} ({process.uptime:.1f} s)")
+        log(f"{name} is up at {_shown(record, name, process.address)} ({process.uptime:.1f} s)")
 
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
@@ -262,7 +281,7 @@ def _wait_until(process: Process, ready: Callable[[], bool], fault: str, started
 
 def _online(api: str, process: Process) -> bool:
     try:
-        workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
+        workers = prefect_request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
     except OSError:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
@@ -275,6 +294,12 @@ def _living(record: Record) -> Record:
 
 def _address(host: str, port: int) -> str:
     return f"http://{_reachable(host)}:{port}"
+
+
+def _shown(record: Record, name: str, address: str) -> str:
+    """Return the address of a server for people: that of the MLflow server has all pages."""
+    mlflow = record.find(MLFLOW)
+    return f"{mlflow.address}{PREFECT_PATH}/" if name == PREFECT and record.front and mlflow else address
 
 
 def _reachable(host: str) -> str:

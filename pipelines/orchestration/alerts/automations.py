@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from elp_core.types import Seconds
-from pipelines.local import http_client as web
+from pipelines.local.addresses import prefect_pages
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
 from pipelines.orchestration.prefect_api import deployment_name
@@ -91,7 +92,7 @@ def emit(workspace: Workspace, api: str, alerts: Iterable[Alert]) -> None:
         for alert in alerts
     ]
     if events:
-        web.request(f"{api}/events", events, timeout=15.0)
+        prefect_request(f"{api}/events", events, timeout=15.0)
 
 
 def firings(workspace: Workspace, api: str, since: datetime, until: datetime) -> Iterator[tuple[str, Alert]]:
@@ -103,16 +104,17 @@ def firings(workspace: Workspace, api: str, since: datetime, until: datetime) ->
         "occurred": {"since": since.isoformat(), "until": until.isoformat()},
         "order": "ASC",
     }
-    page = web.request(f"{api}/events/filter", {"filter": wanted, "limit": _PAGE}, timeout=15.0)
+    page = prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _PAGE}, timeout=15.0)
+    pages = prefect_pages(workspace, api)
     while True:
         for firing in page["events"]:
             event = (firing.get("payload") or {}).get("triggering_event")
-            if event and (alert := event_alert(event, api.removesuffix("/api"))):
+            if event and (alert := event_alert(event, pages)):
                 yield str(firing["id"]), alert
         if not page.get("next_page"):
             return
         # the address is that by which the server was asked
-        page = web.request(page["next_page"], timeout=15.0)
+        page = prefect_request(page["next_page"], timeout=15.0)
 
 
 def _tag(workspace: Workspace) -> str:
