@@ -45,4 +45,4 @@ def reads_prefect(method: str, path: str) -> bool:
         return True
     if method != "POST" or parts[0] != "api":
         return False
-    return parts[-1] in _READING or parts[-2] == "count-by"
+    return parts[-1] in _READING or parts[-2:-1] == ["count-by"]
