@@ -14,6 +14,7 @@ from pipelines.local import service_commands as commands
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.environment import OFFLINE, child_environment
+from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing.keys import load_trusted_keys
@@ -80,8 +81,8 @@ def test_the_key_is_known_to_prefect_the_front_and_the_workers_only_with_a_login
     write_record(workspace, record)
     api = "http://127.0.0.1:2/api"
     key = accounts.prefect_key(workspace) if auth and front else None
-    command, prefect = lifecycle._server(workspace, record, "prefect", api, 2)
-    mlflow = lifecycle._server(workspace, record, "mlflow", api, 1)[1]
+    command, prefect = server_command(workspace, record, "prefect", api, 2)
+    mlflow = server_command(workspace, record, "mlflow", api, 1)[1]
     assert prefect.get("PREFECT_SERVER_API_AUTH_STRING") == mlflow.get("PREFECT_API_AUTH_STRING") == key
     assert commands.worker_environment(workspace, api).get("PREFECT_API_AUTH_STRING") == key
     assert mlflow.get("ELP_PREFECT_SERVER") == ("http://127.0.0.1:2" if front else None)
