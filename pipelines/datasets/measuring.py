@@ -5,7 +5,6 @@ much memory. Only plain samples, which are the bytes of their file, are read in 
 """
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 
 from elp_core.audio import Waveform, clip_id
 from elp_core.data.corpus import ShardRow, make_row
+from elp_core.data.recordings import split_place
 from elp_core.errors import AudioError
 from elp_core.languages import LanguageConfig
 from elp_core.sound_files import name_of
@@ -118,12 +118,6 @@ def split_of(key: str, validation_share: float, test_share: float) -> Split:
     if place < test_share:
         return "test"
     return "validation" if place < test_share + validation_share else "train"
-
-
-def split_place(key: str) -> float:
-    """Return the place of a speaker or a clip among all, in [0, 1): `split_of` compares the shares with it."""
-    digest = hashlib.sha256(f"split:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
