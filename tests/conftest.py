@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 3 * 2**30  # noqa: S108
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 3 * 2**30
 """The tests' folders are there, if it has this much room: on a disk, their databases wait for it at every commit."""
 
 # The libraries that the test modules import make millions of objects that stay.
