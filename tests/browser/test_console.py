@@ -126,6 +126,41 @@ def test_links_lead_from_the_lineage_to_a_clip(seen: Shop, page: Page, visit: Vi
     visit.screenshot("console-clips")
 
 
+def test_the_gate_result_leads_to_both_answers_of_every_clip(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(f"{seen.page}?version=4")
+    page.get_by_role("link", name="Every golden clip with its answers").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Golden clips of plant-a/asr v4"
+    clips = page.get_by_role("region", name="Clips").first
+    assert "80 clips: v4 makes 80 worse and 0 better than champion v2." in clips.inner_text()
+    row = clips.get_by_role("row").nth(1).inner_text()
+    assert "0 → 2 of 5" in row
+    assert "+2 worse" in row
+    clips.get_by_label("Condition").select_option("press")
+    clips.get_by_label("Speaker").select_option("s1")
+    clips.get_by_role("button", name="Show").click()
+    page.wait_for_url("**condition=press&speaker=s1**")
+    shown = page.get_by_role("region", name="Clips").first
+    assert " of 80: v4 makes" in shown.inner_text()
+    assert {cell.inner_text() for cell in shown.locator("tbody td:nth-child(3)").all()} == {"press"}
+
+
+def test_two_versions_are_compared(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(seen.page)
+    chooser = page.get_by_role("form", name="Compare two versions")
+    assert chooser.get_by_label("Compare").input_value() == "2"
+    chooser.get_by_label("with").select_option("4")
+    chooser.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare?a=2&b=4")
+    text = page.locator("main").inner_text()
+    assert "v4: WER +28.00 points against v2: more errors" in text
+    assert "Nothing: all " in text
+    rows = page.get_by_role("region", name="By recording condition").first.get_by_role("row")
+    assert rows.count() == 4
+    assert "+28" in rows.nth(1).inner_text()
+    assert page.get_by_role("region", name="Clips").first.get_by_role("row").count() == 81
+    visit.screenshot("console-compare")
+
+
 def test_the_evidence_is_shown(seen: Shop, page: Page) -> None:
     page.goto(seen.page)
     for image in page.locator("figure img").all():
@@ -198,9 +233,10 @@ def _tab_to(page: Page, name: str) -> None:
 @pytest.mark.parametrize("width", [320, 768, 1280])
 def test_pages_fit_their_window(seen: Shop, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860})
-    for address in (f"{seen.server.uri}/elp/", seen.page, f"{seen.server.uri}/elp/datasets/golden/plant-a/asr/v1"):
+    golden = f"{seen.server.uri}/elp/datasets/golden/plant-a/asr/v1"
+    for address in (f"{seen.server.uri}/elp/", seen.page, golden, f"{seen.page}/v4/clips", f"{seen.page}/compare"):
         page.goto(address)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
     page.set_viewport_size({"width": 1280, "height": 860})
 
 

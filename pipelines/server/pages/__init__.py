@@ -4,13 +4,16 @@
 `actions`   the routes of the forms, which use the same champion transition as the API
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions
-`golden_clips`   the facts of a dataset version, and the clips of a golden set
+`version_pages`   the routes about one or two versions of a slot
+`golden_clips`   the table of golden clips with the answers of two systems
+`dataset_facts`   what signed lineages say of a dataset version
 `filters`   how the templates format values
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
 from pipelines.server.pages import actions as actions  # adds its routes to the blueprint
+from pipelines.server.pages import version_pages as version_pages
 from pipelines.server.pages.views import blueprint as blueprint
 
 ROUTE = "/elp"

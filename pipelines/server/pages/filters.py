@@ -46,12 +46,15 @@ def digest_label(digest: str) -> str:
     return bare if len(bare) <= 12 else f"{bare[:12]}…"
 
 
+def hash_label(text: str) -> str:
+    """Return the first characters of a hash, and any other text as it is."""
+    return digest_label(text) if _DIGEST.fullmatch(text) else text
+
+
 def details(detail: Mapping[str, Any]) -> str:
     """Return the details of a ledger entry on one line."""
     known = {name.replace("_", " "): str(value) for name, value in detail.items() if value not in ("", None)}
-    return ", ".join(
-        f"{name}: {digest_label(text) if _DIGEST.fullmatch(text) else text}" for name, text in known.items()
-    )
+    return ", ".join(f"{name}: {hash_label(text)}" for name, text in known.items())
 
 
 def measured(value: float | None, name: str) -> str:
@@ -63,6 +66,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "counted": count,
     "details": details,
+    "hashed": hash_label,
     "meaning": metric_meaning,
     "measured": measured,
     "metric": metric_title,

@@ -24,8 +24,9 @@ from pipelines.server.auth.principal import current_caller, login_on, same_perso
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import COOKIE, add_headers, csrf_token
+from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import FILTERS, parse_moment
-from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
+from pipelines.server.pages.golden_clips import newest_answers, wanted_rows
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.read_models.decision import find_decision
@@ -62,7 +63,7 @@ def grid_page() -> Response:
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
-    return _page(
+    return page_response(
         "grid.html",
         page=page,
         health=health,
@@ -91,7 +92,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
-    return _page(
+    return page_response(
         "slot.html",
         status=status,
         page=page,
@@ -130,7 +131,7 @@ def backbone_page(fingerprint: str) -> Response:
     """Show a backbone and the adapters on it."""
     with registry().engine.connect() as records:
         page = backbone_dependents(records, fingerprint, _first()) or abort(404)
-    return _page("backbone.html", page=page, fingerprint=fingerprint)
+    return page_response("backbone.html", page=page, fingerprint=fingerprint)
 
 
 @blueprint.get("/datasets/<path:tag>")
@@ -139,15 +140,15 @@ def dataset_page(tag: str) -> Response:
     golden = tag.startswith("golden/")
     with registry().engine.connect() as records:
         page = dataset_dependents(records, tag, _first()) or abort(404)
-        found = read_golden_clips(records, tag, page) if golden else None
-    return _page(
+        table = newest_answers(records, tag, page, wanted_rows(request.args)) if golden else None
+    return page_response(
         "dataset.html",
         page=page,
         tag=tag,
         golden=golden,
         facts=dataset_facts(page, golden),
         slot=page.dependents[0].version.slot,
-        clips=found,
+        table=table,
     )
 
 
@@ -162,23 +163,24 @@ def statement_page(digest: str) -> Response:
     except AttestationError as error:
         fault = str(error)
     text = json.dumps(parse_json(envelope.payload, "statement"), indent=2, ensure_ascii=False)
-    return _page("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
+    return page_response("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
 
 
 @blueprint.errorhandler(HTTPException)
 def _not_there(error: HTTPException) -> Response:
     sentence = "The registry has no such slot, version, backbone, dataset or statement; look for it among the slots."
     text = sentence if error.code == 404 else error.description or ""
-    return _page("error.html", status=error.code or 500, heading=error.name, sentence=text)
+    return page_response("error.html", status=error.code or 500, heading=error.name, sentence=text)
 
 
 @blueprint.errorhandler(AttestationError)
 def _damaged(error: AttestationError) -> Response:
     text = f"A record in the database cannot be read: {error}. It was changed; find the place with: elp audit --verify"
-    return _page("error.html", status=500, heading="The records are damaged", sentence=text)
+    return page_response("error.html", status=500, heading="The records are damaged", sentence=text)
 
 
-def _page(template: str, status: int = 200, **values: Any) -> Response:
+def page_response(template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page from its template, with the visitor's token in page and cookie."""
     token = csrf_token(request)
     text = (
         _environment()

@@ -67,8 +67,8 @@ def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) ->
         contender=contender,
         champion_words=_words(champion),
         contender_words=_words(contender),
-        change=_change(contender),
-        cost=_cost(about.version, metrics) if about else None,
+        change=change_text(contender.judged.statement) if contender and contender.judged else "",
+        cost=version_cost(about.version, metrics) if about else None,
         risks=tuple(_risks(page, about)) if about else (),
         next_step=_next_step(page, champion, contender),
     )
@@ -81,9 +81,9 @@ def _words(row: VersionRow | None) -> str:
     return in_words(verdict.metric, verdict.challenger, verdict.challenger_interval)
 
 
-def _change(row: VersionRow | None) -> str:
-    verdict = row.judged.statement if row and row.judged else None
-    if verdict is None or verdict.against is None or verdict.delta is None:
+def change_text(verdict: VerdictStatement) -> str:
+    """Return how a version differs from the champion that its verdict compares with; empty for a first version."""
+    if verdict.against is None or verdict.delta is None:
         return ""
     text = f"{metric_title(verdict.metric)} {points(verdict.delta)} against v{verdict.against.version}"
     low, high = verdict.interval or (None, None)
@@ -93,7 +93,8 @@ def _change(row: VersionRow | None) -> str:
     return f"{text}: {sense}, between {points(low)} and {points(high)} with 95 % certainty"
 
 
-def _cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Cost:
+def version_cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Cost:
+    """Return what the training of a version cost, from the metrics of the runs by run id."""
     found = metrics.get(version.run_id, {})
     names = ("train_seconds", "trainable_parameters", "backbone_parameters", "bundle_bytes")
     return Cost(*(found.get(name) for name in names))

@@ -9,7 +9,7 @@ from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVers
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.drift import Drift, find_drifts
-from pipelines.server.read_models.grid import is_stale, newest_verdict
+from pipelines.server.read_models.grid import find_contender, is_stale, newest_verdict
 from pipelines.server.read_models.mlflow_tables import registered_slots, slot_versions
 from pipelines.server.read_models.signed_records import (
     RecordedLineage,
@@ -107,6 +107,15 @@ class SlotPage:
         """Return whether a verdict measured as the newest one did: by its metric, under its normaliser."""
         newest = next((row.judged.statement for row in self.rows if row.judged), judged.statement)
         return (judged.statement.metric, judged.statement.normaliser) == (newest.metric, newest.normaliser)
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Two versions to compare: the champion or else the oldest, and the contender or else the newest other one."""
+        numbers = [row.version.version for row in self.rows]
+        one = self.champion.version if self.champion else numbers[-1]
+        contender = find_contender([row.version for row in self.rows], self.champion)
+        others = [number for number in numbers if number != one] or [one]
+        return one, contender.version if contender and contender.version != one else others[0]
 
     @property
     def overridable(self) -> list[tuple[int, str]]:
