@@ -1,7 +1,10 @@
 """The pages of the registry, in the MLflow server under ``/elp/``: HTML, one stylesheet, a little plain JavaScript.
 
-`views`     the routes of the pages, and how a page is made
+`views`     the routes of the pages about records
 `actions`   the routes of the forms, which use the same champion transition as the API
+`sounds`    the routes of the sounds of clips
+`data_access`   whose data the pages may show, and to whom
+`rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions
 `version_pages`   the routes about one or two versions of a slot
@@ -12,7 +15,9 @@
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
-from pipelines.server.pages import actions as actions  # adds its routes to the blueprint
+# these add their routes to the blueprint
+from pipelines.server.pages import actions as actions
+from pipelines.server.pages import sounds as sounds
 from pipelines.server.pages import version_pages as version_pages
 from pipelines.server.pages.views import blueprint as blueprint
 

@@ -7,7 +7,8 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.mlflow_private import tracking_store
 from pipelines.server.pages.golden_clips import AnswerTable, pair_systems, verdict_answers, wanted_rows
-from pipelines.server.pages.views import blueprint, page_response
+from pipelines.server.pages.rendering import render_page
+from pipelines.server.pages.views import blueprint
 from pipelines.server.read_models.answers import ConditionRates, condition_rates, show_answers
 from pipelines.server.read_models.mlflow_tables import run_metrics
 from pipelines.server.read_models.slot_page import read_slot_page, version_lineage
@@ -25,7 +26,7 @@ def clips_page(site: str, task: str, version: int) -> Response:
     row = page.row(version) if page and version else None
     if row is None or row.judged is None:
         abort(404)
-    return page_response(
+    return render_page(
         "version_clips.html",
         slot=slot,
         version=version,
@@ -51,7 +52,7 @@ def compare_page(site: str, task: str) -> Response:
         metrics = run_metrics(runs, [row.version.run_id for row in (one, other)])
     found = compare_versions((one, other), (lineages[0], lineages[1]), metrics)
     table, rates = _answers(found)
-    return page_response(
+    return render_page(
         "compare.html",
         slot=slot,
         versions=[row.version for row in page.rows],
