@@ -64,6 +64,19 @@ def test_differing_words_are_marked_in_words_and_not_by_colour_alone(
     assert "+3 worse" in row.text
 
 
+@pytest.mark.parametrize(("task", "players"), [("words", 100), ("trials", 200), ("labels", 40)])
+def test_each_clip_has_a_player_on_a_server_with_the_recordings(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: str, players: int
+) -> None:
+    show(monkeypatch, *PAIRS[task])
+    assert read_html(client.get(CLIPS).text).all("audio") == []
+    monkeypatch.setenv("ELP_DATA_ROOT", str(tmp_path))
+    page = read_html(client.get(CLIPS).text)
+    assert len(page.all("audio")) == players
+    assert page.all("audio")[0].attributes["src"].startswith("/elp/data/plant-a/asr/clips/c")
+    assert faults(page) == []
+
+
 def test_the_filter_is_kept_from_page_to_page(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "PAGE_ROWS", 10)
     show(monkeypatch, *PAIRS["words"])
