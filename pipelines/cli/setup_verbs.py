@@ -13,6 +13,7 @@ import click
 from pipelines.cli.known_slots import workspace_root
 from pipelines.cli.options import json_option, on_workspace, opens
 from pipelines.cli.output import emit, mark, progress, table, wants_json
+from pipelines.cli.progress_bar import long_work
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count, duration
@@ -157,8 +158,8 @@ def _finding(check: Finding) -> str:
 def demo(folder: Path | None, stop: bool) -> None:
     """Run the main job on an embedded synthetic corpus of two sites.
 
-    It takes some minutes on two cores. The servers keep running after it, so that you can look at their pages. A second
-    run does only what is not done yet.
+    It takes about four minutes on two cores. The servers keep running after it, so that you can look at their pages. A
+    second run does only what is not done yet.
     """
     from pipelines.demo.job import run_demo, stop_demo
 
@@ -168,7 +169,9 @@ def demo(folder: Path | None, stop: bool) -> None:
     if stop:
         stop_demo(root, progress)
         return
-    emit(run_demo(root, progress), _demonstrated)
+    with long_work() as display:
+        done = run_demo(root, display.log, display.show)
+    emit(done, _demonstrated)
 
 
 def _demonstrated(done: Demonstration) -> str:
@@ -176,8 +179,8 @@ def _demonstrated(done: Demonstration) -> str:
     return f"""
 {table(list(cells[0]), [[*map(mark, row.values())] for row in cells])}
 
-All audio is synthetic (espeak-ng). "before" is an untrained adapter. Half of the transcripts of the delivery "swapped"
-are exchanged; the adapter that is trained on it must not pass.
+All audio is synthetic (espeak-ng). "before" is an untrained adapter. The transcripts of the delivery "swapped" are
+those of other clips; the adapter that is trained on it must not pass.
 
 adapters and lineage  {done.mlflow}
 champions and ledger  {done.mlflow}/elp/

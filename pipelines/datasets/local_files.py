@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.datasets.dvc import metafile, tracked_hash
-from pipelines.local import git
 from pipelines.registry.slot import Slot
 
 
@@ -24,32 +22,30 @@ class LocalFiles:
     """Files of the folder that are not on this machine; 1 if their number is unknown."""
 
 
-def local_files(root: Path, slot: Slot, revision: str, folder: str, names: Sequence[str] = ()) -> LocalFiles:
-    """Return the files of a tracked folder of the slot at a revision that are in the workspace `root` or its caches.
+def local_files(root: Path, slot: Slot, folder: str, tracked: str, names: Sequence[str] = ()) -> LocalFiles:
+    """Return the files of a tracked folder of the slot that are in the workspace `root` or its caches.
 
-    `names` are the files of the folder, if a record has them: without DVC's listing, they are searched by name.
+    `tracked` is DVC's hash of the folder, ``md5:<hex>.dir``, or empty if there is none. `names` are its files, if a
+    record has them: without DVC's listing, they are searched by name.
     """
-    tracked = tracked_hash(git.show(root, revision, metafile(slot.folder / folder))).removeprefix("md5:")
-    if not tracked:
-        return LocalFiles()
-    listing = _listing(root, tracked)
+    cache, bare = _dvc_cache(root), tracked.removeprefix("md5:")
+    listing = _listing(root, cache, bare) if bare else {}
     if listing is None and not names:
         return LocalFiles((), 1)
-    stores = _dvc_cache(root), root / ".elp" / "cache"
     found, missing = list[Path](), 0
-    for name, md5 in sorted((listing or dict.fromkeys(names, "")).items()):
+    for name, md5 in sorted((dict.fromkeys(names, "") if listing is None else listing).items()):
         places = [root / slot.folder / folder / name]
         if md5:
-            places += [stores[0] / md5[:2] / md5[2:], stores[1] / "files" / md5[:2] / f"{md5}.parquet"]
+            places += [cache / md5[:2] / md5[2:], root / ".elp" / "cache" / "files" / md5[:2] / f"{md5}.parquet"]
         here = next((place for place in places if place.is_file()), None)
         missing += here is None
         found += [here] if here else []
     return LocalFiles(tuple(found), missing)
 
 
-def _listing(root: Path, tracked: str) -> dict[str, str] | None:
+def _listing(root: Path, cache: Path, tracked: str) -> dict[str, str] | None:
     """Return the MD5 of each file of a folder by its name, from DVC's listing or that of a fetch; None without one."""
-    path = _dvc_cache(root) / tracked[:2] / tracked[2:]
+    path = cache / tracked[:2] / tracked[2:]
     if path.is_file():
         return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(path.read_text(encoding="utf-8"))}
     path = root / ".elp" / "cache" / "sets" / f"{tracked}.json"

@@ -71,15 +71,25 @@ class SlotByHand:
         quarantine: Sequence[tuple[SourceClip, ClipFault]] = (),
         golden: Sequence[ShardRow] = (),
         before: DatasetVersion | None = None,
+        repeats: int = 0,
         **more: Any,
     ) -> DatasetVersion:
         """Make a version that holds exactly `rows`, committed and tagged; `golden` makes the first golden set."""
-        shards = self._store(SHARDS, [write_shard(rows, self._stage(SHARDS))])
+        shards, shards_hash = self._store(SHARDS, [write_shard(rows, self._stage(SHARDS))])
         self._store(QUARANTINE, write_quarantine(quarantine, name, self._stage(QUARANTINE)) if quarantine else [])
         new = len(rows) - (before.clips if before else 0)
         seconds = sum(one.duration for one in rows)
         delivery = Delivery(
-            *(f"key-{version}", name, f"/home/ann/{name}", importer, {}, max(new, 0), new, seconds, len(quarantine), 0),
+            key=f"key-{version}",
+            name=name,
+            source=f"/home/ann/{name}",
+            importer=importer,
+            options={},
+            delivered=max(new, 0),
+            clips=new,
+            seconds=seconds,
+            quarantined=len(quarantine),
+            repeats=repeats,
             version=version,
             created=WHEN,
         )
@@ -88,7 +98,7 @@ class SlotByHand:
             slot=self.slot,
             version=version,
             tag=self.slot.tag(version),
-            dvc_hash=f"md5:{version:032d}.dir",
+            dvc_hash=shards_hash,
             clips=len(rows),
             seconds=seconds,
             speakers=len({one.speaker for one in rows}),
@@ -116,11 +126,11 @@ class SlotByHand:
         return record
 
     def _pin(self, rows: Sequence[ShardRow], tag: str) -> None:
-        self._store(GOLDEN, [write_shard(rows, self._stage(GOLDEN))])
+        _, tracked = self._store(GOLDEN, [write_shard(rows, self._stage(GOLDEN))])
         ids = [one.id for one in rows]
         counts = len(ids), 1.0, 1
         ref = GoldenRef(
-            *(self.slot, 1, tag, ids_digest(ids), "", *counts, {}, self.slot.tag(1), WHEN), closed_set=False
+            *(self.slot, 1, tag, ids_digest(ids), tracked, *counts, {}, self.slot.tag(1), WHEN), closed_set=False
         )
         (self.folder / GOLDEN_FILE).write_text(record_text(ref), encoding="utf-8")
 
@@ -133,8 +143,8 @@ class SlotByHand:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _store(self, name: str, paths: Sequence[Path]) -> list[str]:
-        """Keep these files as the whole folder, as `dvc add` does."""
+    def _store(self, name: str, paths: Sequence[Path]) -> tuple[list[str], str]:
+        """Keep these files as the whole folder, as `dvc add` does; return their names and DVC's hash."""
         listing, cache = list[Mapping[str, str]](), self.root / ".dvc" / "cache" / "files" / "md5"
         for path in paths:
             md5 = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -148,7 +158,7 @@ class SlotByHand:
         _put(cache, tracked, text)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"{name}.dvc").write_text(f"outs:\n- md5: {tracked}\n  path: {name}\n", encoding="utf-8")
-        return [path.name for path in paths]
+        return [path.name for path in paths], f"md5:{tracked}"
 
 
 def _put(cache: Path, md5: str, content: bytes) -> None:

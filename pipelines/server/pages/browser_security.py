@@ -19,7 +19,7 @@ POLICY = (
 
 def add_headers(response: Response) -> Response:
     """Add the headers to a response; browsers cache stylesheet and scripts for an hour, the rest not at all."""
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "max-age=3600" if (request.endpoint or "").endswith(".static") else "no-store"

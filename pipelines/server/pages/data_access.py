@@ -43,14 +43,15 @@ def read_slot(site: str, task: str) -> Slot:
 
 
 def open_data(slot: Slot, version: int | None = None) -> SlotData | None:
-    """Return the data of a slot, or None if this server may not show any; answer 404 if there is no such version."""
+    """Return the data of a slot; None if it has none, or this server may show none. Answer 404 for another version."""
     root = data_root()
     if root is None:
         return None
     # only servers with data need it
     from pipelines.datasets.slot_data import open_slot_data
 
-    return open_slot_data(root, slot, version) or abort(404)
+    found = open_slot_data(root, slot, version)
+    return abort(404) if found is None and version is not None else found
 
 
 def clip_id(text: str) -> str:
