@@ -11,6 +11,7 @@
 `version_pages`   the routes about one or two versions of a slot
 `golden_clips`   the table of golden clips with the answers of two systems
 `dataset_facts`   what signed lineages say of a dataset version
+`glossary`  the words of the pages in plain words
 `filters`   how the templates format values
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
 `browser_security`   HTTP headers, and what refuses forms of other sites

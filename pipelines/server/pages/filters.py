@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import count, duration, metric_meaning, metric_title, percent, points, quantity
+from pipelines.number_text import count, duration, metric_title, percent, points, quantity
 from pipelines.registry.ledger.entry_text import entry_sentence
+from pipelines.server.pages.glossary import find_term
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -62,13 +63,13 @@ def measured(value: float | None, name: str) -> str:
     return "not recorded" if value is None else quantity(name, value)
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., Any]] = {
     "age": age,
     "counted": count,
     "details": details,
     "duration": duration,
+    "glossed": find_term,
     "hashed": hash_label,
-    "meaning": metric_meaning,
     "measured": measured,
     "metric": metric_title,
     "percent": lambda share: "–" if share is None else percent(share),

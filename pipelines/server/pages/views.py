@@ -24,6 +24,7 @@ from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import add_headers
 from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import parse_moment
+from pipelines.server.pages.glossary import GLOSSARY
 from pipelines.server.pages.golden_clips import newest_answers, wanted_rows
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
@@ -124,6 +125,12 @@ def report_page(site: str, task: str, version: int) -> Response:
         row = page.row(version) if page else None
     report = _evidence(row, _run_page(row.version.run_id))["report"] if row else ""
     return make_response(redirect(report or abort(404)))
+
+
+@blueprint.get("/glossary")
+def glossary_page() -> Response:
+    """Show the words of the pages in plain words."""
+    return render_page("glossary.html", parts=GLOSSARY)
 
 
 @blueprint.get("/backbones/<fingerprint>")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.number_text import in_words, metric_title, points
+from pipelines.number_text import BEFORE, in_words, metric_title, points
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.read_models.grid import find_contender
@@ -41,6 +41,22 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The metric on the validation clips before the first training step."""
+
+    metric: str
+    untrained: float
+    trained: float | None
+    """On the same clips after the training."""
+    version: int
+
+    @property
+    def words(self) -> str:
+        """The rate in a sentence."""
+        return in_words(self.metric, self.untrained)
+
+
+@dataclass(frozen=True)
 class Decision:
     """The cards of a slot's page."""
 
@@ -54,6 +70,8 @@ class Decision:
     """Of the contender, or else of the champion."""
     risks: tuple[Risk, ...]
     next_step: str
+    before: Before | None = None
+    """Of the contender, or else of the champion; None if its training did not measure it."""
 
 
 def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) -> Decision:
@@ -71,6 +89,7 @@ def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) ->
         cost=version_cost(about.version, metrics) if about else None,
         risks=tuple(_risks(page, about)) if about else (),
         next_step=_next_step(page, champion, contender),
+        before=_before(about.version, metrics) if about else None,
     )
 
 
@@ -98,6 +117,12 @@ def version_cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, flo
     found = metrics.get(version.run_id, {})
     names = ("train_seconds", "trainable_parameters", "backbone_parameters", "bundle_bytes")
     return Cost(*(found.get(name) for name in names))
+
+
+def _before(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Before | None:
+    found = metrics.get(version.run_id, {})
+    metric = next((name.removeprefix(BEFORE) for name in sorted(found) if name.startswith(BEFORE)), None)
+    return (metric and Before(metric, found[BEFORE + metric], found.get(metric), version.version)) or None
 
 
 def _risks(page: SlotPage, row: VersionRow) -> list[Risk]:

@@ -109,6 +109,20 @@ class SlotPage:
         return (judged.statement.metric, judged.statement.normaliser) == (newest.metric, newest.normaliser)
 
     @property
+    def preselected(self) -> int | None:
+        """The version that a promotion would accept: the challenger, or else the newest such version; None without any.
+
+        It passed against the present champion, and was not rolled back.
+        """
+        found = [
+            row.version
+            for row in self.rows
+            if row.judged and row.judged.statement.outcome == "passed" and not row.stale and row.rolled_back is None
+        ]
+        allowed = [version for version in found if version.status in ("challenger", "candidate")]
+        return next(iter(sorted((v.status != "challenger", -v.version, v.version) for v in allowed)), (0, 0, None))[2]
+
+    @property
     def pair(self) -> tuple[int, int]:
         """Two versions to compare: the champion or else the oldest, and the contender or else the newest other one."""
         numbers = [row.version.version for row in self.rows]

@@ -33,6 +33,7 @@ PAGES = (
     "/elp/slots/plant-a/asr/v4/clips",
     "/elp/slots/plant-a/asr/compare",
     "/elp/slots/plant-a/asv/compare?a=1&b=3",
+    "/elp/glossary",
     f"/elp/backbones/{FINGERPRINT}",
     "/elp/datasets/data/plant-a/asr/v1",
     "/elp/datasets/golden/plant-a/asr/v1",
