@@ -27,20 +27,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
+@click.option("--host", metavar="ADDRESS", help="Address at which the servers listen [default: 127.0.0.1].")
 @json_option
-def init(folder: str, remote: str) -> None:
+def init(folder: str, remote: str, host: str | None) -> None:
     """Make DIR a workspace: a Git and DVC repository with elp.yaml.
 
     \b
     elp init ~/foundry
     elp init ~/foundry --remote s3://speech/foundry
+    elp init . --host 0.0.0.0        in a container, whose ports are published on 127.0.0.1 only
     """
     # an unset variable of the shell gives "", which would be the current folder
     if not folder:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
     from pipelines.local.initialise import init_workspace
 
-    made = init_workspace(Path(folder).resolve(), remote)
+    made = init_workspace(Path(folder).resolve(), remote, host)
     text = f"{made.root} is a workspace now\nnext: cd {shlex.quote(str(made.root))} && elp up"
     emit({"workspace": made.root, "remote": made.remote}, lambda _: text)
 
@@ -48,17 +50,30 @@ def init(folder: str, remote: str) -> None:
 @click.command(name="up")
 @click.option("--auth/--no-auth", default=None, help="Whether MLflow asks for a login [default: as before].")
 @click.option("--free-ports", is_flag=True, help="Choose free ports if the configured ones are taken.")
+@click.option("--foreground", is_flag=True, help="Stay and show the logs; SIGTERM or Ctrl-C stops everything.")
 @on_workspace
-def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool) -> int:
+def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, foreground: bool) -> int:
     """Start MLflow, Prefect and the workers, on this machine only.
 
-    They keep running after this command; `elp down` stops them. What already runs is left alone.
+    They keep running after this command; `elp down` stops them. What already runs is left alone. With --foreground the
+    command runs for as long as they do, as containers and systemd expect it.
     """
     from pipelines.local import lifecycle
     from pipelines.orchestration.deployments import register_deployments
 
-    lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
-    return _show(workspace)
+    def start() -> int:
+        lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
+        return _show(workspace)
+
+    if not foreground:
+        return start()
+    from pipelines.local import accounts
+    from pipelines.local.foreground import stay_up
+
+    # made here, because `lifecycle.up` would print the password, and this output becomes the log of a container
+    if auth and not workspace.settings.servers.mlflow_uri and (admin := accounts.create(workspace)):
+        progress(f"first administrator: {admin.name}; the password is in .elp/auth/server.ini until it is changed")
+    return stay_up(workspace, start, progress)
 
 
 @click.command(name="down")

@@ -86,7 +86,8 @@ def _cell(path: Path, row: int, column: str) -> bytes:
 
 
 def _read_cell(path: Path, row: int, column: str) -> bytes:
-    with pq.ParquetFile(path) as file:
+    # mapped: without it, each clip would cost the memory of all sounds around it
+    with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row < rows:
@@ -95,7 +96,6 @@ def _read_cell(path: Path, row: int, column: str) -> bytes:
         for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[column]):
             if row < batch.num_rows:
                 value = batch.column(0)[row].as_py()
-                # of a struct, the column has the one leaf that was asked for
                 return (value["bytes"] if isinstance(value, dict) else value) or b""
             row -= batch.num_rows
     return b""

@@ -12,12 +12,14 @@ from werkzeug.security import safe_join
 
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.slot import Slot
+from pipelines.server.auth.principal import READ, authorize
 from pipelines.server.pages.data_access import clip_id, data_root, open_data, read_slot
 from pipelines.server.pages.histogram_chart import HistogramChart
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.sounds import sound_response
 from pipelines.server.pages.views import blueprint
 from pipelines.server.read_models import mlflow_tables
+from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
 
 _SHOWN = 50
@@ -58,6 +60,16 @@ class Pager:
         """Return the address of the page that begins at a place."""
         assert request.endpoint
         return url_for(request.endpoint, **(request.view_args or {}), **self.query, first=first or None) + "#clips"
+
+
+@blueprint.get("/data/")
+def slots_page() -> Response:
+    """List the slots of the workspace that have data, those without an adapter, too."""
+    root = data_root() or abort(404)
+    authorize(READ, Attempt("list the slots with data"))
+    from pipelines.datasets.slot_data import slots_with_data
+
+    return render_page("data_slots.html", slots=slots_with_data(root))
 
 
 @blueprint.get("/data/<site>/<task>")
