@@ -72,7 +72,7 @@ def verdict_systems(run_id: str, verdict: VerdictStatement) -> Sequence[System]:
     mine = System(f"v{verdict.version}", found.challenger, found.challenger_threshold)
     if found.champion is None or verdict.against is None:
         return (mine,)
-    return System(f"champion v{verdict.against.version}", found.champion, found.champion_threshold), mine
+    return System(f"v{verdict.against.version} (champion then)", found.champion, found.champion_threshold), mine
 
 
 def pair_systems(found: Comparison) -> Sequence[System]:

@@ -28,7 +28,7 @@ class System:
     """A version, and its scores."""
 
     name: str
-    """Such as ``champion v2``."""
+    """Such as ``v3``."""
     scores: Scores
     own_threshold: float | None = None
     """Of the bundle; without one, trials are decided at the threshold of the equal error rate."""
