@@ -92,6 +92,8 @@ def compare_versions(
 def find_obstacle(one: Side, other: Side) -> str:
     """Return why the metrics of two versions are not compared, in a sentence; empty if they are."""
     mine, theirs = one.verdict, other.verdict
+    if one.name == other.name:
+        return f"both are {one.name}"
     if mine is None or theirs is None:
         return f"the gate has not measured {one.name if mine is None else other.name}"
     if mine.metric != theirs.metric:
