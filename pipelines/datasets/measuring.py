@@ -54,7 +54,7 @@ def measure_clips(
         finally:
             forget_recordings()
         return
-    for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, _lost):
+    for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, lost_clip):
         yield from measured
 
 
@@ -64,7 +64,7 @@ def _measured_here(clips: Sequence[SourceClip], settings: IntakeSettings) -> Ite
         for chunk in _chunks(clips):
             for plain, run in itertools.groupby(chunk, _needs_no_bound):
                 some = list(run)
-                yield from map(work, some) if plain else process.each(work, some, _lost)
+                yield from map(work, some) if plain else process.each(work, some, lost_clip)
 
 
 def _needs_no_bound(clip: SourceClip) -> bool:
@@ -138,7 +138,8 @@ def _measure_chunk(settings: IntakeSettings, chunk: Sequence[SourceClip]) -> lis
     return measured
 
 
-def _lost(clip: SourceClip) -> ClipFault:
+def lost_clip(clip: SourceClip) -> ClipFault:
+    """Return the fault of a clip that ended the process that worked on it."""
     return ClipFault(
         "unreadable",
         f"{clip.path} ended the process that read it, for lack of memory or after {ITEM_SECONDS} s; export it again",
