@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from elp_core.languages import NormaliserId
-from pipelines.registry.client.model_registry import model_description
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
+from pipelines.registry.slot_description import slot_description
 from tests.support.browser import Visit, browser
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import Japanese, judge
@@ -31,7 +31,7 @@ ERRORS = [1, 0, 2, 1, 1] * 16
 def slot(server: GuardedServer) -> Slot:
     """v1 was judged under a normaliser of the past and is champion; v2 and v3 are judged under the present one."""
     slot, rest, keys = Slot("kojo", "asr"), Rest(server.uri), load_trusted_keys(server.keys)
-    rest.post(f"{API}/registered-models/create", {"name": slot.model_name, "description": model_description(slot)})
+    rest.post(f"{API}/registered-models/create", {"name": slot.model_name, "description": slot_description(slot)})
     first, second, third = (register(rest, slot.model_name, f"kojo {n}", lineage=keys) for n in (1, 2, 3))
     judge(rest, first, ERRORS, None, keys, BEFORE)
     promote(rest, first, "the first one")

@@ -7,6 +7,7 @@
 `golden_clips`   the facts of a dataset version, and the clips of a golden set
 `filters`   how the templates format values
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
+`mlflow_tags`   the tags of a version that those pages show, and their order
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
