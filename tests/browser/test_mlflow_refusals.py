@@ -147,7 +147,7 @@ def test_from_the_dialog_of_a_failed_version_to_its_report(shop: Shop, visit: Vi
     link.click()
     report = visit.page.frame_locator("iframe").get_by_role("heading", level=1)
     report.wait_for(timeout=60_000)
-    assert "may not be promoted" in report.inner_text()
+    assert "must not be promoted" in report.inner_text()
 
 
 def test_what_decides_is_read_first(shop: Shop, visit: Visit) -> None:
