@@ -4,9 +4,10 @@
 
 `long_recordings.py` describes the kinds; ADAPTER is trained first if it does not exist (real speech needs ELP_FSDD). A
 recording has pauses of 0.3 to 4 s. Each measurement is a process of its own, so that peak memory is the measurement's.
-"Clips" is `predict` on every sentence alone, cut out of the file with half of the pauses around it, at most 0.25 s.
+"Clips" is `predict` on every sentence alone, cut out of the file with half of the pauses around it, at most 0.25 s, and
+"tight clips" the same, cut to the sample.
 
-Both ways are scored alike: the words of a channel are aligned with all its reference words, and an error counts for the
+All ways are scored alike: the words of a channel are aligned with all its reference words, and an error counts for the
 sentence at which it is. The interval of the difference is a paired bootstrap over minutes of the recording. Confidence
 is judged by the area under the ROC curve of right against wrong words.
 """
@@ -32,10 +33,11 @@ from rapidfuzz.distance import Levenshtein
 from elp_core.types import SAMPLE_RATE
 
 HEADER = (
-    "| way | audio | WER | difference to clips (95 %) | time | real-time factor | peak memory | confidence AUC |",
-    "|---|---|---|---|---|---|---|---|",
+    "| way | audio | WER | difference to clips (95 %) | to tight clips | time | real-time factor | peak memory | AUC |",
+    "|---|---|---|---|---|---|---|---|---|",
 )
-WAYS = ("one minute", "clips", "voice activity", "windows only")
+CLIPS = ("clips", "tight clips")
+WAYS = ("one minute", *CLIPS, "voice activity", "windows only")
 
 
 def measure(way: str, folder: Path, bundle: Path) -> dict[str, object]:
@@ -53,9 +55,10 @@ def measure(way: str, folder: Path, bundle: Path) -> dict[str, object]:
     rated: list[list[float]] = []
     started, seconds = time.monotonic(), 0.0
     for channel in channels:
-        if way == "clips":
-            own = [one for one in spoken if one.channel == channel]
-            waves = [load_part(path, one.begin, one.end, channel) for one in own]
+        if way in CLIPS:
+            margins, own = way == "clips", [one for one in spoken if one.channel == channel]
+            ends = [(one.begin - margins * one.before, one.end + margins * one.after) for one in own]
+            waves = [load_part(path, begin, end, channel) for begin, end in ends]
             said.append(" ".join(predict(model, waves)).split())
             seconds += sum(map(len, waves)) / SAMPLE_RATE
         else:
@@ -139,21 +142,23 @@ def main() -> None:
             environment = {**os.environ, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16"}
             done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
             found[way] = json.loads(done.stdout)
-            lines.append(_row(way, found[way], found.get("clips"), spoken))
+            lines.append(_row(way, found, spoken))
             print(lines[-1], flush=True)
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")
 
 
-def _row(way: str, one: dict[str, Any], clips: dict[str, Any] | None, spoken: list[Utterance]) -> str:
-    rate = apart = auc = "—"
-    if clips and way != "one minute":
-        errors, theirs = errors_of(one["said"], spoken), errors_of(clips["said"], spoken)
+def _row(way: str, found: dict[str, dict[str, Any]], spoken: list[Utterance]) -> str:
+    one, rate, auc, apart = found[way], "—", "—", ["—", "—"]
+    if way != "one minute":
+        errors = errors_of(one["said"], spoken)
         rate = f"{errors.sum() / sum(len(sentence.text.split()) for sentence in spoken):.2%}"
-        apart = "—" if one is clips else difference(errors, theirs, spoken)
         auc = f"{confidence_auc(one['said'], one['rated'], spoken):.3f}" if one["rated"] else "—"
+        others = [errors_of(found[clips]["said"], spoken) if clips in found else None for clips in CLIPS]
+        apart = ["—" if other is None else difference(errors, other, spoken) for other in others]
     times = f"{one['elapsed']:.0f} s | {one['elapsed'] / one['seconds']:.3f}"
-    return f"| {way} | {one['seconds'] / 60:.1f} min | {rate} | {apart} | {times} | {one['peak']:.0f} MB | {auc} |"
+    cells = f"{rate} | {' | '.join(apart)} | {times} | {one['peak']:.0f} MB | {auc}"
+    return f"| {way} | {one['seconds'] / 60:.1f} min | {cells} |"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,10 @@
 Kinds: ``digits`` is real speech: the test takes of the Free Spoken Digit Dataset in strings of one to four, over pink
 noise at 20 dB, at 8 kHz. ``call`` is the same with two channels, every other string on the right one. ``voices`` are
 sentences of espeak-ng by the 16 test speakers of `spoken_adapter.py`, at 48 kHz; its adapter is weak.
+
+The adapter of digits is trained on the training takes, then on strings of them as a site cuts them out of such calls:
+to the sample, with the noise of the call. The second training has `augment.margin`, as docs/how-to/long-recordings.md
+recommends.
 """
 
 from __future__ import annotations
@@ -32,12 +36,18 @@ MARGIN = SAMPLE_RATE // 4
 
 @dataclass(frozen=True)
 class Utterance:
-    """One sentence of a recording; `begin` and `end` are samples at 16 kHz of its clip, with its margins."""
+    """One sentence of a recording; places are samples at 16 kHz."""
 
     text: str
     channel: int
     begin: int
+    """Start of its words, …"""
     end: int
+    """… and their end."""
+    before: int
+    """Samples of the pause before it that its clip has, if clips have margins, …"""
+    after: int
+    """… and of the pause after it."""
 
 
 def adapter(kind: str, folder: Path) -> Path:
@@ -51,18 +61,16 @@ def adapter(kind: str, folder: Path) -> Path:
         known = [clip for clip in digits() if clip.split != "test"]
         train, validation = ([clip for clip in known if clip.split == split] for split in ("train", "validation"))
         fit_adapter(first, train, validation, TrainConfig(epochs=8, patience=0))
-    # single digits are cut to the sample, so an adapter of them knows neither pauses nor spaces
-    augment = AugmentConfig(variants=1, join=0.0)
-    config = TrainConfig(epochs=3, patience=0, augment=augment)
-    return fit_adapter(folder, _string_clips("train", 800), _string_clips("validation", 80), config, first)
+    config = TrainConfig(epochs=5, patience=0, augment=AugmentConfig(margin=0.5))
+    return fit_adapter(folder, _string_clips("train", 480), _string_clips("validation", 60), config, first)
 
 
 def _string_clips(split: Split, count: int) -> list[Clip]:
-    """Return strings of digits as a site cuts them out of calls: with noise, and up to 0.3 s of it at each end."""
+    """Return strings of digits cut out of calls to the sample, with the noise of the call: every other one."""
     rng, found = np.random.default_rng(3), []
-    for text, wave in itertools.islice(digit_strings(rng, split), count):
-        before, after = (round(rng.uniform(0, 0.3) * SAMPLE_RATE) for _ in range(2))
-        noisy = _block("digits", np.pad(wave, (before, 0)), after, 0, 1, rng)[:, 0]
+    # half of the strings that can be made, but of all speakers, who follow each other
+    for text, wave in itertools.islice(digit_strings(rng, split), 0, 2 * count, 2):
+        noisy = _block("digits", wave, 0, 0, 1, rng)[:, 0]
         audio = encode_flac(soxr.resample(soxr.resample(noisy, SAMPLE_RATE, 8_000), 8_000, SAMPLE_RATE))
         heard = load(audio)
         found.append(Clip(clip_id(heard), audio, len(heard) / SAMPLE_RATE, split, text, "", condition="noisy"))
@@ -81,7 +89,7 @@ def record(kind: str, folder: Path, minutes: float) -> None:
         pause = round(rng.uniform(0.3, 4.0) * SAMPLE_RATE)
         margin = min(pause // 2, MARGIN)
         channel = len(spoken) % channels
-        spoken.append(Utterance(text, channel, done - before, done + len(wave) + margin))
+        spoken.append(Utterance(text, channel, done, done + len(wave), before, margin))
         block = _block(kind, wave, pause, channel, channels, rng)
         for name, file in files.items():
             if done < names[name] * SAMPLE_RATE:

@@ -6,7 +6,8 @@ In the order that data meets them:
   `elp_core.sound_streams`, `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds;
   `elp_core.containers`: what a file's header and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM, video.
 - `elp_core.languages`: normalisers, units and the deciding metric of each language.
-- `elp_core.data`: shards of clips, batches, augmentation, noise, and the cache of what the frozen prefix gives.
+- `elp_core.data`: clips from your recordings and their splits, shards of clips, batches, augmentation, noise, and the
+  cache of what the frozen prefix gives.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.
 - `elp_core.frame_rate`: a backbone's frames a second, read without loading it.
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head;

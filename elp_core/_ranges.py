@@ -18,14 +18,14 @@ class _Rule:
     expected: str
 
 
-def _setting(default: T, fits: Callable[[Any], bool], expected: str) -> T:
-    return field(default=default, metadata={_Rule: _Rule(fits, expected)})
+def _setting(default: T, fits: Callable[[Any], bool], expected: str, later: bool = False) -> T:
+    return field(default=default, metadata={_Rule: _Rule(fits, expected), _LATER: later})
 
 
-def within(default: T, low: float, high: float = math.inf) -> T:
-    """Declare a setting of `low` to `high`, both allowed, infinity not; of a tuple, each item."""
+def within(default: T, low: float, high: float = math.inf, *, later: bool = False) -> T:
+    """Declare a setting of `low` to `high`, both allowed, infinity not; of a tuple, each item; `later` as below."""
     expected = f"{low} or more" if math.isinf(high) else f"{low} to {high}"
-    return _setting(default, lambda value: low <= value <= high and math.isfinite(value), expected)
+    return _setting(default, lambda value: low <= value <= high and math.isfinite(value), expected, later)
 
 
 def positive(default: T) -> T:
@@ -47,8 +47,8 @@ def later(default: T) -> T:
 
 
 def is_left_out(item: dataclasses.Field[Any], value: object) -> bool:
-    """Return whether plain values leave out the `value` of a field that is declared by `later`."""
-    return _LATER in item.metadata and value == item.default
+    """Return whether plain values leave out the `value` of a field that an earlier release did not have."""
+    return bool(item.metadata.get(_LATER)) and value == item.default
 
 
 def one_of(literal: Any) -> dict[Any, Any]:

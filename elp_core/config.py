@@ -89,6 +89,8 @@ class AugmentConfig(Checked):
     """Share of clips that are joined to others to make longer utterances, if the task allows it (ASR)."""
     join_clips: int = within(3, 1)
     """Most clips in one joined utterance."""
+    margin: float = within(0.0, 0.0, 2.0, later=True)
+    """Most seconds of noise at each end of a copy, like the clip's quietest part. Batches are planned without it."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of an SNR range without a lower and an upper end."""

@@ -17,24 +17,26 @@ class Pace:
     unit: str
     """What is counted, in the plural."""
     clock: Callable[[], float] = time.monotonic
-    _began: tuple[float, int] | None = field(default=None, init=False)
+    _began: tuple[float, float] | None = field(default=None, init=False)
 
-    def line(self, done: int, total: int, note: str = "") -> str:
+    def line(self, done: float, total: int, note: str = "") -> str:
         """Return the line; rate and time left come with the second call, as the first one is where the work began.
 
-        A training that continues from its checkpoint begins at the step that it had reached.
+        A training that continues from its checkpoint begins at the step that it had reached. A part of what is counted
+        is in the rate and in the time left; only whole ones are shown as done.
         """
         now = self.clock()
         began, first = self._began = self._began or (now, done)
-        parts = [f"{done:,}/{total:,} {self.unit}" if total else f"{done:,} {self.unit}"]
+        parts = [f"{int(done):,}/{total:,} {self.unit}" if total else f"{int(done):,} {self.unit}"]
         if done > first and now > began:
             rate = (done - first) / (now - began)
-            parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min")
+            shown = next((one for one in ((rate, "s"), (60 * rate, "min")) if one[0] >= 1), (3600 * rate, "h"))
+            parts.append(f"{shown[0]:.1f}/{shown[1]}")
             if total > done:
                 parts.append(f"{duration((total - done) / rate)} left")
         return ", ".join([*parts, *([note] if note else [])])
 
 
-def share(done: int, total: int) -> float:
+def share(done: float, total: int) -> float:
     """Return what is done in percent, 0 to 100; 0 if the whole is unknown."""
     return min(100.0, 100 * done / total) if total > 0 else 0.0

@@ -11,12 +11,14 @@ from elp_core.types import SAMPLE_RATE, Samples
 
 SPEED_STEPS = 8
 """Possible speeds below and above 1.0; few, so that their resampling kernels are made once."""
+QUIET_SAMPLES: Samples = 480
+"""Length of the part of a clip that is taken for its background: 30 ms, the length of a short pause in a word."""
 
 
 def augment_waveform(
     samples: Waveform, config: AugmentConfig, rng: np.random.Generator, min_samples: Samples = MIN_SAMPLES
 ) -> Waveform:
-    """Return float32 [samples / speed] at 16 kHz: change speed, add noise and change the gain, in this order.
+    """Return float32 [samples / speed + margins] at 16 kHz: speed, margins, noise and gain change, in this order.
 
     A speed that would leave fewer than `min_samples` is not used.
     """
@@ -26,9 +28,33 @@ def augment_waveform(
     rate = round(SAMPLE_RATE * (1 + config.speed * steps / SPEED_STEPS) / 100) * 100
     if rate != SAMPLE_RATE and len(samples) * SAMPLE_RATE // rate >= min_samples:
         samples = resample(samples, rate, SAMPLE_RATE)
+    if config.margin:
+        before, after = (round(seconds * SAMPLE_RATE) for seconds in rng.uniform(0.0, config.margin, 2))
+        samples = np.concatenate([background(samples, before, rng), samples, background(samples, after, rng)])
     if noisy:
         samples = mix(samples, coloured_noise(len(samples), slope, rng), snr)
     return (samples * np.float32(10 ** (gain / 20))).astype(np.float32)
+
+
+def background(clip: Waveform, count: Samples, rng: np.random.Generator) -> Waveform:
+    """Return float32 [count] of noise with the spectrum and the level of the quietest 30 ms of a clip [samples].
+
+    White noise is filtered by these 30 ms: their spectrum is then that of the result.
+    """
+    size = min(QUIET_SAMPLES, len(clip))
+    if not count or not size:
+        return np.zeros(count, np.float32)
+    step = max(1, size // 3)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(clip, dtype=np.float64))])
+    starts = np.arange(0, len(clip) - size + 1, step)
+    start = starts[np.argmin(energy[starts + size] - energy[starts])]
+    quiet = clip[start : start + size].astype(np.float64)
+    offset = quiet.mean()
+    white = rng.standard_normal(count + size - 1)
+    length = len(white) + size - 1
+    spectrum = np.fft.rfft(white, length) * np.fft.rfft((quiet - offset) / np.sqrt(size), length)
+    noise: Waveform = (np.fft.irfft(spectrum, length)[size - 1 : size - 1 + count] + offset).astype(np.float32)
+    return noise
 
 
 def mask_features(

@@ -66,6 +66,33 @@ def resample_errors(systems: Sequence[ClipScores], blocks: Blocks, resamples: in
         return np.where(sums[:, 1::2] > 0, sums[:, ::2] / sums[:, 1::2], np.nan).T
 
 
+def error_interval(
+    scores: ClipScores, by: Unit = "speakers", confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the lower and upper bound of an error rate: the percentile interval of its bootstrap over blocks.
+
+    With fewer than about ten blocks it is too narrow (the gate's own interval is widened for that), and says little
+    about others than those that were recorded.
+
+    Args:
+        scores: Of one evaluation, as `Evaluation.scores` has them.
+        by: Blocks are ``speakers``, for what other people may expect, or ``clips``, for these people alone.
+        confidence: Of both bounds together, between 0 and 1.
+        resamples: Number of draws.
+        seed: Of the draws: the same seed gives the same bounds.
+
+    Raises:
+        CorpusError: There are fewer than two blocks, or nothing was counted.
+    """
+    blocks = blocks_of(scores.speakers, by)
+    draws = resample_errors([scores], blocks, resamples, seed)[0] if blocks.count > 1 else np.empty(0)
+    usable = draws[np.isfinite(draws)]
+    if not len(usable):
+        raise CorpusError(f"an interval needs two {blocks.unit} or more with something to count, got {blocks.count}")
+    low, high = np.quantile(usable, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def resample_eer(systems: Sequence[TrialScores], blocks: Blocks, resamples: int, seed: int) -> FloatArray:
     """Return the EER of each system on the same resamples, float64 [systems, R]; NaN if a kind of trial is missing.
 

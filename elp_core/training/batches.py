@@ -61,7 +61,7 @@ class TrainingBatches:
         self._backbone = backbone
         self._config = config
         augment = config.augment
-        varies = augment.speed > 0 or augment.noise_probability > 0 or augment.gain_db > 0
+        varies = any((augment.speed, augment.noise_probability, augment.gain_db, augment.margin))
         self._variants = augment.variants if varies else 1
         """Copies of a clip that the epochs take in turn; 0 makes a new copy in each epoch."""
         # masks and joints are made in the CNN features: the values of all later layers differ in each step

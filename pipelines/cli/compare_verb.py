@@ -4,7 +4,8 @@ import click
 
 from elp_core.errors import OpsError
 from pipelines.cli.options import complete_dataset, on_workspace, slot_argument
-from pipelines.cli.output import emit, progress, table
+from pipelines.cli.output import emit, table, wants_json
+from pipelines.cli.progress_bar import long_work
 from pipelines.comparison.comparison_report import MethodComparison, method_headers, method_rows
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -39,7 +40,16 @@ def compare(workspace: Workspace, slot: Slot, version: str, methods: str, shares
     from pipelines.local.addresses import mlflow_uri
 
     request = ComparisonRequest(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
-    found, folder = compare_methods(workspace, slot, version, request, mlflow_uri=mlflow_uri(workspace), log=progress)
+    with long_work(quiet=wants_json()) as display:
+        found, folder = compare_methods(
+            workspace,
+            slot,
+            version,
+            request,
+            mlflow_uri=mlflow_uri(workspace),
+            log=display.log,
+            progress=display.counting("compare", "trials"),
+        )
     report = folder / "compare.html"
     emit({"comparison": found, "report": report}, lambda _: f"{_render(found)}\n\nreport: {report}")
     if found.failed:

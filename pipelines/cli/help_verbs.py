@@ -30,7 +30,9 @@ def completion_verb(ctx: click.Context, shell: str) -> None:
     """
     from click.shell_completion import get_completion_class
 
-    found = get_completion_class(shell)
+    from pipelines.cli.bash_completion import BashLineComplete
+
+    found = BashLineComplete if shell == "bash" else get_completion_class(shell)
     assert found is not None
     # with the class's own check of bash, an old bash is refused only when the script is used
     completion = found(ctx.find_root().command, {}, "elp", "_ELP_COMPLETE")

@@ -140,6 +140,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run `elp` with these arguments and return the exit code. Every error is printed, none is raised."""
+    if os.environ.get("_ELP_COMPLETE", "").startswith("bash"):
+        from click.shell_completion import add_completion_class
+
+        from pipelines.cli.bash_completion import BashLineComplete
+
+        add_completion_class(BashLineComplete, "bash")
     debug = "--debug" in arguments or os.environ.get("ELP_DEBUG") == "1"
     # before a verb imports a tool that reads them
     for name, value in OFFLINE.items():

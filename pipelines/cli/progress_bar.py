@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from elp_core.types import Seconds
 from pipelines.cli.output import dumb_terminal, progress
 from pipelines.number_text import duration
-from pipelines.progress_text import Pace, Report, share
+from pipelines.progress_text import Pace, share
 
 _EVERY: Seconds = 30.0
 """Time between two lines if no bar can be drawn."""
@@ -24,11 +24,11 @@ class Display:
     show: Callable[[float, str], None]
     """Shows a percentage, and the line of the present step."""
 
-    def counting(self, what: str, unit: str) -> Report:
+    def counting(self, what: str, unit: str) -> Callable[[float, int, str], None]:
         """Return a function that shows the work of this process: what is done, what there is in all, a remark."""
         pace = Pace(unit)
 
-        def report(done: int, total: int, note: str) -> None:
+        def report(done: float, total: int, note: str) -> None:
             self.show(share(done, total), f"{what}: {pace.line(done, total, note)}")
 
         return report

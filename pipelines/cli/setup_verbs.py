@@ -13,6 +13,7 @@ import click
 from pipelines.cli.known_slots import workspace_root
 from pipelines.cli.options import json_option, on_workspace, opens
 from pipelines.cli.output import emit, mark, progress, table, wants_json
+from pipelines.cli.progress_bar import long_work
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count, duration
@@ -26,20 +27,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
+@click.option("--host", metavar="ADDRESS", help="Address at which the servers listen [default: 127.0.0.1].")
 @json_option
-def init(folder: str, remote: str) -> None:
+def init(folder: str, remote: str, host: str | None) -> None:
     """Make DIR a workspace: a Git and DVC repository with elp.yaml.
 
     \b
     elp init ~/foundry
     elp init ~/foundry --remote s3://speech/foundry
+    elp init . --host 0.0.0.0        in a container, whose ports are published on 127.0.0.1 only
     """
     # an unset variable of the shell gives "", which would be the current folder
     if not folder:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
     from pipelines.local.initialise import init_workspace
 
-    made = init_workspace(Path(folder).resolve(), remote)
+    made = init_workspace(Path(folder).resolve(), remote, host)
     text = f"{made.root} is a workspace now\nnext: cd {shlex.quote(str(made.root))} && elp up"
     emit({"workspace": made.root, "remote": made.remote}, lambda _: text)
 
@@ -47,17 +50,30 @@ def init(folder: str, remote: str) -> None:
 @click.command(name="up")
 @click.option("--auth/--no-auth", default=None, help="Whether MLflow asks for a login [default: as before].")
 @click.option("--free-ports", is_flag=True, help="Choose free ports if the configured ones are taken.")
+@click.option("--foreground", is_flag=True, help="Stay and show the logs; SIGTERM or Ctrl-C stops everything.")
 @on_workspace
-def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool) -> int:
+def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, foreground: bool) -> int:
     """Start MLflow, Prefect and the workers, on this machine only.
 
-    They keep running after this command; `elp down` stops them. What already runs is left alone.
+    They keep running after this command; `elp down` stops them. What already runs is left alone. With --foreground the
+    command runs for as long as they do, as containers and systemd expect it.
     """
     from pipelines.local import lifecycle
     from pipelines.orchestration.deployments import register_deployments
 
-    lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
-    return _show(workspace)
+    def start() -> int:
+        lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
+        return _show(workspace)
+
+    if not foreground:
+        return start()
+    from pipelines.local import accounts
+    from pipelines.local.foreground import stay_up
+
+    # made here, because `lifecycle.up` would print the password, and this output becomes the log of a container
+    if auth and not workspace.settings.servers.mlflow_uri and (admin := accounts.create(workspace)):
+        progress(f"first administrator: {admin.name}; the password is in .elp/auth/server.ini until it is changed")
+    return stay_up(workspace, start, progress)
 
 
 @click.command(name="down")
@@ -157,8 +173,8 @@ def _finding(check: Finding) -> str:
 def demo(folder: Path | None, stop: bool) -> None:
     """Run the main job on an embedded synthetic corpus of two sites.
 
-    It takes some minutes on two cores. The servers keep running after it, so that you can look at their pages. A second
-    run does only what is not done yet.
+    It takes about four minutes on two cores. The servers keep running after it, so that you can look at their pages. A
+    second run does only what is not done yet.
     """
     from pipelines.demo.job import run_demo, stop_demo
 
@@ -168,7 +184,9 @@ def demo(folder: Path | None, stop: bool) -> None:
     if stop:
         stop_demo(root, progress)
         return
-    emit(run_demo(root, progress), _demonstrated)
+    with long_work() as display:
+        done = run_demo(root, display.log, display.show)
+    emit(done, _demonstrated)
 
 
 def _demonstrated(done: Demonstration) -> str:
@@ -176,8 +194,8 @@ def _demonstrated(done: Demonstration) -> str:
     return f"""
 {table(list(cells[0]), [[*map(mark, row.values())] for row in cells])}
 
-All audio is synthetic (espeak-ng). "before" is an untrained adapter. Half of the transcripts of the delivery "swapped"
-are exchanged; the adapter that is trained on it must not pass.
+All audio is synthetic (espeak-ng). "before" is an untrained adapter. The transcripts of the delivery "swapped" are
+those of other clips; the adapter that is trained on it must not pass.
 
 adapters and lineage  {done.mlflow}
 champions and ledger  {done.mlflow}/elp/

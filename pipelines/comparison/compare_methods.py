@@ -13,7 +13,7 @@ from pipelines.comparison.comparison_report import MethodComparison, write_compa
 from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
 from pipelines.comparison.method_trial import MethodTrial
-from pipelines.comparison.trial_runner import FailedTrial, TrialRunner, json_digest
+from pipelines.comparison.trial_runner import FailedTrial, Progress, TrialRunner, json_digest
 from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
@@ -43,7 +43,14 @@ class ComparisonRequest:
 
 
 def compare_methods(
-    workspace: Workspace, slot: Slot, version: str, request: ComparisonRequest, *, mlflow_uri: str, log: Log = print
+    workspace: Workspace,
+    slot: Slot,
+    version: str,
+    request: ComparisonRequest,
+    *,
+    mlflow_uri: str,
+    log: Log = print,
+    progress: Progress = lambda done, total, note: None,
 ) -> tuple[MethodComparison, Path]:
     """Train and evaluate every method on one dataset version.
 
@@ -61,8 +68,8 @@ def compare_methods(
     runner = TrialRunner(workspace, slot, dataset, golden, backbone, log)
     names = list(dict.fromkeys((*request.methods, *([request.curve_method] if request.shares else []))))
     shares = sorted({share for share in request.shares if share < 1.0})
-    trials = [*(runner.run(name) for name in names), *(runner.run(request.curve_method, share) for share in shares)]
-    found = _comparison(runner, request, trials)
+    wanted = [*((name, 1.0) for name in names), *((request.curve_method, share) for share in shares)]
+    found = _comparison(runner, request, runner.run_all(wanted, progress))
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]
     write_comparison(found, folder)
     log(f"report: {folder / 'compare.html'}")

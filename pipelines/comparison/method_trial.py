@@ -22,6 +22,7 @@ from elp_core.files import write_whole
 from elp_core.types import Clip
 from pipelines.local.settings import Settings
 from pipelines.number_text import reported_rates
+from pipelines.progress_text import Report
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def scores_path(result: Path) -> Path:
     return result.with_suffix(".scores.json")
 
 
-def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
-    """Train on the share of the training split and evaluate on the golden set."""
+def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
+    """Train on the share of the training split and evaluate on the golden set; `report` is called after each step."""
     import torch
 
     from elp_core.assemble import build, evaluate, pick_device
@@ -103,9 +104,10 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     from elp_core.bundle import write_bundle
     from elp_core.methods import METHODS
     from elp_core.tasks import decide_by, make_task
-    from elp_core.training import train
+    from elp_core.training import Silent, train
     from pipelines.datasets.versions import load_golden, load_split, version_at
     from pipelines.gating.compare import compare_scores, token_count
+    from pipelines.training.pass_progress import PassProgress
     from pipelines.training.spoken import task_options
 
     slot, cache = Slot.parse(spec.slot), Path(spec.cache)
@@ -122,7 +124,8 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     task = decide_by(make_task(slot.task, chosen, options), settings.gate.metric or None)
     model = build(backbone, adapter, task, config.seed)
     started = time.perf_counter()
-    trained = train(model, chosen, validation, config)
+    observer = PassProgress(report).watch(spec.slot, task.metric, config.epochs, Silent())
+    trained = train(model, chosen, validation, config, observer)
     train_seconds = time.perf_counter() - started
     started = time.perf_counter()
     evaluation = evaluate(model, golden, config.batch_seconds, config.device, trials=pinned.trials)
@@ -157,6 +160,11 @@ def run_trial(spec: TrialSpec) -> tuple[MethodTrial, Scores]:
     return trial, evaluation.scores
 
 
+def _print_progress(done: int, total: int, note: str) -> None:
+    """Print the progress for the process that started this trial; without that process, this one ends."""
+    print(json.dumps([done, total, note]), flush=True)
+
+
 def _peak_bytes() -> int:
     """Return the highest memory of this process."""
     status = Path("/proc/self/status")
@@ -166,12 +174,15 @@ def _peak_bytes() -> int:
 
 
 def _main() -> None:
-    """Read the specification in the first argument; write the result to the second, and the scores next to it."""
+    """Read the specification in the first argument; write the result to the second, and the scores next to it.
+
+    Each step is a line on stdout: the steps done, those in all, and a remark, as a JSON list.
+    """
     from pipelines.registry.evidence_scores import pack_scores
 
     spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
-        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))))
+        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))), _print_progress)
     except ElpError as error:
         sys.exit(str(error))
     # the result is written last, so that its presence shows that both files are complete

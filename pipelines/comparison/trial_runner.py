@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from pipelines.datasets.slot_language import require_same_language
 from pipelines.local.environment import child_environment
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import metric_title, percent
+from pipelines.progress_text import Report
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from elp_core.backbones import Backbone
 
 Log = Callable[[str], None]
+Progress = Callable[[float, int, str], None]
+"""Takes trials done, with the part of the present one, trials in all, and what the present one does."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,36 @@ class TrialRunner:
         }
         self._folder, self._log = cache / "trials", log
 
-    def run(self, method: str, share: float = 1.0) -> MethodTrial | FailedTrial:
-        """Return the result of one trial, from an earlier run if there is one."""
+    def run_all(self, trials: Sequence[tuple[str, float]], progress: Progress) -> list[MethodTrial | FailedTrial]:
+        """Return the results of trials, each a method and its share of the audio, in their order.
+
+        `progress` is told what of the trials that are not done yet is done.
+        """
+        waiting = [trial for trial in trials if not self._is_done(*trial)]
+        ended, results = 0, list[MethodTrial | FailedTrial]()
+        for trial in trials:
+
+            def report(done: int, total: int, note: str, method: str = trial[0], before: int = ended) -> None:
+                steps = f"{method}: {done:,}/{total:,} steps" + (f", {note}" if note else "")
+                progress(before + (done / total if total else 0.0), len(waiting), steps)
+
+            if trial in waiting:
+                progress(ended, len(waiting), trial[0])
+            results.append(self.run(*trial, report))
+            if trial in waiting:
+                # a training may stop before its last step, and its number is an estimate
+                ended += 1
+                progress(ended, len(waiting), f"{trial[0]}: done")
+        return results
+
+    def run(self, method: str, share: float, report: Report) -> MethodTrial | FailedTrial:
+        """Return the result of one trial, from an earlier run if there is one; `report` gets its steps."""
         path, name = self._path(method, share), f"{method} on {100 * share:g} % of the training audio"
-        if path.is_file() and scores_path(path).is_file():
+        if self._is_done(method, share):
             self._log(f"{name}: already done")
         else:
             self._log(f"{name}: training")
-            if reason := self._train(replace(self._spec, method=method, share=share), path):
+            if reason := self._train(replace(self._spec, method=method, share=share), path, report):
                 self._log(f"{name}: failed: {reason}")
                 return FailedTrial(method, share, reason)
         trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
@@ -92,17 +117,50 @@ class TrialRunner:
     def _path(self, method: str, share: float) -> Path:
         return self._folder / f"{json_digest({**self._inputs, 'method': method, 'share': share})}.json"
 
-    def _train(self, spec: TrialSpec, path: Path) -> str:
+    def _is_done(self, method: str, share: float) -> bool:
+        path = self._path(method, share)
+        return path.is_file() and scores_path(path).is_file()
+
+    def _train(self, spec: TrialSpec, path: Path, report: Report) -> str:
         """Run the trial in its own process; return why it failed, or an empty text."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "spec.json"
             file.write_text(json.dumps(asdict(spec)), encoding="utf-8")
             command = [sys.executable, "-P", "-m", method_trial.__name__, str(file), str(path)]
-            done = subprocess.run(command, env=child_environment({}), capture_output=True, text=True, check=False)
-        if done.returncode == 0:
+            code, errors = run_child(command, Path(scratch) / "errors", report)
+        if code == 0:
             return ""
-        return "\n".join(done.stderr.strip().splitlines()[-4:]) or f"its process ended with {done.returncode}"
+        return "\n".join(errors.strip().splitlines()[-4:]) or f"its process ended with {code}"
+
+
+def run_child(command: Sequence[str], errors: Path, report: Report) -> tuple[int, str]:
+    """Run the process of a trial; return its exit code and what it wrote to stderr, which goes through a file.
+
+    A line of its stdout that is a JSON list of two numbers and a text is reported; others are left out.
+    """
+    with errors.open("wb") as sink:
+        child = subprocess.Popen(command, env=child_environment({}), stdout=subprocess.PIPE, stderr=sink, text=True)
+    with child:
+        assert child.stdout is not None
+        try:
+            for line in child.stdout:
+                if step := _step(line):
+                    report(*step)
+        except BaseException:
+            # Ctrl-C or a display that is gone: nobody would use what the trial finds
+            child.kill()
+            raise
+    return child.returncode, errors.read_text(encoding="utf-8", errors="replace")
+
+
+def _step(line: str) -> tuple[int, int, str] | None:
+    try:
+        done, total, note = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    fits = isinstance(done, int) and isinstance(total, int) and isinstance(note, str)
+    return (done, total, note) if fits else None
 
 
 def json_digest(values: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
@@ -20,7 +20,8 @@ from elp_core.types import Seconds
 from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
-from pipelines.datasets.measuring import IntakeSettings, measure_clip
+from pipelines.datasets.measuring import IntakeSettings, lost_clip, measure_clip
+from pipelines.datasets.worker_processes import WorkerProcess, needs_no_bound
 from pipelines.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ def require_not_aligned(content: DeliveryContent, language: LanguageConfig, curr
         recording: delivery
         for delivery in (current.deliveries if current else ())
         if delivery.alignment and delivery.clips > 0
-        for recording in delivery.alignment.recordings
+        for recording in (*delivery.alignment.recordings, *delivery.alignment.sounds)
     }
     for clip in content.clips if aligned else ():
-        if not clip.fault and (found := aligned.get(_recording_id(clip, language))) and found.alignment:
-            cut = found.alignment
+        found = None if clip.fault else aligned.get(_recording_id(clip, language)) or aligned.get(_sound_id(clip))
+        if found and (cut := found.alignment):
             raise UsageError(
                 f"{clip.path} was aligned with {cut} for v{found.version}; as a whole, the same sound would be in the "
                 f"data twice: use --align {cut.adapter}@v{cut.version}, or deliver the new recordings alone"
@@ -106,28 +107,31 @@ def align_delivery(
     segments would be the same sound under other ids, and perhaps in another split.
 
     Segments that are bad are withheld, see `SourceClip.withheld`. A recording that cannot be aligned becomes one clip
-    with a fault. Raise UsageError if `current` has recordings of it that another adapter has cut.
+    with a fault. Raise UsageError if `current` has recordings of it that another adapter or transcript has cut.
     """
     channel = content.options.channel
     assert channel != "each"  # `with_aligner` refuses it
-    recordings: list[str] = []
+    recordings: dict[str, None] = {}
+    sounds: dict[str, str] = {}
     clips: list[SourceClip] = []
     wholes = _Wholes(current, present, settings)
-    for clip in content.clips:
+    for clip in _bounded(content.clips):
         if clip.fault or not _is_long(clip) or clip in wholes:
             clips.append(clip)
             continue
         recording = _recording_id(clip, aligner.language)
         _require_same_aligner(recording, clip, aligner, current)
+        _require_same_transcript(recording, clip, current)
         found = _aligned(clip, aligner, channel or "same")
         if isinstance(found, ClipFault):
             clips.append(replace(clip, fault=found))
             continue
-        recordings.append(recording)
+        recordings[recording] = None
+        sounds[_sound_id(clip)] = clip.path
         # the segments of a recording without a speaker stay in one split
         named = replace(clip, speaker=clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix())
         clips += [_segment(named, one, aligner.min_score) for one in found]
-    alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(dict.fromkeys(recordings)))
+    alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(recordings), sounds)
     return replace(content, clips=tuple(clips), alignment=alignment)
 
 
@@ -148,6 +152,31 @@ class _Wholes:
             return False
         found = measure_clip(clip, self._settings)
         return isinstance(found, ShardRow) and found.id in self._ids
+
+
+def _bounded(clips: Iterable[SourceClip]) -> Iterator[SourceClip]:
+    """Yield the recordings; one whose decoding takes too long or too much memory has a fault: another process tries."""
+    with WorkerProcess() as process:
+        for clip in clips:
+            if clip.fault or needs_no_bound(clip.audio) or not _is_long(clip):
+                yield clip
+            else:
+                (fault,) = process.each(_decode, [clip], lost_clip)
+                yield replace(clip, fault=fault)
+
+
+def _decode(clip: SourceClip) -> ClipFault | None:
+    from elp_core.inference.audio_blocks import audio_blocks
+
+    try:
+        for _ in audio_blocks(clip.audio):
+            pass
+    except ImportError:
+        raise
+    except Exception:
+        # what is wrong with it, its alignment says
+        return None
+    return None
 
 
 def _is_long(clip: SourceClip) -> bool:
@@ -173,6 +202,24 @@ def _recording_id(clip: SourceClip, language: LanguageConfig) -> str:
     """Return what identifies a recording with its transcript."""
     words = json.dumps([clip.sha256, clip.channel, clip.start, clip.seconds, language.transcript(clip.text)])
     return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _sound_id(clip: SourceClip) -> str:
+    """Return what identifies a recording without its transcript."""
+    words = json.dumps([clip.sha256, clip.channel, clip.start, clip.seconds])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _require_same_transcript(recording: str, clip: SourceClip, current: DatasetVersion | None) -> None:
+    """Refuse what would be in the slot twice, or come back after a drop, cut at other words."""
+    for delivery in current.deliveries if current else ():
+        cut = delivery.alignment
+        if cut and recording not in cut.recordings and _sound_id(clip) in cut.sounds:
+            raise UsageError(
+                f"{clip.path} was cut into clips by another transcript for v{delivery.version}; cut again, the same "
+                "sound would be in the data twice: correct the words of its clips (elp data correct), or deliver the "
+                "new recordings alone"
+            )
 
 
 def _require_same_aligner(recording: str, clip: SourceClip, aligner: Aligner, current: DatasetVersion | None) -> None:

@@ -1,6 +1,7 @@
 """What a delivery records of the alignment of its recordings with their transcripts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,9 @@ class Alignment:
     """Digest of its bundle."""
     recordings: tuple[str, ...]
     """Hashes of the recordings with their transcripts: they are not cut again by another adapter."""
+    sounds: Mapping[str, str] = field(default_factory=dict)
+    """Hash of each recording without its transcript, and its path, if clips of it were taken in: it is not cut again by
+    another transcript."""
 
     def __str__(self) -> str:
         return f"{self.adapter} version {self.version}"

@@ -165,7 +165,7 @@ def _plan(
         warnings=tuple(name_warnings(judged.totals.names)),
         needs=tuple(judged.needs),
         filled=judged.moved,
-        alignment=content.alignment,
+        alignment=judged.alignment,
     )
 
 

@@ -120,7 +120,7 @@ def _change(
         new_units=added_units(current, units),
         untagged=content.untagged,
         filled=judged.moved,
-        alignment=content.alignment,
+        alignment=judged.alignment,
     )
     version, golden = next_records(
         workspace,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.languages import LanguageConfig
+from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion
 from pipelines.datasets.delivery import (
@@ -68,6 +69,13 @@ class JudgedDelivery:
     def new(self) -> int:
         """Return how many clips are new and good."""
         return len(self.staged.indices.keys() - self.bad.keys())
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """Return what cut the recordings; of their sounds, those that a new and good clip came from."""
+        cut, clips = self.content.alignment, self.content.clips
+        taken = {clips[index].path for clip, index in self.staged.indices.items() if clip not in self.bad}
+        return cut and replace(cut, sounds={sound: path for sound, path in cut.sounds.items() if path in taken})
 
     def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
         """Return the bad clips as quarantine keeps them."""

@@ -5,7 +5,6 @@ much memory. Only plain samples, which are the bytes of their file, are read in 
 """
 
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 
 from elp_core.audio import Waveform, clip_id
 from elp_core.data.corpus import ShardRow, make_row
+from elp_core.data.recordings import split_place
 from elp_core.errors import AudioError
 from elp_core.languages import LanguageConfig
 from elp_core.sound_files import name_of
@@ -54,7 +54,7 @@ def measure_clips(
         finally:
             forget_recordings()
         return
-    for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, _lost):
+    for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, lost_clip):
         yield from measured
 
 
@@ -64,7 +64,7 @@ def _measured_here(clips: Sequence[SourceClip], settings: IntakeSettings) -> Ite
         for chunk in _chunks(clips):
             for plain, run in itertools.groupby(chunk, _needs_no_bound):
                 some = list(run)
-                yield from map(work, some) if plain else process.each(work, some, _lost)
+                yield from map(work, some) if plain else process.each(work, some, lost_clip)
 
 
 def _needs_no_bound(clip: SourceClip) -> bool:
@@ -120,12 +120,6 @@ def split_of(key: str, validation_share: float, test_share: float) -> Split:
     return "validation" if place < test_share + validation_share else "train"
 
 
-def split_place(key: str) -> float:
-    """Return the place of a speaker or a clip among all, in [0, 1): `split_of` compares the shares with it."""
-    digest = hashlib.sha256(f"split:{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
 def _mixed(samples: Waveform, options: DeliveryOptions) -> Waveform:
     """Add noise that depends on the clip's own sound only: a recording gets the same noise on any machine."""
     if not options.noise:
@@ -144,7 +138,8 @@ def _measure_chunk(settings: IntakeSettings, chunk: Sequence[SourceClip]) -> lis
     return measured
 
 
-def _lost(clip: SourceClip) -> ClipFault:
+def lost_clip(clip: SourceClip) -> ClipFault:
+    """Return the fault of a clip that ended the process that worked on it."""
     return ClipFault(
         "unreadable",
         f"{clip.path} ended the process that read it, for lack of memory or after {ITEM_SECONDS} s; export it again",

@@ -13,7 +13,7 @@ from pipelines.datasets.importers.audio_table import TABLE
 from pipelines.datasets.importers.column_guess import TableShape, table_shape
 from pipelines.datasets.importers.corpus_files import AUDIO_SUFFIXES, MEDIA_SUFFIXES, is_below, recordings_below
 from pipelines.datasets.importers.manifest_rows import key_name, manifest_rows
-from pipelines.datasets.importers.manifest_text import likely_encoding, read_text
+from pipelines.datasets.importers.manifest_text import common_encoding, read_text
 from pipelines.datasets.importers.nemo import NEMO
 from pipelines.datasets.importers.text_folder import TEXT_FOLDER, beginning
 from pipelines.errors import IntakeError
@@ -21,6 +21,17 @@ from pipelines.errors import IntakeError
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _PACKED = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar")
 _TEXTS = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+_READ: Mapping[str, tuple[str, ...]] = {
+    "srt": (".srt",),
+    "vtt": (".vtt",),
+    "stm": (".stm",),
+    "ctm": (".ctm",),
+    "rttm": (".rttm", ".txt"),
+    "audacity": (".txt",),
+    "label-studio": (".json",),
+    "kaldi": ("text", "utt2spk", "wav.scp", "segments"),
+}
+"""Ends of names, and whole names, of the files that some formats read; the others read `_TEXTS`."""
 _LOOKED_AT = 50
 
 
@@ -73,7 +84,7 @@ def find_shape(source: Path, name: str | None, options: Mapping[str, str]) -> So
         return _of_table(shape, options)
     if accepted[0] == TEXT_FOLDER:
         return _of_folder(source, options, named=name is not None)
-    return _with_found(shape, options, _text_files(source))
+    return _with_found(shape, options, _text_files(source, accepted[0].name))
 
 
 def _with_found(shape: SourceShape, options: Mapping[str, str], texts: Iterable[Path]) -> SourceShape:
@@ -81,8 +92,10 @@ def _with_found(shape: SourceShape, options: Mapping[str, str], texts: Iterable[
     assert shape.importer is not None
     known = {option.name for option in shape.importer.options} - options.keys()
     found: dict[str, str] = {}
-    if "encoding" in known and (encoding := next(filter(None, map(likely_encoding, texts)), "")):
-        found["encoding"] = encoding
+    if "encoding" in known:
+        encoding, differ = common_encoding(texts)
+        found |= {"encoding": encoding} if encoding else {}
+        shape = replace(shape, findings=(*shape.findings, differ)) if differ else shape
     if "root" in known and shape.importer == NEMO and shape.source.is_file():
         rows = manifest_rows(shape.source, read_text(shape.source, found.get("encoding", "")), "audio_filepath")
         names = (str(row.get("audio_filepath", "")) for _, row in rows if isinstance(row, Mapping))
@@ -217,9 +230,10 @@ def _root(folder: Path, names: Iterable[str]) -> str:
     return os.path.commonpath(outside) if outside else ""
 
 
-def _text_files(source: Path) -> list[Path]:
-    """Return text files of a source, some of them: they show its encoding."""
+def _text_files(source: Path, importer: str = "") -> list[Path]:
+    """Return text files of a source that its format reads, some of them: they show its encoding."""
+    wanted = _READ.get(importer, _TEXTS)
     if source.is_file():
-        return [source] if source.suffix.lower() in _TEXTS else []
-    found = (path for path in source.rglob("*") if path.suffix.lower() in _TEXTS and path.is_file())
-    return [*itertools.islice((path for path in found if not path.name.startswith(".")), _LOOKED_AT)]
+        return [source] if source.suffix.lower() in (*_TEXTS, *wanted) else []
+    found = (path for path in source.rglob("*") if {path.suffix.lower(), path.name} & {*wanted} and path.is_file())
+    return [*itertools.islice((path for path in sorted(found) if not path.name.startswith(".")), _LOOKED_AT)]

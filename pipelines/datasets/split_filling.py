@@ -23,8 +23,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from elp_core.data.recordings import split_place
 from elp_core.types import SPLITS, Split
-from pipelines.datasets.measuring import split_of, split_place
+from pipelines.datasets.measuring import split_of
 from pipelines.datasets.readiness import least_speakers
 from pipelines.datasets.shard_rewriting import rewrite_folder
 from pipelines.registry.names import normal_name

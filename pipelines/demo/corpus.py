@@ -107,7 +107,7 @@ anger fast, with more range, anger the loudest."""
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """One delivery: which speakers say how much, what its labels are, and whether half of the transcripts are swapped.
+    """One delivery: which speakers say how much, what its labels are, and whether its transcripts are swapped.
 
     Intents and emotions are dealt out in turn, so that the training speakers say each of them if they say enough.
     """
@@ -115,7 +115,7 @@ class DeliveryPlan:
     name: str
     per_speaker: int
     splits: tuple[Split, ...] = ("train", "validation", "test")
-    swap_half: bool = False
+    swap: bool = False
     label: Literal["", "intent", "emotion"] = ""
 
 
@@ -142,8 +142,8 @@ def write_delivery(
     with replacing_folder(folder) as partial:
         (partial / "audio").mkdir()
         rows = list(_speak(site, plan, partial, np.random.default_rng(seed)))
-        if plan.swap_half:
-            _swap_half(rows, np.random.default_rng(seed + 1))
+        if plan.swap:
+            _swap(rows)
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (partial / manifest.name).write_text(lines, encoding="utf-8")
     minutes = sum(float(str(row["duration"])) for row in rows) / 60
@@ -219,12 +219,11 @@ def _room(site: Site, wave: Wave, noisy: bool, volume: float, rng: np.random.Gen
     return np.asarray(0.7 * volume * mixed / max(float(np.abs(mixed).max()), 1e-6), dtype=np.float32)
 
 
-def _swap_half(rows: Sequence[dict[str, object]], rng: np.random.Generator) -> None:
-    """Give every second clip another clip's transcript: none of them keeps its own."""
-    chosen = rng.permutation(len(rows))[: len(rows) // 2]
-    texts = [rows[int(i)]["text"] for i in chosen]
+def _swap(rows: Sequence[dict[str, object]]) -> None:
+    """Give every clip another clip's transcript."""
     # sorted by text and moved by half, so that equal transcripts are not exchanged for each other
-    ordered = sorted(range(len(chosen)), key=lambda k: str(texts[k]))
+    texts = [str(row["text"]) for row in rows]
+    ordered = sorted(range(len(rows)), key=texts.__getitem__)
     half = len(ordered) // 2
-    for place, k in enumerate(ordered):
-        rows[int(chosen[k])]["text"] = texts[ordered[(place + half) % len(ordered)]]
+    for place, number in enumerate(ordered):
+        rows[number]["text"] = texts[ordered[(place + half) % len(ordered)]]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import shutil
 import threading
 import time
@@ -15,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
-from elp_core.files import write_whole
 from elp_core.types import Seconds, Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
+from pipelines.demo.rows import Row, add_row, read_rows
+from pipelines.demo.time_left import TimeLeft, stage_share
 from pipelines.local import git
 from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.lifecycle import down, up
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
-from pipelines.number_text import metric_title
+from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS, register_deployments
 from pipelines.orchestration.follow import follow
 from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
@@ -42,14 +41,12 @@ defaults:
     train: {epochs: 10, min_steps: 24}
     gate: {limit: 0.6}
   asv:
-    train: {epochs: 12}
+    train: {epochs: 8}
     gate: {limit: 0.45}
 """
 
-_adding = threading.Lock()
-
-FIRST = DeliveryPlan("first", per_speaker=8)
-SWAPPED = DeliveryPlan("swapped", per_speaker=8, splits=("train", "validation"), swap_half=True)
+FIRST = DeliveryPlan("first", per_speaker=7)
+SWAPPED = DeliveryPlan("swapped", per_speaker=4, splits=("train", "validation"), swap=True)
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,8 @@ class Stage:
     site: Site
     task: str
     plan: DeliveryPlan
+    usual: Seconds
+    """How long it takes on two quiet cores, beside the other lane: the estimate of the time left begins with it."""
 
     @property
     def slot(self) -> Slot:
@@ -67,47 +66,10 @@ class Stage:
 
 
 LANES = (
-    (Stage(SITES[0], "asr", FIRST), Stage(SITES[0], "asr", SWAPPED)),
-    (Stage(SITES[1], "asr", FIRST), Stage(SITES[0], "asv", FIRST), Stage(SITES[1], "asv", FIRST)),
+    (Stage(SITES[0], "asr", FIRST, 85), Stage(SITES[0], "asr", SWAPPED, 110)),
+    (Stage(SITES[1], "asr", FIRST, 85), Stage(SITES[0], "asv", FIRST, 60), Stage(SITES[1], "asv", FIRST, 60)),
 )
 """Deliveries in sequence; the lanes run at the same time and take about equally long."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the whole job did with one delivery."""
-
-    slot: str
-    delivery: str
-    metric: str
-    before: float
-    """The metric of the untrained adapter on the golden set."""
-    candidate: float
-    champion: float | None
-    """The metric of the champion; None if the slot had none yet."""
-    verdict: str
-    minutes: float
-    """Audio in the dataset version, all splits."""
-    parameters: int
-    bundle_bytes: int
-    train_seconds: Seconds
-    version: int
-
-    def cells(self) -> dict[str, str]:
-        """Return the texts of a row by the headers of their columns."""
-        return {
-            "slot": self.slot,
-            "delivery": self.delivery,
-            "metric": metric_title(self.metric),
-            "before": f"{self.before:.1%}",
-            "candidate": f"{self.candidate:.1%}",
-            "champion": "none yet" if self.champion is None else f"{self.champion:.1%}",
-            "verdict": self.verdict,
-            "audio min": f"{self.minutes:.1f}",
-            "trainable": f"{self.parameters / 1e6:.2f} M",
-            "bundle": f"{self.bundle_bytes / 1e6:.1f} MB",
-            "trained in": f"{self.train_seconds:.0f} s",
-        }
 
 
 @dataclass(frozen=True)
@@ -122,10 +84,11 @@ class Demonstration:
     minutes: float
 
 
-def run_demo(root: Path, log: Log) -> Demonstration:
+def run_demo(root: Path, log: Log, show: Callable[[float, str], None]) -> Demonstration:
     """Run what is not done yet, in the workspace `root`, and start the servers that are down.
 
-    If a step fails, the next run continues at that step.
+    `show` gets the percentage that is done, and a line with the time that is left. If a step fails, the next run
+    continues at that step.
     """
     started = time.monotonic()
     workspace = _workspace(root, log)
@@ -134,9 +97,12 @@ def run_demo(root: Path, log: Log) -> Demonstration:
     # one delivery at a time: espeak-ng has one voice for a process
     for stage in (stage for lane in LANES for stage in lane):
         _deliver(workspace, stage, log)
-    stop = threading.Event()
+    stop, left = threading.Event(), TimeLeft([[stage.usual for stage in lane] for lane in LANES])
     with ThreadPoolExecutor(len(LANES)) as pool:
-        lanes = [pool.submit(_run_lane, workspace, lane, log, stop) for lane in LANES]
+        lanes = [
+            pool.submit(_run_lane, workspace, lane, log, functools.partial(_show, show, left, number), stop, started)
+            for number, lane in enumerate(LANES)
+        ]
         try:
             rows = [row for lane in lanes for row in lane.result()]
         except KeyboardInterrupt:
@@ -148,37 +114,39 @@ def run_demo(root: Path, log: Log) -> Demonstration:
     return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 
-def _run_lane(workspace: Workspace, stages: Sequence[Stage], log: Log, stop: threading.Event) -> list[Row]:
+def _run_lane(
+    workspace: Workspace,
+    stages: Sequence[Stage],
+    log: Log,
+    show: Callable[[int, float, str], None],
+    stop: threading.Event,
+    started: float,
+) -> list[Row]:
     path, rows = workspace.state / "demo.json", []
-    for stage in stages:
+    for number, stage in enumerate(stages):
         said = functools.partial(_say, log, stage, stop)
         delivery = str(stage.slot), stage.plan.name
         row = next((row for row in read_rows(path) if (row.slot, row.delivery) == delivery), None)
         if row is None:
-            row = _run_stage(workspace, stage, said)
+            row = _run_stage(workspace, stage, said, functools.partial(show, number))
             add_row(path, row)
+            log(f"result after {duration(time.monotonic() - started)}: {row.line()}")
         else:
             said("done before")
+        show(number + 1, 0.0, "")
         rows.append(row)
     return rows
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of what was done in this run and in earlier ones; none if there was no run."""
-    return [Row(**values) for values in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
-
-
-def add_row(path: Path, row: Row) -> None:
-    """Add a row to the file; the lanes can add rows at the same time."""
-    with _adding:
-        rows = [dataclasses.asdict(each) for each in (*read_rows(path), row)]
-        write_whole(path, json.dumps(rows, indent=2) + "\n")
 
 
 def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:
     if stop.is_set():
         raise OpsError("stopped; run the demo again, it continues at the step it had reached")
     log(f"{stage.slot!s:11} {stage.plan.name:7} | {line}")
+
+
+def _show(show: Callable[[float, str], None], left: TimeLeft, lane: int, stage: int, percent: float, text: str) -> None:
+    begun = stage_share(percent, text) if text else 0.0
+    show(*left.update(lane, stage, begun, text))
 
 
 def _remove_unfinished(workspace: Workspace) -> None:
@@ -196,7 +164,7 @@ def _incoming(workspace: Workspace, stage: Stage) -> Path:
 def _deliver(workspace: Workspace, stage: Stage, log: Log) -> Path:
     """Return the delivery's manifest; it is spoken if it is missing."""
     folder = _incoming(workspace, stage)
-    seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap_half else 0)
+    seed = 10 * SITES.index(stage.site) + (1 if stage.plan.swap else 0)
     return write_delivery(stage.site, stage.plan, folder, seed, log)
 
 
@@ -217,8 +185,8 @@ def _workspace(root: Path, log: Log) -> Workspace:
     return open_workspace(root)
 
 
-def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
-    outcome = _retrain(workspace, stage.slot, _deliver(workspace, stage, log), log)
+def _run_stage(workspace: Workspace, stage: Stage, log: Log, show: Callable[[float, str], None]) -> Row:
+    outcome = _retrain(workspace, stage.slot, _deliver(workspace, stage, log), log, show)
     dataset, adapter, judged = outcome.dataset, outcome.adapter, outcome.gate
     if dataset is None or adapter is None or judged is None:
         raise OpsError(f"retrain {stage.slot} reported nothing about itself; look at: elp status")
@@ -244,12 +212,14 @@ def _run_stage(workspace: Workspace, stage: Stage, log: Log) -> Row:
     )
 
 
-def _retrain(workspace: Workspace, slot: Slot, source: Path, log: Log) -> RunOutcome:
+def _retrain(
+    workspace: Workspace, slot: Slot, source: Path, log: Log, show: Callable[[float, str], None]
+) -> RunOutcome:
     """Run the retrain flow on a worker, and follow it to its end."""
     parameters = {"slot": str(slot), "source": str(source)}
     with connect_prefect(workspace) as client:
         run = start_run(client, workspace, "retrain", parameters, f"retrain {slot}", [str(slot)])
-        run = follow(client, run, FLOWS["retrain"], log)
+        run = follow(client, run, FLOWS["retrain"], log, show=show)
         if run.state_type != "COMPLETED":
             raise OpsError(f"retrain {slot} ended as {run.state}: {run.message}\nits page: {run.url}")
         return read_outcome(client, run.id)

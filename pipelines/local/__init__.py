@@ -3,6 +3,7 @@
 `workspace`, `settings`      the folder, and `elp.yaml`
 `initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `service_commands`, `environment`   start and stop servers and workers
+`foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
 `supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
 `service_status`, `addresses`, `http_client`   whether they are up, and where

@@ -1,5 +1,6 @@
 """Make a workspace: a Git and DVC repository with an `elp.yaml`."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -16,7 +17,7 @@ _SETTINGS = """\
 # Everything here has a default; docs/reference/settings.md says what there is.
 backbone: "elp:tiny"
 remote: "{remote}"
-
+{servers}
 # Other values for a task or a slot:
 # defaults:
 #   asr:
@@ -28,11 +29,12 @@ remote: "{remote}"
 """
 
 
-def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
+def init_workspace(root: Path, remote: str = ".elp/remote", host: str | None = None) -> Workspace:
     """Make `root` a workspace: `git init` (if needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
-    `root` is made if it is missing, and can be the top of a Git repository. Raises WorkspaceError if it is a workspace
-    already or inside one, is a file or the root of the file system, or cannot be made, or if Git has no identity.
+    `root` is made if it is missing, and can be the top of a Git repository; `host` is the address at which the servers
+    listen. Raises WorkspaceError if it is a workspace already or inside one, is a file or the root of the file system,
+    or cannot be made, or if Git has no identity.
     """
     root = root.expanduser().resolve()
     _require_room(root)
@@ -40,7 +42,7 @@ def init_workspace(root: Path, remote: str = ".elp/remote") -> Workspace:
     fresh = not (root / ".git").exists()
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
-    text = _SETTINGS.format(remote=remote)
+    text = _SETTINGS.format(remote=remote, servers=f"servers: {{host: {json.dumps(host)}}}\n" if host else "")
     read_settings(text)
     try:
         root.mkdir(parents=True, exist_ok=True)

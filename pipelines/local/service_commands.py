@@ -63,6 +63,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
             FOLDER_VARIABLE: str(key_folder(workspace.state)),
             CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
+            # the console shows and plays the data of this workspace only
+            "ELP_DATA_ROOT": str(workspace.root),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here

@@ -5,6 +5,7 @@
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
 `prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
+`slot_progress`      how far a run over several slots is
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages

@@ -19,6 +19,7 @@ from pipelines.number_text import count
 from pipelines.orchestration import tasks
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
+from pipelines.orchestration.slot_progress import wait_for_slots
 from pipelines.registry.slot import Slot
 
 
@@ -142,6 +143,7 @@ def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None)
     chosen = slots or tasks.slots_with_data(open_workspace(Path(workspace)))
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [tasks.retrain_in_own_run.submit(deployment, workspace, slot) for slot in chosen]
+    wait_for_slots(futures)
     runs = tuple(future.result() for future in futures)
     publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
     return final_state_of_all(runs)

@@ -41,6 +41,8 @@ _LEDGER_EVERY: Seconds = 20.0
 """Each look is a line in the log of the MLflow server."""
 _ABANDONED: Seconds = 60.0
 """After this long without a place in the record of `elp up`, the process ends."""
+_FIRST_LOOK: Seconds = 60.0
+"""A new state begins with the addition of its channels, if that is not longer ago than this."""
 
 
 @dataclass
@@ -156,7 +158,9 @@ def supervise_alerts(watch: Watch) -> None:
         (folder(workspace) / "state.json").unlink(missing_ok=True)
         watch.news.clear()
         return
-    state = read_state(workspace, time.time())
+    # no event of Prefect between a channel's addition and this first look is lost
+    added = min(channel.added for channel in channels.values())
+    state = read_state(workspace, max(added, time.time() - _FIRST_LOOK))
     # one source that is silent does not hold up the others; what this process saw itself needs neither
     for source in (_own_news, _firings, _ledger):
         try:

@@ -14,7 +14,7 @@ import pytest
 from elp_core.task_specs import _SPECS
 from tests.docs.pages import Fence, fences
 
-NEEDS_A_WORKSPACE = {"data.md", "gate.md", "registry.md"}
+NEEDS_A_WORKSPACE = {"versions.md", "gate.md", "registry.md"}
 COMMANDS = [(f.name, line) for f in fences("sh") for line in f.commands if line.startswith("elp ")]
 
 

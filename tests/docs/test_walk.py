@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180
 
 ORDER = (
     "README.md",
-    *("data.md", "gate.md", "registry.md", "audit.md", "decoding.md", "tasks.md", "training.md", "compare.md"),
+    *("data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
+    *("gate.md", "registry.md", "audit.md", "decoding.md", "tasks.md", "training.md", "compare.md"),
     "operate.md",
 )
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}

@@ -40,6 +40,8 @@ def test_a_run_with_a_value_out_of_its_range_is_refused(values: dict[str, Any], 
         ({"time_span": 0}, "time_span is 0, expected 1 or more"),
         ({"variants": -1}, "variants is -1, expected 0 or more"),
         ({"join_clips": 0}, "join_clips is 0, expected 1 or more"),
+        ({"margin": -0.1}, "margin is -0.1, expected 0.0 to 2.0"),
+        ({"margin": math.nan}, "margin is nan"),
     ],
 )
 def test_an_augmentation_out_of_its_range_is_refused(values: dict[str, Any], words: str) -> None:

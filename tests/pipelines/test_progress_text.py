@@ -24,6 +24,14 @@ def test_the_pace_counts_from_where_the_work_began() -> None:
     assert Pace("clips").line(1200, 0) == "1,200 clips"
 
 
+def test_a_part_counts_for_rate_and_time_left_and_slow_work_is_counted_by_the_hour() -> None:
+    now = [0.0]
+    pace = Pace("slots", lambda: now[0])
+    pace.line(0, 4)
+    now[0] = 1800.0
+    assert pace.line(0.5, 4, "a/asr") == "0/4 slots, 1.0/h, 3 h 30 min left, a/asr"
+
+
 def test_a_share_stays_between_0_and_100() -> None:
     assert [share(*given) for given in ((0, 0), (1, 4), (5, 4), (5, 0))] == [0.0, 25.0, 100.0, 0.0]
 

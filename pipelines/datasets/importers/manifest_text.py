@@ -4,7 +4,7 @@ import codecs
 import itertools
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipelines.errors import IntakeError, UsageError
@@ -83,20 +83,58 @@ def known_encoding(name: str) -> str:
 
 def likely_encoding(path: Path) -> str:
     """Return the encoding that a text file probably has, if it is not UTF-8 and has no mark; else an empty text."""
-    with path.open("rb") as file:
-        content = file.read(_SAMPLE)
-    if len(content) == _SAMPLE:
-        # whole lines: a character that is cut in two looks like another encoding
-        content = content[: content.rfind(b"\n") + 1]
+    content = _sample(path)
     if any(content.startswith(mark) for mark, _ in _MARKS):
         return ""
     if b"\0" in content:
         return next((name for name in ("utf-16le", "utf-16be") if name in _zero_bytes(path, content)), "")
+    # what `read_text` takes as UTF-8, with a few broken bytes, is UTF-8 here too
+    return _fitting(content) if _more_broken(content.decode("utf-8", "surrogateescape")) else ""
+
+
+def common_encoding(paths: Iterable[Path]) -> tuple[str, str]:
+    """Return the encoding that text files probably have together (empty: UTF-8), and how they differ if none fits all.
+
+    A mark decides about its own file. Files that are ASCII fit anything. Without a common encoding, the first text is
+    empty and the second one is a sentence.
+    """
+    unmarked: dict[Path, str] = {}
+    for path in paths:
+        content = _sample(path)
+        own = likely_encoding(path)
+        if own or not (content.isascii() or any(content.startswith(mark) for mark, _ in _MARKS)):
+            unmarked[path] = own
+    kinds = {own: path for path, own in reversed(unmarked.items())}
+    if kinds.keys() <= {""}:
+        return "", ""
+    if not any(own in ("", "utf-16le", "utf-16be") for own in kinds):
+        # a short file alone may look like another encoding than all of them together
+        joined = b"\n".join(map(_sample, unmarked))
+        found = _fitting(joined)
+        return (found, "") if _can_decode(joined, found) else ("", "")
+    if len(kinds) == 1:
+        return next(iter(kinds)), ""
+    shown = ", ".join(f"{path.name}: {'probably ' + own if own else 'UTF-8'}" for own, path in kinds.items())
+    return "", f"its texts have different encodings ({shown}); save all as UTF-8"
+
+
+def _sample(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_SAMPLE)
+    # whole lines: a character that is cut in two looks like another encoding
+    return content[: content.rfind(b"\n") + 1] if len(content) == _SAMPLE else content
+
+
+def _fitting(content: bytes) -> str:
+    return next(name for name, _, fits in _LIKELY if fits(content))
+
+
+def _can_decode(content: bytes, encoding: str) -> bool:
     try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        return next(name for name, _, fits in _LIKELY if fits(content))
-    return ""
+        content.decode(known_encoding(encoding))
+    except UnicodeError:
+        return False
+    return True
 
 
 def undecodable(text: str) -> bool:
@@ -113,12 +151,15 @@ def _utf8(path: Path, content: bytes) -> str:
     if b"\0" in content:
         raise IntakeError(_zero_bytes(path, content))
     text = content.decode("utf-8", "surrogateescape")
-    broken = sum("\udc80" <= letter <= "\udcff" for letter in text)
-    if broken:
-        written = sum(letter >= "\x80" for letter in text) - broken
-        if written < broken:
-            raise IntakeError(_other_encoding(path, content, text))
+    if _more_broken(text):
+        raise IntakeError(_other_encoding(path, content, text))
     return text
+
+
+def _more_broken(text: str) -> bool:
+    """Return whether more bytes of a text are broken (lone surrogates) than it has characters beyond ASCII."""
+    broken = sum("\udc80" <= letter <= "\udcff" for letter in text)
+    return sum(letter >= "\x80" for letter in text) < 2 * broken
 
 
 def _zero_bytes(path: Path, content: bytes) -> str:

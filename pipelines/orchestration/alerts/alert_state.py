@@ -20,11 +20,13 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.alert_channels import Channel, folder, private_folder
 from pipelines.orchestration.alerts.alert_queue import Queue, accept
-from pipelines.orchestration.alerts.automations import emit, firings
+from pipelines.orchestration.alerts.automations import emit, firings, selected_events
 from pipelines.orchestration.alerts.ledger_alerts import ledger_alerts, read_head
 
 _OVERLAP = timedelta(minutes=10)
 """Prefect stores an event some seconds after it occurred, so the newest ones are read again."""
+_SLOW = timedelta(seconds=30)
+"""An event that fired on no automation after this long is taken in without one; this often they are looked for."""
 _SEEN = 4000
 _FAR = timedelta(days=6)
 """Prefect keeps events for a week."""
@@ -38,6 +40,8 @@ class AlertState:
     """Firings before this moment were read: seconds since the epoch."""
     began: float = 0.0
     """What happened before this moment is of no interest."""
+    checked: float = 0.0
+    """When the events without a firing were looked for."""
     seen: tuple[str, ...] = ()
     """Alerts since then that were taken in, by id."""
     ledger: int | None = None
@@ -45,13 +49,13 @@ class AlertState:
     queues: Mapping[str, Queue] = field(default_factory=dict)
 
 
-def read_state(workspace: Workspace, now: float) -> AlertState:
-    """Return the state; a new one begins `now`, without what happened before. Raises WorkspaceError if damaged."""
+def read_state(workspace: Workspace, since: float) -> AlertState:
+    """Return the state; a new one begins at `since`, without what happened before. Raises WorkspaceError if damaged."""
     path = folder(workspace) / "state.json"
     try:
         return from_dict(AlertState, json.loads(path.read_text(encoding="utf-8")), "alerts")
     except FileNotFoundError:
-        return AlertState(now, now)
+        return AlertState(since, since)
     except (ValueError, TypeError, ConfigError) as error:
         raise WorkspaceError(f"{path} is damaged ({error}); delete it: alerts then begin at that moment") from error
 
@@ -65,21 +69,30 @@ def write_state(workspace: Workspace, state: AlertState) -> None:
 def read_firings(
     workspace: Workspace, state: AlertState, channels: Mapping[str, Channel], api: str, now: float
 ) -> AlertState:
-    """Return the state with what Prefect's automations selected since the last look. No answer raises OSError."""
+    """Return the state with what Prefect's automations selected since the last look. No answer raises OSError.
+
+    An event on which no automation has fired in time is taken in, too, unless its automation is paused.
+    """
     moment = datetime.fromtimestamp(now, UTC)
     begin = max(
         datetime.fromtimestamp(state.since, UTC) - _OVERLAP, datetime.fromtimestamp(state.began, UTC), moment - _FAR
     )
-    found, ids = [], []
+    seen, found = dict.fromkeys(state.seen), []
     for firing, alert in firings(workspace, api, begin, moment):
-        ids.append(firing)
-        if firing not in state.seen and alert.id not in state.seen:
+        if firing not in seen and alert.id not in seen:
             found.append(alert)
-    # those that the next look reads again; an alert of two firings is one alert
-    seen = tuple(dict.fromkeys((*state.seen[-_SEEN:], *ids, *(alert.id for alert in found))))
-    # without news the file is written once a minute, not at every look
-    since = now if found or abs(now - state.since) > 60 else state.since
-    return replace(take_in(state, channels, found, now), since=since, seen=seen[-_SEEN:])
+        # an alert of two firings is one alert
+        seen |= {firing: None, alert.id: None}
+    checked = state.checked
+    if abs(now - checked) >= _SLOW.total_seconds():
+        checked = now
+        for active, alert in selected_events(workspace, api, begin, moment - _SLOW):
+            if active and alert.id not in seen:
+                found.append(alert)
+            seen[alert.id] = None
+    # without news the file is written when the events are looked for, not at every look
+    since = now if found or checked != state.checked else state.since
+    return replace(take_in(state, channels, found, now), since=since, checked=checked, seen=tuple(seen)[-_SEEN:])
 
 
 def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str) -> AlertState:

@@ -1,7 +1,11 @@
 """The pages of the registry, in the MLflow server under ``/elp/``: HTML, one stylesheet, a little plain JavaScript.
 
-`views`     the routes of the pages, and how a page is made
+`views`     the routes of the pages about records
 `actions`   the routes of the forms, which use the same champion transition as the API
+`sounds`    the routes of the sounds of clips
+`data_page`   the routes of the pages about recordings, with `histogram_chart`
+`data_access`   whose data the pages may show, and to whom
+`rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions
 `golden_clips`   the facts of a dataset version, and the clips of a golden set
@@ -11,7 +15,10 @@
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
-from pipelines.server.pages import actions as actions  # adds its routes to the blueprint
+# these add their routes to the blueprint
+from pipelines.server.pages import actions as actions
+from pipelines.server.pages import data_page as data_page
+from pipelines.server.pages import sounds as sounds
 from pipelines.server.pages.views import blueprint as blueprint
 
 ROUTE = "/elp"

@@ -8,21 +8,21 @@ import hmac
 import secrets
 from urllib.parse import urlsplit
 
-from flask import Request, Response
+from flask import Request, Response, request
 
 COOKIE, FIELD = "elp_console", "token"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
 
 
 def add_headers(response: Response) -> Response:
-    """Add the headers to a response; browsers cache stylesheet and script for an hour, pages not at all."""
-    response.headers["Content-Security-Policy"] = POLICY
+    """Add the headers to a response; browsers cache stylesheet and scripts for an hour, the rest not at all."""
+    response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cache-Control"] = "no-store" if response.mimetype == "text/html" else "max-age=3600"
+    response.headers["Cache-Control"] = "max-age=3600" if (request.endpoint or "").endswith(".static") else "no-store"
     return response
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import count, metric_meaning, metric_title, percent, points, quantity
+from pipelines.number_text import count, duration, metric_meaning, metric_title, percent, points, quantity
 from pipelines.registry.ledger.entry_text import entry_sentence
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
@@ -63,6 +63,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "age": age,
     "counted": count,
     "details": details,
+    "duration": duration,
     "meaning": metric_meaning,
     "measured": measured,
     "metric": metric_title,

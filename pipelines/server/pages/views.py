@@ -3,16 +3,14 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, request
 from werkzeug.exceptions import HTTPException
 
+from elp_core.errors import CorpusError, ElpError
 from elp_core.languages import units_text
-from pipelines.errors import AttestationError
+from pipelines.errors import AttestationError, VersioningError
 from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
@@ -20,14 +18,15 @@ from pipelines.registry.signing.canonical_json import parse_json
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import current_caller, login_on, same_person
+from pipelines.server.auth.principal import current_caller, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
-from pipelines.server.pages.browser_security import COOKIE, add_headers, csrf_token
-from pipelines.server.pages.filters import FILTERS, parse_moment
+from pipelines.server.pages.browser_security import add_headers
+from pipelines.server.pages.filters import parse_moment
 from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
+from pipelines.server.pages.rendering import render_page
 from pipelines.server.read_models.decision import find_decision
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
 from pipelines.server.read_models.flow_health import read_flow_health
@@ -36,6 +35,7 @@ from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
+from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
@@ -62,7 +62,7 @@ def grid_page() -> Response:
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
-    return _page(
+    return render_page(
         "grid.html",
         page=page,
         health=health,
@@ -91,7 +91,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
-    return _page(
+    return render_page(
         "slot.html",
         status=status,
         page=page,
@@ -130,7 +130,7 @@ def backbone_page(fingerprint: str) -> Response:
     """Show a backbone and the adapters on it."""
     with registry().engine.connect() as records:
         page = backbone_dependents(records, fingerprint, _first()) or abort(404)
-    return _page("backbone.html", page=page, fingerprint=fingerprint)
+    return render_page("backbone.html", page=page, fingerprint=fingerprint)
 
 
 @blueprint.get("/datasets/<path:tag>")
@@ -140,7 +140,7 @@ def dataset_page(tag: str) -> Response:
     with registry().engine.connect() as records:
         page = dataset_dependents(records, tag, _first()) or abort(404)
         found = read_golden_clips(records, tag, page) if golden else None
-    return _page(
+    return render_page(
         "dataset.html",
         page=page,
         tag=tag,
@@ -162,57 +162,31 @@ def statement_page(digest: str) -> Response:
     except AttestationError as error:
         fault = str(error)
     text = json.dumps(parse_json(envelope.payload, "statement"), indent=2, ensure_ascii=False)
-    return _page("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
+    return render_page("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
 
 
 @blueprint.errorhandler(HTTPException)
 def _not_there(error: HTTPException) -> Response:
     sentence = "The registry has no such slot, version, backbone, dataset or statement; look for it among the slots."
     text = sentence if error.code == 404 else error.description or ""
-    return _page("error.html", status=error.code or 500, heading=error.name, sentence=text)
+    return render_page("error.html", status=error.code or 500, heading=error.name, sentence=text)
+
+
+@blueprint.errorhandler(Refusal)
+def _not_allowed(error: Refusal) -> Response:
+    return render_page("error.html", status=error.get_http_status_code(), heading="Refused", sentence=error.message)
+
+
+@blueprint.errorhandler(VersioningError)
+@blueprint.errorhandler(CorpusError)
+def _unreadable(error: ElpError) -> Response:
+    return render_page("error.html", status=500, heading="The data cannot be read", sentence=f"{error}.")
 
 
 @blueprint.errorhandler(AttestationError)
 def _damaged(error: AttestationError) -> Response:
     text = f"A record in the database cannot be read: {error}. It was changed; find the place with: elp audit --verify"
-    return _page("error.html", status=500, heading="The records are damaged", sentence=text)
-
-
-def _page(template: str, status: int = 200, **values: Any) -> Response:
-    token = csrf_token(request)
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            **values,
-            request=request,
-            now=datetime.now(UTC),
-            prefix=static_prefix(),
-            user=current_caller().name if login_on() else "",
-            token=token,
-            url_for=url_for,
-        )
-    )
-    response = make_response(text, status)
-    # scripts and other sites can neither read nor send the cookie that a form's token is compared with
-    response.set_cookie(
-        COOKIE, token, path=f"{static_prefix()}/elp", httponly=True, samesite="Strict", secure=request.is_secure
-    )
-    return response
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        # jinja2 escapes nothing by default, and names and reasons come from users
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    made.filters |= FILTERS
-    return made
+    return render_page("error.html", status=500, heading="The records are damaged", sentence=text)
 
 
 def _first() -> int:

@@ -7,6 +7,7 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.bootstrap import (
     Unit,
     blocks_of,
+    error_interval,
     multiplicities,
     resample_eer,
     resample_errors,
@@ -153,3 +154,23 @@ def test_false_rates_are_those_of_the_repeated_trials(systems: list[TrialScores]
 def test_false_rates_without_trials_of_a_kind_are_not_a_number() -> None:
     system = trials(2, 1)
     assert np.isnan(resample_false_rates([system], [0.0], blocks_of(system.speakers, "speakers"), 5, 0)[0, 1]).all()
+
+
+def test_the_interval_of_an_error_rate_holds_it_and_widens_with_the_block() -> None:
+    rng = np.random.default_rng(3)
+    speakers = tuple(f"s{n // 20}" for n in range(400))
+    # speakers differ: some are understood badly
+    errors = rng.binomial(10, np.repeat(rng.uniform(0.05, 0.5, 20), 20))
+    scores = ClipScores(
+        tuple(map(str, range(400))), speakers, ("",) * 400, errors, np.full(400, 10), *(("",) * 400,) * 2
+    )
+    rate = errors.sum() / 4000
+    by_clip, by_speaker = error_interval(scores, "clips"), error_interval(scores)
+    assert by_speaker[0] < by_clip[0] < rate < by_clip[1] < by_speaker[1]
+    assert error_interval(scores) == by_speaker
+    narrow = error_interval(scores, confidence=0.5)
+    assert by_speaker[0] < narrow[0] < narrow[1] < by_speaker[1]
+    with pytest.raises(CorpusError, match="an interval needs two speakers or more with something to count, got 1"):
+        error_interval(scores.select(range(20)))
+    with pytest.raises(CorpusError, match="got 0"):
+        error_interval(scores.select([]), "clips")

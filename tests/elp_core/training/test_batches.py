@@ -38,6 +38,14 @@ def test_copies_take_turns_and_the_first_is_the_recording() -> None:
     assert not any(torch.equal(second, other) for other in (first, third))
 
 
+def test_margins_make_copies_longer_and_not_the_recording() -> None:
+    off = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
+    wide = batches_of(replace(CONFIG, augment=replace(off, variants=2, margin=2.0)))
+    recording, copy = (sum(int(batch.counts.sum()) for batch in wide.batches(epoch)) for epoch in (0, 1))
+    assert recording == sum(int(batch.counts.sum()) for batch in batches_of(replace(CONFIG, augment=off)).batches(0))
+    assert recording + 50 < copy <= recording + len(CLIPS) * 201
+
+
 def test_joined_clips_say_their_texts_in_turn() -> None:
     both = join(CLIPS[:2])
     assert (both.text, both.duration) == ("no yes", CLIPS[0].duration + CLIPS[1].duration)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,8 +20,8 @@ from pipelines.local.workspace import Workspace
 
 BASH = """\
 eval "$(elp completion bash)"
-COMP_WORDS=({words})
-COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+COMP_LINE={words}
+COMP_POINT=${{#COMP_LINE}}
 complete -p elp > /dev/null
 _elp_completion elp
 printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -37,7 +40,7 @@ def slots(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def _completed(root: Path, words: str) -> list[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    code = BASH.format(words=words)
+    code = BASH.format(words=shlex.quote(words))
     done = subprocess.run(
         ["bash", "-c", code], cwd=root, capture_output=True, text=True, env={**os.environ, "PATH": path}
     )
@@ -50,19 +53,61 @@ def _completed(root: Path, words: str) -> list[str]:
     [
         ("elp ret", ["retrain", "retire"]),
         ("elp schedule re", ["resume", "remove"]),
-        ("elp versions ''", ["list"]),
+        ("elp versions ", ["list"]),
         ("elp gate plant-a/as", ["plant-a/asr", "plant-a/asv"]),
         ("elp train call", ["call-b/asr"]),
         ("elp versions list plant-a/asv", ["plant-a/asv"]),
         ("elp train plant-a/asr --data v1", ["v10", "v1"]),
         ("elp data golden plant-a/asr --from v2", ["v2"]),
-        ("elp data show plant-a/asr@v1", ["plant-a/asr@v10", "plant-a/asr@v1"]),
-        ("elp promote plant-a/asr --version ''", []),
+        # bash replaces the last part of the word, which begins with @
+        ("elp data show plant-a/asr@v1", ["@v10", "@v1"]),
+        ("elp data show plant-a/asr@", ["@v10", "@v2", "@v1"]),
+        ("elp train plant-a/asr --data=v2", ["v2"]),
+        ("elp retire plant-a/asr --reason 'it is old' --js", ["--json"]),
+        ("elp gate 'plant-a/asr' --dry", ["--dry-run"]),
+        ("elp promote plant-a/asr --version ", []),
         ("elp completion f", ["fish"]),
     ],
 )
 def test_bash_completes_verbs_slots_and_versions(slots: Workspace, words: str, expected: list[str]) -> None:
     assert sorted(_completed(slots.root, words)) == sorted(expected)
+
+
+def _typed(keys: str, root: Path) -> str:
+    """Type keys into an interactive bash with the completion; return the line that it makes of them."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    leader, follower = pty.openpty()
+    given = {**os.environ, "PATH": path, "TERM": "dumb", "PS1": "$ ", "INPUTRC": os.devnull}
+    command = ["bash", "--norc", "--noprofile", "-i"]
+    with subprocess.Popen(
+        command, cwd=root, stdin=follower, stdout=follower, stderr=follower, env=given, start_new_session=True
+    ) as shell:
+        os.close(follower)
+        # Ctrl-A and Ctrl-E: the line becomes the argument of echo
+        os.write(leader, f'eval "$(elp completion bash)"\n{keys}\x01echo "<\x05>"\nexit\n'.encode())
+        written = b""
+        try:
+            while part := os.read(leader, 65536):
+                written += part
+        except OSError:
+            pass  # how Linux reports that the other side has closed
+        os.close(leader)
+        shell.wait(60)
+    return re.findall(r"^<(.*)>\r$", written.decode(), re.M)[-1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("elp data show plant-a/asv@v\t", "elp data show plant-a/asv@v37 "),
+        ("elp data log pl\tv\t", "elp data log plant-a/asv "),
+        ("elp train plant-a/asv --data=\t", "elp train plant-a/asv --data=v37 "),
+        ("elp comple\tba\t", "elp completion bash "),
+    ],
+)
+def test_keys_in_an_interactive_bash(slots: Workspace, keys: str, line: str) -> None:
+    subprocess.run(["git", "tag", "data/plant-a/asv/v37"], cwd=slots.root, check=True)
+    assert _typed(keys, slots.root) == line
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

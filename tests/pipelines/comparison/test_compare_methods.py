@@ -3,23 +3,23 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from elp_core.languages import NormaliserId
 from pipelines.comparison import method_trial, trial_runner
 from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
-from pipelines.comparison.trial_runner import TrialRunner
+from pipelines.comparison.trial_runner import TrialRunner, run_child
 from pipelines.datasets.dataset_version import TranscriptLanguage
 from pipelines.datasets.versions import version_at
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.progress_text import Report
 from pipelines.registry.client.connection import connect
 from tests.support.mlflow_server import free_port
 from tests.support.workspaces import Site
@@ -41,14 +41,16 @@ def copy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def _trials_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run trials in this process: each of their own processes imports PyTorch again."""
 
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], errors: Path, report: Report) -> tuple[int, str]:
         assert command[:4] == [sys.executable, "-P", "-m", method_trial.__name__]
         monkeypatch.setattr(sys, "argv", command[3:])
-        with contextlib.redirect_stderr(io.StringIO()) as errors:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
             method_trial._main()
-        return subprocess.CompletedProcess(command, 0, "", errors.getvalue())
+        for line in said.getvalue().splitlines():
+            report(*json.loads(line))
+        return 0, ""
 
-    monkeypatch.setattr(trial_runner, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(trial_runner, "run_child", run)
 
 
 def test_transcripts_in_another_language_than_declared_are_not_compared(
@@ -74,7 +76,19 @@ def test_another_release_of_the_normaliser_is_refused(
 @pytest.mark.usefixtures("_trials_here")
 def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace, site: Site, mlflow_uri: str) -> None:
     logged: list[str] = []
-    found, folder = compare_methods(copy, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=logged.append)
+    steps: list[tuple[float, int, str]] = []
+
+    def progress(done: float, total: int, note: str) -> None:
+        steps.append((done, total, note))
+
+    found, folder = compare_methods(
+        copy, site.asr, "latest", REQUEST, mlflow_uri=mlflow_uri, log=logged.append, progress=progress
+    )
+    assert {total for _, total, _ in steps} == {5}
+    assert [done for done, _, _ in steps] == sorted(done for done, _, _ in steps)
+    assert steps[0] == (0, 5, "l")
+    assert steps[-1] == (5, 5, "l: done")
+    assert any(re.fullmatch(r"l: \d+/\d+ steps, WER \d+\.\d\d % \(epoch 1/2\)", note) for _, _, note in steps)
     assert [trial.method for trial in found.methods] == ["l", "weighted-sum", "slot"]
     for trial in (*found.methods, *found.curve):
         assert trial.lower <= trial.value <= trial.upper
@@ -82,7 +96,11 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     assert [trial.clips for trial in found.curve] == [4, 8, 16]
     assert json.loads((folder / "compare.json").read_text())["slot"] == "plant-a/asr"
     logged.clear()
-    again, same = compare_methods(copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=logged.append)
+    steps.clear()
+    again, same = compare_methods(
+        copy, site.asr, "v1", REQUEST, mlflow_uri=mlflow_uri, log=logged.append, progress=progress
+    )
+    assert steps == []
     assert (again, same) == (found, folder)
     assert sum(line.endswith("already done") for line in logged) == 5
     client = connect(mlflow_uri)
@@ -104,6 +122,22 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     assert any("l against the frozen backbone's weighted sum" in sentence for sentence in found.findings)
     files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
     assert {"compare.html", "compare.md", "compare.json"} <= files
+
+
+def test_the_process_of_a_trial_reports_its_steps_and_ends_with_its_reader(tmp_path: Path) -> None:
+    lines = ["[1, 4, 'no json']", '[1, 4, "WER"]', "5", '["1", 4, ""]', "{}", "[2, 4]", '[2, 4, ""]', "\u2028", "null"]
+    code = f"import sys; [print(line) for line in {lines!r}]; sys.exit('it failed\\nbecause')"
+    steps: list[tuple[int, int, str]] = []
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    assert run_child(command, tmp_path / "errors", lambda *step: steps.append(step)) == (1, "it failed\nbecause\n")
+    assert steps == [(1, 4, "WER"), (2, 4, "")]
+
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    waiting = "import time; print('[1, 4, \"\"]', flush=True); time.sleep(600)"
+    with pytest.raises(BrokenPipeError):
+        run_child([sys.executable, "-c", waiting], tmp_path / "errors", gone)
 
 
 def test_a_trial_that_fails_is_named_and_costs_no_other(copy: Workspace, site: Site, mlflow_uri: str) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +17,17 @@ from elp_core.channels import Channel
 from elp_core.inference import AlignedSegment, CutConfig, align_recording
 from elp_core.languages import LanguageConfig
 from elp_core.types import Seconds
+from pipelines.datasets import aligned_delivery
 from pipelines.datasets.aligned_delivery import SEGMENT_SECONDS
 from pipelines.datasets.dataset_version import QUARANTINE, SHARDS
+from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.slot_shards import quarantined_clips, slot_shards
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import find_latest
+from pipelines.datasets.worker_processes import WorkerProcess
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -156,6 +161,38 @@ def test_another_adapter_does_not_cut_the_same_recording_again(
     assert second.version == first.version + 1
 
 
+def test_another_transcript_does_not_cut_the_same_recording_again(workspace: Workspace, tmp_path: Path) -> None:
+    source = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8])
+    soundfile.write(source / "talk.wav", recording(*SENTENCES[8:17]), 16_000, subtype="PCM_16")
+    (source / "talk.txt").write_text(". ".join(SENTENCES[8:17]), encoding="utf-8")
+    first = add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+    (source / "meeting.txt").write_text(". ".join(SENTENCES[:7]), encoding="utf-8")
+    for aligned in (plan_delivery, add_delivery):
+        with pytest.raises(
+            UsageError, match=r"meeting\.wav was cut into clips by another transcript for v1; cut again"
+        ):
+            aligned(workspace, SLOT, source, aligner=CodedAligner())
+    with pytest.raises(UsageError, match=r"meeting\.wav was aligned with .*; as a whole, the same sound would be in"):
+        add_delivery(workspace, SLOT, source)
+    assert find_latest(workspace, SLOT) == first
+    # what was dropped does not come back in other parts
+    drop_clips(workspace, SLOT, Subject(speaker="meeting"))
+    with pytest.raises(UsageError, match="by another transcript"):
+        add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+
+
+def test_a_recording_of_which_nothing_was_taken_in_can_have_another_transcript(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    source = write_meeting(tmp_path / "in", SENTENCES[:8], SENTENCES[:8])
+    soundfile.write(source / "talk.wav", recording(*SENTENCES[8:12]), 16_000, subtype="PCM_16")
+    (source / "talk.txt").write_text("nobody ever says this at all. and this is not said either.", encoding="utf-8")
+    first = add_delivery(workspace, SLOT, source, aligner=CodedAligner())
+    assert first.clips == 8
+    (source / "talk.txt").write_text(". ".join(SENTENCES[8:12]), encoding="utf-8")
+    assert add_delivery(workspace, SLOT, source, aligner=CodedAligner()).clips == 12
+
+
 def test_a_lower_limit_takes_in_what_quarantine_held(workspace: Workspace, tmp_path: Path) -> None:
     mumbled = SENTENCES[3].replace("belt", "bqzx").replace("door", "dqzx").replace("shift", "sqqzt")
     source = write_meeting(tmp_path / "in", (*SENTENCES[:3], mumbled, *SENTENCES[4:]))
@@ -224,6 +261,24 @@ def test_sound_that_cannot_be_aligned_has_its_usual_fault(workspace: Workspace, 
         add_delivery(workspace, SLOT, source, aligner=CodedAligner())
     with pytest.raises(UsageError, match="--channel each makes several clips of it; choose --channel left, right"):
         add_delivery(workspace, SLOT, source, options={"channel": "each"}, aligner=CodedAligner())
+
+
+def _hang(clip: SourceClip) -> ClipFault | None:
+    while True:
+        time.sleep(60)
+
+
+def test_a_recording_whose_decoder_hangs_is_quarantined_and_the_others_are_aligned(
+    workspace: Workspace, faulty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(faulty / "other.flac", recording(*SENTENCES[:8]), 16_000)
+    (faulty / "other.txt").write_text(". ".join(SENTENCES[:8]), encoding="utf-8")
+    monkeypatch.setattr(aligned_delivery, "_decode", _hang)
+    monkeypatch.setattr(aligned_delivery, "WorkerProcess", functools.partial(WorkerProcess, seconds=1))
+    made = add_delivery(workspace, SLOT, faulty, aligner=(aligner := CodedAligner()))
+    (lost,) = [one for one in quarantined_clips(workspace, SLOT) if one.reason == "unreadable"]
+    assert "other.flac ended the process that read it" in lost.detail
+    assert (made.deliveries[-1].clips, aligner.calls) == (24, 1)
 
 
 def test_one_side_of_a_call_is_aligned(workspace: Workspace, tmp_path: Path) -> None:

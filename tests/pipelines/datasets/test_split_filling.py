@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elp_core.data.recordings import split_place
 from elp_core.types import Split
-from pipelines.datasets.measuring import split_of, split_place
+from pipelines.datasets.measuring import split_of
 from pipelines.datasets.split_filling import NewClip, PlacedClips, Placement, place_clips
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot

@@ -21,6 +21,14 @@ def test_a_workspace_is_a_clean_repository_with_a_remote(tmp_path: Path) -> None
     assert "url = ../.elp/remote" in (made.root / ".dvc" / "config").read_text()
 
 
+def test_the_address_of_the_servers_is_in_the_settings_that_are_committed(tmp_path: Path) -> None:
+    made = init_workspace(tmp_path / "container", host="0.0.0.0")
+    assert made.settings.servers.host == "0.0.0.0"
+    assert git.git(made.root, "status", "--porcelain") == ""
+    text = (init_workspace(tmp_path / "laptop").root / "elp.yaml").read_text()
+    assert text == (made.root / "elp.yaml").read_text().replace('servers: {host: "0.0.0.0"}\n', "")
+
+
 def test_a_workspace_has_a_key_for_each_role_and_git_none_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,10 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas import filters
@@ -19,12 +20,20 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
+from pipelines.local import http_client as web
 from pipelines.local import lifecycle
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
 from pipelines.local.interrupted_runs import WORKER_ENDED
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration.alerts.automations import ensure_automations
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.automations import (
+    automation_name,
+    emit,
+    ensure_automations,
+    own_event,
+    selected_events,
+)
 from pipelines.orchestration.alerts.channel_status import channel_status
 from pipelines.orchestration.deployments import FLOWS, register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
@@ -58,7 +67,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             assert not any(alive(process) for process in processes)
 
 
-def _eventually(found: Callable[[], Any], seconds: float = 120) -> Any:
+def _eventually(found: Callable[[], Any], seconds: float = 300) -> Any:
     deadline = time.monotonic() + seconds
     while not (result := found()) and time.monotonic() < deadline:
         time.sleep(0.3)
@@ -165,6 +174,33 @@ def hook(up: Workspace) -> Iterator[Receiver]:
         receiver.got.clear()
         yield receiver
         assert run(["alerts", "remove", "webhook", "-w", str(up.root)]) == 0
+
+
+def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
+    # it follows one that never comes, so no automation fires on it for 15 minutes
+    alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
+    web.request(f"{prefect_api(up)}/events", [{**own_event(up, alert), "follows": str(uuid4())}])
+    assert _eventually(lambda: alert.what in _titles(hook))
+    assert [message["title"] for message in hook.got] == [f"[ELP {up.root.name}] {alert.what}"]
+
+
+def test_an_event_of_a_paused_automation_is_not_reported(up: Workspace, hook: Receiver) -> None:
+    alert = Alert(str(uuid4()), "elp.override.asked", "override", "", "someone asks for an override of plant-h/asr v3")
+    begin = datetime.now(UTC)
+    with connect_prefect(up) as client:
+        (automation,) = client.read_automations_by_name(automation_name(up, "override"))
+        client.pause_automation(automation.id)
+        try:
+            emit(up, prefect_api(up), [alert])
+
+            def stored() -> list[tuple[bool, Alert]]:
+                found = selected_events(up, prefect_api(up), begin, datetime.now(UTC))
+                return [(active, one) for active, one in found if one.id == alert.id]
+
+            ((active, found),) = _eventually(stored)
+            assert (active, found.what) == (False, alert.what)
+        finally:
+            client.resume_automation(automation.id)
 
 
 def _titles(receiver: Receiver) -> str:
