@@ -137,7 +137,7 @@ def flagged(description: str, override: str) -> str:
 
 def promoted(description: str, tags: Mapping[str, str]) -> str:
     """Return the description with a paragraph on the last promotion that a version's tags name, after the headline."""
-    paragraphs = [one for one in description.split("\n\n") if not one.startswith(_PROMOTED)]
+    paragraphs = [one for one in _paragraphs(description) if not one.startswith(_PROMOTED)]
     if line := _promotion(tags):
         paragraphs.insert(2 if description.startswith(_FLAG) else 1, line)
     return "\n\n".join(paragraphs)
@@ -147,7 +147,7 @@ def tells(description: str, tag: str, tags: Mapping[str, str]) -> bool:
     """Return whether a description shows the value that a version's tags give one of them."""
     if tag in (Tags.PROMOTED_AT, Tags.PROMOTED_BY, Tags.PROMOTED_WHY, Tags.PREDECESSOR):
         line = _promotion(tags)
-        return bool(line) and line in description.split("\n\n")
+        return bool(line) and line in _paragraphs(description)
     names = [name for name, of in _LINEAGE if of == tag]
     return any(_row(name, code_span(tags[tag])) in description.split("\n") for name in names)
 
@@ -156,6 +156,10 @@ def code_span(text: str) -> str:
     """Return text as Markdown that shows it as it is, in one line: names and reasons come from users."""
     plain = " ".join(text.split()).replace("`", "'")
     return f"`{plain}`"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [one for one in text.replace("\r\n", "\n").split("\n\n") if one]
 
 
 def _promotion(tags: Mapping[str, str]) -> str:

@@ -26,7 +26,7 @@ def with_champion(description: str, slot: Slot, champion: str) -> str:
 
     Only the paragraph that `slot_description` wrote is replaced: what users wrote stays, in its place or below.
     """
-    first, blank, rest = description.partition("\n\n")
+    first, blank, rest = description.replace("\r\n", "\n").partition("\n\n")
     if first and not first.startswith(_opening(slot)):
         return description
     return slot_description(slot, champion) + blank + rest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from elp_core.languages import NormaliserId
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from pipelines.registry.slot_description import slot_description
-from tests.support.browser import Visit, browser
+from tests.support.browser import Visit, browser, require_font
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import Japanese, judge
 from tests.support.rest import Rest
@@ -54,13 +53,6 @@ def _open(visit: Visit, server: GuardedServer, address: str) -> Page:
     return visit.page
 
 
-def _picture(visit: Visit, name: str) -> None:
-    """Keep the page for the documentation, if this machine can show Japanese."""
-    fonts = subprocess.run(["fc-list", ":lang=ja"], capture_output=True, text=True, check=False).stdout
-    if fonts.strip():
-        visit.screenshot(name)
-
-
 def test_characters_are_named_wherever_they_decided(server: GuardedServer, slot: Slot, visit: Visit) -> None:
     cell = _open(visit, server, "?site=kojo").get_by_role("row", name="kojo").inner_text()
     assert "CER 20.00 %" in cell
@@ -93,7 +85,8 @@ def test_what_was_said_is_found_and_marked_as_japanese(server: GuardedServer, sl
     assert (said.first.get_attribute("lang"), said.first.get_attribute("dir")) == ("ja", "auto")
     assert "wrong characters" in page.get_by_role("region", name="Clips").locator("thead").inner_text()
     assert page.get_by_text("wrong words").count() == 0
-    _picture(visit, "console-japanese-clips")
+    require_font("ja")
+    visit.screenshot("console-japanese-clips")
 
 
 @pytest.mark.parametrize("width", [320, 390])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import shutil
 import tempfile
@@ -110,6 +111,8 @@ def _pack(place: Path, folder: Path, spec: TaskSpec, *, location: str, model_id:
         import mlflow.pyfunc
         from mlflow.models import Model
 
+        # it reports that it compares our example with our signature
+        logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
         described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
         mlflow.pyfunc.save_model(
             path=str(place),

@@ -74,6 +74,7 @@ def test_a_promotion_moves_into_the_description_and_is_replaced_by_the_next() ->
     assert [part[:3] for part in red.split("\n\n")] == ["🔴 *", "Pas", "**P", "res"]
     assert "by `ann`, the first champion" in red
     assert red.count("**Promoted:**") == 1
+    assert promoted("", PROMOTED).startswith("**Promoted:**")
     assert promoted(red, {}) == flagged("Passed.\n\nrest", "until tomorrow")
 
 
@@ -91,6 +92,7 @@ def test_the_page_of_a_slot_names_its_champion_and_keeps_what_users_wrote() -> N
     assert "**Champion:** none." in text
     assert "[History, lineage and ledger of plant-a/asr](elp/slots/plant-a/asr)" in text
     assert with_champion(f"{text}\n\nAsk Ann.", slot, "v2") == f"{slot_description(slot, 'v2')}\n\nAsk Ann."
+    assert with_champion(f"{text}\r\n\r\nAsk Ann.", slot, "v2").endswith("\n\nAsk Ann.")
     # release 0.1.0 wrote another text after the same beginning
     assert with_champion("Adapters of site plant-a for task asr. Each …", slot, "v2") == slot_description(slot, "v2")
     assert with_champion("", slot, "v2") == slot_description(slot, "v2")
