@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elp_core.task_specs import TaskSpec
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
+_ANSWERS: dict[str, dict[str, Any]] = {
+    "text": {"type": "string"},
+    "vector": {"type": "array", "items": {"type": "float"}},
+}
 _SECONDS, _HERTZ = 0.5, 440.0
 
 
@@ -19,10 +23,9 @@ def signature_of(spec: TaskSpec) -> ModelSignature:
 
     from mlflow.models import Model
 
-    answer = {"text": {"type": "string"}, "vector": {"type": "array", "items": {"type": "float"}}}[spec.answer]
     schema = {
         "inputs": json.dumps([{"type": "binary", "required": True}]),
-        "outputs": json.dumps([{**answer, "required": True}]),
+        "outputs": json.dumps([{**_ANSWERS[spec.answer], "required": True}]),
     }
     # MLflow would turn every input into a table of bytes, and refuse arrays. A signature of this kind leaves the input
     # to the model, which also takes paths and arrays
