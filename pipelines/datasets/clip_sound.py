@@ -49,14 +49,24 @@ def clip_wav(place: ClipPlace) -> bytes:
     return _wav(_cell(place.path, place.row, "audio.bytes"))
 
 
-@functools.lru_cache(maxsize=4)
 def quarantined_wav(place: ClipPlace) -> bytes | None:
     """Return a file in quarantine as `clip_wav` does, all channels mixed; None if its sound cannot be read.
 
     It may be damaged or made to harm, so a process of its own decodes it, with a bound on time and memory.
     """
+    # requests that wait longer would take all threads of a server
+    if not _decoding.acquire(timeout=_DECODE_SECONDS):
+        return None
+    try:
+        return _quarantined(place)
+    finally:
+        _decoding.release()
+
+
+@functools.lru_cache(maxsize=4)
+def _quarantined(place: ClipPlace) -> bytes | None:
     kept = _cell(place.path, place.row, "bytes")
-    with _decoding, WorkerProcess(_DECODE_SECONDS) as process:
+    with WorkerProcess(_DECODE_SECONDS) as process:
         return next(iter(process.each(_decoded, [kept], _lost))) if kept else None
 
 

@@ -144,6 +144,7 @@ def test_a_telephone_in_the_dark_shows_and_plays(data_server: GuardedServer, vis
         page.goto(f"{data_server.uri}/elp/data/{SLOT}{address}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert heard(page.locator("audio").first) > 0
+        assert page.locator("audio").first.evaluate("player => player.offsetWidth") >= 120
     page.goto(f"{data_server.uri}/elp/data/{SLOT}")
     assert page.evaluate("getComputedStyle(document.querySelector('svg .column')).fill") == "rgb(124, 184, 245)"
     page.locator("#shapes").evaluate("heading => heading.scrollIntoView()")

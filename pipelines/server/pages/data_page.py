@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from pipelines.server.stores.registry_store import registry
 
 _SHOWN = 50
 """Clips on one page."""
-_LISTED = 25
+_LISTED = 15
 """Speakers, labels and versions that a table lists."""
 _CHOICES = 500
 """Names up to which a filter offers them in a list."""
@@ -112,6 +112,7 @@ def data_page(site: str, task: str) -> Response:
         pager=Pager(first, len(rows), total, {**version, **query}),
         docs=_docs_folder(slot),
         adapters=_adapters([data.shown.tag]),
+        gated=bool(data.shown.golden and _adapters([data.shown.golden], Tags.GOLDEN)),
     )
 
 
@@ -203,8 +204,8 @@ def _tags(slot: Slot) -> list[str]:
     return list(dict.fromkeys(version.dataset for version in versions if version.dataset))
 
 
-def _adapters(tags: Any) -> list[AdapterVersion]:
-    """Return the adapters that were trained on dataset versions, newest first."""
+def _adapters(tags: Iterable[str], kind: str = Tags.DATASET) -> list[AdapterVersion]:
+    """Return the adapters that were trained on dataset versions, or judged on golden sets, newest first."""
     with registry().engine.connect() as records:
-        keys = [key for tag in tags for key in mlflow_tables.versions_by_tag(records, Tags.DATASET, tag)]
+        keys = [key for tag in tags for key in mlflow_tables.versions_by_tag(records, kind, tag)]
         return sorted(mlflow_tables.versions_at(records, keys), key=lambda one: (str(one.slot), -one.version))
