@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import environment
+from tests.support.browser import end_browser
 
 if TYPE_CHECKING:
     from tests.support.login_server import LoginServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 3 * 2**30
+"""The tests' folders are there, if it has this much room: on a disk, their databases wait for it at every commit."""
 
 # The libraries that the test modules import make millions of objects that stay.
 gc.disable()
@@ -52,6 +58,17 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def pytest_configure(config: pytest.Config) -> None:
     """Let `environment` see the fixtures of the session too: hooks of a folder's conftest do not."""
     config.pluginmanager.register(environment, "elp-environment")
+    with contextlib.suppress(OSError):
+        if shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End the browser with the last test of a module."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        end_browser()
 
 
 def pytest_collection_finish() -> None:
