@@ -18,7 +18,7 @@ from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
 from pipelines.demo.rows import Row, add_row, read_rows
 from pipelines.demo.time_left import TimeLeft, stage_share
 from pipelines.local import git
-from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages
 from pipelines.local.lifecycle import down, up
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.number_text import duration
@@ -110,7 +110,7 @@ def run_demo(root: Path, log: Log, show: Callable[[float, str], None]) -> Demons
             stop.set()
             raise
     rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
-    addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
+    addresses = mlflow_uri(workspace), prefect_pages(workspace, prefect_api(workspace))
     return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 

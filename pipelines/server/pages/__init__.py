@@ -14,6 +14,7 @@
 `glossary`  the words of the pages in plain words
 `filters`   how the templates format values
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
+`mlflow_tags`   the tags of a version that those pages show, and their order
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 

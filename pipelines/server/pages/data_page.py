@@ -24,7 +24,7 @@ from pipelines.server.stores.registry_store import registry
 
 _SHOWN = 50
 """Clips on one page."""
-_LISTED = 25
+_LISTED = 15
 """Speakers, labels and versions that a table lists."""
 _CHOICES = 500
 """Names up to which a filter offers them in a list."""
