@@ -30,8 +30,8 @@ CHUNK: Samples = 512
 """Samples that have one probability: 32 ms."""
 _CONTEXT: Samples = 64
 """Samples of the chunk before that the network reads too."""
-_PIECE = 469
-"""Chunks after which the LSTM starts again, 15 s: in the long silences of one side of a call its state drifts, until it
+_PIECE = 250
+"""Chunks after which the LSTM starts again, 8 s: in the long silences of one side of a call its state drifts, until it
 takes speech for silence for minutes. …"""
 _WARM_UP = 31
 """… It first processes these chunks before the piece, 1 s, so that no word has a beginning without its past."""
