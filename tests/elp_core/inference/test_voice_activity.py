@@ -64,7 +64,7 @@ def test_the_probabilities_of_a_long_recording_do_not_depend_on_the_blocks(chunk
     sound = sound[: len(sound) // CHUNK * CHUNK]
     whole, blocks = SpeechDetector(), SpeechDetector()
     found = [blocks.probabilities(sound[at : at + chunks * CHUNK]) for at in range(0, len(sound), chunks * CHUNK)]
-    np.testing.assert_allclose(np.concatenate(found), whole.probabilities(sound), atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(found), whole.probabilities(sound), atol=1e-4)
 
 
 def test_the_network_starts_again_after_eight_seconds_with_one_second_of_past() -> None:
@@ -75,7 +75,7 @@ def test_the_network_starts_again_after_eight_seconds_with_one_second_of_past() 
     fresh.probabilities(sound[piece - past - CHUNK : piece - past])  # for the samples that the first chunk reads too
     fresh._state = None
     expected = fresh.probabilities(sound[piece - past :])[31:]
-    np.testing.assert_allclose(SpeechDetector().probabilities(sound)[250:], expected, atol=1e-5)
+    np.testing.assert_allclose(SpeechDetector().probabilities(sound)[250:], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("block", [0.1, 0.7, 30.0])
