@@ -32,6 +32,7 @@ SLOTS = [Slot(f"plant-{number:02d}", task) for number in range(SITES) for task i
 PAGES = {
     "grid of 200 slots": "/elp/",
     "slot with 50 versions": "/elp/slots/plant-07/asr",
+    "two versions side by side": "/elp/slots/plant-07/asr/compare",
     "backbone with 10,000 adapters": f"/elp/backbones/{FINGERPRINT}",
     "dataset version": f"/elp/datasets/{SLOTS[0].tag(9)}",
     "MLflow's list, 100 models": "/ajax-api/2.0/mlflow/registered-models/search?max_results=100&order_by="

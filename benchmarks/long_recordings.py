@@ -61,15 +61,15 @@ def adapter(kind: str, folder: Path) -> Path:
         known = [clip for clip in digits() if clip.split != "test"]
         train, validation = ([clip for clip in known if clip.split == split] for split in ("train", "validation"))
         fit_adapter(first, train, validation, TrainConfig(epochs=8, patience=0))
-    config = TrainConfig(epochs=5, patience=0, augment=AugmentConfig(margin=0.5))
-    return fit_adapter(folder, _string_clips("train", 480), _string_clips("validation", 60), config, first)
+    config = TrainConfig(epochs=8, min_steps=120, patience=0, augment=AugmentConfig(margin=0.5))
+    # 960 strings have every training take once; speakers follow each other, so every other string is of all of them
+    return fit_adapter(folder, _string_clips("train", 960), _string_clips("validation", 60, 2), config, first)
 
 
-def _string_clips(split: Split, count: int) -> list[Clip]:
-    """Return strings of digits cut out of calls to the sample, with the noise of the call: every other one."""
+def _string_clips(split: Split, count: int, step: int = 1) -> list[Clip]:
+    """Return every `step`-th string of digits, cut out of calls to the sample, with the noise of the call."""
     rng, found = np.random.default_rng(3), []
-    # half of the strings that can be made, but of all speakers, who follow each other
-    for text, wave in itertools.islice(digit_strings(rng, split), 0, 2 * count, 2):
+    for text, wave in itertools.islice(digit_strings(rng, split), 0, count * step, step):
         noisy = _block("digits", wave, 0, 0, 1, rng)[:, 0]
         audio = encode_flac(soxr.resample(soxr.resample(noisy, SAMPLE_RATE, 8_000), 8_000, SAMPLE_RATE))
         heard = load(audio)

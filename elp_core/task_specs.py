@@ -86,6 +86,8 @@ class TaskSpec:
     """Non-inferiority margin of its metric in the gate, if a slot sets none."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the training that suit it better than the defaults of `TrainConfig`."""
+    answer: Literal["text", "vector"] = "text"
+    """What it returns for a recording: a text (a transcript, a class), or a vector of numbers (an embedding)."""
 
     def load(self) -> type[Any]:
         """Return the task's class."""
@@ -139,7 +141,9 @@ _CLASSES = "elp_core.tasks.classification"
 _ASR_TRAIN = {"epochs": 24, "min_steps": 120}
 for _spec in (
     TaskSpec("asr", "elp_core.tasks.asr:SpeechRecognition", ("text",), RecognitionOptions, train=_ASR_TRAIN),
-    TaskSpec("asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01),
+    TaskSpec(
+        "asv", "elp_core.tasks.asv:SpeakerVerification", ("speaker",), VerificationOptions, 0.25, 0.01, answer="vector"
+    ),
     TaskSpec("ser", f"{_CLASSES}:EmotionRecognition", ("label",), ClassificationOptions, 0.5, 0.02),
     TaskSpec("sic", f"{_CLASSES}:IntentClassification", ("label",), ClassificationOptions, 0.25, 0.01),
 ):

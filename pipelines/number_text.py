@@ -11,12 +11,16 @@ _SUBJECTS = {
     "eer": "comparisons of voices are decided wrongly",
     "error_rate": "recordings get a wrong answer",
 }
-_MEANINGS = {
+_MEANINGS: dict[str, str] = {
     "wer": "word error rate: words that are replaced, missing or added, as a share of the words that were spoken",
     "cer": "character error rate: characters that are replaced, missing or added, as a share of the characters spoken",
     "eer": "equal error rate: wrong decisions if as many strangers are accepted as right speakers refused",
     "error_rate": "error rate: the share of recordings whose answer is wrong",
 }
+BEFORE = "before_"
+"""Begins the name of a measurement that was made before the first training step."""
+METRICS = tuple(_MEANINGS)
+"""The error rates that can decide."""
 
 
 def percent(share: float) -> str:

@@ -55,3 +55,5 @@ class TrainResult:
     history: tuple[EpochRecord, ...]
     excluded: tuple[str, ...]
     """Ids of training clips that were left out: they have fewer frames than their target needs."""
+    before: float | None = None
+    """The metric on the validation clips before the first step; None in a training too short for it to be cheap."""

@@ -30,6 +30,11 @@ from elp_core.training.parallel import sum_gradients, sum_loss, validate
 from elp_core.training.seed import seed_step
 from elp_core.types import Clip
 
+BEFORE_SHARE = 0.01
+"""Largest part of a training that may be spent on validating the untrained model."""
+_ANSWER_SHARE = 1 / 3
+"""Time of an answer as a part of that of a training step on the same audio, which has a backward pass, too."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -60,6 +65,8 @@ class Progress:
     stale: int = 0
     """Validations without improvement."""
     seconds: float = 0.0
+    before: float | None = None
+    """The metric on the validation clips before the first step; None if it was not measured."""
     history: list[EpochRecord] = field(default_factory=list)
 
 
@@ -87,6 +94,7 @@ class TrainingRun:
         self._stepper = accelerator.prepare(self._optimizer)
         self._progress, self._best = Progress(), _copy(model.state())
         self._steps_per_epoch, self._rates = 0, dict[str, float]()
+        self._cheap = _cheap_before(clips, job.validation_clips, self.config.epochs)
         self._digest = run_digest(model, clips, job.validation_clips, self.config)
         self._began = self._saved = time.monotonic()
         found = load_checkpoint(job.checkpoint, self._digest) if job.checkpoint else None
@@ -98,6 +106,9 @@ class TrainingRun:
     def _batches(self) -> Iterator[Batch]:
         progress, config = self._progress, self.config
         part, parts = self.accelerator.process_index, self.accelerator.num_processes
+        if self._cheap and progress.step == 0:
+            # each step sets its own random state, so this changes no tensor
+            progress.before = self._value()
         while progress.epoch < config.epochs and not (config.patience and progress.stale >= config.patience):
             self.model.train()
             self._steps_per_epoch = len(self._data.plan(progress.epoch))
@@ -115,11 +126,14 @@ class TrainingRun:
         self.model.load_state(self._best)
         self.model.eval()
         best, history = (progress.best_epoch, progress.best_value), tuple(progress.history)
-        return TrainResult(progress.step, progress.epoch, *best, self._seconds(), history, self._excluded)
+        seconds, excluded = self._seconds(), self._excluded
+        return TrainResult(progress.step, progress.epoch, *best, seconds, history, excluded, progress.before)
+
+    def _value(self) -> float:
+        return validate(self.accelerator, self.model, self._validation, self.config, self._validation_cache)
 
     def _validate(self) -> None:
-        progress = self._progress
-        value = validate(self.accelerator, self.model, self._validation, self.config, self._validation_cache)
+        progress, value = self._progress, self._value()
         loss = progress.loss_sum / self._steps_per_epoch
         progress.epoch, progress.batch, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self._keep_best(value)
@@ -224,6 +238,12 @@ class TrainingRun:
 
     def _seconds(self) -> float:
         return self._progress.seconds + time.monotonic() - self._began
+
+
+def _cheap_before(clips: Sequence[Clip], validation: Sequence[Clip], epochs: int) -> bool:
+    """Return whether validating once more costs at most `BEFORE_SHARE` of a training of these epochs."""
+    trained = epochs * sum(clip.duration for clip in clips)
+    return _ANSWER_SHARE * sum(clip.duration for clip in validation) <= BEFORE_SHARE * trained
 
 
 def _check_gradients(parameters: dict[str, torch.nn.Parameter]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.cli.output import dumb_terminal, fields
 from pipelines.gating.gate import GateOutcome
-from pipelines.number_text import count, duration, metric_title, percent, points, quantity
+from pipelines.number_text import BEFORE, METRICS, count, duration, metric_title, percent, points, quantity
 from pipelines.orchestration.prefect_api import FollowedRun
 from pipelines.orchestration.run_outcome import RunOutcome
 from pipelines.registry.adapter_version import report_address
@@ -17,7 +17,6 @@ from pipelines.training.register import Registered
 
 VERDICTS = {"passed": "passed the gate", "failed": "was refused by the gate", "undecided": "is undecided"}
 _COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow"}
-_RATES = ("wer", "cer", "eer", "error_rate")
 _REASONS = 3
 """Reasons that are shown; the report has all."""
 
@@ -58,7 +57,8 @@ class RunEnd:
         outcome, slot = self.outcome, self.slot
         if gate := outcome.gate:
             words = VERDICTS[gate.verdict.outcome]
-            return f"{slot} v{gate.version} {words}" + (", and is the champion" if outcome.promoted else "")
+            serves = outcome.promoted or gate.serving
+            return f"{slot} v{gate.version} {words}" + (", and is the champion" if serves else "")
         if adapter := outcome.adapter:
             how = "was trained before" if adapter.reused else "is trained"
             return f"{slot} v{adapter.version} {how}"
@@ -66,13 +66,15 @@ class RunEnd:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         outcome = self.outcome
+        if outcome.adapter:
+            yield from _untrained(outcome.adapter)
         if gate := outcome.gate:
             yield from _judged(gate)
         elif outcome.adapter:
             metrics = outcome.adapter.metrics
             # the names of further metrics have a dot, such as wer.cer
             yield from (
-                (metric_title(m), f"{percent(metrics[m])} on the validation split") for m in _RATES if m in metrics
+                (metric_title(m), f"{percent(metrics[m])} on the validation split") for m in METRICS if m in metrics
             )
         if dataset := outcome.dataset:
             quarantined = f"; {count(dataset.quarantined, 'clip')} in quarantine" if dataset.quarantined else ""
@@ -82,7 +84,7 @@ class RunEnd:
             yield "cost", _cost(outcome.adapter)
         yield from ((run.slot, run.text) for run in outcome.slots)
         if gate := outcome.gate:
-            if gate.verdict.passed and not outcome.promoted and not gate.dry_run:
+            if gate.verdict.passed and not (outcome.promoted or gate.serving or gate.dry_run):
                 yield "next", f"elp promote {self.slot}"
             yield from self.pages(gate)
 
@@ -93,6 +95,15 @@ class RunEnd:
             yield "report", report_address(self.mlflow, self.slot, gate.version)
         else:
             yield "report", str(gate.evidence / "report.html")
+
+
+def _untrained(adapter: Registered) -> Iterator[tuple[str, str]]:
+    """Yield the metric before the first training step, if the training measured it, and after the training."""
+    for metric in METRICS:
+        before, after = (adapter.metrics.get(name) for name in (BEFORE + metric, metric))
+        if before is not None:
+            reached = "" if after is None else f" → {percent(after)} trained"
+            yield "before", f"{metric_title(metric)} {percent(before)} untrained{reached}, on the validation split"
 
 
 def _judged(gate: GateOutcome) -> Iterator[tuple[str, str]]:

@@ -49,14 +49,24 @@ def clip_wav(place: ClipPlace) -> bytes:
     return _wav(_cell(place.path, place.row, "audio.bytes"))
 
 
-@functools.lru_cache(maxsize=4)
 def quarantined_wav(place: ClipPlace) -> bytes | None:
     """Return a file in quarantine as `clip_wav` does, all channels mixed; None if its sound cannot be read.
 
     It may be damaged or made to harm, so a process of its own decodes it, with a bound on time and memory.
     """
+    # requests that wait longer would take all threads of a server
+    if not _decoding.acquire(timeout=_DECODE_SECONDS):
+        return None
+    try:
+        return _quarantined(place)
+    finally:
+        _decoding.release()
+
+
+@functools.lru_cache(maxsize=4)
+def _quarantined(place: ClipPlace) -> bytes | None:
     kept = _cell(place.path, place.row, "bytes")
-    with _decoding, WorkerProcess(_DECODE_SECONDS) as process:
+    with WorkerProcess(_DECODE_SECONDS) as process:
         return next(iter(process.each(_decoded, [kept], _lost))) if kept else None
 
 
@@ -86,7 +96,8 @@ def _cell(path: Path, row: int, column: str) -> bytes:
 
 
 def _read_cell(path: Path, row: int, column: str) -> bytes:
-    with pq.ParquetFile(path) as file:
+    # mapped: without it, each clip would cost the memory of all sounds around it
+    with pq.ParquetFile(path, memory_map=True) as file:
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row < rows:
@@ -95,7 +106,6 @@ def _read_cell(path: Path, row: int, column: str) -> bytes:
         for batch in file.iter_batches(_ROWS, row_groups=[group], columns=[column]):
             if row < batch.num_rows:
                 value = batch.column(0)[row].as_py()
-                # of a struct, the column has the one leaf that was asked for
                 return (value["bytes"] if isinstance(value, dict) else value) or b""
             row -= batch.num_rows
     return b""

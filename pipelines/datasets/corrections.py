@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from elp_core.types import Split
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault
@@ -17,6 +15,7 @@ from pipelines.datasets.importers.listing import SPEAKER_KEYS, TEXT_KEYS
 from pipelines.datasets.importers.manifest_rows import TABLE_SUFFIXES, key_name, manifest_rows
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
 from pipelines.datasets.importers.row_values import text_value
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.errors import IntakeError
 from pipelines.number_text import count
 from pipelines.registry.names import normal_name
@@ -90,8 +89,7 @@ def stored_clips(shards: Iterable[Path]) -> dict[str, StoredClip]:
     columns = ("id", "condition", *WORDS)
     found = {}
     for shard in shards:
-        table = pq.read_table(shard, columns=[*columns, "audio.path"])
-        # pyarrow names a leaf that is read alone without its parent
+        table = read_columns(shard, [*columns, "audio.path"])
         for row in table.to_pylist():
             names = {name: normal_name(row[name]) for name in ("path", "condition", "speaker", "label")}
             found[row["id"]] = StoredClip(id=row["id"], text=row["text"], split=row["split"], **names)

@@ -30,6 +30,7 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.refused_delivery import forget_refused
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -133,8 +134,7 @@ def _without(shards: Sequence[Path], subject: Subject, stage: Path) -> _Folder:
     kept: Counter[str] = Counter()
     leaving, paths = [], set[str]()
     for shard in shards:
-        # pyarrow names a leaf that is read alone without its parent
-        table = pq.read_table(shard, columns=["id", "speaker", "audio.path"]).to_pydict()
+        table = read_columns(shard, ["id", "speaker", "audio.path"]).to_pydict()
         rows = list(zip(table["id"], table["speaker"], table["path"], strict=True))
         ids = {key for key, name, _ in rows if subject.matches(key, name)}
         kept.update(normal_name(name) for key, name, _ in rows if key not in ids)

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from elp_core.data.trials import TrialList
 from pipelines.datasets.dataset_version import PinnedTrials
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.trial_files import TrialNames, write_positions
 from pipelines.errors import IntakeError
 from pipelines.number_text import count
@@ -33,7 +32,7 @@ def apply_list(names: TrialNames, shards: Sequence[Path], copies: Mapping[str, s
     speakers: dict[str, str] = {}
     paths: dict[str, str] = {}
     for shard in shards:
-        table = pq.read_table(shard, columns=["id", "audio.path", "speaker"])
+        table = read_columns(shard, ["id", "audio.path", "speaker"])
         for clip, path, speaker in zip(*(table[name].to_pylist() for name in ("id", "path", "speaker")), strict=True):
             speakers[clip], paths[path] = speaker, clip
     paths |= {path: clip for path, clip in (copies or {}).items() if clip in speakers}

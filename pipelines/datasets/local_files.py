@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.errors import VersioningError
 from pipelines.registry.slot import Slot
 
 
@@ -46,18 +47,28 @@ def local_files(root: Path, slot: Slot, folder: str, tracked: str, names: Sequen
 def _listing(root: Path, cache: Path, tracked: str) -> dict[str, str] | None:
     """Return the MD5 of each file of a folder by its name, from DVC's listing or that of a fetch; None without one."""
     path = cache / tracked[:2] / tracked[2:]
-    if path.is_file():
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(path.read_text(encoding="utf-8"))}
-    path = root / ".elp" / "cache" / "sets" / f"{tracked}.json"
-    if path.is_file():
-        return {Path(name).name: str(md5) for name, md5 in json.loads(path.read_text(encoding="utf-8"))}
+    fetched = root / ".elp" / "cache" / "sets" / f"{tracked}.json"
+    try:
+        if path.is_file():
+            return {Path(entry["relpath"]).name: str(entry["md5"]) for entry in json.loads(path.read_bytes())}
+        if fetched.is_file():
+            return {Path(name).name: str(md5) for name, md5 in json.loads(fetched.read_bytes())}
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise VersioningError(
+            f"the list of files {tracked} in {cache} cannot be read: {error}; run: dvc fetch"
+        ) from error
     return None
 
 
 def _dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache with the files by MD5: of the workspace, or the one that its settings name."""
-    config = configparser.ConfigParser(interpolation=None)
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    config = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise VersioningError(
+            f"the settings of DVC in {root / '.dvc'} cannot be read: {error}; correct them"
+        ) from error
     # a relative folder starts at the file that names it
     folder = root / ".dvc" / config.get("cache", "dir", fallback="cache").strip("\"'")
     return folder / "files" / "md5"

@@ -16,6 +16,7 @@ from elp_core.languages import Language, LanguageConfig, codes
 from elp_core.languages.renormalising import losses
 from pipelines.datasets.dataset_version import DatasetVersion, TranscriptLanguage
 from pipelines.datasets.delivery import ClipFault
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.errors import UsageError
 from pipelines.registry.slot import Slot
 
@@ -76,7 +77,7 @@ def in_present_form(
     for file in files:
         # without the sound, which the rules do not read
         names = [name for name in SCHEMA.names if name != "audio"]
-        rows = pq.read_table(file, columns=[*names, "audio.path"]).to_pylist()
+        rows = read_columns(file, [*names, "audio.path"]).to_pylist()
         fresh = [row for row in rows if row["id"] not in clips]
         for row in fresh:
             after = config.transcript(row["text"])

@@ -82,7 +82,7 @@ def _key(row: dict[str, str]) -> str:
 def _kept(path: Path) -> list[bool]:
     """Return for each row whether quarantine kept its bytes; these are read only if a part of the rows lacks them."""
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, memory_map=True) as file:
             kept = list[bool]()
             for number in range(file.num_row_groups):
                 group = file.metadata.row_group(number)

@@ -1,19 +1,26 @@
-"""Columns of shards without their sound, for pages."""
+"""Columns of shards without their sound."""
 
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from elp_core.errors import CorpusError
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a Parquet file; raise CorpusError if it cannot be read."""
+    """Return some columns of a Parquet file, ``audio.path`` as `path`; raise CorpusError if it cannot be read."""
     try:
-        return pq.read_table(path, columns=list(columns))
+        # not read_table: of the struct, it would read the sound, too, which is 99 % of a shard
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=list(columns))
+        if "audio" in table.column_names:
+            place = table.column_names.index("audio")
+            table = table.set_column(place, "path", pc.struct_field(table["audio"], "path"))
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorpusError(f"{path} cannot be read: {error}; restore it with: dvc checkout") from error
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from elp_core.languages import codes, language
+from elp_core.task_specs import names
 from pipelines.datasets.clip_history import ClipHistory, clip_history
 from pipelines.datasets.clip_sound import ClipPlace, clip_wav, find_clip, quarantined_wav
 from pipelines.datasets.clip_table import ClipTable, read_clip_table
@@ -132,6 +133,18 @@ def open_slot_data(root: Path, slot: Slot, version: int | None = None) -> SlotDa
         return None
     shown = newest if version in (None, newest.version) else version_at(root, f"v{version}", slot)
     return SlotData(root, shown, newest)
+
+
+def slots_with_data(root: Path) -> dict[Slot, int]:
+    """Return every slot of the workspace that has a dataset version, with the number of the newest one, by name."""
+    found: dict[Slot, int] = {}
+    for tag in git.tags(root, "data"):
+        name, _, number = tag.removeprefix("data/").rpartition("/v")
+        site, _, task = name.partition("/")
+        # a tag of another program has another form
+        if number.isdigit() and task in names():
+            found[Slot(site, task)] = max(found.get(Slot(site, task), 0), int(number))
+    return dict(sorted(found.items(), key=lambda one: str(one[0])))
 
 
 def _ids(path: Path) -> list[str]:

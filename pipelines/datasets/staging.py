@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
-
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import SPLITS, Seconds
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
 from pipelines.datasets.measuring import IntakeSettings, measure_clips
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.stored_splits import stored_splits
 from pipelines.registry.names import normal_name
 
@@ -111,8 +110,7 @@ def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     """Return the records in shards by clip id; the audio is not read."""
     known: dict[str, KnownClip] = {}
     for shard in shards:
-        table = pq.read_table(shard, columns=["id", "audio.path", "text", "speaker", "label", "split"])
-        # pyarrow names a leaf that is read alone without its parent
+        table = read_columns(shard, ["id", "audio.path", "text", "speaker", "label", "split"])
         columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
         for clip_id, path, text, speaker, label, split in zip(*columns, strict=True):
             # older releases stored names as they were delivered

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import shutil
 import threading
 import time
@@ -15,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.errors import OpsError
-from elp_core.files import write_whole
 from elp_core.types import Seconds, Split
 from pipelines.demo.corpus import SITES, DeliveryPlan, Site, write_delivery
+from pipelines.demo.rows import Row, add_row, read_rows
 from pipelines.demo.time_left import TimeLeft, stage_share
 from pipelines.local import git
-from pipelines.local.addresses import mlflow_uri, prefect_api
+from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages
 from pipelines.local.lifecycle import down, up
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
-from pipelines.number_text import duration, metric_title
+from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS, register_deployments
 from pipelines.orchestration.follow import follow
 from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, start_run
@@ -46,8 +44,6 @@ defaults:
     train: {epochs: 8}
     gate: {limit: 0.45}
 """
-
-_adding = threading.Lock()
 
 FIRST = DeliveryPlan("first", per_speaker=7)
 SWAPPED = DeliveryPlan("swapped", per_speaker=4, splits=("train", "validation"), swap=True)
@@ -74,51 +70,6 @@ LANES = (
     (Stage(SITES[1], "asr", FIRST, 85), Stage(SITES[0], "asv", FIRST, 60), Stage(SITES[1], "asv", FIRST, 60)),
 )
 """Deliveries in sequence; the lanes run at the same time and take about equally long."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What the whole job did with one delivery."""
-
-    slot: str
-    delivery: str
-    metric: str
-    before: float
-    """The metric of the untrained adapter on the golden set."""
-    candidate: float
-    champion: float | None
-    """The metric of the champion; None if the slot had none yet."""
-    verdict: str
-    minutes: float
-    """Audio in the dataset version, all splits."""
-    parameters: int
-    bundle_bytes: int
-    train_seconds: Seconds
-    version: int
-
-    def cells(self) -> dict[str, str]:
-        """Return the texts of a row by the headers of their columns."""
-        return {
-            "slot": self.slot,
-            "delivery": self.delivery,
-            "metric": metric_title(self.metric),
-            "before": f"{self.before:.1%}",
-            "candidate": f"{self.candidate:.1%}",
-            "champion": "none yet" if self.champion is None else f"{self.champion:.1%}",
-            "verdict": self.verdict,
-            "audio min": f"{self.minutes:.1f}",
-            "trainable": f"{self.parameters / 1e6:.2f} M",
-            "bundle": f"{self.bundle_bytes / 1e6:.1f} MB",
-            "trained in": f"{self.train_seconds:.0f} s",
-        }
-
-    def line(self) -> str:
-        """Return what came out, in one line."""
-        to = "" if self.champion is None else f" (the champion has {self.champion:.1%})"
-        return (
-            f"{self.slot}, delivery {self.delivery}: {self.verdict}; {metric_title(self.metric)} {self.before:.1%} "
-            f"untrained, {self.candidate:.1%} after {self.train_seconds:.0f} s of training{to}"
-        )
 
 
 @dataclass(frozen=True)
@@ -159,7 +110,7 @@ def run_demo(root: Path, log: Log, show: Callable[[float, str], None]) -> Demons
             stop.set()
             raise
     rows.sort(key=lambda row: (row.delivery, row.slot.partition("/")[2]))
-    addresses = mlflow_uri(workspace), prefect_api(workspace).removesuffix("/api")
+    addresses = mlflow_uri(workspace), prefect_pages(workspace, prefect_api(workspace))
     return Demonstration(tuple(rows), *addresses, str(root), (time.monotonic() - started) / 60)
 
 
@@ -185,18 +136,6 @@ def _run_lane(
         show(number + 1, 0.0, "")
         rows.append(row)
     return rows
-
-
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of what was done in this run and in earlier ones; none if there was no run."""
-    return [Row(**values) for values in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
-
-
-def add_row(path: Path, row: Row) -> None:
-    """Add a row to the file; the lanes can add rows at the same time."""
-    with _adding:
-        rows = [dataclasses.asdict(each) for each in (*read_rows(path), row)]
-        write_whole(path, json.dumps(rows, indent=2) + "\n")
 
 
 def _say(log: Log, stage: Stage, stop: threading.Event, line: str) -> None:

@@ -53,6 +53,8 @@ class GateOutcome:
     reused: bool
     """The same comparison was made before, and its verdict is returned."""
     dry_run: bool
+    serving: bool = False
+    """The version that was judged is the champion already."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,15 @@ def gate_version(
         log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
         if not dry_run:
             publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
-    against, reused = case.champion.version if case.champion else None, found is not None
-    return GateOutcome(evidence.verdict, found or case.folder, case.challenger.version, against, reused, dry_run)
+    return GateOutcome(
+        verdict=evidence.verdict,
+        evidence=found or case.folder,
+        version=case.challenger.version,
+        champion=case.champion.version if case.champion else None,
+        reused=found is not None,
+        dry_run=dry_run,
+        serving=case.serving,
+    )
 
 
 def _prepare(

@@ -2,11 +2,11 @@
 
 `workspace`, `settings`      the folder, and `elp.yaml`
 `initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
-`lifecycle`, `processes`, `service_commands`, `environment`   start and stop servers and workers
+`lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
 `supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
-`service_status`, `addresses`, `http_client`   whether they are up, and where
+`service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `accounts`           the files of a server with a login
 `doctor`             the checks of `elp doctor`
 """

@@ -5,6 +5,7 @@
 | `server.ini` | MLflow's settings of basic auth: the database of users, and the first administrator's password |
 | `users.db` | MLflow's users, passwords (hashed), roles |
 | `secret-key` | signs the sessions of MLflow's pages |
+| `prefect-key` | what the Prefect server of `elp up` asks for; known to the front, the workers and `elp` |
 | `service.json` | name and password of the account of the workers, and of `elp` if no other is given |
 """
 
@@ -35,6 +36,7 @@ def create(workspace: Workspace) -> Account | None:
     folder.chmod(0o700)
     _write_once(folder / "secret-key", secrets.token_urlsafe(32))
     _write_once(folder / "service.json", json.dumps({"username": SERVICE, "password": secrets.token_urlsafe(24)}))
+    _write_once(folder / "prefect-key", f"elp:{secrets.token_urlsafe(32)}")
     admin = Account("admin", secrets.token_urlsafe(24))
     settings = configparser.ConfigParser()
     settings["mlflow"] = {
@@ -70,6 +72,11 @@ def service(workspace: Workspace) -> Account | None:
         return Account(raw["username"], raw["password"])
     except (ValueError, KeyError) as error:
         raise WorkspaceError(f"{path} is damaged ({error}); delete it, then run: elp down, elp up") from error
+
+
+def prefect_key(workspace: Workspace) -> str:
+    """Return the key of this workspace's own Prefect server, which has one if its login is on."""
+    return _read(workspace.state / "auth" / "prefect-key")
 
 
 def first_admin(workspace: Workspace) -> Account | None:

@@ -2,18 +2,22 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from elp_core.files import write_whole
 from pipelines.errors import ServiceError, WorkspaceError
-from pipelines.local.accounts import log_in
+from pipelines.local.accounts import log_in, prefect_key
+from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace
 
 MLFLOW = "mlflow"
 PREFECT = "prefect"
 RECORD_FILE = "servers.json"
+PREFECT_PATH = "/prefect"
+"""Where the MLflow server shows Prefect's pages."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Record:
     """The ports of `elp.yaml` in whose place `ports` were chosen."""
     auth: bool = False
     """Whether the MLflow server asks for a login, now and at later starts."""
+    front: bool = False
+    """Whether the MLflow server shows Prefect's pages; with a login, Prefect then asks for a key."""
 
     def find(self, name: str) -> Process | None:
         """Return the recorded process of this name, which may have ended."""
@@ -39,7 +45,9 @@ def read_record(workspace: Workspace) -> Record:
         raw = json.loads(path.read_text(encoding="utf-8"))
         processes = tuple(Process(**entry) for entry in raw["processes"])
         # 0.1.0 did not record what was configured
-        return Record(processes, raw["ports"], raw.get("configured", {}), raw.get("auth", False))
+        return Record(
+            processes, raw["ports"], raw.get("configured", {}), raw.get("auth", False), raw.get("front", False)
+        )
     except FileNotFoundError:
         return Record()
     except (ValueError, KeyError, TypeError) as error:
@@ -65,8 +73,35 @@ def mlflow_uri(workspace: Workspace) -> str:
 
 
 def prefect_api(workspace: Workspace) -> str:
-    """Return the address of the Prefect API, which ends in ``/api``; raises ServiceError if the own one is down."""
-    return workspace.settings.servers.prefect_api.rstrip("/") or f"{_own(workspace, PREFECT)}/api"
+    """Return the address of the Prefect API, which ends in ``/api``; for the own server, also set this process's login.
+
+    Raises ServiceError if the own one is down.
+    """
+    if elsewhere := workspace.settings.servers.prefect_api.rstrip("/"):
+        return elsewhere
+    log_in_to_prefect(workspace)
+    return f"{_own(workspace, PREFECT)}/api"
+
+
+def prefect_pages(workspace: Workspace, api: str) -> str:
+    """Return the address of the pages of the Prefect server whose API is at `api`, without a slash at the end."""
+    record = read_record(workspace)
+    mlflow, prefect = record.find(MLFLOW), record.find(PREFECT)
+    if record.front and mlflow and prefect and api == f"{prefect.address}/api":
+        return mlflow.address + PREFECT_PATH
+    return api.rstrip("/").removesuffix("/api")
+
+
+def prefect_login(workspace: Workspace) -> str:
+    """Return the key that the own Prefect server asks for; empty if it asks for none."""
+    record = read_record(workspace)
+    return prefect_key(workspace) if record.front and record.auth else ""
+
+
+def log_in_to_prefect(workspace: Workspace) -> None:
+    """Let this process's requests to the own Prefect server pass, and those of Prefect's clients in it."""
+    if key := prefect_login(workspace):
+        os.environ[PREFECT_LOGIN] = key
 
 
 def _own(workspace: Workspace, name: str) -> str:

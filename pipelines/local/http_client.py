@@ -21,11 +21,11 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
         return False
 
 
-def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str, str] | None = None) -> Any:
+def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str, ...] | None = None) -> Any:
     """Send a GET, or a POST of `body` as JSON; return the answer's JSON, None if it is empty.
 
-    `login` is a user name and a password. No answer, one with an error status, and one that breaks off or is no JSON
-    raise an OSError.
+    `login` is a user name and a password, or one key. No answer, one with an error status, and one that breaks off or
+    is no JSON raise an OSError.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}

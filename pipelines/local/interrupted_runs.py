@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 
 from elp_core.types import Seconds
-from pipelines.local import http_client as web
 from pipelines.local.addresses import read_record
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.workspace import Workspace
@@ -37,7 +37,7 @@ def mark_crashed(api: str, pids: set[int], message: str, log: Log) -> None:
             if run.get("infrastructure_pid") in {str(pid) for pid in pids}:
                 # forced: Prefect's orchestration rules may change or reject a state that is only proposed
                 state = {"state": {"type": "CRASHED", "message": message}, "force": True}
-                web.request(f"{api}/flow_runs/{run['id']}/set_state", state)
+                prefect_request(f"{api}/flow_runs/{run['id']}/set_state", state)
                 log(f"flow run {run['name']} was in progress and is marked as crashed")
     except OSError as error:
         log(f"the interrupted flow runs could not be marked in Prefect: {error}")
@@ -82,7 +82,7 @@ def retry_scheduled_runs(api: str, tags: Collection[str], since: float, retried:
         "tags": {"all_": list(tags)},
         "end_time": {"after_": after, "before_": before},
     }
-    for run in web.request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": 200}):
+    for run in prefect_request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": 200}):
         stopped = (run["state"].get("message") or "") == STOPPED_BY_DOWN
         again = run["run_count"] > 1 or str(run["id"]) in retried
         if run["auto_scheduled"] and not again and not stopped:
@@ -94,7 +94,7 @@ def retry_scheduled_runs(api: str, tags: Collection[str], since: float, retried:
 def _schedule_again(api: str, run: dict[str, Any], message: str) -> None:
     details = {"scheduled_time": datetime.now(UTC).isoformat()}
     state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": message, "state_details": details}
-    web.request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+    prefect_request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
 
 def _present_worker_began(workspace: Workspace, pool: str) -> float:
@@ -147,5 +147,5 @@ def _kill(process: psutil.Process) -> set[int]:
 
 def _other_workers(api: str, pool: str) -> bool:
     """Return whether a worker of another machine may have a run of the pool."""
-    workers = web.request(f"{api}/work_pools/{pool}/workers/filter", {})
+    workers = prefect_request(f"{api}/work_pools/{pool}/workers/filter", {})
     return any(worker["status"] == "ONLINE" and worker["name"] != f"{pool}-local" for worker in workers)

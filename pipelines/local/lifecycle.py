@@ -11,10 +11,20 @@ from pipelines.errors import ServiceError
 from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
-from pipelines.local.addresses import MLFLOW, PREFECT, Record, mlflow_uri, prefect_api, read_record, write_record
+from pipelines.local.addresses import (
+    MLFLOW,
+    PREFECT,
+    Record,
+    mlflow_uri,
+    prefect_api,
+    read_record,
+    write_record,
+)
 from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
+from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
@@ -85,8 +95,8 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         workers = [p for p in record.processes if not p.address and p.name != SUPERVISOR]
         servers = [p for p in record.processes if p.address]
         ended = [p for p in record.processes if not alive(p)]
-        # first, or it would start the others again
-        stopped = stop(supervisor)
+        # first, or it would start the others again; alone, since those that it has started again are its children
+        stopped = stop(supervisor, alone=True)
         # listed before the stop: an ended worker has no descendants any more
         interrupted = {pid for worker in workers for pid in descendants(worker)}
         stopped += stop(workers)
@@ -118,7 +128,7 @@ def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None
             # Prefect may have ended, too: its address stays
             api = workspace.settings.servers.prefect_api.rstrip("/") or f"{prefect.address if prefect else ''}/api"
             if dead.address:
-                command, environment = _server(workspace, record, dead.name, api, record.ports[dead.name])
+                command, environment = server_command(workspace, record, dead.name, api, record.ports[dead.name])
             else:
                 command = commands.worker_command(workspace, dead.name)
                 environment = commands.worker_environment(workspace, api)
@@ -138,9 +148,10 @@ def _with_login(workspace: Workspace, record: Record, auth: bool | None, log: Lo
             "MLflow runs elsewhere (servers.mlflow_uri in elp.yaml), and its login is switched on there; "
             "see docs/how-to/access.md"
         )
-    if wanted != record.auth and record.find(MLFLOW) is not None:
+    running = record.find(MLFLOW) or (record.front and record.find(PREFECT))
+    if wanted != record.auth and running:
         raise ServiceError(
-            f"MLflow runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
+            f"{running.name} runs {'with' if record.auth else 'without'} a login now; run: elp down, then: "
             f"elp up --{'auth' if wanted else 'no-auth'}"
         )
     if wanted and (admin := accounts.create(workspace)):
@@ -166,25 +177,18 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
         if not elsewhere and record.find(name) is None
     }
     # both servers know it: the console shows the state of the flow runs
-    api = f"{_address(servers.host, ports[PREFECT])}/api" if PREFECT in ports else prefect_api(workspace)
+    api = f"{server_address(servers.host, ports[PREFECT])}/api" if PREFECT in ports else prefect_api(workspace)
+    # servers that run already keep the addresses that they were started with
+    own = not (servers.mlflow_uri or servers.prefect_api)
+    record = replace(record, front=own and (record.front or len(ports) == len(wanted)))
     for name, port in ports.items():
-        command, environment = _server(workspace, record, name, api, port)
-        address = _address(servers.host, port)
+        command, environment = server_command(workspace, record, name, api, port)
+        address = server_address(servers.host, port)
         configured = {**record.configured, name: wanted[name][1]}
         record = replace(record, ports={**record.ports, name: port}, configured=configured)
         record = _start(workspace, record, begun, name, command, environment, address)
-        log(f"{name} starting at {address}")
+        log(f"{name} starting at {shown_address(record, name, address)}")
     return record
-
-
-def _server(workspace: Workspace, record: Record, name: str, api: str, port: int) -> tuple[list[str], dict[str, str]]:
-    """Return the command and the environment of a server."""
-    environment = commands.server_environment(workspace) | {"PREFECT_API_URL": api}
-    host = workspace.settings.servers.host
-    if name == PREFECT:
-        return commands.prefect_command(host, port), environment
-    login = accounts.login_environment(workspace) if record.auth else {}
-    return commands.mlflow_command(workspace, host, port), environment | login
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
@@ -238,7 +242,7 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         time.monotonic(),
     )
     if process in begun:
-        log(f"{name} is up at {process.address} ({process.uptime:.1f} s)")
+        log(f"{name} is up at {shown_address(record, name, process.address)} ({process.uptime:.1f} s)")
 
 
 def _wait_for_workers(record: Record, api: str, log: Log) -> None:
@@ -262,7 +266,7 @@ def _wait_until(process: Process, ready: Callable[[], bool], fault: str, started
 
 def _online(api: str, process: Process) -> bool:
     try:
-        workers = web.request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
+        workers = prefect_request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
     except OSError:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
@@ -271,18 +275,6 @@ def _online(api: str, process: Process) -> bool:
 
 def _living(record: Record) -> Record:
     return replace(record, processes=tuple(p for p in record.processes if alive(p)))
-
-
-def _address(host: str, port: int) -> str:
-    return f"http://{_reachable(host)}:{port}"
-
-
-def _reachable(host: str) -> str:
-    """Return the address that a client on this machine uses."""
-    # a wildcard address is one to listen at, not one to connect to
-    if host in {"0.0.0.0", "::"}:
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def _one_at_a_time(workspace: Workspace, log: Log) -> contextlib.AbstractContextManager[None]:

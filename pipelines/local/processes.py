@@ -88,11 +88,14 @@ def listens(process: Process, port: int) -> bool:
     return False
 
 
-def stop(processes: Iterable[Process], patience: Seconds = 8.0) -> list[Process]:
-    """End processes and their descendants, by a request and after `patience` by force; return those that ran."""
+def stop(processes: Iterable[Process], patience: Seconds = 8.0, *, alone: bool = False) -> list[Process]:
+    """End processes, by a request and after `patience` by force; return those that ran.
+
+    Their descendants are ended with them, unless they are to be ended `alone`.
+    """
     targets = {process: found for process in processes if (found := _find(process))}
     # listed before anything ends: a server does not end its own children, and they then belong to another parent
-    family = {member for found in targets.values() for member in _family(found)}
+    family = {member for found in targets.values() for member in ([found] if alone else _family(found))}
     for found in targets.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             found.terminate()

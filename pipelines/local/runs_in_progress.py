@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipelines.local import http_client as web
-from pipelines.local.addresses import PREFECT, read_record
+from pipelines.local.addresses import PREFECT, log_in_to_prefect, read_record
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive, descendants
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
@@ -22,7 +22,7 @@ def unfinished_runs(api: str, pools: Iterable[str] = POOLS) -> list[dict[str, An
         "work_pools": {"name": {"any_": list(pools)}},
         "limit": 200,
     }
-    found: list[dict[str, Any]] = web.request(f"{api}/flow_runs/filter", wanted)
+    found: list[dict[str, Any]] = prefect_request(f"{api}/flow_runs/filter", wanted)
     return found
 
 
@@ -38,6 +38,7 @@ def runs_in_progress(workspace: Workspace) -> list[str]:
     workers = [process for process in record.processes if process.name in POOLS and alive(process)]
     if not api or not (own or workers):
         return []
+    log_in_to_prefect(workspace)
     try:
         found = unfinished_runs(api)
     except OSError:

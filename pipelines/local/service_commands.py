@@ -6,7 +6,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
+from pipelines.local.addresses import PREFECT_PATH, prefect_login, prefect_pages
 from pipelines.local.environment import child_environment
+from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.workspace import Workspace
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
@@ -16,6 +18,9 @@ POOLS = {
     "elp-gpu": "Training and evaluation.",
 }
 """Work pools of type process, and what each is for."""
+
+FRONT = "ELP_FRONT"
+"""Environment variable of the Prefect server: address of the MLflow server that shows its pages."""
 
 _CPU_LIMIT = 4
 """Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
@@ -69,10 +74,33 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
         }
     )
+
+
+def behind_the_front(workspace: Workspace, front: str, key: str) -> dict[str, str]:
+    """Return what the Prefect server needs in addition if the MLflow server at `front` shows its pages.
+
+    With a `key` it answers requests with this key only.
+    """
+    return {
+        FRONT: front,
+        "PREFECT_SERVER_UI_SERVE_BASE": PREFECT_PATH,
+        # by path alone: the pages are right under every name of the front
+        "PREFECT_SERVER_UI_API_URL": f"{PREFECT_PATH}/api",
+        # Prefect writes the path into a copy of its pages; that in the package is of one path for the whole machine
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(workspace.state / "prefect" / "pages"),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": front,
+        **({"PREFECT_SERVER_API_AUTH_STRING": key} if key else {}),
+    }
+
+
+def showing_prefect(prefect: str, key: str) -> dict[str, str]:
+    """Return what the MLflow server needs in addition to show the pages of the Prefect server at an address."""
+    return {"ELP_PREFECT_SERVER": prefect, **({PREFECT_LOGIN: key} if key else {})}
 
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
@@ -87,6 +115,9 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
             **_prefect_home(workspace.state / "prefect"),
             "PREFECT_API_URL": api,
+            # the address of its pages, in the lines of a run's log
+            "PREFECT_UI_URL": prefect_pages(workspace, api),
+            **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
             # a run starts within a second of being asked for; each look is a write to Prefect's database
             "PREFECT_WORKER_QUERY_SECONDS": "1",

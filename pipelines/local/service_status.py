@@ -9,7 +9,8 @@ from typing import Any
 from elp_core.types import Seconds
 from pipelines.local import accounts
 from pipelines.local import http_client as web
-from pipelines.local.addresses import MLFLOW, PREFECT, Record, read_record
+from pipelines.local.addresses import MLFLOW, PREFECT, PREFECT_PATH, Record, log_in_to_prefect, read_record
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.supervision import SUPERVISOR, read_ends
@@ -34,11 +35,14 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
     """Return the state of both servers, each pool's workers and the supervision; each has `patience` to answer."""
     record = read_record(workspace)
     servers = workspace.settings.servers
+    log_in_to_prefect(workspace)
     api_base = servers.prefect_api.rstrip("/").removesuffix("/api")
     with ThreadPoolExecutor(4) as threads:
         mlflow = threads.submit(_server, record, MLFLOW, servers.mlflow_uri.rstrip("/"), "/health", patience)
         prefect = _server(record, PREFECT, api_base, "/api/health", patience)
         api = f"{prefect.address}/api" if prefect.state == "up" else ""
+        if not api_base:
+            prefect = _below_the_front(record, prefect)
         # the pools are asked while MLflow still answers
         pools = threads.map(lambda pool: _pool(record, pool, api), POOLS)
         found = [mlflow.result(), prefect, *pools, _supervisor(record)]
@@ -94,6 +98,16 @@ def _server(record: Record, name: str, elsewhere: str, health: str, patience: Se
     return replace(found, detail=f"{console}; {found.detail}" if found.detail else console)
 
 
+def _below_the_front(record: Record, prefect: ServiceStatus) -> ServiceStatus:
+    """Return the line with the address for people, and that for workers next to it."""
+    mlflow = record.find(MLFLOW)
+    if not (record.front and mlflow and prefect.address):
+        return prefect
+    own = f"for workers: {prefect.address}/api"
+    detail = f"{own}; {prefect.detail}" if prefect.detail else own
+    return replace(prefect, address=f"{mlflow.address}{PREFECT_PATH}/", detail=detail)
+
+
 def _supervisor(record: Record) -> ServiceStatus:
     process = record.find(SUPERVISOR)
     if process and alive(process):
@@ -111,8 +125,8 @@ def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
         return replace(found, detail="Prefect does not answer")
     wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "work_pools": {"name": {"any_": [pool]}}}
     try:
-        workers = web.request(f"{api}/work_pools/{pool}/workers/filter", {})
-        runs = web.request(f"{api}/flow_runs/count", wanted)
+        workers = prefect_request(f"{api}/work_pools/{pool}/workers/filter", {})
+        runs = prefect_request(f"{api}/flow_runs/count", wanted)
     except OSError as error:
         return replace(found, detail=f"no such pool yet ({error})")
     online = [worker for worker in workers if worker["status"] == "ONLINE"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
-from pipelines.local.addresses import prefect_api
+from pipelines.local.addresses import prefect_api, prefect_pages
+from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.quick_prefect import skip_grammar
@@ -61,15 +63,18 @@ class FollowedRun:
 def connect_prefect(workspace: Workspace, api: str = "") -> Iterator[SyncPrefectClient]:
     """Open Prefect's client on the workspace's Prefect API, or on `api`; its errors are those of `prefect_errors`."""
     api = api or prefect_api(workspace)
+    pages = prefect_pages(workspace, api)
     with quick_imports():
         skip_grammar()
         from prefect.client.orchestration import get_client
-        from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
     # a proxy meant for the outside world must not be asked for this machine's own servers
     options = {"trust_env": False} if urlsplit(api).hostname in LOCAL_HOSTS else {}
     with (
-        temporary_settings({PREFECT_API_URL: api}),
+        temporary_settings(
+            {PREFECT_API_URL: api, PREFECT_UI_URL: pages, PREFECT_API_AUTH_STRING: os.environ.get(PREFECT_LOGIN)}
+        ),
         get_client(options, sync_client=True) as client,
         prefect_errors(api),
     ):
@@ -172,11 +177,18 @@ def followed_run(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
         state=(state.name if state else None) or "Pending",
         state_type=state.type.value if state else "PENDING",
         message=(state.message if state else None) or "",
-        url=f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run.id}",
+        url=f"{_pages(client)}/runs/flow-run/{run.id}",
         started=run.start_time.isoformat().replace("+00:00", "Z") if run.start_time else "",
         seconds=run.total_run_time.total_seconds(),
         parameters=run.parameters,
     )
+
+
+def _pages(client: SyncPrefectClient) -> str:
+    """Return the address of Prefect's pages, as `connect_prefect` set it."""
+    from prefect.settings import PREFECT_UI_URL
+
+    return (PREFECT_UI_URL.value() or str(client.api_url).rstrip("/").removesuffix("/api")).rstrip("/")
 
 
 def _detail(text: str) -> str:

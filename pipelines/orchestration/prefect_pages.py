@@ -1,6 +1,7 @@
-"""Prefect's pages under a content policy, so that a browser sends no request to another host.
+"""Prefect's server for browsers: a content policy, no request to another host, no browser beside the front.
 
-Its UI has an analytics library that reports to a host of its vendor even if analytics is off. Checked with 3.8.8.
+Prefect's UI has an analytics library that reports to a host of its vendor even if analytics is off, and its server asks
+another one for a list of worker types. Checked with 3.8.8.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipelines.local.service_commands import FRONT
+
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 _API_NAMES = ("PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
 """Environment variables that name the address by which the pages ask the server."""
+_OWN = ("/api", "/prefect")
+"""The paths of the server behind a front; any other one is an address of its pages without a front."""
 
 
 def content_policy(*apis: str) -> str:
@@ -24,7 +29,8 @@ def content_policy(*apis: str) -> str:
     The pages have styles and a script in their HTML, and read the code of a picture from memory.
     """
     # the page may be open as localhost while the API is named 127.0.0.1
-    hosts = dict.fromkeys((parts.scheme, parts.netloc) for parts in map(urlsplit, filter(None, apis)))
+    parts = (urlsplit(api) for api in apis)
+    hosts = dict.fromkeys((part.scheme, part.netloc) for part in parts if part.netloc)
     there = "".join(f" {scheme}://{host} {scheme.replace('http', 'ws')}://{host}" for scheme, host in hosts)
     return (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
@@ -34,10 +40,15 @@ def content_policy(*apis: str) -> str:
     )
 
 
-def with_policy(app: App) -> App:
-    """Return the application with the policy on every answer, and without a referrer for links to other hosts."""
+def with_policy(app: App, front: str = "") -> App:
+    """Return the application with the policy on every answer, and without a referrer for links to other hosts.
+
+    With the address of a `front`, browsers get the pages there, and only programs are answered here.
+    """
+    # a page of the front asks the front only
+    apis = [] if front else [os.environ.get(name, "") for name in _API_NAMES]
     headers = [
-        (b"content-security-policy", content_policy(*(os.environ.get(name, "") for name in _API_NAMES)).encode()),
+        (b"content-security-policy", content_policy(*apis).encode()),
         (b"referrer-policy", b"same-origin"),
         (b"x-dns-prefetch-control", b"off"),
     ]
@@ -48,19 +59,46 @@ def with_policy(app: App) -> App:
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
-        await app(scope, receive, send_with_policy if scope["type"] == "http" else send)
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        if front and (status := _beside_the_front(scope)):
+            query = scope["query_string"]
+            place = f"{front}/prefect{scope['path']}".encode() + (b"?" + query if query else b"")
+            await send_with_policy({"type": "http.response.start", "status": status, "headers": [(b"location", place)]})
+            return await send_with_policy({"type": "http.response.body"})
+        await app(scope, receive, send_with_policy)
 
     return guarded
 
 
-def serve_pages_with_policy() -> None:
-    """Let the Prefect server that this process starts send the policy."""
-    from prefect.server.api import server
+def _beside_the_front(scope: Scope) -> int:
+    """Return the status for a browser that asks this server instead of the front; 0 for any other request."""
+    if not scope["path"].startswith(_OWN):
+        # a link of the time before the front
+        return 307
+    # a page of another site; the front does not pass this header on, and programs do not send it
+    return 403 if any(name == b"origin" for name, _ in scope["headers"]) else 0
 
-    original = server.create_app
+
+def serve_pages_with_policy() -> None:
+    """Let the Prefect server that this process starts send the policy, and ask no other host."""
+    from prefect.server.api import collections, server
+    from prefect.server.schemas.ui import UISettings
+
+    original, front = server.create_app, os.environ.get(FRONT, "")
+    # without an address Prefect takes the list that it ships
+    collections.KNOWN_VIEWS.update(dict.fromkeys(collections.KNOWN_VIEWS, ""))
+
+    class FrontSettings(UISettings):
+        """What the pages are told about the server: the front has asked for the login, the pages need not."""
+
+        def __init__(self, **values: Any) -> None:
+            super().__init__(**{**values, "auth": None})
 
     def create_app(*args: Any, **kwargs: Any) -> Any:
-        return with_policy(original(*args, **kwargs))
+        return with_policy(original(*args, **kwargs), front)
 
+    if front:
+        setattr(server, "UISettings", FrontSettings)  # noqa: B010 (mypy refuses the assignment to a class)
     # the command reads it from the module when it starts the server
     setattr(server, "create_app", create_app)  # noqa: B010 (mypy refuses the assignment to a function)

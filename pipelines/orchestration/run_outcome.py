@@ -96,6 +96,9 @@ class RunOutcome:
         # a verdict has its own JSON, which is the one that is signed
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()
+            if not self.gate.serving:
+                # a command line of the release before knows no such key
+                del values["gate"]["serving"]
         return values
 
     @classmethod

@@ -9,6 +9,7 @@ Prefect: it has to stay small and to outlive the processes that it watches.
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -62,6 +63,8 @@ class Watch:
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
     """When the ledger was read last, by the monotonic clock."""
+    alerts: threading.Thread | None = None
+    """The round of the alerts that was started last."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -81,7 +84,7 @@ def main() -> None:
             if time.monotonic() - checked >= _ALERTS_EVERY:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
-                attempt(watch, "alerts", supervise_alerts)
+                start_alerts(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -149,20 +152,36 @@ def supervise_runs(watch: Watch) -> None:
     retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, watch.retried, say)
 
 
+def start_alerts(watch: Watch) -> None:
+    """Start a round of the alerts in a thread of its own, unless one is running.
+
+    A receiver that hangs takes a minute, and an ended server must not wait for it.
+    """
+    if watch.alerts is None or not watch.alerts.is_alive():
+        watch.alerts = threading.Thread(target=attempt, args=(watch, "alerts", supervise_alerts), daemon=True)
+        watch.alerts.start()
+
+
 def supervise_alerts(watch: Watch) -> None:
     """Take in what happened, and send what is due."""
     workspace = watch.workspace
+    # further news may come while this round runs
+    news = tuple(watch.news)
+
+    def own_news(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
+        return take_in(state, channels, news, time.time())
+
     channels = read_channels(workspace)
     if not channels:
         # a channel that is added later does not get what happened before
         (folder(workspace) / "state.json").unlink(missing_ok=True)
-        watch.news.clear()
+        del watch.news[: len(news)]
         return
     # no event of Prefect between a channel's addition and this first look is lost
     added = min(channel.added for channel in channels.values())
     state = read_state(workspace, max(added, time.time() - _FIRST_LOOK))
     # one source that is silent does not hold up the others; what this process saw itself needs neither
-    for source in (_own_news, _firings, _ledger):
+    for source in (own_news, _firings, _ledger):
         try:
             after = source(watch, state, channels)
         except Exception as error:
@@ -172,12 +191,8 @@ def supervise_alerts(watch: Watch) -> None:
         if after != state:
             write_state(workspace, after)
             state = after
-    watch.news.clear()
+    del watch.news[: len(news)]
     deliver(workspace, state, channels, say)
-
-
-def _own_news(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:
-    return take_in(state, channels, watch.news, time.time())
 
 
 def _firings(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) -> AlertState:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from elp_core.languages import units_text
 from pipelines.number_text import metric_title, percent, points
-from pipelines.registry.adapter_version import Tags
+from pipelines.registry.adapter_version import Tags, report_address
 from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
 
 _UNITS = 40
 """Units that are listed; a delivery of Japanese can bring hundreds."""
 _FLAG = "🔴 **Override, no verdict that counts:**"
+_PROMOTED = "**Promoted:**"
 _LINEAGE = (
     ("dataset", Tags.DATASET),
     ("Git revision of the data", Tags.REVISION),
@@ -90,6 +91,12 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
     return [*rows, ("evidence", f"`{report}` in the run's artifacts")]
 
 
+def report_row(verdict: VerdictStatement) -> tuple[str, str]:
+    """Return the row with the link to the gate's report in the console."""
+    # relative: the server can have a prefix, and MLflow's pages are all at its root
+    return "report", f"[of the gate]({report_address('', verdict.slot, verdict.version).lstrip('/')})"
+
+
 def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
     """Return the rows on the language and the units of a head; none for English letters, the default."""
     if not language.code:
@@ -114,7 +121,7 @@ def describe_version(headline: str, rows: Sequence[tuple[str, str]], tags: Mappi
     # the list of versions shows the first line as plain text
     if headline.startswith(("#", "|", "-", "*")):
         raise ValueError(f"the description would begin with markup: {headline[:40]!r}")
-    lineage = [(name, f"`{tags[tag]}`") for name, tag in _LINEAGE if tags.get(tag)]
+    lineage = [(name, code_span(tags[tag])) for name, tag in _LINEAGE if tags.get(tag)]
     if tags.get(Tags.DIRTY) == "yes":
         lineage.append(("uncommitted code", "yes: the code revision alone does not make it again"))
     return f"{headline}\n\n{_table('result', rows)}\n\n**Lineage**\n\n{_table('from', lineage)}\n"
@@ -128,11 +135,49 @@ def flagged(description: str, override: str) -> str:
     return f"{_FLAG} {line}\n\n{description}" if line else description
 
 
-def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
-    lines = [f"| {head} | |", "|---|---|"]
+def promoted(description: str, tags: Mapping[str, str]) -> str:
+    """Return the description with a paragraph on the last promotion that a version's tags name, after the headline."""
+    paragraphs = [one for one in _paragraphs(description) if not one.startswith(_PROMOTED)]
+    if line := _promotion(tags):
+        paragraphs.insert(2 if description.startswith(_FLAG) else 1, line)
+    return "\n\n".join(paragraphs)
+
+
+def tells(description: str, tag: str, tags: Mapping[str, str]) -> bool:
+    """Return whether a description shows the value that a version's tags give one of them."""
+    if tag in (Tags.PROMOTED_AT, Tags.PROMOTED_BY, Tags.PROMOTED_WHY, Tags.PREDECESSOR):
+        line = _promotion(tags)
+        return bool(line) and line in _paragraphs(description)
+    names = [name for name, of in _LINEAGE if of == tag]
+    return any(_row(name, code_span(tags[tag])) in description.split("\n") for name in names)
+
+
+def code_span(text: str) -> str:
+    """Return text as Markdown that shows it as it is, in one line: names and reasons come from users."""
+    plain = " ".join(text.split()).replace("`", "'")
+    return f"`{plain}`"
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [one for one in text.replace("\r\n", "\n").split("\n\n") if one]
+
+
+def _promotion(tags: Mapping[str, str]) -> str:
+    if not tags.get(Tags.PROMOTED_AT):
+        return ""
+    before = tags.get(Tags.PREDECESSOR)
+    shown = [code_span(tags.get(tag) or "-") for tag in (Tags.PROMOTED_AT, Tags.PROMOTED_BY, Tags.PROMOTED_WHY)]
+    after = f", after version {before}" if before else ", the first champion"
+    return f"{_PROMOTED} {shown[0]} by {shown[1]}{after}. Reason: {shown[2]}"
+
+
+def _row(name: str, value: str) -> str:
     # a bar in a value would end its cell
-    lines += [f"| {name} | {value.replace('|', '/')} |" for name, value in rows]
-    return "\n".join(lines)
+    return f"| {name} | {value.replace('|', '/')} |"
+
+
+def _table(head: str, rows: Sequence[tuple[str, str]]) -> str:
+    return "\n".join([f"| {head} | |", "|---|---|", *(_row(name, value) for name, value in rows)])
 
 
 def _compared(rate: ReportedRate) -> str:

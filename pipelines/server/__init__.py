@@ -3,6 +3,7 @@
 Imports point down this list; import-linter checks it. A promotion passes through the modules marked with ``*``:
 
     app             * the application that `mlflow server --app-name elp` starts: stores, login, routes, pages, thread
+    front             Prefect's pages and API below /prefect/
     pages             the pages under /elp/ and their forms
     routes          * the JSON routes under /elp/api/v1, with `request_body`
     read_models       queries for pages and routes

@@ -12,7 +12,9 @@ from mlflow.server import app as mlflow_app
 from pipelines.server import mlflow_private, pages, routes
 from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.mlflow_login import add_login, authenticate
+from pipelines.server.auth.prefect_rights import PREFECT_LOGIN, PREFECT_SERVER
 from pipelines.server.auth.principal import login_on
+from pipelines.server.front.prefect_front import PrefectFront
 from pipelines.server.overrides import start_expiry_thread
 from pipelines.server.pages.mlflow_pages import add_page_headers
 from pipelines.server.stores import registry_store
@@ -43,6 +45,8 @@ def create_app(app: Flask = mlflow_app) -> Any:
         from mlflow.server.fastapi_app import create_fastapi_app
 
         asgi_app = create_fastapi_app(app)
+    if upstream := os.environ.get(PREFECT_SERVER):
+        asgi_app = PrefectFront(asgi_app, upstream, os.environ.get(PREFECT_LOGIN, ""))
     return AuthMiddleware(asgi_app, authenticate if login_on() else None, registry_store.registry().record_refusal)
 
 

@@ -24,6 +24,7 @@ from elp_core.config import to_dict
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.locks import file_lock
+from pipelines.number_text import BEFORE
 from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, read_known
 from pipelines.training.curves import draw_curves
 from pipelines.training.inputs import TrainingInputs
@@ -122,6 +123,8 @@ def finish_training(
         digest = write_bundle(folder / "bundle", model, lineage.to_json(), metrics)
         # what a full copy would have to store; not in the bundle, whose digest must not depend on it
         metrics["backbone_parameters"] = float(sum(p.numel() for p in model.backbone.parameters()))
+        if result.before is not None:
+            metrics[f"{BEFORE}{value.metric}"] = result.before
         metrics["bundle_bytes"] = float(sum(p.stat().st_size for p in (folder / "bundle").iterdir()))
         trained = Trained(folder, digest, value.metric, value.value, metrics, result.history, lineage)
         write_whole(trained.report / "lineage.json", (trained.bundle / "lineage.json").read_bytes())

@@ -66,7 +66,7 @@ def register_trained(
     log_history(client, run_id, trained.history)
     runs.log_datasets(client, run_id, _datasets(slot, lineage))
     runs.log_folder(client, run_id, trained.report, "report")
-    model_id = bundle_models.log_bundle(client, run_id, trained.bundle, lineage.key)
+    model_id = bundle_models.log_bundle(client, run_id, trained.bundle, lineage.key, slot.task_spec)
     version = model_registry.find_by_key(client, slot, lineage.key)
     if version is None:
         version = _create(client, slot, run_id, model_id, trained)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from tests.support.browser import Visit, browser
 from tests.support.guarded_server import GuardedServer
@@ -40,6 +44,11 @@ def page(visit: Visit) -> Page:
 def seen(server: GuardedServer) -> Shop:
     """A slot that is looked at only."""
     return open_shop(server, "plant-a")
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    """The colours of a picture, uint8 [height, width, 3]."""
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def act(page: Page, section: str, reason: str, by: str = "ann") -> None:
@@ -104,6 +113,22 @@ def test_a_failed_version_is_refused_with_the_servers_sentence(server: GuardedSe
     assert "was refused: promote (v4)" in ledger.get_by_role("row").nth(1).inner_text()
 
 
+def test_what_may_be_promoted_is_chosen_and_never_a_rejected_version(server: GuardedServer, page: Page) -> None:
+    shop = open_shop(server, "chosen")
+    page.goto(shop.page)
+    promote = page.get_by_role("region", name="Promote")
+    version = promote.get_by_label("Version", exact=True)
+    assert version.input_value() == "3"
+    act(page, "Promote", "better on every line")
+    assert "v3 is the champion now" in result(page)
+    # only v4 is left, which failed
+    assert version.input_value() == ""
+    promote.get_by_label("Reason").fill("anything")
+    promote.get_by_role("button").click()
+    assert version.evaluate("field => field.validity.valueMissing")
+    assert shop.champion() == 3
+
+
 def test_a_slot_is_retired(server: GuardedServer, page: Page) -> None:
     shop = open_shop(server, "retire")
     page.goto(shop.page)
@@ -122,8 +147,76 @@ def test_links_lead_from_the_lineage_to_a_clip(seen: Shop, page: Page, visit: Vi
         lineage.get_by_role("link", name="golden set").first.click()
     clips = page.get_by_role("region", name="Clips").get_by_role("row")
     assert clips.count() == 81
-    assert "said <b>" in clips.nth(1).inner_text()
+    assert clips.filter(has_text="stop belt three right <b>now</b>").count() == 16
+
+
+def test_the_gate_result_leads_to_both_answers_of_every_clip(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(f"{seen.page}?version=4")
+    page.get_by_role("link", name="Every golden clip with its answers").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Golden clips of plant-a/asr v4"
+    clips = page.get_by_role("region", name="Clips").first
+    assert "80 clips: v4 makes 80 worse and 0 better than v2 (champion then)." in clips.inner_text()
+    row = clips.get_by_role("row").nth(1).inner_text()
+    assert "0 → 2 of 5" in row
+    assert "+2 worse" in row
     visit.screenshot("console-clips")
+    clips.get_by_label("Condition").select_option("press")
+    clips.get_by_label("Speaker").select_option("s1")
+    clips.get_by_role("button", name="Show").click()
+    page.wait_for_url("**condition=press&speaker=s1**")
+    shown = page.get_by_role("region", name="Clips").first
+    assert " of 80: v4 makes" in shown.inner_text()
+    assert {cell.inner_text() for cell in shown.locator("tbody td:nth-child(3)").all()} == {"press"}
+
+
+def test_two_versions_are_compared(seen: Shop, page: Page, visit: Visit) -> None:
+    page.goto(seen.page)
+    chooser = page.get_by_role("form", name="Compare two versions")
+    assert chooser.get_by_label("Compare").input_value() == "2"
+    chooser.get_by_label("with").select_option("4")
+    chooser.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare?a=2&b=4")
+    text = page.locator("main").inner_text()
+    assert "v4: WER +28.00 points against v2: more errors" in text
+    assert "Nothing: all " in text
+    rows = page.get_by_role("region", name="By recording condition").first.get_by_role("row")
+    assert rows.count() == 4
+    assert "+28" in rows.nth(1).inner_text()
+    assert page.get_by_role("region", name="Clips").first.get_by_role("row").count() == 81
+    visit.screenshot("console-compare")
+
+
+def test_words_are_explained_on_hover_and_focus_and_in_the_glossary(seen: Shop, page: Page) -> None:
+    page.goto(seen.page)
+    link = page.get_by_role("region", name="Decision").get_by_role("link", name="WER").first
+    tip = page.get_by_role("tooltip").filter(has_text="word error rate").first
+    assert not tip.is_visible()
+    link.focus()
+    tip.wait_for()
+    page.keyboard.press("Escape")
+    assert not tip.is_visible()
+    link.hover()
+    tip.wait_for()
+    link.click()
+    page.wait_for_url("**/elp/glossary#term-wer")
+    assert page.get_by_role("heading", level=1).inner_text() == "Glossary"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_plots_have_the_colours_of_the_page(seen: Shop, page: Page, dark: bool) -> None:
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.goto(seen.page)
+    plot = page.locator("img.plot").first
+    plot.scroll_into_view_if_needed()
+    assert plot.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") <= 620
+    shown = pixels(plot.screenshot(animations="disabled"))
+    page.emulate_media(color_scheme="light")
+    panel = (27, 36, 43) if dark else (255, 255, 255)
+    assert abs(np.median(shown, axis=(0, 1)) - panel).max() <= 3
+    # the texts are at the other end of the scale
+    brightness = shown.mean(axis=2)
+    assert brightness.max() > 200
+    assert brightness.min() < 60
 
 
 def test_the_evidence_is_shown(seen: Shop, page: Page) -> None:
@@ -195,12 +288,14 @@ def _tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"60 tabs do not reach {name}")
 
 
-@pytest.mark.parametrize("width", [320, 768, 1280])
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_pages_fit_their_window(seen: Shop, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860})
-    for address in (f"{seen.server.uri}/elp/", seen.page, f"{seen.server.uri}/elp/datasets/golden/plant-a/asr/v1"):
+    console = f"{seen.server.uri}/elp/"
+    golden = f"{console}datasets/golden/plant-a/asr/v1"
+    for address in (console, seen.page, golden, f"{seen.page}/v4/clips", f"{seen.page}/compare", f"{console}glossary"):
         page.goto(address)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
     page.set_viewport_size({"width": 1280, "height": 860})
 
 

@@ -15,6 +15,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.local.service_commands import server_environment
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
+from tests.support.accessibility import grave_faults
 from tests.support.browser import Visit, browser
 from tests.support.clips import tone, wav
 from tests.support.deliveries import silence, write_delivery
@@ -143,6 +144,7 @@ def test_a_telephone_in_the_dark_shows_and_plays(data_server: GuardedServer, vis
         page.goto(f"{data_server.uri}/elp/data/{SLOT}{address}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert heard(page.locator("audio").first) > 0
+        assert page.locator("audio").first.evaluate("player => player.offsetWidth") >= 120
     page.goto(f"{data_server.uri}/elp/data/{SLOT}")
     assert page.evaluate("getComputedStyle(document.querySelector('svg .column')).fill") == "rgb(124, 184, 245)"
     page.locator("#shapes").evaluate("heading => heading.scrollIntoView()")
@@ -150,3 +152,14 @@ def test_a_telephone_in_the_dark_shows_and_plays(data_server: GuardedServer, vis
     with page.expect_navigation():
         page.get_by_role("region", name="Clips").locator("tbody a").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_pages_of_data_have_no_grave_fault(data_server: GuardedServer, visit: Visit) -> None:
+    page, found = visit.page, list[str]()
+    for address in ("", SLOT, f"{SLOT}/quarantine"):
+        page.goto(f"{data_server.uri}/elp/data/{address}")
+        found += grave_faults(page)
+    page.goto(f"{data_server.uri}/elp/data/{SLOT}")
+    with page.expect_navigation():
+        page.get_by_role("region", name="Clips").locator("tbody a").first.click()
+    assert found + grave_faults(page) == []

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from elp_core.languages import NormaliserId
-from pipelines.registry.client.model_registry import model_description
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
-from tests.support.browser import Visit, browser
+from pipelines.registry.slot_description import slot_description
+from tests.support.browser import Visit, browser, require_font
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import Japanese, judge
 from tests.support.rest import Rest
@@ -31,7 +30,7 @@ ERRORS = [1, 0, 2, 1, 1] * 16
 def slot(server: GuardedServer) -> Slot:
     """v1 was judged under a normaliser of the past and is champion; v2 and v3 are judged under the present one."""
     slot, rest, keys = Slot("kojo", "asr"), Rest(server.uri), load_trusted_keys(server.keys)
-    rest.post(f"{API}/registered-models/create", {"name": slot.model_name, "description": model_description(slot)})
+    rest.post(f"{API}/registered-models/create", {"name": slot.model_name, "description": slot_description(slot)})
     first, second, third = (register(rest, slot.model_name, f"kojo {n}", lineage=keys) for n in (1, 2, 3))
     judge(rest, first, ERRORS, None, keys, BEFORE)
     promote(rest, first, "the first one")
@@ -52,13 +51,6 @@ def visit() -> Iterator[Visit]:
 def _open(visit: Visit, server: GuardedServer, address: str) -> Page:
     visit.page.goto(f"{server.uri}/elp/{address}")
     return visit.page
-
-
-def _picture(visit: Visit, name: str) -> None:
-    """Keep the page for the documentation, if this machine can show Japanese."""
-    fonts = subprocess.run(["fc-list", ":lang=ja"], capture_output=True, text=True, check=False).stdout
-    if fonts.strip():
-        visit.screenshot(name)
 
 
 def test_characters_are_named_wherever_they_decided(server: GuardedServer, slot: Slot, visit: Visit) -> None:
@@ -93,7 +85,8 @@ def test_what_was_said_is_found_and_marked_as_japanese(server: GuardedServer, sl
     assert (said.first.get_attribute("lang"), said.first.get_attribute("dir")) == ("ja", "auto")
     assert "wrong characters" in page.get_by_role("region", name="Clips").locator("thead").inner_text()
     assert page.get_by_text("wrong words").count() == 0
-    _picture(visit, "console-japanese-clips")
+    require_font("ja")
+    visit.screenshot("console-japanese-clips")
 
 
 @pytest.mark.parametrize("width", [320, 390])

@@ -9,10 +9,16 @@ import pytest
 from tests.support.browser import Visit, browser
 from tests.support.contest import PASSED, prepare
 from tests.support.guarded_server import GuardedServer
+from tests.support.shop import open_shop
 
 pytestmark = pytest.mark.integration
 
-PAGES = ("/#/", "/#/experiments", "/#/models", "/#/prompts", "/#/settings", "/elp/")
+PAGES = (
+    *("", "/experiments", "/models", "/prompts", "/settings"),
+    *("/models/{model}", "/models/{model}/versions/3", "/experiments/1/runs/{run}"),
+    "/experiments/1/runs/{run}/artifacts/gate/v3/report.html",
+)
+"""Of MLflow, after its hash; the last one shows the gate's report in a frame."""
 
 
 @pytest.fixture
@@ -41,10 +47,17 @@ def test_a_choice_of_the_visitor_stays(visit: Visit, server: GuardedServer) -> N
 
 
 def test_no_page_asks_another_host(visit: Visit, server: GuardedServer) -> None:
+    shop = open_shop(server, "plant-n")
+    named = {"model": shop.model, "run": shop.made[3].run_id}
     for page in PAGES:
-        visit.page.goto(server.uri + page)
-        visit.page.wait_for_timeout(2500)
-        assert len(visit.page.inner_text("body")) > 50, page
+        tab = visit.page.context.new_page()
+        tab.goto(f"{server.uri}/#{page.format(**named)}" if page else f"{server.uri}/#/")
+        tab.get_by_text("Model registry").first.wait_for(timeout=60_000)
+    tab.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=60_000)
+    visit.page.goto(f"{server.uri}/elp/slots/plant-n/asr")
+    # what a page asks for after it has come
+    visit.page.wait_for_timeout(3000)
+    assert visit.left_the_machine() == []
     assert visit.errors == []
 
 

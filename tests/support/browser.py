@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # the network is cut: a request to another host is noted and finds nobody
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 _INSIDE = ("127.0.0.1", "localhost")
 _MODEL_PAGES = """
@@ -71,6 +74,14 @@ class Visit:
             assert size < MAX_IMAGE_BYTES, f"{name}.png is {size} bytes: show less of the page"
 
 
+def require_font(language: str) -> None:
+    """Skip the rest of a test whose picture is wanted, if the browser would show a box for each character."""
+    if os.environ.get("ELP_SCREENSHOTS") and not os.environ.get("ELP_FONTS"):
+        fonts = subprocess.run(["fc-list", f":lang={language}"], capture_output=True, text=True, check=False).stdout
+        if not fonts.strip():
+            pytest.skip(f"no font for {language}: install one, or name a folder with fonts in ELP_FONTS")
+
+
 def chromium() -> str:
     """Path of the browser; the test is skipped where there is none."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
@@ -105,6 +116,8 @@ def _running_chromium() -> _Chromium:
         with contextlib.ExitStack() as started:
             # a home of its own: Chromium writes certificates and crash reports there
             home = started.enter_context(tempfile.TemporaryDirectory(prefix="elp-browser-"))
+            if fonts := os.environ.get("ELP_FONTS"):
+                (Path(home) / ".fonts").symlink_to(Path(fonts).resolve(), target_is_directory=True)
             environment = {**os.environ, "HOME": home}
             driver = started.enter_context(api.sync_playwright())
             opened = driver.chromium.launch(executable_path=executable, args=list(_FLAGS), env=environment)

@@ -91,7 +91,7 @@ def add_bundle(
     folder.parent.mkdir(parents=True)
     digest = make_bundle(folder, slot, key, task=task, silent=silent)
     run_id = tracking.open_run(client, slot, key, f"run {key}", {})
-    model_id = models.log_bundle(client, run_id, folder, key)
+    model_id = models.log_bundle(client, run_id, folder, key, slot.task_spec)
     tags = version_tags(Lineage.from_json(lineage(slot, key, tiny_backbone("hubert").fingerprint)), digest, "wer", 1.0)
     version = registry.create_version(
         client,

@@ -22,6 +22,14 @@ from tests.support.versions_by_hand import Made, state, upload, verdict_on
 
 POLICY = GatePolicy(limit=0.5, resamples=500)
 CONDITIONS = ("quiet", "press", "radio")
+LINES = (
+    "stop belt three right <b>now</b>",
+    "open the left front door",
+    "lower the fork by ten",
+    "call the shift lead please",
+    "check oil on press four",
+)
+"""Five words each."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,8 @@ def judge(
     """Judge a version that made these errors, a clip of five words each, against one that made others."""
     scores = clips(errors, speakers=8, conditions=CONDITIONS)
     champion = clips(against[1], speakers=8, conditions=CONDITIONS) if against else None
-    if spoken:
-        scores, champion = spoken.scores(scores), champion and spoken.scores(champion)
+    answered = spoken.scores if spoken else _answered
+    scores, champion = answered(scores), champion and answered(champion)
     normaliser = spoken.normaliser if spoken else None
     verdict = decide_verdict(scores, champion, POLICY, normaliser=normaliser)
     numbers, place = verdict.to_json(), made.evidence.rpartition("/")[0]
@@ -72,3 +80,18 @@ def judge(
     )
     state(rest, made, statement.payload, keys, "verdict")
     return statement
+
+
+def _answered(scores: ClipScores) -> ClipScores:
+    """The same errors in sentences: a word replaced, missing or added in turn; of two errors, the first word too."""
+    said = [LINES[place % len(LINES)] for place in range(len(scores))]
+    heard = [_misheard(line.split(), int(scores.errors[place]), place) for place, line in enumerate(said)]
+    return replace(scores, references=tuple(said), hypotheses=tuple(heard))
+
+
+def _misheard(words: list[str], errors: int, place: int) -> str:
+    if errors > 0:
+        words = [[*words[:2], "sea", *words[3:]], [*words[:1], *words[2:]], [*words, "and"]][place % 3]
+    if errors > 1:
+        words = ["top", *words[1:]]
+    return " ".join(words)

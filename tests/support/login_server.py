@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,12 +51,19 @@ class LoginServer:
 
 
 @contextlib.contextmanager
-def login_server(folder: Path, database: str | None = None) -> Iterator[LoginServer]:
-    """Run the guarded server with a login; all its files are in `folder`, the registry too if `database` is None."""
+def login_server(
+    folder: Path, database: str | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[LoginServer]:
+    """Run the guarded server with a login; all its files are in `folder`, the registry too if `database` is None.
+
+    `environment` is on top of the usual.
+    """
     workspace = Workspace(folder, Settings())
-    admin = accounts.create(workspace)
+    accounts.create(workspace)
+    admin = accounts.first_admin(workspace)
     assert admin is not None
-    with guarded_server(folder / "server", database, accounts.login_environment(workspace)) as running:
+    environment = accounts.login_environment(workspace) | dict(environment or {})
+    with guarded_server(folder / "server", database, environment) as running:
         server = LoginServer(running, workspace, admin)
         for name, roles in ROLES.items():
             users.add_user(server.users(), name, PASSWORD, roles)

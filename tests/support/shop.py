@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.registry.client.model_registry import model_description
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
+from pipelines.registry.slot_description import slot_description
 from tests.support.guarded_server import GuardedServer
 from tests.support.judged_by_hand import judge
 from tests.support.rest import Rest
@@ -45,7 +45,7 @@ def open_shop(server: GuardedServer, site: str, rest: Rest | None = None) -> Sho
     rest, keys = rest or Rest(server.uri), load_trusted_keys(server.keys)
     slot, made = Slot(site, "asr"), {}
     model = slot.model_name
-    rest.post(f"{API}/registered-models/create", {"name": model, "description": model_description(slot)})
+    rest.post(f"{API}/registered-models/create", {"name": model, "description": slot_description(slot)})
     for version, errors in ERRORS.items():
         made[version] = register(rest, model, f"{site} {version}", lineage=keys)
         champion = {1: None, 2: 1}.get(version, 2)

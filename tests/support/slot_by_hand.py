@@ -72,10 +72,12 @@ class SlotByHand:
         golden: Sequence[ShardRow] = (),
         before: DatasetVersion | None = None,
         repeats: int = 0,
+        shard_clips: int = 20_000,
         **more: Any,
     ) -> DatasetVersion:
         """Make a version that holds exactly `rows`, committed and tagged; `golden` makes the first golden set."""
-        shards, shards_hash = self._store(SHARDS, [write_shard(rows, self._stage(SHARDS))])
+        parts = (rows[first : first + shard_clips] for first in range(0, len(rows), shard_clips))
+        shards, shards_hash = self._store(SHARDS, [write_shard(part, self._stage(SHARDS)) for part in parts])
         self._store(QUARANTINE, write_quarantine(quarantine, name, self._stage(QUARANTINE)) if quarantine else [])
         new = len(rows) - (before.clips if before else 0)
         seconds = sum(one.duration for one in rows)

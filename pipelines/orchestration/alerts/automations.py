@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from elp_core.types import Seconds
-from pipelines.local import http_client as web
+from pipelines.local.addresses import prefect_pages
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
 from pipelines.orchestration.prefect_api import deployment_name
@@ -81,7 +82,7 @@ def _trigger(workspace: Workspace, kind: str, overdue: Seconds) -> EventTrigger:
 def emit(workspace: Workspace, api: str, alerts: Iterable[Alert]) -> None:
     """Send events of our own to Prefect; one that it has already changes nothing. No answer raises OSError."""
     if events := [own_event(workspace, alert) for alert in alerts]:
-        web.request(f"{api}/events", events, timeout=15.0)
+        prefect_request(f"{api}/events", events, timeout=15.0)
 
 
 def own_event(workspace: Workspace, alert: Alert) -> dict[str, Any]:
@@ -107,9 +108,10 @@ def firings(workspace: Workspace, api: str, since: datetime, until: datetime) ->
         "event": {"name": ["prefect.automation.triggered"]},
         "resource": {"labels": {"prefect.resource.name": names}},
     }
+    pages = prefect_pages(workspace, api)
     for firing in _stored(api, wanted, since, until):
         event = (firing.get("payload") or {}).get("triggering_event")
-        if event and (alert := event_alert(event, api.removesuffix("/api"))):
+        if event and (alert := event_alert(event, pages)):
             yield str(firing["id"]), alert
 
 
@@ -119,27 +121,28 @@ def selected_events(workspace: Workspace, api: str, since: datetime, until: date
     No answer raises OSError.
     """
     names = {automation_name(workspace, kind): kind for kind in KINDS}
-    found = web.request(f"{api}/automations/filter", {"automations": {"name": {"any_": list(names)}}}, timeout=15.0)
+    found = prefect_request(f"{api}/automations/filter", {"automations": {"name": {"any_": list(names)}}}, timeout=15.0)
     active = {names[one["name"]] for one in found if one["enabled"]}
     wanted = {
         "event": {"name": [event for event, kind in EVENTS.items() if kind != _PATIENT]},
         "related": {"labels": {"prefect.resource.id": _tag(workspace)}},
     }
+    pages = prefect_pages(workspace, api)
     for event in _stored(api, wanted, since, until):
-        if alert := event_alert(event, api.removesuffix("/api")):
+        if alert := event_alert(event, pages):
             yield alert.kind in active, alert
 
 
 def _stored(api: str, wanted: dict[str, Any], since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
     """Yield the events between two moments that a filter selects, the oldest first."""
     wanted = {**wanted, "occurred": {"since": since.isoformat(), "until": until.isoformat()}, "order": "ASC"}
-    page = web.request(f"{api}/events/filter", {"filter": wanted, "limit": _PAGE}, timeout=15.0)
+    page = prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _PAGE}, timeout=15.0)
     while True:
         yield from page["events"]
         if not page.get("next_page"):
             return
         # the address is that by which the server was asked
-        page = web.request(page["next_page"], timeout=15.0)
+        page = prefect_request(page["next_page"], timeout=15.0)
 
 
 def _tag(workspace: Workspace) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import shutil
 import tempfile
@@ -10,9 +11,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.task_specs import TaskSpec
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client.connection import answering
+from pipelines.registry.client.model_interface import example_input, signature_of
 from pipelines.registry.pyfunc.served_files import CODE, PACKAGES
 
 if TYPE_CHECKING:
@@ -24,8 +27,16 @@ _MODELS = "models:/m-"
 
 
 @answering
-def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str:
-    """Log a bundle as the run's model, if none has this training key yet, and return the model's id."""
+def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str, spec: TaskSpec) -> str:
+    """Log a bundle as the run's model, if none has this training key yet, and return the model's id.
+
+    Args:
+        client: Of the server.
+        run_id: MLflow run that trained it.
+        folder: The bundle; its name is `BUNDLE`.
+        key: Training key.
+        spec: Of the bundle's task: it says what the model returns.
+    """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     # MLflow names an artifact folder after the folder that it copies
@@ -42,7 +53,7 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str) -> str
     )
     with tempfile.TemporaryDirectory(prefix="elp-model-") as scratch:
         packed = Path(scratch) / "model"
-        _pack(packed, folder, model.artifact_location, model.model_id, run_id)
+        _pack(packed, folder, spec, location=model.artifact_location, model_id=model.model_id, run_id=run_id)
         client.log_model_artifacts(model.model_id, str(packed))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     # last: the search above must not find the model of a worker that was killed while it uploaded
@@ -92,14 +103,16 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
     return place
 
 
-def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) -> None:
-    """Write the MLflow model folder: MLmodel, the code file, the bundle."""
+def _pack(place: Path, folder: Path, spec: TaskSpec, *, location: str, model_id: str, run_id: str) -> None:
+    """Write the MLflow model folder: MLmodel with the signature, the example, the code file, the bundle."""
     with warnings.catch_warnings():
         # MLflow warns about its own type hints while it is imported
         warnings.simplefilter("ignore")
         import mlflow.pyfunc
         from mlflow.models import Model
 
+        # it reports that it compares our example with our signature
+        logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
         described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
         mlflow.pyfunc.save_model(
             path=str(place),
@@ -108,6 +121,8 @@ def _pack(place: Path, folder: Path, location: str, model_id: str, run_id: str) 
             # without this list MLflow tries to infer one
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in sorted(PACKAGES)],
             mlflow_model=described,
+            signature=signature_of(spec),
+            input_example=example_input(),
         )
     # the check of a served model allows no other file than ours
     for compiled in place.rglob("__pycache__"):

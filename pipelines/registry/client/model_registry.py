@@ -14,6 +14,7 @@ from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.registry.client.connection import answering, missing
 from pipelines.registry.slot import Slot
+from pipelines.registry.slot_description import slot_description
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,7 +102,7 @@ def create_version(
 
     site = {"elp.site": slot.site, "elp.task": slot.task}
     try:
-        client.create_registered_model(slot.model_name, tags=site, description=model_description(slot))
+        client.create_registered_model(slot.model_name, tags=site, description=slot_description(slot))
     except MlflowException as error:
         # created without a look before: another worker may create it in between
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
@@ -123,14 +124,6 @@ def create_version(
 def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
     """Delete a version from the registry; its run and its model stay."""
     client.delete_model_version(version.slot.model_name, str(version.version))
-
-
-def model_description(slot: Slot) -> str:
-    """Return the Markdown text of a slot's page in MLflow."""
-    return (
-        f"Adapters of site {slot.site} for task {slot.task}. Each version is one adapter bundle on a shared frozen "
-        f"backbone; the alias champion serves. [History, lineage and ledger of {slot}](elp/slots/{slot})"
-    )
 
 
 def _every(search: Callable[..., Any], *wanted: str) -> Iterator[Any]:

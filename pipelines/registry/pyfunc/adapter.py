@@ -7,6 +7,7 @@ and refused if it has another fingerprint.
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mlflow.pyfunc import PythonModel
 from elp_core import audio
 from elp_core.backbones import Backbone
 from elp_core.bundle import load_bundle, verify_bundle
+from elp_core.errors import AudioError
 from elp_core.inference import predict
 
 
@@ -40,9 +42,9 @@ class AdapterModel(PythonModel):  # type: ignore[misc]
 
         Args:
             context: MLflow's; unused after loading.
-            model_input: Paths of audio files, encoded audio as bytes, or float32 mono 16 kHz arrays [samples]; a
-                list, or a DataFrame whose first column holds them. A file whose channels differ is refused: choose one
-                with `elp_core.audio.load`.
+            model_input: Paths of audio files, encoded audio as bytes (in JSON as base64), or float32 mono 16 kHz
+                arrays [samples]; a list, or a DataFrame whose first column holds them. A file whose channels differ is
+                refused: choose one with `elp_core.audio.load`.
             params: None are known.
         """
         return predict(self.model, [_waveform(item) for item in _items(model_input)])
@@ -57,11 +59,23 @@ def _items(model_input: Any) -> Sequence[Any]:
 
 
 def _waveform(item: Any) -> np.ndarray[Any, Any]:
-    if isinstance(item, bytes):
+    if isinstance(item, str):
+        item = _from_base64(item) or Path(item)
+    if isinstance(item, bytes | Path):
         return audio.load(item, "same")
-    if isinstance(item, str | Path):
-        return audio.load(Path(item), "same")
     return np.asarray(item, dtype=np.float32)
+
+
+def _from_base64(text: str) -> bytes:
+    """Return the encoded audio that a text of JSON carries; empty if it carries none and is the path of a file."""
+    if os.path.exists(text):
+        return b""
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+        audio.probe(content)
+    except (ValueError, AudioError):
+        return b""
+    return content
 
 
 set_model(AdapterModel())

@@ -19,12 +19,15 @@ KNOWN_CODES = frozenset(
         "8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38",
         "6536d1758010c06132895b7e67413f722b560258a04bd07b6414eddd8353e664",
         "c578cf486c5fb8453e97ed1db61b9638e820c7f7fe1991c8540fc41d6a002c9d",
+        "e55de869c521b7b06b769465c61b6a42ccac3b530df72cd433ed00647404fb5a",
     }
 )
 """SHA-256 (hex) of `adapter.py` in each release, with the present one."""
 
 BUNDLE = "artifacts/bundle"
 MODEL, REQUIREMENTS, CONDA, VIRTUALENV = "MLmodel", "requirements.txt", "conda.yaml", "python_env.yaml"
+_EXAMPLES = {"artifact_path": "input_example.json", "serving_input_path": "serving_input_example.json"}
+"""Files of the example of an input (JSON), by the key that names them in ``MLmodel``."""
 _LARGEST = 2**20
 """Limit of each of these files in bytes; they have a few kB."""
 _LOADERS = frozenset({"mlflow.pyfunc.loaders.code_model", "mlflow.pyfunc.model"})
@@ -42,7 +45,7 @@ def fault_of(folder: Path) -> str:
     """Return in a few words what is wrong with a logged model's folder, but for its bundle; empty if nothing is."""
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     beside = {name for name in found if posixpath.dirname(name) != BUNDLE}
-    strange = sorted(beside - {MODEL, CODE.name, REQUIREMENTS, CONDA, VIRTUALENV})
+    strange = sorted(beside - {MODEL, CODE.name, REQUIREMENTS, CONDA, VIRTUALENV, *_EXAMPLES.values()})
     if strange:
         return f"{strange[0][:80]} is next to the bundle and is not from this project"
     texts = {}
@@ -67,8 +70,12 @@ def fault_of(folder: Path) -> str:
 def _model(text: bytes) -> str:
     import yaml
 
-    flavors = yaml.safe_load(text)["flavors"]
+    described = yaml.safe_load(text)
+    flavors, example = described["flavors"], described.get("saved_input_example_info") or {}
     flavor = flavors["python_function"]
+    # MLflow reads the example when it loads the model, from any path that is named
+    if any(example.get(key, path) != path for key, path in _EXAMPLES.items()):
+        return f"{MODEL} names another example than {' and '.join(_EXAMPLES.values())}"
     code = posixpath.basename(flavor["model_code_path"])
     right = (
         set(flavors) == {"python_function"}

@@ -1,1 +1,1 @@
-"""Who calls, and what they may do: `middleware` (before every request), `mlflow_login`, `principal`."""
+"""The caller and its rights: `middleware` (before every request), `mlflow_login`, `principal`, `prefect_rights`."""

@@ -48,7 +48,7 @@ class AuthMiddleware:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and open_to_all):
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
-            # neither our pages nor MLflow's open a web socket
+            # neither our pages nor those of MLflow and Prefect open a web socket
             return await WebSocketClose(1008)(scope, receive, send)
         caller = await self._caller(scope)
         if caller is None:

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 from pipelines.registry.ledger.entry import Principal
+from pipelines.server.auth.prefect_rights import is_prefect, reads_prefect
 from pipelines.server.refusal import Attempt
 
 AUTH = "ELP_AUTH"
@@ -139,6 +140,8 @@ def right_needed(method: str, path: str) -> str:
     if path.startswith("/elp/"):
         # our own routes call `authorize` themselves
         return READ
+    if is_prefect(path):
+        return READ if reads_prefect(method, path) else ADMINISTER
     found = _FAMILY.match(path)
     rest = found["rest"] if found else path.lstrip("/")
     reading = method in ("GET", "HEAD", "OPTIONS")

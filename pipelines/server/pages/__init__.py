@@ -8,9 +8,13 @@
 `rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions
-`golden_clips`   the facts of a dataset version, and the clips of a golden set
+`version_pages`   the routes about one or two versions of a slot
+`golden_clips`   the table of golden clips with the answers of two systems
+`dataset_facts`   what signed lineages say of a dataset version
+`glossary`  the words of the pages in plain words
 `filters`   how the templates format values
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
+`mlflow_tags`   the tags of a version that those pages show, and their order
 `browser_security`   HTTP headers, and what refuses forms of other sites
 """
 
@@ -18,6 +22,7 @@
 from pipelines.server.pages import actions as actions
 from pipelines.server.pages import data_page as data_page
 from pipelines.server.pages import sounds as sounds
+from pipelines.server.pages import version_pages as version_pages
 from pipelines.server.pages.views import blueprint as blueprint
 
 ROUTE = "/elp"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ from werkzeug.security import safe_join
 
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.slot import Slot
+from pipelines.server.auth.principal import READ, authorize
 from pipelines.server.pages.data_access import clip_id, data_root, open_data, read_slot
 from pipelines.server.pages.histogram_chart import HistogramChart
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.sounds import sound_response
 from pipelines.server.pages.views import blueprint
 from pipelines.server.read_models import mlflow_tables
+from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
 
 _SHOWN = 50
 """Clips on one page."""
-_LISTED = 25
+_LISTED = 15
 """Speakers, labels and versions that a table lists."""
 _CHOICES = 500
 """Names up to which a filter offers them in a list."""
@@ -58,6 +60,16 @@ class Pager:
         """Return the address of the page that begins at a place."""
         assert request.endpoint
         return url_for(request.endpoint, **(request.view_args or {}), **self.query, first=first or None) + "#clips"
+
+
+@blueprint.get("/data/")
+def slots_page() -> Response:
+    """List the slots of the workspace that have data, those without an adapter, too."""
+    root = data_root() or abort(404)
+    authorize(READ, Attempt("list the slots with data"))
+    from pipelines.datasets.slot_data import slots_with_data
+
+    return render_page("data_slots.html", slots=slots_with_data(root))
 
 
 @blueprint.get("/data/<site>/<task>")
@@ -100,6 +112,7 @@ def data_page(site: str, task: str) -> Response:
         pager=Pager(first, len(rows), total, {**version, **query}),
         docs=_docs_folder(slot),
         adapters=_adapters([data.shown.tag]),
+        gated=bool(data.shown.golden and _adapters([data.shown.golden], Tags.GOLDEN)),
     )
 
 
@@ -191,8 +204,8 @@ def _tags(slot: Slot) -> list[str]:
     return list(dict.fromkeys(version.dataset for version in versions if version.dataset))
 
 
-def _adapters(tags: Any) -> list[AdapterVersion]:
-    """Return the adapters that were trained on dataset versions, newest first."""
+def _adapters(tags: Iterable[str], kind: str = Tags.DATASET) -> list[AdapterVersion]:
+    """Return the adapters that were trained on dataset versions, or judged on golden sets, newest first."""
     with registry().engine.connect() as records:
-        keys = [key for tag in tags for key in mlflow_tables.versions_by_tag(records, Tags.DATASET, tag)]
+        keys = [key for tag in tags for key in mlflow_tables.versions_by_tag(records, kind, tag)]
         return sorted(mlflow_tables.versions_at(records, keys), key=lambda one: (str(one.slot), -one.version))

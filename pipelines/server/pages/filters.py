@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import count, duration, metric_meaning, metric_title, percent, points, quantity
+from pipelines.number_text import count, duration, metric_title, percent, points, quantity
 from pipelines.registry.ledger.entry_text import entry_sentence
+from pipelines.server.pages.glossary import find_term
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
 _UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -46,12 +47,15 @@ def digest_label(digest: str) -> str:
     return bare if len(bare) <= 12 else f"{bare[:12]}…"
 
 
+def hash_label(text: str) -> str:
+    """Return the first characters of a hash, and any other text as it is."""
+    return digest_label(text) if _DIGEST.fullmatch(text) else text
+
+
 def details(detail: Mapping[str, Any]) -> str:
     """Return the details of a ledger entry on one line."""
     known = {name.replace("_", " "): str(value) for name, value in detail.items() if value not in ("", None)}
-    return ", ".join(
-        f"{name}: {digest_label(text) if _DIGEST.fullmatch(text) else text}" for name, text in known.items()
-    )
+    return ", ".join(f"{name}: {hash_label(text)}" for name, text in known.items())
 
 
 def measured(value: float | None, name: str) -> str:
@@ -59,12 +63,13 @@ def measured(value: float | None, name: str) -> str:
     return "not recorded" if value is None else quantity(name, value)
 
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., Any]] = {
     "age": age,
     "counted": count,
     "details": details,
     "duration": duration,
-    "meaning": metric_meaning,
+    "glossed": find_term,
+    "hashed": hash_label,
     "measured": measured,
     "metric": metric_title,
     "percent": lambda share: "–" if share is None else percent(share),

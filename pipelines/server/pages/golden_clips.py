@@ -1,101 +1,105 @@
-"""The content of the page about data: what signed lineages say of it, and the clips of a golden set.
+"""The golden clips with the answers of two systems, as the pages of versions, golden sets and comparisons show them.
 
-A golden set's clips are read from the evidence of the newest verdict on it; the verdict signs the hash of that file.
-The clips that an adapter was trained on are not on this server: its lineage names the digest of their ids, and DVC has
-the clips.
+The answers are read from the gate's evidence; a verdict signs the hash of that file. The clips that an adapter was
+trained on are not on this server: its lineage names the digest of their ids, and DVC has the clips.
 """
 
-import json
-import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import urlencode
 
 import sqlalchemy as sa
-from mlflow.exceptions import MlflowException
 
 from elp_core.errors import ElpError
-from elp_core.metrics.scores import ClipScores
 from pipelines.number_text import errors_title
 from pipelines.registry.adapter_version import CHAMPION
-from pipelines.registry.evidence_scores import Scores, unpack_scores
-from pipelines.registry.signing.canonical_json import sha256
-from pipelines.server.mlflow_private import served_artifacts
+from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.server.read_models.answers import AnswerPage, Selection, System, show_answers
 from pipelines.server.read_models.dependents import Dependents
+from pipelines.server.read_models.gate_evidence import read_golden_scores
 from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts
-from pipelines.server.storage.artifact_bytes import run_location, served_path
-
-_SHOWN = 500
-"""Clips on one page; those with most errors come first."""
+from pipelines.server.read_models.version_comparison import Comparison
 
 
 @dataclass(frozen=True)
-class GoldenClips:
-    """The clips of a golden set with the result of one version."""
+class AnswerTable:
+    """A table of answers with its filter."""
 
-    judged: RecordedVerdict
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    """The clip's id first."""
-    total: int = 0
+    answers: AnswerPage | None
+    """None if they cannot be shown."""
+    fault: str
+    """Why they cannot be shown; empty if they are."""
+    source: str
+    """Where the answers come from, in a sentence."""
     language: str = ""
     """Of reference and answer, as HTML names languages (BCP 47); empty for English, the language of the page."""
-    fault: str = ""
-    """Why the evidence cannot be read, or does not have the signed hash; empty if it does."""
+    fixed: tuple[tuple[str, str], ...] = ()
+    """Parameters of the page's address that the filter keeps."""
+
+    def link(self, first: int) -> str:
+        """Return the query of the page that begins at a row, under the same filter."""
+        assert self.answers
+        chosen = self.answers.selection
+        query = {**dict(self.fixed), "condition": chosen.condition, "speaker": chosen.speaker, "clip": str(first or "")}
+        return "?" + urlencode({name: value for name, value in query.items() if value}) + "#clips"
+
+    @property
+    def errors_title(self) -> str:
+        """Heading of the columns with errors."""
+        return errors_title(self.answers.counted) if self.answers else ""
 
 
-def dataset_facts(page: Dependents, golden: bool) -> list[tuple[str, str]]:
-    """Return names and values from the newest signed lineage that names the data; empty without one."""
-    if page.origin is None:
-        return []
-    named = {material.name: material for material in page.origin.statement.materials}
-    material = named.get("golden" if golden else "dataset")
-    if material is None:
-        return []
-    found = [("tag", page.name)]
-    if material.uri:
-        found.append(("Git repository", material.uri))
-    titles = {"gitCommit": "Git commit", "dvcMd5": "DVC hash (MD5)", "elpIds": "digest of the clips' ids"}
-    found += [(titles.get(name, name), digest) for name, digest in material.digest.items()]
-    if not golden and "clips" in named:
-        found.append(("digest of the ids in training", next(iter(named["clips"].digest.values()))))
-    flat = {name: value for name, value in material.annotations.items() if isinstance(value, str | int | float)}
-    return found + [(name.replace("_", " "), f"{value}") for name, value in flat.items() if name != "tag"]
+def wanted_rows(args: Mapping[str, str]) -> Selection:
+    """Read the filter from the parameters of a page's address; what is no number begins at the first row."""
+    first = args.get("clip", "")
+    place = int(first) if first.isascii() and first.isdecimal() and len(first) < 12 else 0
+    return Selection(args.get("condition", ""), args.get("speaker", ""), place)
 
 
-def read_golden_clips(registry: sa.Connection, tag: str, page: Dependents) -> GoldenClips | None:
-    """Read the clips of a golden set from its newest verdict, one on a champion if possible; None without a verdict."""
+def verdict_answers(run_id: str, verdict: VerdictStatement, wanted: Selection) -> AnswerTable:
+    """Return the answers of both systems of a verdict on a version that this run trained."""
+    language = verdict.normaliser.code if verdict.normaliser else ""
+    source = f"The answers are those that the gate's verdict on v{verdict.version} is based on."
+    try:
+        return AnswerTable(show_answers(verdict_systems(run_id, verdict), wanted), "", source, language)
+    except ElpError as error:
+        return AnswerTable(None, f"{error}", source)
+
+
+def verdict_systems(run_id: str, verdict: VerdictStatement) -> Sequence[System]:
+    """Return the systems of a verdict, the champion first; raise RegistryError if its evidence cannot be read."""
+    found = read_golden_scores(run_id, verdict)
+    mine = System(f"v{verdict.version}", found.challenger, found.challenger_threshold)
+    if found.champion is None or verdict.against is None:
+        return (mine,)
+    return System(f"v{verdict.against.version} (champion then)", found.champion, found.champion_threshold), mine
+
+
+def pair_systems(found: Comparison) -> Sequence[System]:
+    """Return two versions with the scores that each one's own verdict is based on; raise as `verdict_systems`.
+
+    Both have a verdict.
+    """
+    return [
+        verdict_systems(side.row.version.run_id, side.verdict)[-1] for side in found.sides if side.verdict is not None
+    ]
+
+
+def newest_answers(registry: sa.Connection, tag: str, page: Dependents, wanted: Selection) -> AnswerTable | None:
+    """Return the answers of the newest verdict on a golden set, one on a champion if possible; None without a verdict.
+
+    The rest of the page is made without them, so what cannot be read is named in the table.
+    """
     runs = {one.version.model_version: one.version.run_id for one in page.dependents}
-    champions = {one.version.model_version for one in page.dependents if CHAMPION in one.version.aliases}
-    every = [one for found in verdicts(registry, runs).values() for one in found if one.statement.golden.tag == tag]
-    judged = max(
-        every, key=lambda one: ((one.statement.model, one.statement.version) in champions, one.at), default=None
-    )
+    judged = _newest(registry, tag, page)
     if judged is None:
         return None
     verdict = judged.statement
-    with tempfile.TemporaryDirectory(prefix="elp-console-") as scratch:
-        try:
-            run = run_location(runs[verdict.model, verdict.version])
-            location = f"{run}/{verdict.evidence.path}"
-            path = served_path(location)
-            if path is None:
-                raise OSError(f"it is at {location}, outside the artifact store of this server")
-            content = Path(served_artifacts().download_artifacts(path, scratch)).read_bytes()
-            if sha256(content) != verdict.evidence.sha256:
-                return GoldenClips(judged, fault="the evidence in the artifact store is not the one that was signed")
-            head, rows = _table(unpack_scores(json.loads(content)["challenger"]))
-            language = verdict.normaliser.code if verdict.normaliser else ""
-        except (ElpError, OSError, MlflowException, ValueError, LookupError) as error:
-            return GoldenClips(judged, fault=f"the evidence cannot be read: {error}")
-    return GoldenClips(judged, head, tuple(rows[:_SHOWN]), len(rows), language)
+    return verdict_answers(runs[verdict.model, verdict.version], verdict, wanted)
 
 
-def _table(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return head and rows, one row for each clip; if clips have errors of their own, most errors first."""
-    if not isinstance(scores, ClipScores):
-        known = sorted(zip(scores.speakers, scores.conditions, scores.ids, strict=True))
-        return ("clip", "speaker", "condition"), [(clip, speaker, condition) for speaker, condition, clip in known]
-    order = sorted(range(len(scores.ids)), key=lambda i: (-int(scores.errors[i]), scores.ids[i]))
-    columns = scores.ids, scores.speakers, scores.conditions, scores.references, scores.hypotheses
-    rows = [(*(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}") for i in order]
-    return ("clip", "speaker", "condition", "reference", "recognised", errors_title(scores.counted)), rows
+def _newest(registry: sa.Connection, tag: str, page: Dependents) -> RecordedVerdict | None:
+    runs = [one.version.model_version for one in page.dependents]
+    champions = {one.version.model_version for one in page.dependents if CHAMPION in one.version.aliases}
+    every = [one for found in verdicts(registry, runs).values() for one in found if one.statement.golden.tag == tag]
+    return max(every, key=lambda one: ((one.statement.model, one.statement.version) in champions, one.at), default=None)

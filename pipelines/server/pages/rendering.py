@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
             has_data=data_root() is not None,
             user=current_caller().name if login_on() else "",
             token=token,
+            new_id=count(1).__next__,
             url_for=url_for,
         )
     )

@@ -22,8 +22,10 @@ from pipelines.server.auth.principal import current_caller, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import add_headers
+from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import parse_moment
-from pipelines.server.pages.golden_clips import dataset_facts, read_golden_clips
+from pipelines.server.pages.glossary import GLOSSARY
+from pipelines.server.pages.golden_clips import newest_answers, wanted_rows
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.pages.rendering import render_page
@@ -125,6 +127,12 @@ def report_page(site: str, task: str, version: int) -> Response:
     return make_response(redirect(report or abort(404)))
 
 
+@blueprint.get("/glossary")
+def glossary_page() -> Response:
+    """Show the words of the pages in plain words."""
+    return render_page("glossary.html", parts=GLOSSARY)
+
+
 @blueprint.get("/backbones/<fingerprint>")
 def backbone_page(fingerprint: str) -> Response:
     """Show a backbone and the adapters on it."""
@@ -139,7 +147,7 @@ def dataset_page(tag: str) -> Response:
     golden = tag.startswith("golden/")
     with registry().engine.connect() as records:
         page = dataset_dependents(records, tag, _first()) or abort(404)
-        found = read_golden_clips(records, tag, page) if golden else None
+        table = newest_answers(records, tag, page, wanted_rows(request.args)) if golden else None
     return render_page(
         "dataset.html",
         page=page,
@@ -147,7 +155,7 @@ def dataset_page(tag: str) -> Response:
         golden=golden,
         facts=dataset_facts(page, golden),
         slot=page.dependents[0].version.slot,
-        clips=found,
+        table=table,
     )
 
 

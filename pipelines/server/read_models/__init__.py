@@ -6,5 +6,7 @@
 `by_version`         rows on many versions in one query
 `grid`, `slot_page`, `dependents`, `drift`   what the pages are made of
 `decision`           what a person who decides reads of a slot
+`answers`            the golden clips with the answers of two systems, from `gate_evidence`, with `word_marks`
+`version_comparison` two versions side by side
 `health`             what needs a person, from the grid, the disks and `flow_health`, which asks Prefect
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.number_text import in_words, metric_title, points
+from pipelines.number_text import BEFORE, in_words, metric_title, points
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.read_models.grid import find_contender
@@ -41,6 +41,22 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The metric on the validation clips before the first training step."""
+
+    metric: str
+    untrained: float
+    trained: float | None
+    """On the same clips after the training."""
+    version: int
+
+    @property
+    def words(self) -> str:
+        """The rate in a sentence."""
+        return in_words(self.metric, self.untrained)
+
+
+@dataclass(frozen=True)
 class Decision:
     """The cards of a slot's page."""
 
@@ -54,6 +70,8 @@ class Decision:
     """Of the contender, or else of the champion."""
     risks: tuple[Risk, ...]
     next_step: str
+    before: Before | None = None
+    """Of the contender, or else of the champion; None if its training did not measure it."""
 
 
 def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) -> Decision:
@@ -67,10 +85,11 @@ def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) ->
         contender=contender,
         champion_words=_words(champion),
         contender_words=_words(contender),
-        change=_change(contender),
-        cost=_cost(about.version, metrics) if about else None,
+        change=change_text(contender.judged.statement) if contender and contender.judged else "",
+        cost=version_cost(about.version, metrics) if about else None,
         risks=tuple(_risks(page, about)) if about else (),
         next_step=_next_step(page, champion, contender),
+        before=_before(about.version, metrics) if about else None,
     )
 
 
@@ -81,9 +100,9 @@ def _words(row: VersionRow | None) -> str:
     return in_words(verdict.metric, verdict.challenger, verdict.challenger_interval)
 
 
-def _change(row: VersionRow | None) -> str:
-    verdict = row.judged.statement if row and row.judged else None
-    if verdict is None or verdict.against is None or verdict.delta is None:
+def change_text(verdict: VerdictStatement) -> str:
+    """Return how a version differs from the champion that its verdict compares with; empty for a first version."""
+    if verdict.against is None or verdict.delta is None:
         return ""
     text = f"{metric_title(verdict.metric)} {points(verdict.delta)} against v{verdict.against.version}"
     low, high = verdict.interval or (None, None)
@@ -93,10 +112,17 @@ def _change(row: VersionRow | None) -> str:
     return f"{text}: {sense}, between {points(low)} and {points(high)} with 95 % certainty"
 
 
-def _cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Cost:
+def version_cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Cost:
+    """Return what the training of a version cost, from the metrics of the runs by run id."""
     found = metrics.get(version.run_id, {})
     names = ("train_seconds", "trainable_parameters", "backbone_parameters", "bundle_bytes")
     return Cost(*(found.get(name) for name in names))
+
+
+def _before(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Before | None:
+    found = metrics.get(version.run_id, {})
+    metric = next((name.removeprefix(BEFORE) for name in sorted(found) if name.startswith(BEFORE)), None)
+    return (metric and Before(metric, found[BEFORE + metric], found.get(metric), version.version)) or None
 
 
 def _risks(page: SlotPage, row: VersionRow) -> list[Risk]:

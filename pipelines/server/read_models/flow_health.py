@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.server.auth.prefect_rights import PREFECT_LOGIN, PREFECT_ROUTE, PREFECT_SERVER, basic
+from pipelines.server.mlflow_private import static_prefix
 
 PREFECT_VARIABLE = "PREFECT_API_URL"
 """Address of Prefect's API; `elp up` sets it for the server, too."""
@@ -80,21 +82,25 @@ def _ask(api: str, now: datetime) -> FlowHealth:
 
     if not api:
         return FlowHealth(unknown=f"this server does not know Prefect: its environment has no {PREFECT_VARIABLE}")
-    pages = api.rstrip("/").removesuffix("/api")
+    server = api.rstrip("/").removesuffix("/api")
+    # by path alone, right under every name of this server
+    pages = static_prefix() + PREFECT_ROUTE if os.environ.get(PREFECT_SERVER) else server
     try:
         with requests.Session() as session:
             # a proxy meant for the outside world must not be asked for this machine's own servers
             session.trust_env = urlsplit(api).hostname not in LOCAL_HOSTS
+            if key := os.environ.get(PREFECT_LOGIN, ""):
+                session.headers["Authorization"] = basic(key)
             pools = _post(session, f"{api}/work_pools/filter", {"work_pools": {"name": {"any_": list(POOLS)}}})
             runs = _ended_runs(session, api, now)
         ready = {pool["name"] for pool in pools if pool["status"] == "READY"}
         # a pool that does not exist has no worker either
         return FlowHealth(unresolved(runs, pages), tuple(sorted(set(POOLS) - ready)), "", pages)
     except requests.RequestException as error:
-        return FlowHealth(unknown=f"Prefect at {pages} does not answer ({type(error).__name__})", address=pages)
+        return FlowHealth(unknown=f"Prefect at {server} does not answer ({type(error).__name__})", address=pages)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         # another program at this address, or another release of Prefect: the rest of the page stays
-        return FlowHealth(unknown=f"what answers at {pages} is not Prefect ({type(error).__name__})", address=pages)
+        return FlowHealth(unknown=f"what answers at {server} is not Prefect ({type(error).__name__})", address=pages)
 
 
 def _ended_runs(session: Any, api: str, now: datetime) -> list[dict[str, Any]]:

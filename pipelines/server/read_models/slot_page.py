@@ -9,7 +9,7 @@ from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVers
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.drift import Drift, find_drifts
-from pipelines.server.read_models.grid import is_stale, newest_verdict
+from pipelines.server.read_models.grid import find_contender, is_stale, newest_verdict
 from pipelines.server.read_models.mlflow_tables import registered_slots, slot_versions
 from pipelines.server.read_models.signed_records import (
     RecordedLineage,
@@ -107,6 +107,29 @@ class SlotPage:
         """Return whether a verdict measured as the newest one did: by its metric, under its normaliser."""
         newest = next((row.judged.statement for row in self.rows if row.judged), judged.statement)
         return (judged.statement.metric, judged.statement.normaliser) == (newest.metric, newest.normaliser)
+
+    @property
+    def preselected(self) -> int | None:
+        """The version that a promotion would accept: the challenger, or else the newest such version; None without any.
+
+        It passed against the present champion, and was not rolled back.
+        """
+        found = [
+            row.version
+            for row in self.rows
+            if row.judged and row.judged.statement.outcome == "passed" and not row.stale and row.rolled_back is None
+        ]
+        allowed = [version for version in found if version.status in ("challenger", "candidate")]
+        return next(iter(sorted((v.status != "challenger", -v.version, v.version) for v in allowed)), (0, 0, None))[2]
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Two versions to compare: the champion or else the oldest, and the contender or else the newest other one."""
+        numbers = [row.version.version for row in self.rows]
+        one = self.champion.version if self.champion else numbers[-1]
+        contender = find_contender([row.version for row in self.rows], self.champion)
+        others = [number for number in numbers if number != one] or [one]
+        return one, contender.version if contender and contender.version != one else others[0]
 
     @property
     def overridable(self) -> list[tuple[int, str]]:

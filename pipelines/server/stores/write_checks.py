@@ -40,6 +40,8 @@ _LARGEST = 2**31 - 1
 _DIGITS = 20
 """Longer texts are not parsed: Python has an error of its own for numbers of thousands of digits."""
 _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
+_COPY = re.compile(r"models:/(?P<model>[^/@]+)(?:/|@)(?P<version>.+)")
+"""A version as the origin of another one, as in MLflow's dialog "Promote model"."""
 
 
 def parse_number(value: Any) -> int:
@@ -126,8 +128,9 @@ def _refuse_mlflow_tag(slot: Slot | None, key: str, attempt: Attempt) -> None:
 
 
 def check_new_version(model: str, source: str, tags: Sequence[Any]) -> None:
-    """Refuse a version with a tag that claims a decision, and a slot's version that is no logged model."""
+    """Refuse a copy, a version with a tag that claims a decision, and a slot's version that is no logged model."""
     slot, attempt = Slot.of_model(model), Attempt("create a version", model)
+    _refuse_copy(model, source, attempt)
     if slot is None and claims_slot(model):
         raise attempt.refused(f"{model!r} is no slot's model")
     for tag in tags:
@@ -135,13 +138,29 @@ def check_new_version(model: str, source: str, tags: Sequence[Any]) -> None:
         if claims_slot(tag.key) and tag.key not in DESCRIPTIVE:
             raise attempt.refused(
                 f"the tag {tag.key!r} cannot be given to a new version: it is written by the server from signed "
-                "records, and a copy of a version has none; register and gate it in its own slot: elp train SITE/TASK"
+                "records; register and gate it in its own slot: elp train SITE/TASK"
             )
     if slot is not None and not _SOURCE.fullmatch(source):
         raise attempt.refused(
             f"a version of {slot} must be a logged model of this server (models:/m-…), got {source[:120]!r}; train "
             f"one: elp train {slot}"
         )
+
+
+def _refuse_copy(model: str, source: str, attempt: Attempt) -> None:
+    """Refuse to copy a slot's version, which would serve elsewhere without verdict and ledger."""
+    copied = _COPY.fullmatch(source)
+    origin = Slot.of_model(copied["model"]) if copied else None
+    if copied is None or origin is None:
+        return
+    number = copied["version"] if copied["version"].isdigit() else ""
+    one, chosen = (f"{origin} v{number}", f" --version {number}") if number else (f"a version of {origin}", "")
+    slot = Slot.of_model(model)
+    other = f"; {slot} needs an adapter of its own: elp train {slot}" if slot and slot != origin else ""
+    raise attempt.refused(
+        f"{one} is not copied to {model}: its verdict and its ledger count in its own slot only; let it serve there: "
+        f"elp promote {origin}{chosen}, or in the console: /elp/slots/{origin}{other}"
+    )
 
 
 def check_location(slot: Slot, version: int, location: str) -> None:

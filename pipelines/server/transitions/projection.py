@@ -6,16 +6,30 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag, SqlRegisteredModelAlias
+from mlflow.store.model_registry.dbmodels.models import (
+    SqlModelVersionTag,
+    SqlRegisteredModel,
+    SqlRegisteredModelAlias,
+)
 from mlflow.utils.time import get_current_time_millis
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, GateRecord, Tags
-from pipelines.registry.description import describe_version, flagged, language_rows, verdict_headline, verdict_rows
+from pipelines.registry.description import (
+    describe_version,
+    flagged,
+    language_rows,
+    promoted,
+    report_row,
+    verdict_headline,
+    verdict_rows,
+)
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.slot import Slot
+from pipelines.registry.slot_description import champion_link, with_champion
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.storage.version_rows import (
@@ -56,7 +70,8 @@ def set_tags(session: Session, model: str, version: int, tags: Mapping[str, str]
 
 
 def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
-    """Move the alias champion as a ledger entry says, and write the tags of both versions."""
+    """Move the alias champion as a ledger entry says; write the tags of both versions, and the descriptions."""
+    _describe_slot(session, model, entry)
     if entry.before is not None and version_row(session, model, entry.before) is not None:
         set_tags(session, model, entry.before, {Tags.STATUS: "retired"})
     if entry.after is None:
@@ -76,6 +91,7 @@ def show_change(session: Session, model: str, entry: LedgerEntry) -> None:
         Tags.PREDECESSOR: "" if before is None else str(before),
     }
     set_tags(session, model, entry.after, tags)
+    _describe(session, model, entry.after, promoted(_description(session, model, entry.after), tags))
 
 
 def show_override(session: Session, model: str, version: int, summary: str) -> None:
@@ -85,11 +101,9 @@ def show_override(session: Session, model: str, version: int, summary: str) -> N
     else:
         table = SqlModelVersionTag
         session.execute(delete(table).where(table.name == model, table.version == version, table.key == Tags.OVERRIDE))
-    row = version_row(session, model, version)
     # an override of a deleted version ends too
-    if row is not None:
-        row.description = flagged(row.description or "", summary)[:_DESCRIPTION]
-        row.last_updated_time = get_current_time_millis()
+    if version_row(session, model, version) is not None:
+        _describe(session, model, version, flagged(_description(session, model, version), summary))
 
 
 def show_verdict(session: Session, verdict: VerdictStatement) -> None:
@@ -122,13 +136,27 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
         Tags.GATE: record.to_json(),
     }
     set_tags(session, model, version, tags)
-    row = version_row(session, model, version)
-    assert row is not None
     shown = tags_of_version(session, model, version)
-    rows = [*verdict_rows(verdict), *_language(session, model, version)]
-    text = describe_version(verdict_headline(verdict), rows, shown)
-    row.description = flagged(text, shown.get(Tags.OVERRIDE, ""))[:_DESCRIPTION]
-    row.last_updated_time = get_current_time_millis()
+    rows = [*verdict_rows(verdict), report_row(verdict), *_language(session, model, version)]
+    text = promoted(describe_version(verdict_headline(verdict), rows, shown), shown)
+    _describe(session, model, version, flagged(text, shown.get(Tags.OVERRIDE, "")))
+
+
+def _description(session: Session, model: str, version: int) -> str:
+    return _row(session, model, version).description or ""
+
+
+def _describe(session: Session, model: str, version: int, text: str) -> None:
+    row = _row(session, model, version)
+    row.description, row.last_updated_time = text[:_DESCRIPTION], get_current_time_millis()
+
+
+def _describe_slot(session: Session, model: str, entry: LedgerEntry) -> None:
+    slot = Slot.of_model(model)
+    for row in session.scalars(select(SqlRegisteredModel).where(SqlRegisteredModel.name == model)):
+        assert slot is not None, f"{model} is no slot's model"
+        row.description = with_champion(row.description or "", slot, champion_link(slot, entry))[:_DESCRIPTION]
+        row.last_updated_time = get_current_time_millis()
 
 
 def _language(session: Session, model: str, version: int) -> list[tuple[str, str]]:
@@ -144,6 +172,10 @@ def _language(session: Session, model: str, version: int) -> list[tuple[str, str
 
 
 def _workspace(session: Session, model: str, version: int) -> Any:
+    return _row(session, model, version).workspace
+
+
+def _row(session: Session, model: str, version: int) -> Any:
     row = version_row(session, model, version)
     assert row is not None, f"{model} v{version} does not exist"
-    return row.workspace
+    return row

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from elp_core.assemble import build
+from elp_core.assemble import build, evaluate
 from elp_core.config import (
     AugmentConfig,
     ElpConfig,
@@ -21,7 +21,7 @@ from elp_core.errors import CheckpointError, NoGradient, NonFiniteLoss, Training
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
-from elp_core.training import Silent, train
+from elp_core.training import Silent, run, train
 from elp_core.types import Clip
 from tests.support.clips import clip, tone, two_speakers
 
@@ -87,6 +87,27 @@ def test_the_same_run_gives_the_same_bits() -> None:
     torch.rand(7)
     train(second, CLIPS[::-1], HELD_OUT, CONFIG)
     assert_same(tensors(first), tensors(second))
+
+
+def test_the_untrained_model_is_measured_if_that_is_cheap_and_nothing_else_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, measured, resumed = model("asv"), model("asv"), model("asv")
+    untrained = evaluate(model("asv"), HELD_OUT, CONFIG.batch_seconds, "cpu").value
+    assert train(usual, CLIPS, HELD_OUT, CONFIG).before is None
+    monkeypatch.setattr(run, "BEFORE_SHARE", 1.0)
+    assert train(measured, CLIPS, HELD_OUT, CONFIG).before == pytest.approx(untrained, abs=1e-6)
+    assert_same(tensors(usual), tensors(measured))
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed, CLIPS, HELD_OUT, CONFIG, Killed(3), tmp_path)
+    assert train(resumed, CLIPS, HELD_OUT, CONFIG, None, tmp_path).before == pytest.approx(untrained, abs=1e-6)
+    assert_same(tensors(usual), tensors(resumed))
+
+
+@pytest.mark.parametrize(("epochs", "cheap"), [(16, False), (17, True)])
+def test_one_validation_more_is_cheap_in_a_long_training(epochs: int, cheap: bool) -> None:
+    clips, held_out = [clip(tone(1.0))] * 2, [clip(tone(1.0))]
+    assert run._cheap_before(clips, held_out, epochs) is cheap
 
 
 @pytest.mark.parametrize("at", [1, 4, 6])

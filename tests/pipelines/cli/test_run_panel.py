@@ -70,6 +70,20 @@ def test_a_first_version_names_its_limit_and_a_promoted_one_needs_no_next_step()
     assert "elp promote" not in shown
 
 
+def test_the_champion_is_not_proposed_for_promotion() -> None:
+    serving = dataclasses.replace(JUDGED, serving=True, reused=True)
+    shown = dataclasses.replace(END, outcome=RunOutcome(DATASET, TRAINED, serving)).panel()
+    assert shown.startswith("plant-a/asr v5 passed the gate, and is the champion\n")
+    assert "elp promote" not in shown
+
+
+def test_the_panel_begins_with_the_untrained_model_if_it_was_measured() -> None:
+    measured = dataclasses.replace(TRAINED, metrics={**COSTS, "before_wer": 0.983})
+    lines = dataclasses.replace(END, outcome=RunOutcome(DATASET, measured, COMPARED)).panel().splitlines()
+    assert lines[1] == "before      WER 98.30 % untrained → 10.00 % trained, on the validation split"
+    assert lines[2].startswith("WER         champion v4")
+
+
 def test_what_was_trained_before_cost_nothing() -> None:
     reused = dataclasses.replace(TRAINED, reused=True)
     shown = dataclasses.replace(END, outcome=RunOutcome(adapter=reused)).panel()

@@ -5,7 +5,8 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipelines.demo.job import Row, _remove_unfinished, add_row, read_rows
+from pipelines.demo.job import _remove_unfinished
+from pipelines.demo.rows import Row, add_row, read_rows
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 

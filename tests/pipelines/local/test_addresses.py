@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from pipelines.errors import ServiceError, WorkspaceError
-from pipelines.local.addresses import Record, mlflow_uri, prefect_api, read_record, write_record
+from pipelines.local import accounts
+from pipelines.local.addresses import Record, mlflow_uri, prefect_api, prefect_pages, read_record, write_record
 from pipelines.local.processes import Process
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
@@ -33,6 +34,31 @@ def test_addresses_come_from_what_runs(workspace: Workspace) -> None:
     write_record(workspace, Record(ours, {}))
     assert mlflow_uri(workspace) == "http://127.0.0.1:1"
     assert prefect_api(workspace) == "http://127.0.0.1:2/api"
+
+
+def test_the_pages_of_prefect_are_below_the_front_if_there_is_one(workspace: Workspace) -> None:
+    ours = (_this_process("mlflow", "http://127.0.0.1:1"), _this_process("prefect", "http://127.0.0.1:2"))
+    api = "http://127.0.0.1:2/api"
+    for front, pages in ((True, "http://127.0.0.1:1/prefect"), (False, "http://127.0.0.1:2")):
+        write_record(workspace, Record(ours, {}, front=front))
+        assert prefect_pages(workspace, api) == pages
+        # one that runs elsewhere has its own pages
+        assert prefect_pages(workspace, "https://pf.example/api/") == "https://pf.example"
+
+
+def test_only_a_prefect_behind_a_login_has_a_key(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    accounts.create(workspace)
+    ours = (_this_process("prefect", "http://127.0.0.1:2"),)
+    # a server that was started before there was a front asks for none
+    for auth, front in ((False, True), (True, False)):
+        write_record(workspace, Record(ours, {}, auth=auth, front=front))
+        prefect_api(workspace)
+        assert os.environ == {}
+    write_record(workspace, Record(ours, {}, auth=True, front=True))
+    prefect_api(workspace)
+    assert os.environ == {"PREFECT_API_AUTH_STRING": accounts.prefect_key(workspace)}
+    assert accounts.prefect_key(workspace).startswith("elp:")
 
 
 def test_a_server_that_has_ended_is_told_apart_from_one_never_started(workspace: Workspace) -> None:

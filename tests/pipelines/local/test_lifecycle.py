@@ -8,12 +8,13 @@ import sys
 import pytest
 
 from pipelines.errors import ServiceError
+from pipelines.local import accounts, lifecycle
 from pipelines.local import http_client as web
-from pipelines.local import lifecycle
 from pipelines.local import service_commands as commands
-from pipelines.local.addresses import Record, read_record
+from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.environment import OFFLINE, child_environment
+from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
 from pipelines.registry.signing.keys import load_trusted_keys
@@ -68,6 +69,26 @@ def test_a_server_that_dies_at_start_shows_its_log_and_leaves_nothing(workspace:
     with pytest.raises(ServiceError, match=r"prefect ended while it started.*\n.*\n?.*no such option"):
         lifecycle.up(_on_ports(workspace, 0, 0), lambda *_: None, log=lambda _: None)
     assert read_record(workspace).processes == ()
+
+
+@pytest.mark.parametrize(("auth", "front"), [(True, True), (False, True), (True, False), (False, False)])
+def test_the_key_is_known_to_prefect_the_front_and_the_workers_only_with_a_login(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, auth: bool, front: bool
+) -> None:
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    accounts.create(workspace)
+    record = Record(ports={"mlflow": 1, "prefect": 2}, auth=auth, front=front)
+    write_record(workspace, record)
+    api = "http://127.0.0.1:2/api"
+    key = accounts.prefect_key(workspace) if auth and front else None
+    command, prefect = server_command(workspace, record, "prefect", api, 2)
+    mlflow = server_command(workspace, record, "mlflow", api, 1)[1]
+    assert prefect.get("PREFECT_SERVER_API_AUTH_STRING") == mlflow.get("PREFECT_API_AUTH_STRING") == key
+    assert commands.worker_environment(workspace, api).get("PREFECT_API_AUTH_STRING") == key
+    assert mlflow.get("ELP_PREFECT_SERVER") == ("http://127.0.0.1:2" if front else None)
+    assert prefect.get("ELP_FRONT") == ("http://127.0.0.1:1" if front else None)
+    # what `ps` shows has no key
+    assert accounts.prefect_key(workspace) not in " ".join(command)
 
 
 def test_a_server_elsewhere_that_is_silent_is_named(workspace: Workspace) -> None:

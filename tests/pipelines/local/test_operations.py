@@ -22,7 +22,7 @@ from pipelines.cli.main import run
 from pipelines.errors import ServiceError
 from pipelines.local import http_client as web
 from pipelines.local import lifecycle
-from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
+from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, read_record
 from pipelines.local.interrupted_runs import WORKER_ENDED
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
@@ -83,6 +83,12 @@ def test_status_shows_all_five_up(up: Workspace, capfd) -> None:
     assert address == f"{found[0]['address']}/elp/"
     with urllib.request.urlopen(address, timeout=20) as page:
         assert "<strong>ELP console</strong>" in page.read().decode()
+    # one address: Prefect's pages and API are below it, and links to its own port lead there
+    assert found[1]["address"] == f"{found[0]['address']}/prefect/"
+    with urllib.request.urlopen(f"{found[1]['address']}api/hello", timeout=20) as answer:
+        assert answer.status == 200
+    with urllib.request.urlopen(f"{prefect_api(up).removesuffix('/api')}/runs", timeout=20) as page:
+        assert page.url == f"{found[1]['address']}runs"
 
 
 def test_up_again_starts_nothing(up: Workspace) -> None:
@@ -217,7 +223,7 @@ def test_a_failed_run_is_reported_once_and_repeats_are_collected(up: Workspace, 
     assert message["title"] == f"[ELP {up.root.name}] retrain plant-f/asr failed"
     assert "Slot: plant-f/asr" in message["text"]
     assert "broken.jsonl" in message["text"]
-    assert f"{prefect_api(up).removesuffix('/api')}/runs/flow-run/" in message["text"]
+    assert f"{prefect_pages(up, prefect_api(up))}/runs/flow-run/" in message["text"]
 
 
 def test_a_run_that_no_worker_takes_is_overdue(up: Workspace, hook: Receiver) -> None:

@@ -81,6 +81,16 @@ def test_children_end_with_their_parent(begin) -> None:
     assert not any(psutil.pid_exists(child) for child in children)
 
 
+def test_alone_a_process_leaves_its_children_running(begin) -> None:
+    process = begin(PARENT)
+    _wait_for(process, "ready")
+    (child,) = descendants(process)
+    assert stop([process], alone=True) == [process]
+    assert not alive(process)
+    assert psutil.pid_exists(child)
+    assert stop_remains(process) == {child}
+
+
 def test_another_process_that_got_the_id_is_left_alone(begin) -> None:
     process = begin(SLEEP)
     for impostor in (

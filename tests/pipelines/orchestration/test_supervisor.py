@@ -15,7 +15,14 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration import supervisor
 from pipelines.orchestration.alerts.alert_channels import Channel, folder, put_channel
 from pipelines.orchestration.alerts.channel_status import channel_status
-from pipelines.orchestration.supervisor import Watch, attempt, find_myself, supervise_alerts, supervise_processes
+from pipelines.orchestration.supervisor import (
+    Watch,
+    attempt,
+    find_myself,
+    start_alerts,
+    supervise_alerts,
+    supervise_processes,
+)
 from tests.support.receivers import http_receiver
 
 DEAD = Process("elp-gpu", 2**22 - 1, 1.0, "/nowhere/elp-gpu.log")
@@ -39,6 +46,30 @@ def test_an_ended_process_is_reported_though_prefect_and_mlflow_are_down(watch: 
     said = capsys.readouterr().out
     assert said.count("the prefect server of") == 2, "once for the firings and once for the ledger"
     assert channel_status(watch.workspace)[0].waiting == 0
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_supervision(watch: Watch) -> None:
+    with http_receiver() as receiver:
+        put_channel(watch.workspace, Channel("hook", "webhook", url=receiver.url))
+        receiver.delay = 5.0
+        attempt(watch, "processes", supervise_processes)
+        start_alerts(watch)
+        sending = watch.alerts
+        assert sending is not None
+        start_alerts(watch)
+        assert watch.alerts is sending, "one round at a time"
+        write_record(watch.workspace, Record((Process("elp-cpu", DEAD.pid - 1, 1.0, DEAD.log),)))
+        attempt(watch, "processes", supervise_processes)
+        assert sending.is_alive()
+        sending.join()
+        receiver.delay = 0.0
+        start_alerts(watch)
+        watch.alerts.join()
+    text = "".join(message["title"] + message["text"] for message in receiver.got)
+    assert {
+        text.count(f"the process {name} has ended and is started again") > 0 for name in ("elp-gpu", "elp-cpu")
+    } == {True}
+    assert channel_status(watch.workspace)[0].collected == 0, "each of them is taken in once"
 
 
 def test_a_process_that_ends_again_and_again_is_two_messages(watch: Watch) -> None:

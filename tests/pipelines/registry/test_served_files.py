@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from elp_core.task_specs import task_spec
 from pipelines.registry.pyfunc.served_files import CODE, fault_of
 from tests.support.versions_by_hand import GOLDEN_BUNDLE, MLMODEL
 
@@ -18,14 +19,21 @@ def model(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_we_log_is_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["asr", "asv", "ser", "sic"])
+def test_what_we_log_is_ours_and_says_how_it_is_used(tmp_path: Path, task: str) -> None:
+    from mlflow.models import Model
+
     from pipelines.registry.client.bundle_models import _pack
 
     shutil.copytree(GOLDEN_BUNDLE, tmp_path / "bundle")
-    _pack(
-        tmp_path / "model", tmp_path / "bundle", "mlflow-artifacts:/1/models/m-1/artifacts", "m-" + "1" * 32, "2" * 32
-    )
-    assert fault_of(tmp_path / "model") == ""
+    place, ids = tmp_path / "model", {"model_id": "m-" + "1" * 32, "run_id": "2" * 32}
+    _pack(place, tmp_path / "bundle", task_spec(task), location="mlflow-artifacts:/1/models/m-1/artifacts", **ids)
+    assert fault_of(place) == ""
+    signature = Model.load(place).signature
+    assert signature is not None
+    assert str(signature.inputs) == "[binary (required)]"
+    assert str(signature.outputs) == ("[Array(float) (required)]" if task == "asv" else "[string (required)]")
+    assert sum((place / name).stat().st_size for name in ("input_example.json", "serving_input_example.json")) < 30_000
 
 
 @pytest.mark.parametrize(
@@ -51,6 +59,10 @@ def test_what_we_log_is_ours(tmp_path: Path) -> None:
         ("python_env.yaml", "dependencies: [evil==1.0]", "installs something in addition to"),
         ("python_env.yaml", "build_dependencies: [evil==1.0]", "would be installed"),
         ("MLmodel", "x" * 2**21, "not a plain small file"),
+        ("MLmodel", MLMODEL + "saved_input_example_info: {artifact_path: /etc/passwd}", "names another example than"),
+        ("MLmodel", MLMODEL + "saved_input_example_info: {serving_input_path: ../x.json}", "names another example"),
+        ("MLmodel", MLMODEL + "saved_input_example_info: [1]", "cannot be read"),
+        ("input_example.json", "x" * 2**21, "not a plain small file"),
     ],
 )
 def test_what_we_never_log_is_told(model: Path, name: str, text: str, fault: str) -> None:

@@ -12,7 +12,7 @@ from pipelines.number_text import in_words
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
-from pipelines.server.read_models.decision import Decision, Risk, find_decision
+from pipelines.server.read_models.decision import Before, Decision, Risk, find_decision
 from pipelines.server.read_models.signed_records import RecordedVerdict
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 from tests.support.registry_rows import verdict
@@ -131,6 +131,15 @@ def test_every_check_and_condition_is_a_risk_or_counted() -> None:
         ("unknown", "speakers of the golden set are in the training data: other people may do worse"),
         ("good", "1 of 5 checks passed"),
     ]
+
+
+def test_what_was_known_before_the_training_is_the_contenders() -> None:
+    measured = {"run-2": {"before_wer": 0.98, "wer": 0.1}, "run-1": {"before_wer": 0.97}}
+    before = _decide(_row(2, None), CHAMPION, metrics=measured).before
+    assert before == Before("wer", 0.98, 0.1, 2)
+    assert before.words == "About 98 of 100 words are wrong."
+    assert _decide(CHAMPION, metrics=measured).before == Before("wer", 0.97, None, 1)
+    assert _decide(_row(2, None), CHAMPION, metrics={"run-1": {"before_wer": 0.97}}).before is None
 
 
 def test_the_cost_is_the_contenders_and_what_was_not_recorded_is_unknown() -> None:

@@ -75,8 +75,15 @@ Call = Callable[["MlflowClient"], Any]
         (lambda c: c.set_registered_model_tag(MODEL, "elp.site", "other"), "'elp.site' is not changed by hand"),
         (lambda c: c.set_model_version_tag(MODEL, "4", "mlflow.prompt.is_prompt", "true"), "is MLflow's own"),
         (lambda c: c.update_model_version(MODEL, "3", "It is fine."), "reports the gate's verdict and is written by"),
-        (lambda c: c.copy_model_version(f"models:/{MODEL}/3", "elp.elsewhere.asr"), "a copy of a version has none"),
-        (lambda c: c.create_model_version(MODEL, f"models:/{MODEL}/3"), "must be a logged model of this server"),
+        (lambda c: c.copy_model_version(f"models:/{MODEL}/3", "elp.elsewhere.asr"), "elp train elsewhere/asr"),
+        (
+            lambda c: c.create_model_version(MODEL, f"models:/{MODEL}/3"),
+            "let it serve there: elp promote refusing/asr --version 3, or in the console: /elp/slots/refusing/asr",
+        ),
+        (
+            lambda c: c.create_model_version("mine", f"models:/{MODEL}@champion"),
+            "elp promote refusing/asr --version 1, or in",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -319,3 +319,16 @@ def test_mlflow_serves_it_from_paths_bytes_and_arrays(loaded: Any, site: Site) -
     answers = [loaded.predict([item])[0] for item in (str(path), path.read_bytes(), load(path))]
     assert answers == loaded.predict(np.stack([load(path)] * 3))
     assert isinstance(answers[0], str)
+
+
+def test_the_example_of_mlflows_page_is_answered_in_python_and_over_json(loaded: Any, done: Registered) -> None:
+    """The example, as MLflow reads it, and the code that its page shows."""
+    from mlflow.models import validate_serving_input
+    from mlflow.models.utils import load_serving_example
+
+    address = f"models:/{done.name}/{done.version}"
+    (answer,) = loaded.predict(loaded.input_example)
+    assert isinstance(answer, str)
+    # MLflow's page shows this call, which MLflow itself wants to replace
+    with pytest.warns(FutureWarning, match="deprecated"):
+        assert validate_serving_input(address, load_serving_example(address)) == [answer]

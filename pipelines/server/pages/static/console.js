@@ -36,6 +36,10 @@ document.addEventListener("DOMContentLoaded", () => {
       if (!window.confirm(form.dataset.ask)) event.preventDefault();
     });
   }
+  document.addEventListener("keydown", (event) => {
+    // the meaning of a word covers what is below it: Escape puts it away
+    if (event.key === "Escape" && document.activeElement.closest(".term")) document.activeElement.blur();
+  });
   const result = document.getElementById("result");
   if (result && result.textContent.trim()) announce(result);
 });

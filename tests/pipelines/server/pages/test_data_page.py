@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from elp_core.audio import clip_id, load
 from elp_core.data.corpus import ShardRow
 from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.local import git
 from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
 from tests.support.html import faults, read_html
@@ -74,6 +75,7 @@ def table(client: FlaskClient, query: str) -> list[str]:
 @pytest.mark.parametrize(
     "address",
     [
+        "/elp/data/",
         BASE,
         f"{BASE}?version=1&first=100&speaker=ann",
         f"{BASE}?text=nothing+like+it&order=longest+first",
@@ -118,6 +120,7 @@ def test_clips_come_fifty_a_page_and_each_once(client: FlaskClient) -> None:
         ("text=00007.wav", lambda one: "00007.wav" in one.path),
         (f"text={ROWS[11].id[:9]}", lambda one: one is ROWS[11]),
         ("condition=clean", lambda one: False),
+        ("text=%28%5B.*&split=test", lambda one: False),
         ("split=%00&first=-3", lambda one: False),
     ],
 )
@@ -211,6 +214,14 @@ def test_a_shared_server_shows_what_signed_records_say(client: FlaskClient, monk
     assert "does not know the recordings of a workspace" in answer.text
     assert 'href="/elp/datasets/data/plant-a/asr/v1"' in answer.text
     assert client.get(f"{BASE}/clips/{ROWS[0].id}").status_code == 404
+
+
+def test_the_slots_of_the_workspace_are_listed_without_an_adapter(client: FlaskClient, made: SlotByHand) -> None:
+    git.tag(made.root, "data/odd", "of another program")
+    git.tag(made.root, "data/plant-a/songs/v7", "of another program")
+    page = read_html(client.get("/elp/data/").text)
+    assert [link.attributes["href"] for link in page.all("table")[0].all("a")] == [BASE]
+    assert "/elp/data/" in [link.attributes["href"] for link in page.all("header")[0].all("a")]
 
 
 def test_a_slot_without_data_names_the_command(client: FlaskClient) -> None:

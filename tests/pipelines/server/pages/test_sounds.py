@@ -115,3 +115,57 @@ def test_a_damaged_shard_is_reported_in_a_sentence(client: FlaskClient, slot: Sl
     answer = client.get(f"{BASE}/{row(9).id}/sound")
     assert answer.status_code == 500
     assert "restore it with: dvc checkout" in answer.text
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=5-2", "lines=1-2", "bytes=", "bytes=x-y", "bytes=--1"])
+def test_a_part_that_no_player_asks_for_is_refused_or_the_whole(client: FlaskClient, sound: str, asked: str) -> None:
+    whole, answer = client.get(sound).data, client.get(sound, headers={"Range": asked})
+    assert answer.status_code == 416 or (answer.status_code == 200 and answer.data == whole)
+
+
+def test_the_size_is_known_before_the_sound_is_sent(client: FlaskClient, sound: str) -> None:
+    answer = client.head(sound)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert answer.content_length == len(client.get(sound).data)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (".dvc/config", b"[cache\n", "the settings of DVC"),
+        (".dvc/config", b"\xff\xfe[", "the settings of DVC"),
+        ("listing", b"[{}]", "the list of files"),
+        ("listing", b"\x00", "the list of files"),
+    ],
+)
+def test_damaged_files_of_dvc_are_reported_in_a_sentence(
+    client: FlaskClient, slot: SlotByHand, sound: str, name: str, content: bytes, says: str
+) -> None:
+    listings = list((slot.root / ".dvc" / "cache").rglob("*.dir"))
+    for path in listings if name == "listing" else [slot.root / name]:
+        path.write_bytes(content)
+    answer = client.get(sound)
+    assert answer.status_code == 500
+    assert says in answer.text
+
+
+def test_another_place_of_the_cache_is_found_by_the_settings_of_dvc(
+    client: FlaskClient, slot: SlotByHand, sound: str
+) -> None:
+    slot.add(3, [row(7)])
+    (slot.root / ".dvc" / "cache").rename(slot.root.parent / "shared")
+    assert client.get(sound).status_code == 404
+    (slot.root / ".dvc" / "config").write_text(
+        "[cache]\n    dir = ../../shared\n['remote \"storage\"']\n    url = x%y\n"
+    )
+    assert client.get(sound).status_code == 200
+    (slot.root / ".dvc" / "config.local").write_text(f"[cache]\ndir = {slot.root.parent / 'nowhere'}\n")
+    assert client.get(sound).status_code == 404
+
+
+def test_a_folder_that_is_no_workspace_is_reported(
+    client: FlaskClient, sound: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELP_DATA_ROOT", str(tmp_path / "gone"))
+    assert client.get(sound).status_code == 500
