@@ -104,7 +104,9 @@ def common_encoding(paths: Iterable[Path]) -> tuple[str, str]:
         own = likely_encoding(path)
         if own or not (content.isascii() or any(content.startswith(mark) for mark, _ in _MARKS)):
             unmarked[path] = own
-    kinds = {own: path for path, own in reversed(unmarked.items())}
+    kinds: dict[str, Path] = {}
+    for path, own in unmarked.items():
+        kinds.setdefault(own, path)
     if kinds.keys() <= {""}:
         return "", ""
     if not any(own in ("", "utf-16le", "utf-16be") for own in kinds):
