@@ -105,7 +105,7 @@ def test_without_a_whole_key_no_prefect_is_started_with_a_login(workspace: Works
     if content is not None:
         path.write_text(content)
     record = Record(ports={"mlflow": 1, "prefect": 2}, auth=True, front=True)
-    with pytest.raises(WorkspaceError, match="prefect-key (is damaged; delete it|cannot be read)"):
+    with pytest.raises(WorkspaceError, match=r"prefect-key (is damaged; delete it|cannot be read)"):
         server_command(workspace, record, "prefect", "http://127.0.0.1:2/api", 2)
     # elp down works without it
     write_record(workspace, Record((_prefect(),), auth=True, front=True))
