@@ -169,6 +169,32 @@ def test_the_gate_result_leads_to_both_answers_of_every_clip(seen: Shop, page: P
     assert {cell.inner_text() for cell in shown.locator("tbody td:nth-child(3)").all()} == {"press"}
 
 
+def test_marks_are_more_than_colours_on_a_telephone_in_the_dark(seen: Shop, page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{seen.page}/v4/clips")
+    marks = {"del": "textDecorationLine", "ins": "textDecorationLine", ".swap": "borderTopStyle"}
+    found = [
+        page.locator(f"tbody {mark}").first.evaluate(f"mark => getComputedStyle(mark).{style}")
+        for mark, style in marks.items()
+    ]
+    assert found == ["line-through", "underline", "solid"]
+    for address in (
+        f"{seen.page}/v4/clips",
+        f"{seen.page}/compare?a=2&b=4",
+        f"{seen.server.uri}/elp/glossary",
+        seen.page,
+    ):
+        page.goto(address)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 23, 28)"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+        wide = page.locator("table").evaluate_all("tables => tables.filter(table => !table.closest('.wide')).length")
+        assert wide == 0, f"a table of {address} does not scroll inside itself"
+    assert page.get_by_role("region", name="Promote").get_by_label("Version", exact=True).input_value() == "3"
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 860})
+
+
 def test_two_versions_are_compared(seen: Shop, page: Page, visit: Visit) -> None:
     page.goto(seen.page)
     chooser = page.get_by_role("form", name="Compare two versions")

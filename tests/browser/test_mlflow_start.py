@@ -52,7 +52,7 @@ def test_no_page_asks_another_host(visit: Visit, server: GuardedServer) -> None:
     for page in PAGES:
         tab = visit.page.context.new_page()
         tab.goto(f"{server.uri}/#{page.format(**named)}" if page else f"{server.uri}/#/")
-        tab.get_by_text("Model registry").first.wait_for(timeout=60_000)
+        tab.get_by_role("link", name="Settings").first.wait_for(timeout=60_000)
     tab.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=60_000)
     visit.page.goto(f"{server.uri}/elp/slots/plant-n/asr")
     # what a page asks for after it has come

@@ -242,7 +242,7 @@ def test_text_has_contrast_in_light_and_dark() -> None:
     for name, colour in re.findall(r"--([\w-]+): (#\w+);", css):
         pairs[name] = (colour, colour)
     for theme in (0, 1):
-        for text in ("text", "muted", "link", "alarm"):
+        for text in ("text", "muted", "link", "alarm", "sound"):
             assert min(_contrast(pairs[text][theme], pairs[on][theme]) for on in ("page", "panel")) >= 4.5, text
         for badge in ("button", "good", "bad", "open", "none"):
             assert _contrast(pairs["on-badge"][theme], pairs[badge][theme]) >= 4.5, badge
