@@ -48,7 +48,7 @@ def init(folder: str, remote: str, host: str | None) -> None:
 
 
 @click.command(name="up")
-@click.option("--auth/--no-auth", default=None, help="Whether MLflow asks for a login [default: as before].")
+@click.option("--auth/--no-auth", default=None, help="Whether all pages ask for a login [default: as before].")
 @click.option("--free-ports", is_flag=True, help="Choose free ports if the configured ones are taken.")
 @click.option("--foreground", is_flag=True, help="Stay and show the logs; SIGTERM or Ctrl-C stops everything.")
 @on_workspace

@@ -26,14 +26,15 @@ _OWN = ("/api", "/prefect")
 def content_policy(*apis: str) -> str:
     """Return the policy: everything from this server, requests also to the addresses of its API, by other names too.
 
-    The pages have styles and a script in their HTML, and read the code of a picture from memory.
+    The pages have styles and a script in their HTML, read the code of a picture from memory, and build functions at run
+    time for the graph of a run.
     """
     # the page may be open as localhost while the API is named 127.0.0.1
     parts = (urlsplit(api) for api in apis)
     hosts = dict.fromkeys((part.scheme, part.netloc) for part in parts if part.netloc)
     there = "".join(f" {scheme}://{host} {scheme.replace('http', 'ws')}://{host}" for scheme, host in hosts)
     return (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval' blob:; "
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
         "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
         f"worker-src 'self' blob:; connect-src 'self'{there}; object-src 'none'; base-uri 'self'; form-action 'self'; "
         "frame-ancestors 'self'"

@@ -5,6 +5,7 @@
 `lineage`, `verdict`    frozen records of where an adapter comes from, and of what the gate decided
 `statements`            both as signed in-toto statements (`in_toto`, `verdict_statement`)
 `adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows
+`slot_description`      the text of a slot's page in MLflow
 `registered_adapter`    what the server reports
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
 `client`                the client of the MLflow server and of its API

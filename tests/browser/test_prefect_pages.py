@@ -24,8 +24,8 @@ from tests.support.login_server import PASSWORD
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PAGES = {
-    "/dashboard": "retrain plant-a/asr",
-    "/runs": "retrain plant-a/asr",
+    "/dashboard": "Flow Runs",
+    "/runs": "1 run",
     "/runs/flow-run/RUN": "retrain plant-a/asr",
     "/automations": "Automations",
     "/v2/dashboard": "Dashboard",

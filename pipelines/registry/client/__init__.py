@@ -3,6 +3,7 @@
 `connection`      the login, MLflow's client, and the errors for its failures
 `model_registry`  versions: list, find by training key, register
 `bundle_models`   bundles as MLflow models: upload and download
+`model_interface` the signature of a model, and an example of its input
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
 `users`           users and roles of a server with a login

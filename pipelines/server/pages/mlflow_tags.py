@@ -36,7 +36,7 @@ def show_deciding_tags(path: str, server: str, response: Response) -> None:
     if not (asked != path and asked.startswith(_ASKED) and response.status_code == 200 and response.is_json):
         return
     answer = json.loads(response.get_data())
-    versions = list(slot_versions(answer))
+    versions = list(versions_of_slots(answer))
     for slot, version in versions:
         given = {tag["key"]: tag.get("value", "") for tag in version["tags"]}
         report = report_address(server, slot, int(version["version"]))
@@ -77,15 +77,15 @@ def _result(tags: Mapping[str, str]) -> str:
     return f"{metric_title(tags[Tags.METRIC])} {percent(value)}{judged}"
 
 
-def slot_versions(answer: Any) -> Iterator[tuple[Slot, dict[str, Any]]]:
+def versions_of_slots(answer: Any) -> Iterator[tuple[Slot, dict[str, Any]]]:
     """Yield the versions of slots in an answer of MLflow, which nests them in several ways, with their slots."""
     if isinstance(answer, list):
         for one in answer:
-            yield from slot_versions(one)
+            yield from versions_of_slots(one)
     elif isinstance(answer, dict):
         slot = Slot.of_model(str(answer.get("name", ""))) if {"version", "tags"} <= answer.keys() else None
         if slot is not None:
             yield slot, answer
             return
         for one in answer.values():
-            yield from slot_versions(one)
+            yield from versions_of_slots(one)

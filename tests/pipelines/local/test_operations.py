@@ -87,7 +87,8 @@ def test_status_shows_all_five_up(up: Workspace, capfd) -> None:
     assert found[1]["address"] == f"{found[0]['address']}/prefect/"
     with urllib.request.urlopen(f"{found[1]['address']}api/hello", timeout=20) as answer:
         assert answer.status == 200
-    with urllib.request.urlopen(f"{prefect_api(up).removesuffix('/api')}/runs", timeout=20) as page:
+    old = urllib.request.Request(f"{prefect_api(up).removesuffix('/api')}/runs", headers={"Accept": "text/html"})
+    with urllib.request.urlopen(old, timeout=20) as page:
         assert page.url == f"{found[1]['address']}runs"
 
 

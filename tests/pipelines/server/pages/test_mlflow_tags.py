@@ -13,7 +13,7 @@ from pipelines.registry.adapter_version import Tags
 from pipelines.registry.description import describe_version, flagged, promoted
 from pipelines.registry.slot import Slot
 from pipelines.registry.slot_description import slot_description, with_champion
-from pipelines.server.pages.mlflow_tags import REPORT, RESULT, page_tags, show_deciding_tags, slot_versions
+from pipelines.server.pages.mlflow_tags import REPORT, RESULT, page_tags, show_deciding_tags, versions_of_slots
 
 TRAINED = {
     Tags.METRIC: "wer",
@@ -129,7 +129,7 @@ def test_only_a_page_gets_other_tags_than_are_stored(path: str, nest: Callable[[
     assert _asked("/api/2.0/mlflow/" + path, answer) == answer
     shown = _asked(AJAX + path, answer)
     expected = nest({**_version("elp.a.asr"), "tags": []})
-    [(slot, found)], [(_, wanted)] = list(slot_versions(shown)), list(slot_versions(expected))
+    [(slot, found)], [(_, wanted)] = list(versions_of_slots(shown)), list(versions_of_slots(expected))
     assert (slot, [tag["key"] for tag in found["tags"][:2]]) == (Slot("a", "asr"), [Tags.STATUS, Tags.VERDICT])
     assert {"key": REPORT, "value": ADDRESS} in found["tags"]
     found["tags"] = wanted["tags"] = []
