@@ -24,6 +24,7 @@ from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 
 SERVICE = "elp-service"
 
+_SHORTEST_KEY = 40
 _STALE_SECONDS = 10
 """How long a server process remembers a checked password; a check takes tens of milliseconds."""
 
@@ -75,8 +76,15 @@ def service(workspace: Workspace) -> Account | None:
 
 
 def prefect_key(workspace: Workspace) -> str:
-    """Return the key of this workspace's own Prefect server, which has one if its login is on."""
-    return _read(workspace.state / "auth" / "prefect-key")
+    """Return the key of this workspace's own Prefect server, which has one if its login is on.
+
+    Raises WorkspaceError if its file is missing or damaged: a server without a key would be open.
+    """
+    path = workspace.state / "auth" / "prefect-key"
+    key = _read(path).strip()
+    if len(key) < _SHORTEST_KEY:
+        raise WorkspaceError(f"{path} is damaged; delete it, then run: elp down, elp up")
+    return key
 
 
 def first_admin(workspace: Workspace) -> Account | None:

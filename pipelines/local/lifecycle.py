@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError
+from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
@@ -15,6 +15,7 @@ from pipelines.local.addresses import (
     MLFLOW,
     PREFECT,
     Record,
+    log_in_to_prefect,
     mlflow_uri,
     prefect_api,
     read_record,
@@ -104,7 +105,11 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         interrupted |= {pid for process in ended for pid in stop_remains(process)}
         if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
             # after the workers, whose own report would overwrite the state, and before the server that keeps it
-            mark_crashed(prefect_api(workspace), interrupted, STOPPED_BY_DOWN, log)
+            with contextlib.suppress(WorkspaceError):
+                # without the key of Prefect the runs are not marked, which is logged; the rest is stopped all the same
+                log_in_to_prefect(workspace)
+            api = next(f"{p.address}/api" for p in servers if p.name == PREFECT)
+            mark_crashed(api, interrupted, STOPPED_BY_DOWN, log)
         stopped += stop(servers)
         write_record(workspace, replace(record, processes=()))
     for process in stopped:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from pipelines.errors import WorkspaceError
 from pipelines.local.addresses import PREFECT, log_in_to_prefect, read_record
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive, descendants
@@ -38,10 +39,10 @@ def runs_in_progress(workspace: Workspace) -> list[str]:
     workers = [process for process in record.processes if process.name in POOLS and alive(process)]
     if not api or not (own or workers):
         return []
-    log_in_to_prefect(workspace)
     try:
+        log_in_to_prefect(workspace)
         found = unfinished_runs(api)
-    except OSError:
+    except (OSError, WorkspaceError):
         return []
     # a server that runs elsewhere continues; of its runs only those of our workers end
     here = {str(pid) for worker in workers for pid in descendants(worker)}

@@ -32,6 +32,22 @@ def test_a_part_counts_for_rate_and_time_left_and_slow_work_is_counted_by_the_ho
     assert pace.line(0.5, 4, "a/asr") == "0/4 slots, 1.0/h, 3 h 30 min left, a/asr"
 
 
+def test_the_time_left_runs_down_while_a_coarse_count_stays_the_same() -> None:
+    now = [0.0]
+    pace = Pace("slots", lambda: now[0])
+    lines = []
+    for now[0], done in ((0.0, 0), (30.0, 0), (60.0, 1), (90.0, 1), (300.0, 1), (360.0, 2)):
+        lines.append(pace.line(done, 4))
+    assert lines == [
+        "0/4 slots",
+        "0/4 slots",
+        "1/4 slots, 1.0/min, 3 min 00 s left",
+        "1/4 slots, 1.0/min, 2 min 30 s left",
+        "1/4 slots, 1.0/min",
+        "2/4 slots, 20.0/h, 6 min 00 s left",
+    ]
+
+
 def test_a_share_stays_between_0_and_100() -> None:
     assert [share(*given) for given in ((0, 0), (1, 4), (5, 4), (5, 0))] == [0.0, 25.0, 100.0, 0.0]
 

@@ -7,7 +7,7 @@ from typing import Literal
 from rapidfuzz.distance import Levenshtein
 
 MarkKind = Literal["same", "missing", "added", "replaced"]
-_CELLS = 10_000
+_CELLS = 3_600
 """Of a table that is filled in Python; longer texts are aligned in C, which leaves equal tokens to chance."""
 
 
@@ -64,14 +64,19 @@ def _joined(pairs: Iterator[tuple[str, str]], joint: str) -> Iterator[Mark]:
 
 
 def _aligned(reference: Sequence[str], answer: Sequence[str]) -> Iterator[tuple[str, str]]:
-    begin = 0
-    while begin < min(len(reference), len(answer)) and reference[begin] == answer[begin]:
+    shorter, begin, end = min(len(reference), len(answer)), 0, 0
+    while begin < shorter and reference[begin] == answer[begin]:
         begin += 1
+    while end < shorter - begin and reference[-1 - end] == answer[-1 - end]:
+        end += 1
     yield from ((token, token) for token in reference[:begin])
-    said, heard = reference[begin:], answer[begin:]
-    if len(said) * len(heard) <= _CELLS:
-        yield from _most_equal(said, heard)
-        return
+    said, heard = reference[begin : len(reference) - end], answer[begin : len(answer) - end]
+    yield from _most_equal(said, heard) if len(said) * len(heard) <= _CELLS else _any_alignment(said, heard)
+    yield from ((token, token) for token in reference[len(reference) - end :])
+
+
+def _any_alignment(said: Sequence[str], heard: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return an alignment with the fewest edits."""
     for edit in Levenshtein.opcodes(said, heard):
         one, other = said[edit.src_start : edit.src_end], heard[edit.dest_start : edit.dest_end]
         length = max(len(one), len(other))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import stat
 
+import psutil
 import pytest
 
 from pipelines.errors import ServiceError, WorkspaceError
@@ -11,6 +12,8 @@ from pipelines.local import accounts, lifecycle
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.processes import Process
+from pipelines.local.runs_in_progress import runs_in_progress
+from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
 
@@ -92,3 +95,22 @@ def test_that_a_login_is_on_is_remembered(workspace: Workspace) -> None:
     assert read_record(workspace).auth
     lifecycle.down(workspace, log=lambda _: None)
     assert read_record(workspace).auth
+
+
+@pytest.mark.parametrize("content", [None, "", "elp:", "\n"])
+def test_without_a_whole_key_no_prefect_is_started_with_a_login(workspace: Workspace, content: str | None) -> None:
+    accounts.create(workspace)
+    path = workspace.state / "auth" / "prefect-key"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    record = Record(ports={"mlflow": 1, "prefect": 2}, auth=True, front=True)
+    with pytest.raises(WorkspaceError, match=r"prefect-key (is damaged; delete it|cannot be read)"):
+        server_command(workspace, record, "prefect", "http://127.0.0.1:2/api", 2)
+    # elp down works without it
+    write_record(workspace, Record((_prefect(),), auth=True, front=True))
+    assert runs_in_progress(workspace) == []
+
+
+def _prefect() -> Process:
+    return Process("prefect", os.getpid(), psutil.Process().create_time(), "x.log", "http://127.0.0.1:1")
