@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import random
 import shutil
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 3 * 2**30
 """The tests' folders are there, if it has this much room: on a disk, their databases wait for it at every commit."""
 
+_numbers = itertools.count(1)
+
 # The libraries that the test modules import make millions of objects that stay.
 gc.disable()
 
@@ -41,10 +44,17 @@ os.environ.update(
 )
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # `mktemp` reads all names next to the new one: with one of these for each test, that is seconds
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(_homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A HOME per test, with a Git identity; nothing of the developer's own is read or written."""
-    home = tmp_path_factory.mktemp("home")
+    home = _homes / str(next(_numbers))
+    home.mkdir()
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Test\n\temail = test@example.org\n[init]\n\tdefaultBranch = main\n"
     )
@@ -61,6 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
     with contextlib.suppress(OSError):
         if shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first: at the end, one process would run them while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("real_speech") is None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@
 `progress_bar`       long work as a bar, or as lines
 `run_panel`          the end of a run on screen
 `known_slots`        slots and versions for suggestions and shell completion
+`bash_completion`    completion in bash for words at which bash breaks them
 `align_option`       the option `--align`, and the adapter that it names
 `dry_run`            what `elp data add --dry-run` prints
 `old_spellings`      the spellings of the release before

@@ -123,9 +123,9 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
     index = {"class_name": "DefaultSiteIndexBuilder"}
     builder = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "site_index_builder": index}
     context.add_data_docs_site("docs", builder | {"store_backend": store})
-    suite = context.suites.add(gx.ExpectationSuite(name=name))
-    for number, rule in enumerate(rules):
-        suite.add_expectation(_expectation(rule, number))
+    # as a whole: a suite that is in the context is stored again with each expectation that is added
+    expectations = [_expectation(rule, number) for number, rule in enumerate(rules)]
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
     batch = context.data_sources.add_pandas("intake").add_dataframe_asset("delivery")
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name=name, data=batch.add_batch_definition_whole_dataframe(run), suite=suite)

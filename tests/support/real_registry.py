@@ -31,7 +31,7 @@ defaults:
   asr:
     adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
     train: {{epochs: 1, batch_seconds: 8.0, min_steps: 4, device: cpu, seed: {seed}}}
-    gate: {{limit: 1.5, margin: 1.0, min_slice: 1, resamples: 200}}
+    gate: {{limit: 1.5, margin: 1.0, min_slice: 1, resamples: 200, safety: {{max_slowdown: null}}}}
 """
 
 

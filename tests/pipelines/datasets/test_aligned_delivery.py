@@ -107,7 +107,7 @@ def test_a_recording_becomes_clips_and_what_does_not_agree_goes_to_quarantine_wi
     whole = load(faulty / "meeting.wav")
     for row in clips:
         sound = load(row["audio"]["bytes"])  # type: ignore[index]
-        assert np.abs(np.correlate(whole[: len(sound) * 30], sound[:2000], "valid")).max() > 0
+        assert sound.tobytes() in whole.tobytes()
         assert len(sound) == pytest.approx(len(spoken(str(row["text"]))) + 8000, abs=2500)
     held = {one.reason: one for one in quarantined_clips(workspace, SLOT)}
     assert held.keys() == {"not_in_transcript", "not_spoken"}

@@ -20,7 +20,7 @@ from pipelines.local.workspace import open_workspace
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
 
 SETTINGS = """\
-defaults: {asr: {train: {epochs: 6, min_steps: 12, patience: 0}, gate: {limit: 1.5}}}
+defaults: {asr: {train: {epochs: 6, min_steps: 12, patience: 0}, gate: {limit: 1.5, safety: {max_slowdown: null}}}}
 servers: {mlflow_port: 0, prefect_port: 0, workers: 2}
 auto_promote: true
 """

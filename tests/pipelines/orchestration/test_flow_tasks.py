@@ -48,6 +48,8 @@ def test_the_deployment_of_a_scheduled_slot_is_that_of_retrain_with_the_slot(wor
     assert own["tags"] == [*base["tags"], "plant-a/asr"]
 
 
+# of MLflow, where nothing has imported it before
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")
 def test_the_libraries_of_a_training_can_be_imported_ahead() -> None:
     tasks.import_training()
     assert {"elp_core.training", "transformers.modeling_utils", "mlflow.pyfunc"} <= set(sys.modules)

@@ -29,7 +29,8 @@ def test_retraining_goes_on_and_a_promoter_promotes(
     accounts.log_in(login.workspace)
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == accounts.SERVICE
     here = {"mlflow_uri": login.uri, "cache": tmp_path / "cache", "keys": login.guarded.keys}
-    easy = replace(site.settings, slots={"plant-a/asr": {"gate": {"limit": 1.5}}})
+    gate = {"limit": 1.5, "safety": {"max_slowdown": None}}
+    easy = replace(site.settings, slots={"plant-a/asr": {"gate": gate}})
     limits = policy_digest(easy.for_slot(site.asr).gate)
     train_adapters(site.repository, {site.asr: "data/plant-a/asr/v1"}, easy, **here)
     assert gate_version(site.repository, site.asr, easy, **here).verdict.outcome == "passed"
