@@ -30,6 +30,11 @@ CHUNK: Samples = 512
 """Samples that have one probability: 32 ms."""
 _CONTEXT: Samples = 64
 """Samples of the chunk before that the network reads too."""
+_PIECE = 250
+"""Chunks after which the LSTM starts again, 8 s: in the long silences of one side of a call its state drifts, until it
+takes speech for silence for minutes. …"""
+_WARM_UP = 31
+"""… It first processes these chunks before the piece, 1 s, so that no word has a beginning without its past."""
 _WEIGHTS = "silero_vad.jit"
 _NAMES = {
     "stft_conv.weight": "_model.stft.forward_basis_buffer",
@@ -102,6 +107,10 @@ class SpeechDetector(nn.Module):
         self.requires_grad_(False)
         self._context = torch.zeros(_CONTEXT)
         self._state: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._done = 0
+        """Chunks since the LSTM started, without its warm-up."""
+        self._recent = torch.zeros(0, 1, 128)
+        """What the convolutions gave for the last chunks, float32 [up to _WARM_UP, 1, 128]."""
 
     @torch.inference_mode()
     def probabilities(self, samples: Waveform) -> npt.NDArray[np.float32]:
@@ -116,9 +125,22 @@ class SpeechDetector(nn.Module):
         hidden = (real.square() + imaginary.square()).sqrt()
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             hidden = layer(hidden).relu()
-        out, self._state = self.lstm(hidden.squeeze(2).unsqueeze(1), self._state)
+        out = self._remember(hidden.squeeze(2).unsqueeze(1))
         found: npt.NDArray[np.float32] = torch.sigmoid(self.final_conv(out.squeeze(1).relu().unsqueeze(2))).numpy()
         return found.reshape(-1)
+
+    def _remember(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return what the LSTM gives for float32 [chunks, 1, 128], in pieces that do not depend on the blocks."""
+        parts = []
+        while len(hidden):
+            if self._done == _PIECE:
+                self._done, self._state = 0, self.lstm(self._recent)[1]
+            piece, hidden = hidden[: _PIECE - self._done], hidden[_PIECE - self._done :]
+            out, self._state = self.lstm(piece, self._state)
+            parts.append(out)
+            self._done += len(piece)
+            self._recent = torch.cat([self._recent, piece])[-_WARM_UP:]
+        return torch.cat(parts)
 
 
 def speech_runs(blocks: Iterable[Waveform], config: VoiceActivityConfig | None = None) -> Iterator[SpeechRun]:

@@ -58,6 +58,26 @@ def test_the_probabilities_are_those_of_the_packages_own_model() -> None:
     assert expected.min() < 0.1
 
 
+@pytest.mark.parametrize("chunks", [1, 100, 249, 250, 251])
+def test_the_probabilities_of_a_long_recording_do_not_depend_on_the_blocks(chunks: int) -> None:
+    sound = np.concatenate([quiet(7), spoken(3), quiet(7), spoken(2, 1)])
+    sound = sound[: len(sound) // CHUNK * CHUNK]
+    whole, blocks = SpeechDetector(), SpeechDetector()
+    found = [blocks.probabilities(sound[at : at + chunks * CHUNK]) for at in range(0, len(sound), chunks * CHUNK)]
+    np.testing.assert_allclose(np.concatenate(found), whole.probabilities(sound), atol=1e-4)
+
+
+def test_the_network_starts_again_after_eight_seconds_with_one_second_of_past() -> None:
+    sound = np.concatenate([spoken(7), quiet(1.008), spoken(5, 1)])
+    sound = sound[: len(sound) // CHUNK * CHUNK]
+    piece, past = 250 * CHUNK, 31 * CHUNK
+    fresh = SpeechDetector()
+    fresh.probabilities(sound[piece - past - CHUNK : piece - past])  # for the samples that the first chunk reads too
+    fresh._state = None
+    expected = fresh.probabilities(sound[piece - past :])[31:]
+    np.testing.assert_allclose(SpeechDetector().probabilities(sound)[250:], expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("block", [0.1, 0.7, 30.0])
 def test_runs_are_the_speech_with_its_pads(block: float) -> None:
     sound = np.concatenate([quiet(2), spoken(2), quiet(2), spoken(1.5, 1), quiet(1)])
