@@ -80,7 +80,7 @@ def settings_text(sets: list[PromptSet], train: str, limit: float) -> str:
         f"    gate: {{metric: cer, limit: {limit}}}",
     ]
     # one voice: its clips are divided; the texts have stage directions in brackets
-    lines += ["    data: {closed_set: true, tags: remove, test_share: 0.2}", "slots:"]
+    lines += ["    data: {closed_set: true, split_by: clip, tags: remove, test_share: 0.2}", "slots:"]
     lines += [f"  {each.slot}: {{language: {{code: {each.language}, digits: spell}}}}" for each in sets]
     return "\n".join(lines) + "\n"
 

@@ -188,7 +188,7 @@ def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
     web.request(f"{prefect_api(up)}/events", [{**own_event(up, alert), "follows": str(uuid4())}])
     assert _eventually(lambda: alert.what in _titles(hook))
-    assert [message["title"] for message in hook.got] == [f"[ELP {up.root.name}] {alert.what}"]
+    assert _titles(hook).count(alert.what) == 1, "reported once"
 
 
 def test_an_event_of_a_paused_automation_is_not_reported(up: Workspace, hook: Receiver) -> None:
