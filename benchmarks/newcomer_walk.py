@@ -54,7 +54,7 @@ class Walk:
 
 def shell(line: str, cwd: Path, home: Path, expected: int = 0) -> str:
     """Run a line as a reader does; end the walk if its exit code is another one."""
-    bin_folder = cwd.parent / "elp-foundry" / ".venv" / "bin"
+    bin_folder = home.parent / "elp-foundry" / ".venv" / "bin"
     kept = {name: os.environ[name] for name in ("LANG", "TERM", "TMPDIR") if name in os.environ}
     pip = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     environment = {**kept, **pip, "HOME": str(home), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
