@@ -6,6 +6,9 @@ deployment takes other code, a state names a stored result that is loaded. So ev
 """
 
 import base64
+import os
+
+from pipelines.server.mlflow_private import static_prefix
 
 PREFECT_ROUTE = "/prefect"
 """Prefect's pages are below it, and its API is below ``/prefect/api``."""
@@ -24,6 +27,11 @@ _READING = frozenset(
 """Last parts of the POST routes that only read."""
 _SECRET = "block_documents"
 """In the path of every route that can answer with the secrets of blocks."""
+
+
+def shown_prefect() -> str:
+    """Return the path of Prefect's pages on this server, without a slash at the end; empty if it does not show them."""
+    return static_prefix() + PREFECT_ROUTE if os.environ.get(PREFECT_SERVER) else ""
 
 
 def basic(key: str) -> str:
