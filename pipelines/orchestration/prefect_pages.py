@@ -1,4 +1,4 @@
-"""Prefect's server for browsers: a content policy, no request to another host, no browser beside the front.
+"""Prefect's server for browsers: a content policy, no request to another host, no browser that bypasses the front.
 
 Prefect's UI has an analytics library that reports to a host of its vendor even if analytics is off, and its server asks
 another one for a list of worker types. Checked with 3.8.8.
@@ -62,7 +62,7 @@ def with_policy(app: App, front: str = "") -> App:
 
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        if front and (status := _beside_the_front(scope)):
+        if front and (status := _status_behind_front(scope)):
             query = scope["query_string"]
             place = f"{front}/prefect{scope['path']}".encode() + (b"?" + query if query else b"")
             await send_with_policy({"type": "http.response.start", "status": status, "headers": [(b"location", place)]})
@@ -72,7 +72,7 @@ def with_policy(app: App, front: str = "") -> App:
     return guarded
 
 
-def _beside_the_front(scope: Scope) -> int:
+def _status_behind_front(scope: Scope) -> int:
     """Return the status for a browser that asks this server instead of the front; 0 for any other request."""
     if not scope["path"].startswith(_OWN):
         # a link of the time before the front
@@ -91,7 +91,7 @@ def serve_pages_with_policy() -> None:
     collections.KNOWN_VIEWS.update(dict.fromkeys(collections.KNOWN_VIEWS, ""))
 
     class FrontSettings(UISettings):
-        """What the pages are told about the server: the front has asked for the login, the pages need not."""
+        """The settings that the pages receive: no login, because the front has already checked it."""
 
         def __init__(self, **values: Any) -> None:
             super().__init__(**{**values, "auth": None})

@@ -169,7 +169,7 @@ def _error(status: int, code: str, sentence: str) -> Response:
 
 
 def _unavailable(scope: Scope, sentence: str) -> Response:
-    """Return the answer while Prefect cannot be asked: a page that looks again by itself, or JSON for a script."""
+    """Return the answer while Prefect cannot be asked: a page that reloads automatically, or JSON for a script."""
     headers = {"Retry-After": "5", "Cache-Control": "no-store"}
     if b"text/html" not in dict(scope["headers"]).get(b"accept", b""):
         answer = _error(502, "TEMPORARILY_UNAVAILABLE", sentence)
@@ -184,6 +184,6 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>Prefect does not answer</title></head>
-<body><h1>Prefect does not answer</h1><p>{sentence}</p><p>This page looks again every 5 seconds.</p>
-<p><a href="{prefix}/elp/">The console</a> works meanwhile.</p></body></html>
+<body><h1>Prefect does not answer</h1><p>{sentence}</p><p>This page reloads every 5 seconds.</p>
+<p><a href="{prefix}/elp/">The console</a> is available.</p></body></html>
 """
