@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.local.service_commands import FRONT
+from pipelines.prefect_names import PREFECT_PATH
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,7 +20,7 @@ App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 _API_NAMES = ("PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
 """Environment variables that name the address by which the pages ask the server."""
-_OWN = ("/api", "/prefect")
+_OWN = ("/api", PREFECT_PATH)
 """The paths of the server behind a front; any other one is an address of its pages without a front."""
 
 
@@ -64,7 +65,7 @@ def with_policy(app: App, front: str = "") -> App:
             return await app(scope, receive, send)
         if front and (status := _status_behind_front(scope)):
             query = scope["query_string"]
-            place = f"{front}/prefect{scope['path']}".encode() + (b"?" + query if query else b"")
+            place = f"{front}{PREFECT_PATH}{scope['path']}".encode() + (b"?" + query if query else b"")
             await send_with_policy({"type": "http.response.start", "status": status, "headers": [(b"location", place)]})
             return await send_with_policy({"type": "http.response.body"})
         await app(scope, receive, send_with_policy)

@@ -15,7 +15,8 @@ import httpx
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.server.auth.prefect_rights import PREFECT_ROUTE, basic
+from pipelines.prefect_names import PREFECT_PATH
+from pipelines.server.auth.prefect_rights import basic
 from pipelines.server.front import passed_request
 from pipelines.server.mlflow_private import static_prefix
 
@@ -41,7 +42,7 @@ class PrefectFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        mount, path = static_prefix() + PREFECT_ROUTE, scope.get("path", "")
+        mount, path = static_prefix() + PREFECT_PATH, scope.get("path", "")
         if scope["type"] != "http" or not (path == mount or path.startswith(f"{mount}/")):
             return await self.app(scope, receive, send)
         answer = _refusal(scope, mount)

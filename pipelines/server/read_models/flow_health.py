@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
-from pipelines.server.auth.prefect_rights import PREFECT_LOGIN, basic, shown_prefect
+from pipelines.prefect_names import PREFECT_LOGIN
+from pipelines.server.auth.prefect_rights import basic, shown_prefect
 
 PREFECT_VARIABLE = "PREFECT_API_URL"
 """Address of Prefect's API; `elp up` sets it for the server, too."""
