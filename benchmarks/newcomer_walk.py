@@ -159,9 +159,8 @@ def main() -> None:
         with servers_ended(top / "foundry", home):
             tutorial(walk, top, home, lambda workspace: schedule_and_alert(walk, workspace, home, hook))
         print(f"\n{count} recordings\n\n| minutes | step |\n|---|---|")
-        print(
-            "\n".join(f"| {minutes:.1f} | {what if ' ' not in what else f'`{what}`'} |" for minutes, what in walk.rows)
-        )
+        for minutes, what in walk.rows:
+            print(f"| {minutes:.1f} | {f'`{what}`' if what.startswith(('elp ', 'git ', 'make ')) else what} |")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class FollowedRun:
     """Its page in the UI."""
     started: str = ""
     seconds: float = 0.0
+    """How long it has run: until now if it has not ended."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -179,7 +180,7 @@ def followed_run(client: SyncPrefectClient, run: PrefectRun) -> FollowedRun:
         message=(state.message if state else None) or "",
         url=f"{_pages(client)}/runs/flow-run/{run.id}",
         started=run.start_time.isoformat().replace("+00:00", "Z") if run.start_time else "",
-        seconds=run.total_run_time.total_seconds(),
+        seconds=run.estimated_run_time.total_seconds(),
         parameters=run.parameters,
     )
 

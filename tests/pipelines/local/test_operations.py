@@ -275,6 +275,8 @@ def test_the_run_of_a_killed_worker_is_marked_as_crashed(up: Workspace) -> None:
         try:
             made = start_run(client, up, "retrain-all", {"slots": ["plant-i/asr"]}, "retrain all slots")
             assert _eventually(lambda: read_run(client, made.id).state == "Running")
+            # of a run in progress, too
+            assert _eventually(lambda: read_run(client, made.id).seconds > 0, 30)
             worker = _process(up, "elp-cpu")
             assert worker
             os.kill(worker.pid, signal.SIGKILL)
