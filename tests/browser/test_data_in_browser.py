@@ -16,7 +16,7 @@ from pipelines.local.service_commands import server_environment
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from tests.support.accessibility import grave_faults
-from tests.support.browser import Visit, browser
+from tests.support.browser import HEARD, Visit, browser
 from tests.support.clips import tone, wav
 from tests.support.deliveries import silence, write_delivery
 from tests.support.guarded_server import GuardedServer, guarded_server
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 SLOT = Slot("plant-a", "asr")
-HEARD = """player => new Promise((done, failed) => {
-    player.onloadedmetadata = () => done(player.duration);
-    player.onerror = () => failed(new Error(player.error.message));
-    player.preload = "auto";
-    player.load();
-})"""
 
 
 @pytest.fixture(scope="module")

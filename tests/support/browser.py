@@ -46,6 +46,14 @@ if (window === window.top && origin !== "null") {
 _ASSISTANT = '[data-component-id="mlflow.assistant.chat_panel.close"]'
 """Closes a panel that MLflow opens over a third of the page on a first visit."""
 
+HEARD = """player => new Promise((done, failed) => {
+    player.onloadedmetadata = () => done(player.duration);
+    player.onerror = () => failed(new Error(player.error.message));
+    player.preload = "auto";
+    player.load();
+})"""
+"""Returns the length of the sound that a player loads, in seconds."""
+
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 MAX_IMAGE_BYTES = 300_000
 
