@@ -1,6 +1,6 @@
 """A hook of MkDocs: each notebook below `docs/` gets a page of the site, NAME-notebook, with its cells and outputs.
 
-Links to a notebook, which a repository shows by itself, lead to that page.
+Links to a notebook, which a repository host renders itself, lead to that page.
 """
 
 from __future__ import annotations

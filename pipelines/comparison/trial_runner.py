@@ -77,7 +77,7 @@ class TrialRunner:
     def run_all(self, trials: Sequence[tuple[str, float]], progress: Progress) -> list[MethodTrial | FailedTrial]:
         """Return the results of trials, each a method and its share of the audio, in their order.
 
-        `progress` is told what of the trials that are not done yet is done.
+        `progress` receives how much of the trials that were not done at the start is done.
         """
         waiting = [trial for trial in trials if not self._is_done(*trial)]
         ended, results = 0, list[MethodTrial | FailedTrial]()

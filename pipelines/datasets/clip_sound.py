@@ -52,7 +52,7 @@ def clip_wav(place: ClipPlace) -> bytes:
 def quarantined_wav(place: ClipPlace) -> bytes | None:
     """Return a file in quarantine as `clip_wav` does, all channels mixed; None if its sound cannot be read.
 
-    It may be damaged or made to harm, so a process of its own decodes it, with a bound on time and memory.
+    It may be damaged or made to harm, so a separate process decodes it, with a bound on time and memory.
     """
     # requests that wait longer would take all threads of a server
     if not _decoding.acquire(timeout=_DECODE_SECONDS):

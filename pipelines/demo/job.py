@@ -57,7 +57,7 @@ class Stage:
     task: str
     plan: DeliveryPlan
     usual: Seconds
-    """How long it takes on two quiet cores, beside the other lane: the estimate of the time left begins with it."""
+    """How long it takes on two quiet cores, while the other lane runs: the estimate of the time left begins with it."""
 
     @property
     def slot(self) -> Slot:

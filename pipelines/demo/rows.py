@@ -52,7 +52,7 @@ class Row:
         }
 
     def line(self) -> str:
-        """Return what came out, in one line."""
+        """Return the result in one line."""
         to = "" if self.champion is None else f" (the champion has {self.champion:.1%})"
         return (
             f"{self.slot}, delivery {self.delivery}: {self.verdict}; {metric_title(self.metric)} {self.before:.1%} "

@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 from elp_core.files import write_whole
 from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local.accounts import log_in, prefect_key
-from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace
+from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH
 
 MLFLOW = "mlflow"
 PREFECT = "prefect"
 RECORD_FILE = "servers.json"
-PREFECT_PATH = "/prefect"
-"""Where the MLflow server shows Prefect's pages."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from typing import Any
 
 from elp_core.types import Seconds
 from pipelines.local import http_client as web
-
-PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
-"""Environment variable with the key of a Prefect server that asks for one; `prefect_api` sets that of the own one."""
+from pipelines.prefect_names import PREFECT_LOGIN
 
 
 def prefect_request(url: str, body: Any = None, timeout: Seconds = 5.0) -> Any:

@@ -2,8 +2,9 @@
 
 from pipelines.local import accounts
 from pipelines.local import service_commands as commands
-from pipelines.local.addresses import MLFLOW, PREFECT, PREFECT_PATH, Record
+from pipelines.local.addresses import MLFLOW, PREFECT, Record
 from pipelines.local.workspace import Workspace
+from pipelines.prefect_names import PREFECT_PATH
 
 
 def server_command(

@@ -6,10 +6,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
-from pipelines.local.addresses import PREFECT_PATH, prefect_login, prefect_pages
+from pipelines.local.addresses import prefect_login, prefect_pages
 from pipelines.local.environment import child_environment
-from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.workspace import Workspace
+from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
@@ -100,7 +100,7 @@ def behind_the_front(workspace: Workspace, front: str, key: str) -> dict[str, st
 
 def showing_prefect(prefect: str, key: str) -> dict[str, str]:
     """Return what the MLflow server needs in addition to show the pages of the Prefect server at an address."""
-    return {"ELP_PREFECT_SERVER": prefect, **({PREFECT_LOGIN: key} if key else {})}
+    return {PREFECT_SERVER: prefect, **({PREFECT_LOGIN: key} if key else {})}
 
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:

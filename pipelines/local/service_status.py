@@ -9,13 +9,14 @@ from typing import Any
 from elp_core.types import Seconds
 from pipelines.local import accounts
 from pipelines.local import http_client as web
-from pipelines.local.addresses import MLFLOW, PREFECT, PREFECT_PATH, Record, log_in_to_prefect, read_record
+from pipelines.local.addresses import MLFLOW, PREFECT, Record, log_in_to_prefect, read_record
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.supervision import SUPERVISOR, read_ends
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
+from pipelines.prefect_names import PREFECT_PATH
 
 
 @dataclass(frozen=True)

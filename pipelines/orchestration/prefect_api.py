@@ -17,10 +17,10 @@ from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api, prefect_pages
-from pipelines.local.prefect_request import PREFECT_LOGIN
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.quick_prefect import skip_grammar
+from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.quick_imports import quick_imports
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Prefect's server for browsers: a content policy, no request to another host, no browser beside the front.
+"""Prefect's server for browsers: a content policy, no request to another host, no browser that bypasses the front.
 
 Prefect's UI has an analytics library that reports to a host of its vendor even if analytics is off, and its server asks
 another one for a list of worker types. Checked with 3.8.8.
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.local.service_commands import FRONT
+from pipelines.prefect_names import PREFECT_PATH
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,7 +20,7 @@ App = Callable[[Scope, Any, Send], Awaitable[None]]
 
 _API_NAMES = ("PREFECT_API_URL", "PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
 """Environment variables that name the address by which the pages ask the server."""
-_OWN = ("/api", "/prefect")
+_OWN = ("/api", PREFECT_PATH)
 """The paths of the server behind a front; any other one is an address of its pages without a front."""
 
 
@@ -65,10 +66,10 @@ def with_policy(app: App, front: str = "") -> App:
             return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await app(scope, receive, send)
-        if front and (status := _beside_the_front(scope)):
+        if front and (status := _status_behind_front(scope)):
             query = scope["query_string"]
             # as it was asked: decoded, it may hold the end of a line, and with it further headers
-            place = f"{front}/prefect".encode() + scope["raw_path"] + (b"?" + query if query else b"")
+            place = f"{front}{PREFECT_PATH}".encode() + scope["raw_path"] + (b"?" + query if query else b"")
             await send_with_policy({"type": "http.response.start", "status": status, "headers": [(b"location", place)]})
             return await send_with_policy({"type": "http.response.body"})
         await app(scope, receive, send_with_policy)
@@ -76,7 +77,7 @@ def with_policy(app: App, front: str = "") -> App:
     return guarded
 
 
-def _beside_the_front(scope: Scope) -> int:
+def _status_behind_front(scope: Scope) -> int:
     """Return the status for a browser that asks this server instead of the front; 0 for any other request."""
     if not scope["path"].startswith(_OWN):
         # a link of the time before the front
@@ -99,7 +100,7 @@ def serve_pages_with_policy() -> None:
     collections.KNOWN_VIEWS.update(dict.fromkeys(collections.KNOWN_VIEWS, ""))
 
     class FrontSettings(UISettings):
-        """What the pages are told about the server: the front has asked for the login, the pages need not."""
+        """The settings that the pages receive: no login, because the front has already checked it."""
 
         def __init__(self, **values: Any) -> None:
             super().__init__(**{**values, "auth": None})

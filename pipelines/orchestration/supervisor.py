@@ -153,7 +153,7 @@ def supervise_runs(watch: Watch) -> None:
 
 
 def start_alerts(watch: Watch) -> None:
-    """Start a round of the alerts in a thread of its own, unless one is running.
+    """Start a round of the alerts in a separate thread, unless one is running.
 
     A receiver that hangs takes a minute, and an ended server must not wait for it.
     """

@@ -143,7 +143,7 @@ def promoted(description: str, tags: Mapping[str, str]) -> str:
     return "\n\n".join(paragraphs)
 
 
-def tells(description: str, tag: str, tags: Mapping[str, str]) -> bool:
+def shows_value(description: str, tag: str, tags: Mapping[str, str]) -> bool:
     """Return whether a description shows the value that a version's tags give one of them."""
     if tag in (Tags.PROMOTED_AT, Tags.PROMOTED_BY, Tags.PROMOTED_WHY, Tags.PREDECESSOR):
         line = _promotion(tags)

@@ -9,10 +9,10 @@ from typing import Any
 from flask import Flask
 from mlflow.server import app as mlflow_app
 
+from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_SERVER
 from pipelines.server import mlflow_private, pages, routes
 from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.mlflow_login import add_login, authenticate
-from pipelines.server.auth.prefect_rights import PREFECT_LOGIN, PREFECT_SERVER
 from pipelines.server.auth.principal import login_on
 from pipelines.server.front.prefect_front import PrefectFront
 from pipelines.server.overrides import start_expiry_thread

@@ -6,14 +6,10 @@ deployment takes other code, a state names a stored result that is loaded. So ev
 """
 
 import base64
+import os
 
-PREFECT_ROUTE = "/prefect"
-"""Prefect's pages are below it, and its API is below ``/prefect/api``."""
-
-PREFECT_SERVER = "ELP_PREFECT_SERVER"
-"""Environment variable: address of the Prefect server that this server shows, such as http://127.0.0.1:4200."""
-PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
-"""Environment variable: the key that this Prefect server asks for, as Prefect's own clients know it."""
+from pipelines.prefect_names import PREFECT_PATH, PREFECT_SERVER
+from pipelines.server.mlflow_private import static_prefix
 
 _READING = frozenset(
     {
@@ -26,6 +22,11 @@ _SECRET = "block_documents"
 """In the path of every route that can answer with the secrets of blocks."""
 
 
+def shown_prefect() -> str:
+    """Return the path of Prefect's pages on this server, without a slash at the end; empty if it does not show them."""
+    return static_prefix() + PREFECT_PATH if os.environ.get(PREFECT_SERVER) else ""
+
+
 def basic(key: str) -> str:
     """Return the header ``Authorization`` with which Prefect accepts its key."""
     return "Basic " + base64.b64encode(key.encode()).decode()
@@ -33,12 +34,12 @@ def basic(key: str) -> str:
 
 def is_prefect(path: str) -> bool:
     """Return whether a request goes to Prefect."""
-    return path == PREFECT_ROUTE or path.startswith(f"{PREFECT_ROUTE}/")
+    return path == PREFECT_PATH or path.startswith(f"{PREFECT_PATH}/")
 
 
 def reads_prefect(method: str, path: str) -> bool:
     """Return whether a request to Prefect reads, and no secret; a route that is not known here writes."""
-    parts = path.removeprefix(PREFECT_ROUTE).strip("/").split("/")
+    parts = path.removeprefix(PREFECT_PATH).strip("/").split("/")
     if _SECRET in parts:
         return False
     if method in ("GET", "HEAD"):

@@ -15,7 +15,8 @@ import httpx
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.server.auth.prefect_rights import PREFECT_ROUTE, basic
+from pipelines.prefect_names import PREFECT_PATH
+from pipelines.server.auth.prefect_rights import basic
 from pipelines.server.front import passed_request
 from pipelines.server.mlflow_private import static_prefix
 
@@ -41,7 +42,7 @@ class PrefectFront:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        mount, path = static_prefix() + PREFECT_ROUTE, scope.get("path", "")
+        mount, path = static_prefix() + PREFECT_PATH, scope.get("path", "")
         if scope["type"] != "http" or not (path == mount or path.startswith(f"{mount}/")):
             return await self.app(scope, receive, send)
         answer = _refusal(scope, mount)
@@ -169,7 +170,7 @@ def _error(status: int, code: str, sentence: str) -> Response:
 
 
 def _unavailable(scope: Scope, sentence: str) -> Response:
-    """Return the answer while Prefect cannot be asked: a page that looks again by itself, or JSON for a script."""
+    """Return the answer while Prefect cannot be asked: a page that reloads automatically, or JSON for a script."""
     headers = {"Retry-After": "5", "Cache-Control": "no-store"}
     if b"text/html" not in dict(scope["headers"]).get(b"accept", b""):
         answer = _error(502, "TEMPORARILY_UNAVAILABLE", sentence)
@@ -184,6 +185,6 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>Prefect does not answer</title></head>
-<body><h1>Prefect does not answer</h1><p>{sentence}</p><p>This page looks again every 5 seconds.</p>
-<p><a href="{prefix}/elp/">The console</a> works meanwhile.</p></body></html>
+<body><h1>Prefect does not answer</h1><p>{sentence}</p><p>This page reloads every 5 seconds.</p>
+<p><a href="{prefix}/elp/">The console</a> is available.</p></body></html>
 """

@@ -177,7 +177,7 @@ def _docs_folder(slot: Slot) -> Path | None:
 
 
 def _asked_well() -> bool:
-    """Whether the number of a version in the address is a number."""
+    """Return whether the version in the address, if there is one, is a number."""
     version = request.args.get("version")
     return version is None or (version.isascii() and version.isdecimal() and len(version) < 10)
 

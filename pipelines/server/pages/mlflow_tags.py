@@ -13,7 +13,7 @@ from flask import Response
 
 from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import Tags, report_address
-from pipelines.registry.description import tells
+from pipelines.registry.description import shows_value
 from pipelines.registry.slot import Slot
 
 RESULT, REPORT = "elp.result", "elp.report"
@@ -61,7 +61,7 @@ def page_tags(tags: Mapping[str, str], description: str, report: str) -> dict[st
     if tags.get(Tags.GATE):
         left[REPORT] = report
     first = {key: left.pop(key) for key in _FIRST if key in left}
-    hidden = {key for key in left if key in _FOR_MACHINES or tells(description, key, tags)}
+    hidden = {key for key in left if key in _FOR_MACHINES or shows_value(description, key, tags)}
     return first | {key: value for key, value in left.items() if key not in hidden}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from flask import Response, make_response, request, url_for
 
+from pipelines.server.auth.prefect_rights import shown_prefect
 from pipelines.server.auth.principal import current_caller, login_on
 from pipelines.server.mlflow_private import static_prefix
 from pipelines.server.pages.browser_security import COOKIE, csrf_token
@@ -27,6 +28,7 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
             request=request,
             now=datetime.now(UTC),
             prefix=static_prefix(),
+            prefect=shown_prefect(),
             has_data=data_root() is not None,
             user=current_caller().name if login_on() else "",
             token=token,

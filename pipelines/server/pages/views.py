@@ -175,7 +175,9 @@ def statement_page(digest: str) -> Response:
 
 @blueprint.errorhandler(HTTPException)
 def _not_there(error: HTTPException) -> Response:
-    sentence = "The registry has no such slot, version, backbone, dataset or statement; look for it among the slots."
+    sentence = (
+        "This server has no such slot, version, clip, backbone, dataset or statement; look for it among the slots."
+    )
     text = sentence if error.code == 404 else error.description or ""
     return render_page("error.html", status=error.code or 500, heading=error.name, sentence=text)
 

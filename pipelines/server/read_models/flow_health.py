@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
-from pipelines.server.auth.prefect_rights import PREFECT_LOGIN, PREFECT_ROUTE, PREFECT_SERVER, basic
-from pipelines.server.mlflow_private import static_prefix
+from pipelines.prefect_names import PREFECT_LOGIN
+from pipelines.server.auth.prefect_rights import basic, shown_prefect
 
 PREFECT_VARIABLE = "PREFECT_API_URL"
 """Address of Prefect's API; `elp up` sets it for the server, too."""
@@ -84,7 +84,7 @@ def _ask(api: str, now: datetime) -> FlowHealth:
         return FlowHealth(unknown=f"this server does not know Prefect: its environment has no {PREFECT_VARIABLE}")
     server = api.rstrip("/").removesuffix("/api")
     # by path alone, right under every name of this server
-    pages = static_prefix() + PREFECT_ROUTE if os.environ.get(PREFECT_SERVER) else server
+    pages = shown_prefect() or server
     try:
         with requests.Session() as session:
             # a proxy meant for the outside world must not be asked for this machine's own servers

@@ -38,7 +38,7 @@ _INVISIBLE = ("Cf", "Cc", "Mn", "Me", "Zs", "Zl", "Zp")
 _LARGEST = 2**31 - 1
 """The largest version that the database's column holds."""
 _DIGITS = 20
-"""Longer texts are not parsed: Python has an error of its own for numbers of thousands of digits."""
+"""Longer texts are not parsed: Python raises another error for numbers of thousands of digits."""
 _SOURCE = re.compile(r"models:/m-[0-9a-f]{32}")
 _COPY = re.compile(r"models:/(?P<model>[^/@]+)(?:/|@)(?P<version>.+)")
 """A version as the origin of another one, as in MLflow's dialog "Promote model"."""
@@ -156,7 +156,7 @@ def _refuse_copy(model: str, source: str, attempt: Attempt) -> None:
     number = copied["version"] if copied["version"].isdigit() else ""
     one, chosen = (f"{origin} v{number}", f" --version {number}") if number else (f"a version of {origin}", "")
     slot = Slot.of_model(model)
-    other = f"; {slot} needs an adapter of its own: elp train {slot}" if slot and slot != origin else ""
+    other = f"; {slot} needs a separate adapter: elp train {slot}" if slot and slot != origin else ""
     raise attempt.refused(
         f"{one} is not copied to {model}: its verdict and its ledger count in its own slot only; let it serve there: "
         f"elp promote {origin}{chosen}, or in the console: /elp/slots/{origin}{other}"

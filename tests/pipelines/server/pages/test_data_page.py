@@ -104,6 +104,12 @@ def test_the_page_has_splits_figures_versions_and_quarantine(client: FlaskClient
     assert "train 65" in text
 
 
+def test_the_link_to_all_versions_stays_at_the_shown_one(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.server.pages.data_page._LISTED", 1)
+    links = [a.attributes["href"] for a in read_html(client.get(f"{BASE}?version=1").text).all("a")]
+    assert f"{BASE}?version=1&versions=all#versions" in links
+
+
 def test_clips_come_fifty_a_page_and_each_once(client: FlaskClient) -> None:
     pages = [table(client, f"first={first}") for first in (0, 50, 100)]
     assert [len(page) for page in pages] == [50, 50, 29]

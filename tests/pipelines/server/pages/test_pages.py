@@ -57,6 +57,18 @@ def test_a_page_loads_and_sends_nothing_elsewhere(client: FlaskClient, address: 
     assert re.findall(r'(?:href|src|action)="(?:https?:)?//[^"]*"', answer.text) == []
 
 
+def test_the_menu_leads_to_prefect_if_this_server_shows_it(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def links() -> list[str]:
+        menu = read_html(client.get("/elp/glossary").text).all("nav")[0]
+        return [link.attributes["href"] for link in menu.all("a") if "Prefect" in link.text]
+
+    assert links() == []
+    monkeypatch.setenv("ELP_PREFECT_SERVER", "http://127.0.0.1:4200")
+    assert links() == ["/prefect/"]
+
+
 def test_the_report_on_a_version_has_an_address_that_can_be_told_in_advance(client: FlaskClient) -> None:
     answer = client.get("/elp/slots/plant-a/asv/v3/report")
     assert answer.status_code == 302
