@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -172,6 +173,22 @@ def test_adapters_that_learned_from_a_clip_are_listed(client: FlaskClient, made:
     text = words(client, f"{BASE}/clips/{ROWS[0].id}")
     assert "plant-a/asr v1" in text
     assert "plant-a/asr v3" in text
+
+
+def test_a_version_without_its_files_may_have_taught_more_adapters(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SlotByHand.make(tmp_path / "part", SLOT)
+    first = made.add(1, [row(1)])
+    (shard,) = (made.folder / "shards").glob("*")
+    md5 = hashlib.md5(shard.read_bytes(), usedforsecurity=False).hexdigest()
+    made.add(2, [row(2)], before=first)
+    monkeypatch.setenv("ELP_DATA_ROOT", str(made.root))
+    missing = "Adapters may be missing here: not all files of data/plant-a/asr/v1 are on this machine"
+    address = f"{BASE}/clips/{row(2).id}"
+    assert missing not in words(client, address)
+    (made.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).unlink()
+    assert missing in words(client, address)
 
 
 def _quarantined_sounds(client: FlaskClient) -> list[str]:
