@@ -91,9 +91,10 @@ def prefect_pages(workspace: Workspace, api: str) -> str:
 
 
 def prefect_login(workspace: Workspace) -> str:
-    """Return the key that the own Prefect server asks for; empty if it asks for none."""
+    """Return the key that the own Prefect server asks for; empty if it asks for none, or if Prefect runs elsewhere."""
     record = read_record(workspace)
-    return prefect_key(workspace) if record.front and record.auth else ""
+    own = not workspace.settings.servers.prefect_api
+    return prefect_key(workspace) if own and record.front and record.auth else ""
 
 
 def log_in_to_prefect(workspace: Workspace) -> None:

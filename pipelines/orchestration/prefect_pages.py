@@ -61,11 +61,15 @@ def with_policy(app: App, front: str = "") -> App:
                 message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
+        if scope["type"] == "websocket" and front and _has_origin(scope):
+            # browsers send no login and ask for no permission before a web socket to another site
+            return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await app(scope, receive, send)
         if front and (status := _status_behind_front(scope)):
             query = scope["query_string"]
-            place = f"{front}{PREFECT_PATH}{scope['path']}".encode() + (b"?" + query if query else b"")
+            # as it was asked: decoded, it may hold the end of a line, and with it further headers
+            place = f"{front}{PREFECT_PATH}".encode() + scope["raw_path"] + (b"?" + query if query else b"")
             await send_with_policy({"type": "http.response.start", "status": status, "headers": [(b"location", place)]})
             return await send_with_policy({"type": "http.response.body"})
         await app(scope, receive, send_with_policy)
@@ -78,8 +82,12 @@ def _status_behind_front(scope: Scope) -> int:
     if not scope["path"].startswith(_OWN):
         # a link of the time before the front
         return 307
-    # a page of another site; the front does not pass this header on, and programs do not send it
-    return 403 if any(name == b"origin" for name, _ in scope["headers"]) else 0
+    return 403 if _has_origin(scope) else 0
+
+
+def _has_origin(scope: Scope) -> bool:
+    """Return whether a page asks; the front does not pass this header on, and programs do not send it."""
+    return any(name == b"origin" for name, _ in scope["headers"])
 
 
 def serve_pages_with_policy() -> None:

@@ -125,6 +125,12 @@ def test_the_page_shows_commands_of_the_service_that_exist() -> None:
     assert "The\nimage itself is not built by the tests" in PAGE.replace("**", "")
 
 
+def test_the_unit_lets_elp_end_the_services_in_their_order() -> None:
+    lines = (DEPLOY / "elp-foundry.service").read_text("utf-8").splitlines()
+    assert "KillMode=mixed" in lines
+    assert "TimeoutStopSec=60" in lines
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     unit = (DEPLOY / "elp-foundry.service").read_text("utf-8")

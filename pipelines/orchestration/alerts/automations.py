@@ -1,10 +1,12 @@
 """The automations in Prefect that select events, one for each kind of alert, and events of our own.
 
 An automation does nothing itself: Prefect sends each notification once, without a retry, a pause or a digest. The
-supervision reads the firings and sends. An automation that a person pauses or edits in Prefect's pages stays as it is.
+supervision reads the firings and sends. An automation that a person pauses in Prefect's pages stays paused, and a
+changed time of the one that waits stays, too.
 
 An event that Prefect stored and that no automation fired on in time is read from its events: Prefect holds an event
-that overtakes the one before it for 15 minutes, and forgets those in its memory if it is killed. Checked with 3.8.8.
+that overtakes the one before it for 15 minutes, and forgets those in its memory if it is killed. An event that an
+edited automation no longer selects is read as well. Checked with 3.8.8.
 """
 
 from __future__ import annotations

@@ -46,4 +46,5 @@ def reads_prefect(method: str, path: str) -> bool:
         return True
     if method != "POST" or parts[0] != "api":
         return False
-    return parts[-1] in _READING or parts[-2:-1] == ["count-by"]
+    # by its whole path: a work pool may have the name count-by, too
+    return parts[-1] in _READING or parts[1:-1] == ["events", "count-by"]

@@ -1,6 +1,6 @@
 """Whose data the pages may show: that of the workspace that started the server, to callers with the right to read.
 
-A server that several workspaces share knows the data of none.
+A server that several workspaces share shows the data of none.
 """
 
 from __future__ import annotations

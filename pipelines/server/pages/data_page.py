@@ -17,7 +17,7 @@ from pipelines.server.pages.data_access import clip_id, data_root, open_data, re
 from pipelines.server.pages.histogram_chart import HistogramChart
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.sounds import sound_response
-from pipelines.server.pages.views import blueprint
+from pipelines.server.pages.views import asked_number, blueprint
 from pipelines.server.read_models import mlflow_tables
 from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
@@ -85,7 +85,7 @@ def data_page(site: str, task: str) -> Response:
     from pipelines.datasets.clip_table import ORDERS, ClipFilter
 
     query = {name: request.args.get(name, "")[:200] for name in _FILTERS if request.args.get(name)}
-    first, clips = _first(), data.clips
+    first, clips = asked_number("first"), data.clips
     total, rows = clips.page(ClipFilter(**query), first, _SHOWN)
     version = {} if data.shown is data.newest else {"version": data.shown.version}
     figures = clips.figures
@@ -121,7 +121,7 @@ def quarantine_page(site: str, task: str) -> Response:
     """Show the clips in quarantine, of one reason with ``?reason=``."""
     slot = read_slot(site, task)
     data = open_data(slot) or abort(404)
-    reason, first = request.args.get("reason", "")[:200], _first()
+    reason, first = request.args.get("reason", "")[:200], asked_number("first")
     found = [clip for clip in data.quarantine if reason in ("", clip.reason)]
     rows = found[first : first + _SHOWN]
     return render_page(
@@ -180,10 +180,6 @@ def _asked_well() -> bool:
     """Return whether the version in the address, if there is one, is a number."""
     version = request.args.get("version")
     return version is None or (version.isascii() and version.isdecimal() and len(version) < 10)
-
-
-def _first() -> int:
-    return min(max(0, request.args.get("first", 0, type=int)), 10**9)
 
 
 def _reasons(data: Any) -> list[tuple[str, int, str]]:

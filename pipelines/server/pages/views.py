@@ -84,12 +84,12 @@ def slot_page(site: str, task: str) -> Response:
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
     with registry().engine.connect() as records:
-        page = read_slot_page(records, slot, request.args.get("before", type=int), refusals="refusals" in request.args)
+        page = read_slot_page(records, slot, asked_number("before") or None, refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
         if page is None or (page.rows and row is None):
             abort(404)
         origin = version_lineage(records, slot, row.version.version) if row else None
-        done = _done(entry_at(records, request.args.get("done", 0, type=int)), slot)
+        done = _done(entry_at(records, asked_number("done")), slot)
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
@@ -137,7 +137,7 @@ def glossary_page() -> Response:
 def backbone_page(fingerprint: str) -> Response:
     """Show a backbone and the adapters on it."""
     with registry().engine.connect() as records:
-        page = backbone_dependents(records, fingerprint, _first()) or abort(404)
+        page = backbone_dependents(records, fingerprint, asked_number("first")) or abort(404)
     return render_page("backbone.html", page=page, fingerprint=fingerprint)
 
 
@@ -146,7 +146,7 @@ def dataset_page(tag: str) -> Response:
     """Show a dataset version or a golden set: what the signed records say of it, and the adapters that depend on it."""
     golden = tag.startswith("golden/")
     with registry().engine.connect() as records:
-        page = dataset_dependents(records, tag, _first()) or abort(404)
+        page = dataset_dependents(records, tag, asked_number("first")) or abort(404)
         table = newest_answers(records, tag, page, wanted_rows(request.args)) if golden else None
     return render_page(
         "dataset.html",
@@ -199,8 +199,9 @@ def _damaged(error: AttestationError) -> Response:
     return render_page("error.html", status=500, heading="The records are damaged", sentence=text)
 
 
-def _first() -> int:
-    return max(0, request.args.get("first", 0, type=int))
+def asked_number(name: str) -> int:
+    """Return a number of the address, 0 without one, at most a thousand million: databases refuse larger ones."""
+    return min(max(0, request.args.get(name, 0, type=int)), 10**9)
 
 
 def _run_page(run: str) -> str:

@@ -8,7 +8,15 @@ import pytest
 
 from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local import accounts
-from pipelines.local.addresses import Record, mlflow_uri, prefect_api, prefect_pages, read_record, write_record
+from pipelines.local.addresses import (
+    Record,
+    log_in_to_prefect,
+    mlflow_uri,
+    prefect_api,
+    prefect_pages,
+    read_record,
+    write_record,
+)
 from pipelines.local.processes import Process
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace
@@ -59,6 +67,10 @@ def test_only_a_prefect_behind_a_login_has_a_key(workspace: Workspace, monkeypat
     prefect_api(workspace)
     assert os.environ == {"PREFECT_API_AUTH_STRING": accounts.prefect_key(workspace)}
     assert accounts.prefect_key(workspace).startswith("elp:")
+    # the record is of the time before Prefect ran elsewhere, where this key is not known
+    monkeypatch.setattr(os, "environ", {"PREFECT_API_AUTH_STRING": "another"})
+    log_in_to_prefect(_elsewhere(workspace, prefect_api="https://pf.example/api"))
+    assert os.environ == {"PREFECT_API_AUTH_STRING": "another"}
 
 
 def test_a_server_that_has_ended_is_told_apart_from_one_never_started(workspace: Workspace) -> None:

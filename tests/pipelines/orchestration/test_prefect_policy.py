@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -24,7 +25,8 @@ def _ask(path: str, front: str = FRONT, query: bytes = b"", **headers: str) -> t
         sent.append(message)
 
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "path": path, "query_string": query, "headers": given}
+    raw = path.encode()
+    scope = {"type": "http", "path": unquote(path), "raw_path": raw, "query_string": query, "headers": given}
     asyncio.run(with_policy(prefect, front)(scope, None, send))
     assert sent[-1]["type"] == "http.response.body"
     return sent[0]["status"], dict(sent[0]["headers"])
@@ -38,6 +40,29 @@ def test_programs_and_the_front_are_answered(path: str) -> None:
 def test_a_link_of_the_time_before_the_front_leads_there() -> None:
     status, headers = _ask("/runs/flow-run/a", query=b"tab=Logs")
     assert (status, headers[b"location"]) == (307, b"http://127.0.0.1:5000/prefect/runs/flow-run/a?tab=Logs")
+
+
+def test_an_escaped_end_of_a_line_adds_no_header() -> None:
+    _, headers = _ask("/x%0d%0aSet-Cookie:%20a=b")
+    assert headers[b"location"] == b"http://127.0.0.1:5000/prefect/x%0d%0aSet-Cookie:%20a=b"
+
+
+@pytest.mark.parametrize(("front", "origin", "passed"), [(FRONT, True, False), (FRONT, False, True), ("", True, True)])
+def test_a_page_opens_no_web_socket_beside_the_front(front: str, origin: bool, passed: bool) -> None:
+    sent: list[Any] = []
+    reached: list[str] = []
+
+    async def prefect(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"origin", b"https://evil.example")] if origin else []
+    scope = {"type": "websocket", "path": "/api/events/out", "headers": headers}
+    asyncio.run(with_policy(prefect, front)(scope, None, send))
+    assert reached == (["/api/events/out"] if passed else [])
+    assert sent == ([] if passed else [{"type": "websocket.close", "code": 1008}])
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", FRONT, "null"])

@@ -56,6 +56,10 @@ def test_of_all_routes_of_prefect_only_those_that_read_are_open_to_readers() -> 
         ("GET", f"/prefect/api/block_documents/{ID}"),
         ("POST", "/prefect/api/block_documents/filter"),
         ("GET", "/prefect/api/block_types/slug/secret/block_documents/name/mail"),
+        # a pool and a tag of this name
+        ("POST", "/prefect/api/work_pools/count-by/get_scheduled_flow_runs"),
+        ("POST", "/prefect/api/work_pools/count-by/queues"),
+        ("POST", "/prefect/api/concurrency_limits/tag/count-by/reset"),
         ("POST", "/prefect/anything"),
         ("POST", "/prefect"),
         ("POST", "/prefect/api"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 
 from elp_core.audio import clip_id, load
 from elp_core.data.corpus import ShardRow
+from pipelines.datasets.dataset_version import DATASET_FILE, record_text
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.local import git
 from pipelines.registry.slot import Slot
@@ -174,9 +176,39 @@ def test_adapters_that_learned_from_a_clip_are_listed(client: FlaskClient, made:
     assert "plant-a/asr v3" in text
 
 
+def test_a_version_without_its_files_may_have_taught_more_adapters(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SlotByHand.make(tmp_path / "part", SLOT)
+    first = made.add(1, [row(1)])
+    (shard,) = (made.folder / "shards").glob("*")
+    md5 = hashlib.md5(shard.read_bytes(), usedforsecurity=False).hexdigest()
+    made.add(2, [row(2)], before=first)
+    monkeypatch.setenv("ELP_DATA_ROOT", str(made.root))
+    missing = "Adapters may be missing here: not all files of data/plant-a/asr/v1 are on this machine"
+    address = f"{BASE}/clips/{row(2).id}"
+    assert missing not in words(client, address)
+    (made.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).unlink()
+    assert missing in words(client, address)
+
+
 def _quarantined_sounds(client: FlaskClient) -> list[str]:
     page = read_html(client.get(f"{BASE}/quarantine").text)
     return [player.attributes["src"] for player in page.all("audio")]
+
+
+def test_quarantine_says_how_many_clips_are_elsewhere(
+    client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = SlotByHand.make(tmp_path / "part", SLOT)
+    first = made.add(1, [row(1)], quarantine=quarantined())
+    # as if a second file had two further clips
+    record = made.folder / DATASET_FILE
+    record.write_text(record_text(replace(first, version=2, tag=SLOT.tag(2), quarantined=5)), encoding="utf-8")
+    git.tag(made.root, SLOT.tag(2), "v2", git.commit(made.root, [record.relative_to(made.root)], "v2"))
+    monkeypatch.setenv("ELP_DATA_ROOT", str(made.root))
+    for address in (BASE, f"{BASE}/quarantine"):
+        assert "2 further clips are in quarantine; the files are not on this machine" in words(client, address)
 
 
 def test_quarantine_plays_what_is_a_sound(client: FlaskClient) -> None:

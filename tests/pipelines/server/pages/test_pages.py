@@ -106,6 +106,12 @@ def test_an_unknown_address_is_answered_with_a_page(client: FlaskClient, address
         assert "<script>/asr" not in answer.text
 
 
+@pytest.mark.parametrize("name", ["before", "done", "version"])
+def test_a_number_that_no_database_takes_is_answered_with_a_page(client: FlaskClient, name: str) -> None:
+    answer = client.get(f"/elp/slots/plant-a/asr?{name}={'9' * 30}")
+    assert answer.status_code == (404 if name == "version" else 200)
+
+
 def test_a_slot_without_versions_has_a_page(client: FlaskClient) -> None:
     server.registry().create_registered_model("elp.empty.asr")
     try:
