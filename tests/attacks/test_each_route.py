@@ -30,9 +30,10 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "create a version": (
         "POST",
         f"{VERSION}/create",
-        {"source": "models:/MODEL/2"},
+        {"source": "s3://bucket/model"},
         "must be a logged model of this server",
     ),
+    "copy a version": ("POST", f"{VERSION}/create", COPY, " v2 is not copied to "),
     "describe": ("PATCH", f"{VERSION}/update", {"version": "3", "description": ""}, "reports the gate's verdict"),
     "change a stage": ("POST", f"{VERSION}/transition-stage", PRODUCTION, "has no stages"),
     "delete a version": ("DELETE", f"{VERSION}/delete", {"version": str(CHAMPION)}, "v2 is the champion; retire it"),
