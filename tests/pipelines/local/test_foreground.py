@@ -22,13 +22,17 @@ from pipelines.local.workspace import Workspace, open_workspace
 from tests.support.shell import shell
 
 PROGRAM = """
-import os, sys
+import os, signal, sys
 from pipelines.errors import ServiceError
 from pipelines.local import lifecycle, service_commands
 from pipelines.local.addresses import Record, write_record
 from pipelines.local.foreground import stay_up
 from pipelines.local.processes import start
 from pipelines.local.workspace import open_workspace
+
+# what starts the tests may ignore some, and this process would inherit that
+for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(one, signal.SIG_DFL)
 
 SLEEP = [sys.executable, "-c", "import time; print('hel' + 'lo', flush=True); time.sleep(600)"]
 workspace = open_workspace()
