@@ -139,7 +139,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     _accepted(command[2].split())
     copy = tmp_path / "elp-foundry.service"
     # it checks that the command and the user exist on this machine
-    copy.write_text(unit.replace(command[1], sys.executable).replace("User=elp", "User=root"))
+    copy.write_text(unit.replace(command[1], f'"{sys.executable}"').replace("User=elp", "User=root"))
     done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60)
     ours = [line for line in done.stderr.splitlines() if "elp-foundry" in line]
     assert ours == []
