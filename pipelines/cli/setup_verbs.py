@@ -173,7 +173,7 @@ def _finding(check: Finding) -> str:
 def demo(folder: Path | None, stop: bool) -> None:
     """Run the main job on an embedded synthetic corpus of two sites.
 
-    It takes about four minutes on two cores. The servers keep running after it, so that you can look at their pages. A
+    It takes about five minutes on two cores. The servers keep running after it, so that you can look at their pages. A
     second run does only what is not done yet.
     """
     from pipelines.demo.job import run_demo, stop_demo

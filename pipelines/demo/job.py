@@ -45,7 +45,7 @@ defaults:
     gate: {limit: 0.45}
 """
 
-FIRST = DeliveryPlan("first", per_speaker=7)
+FIRST = DeliveryPlan("first", per_speaker=8)
 SWAPPED = DeliveryPlan("swapped", per_speaker=4, splits=("train", "validation"), swap=True)
 
 
