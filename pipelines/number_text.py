@@ -116,6 +116,9 @@ def in_words(metric: str, share: float, interval: tuple[float | None, float | No
     subject = next((words for name, words in _SUBJECTS.items() if metric.startswith(name)), "")
     if not subject or not math.isfinite(share):
         return ""
+    if share > 1:
+        # 101 of 100 would be read as a mistake
+        return f"There are more errors than {subject.partition(' ')[0]}."
     low, high = interval or (None, None)
     within = "" if low is None or high is None else f" ({_of_hundred(max(0.0, low))} to {_of_hundred(high)})"
     return f"About {_of_hundred(share)} of 100 {subject}{within}."

@@ -2,7 +2,8 @@
 
 The package silero-vad is optional (the extra ``vad``). Only its weights are read: its own module sets the number of
 threads of the whole process when it is imported, and its TorchScript model takes one chunk of 32 ms a call. Here the
-convolutions of a block run together and the LSTM follows, which is ten times faster and gives the same probabilities.
+convolutions of a block run together and the LSTM follows, which is ten times faster and gives the same probabilities
+until the LSTM starts again (`_PIECE`).
 """
 
 from __future__ import annotations

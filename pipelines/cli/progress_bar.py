@@ -90,11 +90,11 @@ def _bar() -> Iterator[Display]:
     console = Console(stderr=True, highlight=False)
     line = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
     with Progress(BarColumn(20), TaskProgressColumn(), line, console=console, transient=True) as bar:
+        # added before the first report: several threads may report
+        task = bar.add_task("", total=100, visible=False)
 
         def show(percent: float, text: str) -> None:
-            if not bar.task_ids:
-                bar.add_task("", total=100)
-            bar.update(bar.task_ids[0], completed=percent, description=text)
+            bar.update(task, completed=percent, description=text, visible=True)
 
         # soft_wrap: long lines are broken by the terminal, so they can be copied whole
         yield Display(lambda text: console.print(Text.from_ansi(text), soft_wrap=True), show)

@@ -112,7 +112,7 @@ def align_delivery(
     channel = content.options.channel
     assert channel != "each"  # `with_aligner` refuses it
     recordings: dict[str, None] = {}
-    sounds: dict[str, str] = {}
+    sounds: dict[str, None] = {}
     clips: list[SourceClip] = []
     wholes = _Wholes(current, present, settings)
     for clip in _bounded(content.clips):
@@ -127,11 +127,13 @@ def align_delivery(
             clips.append(replace(clip, fault=found))
             continue
         recordings[recording] = None
-        sounds[_sound_id(clip)] = clip.path
+        sound = _sound_id(clip)
+        sounds[sound] = None
         # the segments of a recording without a speaker stay in one split
-        named = replace(clip, speaker=clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix())
+        speaker = clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix()
+        named = replace(clip, speaker=speaker, recording=sound)
         clips += [_segment(named, one, aligner.min_score) for one in found]
-    alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(recordings), sounds)
+    alignment = Alignment(aligner.adapter, aligner.version, aligner.bundle, tuple(recordings), tuple(sounds))
     return replace(content, clips=tuple(clips), alignment=alignment)
 
 
@@ -156,16 +158,20 @@ class _Wholes:
 
 def _bounded(clips: Iterable[SourceClip]) -> Iterator[SourceClip]:
     """Yield the recordings; one whose decoding takes too long or too much memory has a fault: another process tries."""
+    # several clips can be parts of one file, which is decoded as a whole
+    decoded: dict[str, bool] = {}
     with WorkerProcess() as process:
         for clip in clips:
             if clip.fault or needs_no_bound(clip.audio) or not _is_long(clip):
                 yield clip
-            else:
-                (fault,) = process.each(_decode, [clip], lost_clip)
-                yield replace(clip, fault=fault)
+                continue
+            if clip.sha256 not in decoded:
+                (decoded[clip.sha256],) = process.each(_decode, [clip], lambda _: False)
+            yield clip if decoded[clip.sha256] else replace(clip, fault=lost_clip(clip))
 
 
-def _decode(clip: SourceClip) -> ClipFault | None:
+def _decode(clip: SourceClip) -> bool:
+    """Decode a recording; return that this process has survived it."""
     from elp_core.inference.audio_blocks import audio_blocks
 
     try:
@@ -175,8 +181,8 @@ def _decode(clip: SourceClip) -> ClipFault | None:
         raise
     except Exception:
         # what is wrong with it, its alignment says
-        return None
-    return None
+        return True
+    return True
 
 
 def _is_long(clip: SourceClip) -> bool:

@@ -1,7 +1,6 @@
 """What a delivery records of the alignment of its recordings with their transcripts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -15,9 +14,9 @@ class Alignment:
     """Digest of its bundle."""
     recordings: tuple[str, ...]
     """Hashes of the recordings with their transcripts: they are not cut again by another adapter."""
-    sounds: Mapping[str, str] = field(default_factory=dict)
-    """Hash of each recording without its transcript, and its path, if clips of it were taken in: it is not cut again by
-    another transcript."""
+    sounds: tuple[str, ...] = ()
+    """Hashes of the recordings without their transcripts, if clips of them were taken in: they are not cut again by
+    another transcript. No paths, which may name people: the record is in Git, whose history cannot be erased."""
 
     def __str__(self) -> str:
         return f"{self.adapter} version {self.version}"

@@ -81,6 +81,8 @@ class SourceClip:
     """SHA-256 (hex) of the file; `read_delivery` sets it."""
     withheld: ClipFault | None = None
     """Found by the alignment: the clip is measured and goes to quarantine with its sound."""
+    recording: str = ""
+    """Hash of the recording without its transcript that an alignment cut the clip from."""
     side: str = ""
     """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
 

@@ -74,8 +74,8 @@ class JudgedDelivery:
     def alignment(self) -> Alignment | None:
         """Return what cut the recordings; of their sounds, those that a new and good clip came from."""
         cut, clips = self.content.alignment, self.content.clips
-        taken = {clips[index].path for clip, index in self.staged.indices.items() if clip not in self.bad}
-        return cut and replace(cut, sounds={sound: path for sound, path in cut.sounds.items() if path in taken})
+        taken = {clips[index].recording for clip, index in self.staged.indices.items() if clip not in self.bad}
+        return cut and replace(cut, sounds=tuple(sound for sound in cut.sounds if sound in taken))
 
     def quarantined(self) -> list[tuple[SourceClip, ClipFault]]:
         """Return the bad clips as quarantine keeps them."""

@@ -27,16 +27,18 @@ class TimeLeft:
     usual: Sequence[Sequence[Seconds]]
     """How long each stage of each lane takes on a machine that the estimate begins with."""
     clock: Callable[[], float] = time.monotonic
-    _done: list[Seconds | None] = field(init=False)
-    """For each lane, how much of its usual time is done; None until it reports."""
+    _done: list[Seconds] = field(init=False)
+    """For each lane, how much of its usual time is done."""
     _first: list[Seconds] = field(init=False)
-    """The same at a lane's first report: what was done before says nothing about the pace."""
+    """The same when a lane first reports a step: what was done before says nothing about the pace."""
+    _working: set[int] = field(default_factory=set, init=False)
+    """Lanes that have reported a step."""
     _began: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __post_init__(self) -> None:
         """Begin now."""
-        self._done, self._first, self._began = [None] * len(self.usual), [0.0] * len(self.usual), self.clock()
+        self._done, self._first, self._began = [0.0] * len(self.usual), [0.0] * len(self.usual), self.clock()
 
     def update(self, lane: int, stage: int, part: float, text: str = "") -> tuple[float, str]:
         """Take in that a part (0 to 1) of a stage is done; return the percentage of the whole and a line.
@@ -46,19 +48,21 @@ class TimeLeft:
         with self._lock:
             stages = self.usual[lane]
             done = sum(stages[:stage]) + (part * stages[stage] if stage < len(stages) else 0.0)
-            if self._done[lane] is None:
+            if lane not in self._working:
                 self._first[lane] = done
-            self._done[lane] = max(done, self._done[lane] or 0.0)
+            if text:
+                self._working.add(lane)
+            self._done[lane] = max(done, self._done[lane])
             percent, left = self._percent(), self._left()
         return percent, f"about {duration(left)} left" + (f"; {text}" if text else "")
 
     def _percent(self) -> float:
         total = sum(map(sum, self.usual))
-        return 100 * sum(done or 0.0 for done in self._done) / total
+        return 100 * sum(self._done) / total
 
     def _left(self) -> Seconds:
-        rest = max(sum(stages) - (done or 0.0) for stages, done in zip(self.usual, self._done, strict=True))
-        worked = [done - first for done, first in zip(self._done, self._first, strict=True) if done is not None]
+        rest = max(sum(stages) - done for stages, done in zip(self.usual, self._done, strict=True))
+        worked = [self._done[lane] - self._first[lane] for lane in self._working]
         mean = sum(worked) / len(worked) if worked else 0.0
         # the first seconds say little: the usual pace counts until a tenth of the work is done
         if mean < 0.1 * max(map(sum, self.usual)):

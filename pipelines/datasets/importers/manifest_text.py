@@ -95,15 +95,18 @@ def likely_encoding(path: Path) -> str:
 def common_encoding(paths: Iterable[Path]) -> tuple[str, str]:
     """Return the encoding that text files probably have together (empty: UTF-8), and how they differ if none fits all.
 
-    A mark decides about its own file. Files that are ASCII fit anything. Without a common encoding, the first text is
-    empty and the second one is a sentence.
+    A mark decides about its own file. Files that are ASCII fit anything but UTF-16. Without a common encoding, the
+    first text is empty and the second one is a sentence.
     """
     unmarked: dict[Path, str] = {}
+    plain: list[Path] = []
     for path in paths:
         content = _sample(path)
         own = likely_encoding(path)
         if own or not (content.isascii() or any(content.startswith(mark) for mark, _ in _MARKS)):
             unmarked[path] = own
+        elif content and content.isascii():
+            plain.append(path)
     kinds: dict[str, Path] = {}
     for path, own in unmarked.items():
         kinds.setdefault(own, path)
@@ -114,6 +117,8 @@ def common_encoding(paths: Iterable[Path]) -> tuple[str, str]:
         joined = b"\n".join(map(_sample, unmarked))
         found = _fitting(joined)
         return (found, "") if _can_decode(joined, found) else ("", "")
+    if plain:
+        kinds.setdefault("", plain[0])
     if len(kinds) == 1:
         return next(iter(kinds)), ""
     shown = ", ".join(f"{path.name}: {'probably ' + own if own else 'UTF-8'}" for own, path in kinds.items())

@@ -67,13 +67,21 @@ def _waveform(item: Any) -> np.ndarray[Any, Any]:
 
 
 def _from_base64(text: str) -> bytes:
-    """Return the encoded audio that a text of JSON carries; empty if it carries none and is the path of a file."""
+    """Return the encoded audio that a text of JSON carries; empty if it carries none and may be the path of a file.
+
+    Raises:
+        AudioError: It is too long for the name of a file, and no encoded audio.
+    """
     if os.path.exists(text):
         return b""
     try:
         content = base64.b64decode("".join(text.split()), validate=True)
         audio.probe(content)
-    except (ValueError, AudioError):
+    except (ValueError, AudioError) as error:
+        # as the name of a missing file, megabytes of it would be in the message
+        if len(text) > 255:
+            what = f"{text[:40]}… ({len(text):,} characters)"
+            raise AudioError("corrupt", f"{what} is no file here and no audio in base64; send it again") from error
         return b""
     return content
 

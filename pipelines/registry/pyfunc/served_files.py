@@ -19,7 +19,7 @@ KNOWN_CODES = frozenset(
         "8de3309ff7cb2fae1cee52241826d96e54d056694a4ce56973bd5ca0dfec5f38",
         "6536d1758010c06132895b7e67413f722b560258a04bd07b6414eddd8353e664",
         "c578cf486c5fb8453e97ed1db61b9638e820c7f7fe1991c8540fc41d6a002c9d",
-        "e55de869c521b7b06b769465c61b6a42ccac3b530df72cd433ed00647404fb5a",
+        "0a170d43566f2044e3255f6ac345fd97b5d138318521099a6727a0fb813f81ad",
     }
 )
 """SHA-256 (hex) of `adapter.py` in each release, with the present one."""

@@ -20,7 +20,7 @@ from elp_core.types import Seconds
 from pipelines.datasets import aligned_delivery
 from pipelines.datasets.aligned_delivery import SEGMENT_SECONDS
 from pipelines.datasets.dataset_version import QUARANTINE, SHARDS
-from pipelines.datasets.delivery import ClipFault, SourceClip
+from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
@@ -193,6 +193,25 @@ def test_a_recording_of_which_nothing_was_taken_in_can_have_another_transcript(
     assert add_delivery(workspace, SLOT, source, aligner=CodedAligner()).clips == 12
 
 
+def test_the_record_in_git_has_no_names_of_recordings_and_each_part_of_a_file_counts_alone(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    source = write_meeting(tmp_path / "in", SENTENCES, SENTENCES)
+    (source / "meeting.txt").unlink()
+    (source / "meeting.wav").rename(source / "anna mueller.wav")
+    half = (len(recording(*SENTENCES[:16])) - 9600) / 16_000
+    first = {"audio_filepath": "anna mueller.wav", "duration": half, "text": " ".join(SENTENCES[:16])}
+    wrong = {"audio_filepath": "anna mueller.wav", "offset": half, "text": "nobody ever says this at all"}
+    made = add_delivery(workspace, SLOT, write_manifest(source, [first, wrong]), aligner=CodedAligner())
+    assert made.clips == 16
+    assert made.deliveries[-1].alignment is not None
+    assert len(made.deliveries[-1].alignment.sounds) == 1
+    assert "mueller" not in (workspace.root / SLOT.folder / "dataset.json").read_text(encoding="utf-8")
+    right = {**wrong, "text": " ".join(SENTENCES[16:])}
+    again = add_delivery(workspace, SLOT, write_manifest(source, [first, right]), aligner=CodedAligner())
+    assert again.clips == len(SENTENCES)
+
+
 def test_a_lower_limit_takes_in_what_quarantine_held(workspace: Workspace, tmp_path: Path) -> None:
     mumbled = SENTENCES[3].replace("belt", "bqzx").replace("door", "dqzx").replace("shift", "sqqzt")
     source = write_meeting(tmp_path / "in", (*SENTENCES[:3], mumbled, *SENTENCES[4:]))
@@ -263,9 +282,23 @@ def test_sound_that_cannot_be_aligned_has_its_usual_fault(workspace: Workspace, 
         add_delivery(workspace, SLOT, source, options={"channel": "each"}, aligner=CodedAligner())
 
 
-def _hang(clip: SourceClip) -> ClipFault | None:
+def _hang(clip: SourceClip) -> bool:
     while True:
         time.sleep(60)
+
+
+def test_a_file_of_which_several_parts_are_delivered_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(file := tmp_path / "day.flac", quiet(1), 16_000)
+    monkeypatch.setattr(aligned_delivery, "_decode", _hang)
+    monkeypatch.setattr(aligned_delivery, "WorkerProcess", functools.partial(WorkerProcess, seconds=1))
+    parts = [SourceClip("day.flac", file, start=30.0 * n, seconds=30.0, sha256="7" * 64) for n in range(60)]
+    began = time.monotonic()
+    found = list(aligned_delivery._bounded(parts))
+    assert {part.fault.reason for part in found if part.fault} == {"unreadable"}
+    assert len(found) == 60
+    assert time.monotonic() - began < 30
 
 
 def test_a_recording_whose_decoder_hangs_is_quarantined_and_the_others_are_aligned(

@@ -133,6 +133,16 @@ def test_all_files_together_show_what_a_short_one_hides(tmp_path: Path) -> None:
     assert common_encoding([]) == ("", "")
 
 
+def test_ascii_files_are_not_read_as_utf16(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("wide.txt", "ascii.txt", "empty.txt")]
+    for file, content in zip(files, ("открыть the door".encode("utf-16le"), b"stop", b""), strict=True):
+        file.write_bytes(content)
+    assert common_encoding([files[0], files[2]]) == ("utf-16le", "")
+    encoding, differ = common_encoding(files)
+    assert encoding == ""
+    assert "wide.txt: probably utf-16le, ascii.txt: UTF-8" in differ
+
+
 def test_a_few_broken_bytes_in_utf8_are_no_other_encoding(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes("öffne die Tür und schließe das Ventil ".encode() * 3 + b"\xff\n")

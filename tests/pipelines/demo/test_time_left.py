@@ -8,8 +8,8 @@ from pipelines.demo.time_left import TimeLeft, stage_share
 def test_the_estimate_begins_with_the_usual_time_and_then_follows_the_pace() -> None:
     now = 0.0
     left = TimeLeft([[60, 60], [100]], clock=lambda: now)
-    assert left.update(0, 0, 0.0) == (0.0, "about 2 min 00 s left")
-    assert left.update(1, 0, 0.0) == (0.0, "about 2 min 00 s left")
+    assert left.update(0, 0, 0.0, "intake") == (0.0, "about 2 min 00 s left; intake")
+    assert left.update(1, 0, 0.0, "intake") == (0.0, "about 2 min 00 s left; intake")
     # a machine of half the speed
     now = 120.0
     left.update(0, 1, 0.0)
@@ -23,10 +23,14 @@ def test_the_estimate_begins_with_the_usual_time_and_then_follows_the_pace() -> 
 
 def test_what_was_done_before_does_not_count_for_the_pace() -> None:
     now = 0.0
-    left = TimeLeft([[100, 100]], clock=lambda: now)
+    left = TimeLeft([[100, 50, 100], [100]], clock=lambda: now)
+    # a second run: deliveries that are done are reported at once
+    left.update(1, 1, 0.0)
     left.update(0, 1, 0.0)
+    assert left.update(0, 2, 0.0)[1] == "about 1 min 40 s left"
+    left.update(0, 2, 0.0, "intake")
     now = 100.0
-    assert left.update(0, 1, 0.5) == (75.0, "about 1 min 40 s left")
+    assert left.update(0, 2, 0.5, "training")[1] == "about 1 min 40 s left; training"
 
 
 def test_a_lane_does_not_go_back() -> None:

@@ -99,6 +99,7 @@ def test_a_difference_is_called_so_only_if_it_is_certain(interval: Any, words: s
         ("cer", 0.0342, (-0.01, 0.06), "About 3.4 of 100 characters are wrong (0 to 6)."),
         ("eer", 0.05, (None, None), "About 5 of 100 comparisons of voices are decided wrongly."),
         ("error_rate", 0.001, None, "About 0.1 of 100 recordings get a wrong answer."),
+        ("wer", 1.0076, None, "There are more errors than words."),
         ("wer", float("nan"), None, ""),
         ("own_metric", 0.1, None, ""),
     ],
