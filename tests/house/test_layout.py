@@ -63,3 +63,13 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
         ).stdout.split()
     )
     assert not loaded & {"torch", "transformers", "mlflow", "prefect", "great_expectations", "dvc", "pandas"}
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    # written in parts, so that this file does not name one
+    hosts = [f"{name}.org" for name in ("pypi", "pythonhosted", "download.pytorch", "registry.npmjs")]
+    named = []
+    for path in _tracked():
+        content = path.read_bytes()
+        named += [f"{path.relative_to(ROOT)}: {host}" for host in hosts if host.encode() in content]
+    assert named == []
