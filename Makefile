@@ -19,13 +19,14 @@ help:  ## list the commands
 
 setup: $(STAMP)  ## make the virtual environment and install everything from the lock
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt tests/object-store.txt
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "no Python 3.11, 3.12 or 3.13 is on the PATH; name one with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
 	@echo "making $(VENV) (about 2 GB, two or three minutes)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt setuptools wheel
 	@echo "installing the packages of constraints.txt"
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[pipelines,dev]'
+	@$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/object-store.txt
 	@touch $@
 	@echo "installed; try: $(ELP) --help"
 
