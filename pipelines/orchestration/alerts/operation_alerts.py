@@ -1,4 +1,4 @@
-"""What happened in the operation, for people: faults that were healed, overdue slots, lost workers, full disks, inboxes.
+"""What happened in the operation, for people: healed faults, overdue slots, lost workers, full disks, inboxes.
 
 `report` sends it to Prefect as an event, from any process that reaches Prefect; `operation_alert` makes the alert, for
 the supervision, which can put it into its queues without Prefect.
