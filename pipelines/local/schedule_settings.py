@@ -77,9 +77,6 @@ class _Written:
 def read_entries(schedules: Mapping[str, Any], calendars: Mapping[str, Any]) -> tuple[ScheduleEntry, ...]:
     """Return the entries by name; a ConfigError has all faults, each with its place."""
     faults: list[str] = []
-    if not isinstance(schedules, Mapping) or not isinstance(calendars, Mapping):
-        given = schedules if not isinstance(schedules, Mapping) else calendars
-        raise ConfigError("schedules", [f"schedules or calendars is {given!r}, expected a mapping of names"])
     days = {str(name): _read_calendar(str(name), value, faults) for name, value in calendars.items()}
     read = (_read_entry(str(name), value, days, faults) for name, value in schedules.items())
     entries = tuple(entry for entry in read if entry)
