@@ -3,6 +3,8 @@
 `flows`, `tasks`     the flows, and their steps as tasks with retries
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
+`schedule_apply`, `schedule_list`, `slot_deployments`   make Prefect's schedules those of `elp.yaml`; list them
+`catch_up`, `slot_turn`      late runs after an outage; one run of a slot at a time
 `schedule_plan`      the moments at which `schedules:` of `elp.yaml` starts each slot
 `prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line

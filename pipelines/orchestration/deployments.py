@@ -9,8 +9,11 @@ from pipelines.local.environment import OFFLINE
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
-from pipelines.orchestration.alerts.automations import ensure_automations
+from pipelines.orchestration.alerts.automations import emit, ensure_automations
+from pipelines.orchestration.catch_up import catch_up
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
+from pipelines.orchestration.schedule_apply import read_applied
+from pipelines.orchestration.slot_deployments import rest_errors, slot_deployment_name
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -51,6 +54,10 @@ def register_deployments(workspace: Workspace, api: str) -> None:
             if slot := deployment.parameters.get("slot"):
                 ensure_deployment(client, workspace, "retrain", slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
+    if entries := read_applied(workspace):
+        # before the workers start: they would take the oldest of the late runs
+        with rest_errors(api):
+            emit(workspace, api, catch_up(workspace, api, entries, lambda text: None))
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
@@ -86,8 +93,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
-        # a site may hold hyphens and a task holds none: two slots never share a name
-        "name": f"{base}-{slot.replace('/', '-')}" if slot else base,
+        "name": slot_deployment_name(base, slot) if slot else base,
         # by module, so a worker needs this package installed and no copy of its source
         "entrypoint": f"{flows.__name__}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],

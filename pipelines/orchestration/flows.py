@@ -20,6 +20,7 @@ from pipelines.orchestration import tasks
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
+from pipelines.orchestration.slot_turn import missed_state, wait_for_turn
 from pipelines.registry.slot import Slot
 
 
@@ -33,6 +34,7 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
         source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
+    wait_for_turn(workspace, [Slot.parse(slot)])
     dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
     publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
 
@@ -55,6 +57,7 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
     """
     opened = open_workspace(Path(workspace))
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
+    wait_for_turn(workspace, list(versions))
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
         trained = tasks.train_slots(opened, {one: dataset.tag for one, dataset in datasets.items()})
@@ -78,6 +81,7 @@ def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
         slot: SITE/TASK.
         version: Version in the registry; empty means the newest candidate.
     """
+    wait_for_turn(workspace, [Slot.parse(slot)])
     judged, promoted = _judge(open_workspace(Path(workspace)), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
@@ -98,6 +102,9 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     """
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
+    if missed := missed_state(opened, parsed):
+        return missed
+    wait_for_turn(workspace, [parsed])
     # the libraries are imported while another process starts
     dataset = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)

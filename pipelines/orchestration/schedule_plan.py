@@ -33,17 +33,18 @@ def spread_of(entry: ScheduleEntry, slot: Slot) -> timedelta:
 
 
 def planned_starts(
-    entry: ScheduleEntry, slots: Iterable[Slot], after: datetime, most: int = DATES
+    entry: ScheduleEntry, slots: Iterable[Slot], after: datetime, most: int = DATES, until: datetime | None = None
 ) -> dict[Slot, tuple[datetime, ...]]:
-    """Return the next starts of each slot after a moment: UTC, in order, whole seconds, `most` of them at most."""
+    """Return the starts of each slot after a moment, and `until` another: UTC, in order, `most` of them at most."""
+    end = until or after + _HORIZON
     open_slots = {slot: spread_of(entry, slot) for slot in slots}
     found: dict[Slot, list[datetime]] = {slot: [] for slot in open_slots}
     for base in _moments(entry, after - timedelta(seconds=entry.spread)):
-        if not open_slots or base > after + _HORIZON:
+        if not open_slots or base > end:
             break
         for slot, spread in list(open_slots.items()):
             at = base + spread
-            if at > after and not entry.off(at) and at not in found[slot][-3:]:
+            if after < at <= end and not entry.off(at) and at not in found[slot][-3:]:
                 found[slot].append(at)
             # some more: in the night of a change the moments are not in order
             if len(found[slot]) >= most + 4:
@@ -68,15 +69,6 @@ def read_rrule(text: str) -> tuple[datetime, ...] | None:
     if not match:
         return None
     return tuple(datetime.strptime(one, _FORM).replace(tzinfo=UTC) for one in match[1].strip(",").split(","))
-
-
-def same_starts(present: Sequence[datetime], wanted: Sequence[datetime], now: datetime) -> bool:
-    """Return whether what Prefect has are the wanted starts, and enough of them not to need more soon.
-
-    `wanted` are the next starts after `now`; those that have passed may remain in `present`.
-    """
-    ahead = [start for start in present if start > now]
-    return ahead == list(wanted[: len(ahead)]) and len(ahead) >= min(len(wanted), DATES // 2)
 
 
 def busiest_minute(starts: Mapping[Slot, Sequence[datetime]]) -> int:

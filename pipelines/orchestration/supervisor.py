@@ -34,7 +34,14 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
+from pipelines.orchestration.catch_up import catch_up
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.schedule_apply import (
+    apply_schedules,
+    read_applied,
+    slots_to_retrain,
+    whole_seconds_now,
+)
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -65,6 +72,10 @@ class Watch:
     """When the ledger was read last, by the monotonic clock."""
     alerts: threading.Thread | None = None
     """The round of the alerts that was started last."""
+    schedules: threading.Thread | None = None
+    """The round of the schedules that was started last."""
+    applied: tuple[object, ...] = ()
+    """Entries, slots and hour for which the schedules were made last."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -85,6 +96,7 @@ def main() -> None:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
+                start_schedules(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -160,6 +172,30 @@ def start_alerts(watch: Watch) -> None:
     if watch.alerts is None or not watch.alerts.is_alive():
         watch.alerts = threading.Thread(target=attempt, args=(watch, "alerts", supervise_alerts), daemon=True)
         watch.alerts.start()
+
+
+def start_schedules(watch: Watch) -> None:
+    """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
+    if watch.schedules is None or not watch.schedules.is_alive():
+        watch.schedules = threading.Thread(target=attempt, args=(watch, "schedules", supervise_schedules), daemon=True)
+        watch.schedules.start()
+
+
+def supervise_schedules(watch: Watch) -> None:
+    """End the late runs that do not start; make the schedules of new slots, and more dates, as they were applied."""
+    workspace = watch.workspace
+    entries = read_applied(workspace)
+    if entries is None:
+        return
+    api = prefect_api(workspace)
+    watch.news += catch_up(workspace, api, entries, say)
+    # once an hour, so that dates do not run out
+    present = (entries, tuple(slots_to_retrain(workspace)), int(time.time() // 3600))
+    if present != watch.applied:
+        diff = apply_schedules(workspace, api, entries, whole_seconds_now())
+        if not diff.nothing:
+            say(f"schedules as they were applied: {', '.join(f'{n} {kind}' for kind, n in diff.counts.items() if n)}")
+        watch.applied = present
 
 
 def supervise_alerts(watch: Watch) -> None:

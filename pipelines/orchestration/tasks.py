@@ -20,6 +20,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.run_outcome import SlotRun
+from pipelines.orchestration.schedule_apply import INBOX, slots_to_retrain
 from pipelines.progress_text import Report
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
@@ -27,9 +28,6 @@ from pipelines.training.register import Registered
 
 if TYPE_CHECKING:
     from pipelines.registry.registered_adapter import ChampionChange
-
-INBOX = "inbox"
-"""Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
 
 
 async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -154,10 +152,7 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or a delivery in its inbox."""
-    from pipelines.datasets.versions import dataset_slots
-
-    waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    return [str(slot) for slot in slots_to_retrain(workspace)]
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
