@@ -18,7 +18,6 @@ from typing import Any
 
 from elp_core.files import write_whole
 from elp_core.types import Seconds
-from pipelines.local.prefect_request import prefect_request
 from pipelines.local.schedule_settings import CatchUp, ScheduleEntry, entry_of
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration
@@ -26,7 +25,7 @@ from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.schedule_plan import planned_starts
-from pipelines.orchestration.slot_deployments import SLUG, pages, read_slot_deployments
+from pipelines.orchestration.slot_deployments import SLUG, pages, patient_request, read_slot_deployments
 from pipelines.registry.slot import Slot
 
 MISSED = "Missed"
@@ -95,7 +94,7 @@ def catch_up(
     """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""
     now, path = time.time(), workspace.state / _SEEN_FILE
     before = _read_seen(path, now)
-    found = prefect_request(f"{api}/work_pools/{_POOL}/workers/filter", {})
+    found = patient_request(f"{api}/work_pools/{_POOL}/workers/filter", {})
     worker_seen = now if any(worker["status"] == "ONLINE" for worker in found) else before["worker"]
     alerts = _never_planned(workspace, api, entries, before["server"], now, say)
     late = list(read_late_runs(workspace, api))
@@ -157,7 +156,7 @@ def _set_missed(api: str, runs: Sequence[LateRun], reason: str) -> None:
         "state": {"type": "CANCELLED", "name": MISSED, "message": reason},
         "limit": _BULK,
     }
-    prefect_request(f"{api}/flow_runs/bulk_set_state", body, timeout=60.0)
+    patient_request(f"{api}/flow_runs/bulk_set_state", body)
 
 
 def _never_planned(
@@ -220,7 +219,7 @@ def _record_missed(api: str, deployment: Mapping[str, str], starts: Sequence[dat
         # a second supervision gets the run that the first one made
         "idempotency_key": f"missed {deployment['schedule']} {last}",
     }  # fmt: skip
-    prefect_request(f"{api}/deployments/{deployment['id']}/create_flow_run", body, timeout=30.0)
+    patient_request(f"{api}/deployments/{deployment['id']}/create_flow_run", body)
 
 
 def _read_seen(path: Path, now: float) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
@@ -51,7 +52,9 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for deployment in retrain_deployments(client, workspace):
-            if slot := deployment.parameters.get("slot"):
+            slot = deployment.parameters.get("slot")
+            # hundreds of slots are compared in a second, and updated in a minute
+            if slot and _differs(deployment, deployment_content(workspace, "retrain", slot)):
                 ensure_deployment(client, workspace, "retrain", slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
     if entries := read_applied(workspace):
@@ -83,8 +86,6 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
 
 def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
     """Return what a deployment holds except its schedules."""
-    from prefect.utilities.callables import parameter_schema
-
     from pipelines.orchestration import flows
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
@@ -99,11 +100,26 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
         "parameters": parameters | ({"slot": slot} if slot else {}),
-        "parameter_openapi_schema": parameter_schema(function.fn).model_dump_for_openapi(),
+        "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,
         "job_variables": {"env": dict(OFFLINE)},
         "tags": ["elp", base, *([slot] if slot else [])],
     }
+
+
+@functools.cache
+def _schema(function: str) -> dict[str, Any]:
+    """Return the schema of the parameters of a flow."""
+    from prefect.utilities.callables import parameter_schema
+
+    from pipelines.orchestration import flows
+
+    return parameter_schema(getattr(flows, function).fn).model_dump_for_openapi()
+
+
+def _differs(present: DeploymentResponse, content: dict[str, Any]) -> bool:
+    """Return whether a deployment holds something else than it should."""
+    return any(getattr(present, name) != value for name, value in content.items())
 
 
 def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list[DeploymentResponse]:

@@ -20,7 +20,7 @@ from pipelines.local.git import tags
 from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
-from pipelines.orchestration.schedule_plan import DATES, planned_starts
+from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
 from pipelines.orchestration.slot_deployments import (
     DeploymentSchedule,
     SlotDeployment,
@@ -182,19 +182,20 @@ def _slot_steps(
     slot: str, entry: str, starts: tuple[datetime, ...], present: SlotDeployment | None, now: datetime
 ) -> Iterable[_Step]:
     declared = present.declared if present else ()
+    given = dates_ahead(starts, now)
     first = starts[0].isoformat().replace("+00:00", "Z") if starts else ""
     if starts and not declared:
-        yield _Step(ScheduleChange(slot, "added", entry, next_start=first), present, starts)
+        yield _Step(ScheduleChange(slot, "added", entry, next_start=first), present, given)
     elif starts:
         kept, *surplus = declared
         ahead = [start for start in kept.starts or () if start > now]
         right = kept.starts is not None and ahead == list(starts[: len(ahead)]) and kept.entry == entry
-        few = len(ahead) < min(len(starts), DATES // 2)
+        few = len(ahead) * 2 < len(given)
         # a list that has run out is like one that is right so far
         kind: ChangeKind = "unchanged" if right and not surplus else "changed"
         was = "" if kept.entry == entry else kept.entry
         change = ScheduleChange(slot, kind, entry, was, first, not kept.active)
-        yield _Step(change, present, starts, tuple(surplus), renew=few)
+        yield _Step(change, present, given, tuple(surplus), renew=few)
     elif declared:
         yield _Step(ScheduleChange(slot, "removed", declared[0].entry), present, surplus=declared)
     for schedule in present.schedules if present else ():

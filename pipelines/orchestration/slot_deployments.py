@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import urllib.error
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from elp_core.types import Seconds
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
@@ -26,7 +28,9 @@ ALL = "all"
 SLUG = "elp-"
 """Begin of the slug of a schedule of `elp.yaml`; the name of its entry follows."""
 _PAGE = 200
-_PATIENCE = 30.0
+_PATIENCE: Seconds = 30.0
+_BUSY: Seconds = 60.0
+"""How long Prefect may be too busy."""
 _COPIED = (
     "flow_id", "entrypoint", "description", "work_pool_name", "parameter_openapi_schema", "enforce_parameter_schema",
     "job_variables",
@@ -84,10 +88,23 @@ def rest_errors(api: str) -> Iterator[None]:
         raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
 
 
+def patient_request(url: str, body: Any = None, method: str | None = None) -> Any:
+    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute."""
+    ends = time.monotonic() + _BUSY
+    while True:
+        try:
+            return prefect_request(url, body, _PATIENCE, method)
+        except urllib.error.HTTPError as error:
+            # with SQLite the server answers so while its planner writes; nothing was changed then
+            if error.code not in (429, 503) or time.monotonic() > ends:
+                raise
+        time.sleep(0.5)
+
+
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
     """Yield what a filter route of Prefect answers, page after page, from at most `most` pages."""
     for page in range(most):
-        found = prefect_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE}, _PATIENCE)
+        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE})
         yield from found
         if len(found) < _PAGE:
             return
@@ -122,7 +139,7 @@ def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
     """
     name = deployment_name(workspace)
     try:
-        found: dict[str, Any] = prefect_request(f"{api}/deployments/name/retrain/{name}", timeout=_PATIENCE)
+        found: dict[str, Any] = patient_request(f"{api}/deployments/name/retrain/{name}")
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
@@ -145,7 +162,7 @@ def make_deployment(api: str, template: Mapping[str, Any], slot: Slot, entry: st
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],
     }
-    prefect_request(f"{api}/deployments/", content, _PATIENCE)
+    patient_request(f"{api}/deployments/", content)
 
 
 def slot_deployment_name(base: str, slot: Slot | str) -> str:
@@ -155,7 +172,7 @@ def slot_deployment_name(base: str, slot: Slot | str) -> str:
 
 def add_starts(api: str, deployment: SlotDeployment, entry: str, starts: Sequence[datetime]) -> None:
     """Add a schedule of `elp.yaml` to a deployment."""
-    prefect_request(f"{api}/deployments/{deployment.id}/schedules", [_content(entry, starts)], _PATIENCE)
+    patient_request(f"{api}/deployments/{deployment.id}/schedules", [_content(entry, starts)])
 
 
 def change_starts(
@@ -165,15 +182,15 @@ def change_starts(
     begun = datetime.now(UTC).isoformat()
     # without `active`: Prefect then leaves it as it is
     content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
-    prefect_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, _PATIENCE, "PATCH")
+    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH")
     # Prefect has dropped the planned runs, and plans again within 15 s: a start in these would be lost
-    prefect_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun}, _PATIENCE)
+    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun})
 
 
 def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSchedule) -> None:
     """Delete a schedule and the runs of it that have not begun."""
     try:
-        prefect_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, _PATIENCE, "DELETE")
+        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE")
     except urllib.error.HTTPError as error:
         # another command was first
         if error.code != 404:

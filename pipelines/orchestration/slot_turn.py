@@ -19,11 +19,11 @@ from prefect.runtime import deployment, flow_run
 from prefect.settings import PREFECT_API_URL
 
 from elp_core.types import Seconds
-from pipelines.local.prefect_request import prefect_request
+from pipelines.errors import ServiceError
 from pipelines.local.schedule_settings import entry_of
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.catch_up import MISSED, LateRun, missed_runs, of_entry, read_late_runs
-from pipelines.orchestration.slot_deployments import pages, rest_errors
+from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
 from pipelines.registry.slot import Slot
 
 FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain")
@@ -38,7 +38,7 @@ _LONGEST: Seconds = 300.0
 def wait_for_turn(workspace: str, slots: Sequence[Slot]) -> None:
     """Return if no other run of these slots is in progress; else put this run back to its queue and end the process.
 
-    `workspace` is the parameter of that name. Raises ServiceError if Prefect does not answer.
+    `workspace` is the parameter of that name. Raises ServiceError if Prefect does not answer or not put the run back.
     """
     api, run_id = PREFECT_API_URL.value(), flow_run.get_id()
     if not api or not run_id or not deployment.id:
@@ -63,7 +63,13 @@ def wait_for_turn(workspace: str, slots: Sequence[Slot]) -> None:
             "message": message,
             "state_details": {"scheduled_time": at},
         }
-        prefect_request(f"{api}/flow_runs/{run_id}/set_state", {"state": state, "force": True}, timeout=30.0)
+        # proposed, not forced: a run that is being cancelled stays so
+        answer = patient_request(f"{api}/flow_runs/{run_id}/set_state", {"state": state})
+    if answer["status"] != "ACCEPT":
+        raise ServiceError(
+            f"{message}, and Prefect did not take this run back ({answer['status']}); run it again later"
+        )
+    # Prefect's engine ends the process with success, and reports no other state
     raise Pause(message)
 
 
@@ -87,12 +93,12 @@ def missed_state(opened: Workspace, slot: Slot) -> State[Any] | None:
     if not api or not run_id or not deployment.id:
         return None
     with rest_errors(api):
-        run = prefect_request(f"{api}/flow_runs/{run_id}", timeout=30.0)
+        run = patient_request(f"{api}/flow_runs/{run_id}")
         entry = entry_of(opened.settings.schedule_entries(), slot)
         # one that has begun before is started again after a crash, or was put back
         if not entry or not of_entry(run) or run["run_count"] > 1:
             return None
-        states = prefect_request(f"{api}/flow_run_states/?flow_run_id={run_id}", timeout=30.0)
+        states = patient_request(f"{api}/flow_run_states/?flow_run_id={run_id}")
         noticed = min(
             (_stamp(state) for state in states if state["name"] == "Late" or state["type"] == "PENDING"), default=None
         )

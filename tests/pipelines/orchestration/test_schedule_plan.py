@@ -16,6 +16,7 @@ from pipelines.orchestration.schedule_plan import (
     DATES,
     as_rrule,
     busiest_minute,
+    dates_ahead,
     planned_starts,
     read_rrule,
     spread_of,
@@ -78,6 +79,12 @@ def test_the_starts_do_not_depend_on_the_moment_of_planning() -> None:
         later = planned_starts(entry, [SLOT], now)[SLOT]
         ahead = tuple(start for start in every if start > now)
         assert ahead == later[: len(ahead)]
+
+
+def test_prefect_is_given_the_dates_of_three_days_and_at_least_twelve() -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    for cron, number in (("0 2 * * *", 12), ("0 * * * *", 72), ("*/5 * * * *", DATES), ("0 0 29 2 *", 1)):
+        assert len(dates_ahead(planned_starts(_entry(cron), [SLOT], now)[SLOT], now)) == number
 
 
 def test_an_hourly_start_pauses_for_the_hour_that_is_there_twice() -> None:
