@@ -41,6 +41,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Data": {
         "data": ("data_verbs:data", "Take in audio, list and show dataset versions."),
+        "inbox": ("inbox_verbs:inbox", "List what was dropped into the inboxes, and try refused deliveries again."),
         "erasure": ("audit_verbs:erasure", "Plan the erasure of a speaker or a clip."),
     },
     "Adapters": {

@@ -1,6 +1,6 @@
 """The workspace on this machine, and the processes of `elp up`.
 
-`workspace`, `settings`      the folder, and `elp.yaml`
+`workspace`, `settings`, `inbox_settings`   the folder, and `elp.yaml`
 `initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
