@@ -64,8 +64,8 @@ def end_hold(store: LockedStore, number: int, reason: str, principal: Principal)
             if found is None:
                 raise attempt.refused(f"there is no hold {number} in force; list them: elp hold list")
             held = found.held
-            about = {"after": held.version, "reason": reason.strip(), "detail": {"hold": number}}
-            transaction.append("hold ended", str(held.slot or ""), principal, **about)
+            slot, why = str(held.slot or ""), reason.strip()
+            transaction.append("hold ended", slot, principal, after=held.version, reason=why, detail={"hold": number})
         return found
 
 

@@ -30,7 +30,7 @@ def test_a_speaker_is_held_by_a_digest_of_every_spelling() -> None:
     ["", "plant-a", "plant-a/xyz", "plant-a/asr@3", "plant-a/asr@v0", "golden/plant-a/asr/v1", "speaker:", "@v1"],
 )
 def test_what_is_no_subject_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is nothing to hold|is not a slot|unknown task|needs a name"):
+    with pytest.raises(UsageError, match=r"is nothing to hold|is not a slot|unknown task|needs a name"):
         HeldSubject.parse(text)
 
 
