@@ -10,6 +10,7 @@ from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
+from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
 
@@ -65,6 +66,14 @@ class Settings:
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
+    schedules: Mapping[str, Any] = field(default_factory=dict)
+    """When which slots are retrained; see `pipelines.local.schedule_settings`."""
+    calendars: Mapping[str, Any] = field(default_factory=dict)
+    """Days without starts, by a name that schedules refer to."""
+
+    def schedule_entries(self) -> tuple[ScheduleEntry, ...]:
+        """Return the entries of `schedules`; raises a ConfigError with all faults."""
+        return read_entries(self.schedules, self.calendars)
 
     def for_slot(self, slot: Slot) -> SlotSettings:
         """Return the built-in defaults of the task, changed by `defaults.<task>`, then by `slots.<site>/<task>`.
@@ -134,6 +143,10 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
     faults += _shared_inboxes(settings)
+    try:
+        settings.schedule_entries()
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(source, faults)
     return settings
