@@ -1,6 +1,8 @@
 """The workspace on this machine, and the processes of `elp up`.
 
 `workspace`, `settings`      the folder, and `elp.yaml`
+`run_workspace`, `release`   the workspace of a flow run, on any machine; the release that it asks for
+`git_address`, `git_server`  the Git repository that machines share: its address, fetch and push
 `initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
