@@ -1,6 +1,7 @@
 """The command line and environment of each service."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -48,8 +49,15 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--limit", str(limit), "--install-policy", "never"),
     ]
+
+
+def worker_name(pool: str, own_server: bool) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
+    # two machines may start workers on one server, and each has to find the runs that are its own
+    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
 
 
 def supervisor_command() -> list[str]:

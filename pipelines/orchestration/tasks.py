@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,7 @@ from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.progress_artifact import published_progress
+from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.progress_text import Report
 from pipelines.registry.signing.keys import key_folder
@@ -183,16 +185,26 @@ def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
-    run = cast(
-        FlowRun,
-        run_deployment(
+    def wait() -> FlowRun:
+        found = run_deployment(
             deployment,
             parameters={"workspace": workspace, "slot": slot},
             flow_run_name=f"retrain {slot}",
             tags=[slot],
             poll_interval=2,
-        ),
-    )
+            # a run over all slots that was killed and started again waits for the runs that it has begun
+            idempotency_key=f"{flow_run.get_id()} {slot}",
+        )
+        return cast(FlowRun, found)
+
+    run, crashed = wait(), time.monotonic()
+    while run.state and run.state.is_crashed() and may_start_again(run.state.message or ""):
+        if time.monotonic() - crashed > STARTS_WITHIN:
+            break
+        time.sleep(2.0)
+        before, run = run.state.id, wait()
+        if run.state and run.state.id != before:
+            crashed = time.monotonic()
     name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
     get_run_logger().info("%s: %s", slot, name)
     return SlotRun(slot, f"{name}: {message or ''}", name or "", kind)
