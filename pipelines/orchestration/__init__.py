@@ -9,5 +9,6 @@
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
+`reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
 """
