@@ -7,7 +7,6 @@ the run still has the state that was judged, so two reapers do not disturb each 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,12 @@ from typing import Any
 
 from elp_core.files import write_whole
 from elp_core.types import Seconds
-from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, find_processes, worker_of
+from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, Presence, find_processes, worker_of
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.alerts.alert import EVENTS, Alert
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
 
 STARTS_AGAIN = 3
@@ -145,8 +145,12 @@ def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
     reaper.log(f"flow run {present['name']} is lost: {lost.reason}")
     if lost.begun:
         _close_tasks(api, run.id, lost.reason)
-    if run.worker and "its worker" in lost.reason:
-        _report(reaper, present, "elp.worker.lost", f"the worker {run.worker} has lost {present['name']}", lost.reason)
+    if run.presence is Presence.ELSEWHERE and run.worker:
+        reaper.report(
+            operation_alert(
+                "elp.worker.lost", run.state_id, subject=run.worker, slot=_slot(present), reason=lost.reason
+            )
+        )
 
 
 def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
@@ -187,8 +191,8 @@ def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
     state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": _AGAIN, "state_details": details}
     if _set_state(api, present, state):
         reaper.log(f"flow run {run['name']} had crashed and is started again")
-        what = f"{run['name']} had crashed and is started again"
-        _report(reaper, present, "elp.fault.healed", what, message)
+        key, subject = str(present["state"]["id"]), f"{run['name']}, which had crashed,"
+        reaper.report(operation_alert("elp.fault.healed", key, subject=subject, slot=_slot(present), reason=message))
 
 
 def _present(api: str, run: str, state: str) -> dict[str, Any] | None:
@@ -215,11 +219,8 @@ def _close_tasks(api: str, run: str, reason: str) -> None:
         prefect_request(f"{api}/task_runs/{task['id']}/set_state", {"state": state, "force": True})
 
 
-def _report(reaper: Reaper, run: Mapping[str, Any], event: str, what: str, reason: str) -> None:
-    at = datetime.now(UTC).isoformat()
-    slot = next((str(tag) for tag in run["tags"] if "/" in tag), "")
-    step = "nothing; its lines are in: elp logs " + str(run["id"])[:8]
-    reaper.report(Alert(str(uuid.uuid4()), event, EVENTS[event], at, what, slot, reason, next_step=step))
+def _slot(run: Mapping[str, Any]) -> str:
+    return next((str(tag) for tag in run["tags"] if "/" in tag), "")
 
 
 def _read_settled(workspace: Workspace) -> set[str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("failed", "refused", "undecided", "overdue", "drift", "override")
+KINDS = ("failed", "refused", "undecided", "overdue", "missed", "drift", "override", "healed")
 """What a channel can ask for."""
 
 EVENTS = {
@@ -17,14 +17,19 @@ EVENTS = {
     "elp.process.restarted": "failed",
     "elp.process.given-up": "failed",
     "elp.worker.lost": "failed",
-    "elp.fault.healed": "failed",
+    "elp.disk.low": "failed",
     "elp.gate.refused": "refused",
+    "elp.inbox.refused": "refused",
     "elp.gate.undecided": "undecided",
     "prefect.flow-run.Late": "overdue",
+    # not "overdue": the automation of that kind waits half an hour for the late run to begin
+    "elp.slot.overdue": "missed",
+    "elp.schedule.missed": "missed",
     "elp.drift": "drift",
     "elp.override.asked": "override",
     "elp.override.approved": "override",
     "elp.override.ended": "override",
+    "elp.fault.healed": "healed",
 }
 """Name of an event in Prefect -> the kind of its alerts."""
 
