@@ -42,6 +42,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Data": {
         "data": ("data_verbs:data", "Take in audio, list and show dataset versions."),
+        "inbox": ("inbox_verbs:inbox", "List what was dropped into the inboxes, and try refused deliveries again."),
         "erasure": ("audit_verbs:erasure", "Plan the erasure of a speaker or a clip."),
     },
     "Adapters": {
@@ -58,6 +59,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
+        "hold": ("hold_verbs:hold", "Keep a slot, a version or a speaker's recordings until a date."),
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
         "runs": ("run_verbs:runs_verb", "List the runs of a slot, or of all slots."),
         "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),

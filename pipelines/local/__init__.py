@@ -1,6 +1,7 @@
 """The workspace on this machine, and the processes of `elp up`.
 
-`workspace`, `settings`      the folder, and `elp.yaml`
+`workspace`, `settings`, `inbox_settings`   the folder, and `elp.yaml`
+`schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names
 `initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
@@ -31,11 +32,11 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
     Args:
         workspace: Folder of the workspace.
         slot: SITE/TASK.
-        source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
+        source: Path of the delivery; empty takes in what is complete in the slot's inbox.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
-    dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
-    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
+    dataset, refused = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
+    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
 def _train_name() -> str:
@@ -96,18 +97,18 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     Args:
         workspace: Folder of the workspace.
         slot: SITE/TASK.
-        source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
+        source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
     take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
     # the libraries are imported while another process starts
-    dataset = _take_in(opened, parsed, source, options, tasks.import_training)
+    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
     judged, promoted = _judge(opened, parsed, adapter.version)
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted), title)
+    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -117,11 +118,20 @@ def _take_in(
     source: str,
     options: dict[str, Any] | None,
     meanwhile: Callable[[], None] | None = None,
-) -> DatasetVersion:
-    """Take in the source, or the inbox; return the dataset version in force then."""
-    for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
-        tasks.ingest_delivery(workspace, slot, delivery, options, meanwhile)
-    return tasks.latest_dataset(workspace, slot)
+) -> tuple[DatasetVersion, dict[str, str]]:
+    """Take in the source, or the inbox; return the dataset version in force then, and what the inbox refused."""
+    refused: dict[str, str] = {}
+    if source:
+        tasks.ingest_delivery(workspace, slot, source, options, meanwhile)
+    else:
+        refused = tasks.take_inbox(workspace, slot, options, meanwhile)
+    try:
+        return tasks.latest_dataset(workspace, slot), refused
+    except VersioningError as error:
+        if refused:
+            # the slot has no data because of it
+            raise DataRefused(str(slot), [f"{name}: {reason}" for name, reason in refused.items()]) from error
+        raise
 
 
 def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateOutcome, bool]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
@@ -34,6 +35,7 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
+from pipelines.orchestration.inbox_watch import watch_inboxes
 from pipelines.orchestration.prefect_api import deployment_name
 
 _EVERY: Seconds = 1.0
@@ -65,6 +67,10 @@ class Watch:
     """When the ledger was read last, by the monotonic clock."""
     alerts: threading.Thread | None = None
     """The round of the alerts that was started last."""
+    inboxes: threading.Thread | None = None
+    """The look at the inboxes that was started last."""
+    inboxes_read: float = float("-inf")
+    """When the last look at the inboxes began, by the monotonic clock."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -85,6 +91,7 @@ def main() -> None:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
+                start_inboxes(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -160,6 +167,24 @@ def start_alerts(watch: Watch) -> None:
     if watch.alerts is None or not watch.alerts.is_alive():
         watch.alerts = threading.Thread(target=attempt, args=(watch, "alerts", supervise_alerts), daemon=True)
         watch.alerts.start()
+
+
+def start_inboxes(watch: Watch) -> None:
+    """Start a look at the inboxes in a separate thread when it is time: a network file system may not answer."""
+    if time.monotonic() - watch.inboxes_read < watch.workspace.settings.inbox.poll:
+        return
+    if watch.inboxes is None or not watch.inboxes.is_alive():
+        watch.inboxes_read = time.monotonic()
+        watch.inboxes = threading.Thread(target=attempt, args=(watch, "inboxes", supervise_inboxes), daemon=True)
+        watch.inboxes.start()
+
+
+def supervise_inboxes(watch: Watch) -> None:
+    """Look at the inboxes with the settings of now, and start runs for what arrived if they ask for it."""
+    workspace = open_workspace(watch.workspace.root)
+    counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
+    if counts.faults:
+        raise OpsError("; ".join(counts.faults.values()))
 
 
 def supervise_alerts(watch: Watch) -> None:
