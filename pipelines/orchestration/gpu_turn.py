@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_client
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
@@ -36,7 +37,7 @@ def take_gpu() -> None:
         raise ServiceError(f"{claim.taken}; wait until it has ended, or set CUDA_VISIBLE_DEVICES to another GPU")
     later = datetime.now(UTC) + timedelta(seconds=PUT_BACK)
     # the type is Prefect's own name of a datetime
-    state = AwaitingRetry(scheduled_time=cast(Any, later), message=f"waits in its queue: {claim.taken}")
+    state: State[Any] = AwaitingRetry(scheduled_time=cast(Any, later), message=f"waits in its queue: {claim.taken}")
     with get_client(sync_client=True) as client:
         # proposed, not forced: a run that is being cancelled stays so
         answer = client.set_flow_run_state(UUID(run), state)
