@@ -18,6 +18,7 @@ from pipelines.gating.gate import GateOutcome
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
+from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
@@ -54,6 +55,7 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
         version: Dataset version: `latest`, `v3`, or its tag.
         also: More slots (SITE/TASK each) to train on their latest versions in the same pass over the backbone.
     """
+    take_gpu()
     opened = open_workspace(Path(workspace))
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
@@ -79,6 +81,7 @@ def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
         slot: SITE/TASK.
         version: Version in the registry; empty means the newest candidate.
     """
+    take_gpu()
     judged, promoted = _judge(open_workspace(Path(workspace)), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
@@ -97,6 +100,7 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
         source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
+    take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
     # the libraries are imported while another process starts
