@@ -15,13 +15,14 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from pipelines.datasets.dataset_version import DatasetVersion
-from pipelines.errors import WrongRelease
+from pipelines.errors import DataRefused, VersioningError, WrongRelease
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.git_address import is_git_address
 from pipelines.local.release import require_release
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
+from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
@@ -70,13 +71,13 @@ def ingest(
     Args:
         workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
-        source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
+        source: Path of the delivery; empty takes in what is complete in the slot's inbox.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    dataset = _take_in(_open(workspace, revision, release), Slot.parse(slot), source, options)
-    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
+    dataset, refused = _take_in(_open(workspace, revision, release), Slot.parse(slot), source, options)
+    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
 def _train_name() -> str:
@@ -105,6 +106,7 @@ def train(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
+    take_gpu()
     opened = _open(workspace, revision, release)
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
@@ -133,6 +135,7 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
+    take_gpu()
     judged, promoted = _judge(_open(workspace, revision, release), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
@@ -156,19 +159,20 @@ def retrain(
     Args:
         workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
-        source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
+        source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
+    take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
     # the libraries are imported while another process starts
-    dataset = _take_in(opened, parsed, source, options, tasks.import_training)
+    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
     judged, promoted = _judge(opened, parsed, adapter.version)
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted), title)
+    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -178,11 +182,20 @@ def _take_in(
     source: str,
     options: dict[str, Any] | None,
     meanwhile: Callable[[], None] | None = None,
-) -> DatasetVersion:
-    """Take in the source, or the inbox; return the dataset version in force then."""
-    for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
-        tasks.ingest_delivery(workspace, slot, delivery, options, meanwhile)
-    return tasks.latest_dataset(workspace, slot)
+) -> tuple[DatasetVersion, dict[str, str]]:
+    """Take in the source, or the inbox; return the dataset version in force then, and what the inbox refused."""
+    refused: dict[str, str] = {}
+    if source:
+        tasks.ingest_delivery(workspace, slot, source, options, meanwhile)
+    else:
+        refused = tasks.take_inbox(workspace, slot, options, meanwhile)
+    try:
+        return tasks.latest_dataset(workspace, slot), refused
+    except VersioningError as error:
+        if refused:
+            # the slot has no data because of it
+            raise DataRefused(str(slot), [f"{name}: {reason}" for name, reason in refused.items()]) from error
+        raise
 
 
 def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateOutcome, bool]:
