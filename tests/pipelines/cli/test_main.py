@@ -15,7 +15,7 @@ from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
 GROUPS = ["alerts", "data", "erasure", "inbox", "keys", "schedule", "users", "versions"]
-NO_JSON = {"completion", "help"}
+NO_JSON = {"completion", "help", "worker"}
 
 
 @pytest.fixture
