@@ -125,7 +125,7 @@ def read_late_runs(workspace: Workspace, api: str, slot: str = "") -> Iterator[L
         "sort": "EXPECTED_START_TIME_ASC",
     }
     for run in pages(api, "flow_runs/filter", wanted):
-        if of_entry(run) and run["parameters"].get("workspace") == str(workspace.root):
+        if of_entry(run) and workspace.owns(run["parameters"].get("workspace")):
             state = run["state"]
             noticed = _seconds(state["timestamp"]) if state["name"] == "Late" else None
             yield LateRun(run["id"], run["parameters"]["slot"], _seconds(run["expected_start_time"]), noticed)

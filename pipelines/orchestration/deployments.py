@@ -12,7 +12,8 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
 from pipelines.orchestration.catch_up import catch_up
-from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
+from pipelines.orchestration.lost_runs import HEARTBEAT
+from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
 from pipelines.orchestration.schedule_apply import read_applied
 from pipelines.orchestration.slot_deployments import rest_errors, slot_deployment_name
 
@@ -90,7 +91,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
     function: Flow[..., Any] = getattr(flows, attribute)
-    parameters = {"workspace": str(workspace.root)}
+    parameters = run_parameters(workspace)
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
@@ -102,7 +103,8 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,
-        "job_variables": {"env": dict(OFFLINE)},
+        # the reaper knows a dead run by its missing heartbeats; Prefect's own default is one every 180 s
+        "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
         "tags": ["elp", base, *([slot] if slot else [])],
     }
 
@@ -131,5 +133,5 @@ def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list
     every: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page
-    # another workspace may have a folder of the same name, and so the same deployment name
-    return [d for d in every if d.parameters.get("workspace") == str(workspace.root)]
+    # another workspace may have the same name, and so the same deployment name
+    return [d for d in every if workspace.owns(d.parameters.get("workspace"))]

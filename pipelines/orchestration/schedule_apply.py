@@ -16,6 +16,7 @@ from typing import Any, Literal
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.inbox.slot_inbox import inbox_slots
 from pipelines.local.git import tags
 from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
 from pipelines.local.workspace import Workspace
@@ -35,8 +36,6 @@ from pipelines.registry.slot import Slot
 
 APPLIED_FILE = "schedules.json"
 _FORMAT = 1
-INBOX = "inbox"
-"""Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
 
 ChangeKind = Literal["added", "changed", "removed", "unchanged", "kept"]
 
@@ -96,11 +95,10 @@ class _Step:
 
 
 def slots_to_retrain(workspace: Workspace) -> list[Slot]:
-    """Return every slot that has a dataset version, or a delivery in its inbox, by name."""
+    """Return every slot that has a dataset version, or an inbox, by name."""
     tagged = (tag.split("/") for tag in tags(workspace.root, "data"))
     named = {f"{parts[1]}/{parts[2]}" for parts in tagged if len(parts) == 4}
-    named |= {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return [Slot.parse(name) for name in sorted(named)]
+    return sorted({*map(Slot.parse, named), *inbox_slots(workspace)}, key=str)
 
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:

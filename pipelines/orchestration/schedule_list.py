@@ -133,7 +133,7 @@ def _last_runs(workspace: Workspace, api: str, slots: Iterable[str]) -> dict[str
     }
     for run in pages(api, "flow_runs/filter", wanted, _PAGES):
         slot = str(run["parameters"].get("slot") or ALL)
-        if slot in left and run["parameters"].get("workspace") == str(workspace.root) and run["state_name"] != MISSED:
+        if slot in left and workspace.owns(run["parameters"].get("workspace")) and run["state_name"] != MISSED:
             found[slot] = run
             left.discard(slot)
             if not left:
@@ -151,7 +151,7 @@ def _missed(workspace: Workspace, api: str) -> dict[str, tuple[int, str]]:
     }
     found: dict[str, tuple[int, str]] = {}
     for run in pages(api, "flow_runs/filter", wanted, _PAGES):
-        if run["parameters"].get("workspace") == str(workspace.root):
+        if workspace.owns(run["parameters"].get("workspace")):
             slot = str(run["parameters"].get("slot") or ALL)
             # newest first, so the last one of a slot is its first
             found[slot] = (found.get(slot, (0, ""))[0] + missed_count(run), _moment(run["expected_start_time"]))

@@ -127,7 +127,7 @@ def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment
         )
         for raw in pages(api, "deployments/filter", wanted)
         # another workspace may have a folder of the same name, and so the same deployment name
-        if raw["parameters"].get("workspace") == str(workspace.root)
+        if workspace.owns(raw["parameters"].get("workspace"))
     ]
     return sorted(found, key=lambda deployment: (deployment.slot, deployment.name))
 
@@ -145,10 +145,10 @@ def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
             raise
         raise ServiceError(f"Prefect at {api} has no deployment retrain/{name}; register it with: elp up") from error
     owner = found["parameters"].get("workspace")
-    if owner != str(workspace.root):
+    if not workspace.owns(owner):
         raise ServiceError(
-            f"deployment {name} on this Prefect server belongs to the workspace {owner}, not to {workspace.root}; "
-            "rename one of the folders, or give each its own Prefect server"
+            f"deployment {name} on this Prefect server belongs to the workspace {owner}, not to {workspace.address}; "
+            "rename one of them, or give each its own Prefect server"
         )
     return found
 

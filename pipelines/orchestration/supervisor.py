@@ -1,4 +1,4 @@
-"""The supervision of `elp up`: start again what has ended, start crashed scheduled runs once more, send the alerts.
+"""The supervision of `elp up`: start again what has ended, end dead runs, start crashed runs again, send the alerts.
 
     python -m pipelines.orchestration.supervisor
 
@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
-from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
-from pipelines.local.processes import stop_remains
+from pipelines.local.interrupted_runs import local_workers
 from pipelines.local.supervision import SUPERVISOR, Ends
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
@@ -34,14 +34,10 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.inbox_watch import watch_inboxes
 from pipelines.orchestration.prefect_api import deployment_name
-from pipelines.orchestration.schedule_apply import (
-    apply_schedules,
-    read_applied,
-    slots_to_retrain,
-    whole_seconds_now,
-)
+from pipelines.orchestration.reaper import Reaper, reap
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -60,22 +56,23 @@ class Watch:
     workspace: Workspace
     known: bool = False
     """Whether the record of `elp up` names this process."""
-    began: float = field(default_factory=time.time)
     ends: dict[str, Ends] = field(default_factory=dict)
-    orphaned: dict[str, set[int]] = field(default_factory=dict)
-    """Pools whose runs have to be ended, and the processes that ended with their worker."""
-    retried: set[str] = field(default_factory=set)
-    """Scheduled runs that were started once more, by id."""
+    reaper: Reaper | None = None
+    """The reaper of flow runs, from the first round on."""
     news: list[Alert] = field(default_factory=list)
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
     """When the ledger was read last, by the monotonic clock."""
     alerts: threading.Thread | None = None
     """The round of the alerts that was started last."""
+    inboxes: threading.Thread | None = None
+    """The look at the inboxes that was started last."""
+    inboxes_read: float = float("-inf")
+    """When the last look at the inboxes began, by the monotonic clock."""
     schedules: threading.Thread | None = None
     """The round of the schedules that was started last."""
-    applied: tuple[object, ...] = ()
-    """Entries, slots and hour for which the schedules were made last."""
+    applied: ScheduleWatch = field(default_factory=ScheduleWatch)
+    """What the rounds of the schedules remember."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -96,6 +93,7 @@ def main() -> None:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
+                start_inboxes(watch)
                 start_schedules(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
@@ -144,8 +142,6 @@ def supervise_processes(watch: Watch) -> None:
         watch.ends = ends
         supervision.write_ends(workspace, ends)
     for process in supervision.due(record, ends, now):
-        if not process.address:
-            watch.orphaned.setdefault(process.name, set()).update(stop_remains(process))
         try:
             lifecycle.start_again(workspace, process, say)
         except Exception as error:
@@ -156,12 +152,12 @@ def supervise_processes(watch: Watch) -> None:
 
 
 def supervise_runs(watch: Watch) -> None:
-    """End the runs of workers that have ended, and start crashed scheduled runs once more."""
-    api = prefect_api(watch.workspace)
-    for pool, killed in sorted(watch.orphaned.items()):
-        end_runs_of(watch.workspace, api, pool, killed, say)
-        del watch.orphaned[pool]
-    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, watch.retried, say)
+    """End the runs that are dead, and start crashed ones again."""
+    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    if watch.reaper is None:
+        watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
+    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
 def start_alerts(watch: Watch) -> None:
@@ -174,6 +170,24 @@ def start_alerts(watch: Watch) -> None:
         watch.alerts.start()
 
 
+def start_inboxes(watch: Watch) -> None:
+    """Start a look at the inboxes in a separate thread when it is time: a network file system may not answer."""
+    if time.monotonic() - watch.inboxes_read < watch.workspace.settings.inbox.poll:
+        return
+    if watch.inboxes is None or not watch.inboxes.is_alive():
+        watch.inboxes_read = time.monotonic()
+        watch.inboxes = threading.Thread(target=attempt, args=(watch, "inboxes", supervise_inboxes), daemon=True)
+        watch.inboxes.start()
+
+
+def supervise_inboxes(watch: Watch) -> None:
+    """Look at the inboxes with the settings of now, and start runs for what arrived if they ask for it."""
+    workspace = open_workspace(watch.workspace.root)
+    counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
+    if counts.faults:
+        raise OpsError("; ".join(counts.faults.values()))
+
+
 def start_schedules(watch: Watch) -> None:
     """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
     if watch.schedules is None or not watch.schedules.is_alive():
@@ -182,20 +196,9 @@ def start_schedules(watch: Watch) -> None:
 
 
 def supervise_schedules(watch: Watch) -> None:
-    """End the late runs that do not start; make the schedules of new slots, and more dates, as they were applied."""
-    workspace = watch.workspace
-    entries = read_applied(workspace)
-    if entries is None:
-        return
-    api = prefect_api(workspace)
-    watch.news += catch_up(workspace, api, entries, say)
-    # once an hour, so that dates do not run out
-    present = (entries, tuple(slots_to_retrain(workspace)), int(time.time() // 3600))
-    if present != watch.applied:
-        diff = apply_schedules(workspace, api, entries, whole_seconds_now())
-        if not diff.nothing:
-            say(f"schedules as they were applied: {', '.join(f'{n} {kind}' for kind, n in diff.counts.items() if n)}")
-        watch.applied = present
+    """End the late runs that do not start, and make the schedules of new slots."""
+    workspace = open_workspace(watch.workspace.root)
+    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
 
 
 def supervise_alerts(watch: Watch) -> None:
