@@ -42,7 +42,7 @@ def watch_schedules(
 ) -> None:
     """Apply the rule about late runs, and make the schedules that were applied for the slots of now.
 
-    `api` returns the address of Prefect's API; it is asked for only if schedules were applied. No answer raises OSError.
+    `api` returns the address of Prefect's API; it is asked only if schedules were applied. No answer raises OSError.
     """
     entries = read_applied(workspace)
     if entries is None:
