@@ -8,6 +8,8 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.addresses import prefect_login, prefect_pages
 from pipelines.local.environment import child_environment
+from pipelines.local.secret_values import ARTIFACTS_NAMES, DATABASE_NAMES, read_secrets
+from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -27,13 +29,13 @@ _CPU_LIMIT = 4
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
-    """Return the command of the MLflow server with our guard, which serves artifacts from a folder."""
+    """Return the command of the MLflow server with our guard, which serves artifacts from a folder or from S3."""
     # MLflow unquotes the path of a file URI
-    store = quote(str(workspace.state / "mlflow-artifacts"))
+    store = workspace.settings.servers.artifacts or f"file://{quote(str(workspace.state / 'mlflow-artifacts'))}"
     # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
     return [
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
+        *("--workers", "1", "--artifacts-destination", f"elp+{store}", "--serve-artifacts"),
     ]
 
 
@@ -59,10 +61,14 @@ def supervisor_command() -> list[str]:
 
 def server_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment of the two servers."""
-    (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
-    database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
-    return child_environment(
+    servers = workspace.settings.servers
+    if not servers.artifacts:
+        (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    database = servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
+    secrets = read_secrets(workspace.state)
+    environment = child_environment(
         {
+            **{name: secrets[name] for name in DATABASE_NAMES if name in secrets},
             **_prefect_home(workspace.state / "prefect"),
             "MLFLOW_BACKEND_STORE_URI": database,
             "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
@@ -77,8 +83,31 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+            # ended runs of the last 90 days and events of the last 7 days are kept: the tables stay small
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 24 * 3600),
+            "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+            **_prefect_database(servers.prefect_database),
         }
     )
+    return {name: value for name, value in environment.items() if name not in ARTIFACTS_NAMES}
+
+
+def _prefect_database(address: str) -> dict[str, str]:
+    # in the environment, because the command line of a process is public on its machine
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_connection(address)} if address else {}
+
+
+def artifact_environment(workspace: Workspace) -> dict[str, str]:
+    """Return what the MLflow server needs in addition if its artifacts are on S3; no other process gets these keys."""
+    servers = workspace.settings.servers
+    if not servers.artifacts:
+        return {}
+    secrets = read_secrets(workspace.state)
+    return {
+        **{name: secrets[name] for name in ARTIFACTS_NAMES if name in secrets},
+        **({"MLFLOW_S3_ENDPOINT_URL": servers.s3_endpoint} if servers.s3_endpoint else {}),
+    }
 
 
 def behind_the_front(workspace: Workspace, front: str, key: str) -> dict[str, str]:
@@ -109,7 +138,7 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     # the cores that this process may use; macOS cannot limit them
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     account = accounts.service(workspace)
-    return child_environment(
+    environment = child_environment(
         {
             # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
@@ -129,6 +158,14 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
         }
     )
+    # the code of a run reaches databases and artifacts through the servers only
+    return {name: value for name, value in environment.items() if name not in (*DATABASE_NAMES, *ARTIFACTS_NAMES)}
+
+
+def supervisor_environment(workspace: Workspace, api: str) -> dict[str, str]:
+    """Return the environment of the supervision, which starts servers again: with the secrets that the user has set."""
+    given = {name: os.environ[name] for name in (*DATABASE_NAMES, *ARTIFACTS_NAMES) if name in os.environ}
+    return worker_environment(workspace, api) | given
 
 
 def _prefect_home(home: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.store_addresses import address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
 
@@ -24,10 +25,20 @@ class Servers:
     """Address of an MLflow server that runs elsewhere; empty means the workspace's own."""
     database: str = ""
     """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
+    prefect_database: str = ""
+    """Database of the workspace's own Prefect server, such as ``postgresql://elp@db/prefect``; empty means SQLite."""
+    artifacts: str = ""
+    """Where the workspace's own MLflow server keeps its artifacts: ``s3://bucket/prefix``; empty means a folder."""
+    s3_endpoint: str = ""
+    """Address of the S3 store of `artifacts`, such as ``https://s3.plant.lan``; empty means AWS."""
     prefect_api: str = ""
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
+
+    def __post_init__(self) -> None:
+        if faults := address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint):
+            raise ConfigError(type(self).__name__, faults)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Settings:
     backbone: str = "elp:tiny"
     remote: str = ".elp/remote"
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
+    git: str = ""
+    """Git address of the workspace as workers on other machines reach it; empty means this folder, on this machine."""
     auto_promote: bool = False
     """Promote a challenger that passed without waiting for a person."""
     language: Any = "en"

@@ -6,8 +6,10 @@ FastAPI, under several paths; all of them call these repositories.
 
 import asyncio
 import os
+import posixpath
 import tempfile
 from collections.abc import AsyncIterable, Callable
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -19,9 +21,14 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
-from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, UnsupportedMultipartUpload
+from pipelines.server.mlflow_private import (
+    TEMP_ARTIFACT_PREFIX,
+    UnsupportedMultipartUpload,
+    UnsupportedPresignedDownload,
+)
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
+from pipelines.server.storage.s3_objects import put_whole, s3_client, store_errors
 from pipelines.server.stores.registry_store import registry
 
 _PREFIX = "elp+"
@@ -120,10 +127,59 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
 
 
 class GuardedS3(_Guarded, S3ArtifactRepository):  # type: ignore[misc]
-    """S3-compatible storage. Clients upload through the server: a signed URL would outlive the check."""
+    """S3-compatible storage. Clients read and write through the server: a signed URL would outlive the check."""
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Upload a file."""
+        with store_errors(self.artifact_uri):
+            super().log_artifact(local_file, artifact_path)
+
+    def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+        """Upload a folder."""
+        with store_errors(self.artifact_uri):
+            super().log_artifacts(local_dir, artifact_path)
+
+    def list_artifacts(self, path: str | None = None) -> list[Any]:
+        """List a folder."""
+        with store_errors(self.artifact_uri):
+            return list(super().list_artifacts(path))
+
+    def delete_artifacts(self, artifact_path: str | None = None) -> None:
+        """Delete a file or a folder."""
+        with store_errors(self.artifact_uri):
+            super().delete_artifacts(artifact_path)
+
+    def _download_file(self, remote_file_path: str, local_path: str) -> None:
+        with store_errors(self.artifact_uri):
+            super()._download_file(remote_file_path, local_path)
+
+    def _get_s3_client(self) -> Any:
+        return s3_client()
+
+    def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
+        # MLflow's own turns each error of the store into one without its reason
+        pages = self._get_s3_client().get_paginator("list_objects_v2")
+        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
+
+    def _upload_file(self, s3_client: Any, local_file: str, bucket: str, key: str) -> None:
+        """Check again when the upload ends: a large one may have begun long before its folder was frozen."""
+        kind, encoding = guess_type(local_file)
+        options = {"ContentType": kind, "ContentEncoding": encoding}
+        options = {name: value for name, value in options.items() if value is not None}
+        options |= self._bucket_owner_params | (self.get_s3_file_upload_extra_args() or {})
+        _, root = self.parse_s3_compliant_uri(self.artifact_uri)
+        path = plain_path(posixpath.relpath("/" + key, "/" + root))
+        put_whole(s3_client, local_file, bucket, key, options, lambda: refuse_frozen(path, "upload"))
+
+    # MLflow's S3 repository writes these bytes past `log_artifact`
+    upload_archived_trace_data_bytes = ArtifactRepository.upload_archived_trace_data_bytes
 
     def create_multipart_upload(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse; MLflow's client then uploads through the server."""
         raise UnsupportedMultipartUpload()
 
     complete_multipart_upload = abort_multipart_upload = create_presigned_upload_url = create_multipart_upload
+
+    def get_download_presigned_url(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse; MLflow's client then downloads through the server, which asks for a login."""
+        raise UnsupportedPresignedDownload()
