@@ -34,7 +34,7 @@ class Profile:
             "database": self.databases[0],
             "prefect_database": self.databases[1],
             "artifacts": self.artifacts,
-            "s3_endpoint": self.s3_endpoint if self.artifacts else "",
+            "s3_endpoint": self.s3_endpoint,
         }
         given = {name: json.dumps(value) for name, value in values.items() if value}
         if list(given) in ([], ["host"]):

@@ -1,6 +1,7 @@
 """The command line and environment of each service."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import quote
@@ -50,8 +51,15 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--limit", str(limit), "--install-policy", "never"),
     ]
+
+
+def worker_name(pool: str, own_server: bool) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
+    # two machines may start workers on one server, and each has to find the runs that are its own
+    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
 
 
 def supervisor_command() -> list[str]:
@@ -134,28 +142,17 @@ def showing_prefect(prefect: str, key: str) -> dict[str, str]:
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the workers, and through them of the flow runs."""
-    runs = workspace.settings.servers.workers
-    # the cores that this process may use; macOS cannot limit them
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     account = accounts.service(workspace)
     environment = child_environment(
         {
             # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
-            **_prefect_home(workspace.state / "prefect"),
+            **run_environment(workspace.state / "prefect", workspace.settings.servers.workers),
             "PREFECT_API_URL": api,
             # the address of its pages, in the lines of a run's log
             "PREFECT_UI_URL": prefect_pages(workspace, api),
             **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within a second of being asked for; each look is a write to Prefect's database
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            # the command line shows a run's lines as they come, and waits half a second for its last ones
-            "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
-            # threads that spin at a barrier halve the speed of a training if another process needs a core
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            # runs at the same time share the cores; with one thread per core each, they would compete for all of them
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
         }
     )
     # the code of a run reaches databases and artifacts through the servers only
@@ -166,6 +163,25 @@ def supervisor_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the supervision, which starts servers again: with the secrets that the user has set."""
     given = {name: os.environ[name] for name in (*DATABASE_NAMES, *ARTIFACTS_NAMES) if name in os.environ}
     return worker_environment(workspace, api) | given
+
+
+def run_environment(home: Path, runs: int) -> dict[str, str]:
+    """Return what every worker's environment has; `runs` trainings at once share the processor."""
+    # the cores that this process may use; macOS cannot limit them
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        **_prefect_home(home),
+        # a run starts within a second of being asked for; each look is a write to Prefect's database
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        # a run is not taken before its time: it would wait in the place of another one
+        "PREFECT_WORKER_PREFETCH_SECONDS": "0",
+        # the command line shows a run's lines as they come, and waits half a second for its last ones
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
+        # threads that spin at a barrier halve the speed of a training if another process needs a core
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        # runs at the same time share the cores; with one thread per core each, they would compete for all of them
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
+    }
 
 
 def _prefect_home(home: Path) -> dict[str, str]:

@@ -9,6 +9,8 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.inbox_settings import InboxSettings, inbox_fault
+from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
@@ -30,7 +32,7 @@ class Servers:
     artifacts: str = ""
     """Where the workspace's own MLflow server keeps its artifacts: ``s3://bucket/prefix``; empty means a folder."""
     s3_endpoint: str = ""
-    """Address of the S3 store of `artifacts`, such as ``https://s3.plant.lan``; empty means AWS."""
+    """Address of the S3 store of artifacts and inboxes, such as ``https://s3.plant.lan``; empty means AWS."""
     prefect_api: str = ""
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
@@ -71,10 +73,20 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
+    schedules: Mapping[str, Any] = field(default_factory=dict)
+    """When which slots are retrained; see `pipelines.local.schedule_settings`."""
+    calendars: Mapping[str, Any] = field(default_factory=dict)
+    """Days without starts, by a name that schedules refer to."""
+
+    def schedule_entries(self) -> tuple[ScheduleEntry, ...]:
+        """Return the entries of `schedules`; raises a ConfigError with all faults."""
+        return read_entries(self.schedules, self.calendars)
 
     def for_slot(self, slot: Slot) -> SlotSettings:
         """Return the built-in defaults of the task, changed by `defaults.<task>`, then by `slots.<site>/<task>`.
@@ -84,7 +96,8 @@ class Settings:
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
-        for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
+        own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name != "inbox"}
+        for layer in (self.defaults.get(slot.task, {}), own):
             language = _narrowed(merged["language"], layer.get("language"))
             merged = _merge(merged, _with_current_names(layer)) | {"language": language}
         options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
@@ -105,11 +118,18 @@ class Settings:
         except ConfigError as error:
             faults += [f"language: {fault}" for fault in error.faults]
         faults += _metric_faults(slot, settings)
+        if fault := inbox_fault(self.inbox_of(slot)):
+            faults.append(f"inbox is {fault}")
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
             raise ConfigError(source, faults)
         return settings
+
+    def inbox_of(self, slot: Slot) -> str:
+        """Return the address of a slot's inbox: a folder, relative to the workspace, or ``s3://BUCKET/PREFIX``."""
+        own: str = self.slots.get(str(slot), {}).get("inbox", self.inbox.of_slot(slot))
+        return own
 
 
 def read_settings(text: str, source: str = "elp.yaml") -> Settings:
@@ -135,9 +155,25 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
             settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
+    faults += _shared_inboxes(settings)
+    try:
+        settings.schedule_entries()
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(source, faults)
     return settings
+
+
+def _shared_inboxes(settings: Settings) -> list[str]:
+    """Return a sentence on each inbox that two slots have: each would take in the other's deliveries."""
+    first: dict[str, str] = {}
+    named = {name: str(own["inbox"]).rstrip("/") for name, own in settings.slots.items() if "inbox" in own}
+    return [
+        f"slots.{name}.inbox is {address!r}, which is the inbox of {first[address]}, too; give each slot its own"
+        for name, address in named.items()
+        if first.setdefault(address, name) != name
+    ]
 
 
 def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:

@@ -10,6 +10,7 @@ from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import ensure_automations
+from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": parameter_schema(function.fn).model_dump_for_openapi(),
         "enforce_parameter_schema": True,
-        "job_variables": {"env": dict(OFFLINE)},
+        # the reaper knows a dead run by its missing heartbeats; Prefect's own default is one every 180 s
+        "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
         "tags": ["elp", base, *([slot] if slot else [])],
     }
 

@@ -13,10 +13,12 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
+from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
@@ -30,11 +32,11 @@ def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] 
     Args:
         workspace: Folder of the workspace.
         slot: SITE/TASK.
-        source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
+        source: Path of the delivery; empty takes in what is complete in the slot's inbox.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
-    dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
-    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
+    dataset, refused = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
+    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
 def _train_name() -> str:
@@ -53,6 +55,7 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
         version: Dataset version: `latest`, `v3`, or its tag.
         also: More slots (SITE/TASK each) to train on their latest versions in the same pass over the backbone.
     """
+    take_gpu()
     opened = open_workspace(Path(workspace))
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
@@ -78,6 +81,7 @@ def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
         slot: SITE/TASK.
         version: Version in the registry; empty means the newest candidate.
     """
+    take_gpu()
     judged, promoted = _judge(open_workspace(Path(workspace)), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
@@ -93,17 +97,18 @@ def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any]
     Args:
         workspace: Folder of the workspace.
         slot: SITE/TASK.
-        source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
+        source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
     """
+    take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
     # the libraries are imported while another process starts
-    dataset = _take_in(opened, parsed, source, options, tasks.import_training)
+    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
     judged, promoted = _judge(opened, parsed, adapter.version)
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted), title)
+    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -113,11 +118,20 @@ def _take_in(
     source: str,
     options: dict[str, Any] | None,
     meanwhile: Callable[[], None] | None = None,
-) -> DatasetVersion:
-    """Take in the source, or the inbox; return the dataset version in force then."""
-    for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
-        tasks.ingest_delivery(workspace, slot, delivery, options, meanwhile)
-    return tasks.latest_dataset(workspace, slot)
+) -> tuple[DatasetVersion, dict[str, str]]:
+    """Take in the source, or the inbox; return the dataset version in force then, and what the inbox refused."""
+    refused: dict[str, str] = {}
+    if source:
+        tasks.ingest_delivery(workspace, slot, source, options, meanwhile)
+    else:
+        refused = tasks.take_inbox(workspace, slot, options, meanwhile)
+    try:
+        return tasks.latest_dataset(workspace, slot), refused
+    except VersioningError as error:
+        if refused:
+            # the slot has no data because of it
+            raise DataRefused(str(slot), [f"{name}: {reason}" for name, reason in refused.items()]) from error
+        raise
 
 
 def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateOutcome, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,9 @@ from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
+from pipelines.orchestration.alerts.operation_alerts import report as report_operation
 from pipelines.orchestration.progress_artifact import published_progress
+from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.progress_text import Report
 from pipelines.registry.signing.keys import key_folder
@@ -27,9 +30,6 @@ from pipelines.training.register import Registered
 
 if TYPE_CHECKING:
     from pipelines.registry.registered_adapter import ChampionChange
-
-INBOX = "inbox"
-"""Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
 
 
 async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -58,12 +58,6 @@ def _services(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def inbox(workspace: Workspace, slot: Slot) -> list[Path]:
-    """Return the deliveries that wait in the slot's inbox, by name; hidden entries are not finished yet."""
-    folder = workspace.root / INBOX / slot.site / slot.task
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
-
-
 @task(name="ingest", task_run_name="ingest {slot} from {source}", **RETRY)
 def ingest_delivery(
     workspace: Workspace,
@@ -89,6 +83,46 @@ def ingest_delivery(
     if needs := version_needs(workspace, version):
         log.warning("%s", needs_text(needs))
     return version
+
+
+def take_inbox(
+    workspace: Workspace,
+    slot: Slot,
+    options: Mapping[str, Any] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> dict[str, str]:
+    """Take in what is complete in the slot's inbox, each delivery as a task; return the refused ones with the reason.
+
+    A delivery that is refused stays in place and stops neither the others nor the run.
+    """
+    from pipelines.inbox.inbox_entry import shown_name
+    from pipelines.inbox.inbox_records import Refusal
+    from pipelines.inbox.take_deliveries import take_waiting
+
+    def ingest(path: Path) -> str:
+        return ingest_delivery(workspace, slot, str(path), options, meanwhile).tag
+
+    def report(refusal: Refusal) -> None:
+        report_event(
+            workspace,
+            "elp.inbox.refused",
+            f"{slot} {refusal.fingerprint}",
+            subject=shown_name(refusal.name),
+            slot=str(slot),
+            reason=refusal.reason,
+        )
+
+    done = take_waiting(workspace, slot, ingest, report, get_run_logger().info)
+    return {shown_name(one.name): one.reason for one in done.refused}
+
+
+def report_event(workspace: Workspace, event: str, key: str, *, subject: str, slot: str, reason: str) -> None:
+    """Report an event of the operation to the Prefect API of this run. No answer raises OSError."""
+    from prefect.settings import PREFECT_API_URL
+
+    # a flow that is called as a function has no server
+    if api := PREFECT_API_URL.value():
+        report_operation(workspace, api, event, key, subject=subject, slot=slot, reason=reason)
 
 
 def _clips(report: Report | None) -> Callable[[int, int, float], None] | None:
@@ -153,11 +187,11 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
-    """Return every slot that has a dataset version, or a delivery in its inbox."""
+    """Return every slot that has a dataset version, or an inbox."""
     from pipelines.datasets.versions import dataset_slots
+    from pipelines.inbox.slot_inbox import inbox_slots
 
-    waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in [*dataset_slots(workspace), *inbox_slots(workspace)]})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
@@ -183,16 +217,26 @@ def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
-    run = cast(
-        FlowRun,
-        run_deployment(
+    def wait() -> FlowRun:
+        found = run_deployment(
             deployment,
             parameters={"workspace": workspace, "slot": slot},
             flow_run_name=f"retrain {slot}",
             tags=[slot],
             poll_interval=2,
-        ),
-    )
+            # a run over all slots that was killed and started again waits for the runs that it has begun
+            idempotency_key=f"{flow_run.get_id()} {slot}",
+        )
+        return cast(FlowRun, found)
+
+    run, crashed = wait(), time.monotonic()
+    while run.state and run.state.is_crashed() and may_start_again(run.state.message or ""):
+        if time.monotonic() - crashed > STARTS_WITHIN:
+            break
+        time.sleep(2.0)
+        before, run = run.state.id, wait()
+        if run.state and run.state.id != before:
+            crashed = time.monotonic()
     name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
     get_run_logger().info("%s: %s", slot, name)
     return SlotRun(slot, f"{name}: {message or ''}", name or "", kind)

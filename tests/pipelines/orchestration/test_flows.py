@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.datasets.dataset_version import DatasetVersion
-from pipelines.errors import DataRefused
+from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
@@ -67,8 +67,13 @@ class Steps:
     def promote_slot(self, workspace: Workspace, slot: Slot, version: int) -> None:
         self.called.append(f"promote {version}")
 
-    def inbox(self, *_: Any) -> list[Path]:
-        return self.waiting
+    def take_inbox(
+        self, workspace: Workspace, slot: Slot, options: Any = None, meanwhile: Any = None
+    ) -> dict[str, str]:
+        for path in self.waiting:
+            if "bad" not in path.name:
+                self.ingest_delivery(workspace, slot, str(path), options, meanwhile)
+        return {path.name: "half of it is noise" for path in self.waiting if "bad" in path.name}
 
 
 @pytest.fixture
@@ -108,6 +113,28 @@ def test_without_a_source_the_inbox_is_taken_in(workspace: Workspace, steps: Ste
     steps.waiting = [Path("/inbox/1"), Path("/inbox/2")]
     flows.retrain.fn(str(workspace.root), "plant-a/asr")
     assert steps.called[:3] == ["ingest /inbox/1", "ingest /inbox/2", "dataset latest"]
+
+
+def test_a_refused_delivery_of_the_inbox_does_not_stop_the_run(workspace: Workspace, steps: Steps) -> None:
+    steps.waiting = [Path("/inbox/1"), Path("/inbox/bad")]
+    flows.retrain.fn(str(workspace.root), "plant-a/asr")
+    assert steps.called[-1] == "gate 5"
+    assert steps.published.refused == {"bad": "half of it is noise"}
+    assert steps.published.rows()["refused in the inbox: bad"] == "half of it is noise"
+
+
+def test_without_any_data_the_refusals_are_the_reason(
+    workspace: Workspace, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_dataset(*_: Any) -> None:
+        raise VersioningError("plant-a/asr has no dataset version yet")
+
+    monkeypatch.setattr(steps, "latest_dataset", no_dataset)
+    with pytest.raises(VersioningError, match="no dataset version yet"):
+        flows.ingest.fn(str(workspace.root), "plant-a/asr")
+    steps.waiting = [Path("/inbox/bad")]
+    with pytest.raises(DataRefused, match="bad: half of it is noise"):
+        flows.ingest.fn(str(workspace.root), "plant-a/asr")
 
 
 def test_refused_data_stops_before_training(workspace: Workspace, steps: Steps) -> None:
