@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
 from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
-from pipelines.local.store_addresses import has_password, s3_place, two_databases
+from pipelines.local.store_addresses import has_password, overlap, s3_place, two_databases
 
 LOCAL_REMOTE = ".elp/remote"
 
@@ -57,7 +57,7 @@ class Profile:
 
 def laptop(remote: str | None, host: str | None, **team: str | None) -> Profile:
     """Return the profile of one machine; raise UsageError if an option of a team is given."""
-    if given := [_option(name) for name, value in team.items() if value]:
+    if given := [_option(name) for name, value in sorted(team.items()) if value]:
         raise UsageError(f"{', '.join(given)}: only with --profile team")
     return Profile(remote or LOCAL_REMOTE, host or "")
 
@@ -89,13 +89,17 @@ def team(
                 f".elp/{SECRETS_FILE} or the environment"
             )
     scheme = urlsplit(remote).scheme
-    if scheme not in {"s3", "ssh"}:
+    if scheme not in {"s3", "ssh"} or not urlsplit(remote).hostname:
         raise UsageError(
             f"--remote is {remote!r}; workers on other machines need s3://BUCKET/PREFIX or ssh://HOST/PATH"
         )
     if scheme == "s3" and not artifacts:
         place = s3_place(remote)
         artifacts = f"s3://{place.bucket}/{place.prefix}-mlflow" if place.prefix else f"s3://{place.bucket}/mlflow"
+    if artifacts and artifacts.startswith("s3://") and overlap(artifacts, remote):
+        raise UsageError(
+            f"--artifacts is in the DVC remote, or contains it: {artifacts} and {remote}; give it another prefix"
+        )
     if s3_endpoint and not (artifacts or scheme == "s3"):
         raise UsageError("--s3-endpoint is given, but neither --remote nor --artifacts is on S3")
     return Profile(remote, host or "", git, two_databases(postgres), artifacts or "", s3_endpoint or "")

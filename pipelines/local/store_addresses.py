@@ -29,6 +29,15 @@ def s3_place(address: str) -> S3Place:
     return S3Place(parsed.netloc, parsed.path.strip("/"))
 
 
+def overlap(one: str, other: str) -> bool:
+    """Return whether two addresses ``s3://…`` are the same place, or one is in the other."""
+    first, second = s3_place(one), s3_place(other)
+    shared = min(first.prefix, second.prefix, key=len)
+    return first.bucket == second.bucket and all(
+        not shared or place.prefix == shared or place.prefix.startswith(f"{shared}/") for place in (first, second)
+    )
+
+
 def prefect_connection(address: str) -> str:
     """Return the address of Prefect's database for its driver, which has another name for ``sslmode``."""
     parsed = urlsplit(address)

@@ -3,7 +3,7 @@
 Any release of MLflow may change each of them. `CHECKED` lists the releases with which the tests passed; a newer release
 is checked by `tests/pipelines/server/test_mlflow_private.py`. The guarded stores also override private methods:
 ``_hard_delete_experiment`` of the tracking store, ``_create_staging_artifact`` and ``_publish_staged_artifact`` of the
-local artifact store, which calls ``_get_destination_artifact_path``; ``_get_s3_client``, ``_upload_file``,
+local artifact store, which calls ``_get_destination_artifact_path``; ``_get_s3_client``,
 ``_download_file`` and ``_iterate_s3_paginated_results`` of the S3 artifact store, with its ``_bucket_owner_params``.
 """
 

@@ -86,6 +86,11 @@ class ObjectStore:
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return {key: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
 
+    def etags(self, bucket: str, prefix: str = "") -> dict[str, str]:
+        """Return the ETag of every object by its key."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+
     def start(self) -> None:
         """Start it, or start it again with what it has stored; return when it answers."""
         with (self.folder / "server.log").open("ab") as log:
