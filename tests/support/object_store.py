@@ -147,27 +147,39 @@ def object_store() -> Iterator[ObjectStore]:
         ]
     }
     (folder / "s3.json").write_text(json.dumps(config))
-    s3, master, volume, filer = _free_ports(4)
-    command = [
-        *(binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-        *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
-        # the usual volume is 30 GB and is allotted seven times
-        *("-master.volumeSizeLimitMB=64", "-volume.max=50", "-volume.index=memory", "-master.telemetry=false"),
-        *("-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}"),
-    ]
-    store = ObjectStore(s3, command, folder)
+    store = ObjectStore(0, [], folder)
     try:
-        store.start()
+        for attempt in range(3):
+            store.port, store.command = _command(binary, folder)
+            try:
+                store.start()
+                break
+            except RuntimeError:
+                # another program may have taken one of the ports
+                if attempt == 2:
+                    raise
         yield store
     finally:
         store.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _command(binary: str, folder: Path) -> tuple[int, list[str]]:
+    """Return a free port, and the command of a server there."""
+    s3, master, volume, filer = _free_ports(4)
+    return s3, [
+        *(binary, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+        *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
+        # the usual volume is 30 GB and is allotted seven times
+        *("-master.volumeSizeLimitMB=64", "-volume.max=50", "-volume.index=memory", "-master.telemetry=false"),
+        *("-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={folder / 's3.json'}"),
+    ]
+
+
 def _free_ports(number: int) -> list[int]:
-    """Return ports that are free together with those of their gRPC."""
+    """Return ports that are free together with those of their gRPC, below those that the system gives to clients."""
     found: list[int] = []
-    for port in random.SystemRandom().sample(range(20_000, 55_000), 500):
+    for port in random.SystemRandom().sample(range(11_000, 22_000), 500):
         with contextlib.suppress(OSError), socket.socket() as plain, socket.socket() as grpc:
             plain.bind(("127.0.0.1", port))
             grpc.bind(("127.0.0.1", port + _GRPC))
