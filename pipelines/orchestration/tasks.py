@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,12 +17,14 @@ from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
+from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.alerts.operation_alerts import report as report_operation
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.progress_text import Report
+from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
@@ -48,10 +51,14 @@ RETRY: dict[str, Any] = {
 
 def _services(workspace: Workspace) -> dict[str, Any]:
     """Return what training and gating need besides the workspace's data and settings."""
+    uri, keys = mlflow_uri(workspace), key_folder(workspace.state)
+    if HOME in os.environ:
+        # a worker trusts what the server trusts now, and does not begin if the server no longer trusts it
+        refresh_keys(uri, keys)
     return {
-        "mlflow_uri": mlflow_uri(workspace),
+        "mlflow_uri": uri,
         "cache": workspace.state / "cache",
-        "keys": key_folder(workspace.state),
+        "keys": keys,
         "log": get_run_logger().info,
     }
 
