@@ -18,6 +18,7 @@ from types import FrameType
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import read_record
+from pipelines.local.interrupted_runs import STOPPED_WITH_SERVICE
 from pipelines.local.processes import alive
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
@@ -77,7 +78,7 @@ def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
 
     def end() -> None:
         ignore_signals()
-        lifecycle.down(workspace, lambda line: say_line(log, line))
+        lifecycle.down(workspace, lambda line: say_line(log, line), STOPPED_WITH_SERVICE)
 
     with stop_signals():
         try:

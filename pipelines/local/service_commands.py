@@ -1,13 +1,15 @@
 """The command line and environment of each service."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
-from pipelines.local.addresses import prefect_login, prefect_pages
+from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -48,8 +50,15 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--limit", str(limit), "--install-policy", "never"),
     ]
+
+
+def worker_name(pool: str, own_server: bool) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
+    # two machines may start workers on one server, and each has to find the runs that are its own
+    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
 
 
 def supervisor_command() -> list[str]:
@@ -116,8 +125,22 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "PREFECT_UI_URL": prefect_pages(workspace, api),
             **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
+            **_for_clones(workspace),
         }
     )
+
+
+def _for_clones(workspace: Workspace) -> dict[str, str]:
+    """Return what runs need that open the workspace by its Git address, in a clone without keys and servers."""
+    if not workspace.settings.git:
+        return {}
+    mlflow = read_record(workspace).find(MLFLOW)
+    uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
+    return {
+        HOME: os.environ.get(HOME) or str(workspace.state / "worker"),
+        FOLDER_VARIABLE: str(key_folder(workspace.state)),
+        **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
+    }
 
 
 def run_environment(home: Path, runs: int) -> dict[str, str]:

@@ -11,6 +11,7 @@
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
+`reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
 """

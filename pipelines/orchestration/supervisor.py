@@ -1,4 +1,4 @@
-"""The supervision of `elp up`: start again what has ended, start crashed scheduled runs once more, send the alerts.
+"""The supervision of `elp up`: start again what has ended, end dead runs, start crashed runs again, send the alerts.
 
     python -m pipelines.orchestration.supervisor
 
@@ -20,8 +20,7 @@ from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
-from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
-from pipelines.local.processes import stop_remains
+from pipelines.local.interrupted_runs import local_workers
 from pipelines.local.supervision import SUPERVISOR, Ends
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
@@ -37,6 +36,7 @@ from pipelines.orchestration.alerts.alert_state import (
 from pipelines.orchestration.alerts.deliver import deliver
 from pipelines.orchestration.inbox_watch import watch_inboxes
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.reaper import Reaper, reap
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -55,12 +55,9 @@ class Watch:
     workspace: Workspace
     known: bool = False
     """Whether the record of `elp up` names this process."""
-    began: float = field(default_factory=time.time)
     ends: dict[str, Ends] = field(default_factory=dict)
-    orphaned: dict[str, set[int]] = field(default_factory=dict)
-    """Pools whose runs have to be ended, and the processes that ended with their worker."""
-    retried: set[str] = field(default_factory=set)
-    """Scheduled runs that were started once more, by id."""
+    reaper: Reaper | None = None
+    """The reaper of flow runs, from the first round on."""
     news: list[Alert] = field(default_factory=list)
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
@@ -139,8 +136,6 @@ def supervise_processes(watch: Watch) -> None:
         watch.ends = ends
         supervision.write_ends(workspace, ends)
     for process in supervision.due(record, ends, now):
-        if not process.address:
-            watch.orphaned.setdefault(process.name, set()).update(stop_remains(process))
         try:
             lifecycle.start_again(workspace, process, say)
         except Exception as error:
@@ -151,12 +146,12 @@ def supervise_processes(watch: Watch) -> None:
 
 
 def supervise_runs(watch: Watch) -> None:
-    """End the runs of workers that have ended, and start crashed scheduled runs once more."""
-    api = prefect_api(watch.workspace)
-    for pool, killed in sorted(watch.orphaned.items()):
-        end_runs_of(watch.workspace, api, pool, killed, say)
-        del watch.orphaned[pool]
-    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, watch.retried, say)
+    """End the runs that are dead, and start crashed ones again."""
+    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    if watch.reaper is None:
+        watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
+    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
 def start_alerts(watch: Watch) -> None:
