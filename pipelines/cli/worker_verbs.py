@@ -46,10 +46,10 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, cpu: b
     return run_worker(folder, settings, specs, progress)
 
 
-@worker.command(short_help="Make a one-time token for a new worker.")
+@worker.command(name="invite", short_help="Make a one-time token for a new worker.")
 @click.argument("name")
 @on_workspace
-def invite(workspace: Workspace, name: str) -> None:
+def invite_verb(workspace: Workspace, name: str) -> None:
     """Make a one-time token with which another machine becomes the worker NAME.
 
     It works once within 24 hours, and is shown once. On a server with a login only administrators may invite.
@@ -64,12 +64,12 @@ def invite(workspace: Workspace, name: str) -> None:
     )
 
 
-@worker.command(short_help="Make this machine a worker.")
+@worker.command(name="enrol", short_help="Make this machine a worker.")
 @click.argument("address")
 @click.option("--token", required=True, envvar="ELP_WORKER_TOKEN", help="From elp worker invite, or ELP_WORKER_TOKEN.")
 @_home
 @json_option
-def enrol(address: str, token: str, home: Path | None) -> None:
+def enrol_verb(address: str, token: str, home: Path | None) -> None:
     """Make this machine a worker of the control host whose MLflow server is at ADDRESS.
 
     It makes keys of its own, which the server trusts from then on, and gets the other addresses.

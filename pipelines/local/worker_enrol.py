@@ -44,7 +44,7 @@ def invite_by_workspace(workspace: Workspace, name: str) -> tuple[str, str, str]
     # the settings have it when the workspace has a Git address
     git = str(getattr(workspace.settings, "git", ""))
     addresses = {"prefect_api": prefect_api(workspace), "git": git, "remote": workspace.remote}
-    token, until = workers.invite(uri, name, addresses, account, key_folder(workspace.state))
+    token, until = workers.send_invitation(uri, name, addresses, account, key_folder(workspace.state))
     own = workspace.settings.servers.host in _EVERYWHERE and not workspace.settings.servers.mlflow_uri
     return _with_host(uri, socket.getfqdn()) if own else uri, token, until
 
@@ -59,7 +59,7 @@ def enrol_here(home: Path, address: str, token: str) -> WorkerSettings:
         raise UsageError(f"{address!r} is no address of an MLflow server; expected such as http://control:5000")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(home / "enrol.lock"):
-        answer = workers.enrol(uri, token, home / "keys")
+        answer = workers.enrol_worker_keys(uri, token, home / "keys")
         given, account = answer["addresses"], answer["account"] or {}
         settings = WorkerSettings(
             name=answer["name"],

@@ -50,7 +50,7 @@ def token_digest(token: str) -> str:
     return sha256(token.strip().encode())
 
 
-def key_name(worker: str, role: Role) -> str:
+def worker_key_name(worker: str, role: Role) -> str:
     """Return the name of a worker's key for a role."""
     return f"{worker}-{role}"
 

@@ -28,10 +28,10 @@ from pipelines.registry.signing.keys import KeyRing, TrustedKey, read_keys, writ
 from pipelines.registry.worker_request import (
     TOKEN_HOURS,
     WORKER_ROLES,
-    key_name,
     token_digest,
     token_name,
     verify_request,
+    worker_key_name,
     worker_name_of,
 )
 from pipelines.server.auth.mlflow_login import create_worker_account, remove_worker_account
@@ -205,7 +205,7 @@ def _keys_of(worker: str, text: str, trusted: KeyRing) -> tuple[TrustedKey, ...]
     if len(text) > 8000:
         raise AttestationError("malformed", f"the keys have {len(text)} characters, expected two public keys")
     given = read_keys(text, f"keys of {worker}")
-    expected = {(key_name(worker, role), (role,)) for role in WORKER_ROLES}
+    expected = {(worker_key_name(worker, role), (role,)) for role in WORKER_ROLES}
     if len(given) != len(expected) or {(key.name, key.roles) for key in given} != expected:
         names = ", ".join(sorted(name for name, _ in expected))
         raise AttestationError("mismatch", f"worker {worker} has to send exactly the keys {names}, each with its role")

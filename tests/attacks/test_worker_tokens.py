@@ -40,7 +40,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _invite(login: LoginServer, name: str) -> str:
-    return workers.invite(login.uri, name, ADDRESSES, login.admin, login.guarded.keys)[0]
+    return workers.send_invitation(login.uri, name, ADDRESSES, login.admin, login.guarded.keys)[0]
 
 
 def _row(login: LoginServer, name: str) -> Any:
@@ -48,7 +48,7 @@ def _row(login: LoginServer, name: str) -> Any:
 
 
 def test_a_worker_is_invited_enrolled_and_revoked_at_once(login: LoginServer, folder: Path) -> None:
-    answer = workers.enrol(login.uri, _invite(login, "w1"), folder)
+    answer = workers.enrol_worker_keys(login.uri, _invite(login, "w1"), folder)
     assert answer["addresses"] == ADDRESSES
     own, server = load_trusted_keys(folder), load_trusted_keys(login.guarded.keys)
     assert {key.keyid for key in server.keys} == {key.keyid for key in own.keys}, "each trusts the other's"
@@ -67,7 +67,7 @@ def test_a_worker_is_invited_enrolled_and_revoked_at_once(login: LoginServer, fo
 
 
 def test_a_retired_worker_keeps_what_it_signed(login: LoginServer, folder: Path) -> None:
-    workers.enrol(login.uri, _invite(login, "w2"), folder)
+    workers.enrol_worker_keys(login.uri, _invite(login, "w2"), folder)
     row = workers.end(login.uri, "w2", login.admin, login.guarded.keys, retire=True)
     states = {load_trusted_keys(login.guarded.keys).find(key).state for key in row["keys"]}  # type: ignore[union-attr]
     assert (row["state"], states) == ("retired", {"retired"})
@@ -78,7 +78,7 @@ def test_two_requests_with_one_token_are_one_worker(login: LoginServer, tmp_path
 
     def attempt(number: int) -> str:
         try:
-            return str(workers.enrol(login.uri, token, tmp_path / str(number))["name"])
+            return str(workers.enrol_worker_keys(login.uri, token, tmp_path / str(number))["name"])
         except RegistryError as error:
             return str(error)
 
@@ -91,26 +91,26 @@ def test_two_requests_with_one_token_are_one_worker(login: LoginServer, tmp_path
 
 def test_a_token_that_is_wrong_expired_or_revoked_is_refused_with_a_sentence(login: LoginServer, folder: Path) -> None:
     with pytest.raises(RegistryError, match=r"^no open invitation has this token; .*elp worker invite NAME$"):
-        workers.enrol(login.uri, new_token("w4"), folder)
+        workers.enrol_worker_keys(login.uri, new_token("w4"), folder)
     expired = _invite(login, "w5")
     with sqlite3.connect(login.guarded.database.removeprefix("sqlite:///")) as rows:
         rows.execute("UPDATE elp_workers SET until = '2020-01-01T00:00:00.000000+00:00' WHERE name = 'w5'")
     with pytest.raises(RegistryError, match="the token of w5 expired at 2020-01-01T00:00 UTC"):
-        workers.enrol(login.uri, expired, folder / "w5")
+        workers.enrol_worker_keys(login.uri, expired, folder / "w5")
     revoked = _invite(login, "w6")
     workers.end(login.uri, "w6", login.admin, login.guarded.keys, retire=False)
     with pytest.raises(RegistryError, match="worker w6 was revoked at"):
-        workers.enrol(login.uri, revoked, folder / "w6")
+        workers.enrol_worker_keys(login.uri, revoked, folder / "w6")
     # a new invitation ends the one before
     old, new = _invite(login, "w7"), _invite(login, "w7")
     with pytest.raises(RegistryError, match="no open invitation has this token"):
-        workers.enrol(login.uri, old, folder / "w7")
-    assert workers.enrol(login.uri, new, folder / "w7")["name"] == "w7"
+        workers.enrol_worker_keys(login.uri, old, folder / "w7")
+    assert workers.enrol_worker_keys(login.uri, new, folder / "w7")["name"] == "w7"
     with pytest.raises(RegistryError, match="worker w7 is enrolled; end that first: elp worker revoke w7"):
         _invite(login, "w7")
     for text in ("", "x", "w7.short", "../w.{}".format("a" * 43)):
         with pytest.raises(UsageError, match="no token of elp worker invite"):
-            workers.enrol(login.uri, text, folder)
+            workers.enrol_worker_keys(login.uri, text, folder)
 
 
 @pytest.mark.parametrize("roles", [("ledger",), ("lineage", "ledger"), ("verdict",)])
@@ -130,10 +130,10 @@ def test_a_worker_gets_its_two_keys_trusted_and_no_others(
 
 
 def test_a_key_that_was_revoked_does_not_come_back(login: LoginServer, folder: Path) -> None:
-    workers.enrol(login.uri, _invite(login, "w9"), folder)
+    workers.enrol_worker_keys(login.uri, _invite(login, "w9"), folder)
     workers.end(login.uri, "w9", login.admin, login.guarded.keys, retire=False)
     with pytest.raises(RegistryError, match=r"key .* is revoked; enrol with new keys"):
-        workers.enrol(login.uri, _invite(login, "w9"), folder)
+        workers.enrol_worker_keys(login.uri, _invite(login, "w9"), folder)
 
 
 def test_only_an_administrator_invites_and_revokes(login: LoginServer) -> None:
@@ -172,14 +172,14 @@ def test_without_a_login_only_the_control_host_invites(contest: Contest, folder:
     late = {**old, "signature": sign_request("invite", old, own)}
     contest.refused(server("POST", f"{ELP}/workers/invite", late), "older than five minutes")
     assert name not in server("GET", f"{ELP}/workers").text
-    token, _ = workers.invite(contest.rest.uri, name, ADDRESSES, None, own.folder)
-    answer = workers.enrol(contest.rest.uri, token, folder)
+    token, _ = workers.send_invitation(contest.rest.uri, name, ADDRESSES, None, own.folder)
+    answer = workers.enrol_worker_keys(contest.rest.uri, token, folder)
     assert (answer["account"], answer["prefect_key"]) == (None, "")
     assert workers.end(contest.rest.uri, name, None, own.folder, retire=True)["state"] == "retired"
 
 
 def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServer, folder: Path) -> None:
-    workers.enrol(login.uri, _invite(login, "w11"), folder)
+    workers.enrol_worker_keys(login.uri, _invite(login, "w11"), folder)
     carl = {"MLFLOW_TRACKING_USERNAME": "carl", "MLFLOW_TRACKING_PASSWORD": "correct horse battery"}
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in carl.items():

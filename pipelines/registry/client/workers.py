@@ -18,16 +18,18 @@ from pipelines.registry.signing.key_folder import add_keys, new_key
 from pipelines.registry.signing.keys import TRUSTED_FILE, TrustedKey, load_trusted_keys, write_keys
 from pipelines.registry.worker_request import (
     WORKER_ROLES,
-    key_name,
     new_token,
     sign_request,
     token_digest,
     token_name,
+    worker_key_name,
     worker_name_of,
 )
 
 
-def invite(uri: str, name: str, addresses: Mapping[str, str], account: Account | None, keys: Path) -> tuple[str, str]:
+def send_invitation(
+    uri: str, name: str, addresses: Mapping[str, str], account: Account | None, keys: Path
+) -> tuple[str, str]:
     """Invite a worker; return its one-time token and when it expires (UTC, ISO 8601).
 
     `account` is an administrator's on a server with a login; without one, the key for the ledger in `keys` signs.
@@ -49,13 +51,13 @@ def list_workers(uri: str, account: Account | None = None) -> list[Mapping[str, 
     return found
 
 
-def enrol(uri: str, token: str, folder: Path) -> Mapping[str, Any]:
+def enrol_worker_keys(uri: str, token: str, folder: Path) -> Mapping[str, Any]:
     """Enrol this machine by a one-time token: make its keys in `folder`, have them trusted, and trust the server's.
 
     Return the answer: name, addresses, account and Prefect's key. Keys of an attempt without an answer are used again.
     """
     name = token_name(token)
-    own = [_own_key(folder, key_name(name, role), role) for role in WORKER_ROLES]
+    own = [_own_key(folder, worker_key_name(name, role), role) for role in WORKER_ROLES]
     answer = _call(uri, "POST", "/workers/enrol", None, json={"token": token.strip(), "keys": write_keys(tuple(own))})
     add_keys(folder, str(answer["keys"]), f"keys of {uri}")
     return answer

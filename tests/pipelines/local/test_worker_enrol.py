@@ -22,7 +22,7 @@ ANSWER: dict[str, Any] = {"name": "w1", "addresses": ADDRESSES, "account": None,
 
 @pytest.fixture(autouse=True)
 def _server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_enrol.workers, "enrol", lambda *_: ANSWER)
+    monkeypatch.setattr(worker_enrol.workers, "enrol_worker_keys", lambda *_: ANSWER)
 
 
 def test_a_loopback_address_means_the_control_host(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_an_account_and_prefects_key_are_kept_for_the_owner_only(
 ) -> None:
     account = {"username": "worker-w1", "password": "p" * 32}
     answer = {**ANSWER, "account": account, "prefect_key": "elp:key"}
-    monkeypatch.setattr(worker_enrol.workers, "enrol", lambda *_: answer)
+    monkeypatch.setattr(worker_enrol.workers, "enrol_worker_keys", lambda *_: answer)
     home = tmp_path / "home"
     words = ["worker", "enrol", "http://control:5000", "--token", "w1.x", "--home", str(home)]
     assert run([*words, "--json"]) == 0
