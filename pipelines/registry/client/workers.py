@@ -92,7 +92,9 @@ def _own_key(folder: Path, name: str, role: Any) -> TrustedKey:
     return new_key(folder, name, (role,))
 
 
-def _controlled(uri: str, action: str, given: Mapping[str, Any], account: Account | None, keys: Path) -> Any:
+def _controlled(
+    uri: str, action: str, given: Mapping[str, Any], account: Account | None, keys: Path
+) -> Mapping[str, Any]:
     """Send a request that changes workers, signed if there is no account."""
     request = {**given, "at": utc_now()}
     signed = {} if account else {"signature": sign_request(action, request, load_trusted_keys(keys))}
