@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
+from pipelines.local.git_address import address_faults
 from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
 from pipelines.local.store_addresses import has_password, overlap, s3_place, two_databases
 
@@ -82,6 +83,8 @@ def team(
     needed = {"git": git, "postgres": postgres, "remote": remote}
     if missing := [_option(name) for name, value in needed.items() if not value]:
         raise UsageError(f"--profile team also needs {', '.join(missing)}; docs/how-to/team.md shows an example")
+    if faults := address_faults(git):
+        raise UsageError(f"--git: {faults[0]}")
     for name, address in {**needed, "s3_endpoint": s3_endpoint, "artifacts": artifacts}.items():
         if has_password(address or ""):
             raise UsageError(

@@ -6,7 +6,7 @@
 | `ELP_ARTIFACTS_ACCESS_KEY_ID`, `ELP_ARTIFACTS_SECRET_ACCESS_KEY` | the MLflow server alone: its artifacts on S3 |
 | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | DVC: data on S3, for all who read or store it |
 
-`elp up` gives the first three to the servers and to no worker.
+`elp up` gives the first two rows to the servers and to no worker. A worker on another machine has the file in its home.
 """
 
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
+from pipelines.local.worker_home import HOME
 
 SECRETS_FILE = "secrets.env"
 ARTIFACTS_KEY, ARTIFACTS_SECRET = "ELP_ARTIFACTS_ACCESS_KEY_ID", "ELP_ARTIFACTS_SECRET_ACCESS_KEY"
@@ -89,9 +90,10 @@ def _parsed(path: Path, text: str) -> dict[str, str]:
 def give_data_secrets(root: Path) -> None:
     """Let DVC in this process read and write the data of the workspace `root`: its keys, and plain requests to S3.
 
-    What the environment has already is kept.
+    A worker's clone has no secrets: those of the worker's home are taken. What the environment has already is kept.
     """
-    secrets = read_secrets(root / ".elp")
+    home = os.environ.get(HOME)
+    secrets = (read_secrets(Path(home)) if home else {}) | read_secrets(root / ".elp")
     for name in DATA_NAMES:
         if name in secrets:
             os.environ.setdefault(name, secrets[name])

@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
-from pipelines.local.addresses import prefect_login, prefect_pages
+from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
-from pipelines.local.secret_values import ARTIFACTS_NAMES, DATABASE_NAMES, read_secrets
+from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
+from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -153,6 +154,7 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "PREFECT_UI_URL": prefect_pages(workspace, api),
             **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
+            **_for_clones(workspace),
         }
     )
     # the code of a run reaches databases and artifacts through the servers only
@@ -163,6 +165,21 @@ def supervisor_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the supervision, which starts servers again: with the secrets that the user has set."""
     given = {name: os.environ[name] for name in (*DATABASE_NAMES, *ARTIFACTS_NAMES) if name in os.environ}
     return worker_environment(workspace, api) | given
+
+
+def _for_clones(workspace: Workspace) -> dict[str, str]:
+    """Return what runs need that open the workspace by its Git address, in a clone without keys and servers."""
+    if not workspace.settings.git:
+        return {}
+    mlflow = read_record(workspace).find(MLFLOW)
+    uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
+    secrets = read_secrets(workspace.state)
+    return {
+        **{name: secrets[name] for name in DATA_NAMES if name in secrets},
+        HOME: os.environ.get(HOME) or str(workspace.state / "worker"),
+        FOLDER_VARIABLE: str(key_folder(workspace.state)),
+        **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
+    }
 
 
 def run_environment(home: Path, runs: int) -> dict[str, str]:

@@ -84,7 +84,7 @@ def without_password(address: str) -> str:
     return urlunsplit(parsed._replace(netloc=f"{user.partition(':')[0]}:…@{host}"))
 
 
-def address_faults(database: str, prefect_database: str, artifacts: str, s3_endpoint: str) -> list[str]:
+def server_address_faults(database: str, prefect_database: str, artifacts: str, s3_endpoint: str) -> list[str]:
     """Return what is wrong with the addresses of a workspace's own servers, as sentences; an empty address is right."""
     faults = []
     if prefect_database and not _is_postgresql(prefect_database):

@@ -82,7 +82,7 @@ def test_the_laptop_is_as_before(tmp_path: Path) -> None:
         ({"--postgres": "postgresql://elp@db/one"}, "names of two databases"),
         ({"--postgres": "postgresql://elp@db/one,one"}, "names of two databases"),
         ({"--postgres": "postgresql://elp:pg-secret@db"}, "--postgres holds a password"),
-        ({"--git": "https://elp:pg-secret@git/foundry.git"}, "--git holds a password"),
+        ({"--git": "https://elp:pg-secret@git/foundry.git"}, "--git: it holds a password"),
         ({"--s3-endpoint": "http://elp:pg-secret@store"}, "--s3-endpoint holds a password"),
         ({"--s3-endpoint": "store:8333"}, "s3_endpoint is 'store:8333', expected https://HOST:PORT"),
         ({"--remote": "data"}, "need s3://BUCKET/PREFIX or ssh://HOST/PATH"),
