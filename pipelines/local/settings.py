@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
+
+Engine = Literal["processes", "dask", "ray"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,16 @@ class Servers:
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """What divides the large intakes of flow runs."""
+
+    engine: Engine = "processes"
+    """``processes`` of the machine that runs the flow, or a ``dask`` or ``ray`` cluster through Prefect."""
+    address: str = ""
+    """Address of the cluster's scheduler; empty starts a cluster on the machine of the run, for the run."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    fan_out: FanOut = field(default_factory=FanOut)
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -111,7 +126,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     except yaml.YAMLError as error:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
-    faults = []
+    faults = _fan_out_faults(settings.fan_out)
     try:
         LanguageConfig.parse(settings.language)
     except ConfigError as error:
@@ -125,6 +140,27 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     if faults:
         raise ConfigError(source, faults)
     return settings
+
+
+def _fan_out_faults(fan_out: FanOut) -> list[str]:
+    """Return what is wrong with an engine's address: who reaches a scheduler without a key runs code as its user."""
+    engine, address = fan_out.engine, fan_out.address
+    if not address:
+        return []
+    if engine == "processes":
+        return [f"fan_out.address is {address!r}, and processes have none; set fan_out.engine to dask or ray"]
+    schemes = {"dask": ("tcp", "tls"), "ray": ("ray",)}[engine]
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in schemes and parts.port is not None and not parts.path
+    except ValueError:
+        known = False
+    if not known:
+        expected = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
+        return [f"fan_out.address is {address!r}, expected {expected}"]
+    if parts.scheme == "tcp" and parts.hostname not in LOCAL_HOSTS:
+        return [f"fan_out.address is {address!r}: a scheduler on another machine needs TLS; expected tls://HOST:PORT"]
+    return []
 
 
 def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:

@@ -7,6 +7,7 @@
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
 `slot_progress`      how far a run over several slots is
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
+`engines`            chunks of a large intake on a Dask or Ray cluster
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
