@@ -1,9 +1,9 @@
 """`elp.yaml`: the settings of a workspace. Every setting has a default."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.decoding import DecodeConfig
@@ -149,16 +149,12 @@ def _fan_out_faults(fan_out: FanOut) -> list[str]:
         return []
     if engine == "processes":
         return [f"fan_out.address is {address!r}, and processes have none; set fan_out.engine to dask or ray"]
-    schemes = {"dask": ("tcp", "tls"), "ray": ("ray",)}[engine]
-    try:
-        parts = urlsplit(address)
-        known = parts.scheme in schemes and parts.port is not None and not parts.path
-    except ValueError:
-        known = False
-    if not known:
-        expected = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes)
+    schemes = {"dask": "tcp|tls", "ray": "ray"}[engine]
+    found = re.fullmatch(rf"({schemes})://(\[[0-9A-Fa-f:]+\]|[\w.-]+):([0-9]{{1,5}})", address, re.ASCII)
+    if not found or not 0 < int(found[3]) < 2**16:
+        expected = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes.split("|"))
         return [f"fan_out.address is {address!r}, expected {expected}"]
-    if parts.scheme == "tcp" and parts.hostname not in LOCAL_HOSTS:
+    if found[1] == "tcp" and found[2].strip("[]") not in LOCAL_HOSTS:
         return [f"fan_out.address is {address!r}: a scheduler on another machine needs TLS; expected tls://HOST:PORT"]
     return []
 

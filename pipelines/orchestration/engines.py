@@ -1,9 +1,9 @@
 """Chunks of work on a Dask or Ray cluster, through Prefect's task runners; the default engine is none of them.
 
 What crosses to the cluster: the name of a function of this package with its settings, and items with their bytes, as a
-pickle; what comes back is a pickle of the results. Dask and Ray exchange pickles themselves, so the scheduler and its
-workers are trusted as this process is. Prefect adds the context of the run: its parameters and the settings of its
-client, the key of its API included. The workers need this release of the package, and Prefect's API.
+pickle; what comes back is a pickle of the results. Prefect adds the context of the run as a pickle with code: the flow,
+its parameters and the settings of its client, the key of its API included. So scheduler, workers and flow run trust
+each other as one process does. The workers need this release of the package, and Prefect's API.
 """
 
 from __future__ import annotations
@@ -66,8 +66,6 @@ def engine_release() -> str:
     return ", ".join(versions)
 
 
-# no retries of Prefect: they would be made by the same worker
-@task(name="chunk", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def work_on_chunk(release: str, content: bytes) -> bytes:
     """Call the pickled function with the pickled items; it runs on a worker of the engine.
 
@@ -85,6 +83,10 @@ def work_on_chunk(release: str, content: bytes) -> bytes:
     return pickle.dumps(work(items))
 
 
+# not as a decorator: the function would cross as code, not as a name. No retries of Prefect: the same worker makes them
+_CHUNK_TASK = task(work_on_chunk, name="chunk", retries=0, cache_policy=NO_CACHE, persist_result=False)
+
+
 @dataclass(frozen=True)
 class _Engine:
     """A started task runner."""
@@ -97,7 +99,7 @@ class _Engine:
 
     def submit(self, content: bytes) -> PrefectFuture[Any]:
         submitted: PrefectFuture[Any] = self.runner.submit(
-            work_on_chunk, {"release": engine_release(), "content": content}
+            _CHUNK_TASK, {"release": engine_release(), "content": content}
         )
         return submitted
 
