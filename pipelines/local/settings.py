@@ -14,6 +14,7 @@ from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
 
+MOST_PROCESSES = 64
 Engine = Literal["processes", "dask", "ray"]
 
 
@@ -45,6 +46,20 @@ class FanOut:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """How a training uses its machine. It is no part of the training key: the tensors are equal within rounding."""
+
+    processes: int = 1
+    """Processes that train together: each has a part of every batch, and a GPU of its own or a part of the cores."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ConfigError(
+                "compute", [f"processes is {self.processes}, expected 1 to {MOST_PROCESSES}: the GPUs of one machine"]
+            )
+
+
+@dataclass(frozen=True)
 class SlotSettings:
     """Settings of one slot (or of all, under `defaults`)."""
 
@@ -58,6 +73,7 @@ class SlotSettings:
     """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
+    compute: Compute = field(default_factory=Compute)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ CHUNKS = [list(range(start, start + 3)) for start in range(0, 30, 3)]
 
 
 def doubled(folder: Path, driver: int, chunk: Sequence[int]) -> list[int]:
-    """Double numbers. 13 ends every process but the driver's, and 20 fails once."""
+    """Double numbers. 13 ends every process but the driver's, and 1 fails once."""
     if 13 in chunk and os.getpid() != driver:
         os._exit(1)
     failed = folder / "failed"
-    if 20 in chunk and not failed.exists():
+    if 1 in chunk and not failed.exists():
         failed.touch()
         raise OSError(28, "No space left on device")
     return [2 * number for number in chunk]

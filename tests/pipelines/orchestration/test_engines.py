@@ -135,9 +135,10 @@ def test_a_chunk_that_fails_is_tried_again_and_one_that_ends_workers_is_done_her
     answer = run_case(prefect, scheduler, "numbers", tmp_path)
     assert "error" not in answer, answer
     assert answer["found"] == [2 * number for chunk in CHUNKS for number in chunk]
-    ended, again = sorted(answer["said"])
-    assert again.startswith("a chunk failed on the Dask cluster and is tried again (OSError")
-    assert ended.startswith("a chunk ended the Dask workers that tried it")
+    said = "\n".join(answer["said"])
+    assert said.count("a chunk failed on the Dask cluster and is tried again (OSError") == 1
+    # chunks that waited at the dead worker may count as its end, too
+    assert "a chunk ended the Dask workers that tried it" in said
 
 
 @pytest.mark.slow
