@@ -84,7 +84,7 @@ def work_on_chunk(release: str, content: bytes) -> bytes:
 
 
 # not as a decorator: the function would cross as code, not as a name. No retries of Prefect: the same worker makes them
-_CHUNK_TASK = task(work_on_chunk, name="chunk", retries=0, cache_policy=NO_CACHE, persist_result=False)
+_CHUNK_TASK = task(name="chunk", retries=0, cache_policy=NO_CACHE, persist_result=False)(work_on_chunk)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def main() -> int:
 
 def _end_with_the_parent() -> None:
     # a kill of the parent closes the pipe, whatever this process waits for
-    while sys.stdin.buffer.raw.read(1):  # type: ignore[attr-defined]
+    while os.read(sys.stdin.fileno(), 1):
         pass
     os._exit(1)
 
@@ -91,6 +91,7 @@ def _end_with_the_parent() -> None:
 def _train(task: RankTask, answers: IO[str]) -> None:
     import torch
     from safetensors.torch import save_file
+    from torch._C._distributed_c10d import FileStore
 
     from elp_core.assemble import pick_device
     from elp_core.training import train
@@ -107,7 +108,7 @@ def _train(task: RankTask, answers: IO[str]) -> None:
     config, data = inputs.settings.train, inputs.data
     backend = "nccl" if pick_device(config.device).type == "cuda" else "gloo"
     # a file, not a port: no other user of the machine can join, and no port can be taken
-    store = torch.distributed.FileStore(str(Path(task.meeting) / STORE), task.processes)  # type: ignore[no-untyped-call]
+    store = FileStore(str(Path(task.meeting) / STORE), task.processes)
     torch.distributed.init_process_group(
         backend, store=store, rank=rank, world_size=task.processes, timeout=timedelta(minutes=TIMEOUT_MINUTES)
     )
