@@ -1,21 +1,20 @@
 """`elp.yaml`: the settings of a workspace. Every setting has a default."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
-from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.local.compute_settings import Compute, FanOut
+from pipelines.local.git_address import address_faults
+from pipelines.local.inbox_settings import InboxSettings, inbox_fault
+from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.slot import Slot
-
-MOST_PROCESSES = 64
-Engine = Literal["processes", "dask", "ray"]
 
 
 @dataclass(frozen=True)
@@ -33,30 +32,6 @@ class Servers:
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
-
-
-@dataclass(frozen=True)
-class FanOut:
-    """What divides the large intakes of flow runs."""
-
-    engine: Engine = "processes"
-    """``processes`` of the machine that runs the flow, or a ``dask`` or ``ray`` cluster through Prefect."""
-    address: str = ""
-    """Address of the cluster's scheduler; empty starts a cluster on the machine of the run, for the run."""
-
-
-@dataclass(frozen=True)
-class Compute:
-    """How a training uses its machine. It is no part of the training key: the tensors are equal within rounding."""
-
-    processes: int = 1
-    """Processes that train together: each has a part of every batch, and a GPU of its own or a part of the cores."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.processes <= MOST_PROCESSES:
-            raise ConfigError(
-                "compute", [f"processes is {self.processes}, expected 1 to {MOST_PROCESSES}: the GPUs of one machine"]
-            )
 
 
 @dataclass(frozen=True)
@@ -83,16 +58,30 @@ class Settings:
     backbone: str = "elp:tiny"
     remote: str = ".elp/remote"
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
+    git: str = ""
+    """Git address of the workspace as workers reach it, such as ``ssh://elp@control/srv/elp/foundry.git``.
+
+    Empty: the folder itself, for workers of this machine."""
     auto_promote: bool = False
     """Promote a challenger that passed without waiting for a person."""
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
     fan_out: FanOut = field(default_factory=FanOut)
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
+    schedules: Mapping[str, Any] = field(default_factory=dict)
+    """When which slots are retrained; see `pipelines.local.schedule_settings`."""
+    calendars: Mapping[str, Any] = field(default_factory=dict)
+    """Days without starts, by a name that schedules refer to."""
+
+    def schedule_entries(self) -> tuple[ScheduleEntry, ...]:
+        """Return the entries of `schedules`; raises a ConfigError with all faults."""
+        return read_entries(self.schedules, self.calendars)
 
     def for_slot(self, slot: Slot) -> SlotSettings:
         """Return the built-in defaults of the task, changed by `defaults.<task>`, then by `slots.<site>/<task>`.
@@ -102,7 +91,8 @@ class Settings:
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
-        for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
+        own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name != "inbox"}
+        for layer in (self.defaults.get(slot.task, {}), own):
             language = _narrowed(merged["language"], layer.get("language"))
             merged = _merge(merged, _with_current_names(layer)) | {"language": language}
         options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
@@ -123,11 +113,18 @@ class Settings:
         except ConfigError as error:
             faults += [f"language: {fault}" for fault in error.faults]
         faults += _metric_faults(slot, settings)
+        if fault := inbox_fault(self.inbox_of(slot)):
+            faults.append(f"inbox is {fault}")
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
             raise ConfigError(source, faults)
         return settings
+
+    def inbox_of(self, slot: Slot) -> str:
+        """Return the address of a slot's inbox: a folder, relative to the workspace, or ``s3://BUCKET/PREFIX``."""
+        own: str = self.slots.get(str(slot), {}).get("inbox", self.inbox.of_slot(slot))
+        return own
 
 
 def read_settings(text: str, source: str = "elp.yaml") -> Settings:
@@ -142,7 +139,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     except yaml.YAMLError as error:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
-    faults = _fan_out_faults(settings.fan_out)
+    faults = [f"git: {fault}" for fault in address_faults(settings.git)] if settings.git else []
     try:
         LanguageConfig.parse(settings.language)
     except ConfigError as error:
@@ -153,26 +150,25 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
             settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
+    faults += _shared_inboxes(settings)
+    try:
+        settings.schedule_entries()
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(source, faults)
     return settings
 
 
-def _fan_out_faults(fan_out: FanOut) -> list[str]:
-    """Return what is wrong with an engine's address: who reaches a scheduler without a key runs code as its user."""
-    engine, address = fan_out.engine, fan_out.address
-    if not address:
-        return []
-    if engine == "processes":
-        return [f"fan_out.address is {address!r}, and processes have none; set fan_out.engine to dask or ray"]
-    schemes = {"dask": "tcp|tls", "ray": "ray"}[engine]
-    found = re.fullmatch(rf"({schemes})://(\[[0-9A-Fa-f:]+\]|[\w.-]+):([0-9]{{1,5}})", address, re.ASCII)
-    if not found or not 0 < int(found[3]) < 2**16:
-        expected = " or ".join(f"{scheme}://HOST:PORT" for scheme in schemes.split("|"))
-        return [f"fan_out.address is {address!r}, expected {expected}"]
-    if found[1] == "tcp" and found[2].strip("[]") not in LOCAL_HOSTS:
-        return [f"fan_out.address is {address!r}: a scheduler on another machine needs TLS; expected tls://HOST:PORT"]
-    return []
+def _shared_inboxes(settings: Settings) -> list[str]:
+    """Return a sentence on each inbox that two slots have: each would take in the other's deliveries."""
+    first: dict[str, str] = {}
+    named = {name: str(own["inbox"]).rstrip("/") for name, own in settings.slots.items() if "inbox" in own}
+    return [
+        f"slots.{name}.inbox is {address!r}, which is the inbox of {first[address]}, too; give each slot its own"
+        for name, address in named.items()
+        if first.setdefault(address, name) != name
+    ]
 
 
 def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:

@@ -30,7 +30,7 @@ from prefect.task_runners import TaskRunner
 from elp_core.types import Seconds
 from pipelines.chunk_map import ChunkMap, Item, Result
 from pipelines.errors import ServiceError, UsageError
-from pipelines.local.settings import FanOut
+from pipelines.local.compute_settings import FanOut
 from pipelines.local_hosts import LOCAL_HOSTS
 
 Log = Callable[[str], None]

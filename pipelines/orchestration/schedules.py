@@ -6,16 +6,13 @@ UI pauses it, and a run would no longer know its slot.
 
 from __future__ import annotations
 
-import importlib
-import zoneinfo
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pipelines.errors import UsageError
+from pipelines.local.cron_times import cron_fault, zone_fault
 from pipelines.local.workspace import Workspace
-from pipelines.number_text import count
 from pipelines.orchestration.deployments import ensure_deployment, retrain_deployments
 from pipelines.orchestration.prefect_api import find_deployment
 
@@ -74,10 +71,8 @@ def set_schedule(
 
     if cron or not every:
         require_cron(cron)
-    try:
-        zoneinfo.ZoneInfo(timezone)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"unknown time zone {timezone!r}; expected a name such as Europe/Berlin or UTC") from error
+    if fault := zone_fault(timezone):
+        raise UsageError(fault)
     try:
         timing = construct_schedule(interval=every or None, cron=cron or None, timezone=timezone)
     except pydantic.ValidationError as error:
@@ -97,21 +92,8 @@ def set_schedule(
 
 def require_cron(cron: str) -> None:
     """Raise UsageError unless `cron` has five fields and a date that exists; names such as MON and JAN are allowed."""
-    # Prefect 3.8 plans with this private copy (checked with 3.8.8). It would take a sixth field as seconds without a
-    # message, and a date that never comes (30 February) would be an active schedule without a run.
-    planner: Any = importlib.import_module("prefect._vendor.croniter").croniter
-
-    expected = "expected minute hour day month weekday, such as '0 3 * * *' or '30 4 * * MON-FRI'"
-    if (fields := len(cron.split())) != 5:
-        raise UsageError(f"the cron expression {cron!r} has {count(fields, 'field')}; {expected}")
-    if not planner.is_valid(cron):
-        raise UsageError(f"the cron expression {cron!r} is not valid; {expected}")
-    try:
-        planner(cron, datetime(2000, 1, 1, tzinfo=UTC)).get_next(datetime)
-    except ValueError as error:
-        raise UsageError(
-            f"the cron expression {cron!r} names a date that does not exist, so no run would ever start; {expected}"
-        ) from error
+    if fault := cron_fault(cron):
+        raise UsageError(fault)
 
 
 def set_active(client: SyncPrefectClient, workspace: Workspace, name: str, active: bool) -> None:

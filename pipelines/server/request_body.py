@@ -45,17 +45,17 @@ def read_body(needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mappin
 
 def slot_of(body: Mapping[str, Any]) -> Slot:
     """Return the slot that a request is about."""
-    return Slot.parse(_text(body, "slot"))
+    return Slot.parse(text_of(body, "slot"))
 
 
 def caller_of(body: Mapping[str, Any]) -> Caller:
     """Return the caller; the name in ``by`` counts only if the caller did not log in."""
-    return current_caller(_text(body, "by"))
+    return current_caller(text_of(body, "by"))
 
 
 def reason_of(body: Mapping[str, Any]) -> str:
     """Return the reason; empty if none is given."""
-    reason = _text(body, "reason").strip()
+    reason = text_of(body, "reason").strip()
     if len(reason) > LONGEST_REASON:
         raise bad_request(f"the reason has {len(reason)} characters, expected at most {LONGEST_REASON}")
     return reason
@@ -82,7 +82,8 @@ def plain_text(what: str, text: str) -> str:
     return text
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """Return a field's text; empty if it is not given."""
     value = body.get(name)
     if value is None:
         return ""

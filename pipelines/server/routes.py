@@ -13,12 +13,23 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EX
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
+from pipelines.registry.holds import HeldSubject
 from pipelines.server.auth.principal import login_on
+from pipelines.server.holds import end_hold, make_hold, read_holds
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.drift import read_drifts
 from pipelines.server.read_models.signed_records import FILTERS, ledger_head, ledger_rows_after, statement_rows
-from pipelines.server.request_body import bad_request, caller_of, days_of, plain_text, read_body, reason_of, slot_of
+from pipelines.server.request_body import (
+    bad_request,
+    caller_of,
+    days_of,
+    plain_text,
+    read_body,
+    reason_of,
+    slot_of,
+    text_of,
+)
 from pipelines.server.storage.override_requests import open_requests
 from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
@@ -192,6 +203,29 @@ def get_overrides() -> Response:
     with registry().ManagedSessionMaker() as session:
         found = open_requests(session)
     return jsonify({"overrides": [{**asdict(request), "in_force": request.in_force} for request in found]})
+
+
+@blueprint.post("/hold")
+def post_hold() -> Response:
+    """Hold a slot, a version or a speaker: {subject, until, reason, by?}."""
+    body = read_body(("subject", "until", "reason"), ("by",))
+    subject = HeldSubject.parse(text_of(body, "subject"))
+    return jsonify(asdict(make_hold(registry(), subject, text_of(body, "until"), reason_of(body), caller_of(body))))
+
+
+@blueprint.post("/end-hold")
+def post_end_hold() -> Response:
+    """End a hold before its date: {hold, reason, by?}."""
+    body = read_body(("hold", "reason"), ("by",))
+    return jsonify(asdict(end_hold(registry(), parse_number(body["hold"]), reason_of(body), caller_of(body))))
+
+
+@blueprint.get("/holds")
+def get_holds() -> Response:
+    """List the holds in force."""
+    with registry().ManagedSessionMaker() as session:
+        found = read_holds(session)
+    return jsonify({"holds": [asdict(hold) for hold in found]})
 
 
 @blueprint.errorhandler(MlflowException)

@@ -25,6 +25,7 @@ from elp_core.errors import TrainingError
 from elp_core.types import Seconds
 from pipelines.local.environment import child_environment
 from pipelines.local.settings import Settings
+from pipelines.locks import held_descriptors
 from pipelines.training.inputs import TrainingInputs
 from pipelines.training.rank_process import TENSORS, RankTask
 
@@ -39,11 +40,18 @@ _LOG_BYTES = 2000
 
 
 def train_in_ranks(
-    inputs: TrainingInputs, job: Job, settings: Settings, processes: int, *, mlflow_uri: str, cache: Path
+    inputs: TrainingInputs,
+    job: Job,
+    settings: Settings,
+    processes: int,
+    *,
+    repository: str,
+    mlflow_uri: str,
+    cache: Path,
 ) -> TrainResult:
     """Train `job` in so many processes; the model then has the tensors of the best epoch.
 
-    Every process reads the same inputs from the repository and the registry, and must find the same training key. The
+    Every process reads the same inputs from the `repository` on this machine and the registry, and must find the same training key. The
     checkpoint is that of a training in one process: it can be continued with any number of processes.
 
     Raise TrainingError if there are fewer GPUs than processes, or if a process failed or died.
@@ -58,7 +66,7 @@ def train_in_ranks(
     environments = rank_environments(processes, job.config.device)
     with tempfile.TemporaryDirectory(prefix="ranks-", dir=folder) as meeting:
         task = RankTask(
-            repository=inputs.repository,
+            repository=repository,
             slot=str(inputs.slot),
             tag=inputs.data.dataset.tag,
             settings=to_dict(settings),
@@ -128,6 +136,8 @@ def _started(environments: Sequence[dict[str, str]], folder: Path) -> Iterator[l
         for rank, own in enumerate(environments):
             with (folder / f"{rank}.log").open("wb") as log:
                 pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+                # a GPU that this process holds is in use until the last child has ended
+                pipes["pass_fds"] = held_descriptors()
                 ranks.append(subprocess.Popen(command, env=child_environment({}) | own, text=True, **pipes))
         yield ranks
     finally:

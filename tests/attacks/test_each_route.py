@@ -55,14 +55,28 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any], str]] = {
     ),
     "approve it": ("POST", f"{ELP}/approve", {}, "an override takes two people"),
     "withdraw it": ("POST", f"{ELP}/withdraw", {}, "has no override to withdraw"),
+    "hold in the past": (
+        "POST",
+        f"{ELP}/hold",
+        {"subject": "SLOT", "until": "2020-01-01T00:00:00+00:00", "reason": "x"},
+        "a hold ends in the future",
+    ),
+    "end a hold": ("POST", f"{ELP}/end-hold", {"hold": 1, "reason": "x"}, "there is no hold 1 in force"),
 }
+NO_SLOT = (f"{ELP}/hold", f"{ELP}/end-hold")
+"""Routes whose body names no slot."""
 
 
 @pytest.mark.parametrize("attack", REFUSED)
 def test_each_route_refuses_and_the_ledger_records_it(contest: Contest, attack: str) -> None:
     method, target, values, sentence = REFUSED[attack]
     sent = {"slot": contest.slot} if target.startswith(ELP) else {"name": contest.model}
-    sent |= {k: v.replace("MODEL", contest.model) if isinstance(v, str) else v for k, v in values.items()}
+    names = {"MODEL": contest.model, "SLOT": contest.slot}
+    sent = {} if target in NO_SLOT else sent
+    for key, value in values.items():
+        for mark, name in names.items():
+            value = value.replace(mark, name) if isinstance(value, str) else value
+        sent[key] = value
     contest.refused(contest.rest(method, target, sent), sentence)
 
 

@@ -66,11 +66,17 @@ def test_a_path_out_of_the_open_files(login: LoginServer, ground: Contest, targe
         _alias(login.rest(user), ground, target).must_be(405, "Method Not Allowed")
 
 
-@pytest.mark.parametrize("verb", ["promote", "rollback", "retire", "override", "approve", "withdraw"])
+@pytest.mark.parametrize(
+    "verb", ["promote", "rollback", "retire", "override", "approve", "withdraw", "hold", "end-hold"]
+)
 def test_our_own_routes_without_the_role(login: LoginServer, ground: Contest, verb: str) -> None:
     values: dict[str, object] = {"slot": ground.slot}
     values |= {} if verb == "approve" else {"reason": "an attack"}
     values |= {"version": PASSED} if verb in ("promote", "rollback", "override") else {}
+    if verb == "hold":
+        values = {"subject": ground.slot, "until": "2099-01-01T00:00:00+00:00", "reason": "an attack"}
+    if verb == "end-hold":
+        values = {"hold": 1, "reason": "an attack"}
     login.rest()("POST", f"{ELP}/{verb}", values).must_be(401, NO_LOGIN)
     for user, role in (("dora", "auditor"), ("carl", "trainer")):
         answer = login.rest(user)("POST", f"{ELP}/{verb}", values)

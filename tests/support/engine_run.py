@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.chunk_map import ChunkMap
-from pipelines.local.settings import FanOut
+from pipelines.local.compute_settings import FanOut
 from pipelines.orchestration import engines
 
 CHUNKS = [list(range(start, start + 3)) for start in range(0, 30, 3)]

@@ -7,6 +7,7 @@ files; a process for each message sends it with Prefect's notification blocks.
 `alert_channels`     where messages go: `.elp/alerts/channels.json`, readable by its owner only
 `alert_queue`, `alert_message`   the rule of the first message and the daily digest; the texts. No service needed
 `ledger_alerts`      what ledger entries mean
+`operation_alerts`   what workers, schedules, disks and inboxes report: the texts, and the one way to report
 `automations`        the automations in Prefect, and events of our own
 `alert_state`, `deliver`   one round of the supervision: take in, send
 `notification_blocks`   the blocks; sends one message

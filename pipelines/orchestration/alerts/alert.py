@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("failed", "refused", "undecided", "overdue", "drift", "override")
+KINDS = ("failed", "refused", "undecided", "overdue", "missed", "drift", "override", "healed")
 """What a channel can ask for."""
 
 EVENTS = {
@@ -16,13 +16,20 @@ EVENTS = {
     "prefect.flow-run.TimedOut": "failed",
     "elp.process.restarted": "failed",
     "elp.process.given-up": "failed",
+    "elp.worker.lost": "failed",
+    "elp.disk.low": "failed",
     "elp.gate.refused": "refused",
+    "elp.inbox.refused": "refused",
     "elp.gate.undecided": "undecided",
     "prefect.flow-run.Late": "overdue",
+    # not "overdue": the automation of that kind waits half an hour for the late run to begin
+    "elp.slot.overdue": "missed",
+    "elp.schedule.missed": "missed",
     "elp.drift": "drift",
     "elp.override.asked": "override",
     "elp.override.approved": "override",
     "elp.override.ended": "override",
+    "elp.fault.healed": "healed",
 }
 """Name of an event in Prefect -> the kind of its alerts."""
 
@@ -101,8 +108,8 @@ _RUN = {
 }
 _NEXT = {
     "Failed": "read the reason, correct it, and start the run again",
-    "Crashed": "a scheduled run is started once more automatically; start any other run again, it continues at the "
-    "step it had reached",
+    "Crashed": "nothing; it is started again automatically, up to three times, and continues at the step it had "
+    "reached. If elp down ended it, or if this is its fourth crash: read its log and start it again",
     "TimedOut": "start the run again, it continues at the step it had reached",
     "Late": "look at: elp status (no worker, or a busy one)",
 }

@@ -89,7 +89,7 @@ def change_champion(
     with a login, the login counts. For an empty `reason` the server writes one, but not for a retirement. `again`
     promotes even a version that was rolled back before.
     """
-    request: dict[str, Any] = {"slot": str(slot), "by": by or _user(), "reason": reason}
+    request: dict[str, Any] = {"slot": str(slot), "by": by or current_user(), "reason": reason}
     # the server refuses a key that the action does not have
     request |= ({} if version is None else {"version": version}) | ({"again": True} if again else {})
     if action != "promote":  # which has connected
@@ -211,7 +211,8 @@ def _statement(values: Mapping[str, Any]) -> StoredStatement:
     return StoredStatement(**{name: values[name] for name in StoredStatement.__dataclass_fields__})
 
 
-def _user() -> str:
+def current_user() -> str:
+    """Return the name of this process's user, which the server records if the caller does not log in."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

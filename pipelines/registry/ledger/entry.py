@@ -36,6 +36,11 @@ Event = Literal[
     "deleted",
     "keys changed",
     "users changed",
+    "held",
+    "hold ended",
+    "restored",
+    "data deleted",
+    "trash emptied",
 ]
 MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", "override expired")
 """Events after which another version, or none, is champion."""

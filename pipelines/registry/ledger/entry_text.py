@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pipelines.number_text import count
 from pipelines.registry.ledger.entry import Event, LedgerEntry
 
 
@@ -29,6 +30,27 @@ def _refused(entry: LedgerEntry) -> str:
     return f"was refused: {entry.detail.get('what') or 'a request'}{about}"
 
 
+def _deleted(entry: LedgerEntry) -> str:
+    what = _version(entry.after) if entry.after else "the slot's model"
+    return f"deleted {what}" + (" by the retention policy" if entry.detail.get("policy") else "")
+
+
+def _held(entry: LedgerEntry) -> str:
+    subject = str(entry.detail.get("subject", ""))
+    # the digest of a speaker's name says nothing to a reader
+    name = "a speaker" if subject.startswith("speaker:") else subject
+    return f"put a hold on {name} until {str(entry.detail.get('until', ''))[:10]}"
+
+
+def _restored(entry: LedgerEntry) -> str:
+    files = len(entry.detail.get("files", ()))
+    return f"restored {_version(entry.after)}" if entry.after else f"restored {count(files, 'data file')}"
+
+
+def _data_deleted(entry: LedgerEntry) -> str:
+    return f"deleted {count(len(entry.detail.get('files', ())), 'data file')} by the retention policy"
+
+
 _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "registered": lambda entry: f"registered {_version(entry.after)}",
     "gated": lambda entry: f"recorded the gate's verdict on {_version(entry.after)}",
@@ -40,7 +62,12 @@ _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "overridden": lambda entry: f"let {_version(entry.after)} serve without a passed verdict",
     "override expired": _ended,
     "override withdrawn": lambda entry: f"withdrew the request for an override of {_version(entry.after)}",
-    "deleted": lambda entry: f"deleted {_version(entry.after)}" if entry.after else "deleted the slot's model",
+    "deleted": _deleted,
     "keys changed": lambda _: "changed the trusted keys",
     "users changed": lambda _: "changed users or their rights",
+    "held": _held,
+    "hold ended": lambda entry: f"ended hold {entry.detail.get('hold', '')}",
+    "restored": _restored,
+    "data deleted": _data_deleted,
+    "trash emptied": lambda entry: f"emptied the trash: {count(len(entry.detail.get('removed', ())), 'item')}",
 }

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.slot import Slot
+from pipelines.server.holds import hold_on_adapter
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.override_requests import open_request
@@ -199,7 +200,7 @@ def check_stage(model: str, version: int) -> None:
 
 
 def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
-    """Refuse to delete the champion, the version that returns when an override ends, or (None) a model that has one."""
+    """Refuse to delete the champion, what is held, the version that returns after an override, or (None) a model."""
     attempt = Attempt("delete a version" if version else "delete a model", slot.model_name, version)
     present = alias_version(session, slot.model_name, CHAMPION)
     # None deletes the whole model, with its champion
@@ -207,6 +208,9 @@ def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
         name = f"{slot} v{present}" if version else slot.model_name
         retire = f"elp retire {slot} --reason REASON"
         raise attempt.refused(f"{name} is not deleted: v{present} is the champion; retire it first: {retire}")
+    if (hold := hold_on_adapter(session, str(slot), version)) is not None:
+        name = f"{slot} v{version}" if version else slot.model_name
+        raise attempt.refused(f"{name} is not deleted: {hold.summary}; end it first: elp hold end {hold.number}")
     request = open_request(session, str(slot))
     if request is not None and request.before is not None and version == request.before:
         raise attempt.refused(

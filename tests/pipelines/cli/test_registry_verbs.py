@@ -91,3 +91,22 @@ def test_without_the_server_every_verb_says_how_to_start_it(tmp_path: Path, caps
     for verb in (["versions"], ["audit", "a/asr"], ["rollback", "a/asr"], ["predict", "a/asr", "x.wav"]):
         assert run(["-w", str(tmp_path), *verb]) == 1
         assert "start it with: elp up" in capsys.readouterr().err
+
+
+def test_a_hold_from_the_command_line(elp: Elp) -> None:
+    code, out, _ = elp("hold", "cli-hold/asr", "--until", "2099-01-31", "--reason", "a dispute", "--by", "ann")
+    assert (code, out.split()[0]) == (0, "hold")
+    number = out.split()[1].rstrip(":")
+    assert out.endswith("cli-hold/asr is kept until 2099-01-31 23:59 UTC\n")
+    assert elp("hold", "list", "cli-hold/asr")[1].splitlines()[1].split() == [
+        *(number, "cli-hold/asr", "2099-01-31", "23:59", "ann", "a", "dispute")
+    ]
+    assert elp("hold", "end", number, "--reason", "settled")[:2] == (0, f"hold {number} on cli-hold/asr is over\n")
+    assert elp("hold", "list", "cli-hold/asr")[1].startswith("nothing is held")
+    assert elp("hold", "end", number, "--reason", "settled")[0] == 3
+
+
+@pytest.mark.parametrize("words", [("cli-hold/asr", "--reason", "x"), ("cli-hold/asr", "--until", "2099-01-31")])
+def test_a_hold_needs_a_date_and_a_reason(elp: Elp, words: tuple[str, ...]) -> None:
+    code, _, error = elp("hold", *words)
+    assert (code, "Missing option" in error) == (2, True)

@@ -11,7 +11,8 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from elp_core.task_specs import ClassificationOptions, VerificationOptions
-from pipelines.local.settings import FanOut, Settings, read_settings
+from pipelines.local.compute_settings import FanOut
+from pipelines.local.settings import Settings, read_settings
 from pipelines.registry.slot import Slot
 
 FAULTY = """

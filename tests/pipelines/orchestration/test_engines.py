@@ -19,7 +19,7 @@ import pytest
 
 from pipelines.datasets.ingest import add_delivery
 from pipelines.errors import UsageError
-from pipelines.local.settings import FanOut
+from pipelines.local.compute_settings import FanOut
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import engines
 from pipelines.registry.slot import Slot

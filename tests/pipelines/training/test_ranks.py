@@ -107,7 +107,11 @@ def test_a_process_that_dies_ends_the_others_and_the_checkpoint_stays(
 
     def run() -> None:
         try:
-            where: dict[str, Any] = {"mlflow_uri": mlflow_uri, "cache": tmp_path / "cache"}
+            where: dict[str, Any] = {
+                "repository": site.repository,
+                "mlflow_uri": mlflow_uri,
+                "cache": tmp_path / "cache",
+            }
             train_in_ranks(inputs, job_of(inputs, folder), settings, 2, **where)
         except TrainingError as error:
             errors.append(error)

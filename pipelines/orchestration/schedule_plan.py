@@ -1,0 +1,89 @@
+"""When each slot starts: the moments of an entry of `schedules:`, and how Prefect is given them.
+
+Prefect gets explicit dates (an RRULE set of RDATEs, in UTC), made by this module: a cron expression knows no
+exclusions, and Prefect 3.8 plans a time that does not exist in the night of the change to summer time an hour early.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pipelines.local.cron_times import clock_times, moment
+from pipelines.local.schedule_settings import ScheduleEntry
+from pipelines.registry.slot import Slot
+
+DATES = 100
+"""Starts of a slot that Prefect is given at once; the supervision adds more when half of them have passed."""
+_HORIZON = timedelta(days=3 * 366)
+"""Starts that are farther away are planned later."""
+_HEAD = "DTSTART:20200101T000000\nRDATE:"
+"""With a start of its own the text stays as it is written: Prefect would add this one."""
+_RDATES = re.compile(r"(?:DTSTART:\d{8}T\d{6}Z?\s+)?RDATE:((?:\d{8}T\d{6}Z,?)+)\s*")
+_FORM = "%Y%m%dT%H%M%SZ"
+
+
+def spread_of(entry: ScheduleEntry, slot: Slot) -> timedelta:
+    """Return how long after the time of its cron expression a slot starts: always the same, evenly over all slots."""
+    # by the slot alone, so that another name of the entry moves nothing
+    number = int.from_bytes(hashlib.sha256(str(slot).encode()).digest()[:8], "big")
+    return timedelta(seconds=number % int(entry.spread) if entry.spread else 0)
+
+
+def planned_starts(
+    entry: ScheduleEntry, slots: Iterable[Slot], after: datetime, most: int = DATES
+) -> dict[Slot, tuple[datetime, ...]]:
+    """Return the next starts of each slot after a moment: UTC, in order, whole seconds, `most` of them at most."""
+    open_slots = {slot: spread_of(entry, slot) for slot in slots}
+    found: dict[Slot, list[datetime]] = {slot: [] for slot in open_slots}
+    for base in _moments(entry, after - timedelta(seconds=entry.spread)):
+        if not open_slots or base > after + _HORIZON:
+            break
+        for slot, spread in list(open_slots.items()):
+            at = base + spread
+            if at > after and not entry.off(at) and at not in found[slot][-3:]:
+                found[slot].append(at)
+            # some more: in the night of a change the moments are not in order
+            if len(found[slot]) >= most + 4:
+                del open_slots[slot]
+    return {slot: tuple(sorted(starts)[:most]) for slot, starts in found.items()}
+
+
+def _moments(entry: ScheduleEntry, after: datetime) -> Iterator[datetime]:
+    """Yield the moments that the cron expression names, from a day before `after`."""
+    clock = (after - timedelta(days=1)).astimezone(entry.zone).replace(tzinfo=None)
+    return (moment(time, entry.zone) for time in clock_times(entry.cron, clock))
+
+
+def as_rrule(starts: Sequence[datetime]) -> str:
+    """Return starts as Prefect is given them."""
+    return _HEAD + ",".join(start.strftime(_FORM) for start in starts)
+
+
+def read_rrule(text: str) -> tuple[datetime, ...] | None:
+    """Return the starts that `as_rrule` wrote; None for the rule of a person."""
+    match = _RDATES.fullmatch(text)
+    if not match:
+        return None
+    return tuple(datetime.strptime(one, _FORM).replace(tzinfo=UTC) for one in match[1].strip(",").split(","))
+
+
+def same_starts(present: Sequence[datetime], wanted: Sequence[datetime], now: datetime) -> bool:
+    """Return whether what Prefect has are the wanted starts, and enough of them not to need more soon.
+
+    `wanted` are the next starts after `now`; those that have passed may remain in `present`.
+    """
+    ahead = [start for start in present if start > now]
+    return ahead == list(wanted[: len(ahead)]) and len(ahead) >= min(len(wanted), DATES // 2)
+
+
+def busiest_minute(starts: Mapping[Slot, Sequence[datetime]]) -> int:
+    """Return the most starts that any minute has; 0 without one."""
+    minutes: dict[int, int] = {}
+    for moments in starts.values():
+        for at in moments:
+            minute = int(at.timestamp()) // 60
+            minutes[minute] = minutes.get(minute, 0) + 1
+    return max(minutes.values(), default=0)

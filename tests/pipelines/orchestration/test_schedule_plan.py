@@ -1,0 +1,126 @@
+"""The moments of a schedule, as Prefect's own planner fires them: daylight saving, days off, spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from prefect.server.schemas.actions import DeploymentScheduleCreate
+from prefect.server.schemas.schedules import RRuleSchedule
+
+from pipelines.local.schedule_settings import ScheduleEntry, read_entries
+from pipelines.orchestration.schedule_plan import (
+    DATES,
+    as_rrule,
+    busiest_minute,
+    planned_starts,
+    read_rrule,
+    same_starts,
+    spread_of,
+)
+from pipelines.registry.slot import Slot
+
+SLOT = Slot("plant-1", "asr")
+
+
+def _entry(cron: str = "30 2 * * *", **given: object) -> ScheduleEntry:
+    off = given.pop("off", None)
+    calendars = {"off": off} if off else {}
+    written = {"slots": "*/*", "cron": cron, **given, **({"calendar": "off"} if off else {})}
+    (entry,) = read_entries({"nightly": written}, calendars)
+    return entry
+
+
+def _fired(starts: Iterable[datetime], begin: datetime, end: datetime) -> list[datetime]:
+    """Return the moments of all runs that Prefect plans for a schedule, asked every five minutes as its server does."""
+    stored = DeploymentScheduleCreate(schedule=RRuleSchedule(rrule=as_rrule(tuple(starts)), timezone="UTC")).schedule
+    assert read_rrule(stored.rrule) == tuple(starts), "Prefect keeps the text as it is written"
+    runs: set[datetime] = set()
+    at = begin
+    while at < end:
+        runs |= {run for run in stored._get_dates_generator(n=3, start=at, end=at + timedelta(days=100)) if run < end}
+        at += timedelta(minutes=5)
+    return sorted(runs)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "cron", "clock"),
+    [
+        # the clock goes from 2:00 to 3:00: a start at 2:30 is moved by the missing hour
+        ("Europe/Berlin", "2026-03-29", "30 2 * * *", "03:30+0200"),
+        ("America/New_York", "2026-03-08", "30 2 * * *", "03:30-0400"),
+        # 2:30 (in New York 1:30) is there twice: the first one
+        ("Europe/Berlin", "2026-10-25", "30 2 * * *", "02:30+0200"),
+        ("America/New_York", "2026-11-01", "30 1 * * *", "01:30-0400"),
+        # and the nights around the change are as always
+        ("Europe/Berlin", "2026-03-30", "30 2 * * *", "02:30+0200"),
+        ("Europe/Berlin", "2026-10-24", "30 2 * * *", "02:30+0200"),
+        ("America/New_York", "2026-11-02", "30 1 * * *", "01:30-0500"),
+    ],
+)
+def test_a_night_of_the_clock_change_has_one_start(zone: str, day: str, cron: str, clock: str) -> None:
+    midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    begin, end = midnight - timedelta(hours=30), midnight + timedelta(hours=30)
+    runs = _fired(planned_starts(_entry(cron, timezone=zone), [SLOT], begin)[SLOT], begin, end)
+    local = [run.astimezone(ZoneInfo(zone)) for run in runs]
+    assert [at.strftime("%H:%M%z") for at in local if at.date().isoformat() == day] == [clock]
+
+
+def test_the_starts_do_not_depend_on_the_moment_of_planning() -> None:
+    entry = _entry("*/30 * * * *", timezone="Europe/Berlin", spread="20m")
+    begin = datetime(2026, 10, 24, 20, tzinfo=UTC)
+    every = planned_starts(entry, [SLOT], begin)[SLOT]
+    assert len(every) == DATES
+    for minutes in range(0, 12 * 60, 7):
+        now = begin + timedelta(minutes=minutes)
+        later = planned_starts(entry, [SLOT], now)[SLOT]
+        assert same_starts(every, later, now)
+        assert later[:40] == tuple(start for start in every if start > now)[:40]
+
+
+def test_an_hourly_start_pauses_for_the_hour_that_is_there_twice() -> None:
+    begin = datetime(2026, 10, 24, 22, 30, tzinfo=UTC)
+    starts = planned_starts(_entry("0 * * * *", timezone="Europe/Berlin"), [SLOT], begin, most=4)[SLOT]
+    assert [b - a for a, b in pairwise(starts)] == [timedelta(hours=1), timedelta(hours=2), timedelta(hours=1)]
+    spring = planned_starts(
+        _entry("0 * * * *", timezone="Europe/Berlin"), [SLOT], datetime(2026, 3, 28, 23, 30, tzinfo=UTC), most=4
+    )[SLOT]
+    assert [b - a for a, b in pairwise(spring)] == [timedelta(hours=1)] * 3
+
+
+def test_no_start_is_on_a_day_off_even_after_the_spread() -> None:
+    entry = _entry("30 23 * * *", timezone="Asia/Tokyo", spread="2h", off=["2026-12-29..2027-01-03"])
+    slots = [Slot(f"plant-{number}", "asr") for number in range(50)]
+    starts = planned_starts(entry, slots, datetime(2026, 12, 27, tzinfo=UTC), most=10)
+    days = {at.astimezone(ZoneInfo("Asia/Tokyo")).date().isoformat() for moments in starts.values() for at in moments}
+    assert {"2026-12-28", "2027-01-04"} <= days
+    assert not [day for day in days if "2026-12-29" <= day <= "2027-01-03"]
+
+
+def test_the_spread_is_of_the_slot_and_even() -> None:
+    entry = _entry("0 2 * * *", spread="90m")
+    slots = [Slot(f"plant-{number}", task) for number in range(200) for task in ("asr", "asv", "ser")]
+    assert spread_of(entry, slots[0]) == spread_of(_entry("5 7 * * *", spread="90m"), slots[0])
+    starts = planned_starts(entry, slots, datetime(2026, 6, 1, tzinfo=UTC), most=1)
+    tenths = [0] * 10
+    for (at,) in starts.values():
+        tenths[int((at - datetime(2026, 6, 1, 2, tzinfo=UTC)).total_seconds() // 540)] += 1
+    assert min(tenths) > 35
+    assert max(tenths) < 85
+    assert busiest_minute(starts) <= 20
+    assert busiest_minute(planned_starts(_entry("0 2 * * *"), slots, datetime(2026, 6, 1, tzinfo=UTC), most=1)) == 600
+
+
+def test_rare_starts_end_at_the_horizon() -> None:
+    starts = planned_starts(_entry("0 0 29 2 *"), [SLOT], datetime(2026, 3, 1, tzinfo=UTC))[SLOT]
+    assert [start.year for start in starts] == [2028]
+
+
+def test_the_rule_of_a_person_is_not_ours() -> None:
+    assert read_rrule("FREQ=DAILY;BYHOUR=3") is None
+    assert read_rrule("DTSTART:20200101T000000\nRRULE:FREQ=DAILY\nRDATE:20260101T000000Z") is None
+    start = datetime(2026, 1, 1, 2, 30, 15, tzinfo=UTC)
+    assert read_rrule(as_rrule([start])) == (start,)
