@@ -59,7 +59,8 @@ def hold_gpu(run: str = "", number: int = 1) -> GpuClaim:
     A process that asks for a `number` of GPUs gets all or none, and after those that it may use, any of this machine.
     One that holds a GPU already can ask for more.
 
-    Raises ServiceError if this machine has fewer GPUs, or if the folder of the locks cannot be used: nothing is trained without the lock.
+    Raises ServiceError if this machine has fewer GPUs, or if the folder of the locks cannot be used: nothing is trained
+    without the lock.
     """
     if os.environ.get(SWITCH, "").lower() == "off":
         return GpuClaim()

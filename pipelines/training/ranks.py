@@ -51,8 +51,8 @@ def train_in_ranks(
 ) -> TrainResult:
     """Train `job` in so many processes; the model then has the tensors of the best epoch.
 
-    Every process reads the same inputs from the `repository` on this machine and the registry, and must find the same training key. The
-    checkpoint is that of a training in one process: it can be continued with any number of processes.
+    Every process reads the same inputs from the `repository` on this machine and the registry, and must find the same
+    training key. The checkpoint is that of a training in one process: it can be continued with any number of processes.
 
     Raise TrainingError if there are fewer GPUs than processes, or if a process failed or died.
     """
