@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from elp_core.fail_points import durable_write
 
 
 @contextlib.contextmanager
@@ -23,7 +26,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             # a file system may keep the new name and lose content that was not written before the rename
             _sync(temporary)
-        os.replace(temporary, path)
+        with durable_write(f"file {_kind(path.name)}"):
+            os.replace(temporary, path)
         if durable:
             # the name is part of the folder, which has to reach the disk too
             _sync(path.parent)
@@ -46,7 +50,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             # it is removed with the temporary folder
             os.replace(path, Path(scratch) / "old")
-        os.replace(folder, path)
+        with durable_write(f"folder {_kind(path.name)}"):
+            os.replace(folder, path)
 
 
 def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
@@ -55,6 +60,11 @@ def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, du
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _kind(name: str) -> str:
+    """Return the name of a file with a star for what is a digest in it."""
+    return re.sub(r"[0-9a-f]{12,}", "*", name)
 
 
 def _sync(path: Path) -> None:

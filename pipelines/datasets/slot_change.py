@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from elp_core.fail_points import durable_write
 from elp_core.files import write_whole
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
@@ -127,7 +128,8 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
         for source, target in (*leaving.items(), *((staged, target) for target, staged in added.items())):
             # an absolute path replaces `root`
             (root / target).parent.mkdir(parents=True, exist_ok=True)
-            (root / source).replace(root / target)
+            with durable_write("move in slot"):
+                (root / source).replace(root / target)
         folders = sorted({target.parent for target in (*arriving, *leaving)})
         hashes = dvc.track(root, folders) if folders else {}
         # before the commit: a version must never name files that the remote lacks
@@ -171,7 +173,8 @@ def recover(workspace: Workspace, slot: Slot) -> None:
     else:
         _undo(root, slot, journal)
     # last: a recovery that is killed is repeated as a whole
-    path.unlink()
+    with durable_write("end of journal"):
+        path.unlink()
 
 
 def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
@@ -184,7 +187,8 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
             write_whole(root / name, before)
     for name, aside in journal["left"].items():
         if Path(aside).exists():
-            Path(aside).replace(root / name)
+            with durable_write("move back in slot"):
+                Path(aside).replace(root / name)
     git.unstage(root, metafiles(slot))
     folders = {(root / name).parent for name in journal["added"]}
     # the deepest first: its parent is not empty before
