@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
-from pipelines.local.addresses import prefect_login, prefect_pages
+from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.run_workspace import HOME_VARIABLE
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -124,8 +125,22 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             "PREFECT_UI_URL": prefect_pages(workspace, api),
             **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
+            **_for_clones(workspace),
         }
     )
+
+
+def _for_clones(workspace: Workspace) -> dict[str, str]:
+    """Return what runs need that open the workspace by its Git address, in a clone without keys and servers."""
+    if not workspace.settings.git:
+        return {}
+    mlflow = read_record(workspace).find(MLFLOW)
+    uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
+    return {
+        HOME_VARIABLE: os.environ.get(HOME_VARIABLE) or str(workspace.state / "worker"),
+        FOLDER_VARIABLE: str(key_folder(workspace.state)),
+        **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
+    }
 
 
 def run_environment(home: Path, runs: int) -> dict[str, str]:

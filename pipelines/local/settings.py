@@ -9,6 +9,7 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
@@ -55,6 +56,10 @@ class Settings:
     backbone: str = "elp:tiny"
     remote: str = ".elp/remote"
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
+    git: str = ""
+    """Git address of the workspace as workers reach it, such as ``ssh://elp@control/srv/elp/foundry.git``.
+
+    Empty: the folder itself, for workers of this machine."""
     auto_promote: bool = False
     """Promote a challenger that passed without waiting for a person."""
     language: Any = "en"
@@ -131,7 +136,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     except yaml.YAMLError as error:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
-    faults = []
+    faults = [f"git: {fault}" for fault in address_faults(settings.git)] if settings.git else []
     try:
         LanguageConfig.parse(settings.language)
     except ConfigError as error:

@@ -11,7 +11,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import ensure_automations
 from pipelines.orchestration.lost_runs import HEARTBEAT
-from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
+from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -83,7 +83,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
     function: Flow[..., Any] = getattr(flows, attribute)
-    parameters = {"workspace": str(workspace.root)}
+    parameters = run_parameters(workspace)
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
@@ -111,5 +111,5 @@ def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list
     every: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page
-    # another workspace may have a folder of the same name, and so the same deployment name
-    return [d for d in every if d.parameters.get("workspace") == str(workspace.root)]
+    # another workspace may have the same name, and so the same deployment name
+    return [d for d in every if workspace.owns(d.parameters.get("workspace"))]

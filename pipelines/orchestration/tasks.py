@@ -17,6 +17,7 @@ from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
+from pipelines.local.run_workspace import open_for_run
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.alerts.operation_alerts import report as report_operation
@@ -52,10 +53,21 @@ def _services(workspace: Workspace) -> dict[str, Any]:
     """Return what training and gating need besides the workspace's data and settings."""
     return {
         "mlflow_uri": mlflow_uri(workspace),
-        "cache": workspace.state / "cache",
-        "keys": key_folder(workspace.state),
+        "cache": workspace.cache,
+        "keys": key_folder(workspace.home or workspace.state),
         "log": get_run_logger().info,
     }
+
+
+def pinned(revision: str, release: str) -> dict[str, str]:
+    """Return the parameters of a run that are given only for a workspace with a Git address."""
+    return {name: value for name, value in (("revision", revision), ("release", release)) if value}
+
+
+@task(name="open workspace", **RETRY)
+def clone_workspace(workspace: str, revision: str) -> Workspace:
+    """Open the workspace at a Git address: its clone on this machine, brought up to date."""
+    return open_for_run(workspace, revision)
 
 
 @task(name="ingest", task_run_name="ingest {slot} from {source}", **RETRY)
@@ -171,7 +183,13 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
     run_id, root = str(flow_run.get_id() or ""), str(workspace.root)
     with published_progress("training", "steps") as report:
         return train_adapters(
-            root, tags, workspace.settings, flow_run_id=run_id, progress=report, **_services(workspace)
+            root,
+            tags,
+            workspace.settings,
+            address=workspace.address,
+            flow_run_id=run_id,
+            progress=report,
+            **_services(workspace),
         )
 
 
@@ -213,14 +231,14 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChan
 
 # no retries: a second try would start a second run of the slot
 @task(name="retrain one slot", task_run_name="retrain {slot}", retries=0, cache_policy=NO_CACHE)
-def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
+def retrain_in_own_run(deployment: str, workspace: str, slot: str, revision: str = "", release: str = "") -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
     def wait() -> FlowRun:
         found = run_deployment(
             deployment,
-            parameters={"workspace": workspace, "slot": slot},
+            parameters={"workspace": workspace, "slot": slot, **pinned(revision, release)},
             flow_run_name=f"retrain {slot}",
             tags=[slot],
             poll_interval=2,

@@ -13,6 +13,7 @@ import pytest
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
+from pipelines.local.release import installed_release
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import flows
@@ -33,6 +34,7 @@ class Steps:
         self.meanwhile: Callable[[], None] | None = None
         self.after_training: Callable[[], object] = lambda: None
         self.published = RunOutcome()
+        self.cloned: Workspace | None = None
 
     def import_training(self) -> None:
         self.called.append("import")
@@ -66,6 +68,11 @@ class Steps:
 
     def promote_slot(self, workspace: Workspace, slot: Slot, version: int) -> None:
         self.called.append(f"promote {version}")
+
+    def clone_workspace(self, workspace: str, revision: str) -> Workspace:
+        self.called.append(f"clone {workspace} {revision}")
+        assert self.cloned
+        return self.cloned
 
     def take_inbox(
         self, workspace: Workspace, slot: Slot, options: Any = None, meanwhile: Any = None
@@ -154,6 +161,21 @@ def test_only_a_pass_is_promoted_where_the_workspace_says_so(
     assert ("promote 5" in steps.called) is promoted
     assert state.name == {"passed": "Completed", "failed": REFUSED, "undecided": UNDECIDED}[outcome]
     assert steps.published.promoted is promoted
+
+
+def test_a_run_for_another_release_ends_as_such_and_does_nothing(workspace: Workspace, steps: Steps) -> None:
+    state = flows.retrain.fn(str(workspace.root), "plant-a/asr", release="elp 9.9, recipe 7")
+    assert state is not None
+    assert (state.type.value, state.name) == ("FAILED", flows.WRONG_RELEASE)
+    assert "asks for elp 9.9, recipe 7, and this worker has elp " in str(state.message)
+    assert steps.called == []
+
+
+def test_a_workspace_on_another_machine_is_cloned_by_a_task(workspace: Workspace, steps: Steps) -> None:
+    steps.cloned = workspace
+    flows.retrain.fn("ssh://elp@control/foundry.git", "plant-a/asr", revision="abc", release=installed_release())
+    assert steps.called[0] == "clone ssh://elp@control/foundry.git abc"
+    assert steps.called[-1] == "gate 5"
 
 
 def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> None:
