@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.faults.conftest import Plant
+from tests.support.plant import Plant
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")]
 
@@ -49,4 +49,37 @@ def test_each_point_once(plant: Plant) -> None:
             _kill_at(plant, point)
         except AssertionError as error:
             broken[point] = str(error)[-1500:]
+    assert broken == {}
+
+
+@pytest.mark.faults
+def test_each_point_of_the_server_once(plant: Plant) -> None:
+    broken = {}
+    for name in dict.fromkeys(point.rpartition("#")[0] for point in plant.server_points):
+        job = plant.new_job()
+        plant.serve(ELP_FAIL_POINT=name)
+        # the server is gone, or the job ended before it; both are repeated
+        plant.jobs.run(job)
+        plant.serve()
+        try:
+            plant.check_healed(job)
+        except AssertionError as error:
+            broken[name] = str(error)[-1500:]
+    assert broken == {}
+
+
+@pytest.mark.faults
+def test_two_faults_in_sequence(plant: Plant) -> None:
+    pick, broken = random.Random(SEED), {}
+    points = _distinct(plant.points)
+    for _ in range(20):
+        first, second = pick.choice(points), pick.choice(points)
+        job = plant.new_job()
+        assert plant.jobs.run(job, ELP_FAIL_POINT=first) == -signal.SIGKILL
+        # the second one may lie behind what is done already
+        plant.jobs.run(job, ELP_FAIL_POINT=second)
+        try:
+            plant.check_healed(job)
+        except AssertionError as error:
+            broken[f"{first}, then {second}"] = str(error)[-1500:]
     assert broken == {}

@@ -3,13 +3,15 @@
     python -m tests.support.main_job
 
 imports everything once and then forks a process for each line of its input, which is the job as JSON. It answers each
-with the exit status as JSON.
+with the process id and, later, the exit code.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import traceback
@@ -67,20 +69,30 @@ def run_main_job(job: MainJob) -> None:
 class Jobs:
     """The process that forks the jobs."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, before: tuple[str, ...] = ()) -> None:
+        """Start the process; the command `before` runs it, such as ``faketime``."""
         self.log = log
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(log)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*before, sys.executable, "-m", __name__, str(log)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        self.pid = 0
+        """Process id of the present job."""
 
     def start(self, job: MainJob, **environment: str) -> None:
         """Begin a job; one at a time."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps([asdict(job), environment]) + "\n")
         self._process.stdin.flush()
+        self.pid = self._answer()
 
     def wait(self) -> int:
         """Return the exit code of the job, negative for a signal."""
+        return self._answer()
+
+    def _answer(self) -> int:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
@@ -136,7 +148,12 @@ def main(log: str) -> None:
             os.dup2(sink, 1)
             os.dup2(sink, 2)
             os.environ.update(environment)
+            os.setpgid(0, 0)
             try:
+                if largest := os.environ.get("LARGEST_FILE"):
+                    # a write beyond it fails like one to a full disk
+                    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), resource.RLIM_INFINITY))
                 run_main_job(MainJob(**job))
             except BaseException:
                 traceback.print_exc()
@@ -144,6 +161,7 @@ def main(log: str) -> None:
                 os._exit(1)
             sys.stdout.flush()
             os._exit(0)
+        print(pid, flush=True)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(code, flush=True)
 
