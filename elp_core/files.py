@@ -11,6 +11,9 @@ from pathlib import Path
 from elp_core.fail_points import durable_write
 
 
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path next to `path`; put what was written there in the place of `path` at the end.
@@ -60,6 +63,17 @@ def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, du
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_temporary(folder: Path) -> list[Path]:
+    """Remove what processes that were killed in `replacing` left in a folder; return the paths.
+
+    Only for a folder in which no other process writes at the moment.
+    """
+    found = [path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
 
 
 def _kind(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.fail_points import durable_write
-from elp_core.files import write_whole
+from elp_core.files import remove_temporary, write_whole
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
     DATASET_FILE,
@@ -26,6 +26,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import DISK_FULL
+from pipelines.local.git_locks import clear_dead_git_locks
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
@@ -71,6 +72,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             raise WorkspaceError(
                 f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
             ) from error
+        clear_dead_git_locks(root)
         # before the checks: the files of a run that was killed would count as uncommitted changes
         recover(workspace, slot)
         git.require_identity(root)
@@ -189,6 +191,8 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
         if Path(aside).exists():
             with durable_write("move back in slot"):
                 Path(aside).replace(root / name)
+    # a record that was being written would count as an uncommitted change for ever
+    remove_temporary(root / slot.folder)
     git.unstage(root, metafiles(slot))
     folders = {(root / name).parent for name in journal["added"]}
     # the deepest first: its parent is not empty before
