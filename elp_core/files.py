@@ -10,7 +10,6 @@ from pathlib import Path
 
 from elp_core.fail_points import durable_write
 
-
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
