@@ -12,6 +12,7 @@
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `gpus`, `gpu_lock`   the GPUs of this machine; one GPU, one job
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
+`worker_enrol`       invite a worker, and enrol this machine as one
 `accounts`           the files of a server with a login
 `doctor`             the checks of `elp doctor`
 """
