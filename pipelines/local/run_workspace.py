@@ -15,6 +15,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from elp_core.fail_points import durable_write
 from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import require_shared_remote
@@ -126,7 +127,8 @@ def _clone(workspace: Workspace) -> None:
         _give_identity(new)
         if root.exists():
             os.replace(root, scratch / "damaged")
-        os.replace(new, root)
+        with durable_write("clone"):
+            os.replace(new, root)
 
 
 def _default_branch(root: Path, address: str) -> str:
