@@ -110,8 +110,8 @@ def train(
     """
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     wait_for_turn(workspace, list(versions))
-    take_gpu()
     opened = _open(workspace, revision, release)
+    take_gpu(_processes(opened, *versions))
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
         trained = tasks.train_slots(opened, {one: dataset.tag for one, dataset in datasets.items()})
@@ -173,7 +173,7 @@ def retrain(
     if missed := missed_state(opened, parsed):
         return missed
     wait_for_turn(workspace, [parsed])
-    take_gpu()
+    take_gpu(_processes(opened, parsed))
     # the libraries are imported while another process starts
     dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
@@ -181,6 +181,11 @@ def retrain(
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
     publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
+
+
+def _processes(workspace: Workspace, *slots: Slot) -> int:
+    """Return how many processes, with a GPU each, the training of these slots needs at most."""
+    return max(workspace.settings.for_slot(slot).compute.processes for slot in slots)
 
 
 def _take_in(
