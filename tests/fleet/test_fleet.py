@@ -1,0 +1,135 @@
+"""A company's fleet on one machine: control, database, object store, Git and three workers, each a host of its own."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.fleet.hosts import DISK, Host, network
+from tests.fleet.services import (
+    PASSWORD,
+    STORE_PORT,
+    let_in,
+    start_database,
+    start_git,
+    start_store,
+    store_environment,
+)
+from tests.support.workspaces import delivery
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+ADDRESSES = {
+    "control": "10.77.0.10",
+    "database": "10.77.0.11",
+    "store": "10.77.0.12",
+    "git": "10.77.0.13",
+    "worker-1": "10.77.0.21",
+    "worker-2": "10.77.0.22",
+    "worker-3": "10.77.0.23",
+}
+WORKERS = ("worker-1", "worker-2", "worker-3")
+WORKSPACE = DISK / "foundry"
+SETTINGS = """
+defaults:
+  asr: {train: {epochs: 3, min_steps: 2}, gate: {limit: 50, margin: 1}}
+"""
+
+
+@dataclass
+class Fleet:
+    """The hosts by name, and the commands of the control host."""
+
+    hosts: dict[str, Host]
+
+    @property
+    def control(self) -> Host:
+        return self.hosts["control"]
+
+    def elp(self, *arguments: str, **options: Any) -> str:
+        """What a command prints in the workspace of the control host."""
+        return self.control.run("elp", "-w", str(WORKSPACE), *arguments, **options)
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.elp(*arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Everything up, three workers enrolled, and two slots with data."""
+    with network(tmp_path_factory.mktemp("fleet"), ADDRESSES) as hosts:
+        made = Fleet(hosts)
+        for host in hosts.values():
+            name = "[user]\n\tname = Test\n\temail = test@example.org\n"
+            (host.folder / ".gitconfig").write_text(name)
+        start_database(hosts["database"], ("mlflow", "prefect"))
+        start_store(hosts["store"], "speech")
+        address = start_git(hosts["git"], "foundry.git")
+        for name in ("control", *WORKERS):
+            let_in(hosts["git"], hosts[name])
+            # the data of the slots; the artifacts' keys are on the control host only
+            hosts[name].environment |= store_environment(hosts["store"])
+        _set_up(made, address)
+        for name in WORKERS:
+            _enrol(made, hosts[name])
+        try:
+            yield made
+        finally:
+            made.elp("down", "--yes")
+
+
+def _set_up(fleet: Fleet, git: str) -> None:
+    control = fleet.control
+    control.environment |= {"PGPASSWORD": PASSWORD}
+    store = store_environment(fleet.hosts["store"])
+    control.environment |= {
+        "ELP_ARTIFACTS_ACCESS_KEY_ID": store["AWS_ACCESS_KEY_ID"],
+        "ELP_ARTIFACTS_SECRET_ACCESS_KEY": store["AWS_SECRET_ACCESS_KEY"],
+    }
+    options = ["--git", git, "--remote", "s3://speech/foundry", "--host", control.address]
+    options += ["--s3-endpoint", f"http://{ADDRESSES['store']}:{STORE_PORT}"]
+    options += ["--postgres", f"postgresql://elp@{ADDRESSES['database']}:5432"]
+    control.run("elp", "init", str(WORKSPACE), "--profile", "team", *options)
+    with (control.folder / "foundry" / "elp.yaml").open("a") as file:
+        file.write(SETTINGS)
+    control.run("git", "-C", str(WORKSPACE), "commit", "--quiet", "--all", "--message", "Set it up")
+    control.run("git", "-C", str(WORKSPACE), "push", "--quiet", git, "HEAD:main")
+    fleet.elp("up", "--auth")
+    delivery(control.folder / "delivery")
+    for slot in ("plant-a/asr", "plant-b/asr"):
+        fleet.elp("data", "add", slot, str(DISK / "delivery"))
+
+
+def _enrol(fleet: Fleet, worker: Host) -> None:
+    login = configparser.ConfigParser(interpolation=None)
+    login.read(fleet.control.folder / "foundry" / ".elp" / "auth" / "server.ini")
+    admin = login["mlflow"]
+    as_admin = {
+        "MLFLOW_TRACKING_USERNAME": admin["admin_username"],
+        "MLFLOW_TRACKING_PASSWORD": admin["admin_password"],
+    }
+    token = json.loads(fleet.elp("worker", "invite", worker.name, "--json", **as_admin))["token"]
+    worker.run("elp", "worker", "enrol", f"http://{ADDRESSES['control']}:5000", "--token", token)
+    worker.start("worker", "elp", "worker", "--cpu")
+
+
+def _eventually(found: Callable[[], Any], seconds: float = 300) -> Any:
+    ends = time.monotonic() + seconds
+    while not (result := found()) and time.monotonic() < ends:
+        time.sleep(1)
+    return result
+
+
+def test_a_retrain_runs_on_hosts_that_share_four_addresses(fleet: Fleet) -> None:
+    """Control sends a run; a worker clones, reads the data by content, trains, signs with its own key, and judges."""
+    done = fleet.json("retrain", "plant-a/asr")
+    assert done
+    print(json.dumps(done, indent=1))
+    print(fleet.elp("versions", "plant-a/asr"))
+    print(fleet.elp("audit", "--verify"))
