@@ -193,7 +193,7 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     environment = commands.worker_environment(workspace, api)
-    for pool in commands.POOLS:
+    for pool in commands.local_pools(workspace):
         if record.find(pool) is None:
             command = commands.worker_command(workspace, pool)
             record = _start(workspace, record, begun, pool, command, environment)

@@ -12,14 +12,15 @@ from pipelines.local.environment import child_environment
 from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.worker_home import HOME
+from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
 POOLS = {
-    "elp-cpu": "Data work and the flows that fan out over slots.",
-    "elp-gpu": "Training and evaluation.",
+    CPU_POOL: "Data work and the flows that fan out over slots.",
+    GPU_POOL: "Training and evaluation.",
 }
 """Work pools of type process, and what each is for."""
 
@@ -47,9 +48,14 @@ def prefect_command(host: str, port: int) -> list[str]:
     return [*command, "--host", host, "--port", str(port)]
 
 
+def local_pools(workspace: Workspace) -> list[str]:
+    """Return the pools for which `elp up` starts a worker on this machine."""
+    return [pool for pool in POOLS if pool != GPU_POOL or workspace.settings.servers.workers]
+
+
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """Return the command of a process worker on one pool."""
-    limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
+    limit = workspace.settings.servers.workers if pool == GPU_POOL else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
         *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
@@ -148,7 +154,7 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
         {
             # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
-            **run_environment(workspace.state / "prefect", workspace.settings.servers.workers),
+            **run_environment(workspace.state / "prefect", max(1, workspace.settings.servers.workers)),
             "PREFECT_API_URL": api,
             # the address of its pages, in the lines of a run's log
             "PREFECT_UI_URL": prefect_pages(workspace, api),

@@ -38,10 +38,13 @@ class Servers:
     prefect_api: str = ""
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
-    """Flow runs at once on the local training pool."""
+    """Flow runs at once on the local training pool; 0 leaves trainings to the workers of other machines."""
 
     def __post_init__(self) -> None:
-        if faults := server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint):
+        faults = server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint)
+        if self.workers < 0:
+            faults.append(f"workers is {self.workers}, expected 0 or more runs at once")
+        if faults:
             raise ConfigError(type(self).__name__, faults)
 
 

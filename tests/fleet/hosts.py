@@ -26,6 +26,8 @@ DISK = Path("/mnt")
 _SHARED = tuple(map(Path, ("/dev/shm", "/run", "/tmp", "/var/tmp")))
 """Folders that every program may write to."""
 _ASIDE = Path("/media")
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""The hosts end with the process that made them, however that ends."""
 _COLLECT = """
 import os, time
 while True:
@@ -64,7 +66,7 @@ class Host:
         script = " && ".join([*mounts, f"hostname {self.name}", 'exec "$0" -c "$1"'])
         kinds = ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
         self.process = subprocess.Popen(
-            ["unshare", *kinds, "sh", "-ec", script, sys.executable, _COLLECT],
+            [*_ENDS_WITH_US, "unshare", *kinds, "sh", "-ec", script, sys.executable, _COLLECT],
             stdin=subprocess.DEVNULL,
             # the kernels of some machines know more signals than `unshare`, which says so each time
             stderr=subprocess.DEVNULL,
@@ -154,7 +156,7 @@ class Network:
 def network(folder: Path, addresses: Mapping[str, str]) -> Iterator[dict[str, Host]]:
     """Hosts by name, each with a folder of its own below `folder`; all are switched off at the end."""
     _require_namespaces()
-    process = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([*_ENDS_WITH_US, "unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
     made = Network(process)
     try:
         _wait_for_namespace(process.pid)

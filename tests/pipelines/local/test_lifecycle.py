@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from elp_core.errors import ConfigError
 from pipelines.errors import ServiceError
 from pipelines.local import accounts, lifecycle
 from pipelines.local import http_client as web
@@ -120,3 +121,13 @@ def test_a_chosen_port_stays_while_it_is_free_and_the_setting_is_the_same() -> N
     assert last_port(record, "mlflow", configured + 1) == 0
     assert last_port(Record(ports={"mlflow": chosen}), "mlflow", configured) == 0
     assert last_port(Record(ports={"mlflow": chosen}), "mlflow", 0) == chosen
+
+
+def test_a_control_host_without_trainings_starts_the_data_worker_only(workspace: Workspace) -> None:
+    servers = dataclasses.replace(workspace.settings.servers, workers=0)
+    control = dataclasses.replace(workspace, settings=dataclasses.replace(workspace.settings, servers=servers))
+    assert commands.local_pools(control) == ["elp-cpu"]
+    assert commands.local_pools(workspace) == ["elp-cpu", "elp-gpu"]
+    assert int(commands.worker_environment(control, "http://127.0.0.1:4200/api")["OMP_NUM_THREADS"]) >= 1
+    with pytest.raises(ConfigError, match="workers is -1, expected 0 or more"):
+        dataclasses.replace(servers, workers=-1)
