@@ -31,7 +31,7 @@ from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.shard_columns import read_columns
-from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
+from pipelines.datasets.slot_change import SlotChange, on_newest_state, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
     count_shards,
@@ -92,6 +92,7 @@ class _Folder:
         return self.staying + self.arriving
 
 
+@on_newest_state
 def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
     """Make a new version of the slot's data without the clips of a speaker, or without one clip.
 
