@@ -5,7 +5,8 @@ from pathlib import Path
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
-from pipelines.datasets.slot_change import SlotChange, on_newest_state, require_space, slot_transaction, store_change
+from pipelines.datasets.shared_branch import on_newest_state
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
     count_shards,
     next_golden_ref,

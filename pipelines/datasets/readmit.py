@@ -3,7 +3,8 @@
 import hashlib
 
 from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
-from pipelines.datasets.slot_change import SlotChange, on_newest_state, slot_transaction, store_change
+from pipelines.datasets.shared_branch import on_newest_state
+from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import count_shards, next_records, restore_shards, slot_shards
 from pipelines.datasets.subject import Subject

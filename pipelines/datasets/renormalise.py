@@ -33,7 +33,8 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.present_form import RenormalisedClip, in_present_form, require_possible
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.shard_rewriting import rewrite_folder
-from pipelines.datasets.slot_change import SlotChange, on_newest_state, require_space, slot_transaction, store_change
+from pipelines.datasets.shared_branch import on_newest_state
+from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
     declared_language,
     kind_of_units,

@@ -14,7 +14,8 @@ from pipelines.datasets.changed_clips import changed_clips, rewritten_folder
 from pipelines.datasets.corrections import Correction, StoredClip, stored_clips
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion, GoldenRef
 from pipelines.datasets.shard_rewriting import RewrittenFolder
-from pipelines.datasets.slot_change import on_newest_state, require_space, slot_transaction, store_change
+from pipelines.datasets.shared_branch import on_newest_state
+from pipelines.datasets.slot_change import require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.datasets.slot_needs import version_needs
 from pipelines.datasets.slot_shards import only_split, restore_shards, slot_shards

@@ -1,10 +1,12 @@
 """The branch that all machines of a workspace share: bring a clone up to date with it, add a change of data to it."""
 
 import contextlib
+import functools
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from elp_core.types import Seconds
 from pipelines.datasets.dvc import tracked_hash
@@ -16,17 +18,35 @@ from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_REPEATS = 10
+"""How often a change is begun if another machine changes the same slot first each time."""
 _TRIES = 30
 """Pushes of one change: each one that is rejected means that another machine's change has arrived."""
 _PAUSE: Seconds = 0.2
 """Longest pause after the first rejected push; it grows with each further one."""
 
 
+def on_newest_state(change: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Do a change of a slot again from its beginning if another machine has changed the same slot meanwhile."""
+
+    @functools.wraps(change)
+    def repeated(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for _ in range(_REPEATS - 1):
+            with contextlib.suppress(SlotChangedElsewhere):
+                return change(*args, **kwargs)
+        return change(*args, **kwargs)
+
+    return repeated
+
+
 def bring_up_to_date(workspace: Workspace) -> None:
     """Move the branch of a clone to the newest commit at its Git address; call it with the lock on the data.
 
-    Commits that were not pushed stay on top. A worker's clone has none, so it follows a branch that was rewritten. Files
-    of versions that are no longer in force leave the folders of their slots; DVC's cache keeps them.
+    Commits that were not pushed stay on top. A worker's clone has none, so it follows a branch that was rewritten. The
+    files of versions that are no longer in force leave the folders of their slots; DVC's cache keeps them.
 
     Raise ServiceError if the server does not answer, WorkspaceError if both sides have commits of their own or if files
     that the new commits change have changes here.
@@ -45,7 +65,7 @@ def bring_up_to_date(workspace: Workspace) -> None:
     elif git.is_ancestor(root, tip, head):
         return
     elif git.is_ancestor(root, head, tip):
-        _move(root, head, tip)
+        _move(root, head, tip, "merge", "--quiet", "--ff-only")
     else:
         ours, theirs = (git.git(root, "rev-list", "--count", f"{a}..{b}") for a, b in ((tip, head), (head, tip)))
         raise WorkspaceError(
@@ -57,8 +77,8 @@ def bring_up_to_date(workspace: Workspace) -> None:
 def push_change(workspace: Workspace, slot: Slot, revision: str, tags: Mapping[str, str]) -> str:
     """Push the commit of a change, which is the newest one here, with its tags; return the commit as it was pushed.
 
-    `tags` has the message of each. If another machine was first and left the slot alone, the commit is made again on top
-    of its commits.
+    `tags` has the message of each. If another machine was first and left the slot alone, the commit is made again on
+    top of its commits.
 
     Raise SlotChangedElsewhere if it has changed the slot, ServiceError if the server does not answer, VersioningError
     if it refuses the change, WorkspaceError if the branch has diverged otherwise.
@@ -115,17 +135,17 @@ def _again_on(workspace: Workspace, slot: Slot, revision: str, tip: str) -> str:
     message = git.git(root, "log", "-1", "--format=%B", revision)
     paths = git.git(root, "diff", "--name-only", base, revision).splitlines()
     # between these two commands the change is one that was not committed yet: a recovery undoes it
-    _move(root, base, tip)
+    _move(root, base, tip, "reset", "--quiet", "--keep")
     git.git(root, "checkout", "--quiet", revision, "--", *paths)
     return git.commit(root, [Path(path) for path in paths], message)
 
 
-def _move(root: Path, before: str, tip: str) -> None:
+def _move(root: Path, before: str, tip: str, *command: str) -> None:
     """Move the branch and the unchanged files of the working tree to a commit that was made on top of `before`."""
     # first: a file that stays behind would belong to no version, and one that is missing is fetched again
     _remove_old_files(root, before, tip)
     try:
-        git.git(root, "reset", "--quiet", "--keep", tip)
+        git.git(root, *command, tip)
     except VersioningError as error:
         names = git.git(root, "diff", "--name-only", "HEAD").splitlines()
         raise WorkspaceError(

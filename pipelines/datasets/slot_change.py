@@ -4,14 +4,13 @@ If the workspace has a Git address, the commit and its tags are pushed there as 
 """
 
 import contextlib
-import functools
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from elp_core.files import write_whole
 from pipelines.datasets import dvc
@@ -27,7 +26,7 @@ from pipelines.datasets.dataset_version import (
     record_text,
 )
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change, withdraw_commit
-from pipelines.errors import ServiceError, SlotChangedElsewhere, VersioningError, WorkspaceError
+from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import DISK_FULL, require_shared_remote
 from pipelines.local.workspace import Workspace
@@ -35,12 +34,7 @@ from pipelines.locks import file_lock
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
 _WAIT_SECONDS = 600.0
-_REPEATS = 10
-"""How often a change is begun if another machine changes the same slot first each time."""
 
 Files = Mapping[str, Sequence[Path]]
 """Paths by the name of their folder in the slot."""
@@ -64,19 +58,6 @@ class SlotChange:
     """Text of the file with the new golden set's trials."""
 
 
-def on_newest_state(change: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Do a change of a slot again from its beginning if another machine has changed the same slot meanwhile."""
-
-    @functools.wraps(change)
-    def repeated(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        for _ in range(_REPEATS - 1):
-            with contextlib.suppress(SlotChangedElsewhere):
-                return change(*args, **kwargs)
-        return change(*args, **kwargs)
-
-    return repeated
-
-
 @contextlib.contextmanager
 def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECONDS) -> Iterator[Path]:
     """Hold the lock on the workspace's data while the block runs, and give an empty staging folder on its disk.
@@ -87,7 +68,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
     Raise WorkspaceError if another run does not end within `wait` seconds, Git has no identity, the slot's folder has
     uncommitted changes, the branch has diverged or the disk is full; ServiceError if the Git server does not answer.
     """
-    root, lock, folder = workspace.root, workspace.state / "locks" / "data.lock", _staging(workspace, slot)
+    root, lock, folder = workspace.root, _data_lock(workspace), _staging(workspace, slot)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(file_lock(lock, wait=wait))
@@ -118,6 +99,20 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             raise WorkspaceError(
                 f"the disk of {root} is full ({free} free); free some space and run it again, nothing was changed"
             ) from error
+
+
+def catch_up(workspace: Workspace) -> str:
+    """Bring a clone up to date with its Git address if nothing prevents it; return the reason if something does.
+
+    A clone whose data another run changes is brought up to date by that run.
+    """
+    with contextlib.suppress(TimeoutError), file_lock(_data_lock(workspace), wait=0):
+        try:
+            if not _interrupted(workspace):
+                bring_up_to_date(workspace)
+        except (ServiceError, VersioningError, WorkspaceError) as error:
+            return str(error)
+    return ""
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -265,6 +260,10 @@ def _by_folder(files: Files) -> Iterator[tuple[str, Path]]:
 
 def _journal(workspace: Workspace, slot: Slot) -> Path:
     return workspace.state / "journal" / f"{slot.site}.{slot.task}.json"
+
+
+def _data_lock(workspace: Workspace) -> Path:
+    return workspace.state / "locks" / "data.lock"
 
 
 def _interrupted(workspace: Workspace) -> list[Slot]:

@@ -160,7 +160,7 @@ def test_a_server_that_is_away_changes_nothing(
     gone.rename(server(control))
     assert git.resolve(control.root) == before
     assert clean(control)
-    assert not (control.root / "data").exists()
+    assert not [path for path in (control.root / "data").rglob("*") if path.is_file()]
     assert add_delivery(control, ASR, place / "delivery-1").version == 1
 
 
@@ -186,9 +186,7 @@ def test_commits_on_both_sides_are_reported(control: Workspace, worker: Workspac
     assert git.resolve(server(control), "main:notes.txt^{}") or clean(control), "the note was pushed, too"
 
 
-def test_an_edit_that_the_new_commits_change_too_is_not_lost(
-    control: Workspace, worker: Workspace, place: Path
-) -> None:
+def test_an_edit_that_new_commits_change_too_is_not_lost(control: Workspace, worker: Workspace, place: Path) -> None:
     (worker.root / "elp.yaml").write_text((worker.root / "elp.yaml").read_text() + "auto_promote: true\n")
     git.git(worker.root, "commit", "--quiet", "--all", "--message", "Promote")
     git.git(worker.root, "push", "--quiet", "origin", "main")
@@ -199,8 +197,11 @@ def test_an_edit_that_the_new_commits_change_too_is_not_lost(
     assert (control.root / "elp.yaml").read_text() == edited
 
 
-@pytest.mark.parametrize("moved", [None, OTHER, ASR], ids=["nothing else", "another slot", "the same slot"])
-@pytest.mark.parametrize("pushed", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("pushed", "moved"),
+    [(False, None), (False, OTHER), (False, ASR), (True, ASR)],
+    ids=["before", "before, and another slot changed", "before, and the slot changed", "after, and the slot changed"],
+)
 def test_a_change_that_was_killed_at_its_push_is_finished_or_begun_again(
     control: Workspace, worker: Workspace, place: Path, pushed: bool, moved: Slot | None
 ) -> None:
@@ -215,10 +216,9 @@ def test_a_change_that_was_killed_at_its_push_is_finished_or_begun_again(
     add_delivery(worker, Slot("plant-c", "asr"), place / "delivery-3")
     assert clean(worker)
     made = add_delivery(control, ASR, place / "delivery-1")
-    deliveries = {one.name for one in made.deliveries}
-    assert deliveries == {"delivery-1", *(["delivery-2"] if moved == ASR else [])}
+    assert len(made.deliveries) == (2 if moved == ASR else 1)
     assert clean(control)
-    assert made.clips == 24 * len(deliveries)
+    assert made.clips == 24 * len(made.deliveries)
 
 
 def _killed(workspace: Workspace, source: Path, pushed: bool) -> None:
