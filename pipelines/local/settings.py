@@ -9,6 +9,7 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
@@ -47,6 +48,7 @@ class SlotSettings:
     """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
+    compute: Compute = field(default_factory=Compute)
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    fan_out: FanOut = field(default_factory=FanOut)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

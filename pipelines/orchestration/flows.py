@@ -109,6 +109,7 @@ def train(
     take_gpu()
     opened = _open(workspace, revision, release)
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
+    take_gpu(_processes(opened, *versions))
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
         trained = tasks.train_slots(opened, {one: dataset.tag for one, dataset in datasets.items()})
@@ -167,6 +168,7 @@ def retrain(
     take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    take_gpu(_processes(opened, parsed))
     # the libraries are imported while another process starts
     dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
@@ -174,6 +176,11 @@ def retrain(
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
     publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
+
+
+def _processes(workspace: Workspace, *slots: Slot) -> int:
+    """Return how many processes, with a GPU each, the training of these slots needs at most."""
+    return max(workspace.settings.for_slot(slot).compute.processes for slot in slots)
 
 
 def _take_in(

@@ -87,12 +87,16 @@ def ingest_delivery(
     from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.readiness import needs_text
     from pipelines.datasets.slot_needs import version_needs
+    from pipelines.orchestration.engines import chunk_map_of
 
     log, options = get_run_logger(), dict(options or {})
+    engine = chunk_map_of(workspace.settings.fan_out, log.info)
     importer = options.pop("format", None)
     log.info("taking in %s", source)
     with published_progress("intake", "clips") as report:
-        version = add_delivery(workspace, slot, Path(source), importer, options, _clips(report), meanwhile)
+        version = add_delivery(
+            workspace, slot, Path(source), importer, options, _clips(report), meanwhile, chunk_map=engine
+        )
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
     if version.doubtful_names:
         # without the names, which would stay in Prefect's log after an erasure
