@@ -203,7 +203,7 @@ def _start_workers(workspace: Workspace, record: Record, begun: list[Process], a
 
 def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     if record.find(SUPERVISOR) is None:
-        environment = commands.worker_environment(workspace, api)
+        environment = commands.supervisor_environment(workspace, api)
         record = _start(workspace, record, begun, SUPERVISOR, commands.supervisor_command(), environment)
         log("supervision starting")
     return record
