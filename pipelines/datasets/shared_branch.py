@@ -57,8 +57,6 @@ def bring_up_to_date(workspace: Workspace) -> None:
     if not tip:
         return
     if workspace.home:
-        # left by a process of Git that was killed: whoever uses the index of this clone holds the lock on the data
-        (root / ".git" / "index.lock").unlink(missing_ok=True)
         _remove_old_files(root, head, tip)
         git.git(root, "reset", "--quiet", "--hard", tip)
         git.git(root, "clean", "--quiet", "--force", "-d", "--exclude=/.elp", "--exclude=/.dvc")

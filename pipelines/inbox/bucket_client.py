@@ -42,7 +42,8 @@ class Bucket:
             s3={"addressing_style": "path"} if endpoint else {},
         )
         with self.errors("opened"):
-            self.client = boto3.client("s3", endpoint_url=endpoint or None, config=options)
+            # a session of its own: the usual one keeps the account that it found first
+            self.client = boto3.session.Session().client("s3", endpoint_url=endpoint or None, config=options)
 
     def objects(self, prefix: str) -> Iterator[Any]:
         """Yield the objects below a prefix by key."""

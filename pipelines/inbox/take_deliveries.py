@@ -89,6 +89,8 @@ class _Taker:
     ingest: Ingest
     log: Callable[[str], None]
     done: InboxPass
+    claimed: set[str] = field(default_factory=set)
+    """Fingerprints of what living machines take in."""
 
     @property
     def owner(self) -> str:
@@ -105,6 +107,7 @@ class _Taker:
             # this process holds the lock of this owner, so the one that claimed is dead
             dead = claim.owner == self.owner or self.inbox.expired_after(claim) > LEASE_SECONDS
             if not dead:
+                self.claimed.add(claim.fingerprint)
                 self.done.left[claim.name] = f"it is being taken in by {claim.host or 'another machine'}"
             elif own := self.inbox.take_over(claim, self.owner):
                 if (entry := self.inbox.content(own)) is None:
@@ -125,15 +128,19 @@ class _Taker:
                 # the delivery was changed or removed
                 self.inbox.forget(refusal)
         for entry, ready in found:
-            self.done.left.pop(entry.name, None)
+            if entry.fingerprint in self.claimed:
+                # in a bucket, a claimed delivery is still listed
+                continue
             if entry.fingerprint in refused:
                 self.done.left[entry.name] = "it was refused before and has not changed"
             elif ready.state == "incomplete":
                 self.done.left[entry.name] = ready.reason
                 wait = max(wait, ready.wait)
             elif ready.state == "faulty":
+                self.done.left.pop(entry.name, None)
                 self._refuse(entry.name, entry.fingerprint, ready.reason)
             elif claim := self.inbox.claim(entry, self.owner):
+                self.done.left.pop(entry.name, None)
                 self.take(claim)
             else:
                 self.done.left[entry.name] = "another run has claimed it, or it has just changed"
