@@ -1,5 +1,6 @@
 """The command line and environment of each service."""
 
+import hashlib
 import os
 import socket
 import sys
@@ -58,15 +59,18 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == GPU_POOL else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--type", "process", "--name", worker_name(workspace, pool)),
         *("--limit", str(limit), "--install-policy", "never"),
     ]
 
 
-def worker_name(pool: str, own_server: bool) -> str:
-    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
-    # two machines may start workers on one server, and each has to find the runs that are its own
-    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
+def worker_name(workspace: Workspace, pool: str) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, only this one has it."""
+    if not workspace.settings.servers.prefect_api:
+        return f"{pool}-local"
+    # several workspaces and machines may start workers on one server, and each has to find the runs that are its own
+    place = hashlib.sha256(str(workspace.root).encode()).hexdigest()[:6]
+    return f"{pool}-{socket.gethostname()}-{place}"
 
 
 def supervisor_command() -> list[str]:

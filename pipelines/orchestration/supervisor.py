@@ -153,10 +153,10 @@ def supervise_processes(watch: Watch) -> None:
 
 def supervise_runs(watch: Watch) -> None:
     """End the runs that are dead, and start crashed ones again."""
-    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    workspace = watch.workspace
     if watch.reaper is None:
         watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
-    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    workers = local_workers(workspace, read_record(workspace))
     reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
