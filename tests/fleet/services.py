@@ -50,8 +50,8 @@ def start_store(host: Host, bucket: str) -> None:
     limits = ["-master.volumeSizeLimitMB=64", "-volume.max=50"]
     host.start("weed", *command, *limits, "-s3", f"-s3.port={STORE_PORT}", f"-s3.config={DISK / 's3.json'}")
     make = (
-        "import boto3; s = boto3.client('s3'); "
-        f"names = [b['Name'] for b in s.list_buckets()['Buckets']]; '{bucket}' in names or s.create_bucket(Bucket='{bucket}')"
+        "import boto3; store = boto3.client('s3'); names = [one['Name'] for one in store.list_buckets()['Buckets']]; "
+        f"'{bucket}' in names or store.create_bucket(Bucket='{bucket}')"
     )
     wait(lambda: succeeds(host, "python", "-c", make, **store_environment(host)), "the object store", host, "weed")
 

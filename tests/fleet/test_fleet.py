@@ -47,6 +47,8 @@ class Fleet:
     """The hosts by name, and the commands of the control host."""
 
     hosts: dict[str, Host]
+    git: str
+    """Address of the workspace's repository."""
 
     @property
     def control(self) -> Host:
@@ -64,18 +66,17 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Everything up, three workers enrolled, and two slots with data."""
     with network(tmp_path_factory.mktemp("fleet"), ADDRESSES) as hosts:
-        made = Fleet(hosts)
         for host in hosts.values():
             name = "[user]\n\tname = Test\n\temail = test@example.org\n"
             (host.folder / ".gitconfig").write_text(name)
         start_database(hosts["database"], ("mlflow", "prefect"))
         start_store(hosts["store"], "speech")
-        address = start_git(hosts["git"], "foundry.git")
+        made = Fleet(hosts, start_git(hosts["git"], "foundry.git"))
         for name in ("control", *WORKERS):
             let_in(hosts["git"], hosts[name])
             # the data of the slots; the artifacts' keys are on the control host only
             hosts[name].environment |= store_environment(hosts["store"])
-        _set_up(made, address)
+        _set_up(made)
         for name in WORKERS:
             _enrol(made, hosts[name])
         try:
@@ -84,7 +85,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             made.elp("down", "--yes")
 
 
-def _set_up(fleet: Fleet, git: str) -> None:
+def _set_up(fleet: Fleet) -> None:
     control = fleet.control
     control.environment |= {"PGPASSWORD": PASSWORD}
     store = store_environment(fleet.hosts["store"])
@@ -92,18 +93,24 @@ def _set_up(fleet: Fleet, git: str) -> None:
         "ELP_ARTIFACTS_ACCESS_KEY_ID": store["AWS_ACCESS_KEY_ID"],
         "ELP_ARTIFACTS_SECRET_ACCESS_KEY": store["AWS_SECRET_ACCESS_KEY"],
     }
-    options = ["--git", git, "--remote", "s3://speech/foundry", "--host", control.address]
+    options = ["--git", fleet.git, "--remote", "s3://speech/foundry", "--host", control.address]
     options += ["--s3-endpoint", f"http://{ADDRESSES['store']}:{STORE_PORT}"]
     options += ["--postgres", f"postgresql://elp@{ADDRESSES['database']}:5432"]
     control.run("elp", "init", str(WORKSPACE), "--profile", "team", *options)
     with (control.folder / "foundry" / "elp.yaml").open("a") as file:
         file.write(SETTINGS)
+    _leave_trainings_to_others(control)
     control.run("git", "-C", str(WORKSPACE), "commit", "--quiet", "--all", "--message", "Set it up")
-    control.run("git", "-C", str(WORKSPACE), "push", "--quiet", git, "HEAD:main")
+    control.run("git", "-C", str(WORKSPACE), "push", "--quiet", fleet.git, "HEAD:main")
     fleet.elp("up", "--auth")
     delivery(control.folder / "delivery")
     for slot in ("plant-a/asr", "plant-b/asr"):
         fleet.elp("data", "add", slot, str(DISK / "delivery"))
+
+
+def _leave_trainings_to_others(control: Host) -> None:
+    settings = control.folder / "foundry" / "elp.yaml"
+    settings.write_text(settings.read_text().replace("servers:\n", "servers:\n  workers: 0\n"))
 
 
 def _enrol(fleet: Fleet, worker: Host) -> None:
