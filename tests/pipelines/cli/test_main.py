@@ -14,7 +14,7 @@ from pipelines.cli import main
 from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
-GROUPS = ["alerts", "data", "erasure", "keys", "schedule", "users", "versions"]
+GROUPS = ["alerts", "data", "erasure", "hold", "keys", "schedule", "users", "versions"]
 NO_JSON = {"completion", "help"}
 
 
