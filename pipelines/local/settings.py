@@ -11,6 +11,7 @@ from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
 
@@ -59,6 +60,8 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    """What `elp gc` removes."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

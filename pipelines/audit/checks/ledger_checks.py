@@ -106,7 +106,7 @@ def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) ->
     """Report versions that only the ledger or only the registry has."""
     recorded: set[int] = set()
     for entry in ledger.entries:
-        if entry.slot == slot and entry.event == "registered" and entry.after is not None:
+        if entry.slot == slot and entry.event in ("registered", "restored") and entry.after is not None:
             recorded.add(entry.after)
         elif entry.slot == slot and entry.event == "deleted":
             # an entry without a version says that the whole model was deleted
