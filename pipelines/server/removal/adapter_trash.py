@@ -51,6 +51,8 @@ class TrashedAdapter:
     bytes: int
     state: str
     """``trashed`` or ``emptying``."""
+    dataset: str
+    """Tag of its dataset version: what comes back needs its data."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _trash(
     row = _version_row(session, model, found.version)
     before = {name: getattr(row, name) for name in _CLEARED} | {"storage_location": row.storage_location}
     before |= {"model_id": found.model, "run": found.run, "bundle": found.bundle}
+    before |= {"dataset": found.dataset}
     # the guard's own method would record a deletion by hand
     LockedStore.delete_model_version(store, model, found.version)
     detail = {"policy": reason, "bytes": found.bytes, "dataset": found.dataset}
@@ -161,7 +164,7 @@ def _trash(
     entry = transaction.append("deleted", str(slot), principal, reason=f"retention: {reason}", **about)
     values = {"seq": entry.seq, "model": model, "version": found.version, "at": entry.at, "state": "trashed"}
     session.execute(insert(TRASH).values(**values, row=json.dumps(before), bytes=found.bytes))
-    return TrashedAdapter(entry.seq, str(slot), found.version, entry.at, found.bytes, "trashed")
+    return TrashedAdapter(entry.seq, str(slot), found.version, entry.at, found.bytes, "trashed", found.dataset)
 
 
 def _restore(transaction: LedgerTransaction, trashed: Any, principal: Principal, attempt: Attempt) -> None:
@@ -262,7 +265,8 @@ def _slot(row: Any) -> str:
 
 
 def _trashed(row: Any) -> TrashedAdapter:
-    return TrashedAdapter(row.seq, _slot(row), row.version, row.at, row.bytes, row.state)
+    dataset = str(json.loads(row.row)["dataset"])
+    return TrashedAdapter(row.seq, _slot(row), row.version, row.at, row.bytes, row.state, dataset)
 
 
 def trash_json(trashed: Iterable[TrashedAdapter]) -> list[dict[str, Any]]:
