@@ -177,8 +177,8 @@ class _Listings:
             self._known[md5] = files | {md5} if files or self.stored.holds(md5) else frozenset()
         if needed and not self._known[md5] and not self.gap and md5 not in self.deleted_by_policy():
             self.gap = (
-                f"the DVC remote lacks the listing {md5} of {name}, so its files are not known; restore the remote, or push "
-                "it from a machine that has it: dvc push --all-tags"
+                f"the DVC remote lacks the listing {md5} of {name}, so its files are not known; restore the remote, or "
+                "push it from a machine that has it: dvc push --all-tags"
             )
         return self._known[md5] | {md5}
 

@@ -21,8 +21,8 @@ def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
     for name in names:
         if speaker_digest(name) in wanted:
             where, values = rows_of(Subject(speaker=name))
-            query = f"SELECT DISTINCT f.md5 FROM clip c JOIN file f ON f.id = c.file WHERE c.rowid IN (SELECT rowid FROM clip WHERE {where})"
-            found |= {md5 for (md5,) in db.execute(query, values)}
+            rows = f"SELECT DISTINCT file FROM clip WHERE {where}"
+            found |= {md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values)}
     return frozenset(found)
 
 
@@ -35,8 +35,8 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
     for hold in holds:
         if _covers(hold, plan):
             raise GateRefused(
-                f"{plan.found.subject} is not erased: {hold.summary}; the recordings are out of use after elp data drop. "
-                f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
+                f"{plan.found.subject} is not erased: {hold.summary}; elp data drop takes the recordings out of "
+                f"use all the same. Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
             )
     if current := [one for one in plan.files if one.current]:
         slots = ", ".join(sorted({one.slot for one in plan.slots if one.holds}))
