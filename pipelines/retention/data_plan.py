@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.dvc import DvcRemote
@@ -125,15 +126,27 @@ def decide_files(
     return DataPlan(versions, totals, removed, freed, unnamed, young, spared, frozenset(kept | held) - erased)
 
 
-def read_stored(stored: DvcRemote) -> dict[str, StoredFile]:
-    """Return every file of the remote; raise VersioningError if the remote does not answer."""
-    store, found = stored.remote, dict[str, StoredFile]()
+def list_files(stored: DvcRemote, folder: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the storage of the remote says about each file below a folder, by path."""
+    fs = stored.remote.fs
     try:
-        listed: Mapping[str, Any] = store.fs.find(store.path, detail=True) if store.fs.exists(store.path) else {}
+        if fs.protocol != "local":
+            # below DVC's own file system, which returns paths without their sizes
+            found: Mapping[str, Mapping[str, Any]] = fs.fs.find(folder, detail=True)
+            return found
+        places = ((place, Path(place).stat()) for place in fs.find(folder))
+        return {place: {"size": stat.st_size, "mtime": stat.st_mtime} for place, stat in places}
+    except FileNotFoundError:
+        return {}
     except Exception as error:
         # each kind of storage has its own error classes
         raise VersioningError(f"the DVC remote {stored.address} cannot be listed: {error}") from error
-    for path, about in listed.items():
+
+
+def read_stored(stored: DvcRemote) -> dict[str, StoredFile]:
+    """Return every file of the remote; raise VersioningError if the remote does not answer."""
+    found = dict[str, StoredFile]()
+    for path, about in list_files(stored, str(stored.remote.path)).items():
         folder, name = posixpath.split(path.replace("\\", "/"))
         md5 = posixpath.basename(folder) + name
         # a file that is being written has another name

@@ -5,12 +5,13 @@ to the trash loses nothing.
 """
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.errors import VersioningError
+from pipelines.retention.data_plan import list_files
 
 FOLDER = "elp-trash"
 
@@ -27,13 +28,8 @@ class TrashedFile:
 
 def list_trash(stored: DvcRemote) -> list[TrashedFile]:
     """Return what is in the trash, by entry and name."""
-    fs, root = stored.remote.fs, _root(stored)
-    try:
-        listed: Mapping[str, Any] = fs.find(root, detail=True) if fs.exists(root) else {}
-    except Exception as error:
-        raise VersioningError(f"the trash of the DVC remote {stored.address} cannot be listed: {error}") from error
     found = []
-    for path, about in listed.items():
+    for path, about in list_files(stored, _root(stored)).items():
         folder, md5 = posixpath.split(path.replace("\\", "/"))
         if (entry := posixpath.basename(folder)).isdigit():
             found.append(TrashedFile(int(entry), md5, int(about.get("size") or 0)))
