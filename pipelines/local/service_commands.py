@@ -63,6 +63,7 @@ def supervisor_command() -> list[str]:
 def server_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment of the two servers."""
     (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    retention = workspace.settings.retention
     database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
     return child_environment(
         {
@@ -73,12 +74,17 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
             # the console shows and plays the data of this workspace only
             "ELP_DATA_ROOT": str(workspace.root),
-            POLICY_VARIABLE: json.dumps(asdict(workspace.settings.retention)),
+            POLICY_VARIABLE: json.dumps(asdict(retention)),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # Prefect keeps every run for ever by default; its events it keeps for 7 days
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(round(retention.runs_days * 86_400)),
+            # every run that is alive sends one each few minutes, and nobody reads those of yesterday
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": '{"prefect.flow-run.heartbeat": 86400}',
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
         }

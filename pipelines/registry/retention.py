@@ -33,11 +33,15 @@ class RetentionPolicy:
     """The other Git repositories (folders or addresses) that use the same DVC remote. An empty list declares that there
     is none. Without it data is removed only from a remote inside the workspace's folder."""
 
+    runs_days: float = 90.0
+    """How long Prefect keeps a run that has ended, with its tasks and its log."""
+
     def __post_init__(self) -> None:
+        least = {"grace_days": 0, "trash_days": 0, "runs_days": 1}
         faults = [
-            f"retention.{name}: expected 0 to 36,500, got {value}"
-            for name, value in (("grace_days", self.grace_days), ("trash_days", self.trash_days))
-            if not 0 <= value <= 36_500
+            f"retention.{name}: expected {low} to 36,500, got {getattr(self, name)}"
+            for name, low in least.items()
+            if not low <= getattr(self, name) <= 36_500
         ]
         if self.keep_last < 0:
             faults.append(f"retention.keep_last: expected 0 or more, got {self.keep_last}")

@@ -4,6 +4,7 @@ A file that something names again while it is in the trash goes back. So a push 
 to the trash loses nothing.
 """
 
+import json
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,17 @@ def list_trash(stored: DvcRemote) -> list[TrashedFile]:
         if (entry := posixpath.basename(folder)).isdigit():
             found.append(TrashedFile(int(entry), md5, int(about.get("size") or 0)))
     return sorted(found, key=lambda one: (one.seq, one.md5))
+
+
+def read_listing(stored: DvcRemote, trashed: TrashedFile) -> frozenset[str]:
+    """Return the files of a folder whose listing is in the trash: what names the folder again names them, too."""
+
+    def read(path: str) -> frozenset[str]:
+        with stored.remote.fs.open(path, "rb") as file:
+            return frozenset(str(entry["md5"]) for entry in json.load(file))
+
+    found: frozenset[str] = _asked(stored, read, _place(stored, trashed.seq, trashed.md5))
+    return found
 
 
 def trash_files(stored: DvcRemote, seq: int, md5s: Iterable[str]) -> None:

@@ -82,13 +82,18 @@ def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, st
 
 
 def _metafiles(listing: str) -> list[Path]:
-    return [Path(line) for line in listing.splitlines() if line.endswith(".dvc") or Path(line).name == "dvc.lock"]
+    # the folder ``.dvc`` is none
+    paths = map(Path, listing.splitlines())
+    return [path for path in paths if path.suffix == ".dvc" or path.name == "dvc.lock"]
 
 
 def named_in_history(repository: str, cache: Path) -> set[str]:
     """Return every hash that any commit of another repository names."""
     folder = git.local_copy(repository, cache)
-    lines = git.git(folder, "rev-list", "--all", "--objects", "--", *_METAFILES).splitlines()
-    blobs = sorted({line.split(" ", 1)[0] for line in lines if _metafiles(line)})
+    # every change of such a file in any commit, merges included: the text before it and after it
+    options = ("--all", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
+    lines = git.git(folder, "log", *options, "--", *_METAFILES).splitlines()
+    changes = (line.split("\t", 1)[0].split(" ") for line in lines if line.startswith(":"))
+    blobs = sorted({blob for change in changes for blob in change[2:4] if blob.strip("0")})
     texts = git.show_each(folder, [(blob, None) for blob in blobs])
     return {md5 for text in texts for md5 in _MD5.findall(text or "")}

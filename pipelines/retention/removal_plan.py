@@ -19,6 +19,7 @@ from pipelines.registry.holds import Hold
 from pipelines.registry.ledger.entry import read_entry
 from pipelines.registry.retention import Decision, Key, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
+from pipelines.retention.data_trash import list_trash, read_listing
 from pipelines.retention.named_data import TaggedData, named_elsewhere, named_in_history, tagged_data
 from pipelines.retention.subject_files import erased_files, held_files
 
@@ -161,6 +162,7 @@ class _Listings:
         self.gap = ""
         """The first listing of something kept that is missing without a deletion by policy."""
         self._known: dict[str, frozenset[str]] = {}
+        self._trashed = {one.md5: one for one in list_trash(stored) if one.md5.endswith(".dir")}
         self._by_policy: frozenset[str] | None = None
 
     def files(self, hashes: Iterable[str], name: str, *, needed: bool) -> frozenset[str]:
@@ -174,6 +176,8 @@ class _Listings:
             files = frozenset[str]()
             with suppress(VersioningError):
                 files = frozenset(self.stored.listing(f"md5:{md5}").values())
+            if not files and md5 in self._trashed:
+                files = read_listing(self.stored, self._trashed[md5])
             self._known[md5] = files | {md5} if files or self.stored.holds(md5) else frozenset()
         if needed and not self._known[md5] and not self.gap and md5 not in self.deleted_by_policy():
             self.gap = (

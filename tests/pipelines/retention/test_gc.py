@@ -89,6 +89,13 @@ def workspace(made: Path, tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path / "site")
 
 
+def _with_policy(workspace: Workspace, **over: object) -> Workspace:
+    settings = json.loads((workspace.root / "elp.yaml").read_text())
+    settings["retention"] |= over
+    (workspace.root / "elp.yaml").write_text(json.dumps(settings))
+    return open_workspace(workspace.root)
+
+
 def _files(workspace: Workspace) -> set[str]:
     return {path.name for path in (workspace.root / ".elp" / "remote" / "files").rglob("*") if path.is_file()}
 
@@ -126,6 +133,7 @@ def _paths(workspace: Workspace) -> list[Path]:
 
 
 def test_what_is_kept_can_be_read_and_what_went_comes_back(workspace: Workspace, tmp_path: Path) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
     plan, done = sweep(workspace, _quiet)
     assert done.files == len(plan.data.removed) > 0
     assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
@@ -168,9 +176,7 @@ def test_killed_anywhere_and_run_again(workspace: Workspace, tmp_path: Path, fai
 
 
 def test_what_is_named_again_comes_back_from_the_trash(workspace: Workspace, tmp_path: Path) -> None:
-    lasting = workspace.root / "elp.yaml"
-    lasting.write_text(lasting.read_text().replace('"trash_days": 0', '"trash_days": 14'))
-    workspace = open_workspace(workspace.root)
+    workspace = _with_policy(workspace, trash_days=14)
     _, done = sweep(workspace, _quiet)
     assert (done.files > 0, done.emptied_files) == (True, 0)
     # a branch that names v2 as a whole
@@ -217,11 +223,8 @@ def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_pa
     # another repository with the same remote names v2 in its history: all of that stays
     other = tmp_path / "other"
     subprocess.run(["git", "clone", "-q", str(workspace.root), str(other)], check=True)
-    settings = json.loads((workspace.root / "elp.yaml").read_text())
     for others, removed in (([], True), ([str(other)], False)):
-        settings["retention"]["shared_with"] = others
-        (workspace.root / "elp.yaml").write_text(json.dumps(settings))
-        plan = plan_removal(open_workspace(workspace.root), _quiet)
+        plan = plan_removal(_with_policy(workspace, shared_with=others), _quiet)
         assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
 
 
@@ -245,10 +248,7 @@ def test_two_at_once(workspace: Workspace) -> None:
 
 
 def test_the_grace_keeps_what_was_just_pushed(workspace: Workspace) -> None:
-    settings = json.loads((workspace.root / "elp.yaml").read_text())
-    settings["retention"]["grace_days"] = 14
-    (workspace.root / "elp.yaml").write_text(json.dumps(settings))
-    plan = plan_removal(open_workspace(workspace.root), _quiet)
+    plan = plan_removal(_with_policy(workspace, grace_days=14), _quiet)
     assert plan.data.removed == {}
     assert plan.data.versions[TAGS[1]].reason.startswith("in its grace for 14.0 more days")
 
