@@ -32,12 +32,11 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
     Raise GateRefused if a hold is on the subject or on what holds its recordings, and UsageError if a newest version
     still has them: they are dropped first.
     """
-    for hold in holds:
-        if _covers(hold, plan):
-            raise GateRefused(
-                f"{plan.found.subject} is not erased: {hold.summary}; elp data drop takes the recordings out of "
-                f"use all the same. Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
-            )
+    for hold in holds_on(plan, holds):
+        raise GateRefused(
+            f"{plan.found.subject} is not erased: {hold.summary}; elp data drop takes the recordings out of "
+            f"use all the same. Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
+        )
     if current := [one for one in plan.files if one.current]:
         slots = ", ".join(sorted({one.slot for one in plan.slots if one.holds}))
         raise UsageError(
@@ -45,6 +44,11 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
             f"elp data drop {slots} {plan.found.subject.option}"
         )
     return frozenset(one.md5 for one in plan.files)
+
+
+def holds_on(plan: ErasurePlan, holds: Iterable[Hold]) -> list[Hold]:
+    """Return the holds on the subject of an erasure, or on what holds its recordings."""
+    return [hold for hold in holds if _covers(hold, plan)]
 
 
 def _covers(hold: Hold, plan: ErasurePlan) -> bool:
