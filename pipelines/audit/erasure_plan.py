@@ -181,8 +181,8 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
     if found.adapters:
         names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
         stays.append(
-            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The retention removes those that "
-            "were never champion: elp gc."
+            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The retention removes those "
+            "that were never champion: elp gc."
         )
     if found.unknown:
         stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 SENTENCE = "an adapter version is based on it; the guarded server deletes it: elp gc"
-_BASED = """EXISTS (SELECT 1 FROM model_versions v WHERE {column} AND v.name LIKE 'elp.%'
+_BASED = """EXISTS (SELECT 1 FROM model_versions v WHERE {column} AND v.name LIKE 'elp.%%'
         AND v.current_stage <> 'Deleted_Internal')
-    OR EXISTS (SELECT 1 FROM elp_trash t WHERE t.state = 'trashed' AND t.row LIKE '%"' || OLD.{key} || '"%')"""
+    OR EXISTS (SELECT 1 FROM elp_trash t WHERE t.state = 'trashed' AND t.row LIKE '%%"' || OLD.{key} || '"%%')"""
 _TABLES = {
     "runs": ("run_uuid", "v.run_id = OLD.run_uuid"),
     "logged_models": ("model_id", "v.source = 'models:/' || OLD.model_id"),
