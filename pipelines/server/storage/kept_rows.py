@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 SENTENCE = "an adapter version is based on it; the guarded server deletes it: elp gc"
+# a driver may read a single % as a placeholder; two of them match the same
 _BASED = """EXISTS (SELECT 1 FROM model_versions v WHERE {column} AND v.name LIKE 'elp.%%'
         AND v.current_stage <> 'Deleted_Internal')
     OR EXISTS (SELECT 1 FROM elp_trash t WHERE t.state = 'trashed' AND t.row LIKE '%%"' || OLD.{key} || '"%%')"""
