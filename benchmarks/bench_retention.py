@@ -114,13 +114,24 @@ async def _run(db: Any, session: Any, flow: Any, number: int, ended: datetime) -
     session.add(run)
     await session.flush()
     for state in range(STATES):
-        session.add(db.FlowRunState(flow_run_id=run.id, type="RUNNING", name=f"state {state}", timestamp=ended))
+        session.add(
+            db.FlowRunState(
+                flow_run_id=run.id, type="RUNNING", name=f"state {state}", timestamp=ended + timedelta(seconds=state)
+            )
+        )
     for task in range(TASKS):
         made = db.TaskRun(flow_run_id=run.id, task_key=f"task-{task}", dynamic_key="0", state_type="COMPLETED")
         session.add(made)
         await session.flush()
         for state in range(STATES):
-            session.add(db.TaskRunState(task_run_id=made.id, type="RUNNING", name=f"state {state}", timestamp=ended))
+            session.add(
+                db.TaskRunState(
+                    task_run_id=made.id,
+                    type="RUNNING",
+                    name=f"state {state}",
+                    timestamp=ended + timedelta(seconds=state),
+                )
+            )
     for line in range(LINES):
         text = f"epoch {line}: loss 0.1234, WER 12.34 %, 8 of 24 epochs, 2 minutes left"
         session.add(db.Log(flow_run_id=run.id, name="elp", level=20, message=text, timestamp=ended))

@@ -25,6 +25,7 @@ from pipelines.server.read_models.signed_records import read_lineage
 from pipelines.server.storage.override_requests import open_requests
 
 _SOURCE = "models:/"
+_FEW = 500
 _parents: dict[str, str] = {}
 """The parent in a lineage statement, by its digest: a statement never changes, and most have none."""
 
@@ -123,12 +124,15 @@ def _known(connection: sa.Connection) -> _Known:
         if slot := Slot.of_model(row.name):
             target = known.bundle if row.key == Tags.BUNDLE else known.dataset
             target[str(slot), int(row.version)] = row.value or ""
-    for row in connection.execute(sa.select(STATEMENTS).order_by(STATEMENTS.c.seq)):
+    _learn_parents(connection)
+    # without the envelopes: they are most of the table
+    columns = [STATEMENTS.c[name] for name in ("digest", "kind", "model", "version", "bundle", "dataset", "outcome")]
+    for row in connection.execute(sa.select(*columns).order_by(STATEMENTS.c.seq)):
         if (slot := Slot.of_model(row.model)) is None:
             continue
         key = str(slot), int(row.version)
         if row.kind == "lineage":
-            known.bundle[key], known.dataset[key], known.parent[key] = row.bundle, row.dataset, _parent(row)
+            known.bundle[key], known.dataset[key], known.parent[key] = row.bundle, row.dataset, _parents[row.digest]
         else:
             known.outcome[key] = row.outcome
     about = sa.func.coalesce(LEDGER.c.after_version, LEDGER.c.before_version)
@@ -146,15 +150,25 @@ def _known(connection: sa.Connection) -> _Known:
     return known
 
 
+def _learn_parents(connection: sa.Connection) -> None:
+    """Read the parents in the lineages that this process has not read before."""
+    lineages = STATEMENTS.c.kind == "lineage"
+    unread = set(connection.scalars(sa.select(STATEMENTS.c.digest).where(lineages))) - _parents.keys()
+    if not unread:
+        return
+    # all of them, or one by one: after the first call only a few are new
+    few = [STATEMENTS.c.digest.in_(unread)] if len(unread) <= _FEW else []
+    for row in connection.execute(sa.select(STATEMENTS).where(lineages, *few)):
+        if row.digest in unread:
+            _parents[row.digest] = _parent(row)
+
+
 def _parent(row: Any) -> str:
-    if row.digest not in _parents:
-        parent = ""
-        # a lineage that cannot be read names no parent; the audit reports it
-        with suppress(AttestationError, LookupError, AttributeError):
-            digest = read_lineage(row).statement.digest_of("parent", "elpBundle")
-            parent = f"sha256:{digest}" if digest else ""
-        _parents[row.digest] = parent
-    return _parents[row.digest]
+    # a lineage that cannot be read names no parent; the audit reports it
+    with suppress(AttestationError, LookupError, AttributeError):
+        digest = read_lineage(row).statement.digest_of("parent", "elpBundle")
+        return f"sha256:{digest}" if digest else ""
+    return ""
 
 
 def _iso(milliseconds: int | None) -> str:
